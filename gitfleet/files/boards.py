@@ -1,0 +1,223 @@
+"""The board from its files: pure, and at the cost of what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from gitfleet.files import codec, layout
+from gitfleet.files.layout import What
+from gitfleet.model.board import Board, Entry, Problem
+from gitfleet.model.config import FORMAT, Settings
+from gitfleet.model.ids import is_id
+
+
+class File(NamedTuple):
+    """One file of the branch: its object id and its bytes, or why it cannot be read."""
+
+    oid: str
+    data: bytes = b""
+    trouble: str = ""
+
+
+EMPTY = Board(
+    settings=Settings(format=FORMAT),
+    entries={},
+    settings_problems=(
+        Problem(layout.SETTINGS, 1, 1, "fleet.yaml is missing", "run `gitfleet init`"),
+    ),
+)
+
+
+def update(board: Board, changed: Mapping[str, File | None], commit: str = "") -> Board:
+    """The board after some files changed (None: were removed). Nothing else is read again."""
+    work = _Update(board)
+    for path, file in changed.items():
+        work.take(path, file)
+    return work.finish(commit)
+
+
+def read(files: Mapping[str, File], commit: str = "") -> Board:
+    """The board that consists of these files."""
+    return update(EMPTY, files, commit)
+
+
+class _Update:
+    """Collects the parts that change; everything else is shared with the old board."""
+
+    def __init__(self, board: Board) -> None:
+        self.board = board
+        self.entries: dict[str, dict[str, Any]] = {}
+        self.archived: dict[str, str] | None = None
+        self.prompts = dict(board.prompts)
+        self.damage = dict(board.damage)
+        self.settings = board.settings
+        self.settings_problems = board.settings_problems
+
+    def take(self, path: str, file: File | None) -> None:
+        there = layout.place(path)
+        if there.what is not What.OTHER:
+            self.damage.pop(path, None)
+        match there.what:
+            case What.TASK:
+                self._task(path, there.task, file)
+            case What.CLAIM | What.EVENT | What.QUESTION:
+                self._part(path, there, file)
+            case What.NOTE:
+                self._note(path, there.task, file)
+            case What.SETTINGS:
+                self._settings(file)
+            case What.PROMPT:
+                self.prompts.pop(there.name, None)
+                if file:
+                    self.prompts[there.name] = file.oid
+            case What.ARCHIVED if there.name == "task.md":
+                self._archived(path, there.task, file)
+
+    def _of(self, task: str) -> dict[str, Any]:
+        if task not in self.entries:
+            old = self.board.entries.get(task) or Entry(id=task)
+            self.entries[task] = {
+                "task": old.task,
+                "blob": old.blob,
+                "problems": old.problems,
+                "claim": old.claim,
+                "events": {event.name: event for event in old.events},
+                "questions": {question.name: question for question in old.questions},
+                "notes": set(old.notes),
+            }
+        return self.entries[task]
+
+    def _task(self, path: str, task: str, file: File | None) -> None:
+        entry = self._of(task)
+        entry["task"], entry["blob"], entry["problems"] = None, "", ()
+        if file is None:
+            return
+        entry["blob"] = file.oid
+        if file.trouble:
+            entry["problems"] = (_trouble(path, file),)
+        else:
+            entry["task"], entry["problems"] = codec.read_task(file.data, path)
+
+    def _part(self, path: str, there: layout.Place, file: File | None) -> None:
+        entry = self._of(there.task)
+        value: Any = None
+        problems: tuple[Problem, ...] = ()
+        if file is not None and file.trouble:
+            problems = (_trouble(path, file),)
+        elif file is not None:
+            match there.what:
+                case What.CLAIM:
+                    value, problems = codec.read_claim(file.data, path)
+                case What.EVENT:
+                    value, problems = codec.read_event(file.data, path, there.task, there.name)
+                case _:
+                    value, problems = codec.read_question(file.data, path)
+        if problems:
+            self.damage[path] = problems
+        if there.what is What.CLAIM:
+            entry["claim"] = value
+            return
+        parts = entry["events" if there.what is What.EVENT else "questions"]
+        key = value.name if value is not None else there.name
+        parts.pop(there.name, None)
+        if value is not None:
+            parts[key] = value
+
+    def _note(self, path: str, task: str, file: File | None) -> None:
+        notes = self._of(task)["notes"]
+        notes.discard(path)
+        if file is not None:
+            notes.add(path)
+
+    def _settings(self, file: File | None) -> None:
+        if file is None:
+            self.settings_problems = EMPTY.settings_problems
+            return
+        if file.trouble:
+            self.settings_problems = (_trouble(layout.SETTINGS, file),)
+            return
+        settings, problems = codec.read_settings(file.data)
+        self.settings_problems = problems
+        if settings is not None:
+            self.settings = settings
+
+    def _archived(self, path: str, task: str, file: File | None) -> None:
+        if self.archived is None:
+            self.archived = dict(self.board.archived)
+        folder = path.rsplit("/", 1)[0]
+        if file is not None:
+            self.archived[task] = folder
+        elif self.archived.get(task) == folder:
+            del self.archived[task]
+
+    def finish(self, commit: str) -> Board:
+        archived = self.board.archived if self.archived is None else self.archived
+        entries = self.board.entries
+        touched = set(self.entries) | (set(archived) ^ set(self.board.archived))
+        if touched:
+            entries = dict(entries)
+            for task in touched:
+                parts = self.entries.get(task) or self._of(task)
+                entry = _entry(task, parts, archived.get(task))
+                if entry is None:
+                    entries.pop(task, None)
+                else:
+                    entries[task] = entry
+        return Board(
+            settings=self.settings,
+            entries=entries,
+            archived=archived,
+            prompts=self.prompts,
+            damage=self.damage,
+            settings_problems=self.settings_problems,
+            commit=commit,
+        )
+
+
+def _entry(task: str, parts: Mapping[str, Any], folder: str | None) -> Entry | None:
+    if not (parts["blob"] or parts["claim"] or parts["events"] or parts["questions"]):
+        return None  # a note alone makes no task
+    if folder is not None and not parts["blob"]:
+        return None  # stragglers of a finished task: the next batch takes them along
+    problems = parts["problems"]
+    value = parts["task"]
+    if folder is not None and not any(p.what.startswith("the id") for p in problems):
+        twin = Problem(
+            layout.task_path(task),
+            1,
+            1,
+            f"the id {task} is taken by {folder}",
+            "give the new task another name",
+        )
+        value, problems = None, (*problems, twin)
+    return Entry(
+        id=task,
+        task=value,
+        blob=parts["blob"],
+        problems=problems,
+        claim=parts["claim"],
+        events=tuple(sorted(parts["events"].values(), key=lambda event: event.order)),
+        questions=tuple(sorted(parts["questions"].values(), key=_by_number)),
+        notes=tuple(sorted(parts["notes"])),
+    )
+
+
+def _by_number(question: Any) -> tuple[int, str]:
+    return int(question.name.rpartition("-")[2]), question.name
+
+
+def _trouble(path: str, file: File) -> Problem:
+    return Problem(path, 1, 1, file.trouble, "put a plain file of text there")
+
+
+def ids(board: Board) -> Iterable[str]:
+    """The ids on the board that are really ids (a badly named file is shown, never worked on)."""
+    return (task for task in board.entries if is_id(task))
+
+
+def with_files(entry: Entry, **changes: Any) -> Entry:
+    """An entry with some parts replaced."""
+    return msgspec.structs.replace(entry, **changes)

@@ -1,0 +1,225 @@
+"""Bytes to model and back. Whatever the bytes are, the answer is a value or problems."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from gitfleet.files import layout, schemas, yaml
+from gitfleet.model.board import Problem
+from gitfleet.model.claim import Claim
+from gitfleet.model.config import FORMAT, Machine, Settings
+from gitfleet.model.event import CONTENT_OF, Event
+from gitfleet.model.ids import ID_HINT, is_id, slug
+from gitfleet.model.question import Question
+from gitfleet.model.task import Task
+
+T = TypeVar("T")
+Read = tuple[T | None, tuple[Problem, ...]]
+
+_FENCE: Final = re.compile(r"---[ \t]*(?:\n|\Z)")
+_QUESTION: Final = "## Question"
+_ANSWER: Final = "## Answer"
+
+
+def decode(data: bytes, path: str) -> tuple[str, tuple[Problem, ...]]:
+    """The text of a file: UTF-8, a byte order mark and CRLF forgiven."""
+    if len(data) > layout.LARGEST:
+        what = f"larger than {layout.LARGEST // 1024} KiB"
+        return "", (Problem(path, 1, 1, what, "move the bulk into a file of the project"),)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - (data.rfind(b"\n", 0, error.start) + 1) + 1
+        return "", (Problem(path, line, column, "not UTF-8 text", "save the file as UTF-8"),)
+    return text.replace("\r\n", "\n").replace("\r", "\n"), ()
+
+
+def read_yaml(text: str, kind: type[T], path: str, *, first_line: int = 1) -> Read[T]:
+    """A YAML mapping as a model type."""
+    try:
+        document = yaml.load(text, kind, first_line=first_line)
+    except yaml.YamlError as error:
+        return None, (Problem(path, *error.mark, error.what, error.remedy),)
+    if not isinstance(document.data, dict):
+        mark = document.marks[()]
+        return None, (Problem(path, *mark, "not a mapping", "write lines like `key: value`"),)
+    known = schemas.fields_of(kind)
+    own = {key: value for key, value in document.data.items() if not key.startswith("x-")}
+    try:
+        if own.keys() <= known:
+            return msgspec.convert(own, kind), ()
+        why = "unknown keys"
+    except (msgspec.ValidationError, OverflowError, ValueError) as error:
+        why = str(error)
+    return None, _problems(document, kind, path, why)
+
+
+def _problems(document: yaml.Document, kind: type, path: str, why: str) -> tuple[Problem, ...]:
+    found = [
+        Problem(path, *_mark(document.marks, at), what, remedy)
+        for at, what, remedy in schemas.explain(kind, document.data)
+    ]
+    if not found:
+        found = [Problem(path, *_mark(document.marks, _at(why)), why)]
+    return tuple(sorted(set(found)))
+
+
+def _at(why: str) -> tuple[str | int, ...]:
+    """The path in a message such as "… - at `$.budget.usd`"."""
+    found = re.search(r"at `\$\.?([^`]*)`", why)
+    return tuple(re.findall(r"[^.\[\]]+", found[1])) if found else ()
+
+
+def _mark(marks: Mapping[yaml.Path, yaml.Mark], path: tuple[str | int, ...]) -> yaml.Mark:
+    while path and path not in marks:
+        path = path[:-1]
+    return marks.get(path, yaml.Mark(1, 1))
+
+
+def split(text: str, path: str) -> tuple[str, str, tuple[Problem, ...]]:
+    """Front matter and body of a Markdown file."""
+    opening = _FENCE.match(text)
+    if opening is None:
+        what = "no front matter" if text.strip() else "the file is empty"
+        remedy = "begin it with a line ---, then `title: …`, then a line ---"
+        return "", "", (Problem(path, 1, 1, what, remedy),)
+    closing = re.compile(r"^---[ \t]*$", re.MULTILINE).search(text, opening.end())
+    if closing is None:
+        problem = Problem(path, 1, 1, "the front matter has no end", "end it with a line ---")
+        return "", "", (problem,)
+    body = text[closing.end() :].removeprefix("\n")
+    return text[opening.end() : closing.start()], body, ()
+
+
+def _read_markdown(data: bytes, kind: type[T], path: str) -> tuple[T | None, str, tuple[Any, ...]]:
+    text, problems = decode(data, path)
+    if problems:
+        return None, "", problems
+    front, body, problems = split(text, path)
+    if problems:
+        return None, "", problems
+    value, problems = read_yaml(front, kind, path, first_line=2)
+    return value, body, problems
+
+
+def read_task(data: bytes, path: str) -> Read[Task]:
+    """A task file."""
+    stem = layout.place(path).task
+    if not is_id(stem):
+        remedy = f"rename it, for example to {layout.task_path(slug(stem))}: {ID_HINT}"
+        return None, (Problem(path, 1, 1, f"{stem!r} cannot be an id", remedy),)
+    task, body, problems = _read_markdown(data, Task, path)
+    return (msgspec.structs.replace(task, body=body) if task else None), problems
+
+
+def read_settings(data: bytes, path: str = layout.SETTINGS) -> Read[Settings]:
+    """fleet.yaml. A newer format is a problem of its own, whatever else it holds."""
+    text, problems = decode(data, path)
+    if problems:
+        return None, problems
+    newer = re.search(r"^format:\s*([0-9]+)\s*(#.*)?$", text, re.MULTILINE)
+    if newer and int(newer[1][:9]) > FORMAT:
+        what = f"the board has format {newer[1]}, this gitfleet knows format {FORMAT}"
+        return None, (Problem(path, 1, 1, what, "upgrade gitfleet"),)
+    return read_yaml(text, Settings, path)
+
+
+def read_machine(data: bytes, path: str) -> Read[Machine]:
+    """The machine's own config.yaml."""
+    text, problems = decode(data, path)
+    return (None, problems) if problems else read_yaml(text, Machine, path)
+
+
+def read_claim(data: bytes, path: str) -> Read[Claim]:
+    """A claim."""
+    text, problems = decode(data, path)
+    return (None, problems) if problems else read_yaml(text, Claim, path)
+
+
+def read_event(data: bytes, path: str, task: str, name: str) -> Read[Event]:
+    """An event: its file's name and its content."""
+    named = layout.event_name(name)
+    if named is None:
+        what = "not the name of an event"
+        return None, (Problem(path, 1, 1, what, "events are written by gitfleet; remove it"),)
+    text, problems = decode(data, path)
+    if problems:
+        return None, problems
+    content, problems = read_yaml(text, CONTENT_OF[named.kind], path)
+    if content is None:
+        return None, problems
+    return Event(task, named.number, named.kind, named.suffix, content), ()
+
+
+def read_question(data: bytes, path: str) -> Read[Question]:
+    """A question, and its answer if there is one."""
+    there = layout.place(path)
+    question, body, problems = _read_markdown(data, Question, path)
+    if question is None:
+        return None, problems
+    if question.task != there.task:
+        what = f"the file's name tells of {there.task}, its key task of {question.task}"
+        return None, (Problem(path, 2, 1, what, "make them the same"),)
+    text, answer = split_answer(body)
+    return msgspec.structs.replace(question, name=there.name, text=text, answer=answer), ()
+
+
+def split_answer(body: str) -> tuple[str, str]:
+    """Question and answer: what stands below the first line `## Answer` is the answer."""
+    lines = body.splitlines()
+    at = next((i for i, line in enumerate(lines) if line.strip() == _ANSWER), len(lines))
+    text = "\n".join(line for line in lines[:at] if line.strip() != _QUESTION).strip()
+    answer = "\n".join(lines[at + 1 :])
+    return text, re.sub(r"<!--.*?-->", "", answer, flags=re.DOTALL).strip()
+
+
+def write(value: msgspec.Struct) -> bytes:
+    """A claim, an event's content or settings as YAML."""
+    return yaml.dump(_plain(value))
+
+
+def _plain(value: msgspec.Struct) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(value)
+    return plain
+
+
+def write_task(task: Task) -> bytes:
+    """A task file that gitfleet itself writes: front matter and body."""
+    keys = _plain(task)
+    body: str = keys.pop("body", "")
+    return b"---\n" + yaml.dump(keys) + b"---\n" + body.encode()
+
+
+def write_question(question: Question) -> bytes:
+    """A question's file."""
+    keys = {k: v for k, v in _plain(question).items() if k not in ("name", "text", "answer")}
+    text = f"{_QUESTION}\n{question.text}\n"
+    if question.answer:
+        text += f"\n{_ANSWER}\n{question.answer}\n"
+    return b"---\n" + yaml.dump(keys) + b"---\n" + text.encode()
+
+
+def set_key(data: bytes, key: str, value: str | None) -> bytes:
+    """A person's task file with one top-level key set to the YAML text `value`, or removed (None).
+
+    All other bytes stay as they are, comments, order and line ends included.
+    """
+    text = data.decode("utf-8")
+    end = "\r\n" if "\r\n" in text else "\n"
+    lines = text.splitlines(keepends=True)
+    close = next(i for i in range(1, len(lines)) if lines[i].rstrip() == "---")
+    found = next((i for i in range(1, close) if re.match(rf"{re.escape(key)}\s*:", lines[i])), None)
+    fresh = [] if value is None else [f"{key}: {value}{end}"]
+    if found is None:
+        lines[close:close] = fresh
+    else:
+        stop = found + 1
+        while stop < close and re.match(r"[ \t]+\S|-\s", lines[stop]):
+            stop += 1
+        lines[found:stop] = fresh
+    return "".join(lines).encode()

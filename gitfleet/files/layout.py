@@ -1,0 +1,147 @@
+"""Where each thing lies on the branch, and whose it is."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from gitfleet.model.ids import is_id
+from gitfleet.model.states import PERSON_KINDS, Kind
+
+FOLDERS: Final = ("tasks", "claims", "log", "questions", "notes", "done", "prompts")
+SETTINGS: Final = "fleet.yaml"
+PAGE: Final = "README.md"
+# What people write is small. A larger file is a mistake or an attack; it is not even read.
+LARGEST: Final = 256 * 1024
+
+_EVENT: Final = re.compile(r"([0-9]{3,6})-([a-z]+)-([0-9a-f]{4,16})\.yaml\Z")
+_QUESTION: Final = re.compile(r"(.+)-([0-9]{1,6})\.md\Z")
+_MONTH: Final = re.compile(r"[0-9]{4}-[0-9]{2}\Z")
+
+
+class What(StrEnum):
+    """What a path on the branch holds."""
+
+    TASK = "task"
+    CLAIM = "claim"
+    EVENT = "event"
+    QUESTION = "question"
+    NOTE = "note"
+    SETTINGS = "settings"
+    PROMPT = "prompt"
+    PAGE = "page"
+    ARCHIVED = "archived"
+    OTHER = "other"
+
+
+class Place(NamedTuple):
+    """What lies at a path: of which task, and the rest of its name."""
+
+    what: What
+    task: str = ""
+    name: str = ""
+
+
+_OTHER: Final = Place(What.OTHER)
+
+
+class EventName(NamedTuple):
+    """What the name of an event's file tells."""
+
+    number: int
+    kind: Kind
+    suffix: str
+
+
+def place(path: str) -> Place:
+    """What lies at `path`. A task file with a bad name is a TASK whose id is not one."""
+    parts = path.split("/")
+    match parts:
+        case ["fleet.yaml"]:
+            return Place(What.SETTINGS)
+        case ["README.md"]:
+            return Place(What.PAGE)
+        case ["tasks", *rest] if path.endswith(".md"):
+            return Place(What.TASK, "/".join(rest)[: -len(".md")])
+        case ["claims", name] if name.endswith(".yaml") and is_id(name[:-5]):
+            return Place(What.CLAIM, name[:-5])
+        case ["log", task, name] if is_id(task) and name.endswith(".yaml"):
+            return Place(What.EVENT, task, name)
+        case ["questions", name] if (found := _QUESTION.match(name)) and is_id(found[1]):
+            return Place(What.QUESTION, found[1], name[: -len(".md")])
+        case ["notes", task, name] if is_id(task) and name != ".gitkeep":
+            return Place(What.NOTE, task, name)
+        case ["prompts", name] if name.endswith(".md"):
+            return Place(What.PROMPT, "", name[: -len(".md")])
+        case ["done", month, task, *rest] if _MONTH.match(month) and is_id(task) and rest:
+            return Place(What.ARCHIVED, task, "/".join(rest))
+    return _OTHER
+
+
+def event_name(name: str) -> EventName | None:
+    """The parts of an event's file name, or None if it is not one."""
+    found = _EVENT.match(name)
+    if found is None or found[2] not in Kind.__members__.values():
+        return None
+    return EventName(int(found[1]), Kind(found[2]), found[3])
+
+
+def of_runner(path: str) -> bool:
+    """Whether only runners (and gitfleet's verbs) write at this path."""
+    there = place(path)
+    match there.what:
+        case What.CLAIM | What.ARCHIVED | What.PAGE:
+            return True
+        case What.EVENT:
+            named = event_name(there.name)
+            return named is None or named.kind not in PERSON_KINDS
+    return False
+
+
+def task_path(task: str) -> str:
+    """tasks/<id>.md"""
+    return f"tasks/{task}.md"
+
+
+def claim_path(task: str) -> str:
+    """claims/<id>.yaml"""
+    return f"claims/{task}.yaml"
+
+
+def event_path(task: str, name: str) -> str:
+    """log/<id>/<name>"""
+    return f"log/{task}/{name}"
+
+
+def question_path(name: str) -> str:
+    """questions/<id>-<n>.md"""
+    return f"questions/{name}.md"
+
+
+def archive_folder(task: str, month: str) -> str:
+    """done/<yyyy-mm>/<id>"""
+    return f"done/{month}/{task}"
+
+
+def archived_path(path: str, folder: str) -> str:
+    """Where a file of a task lies once the task is archived in `folder`; see docs/board.md."""
+    there = place(path)
+    match there.what:
+        case What.TASK:
+            return f"{folder}/task.md"
+        case What.EVENT:
+            return f"{folder}/log/{there.name}"
+        case What.QUESTION:
+            return f"{folder}/questions/{there.name}.md"
+        case What.NOTE:
+            return f"{folder}/notes/{there.name}"
+    raise ValueError(f"nothing of a finished task: {path}")
+
+
+def restored_path(task: str, inner: str) -> str:
+    """The inverse of `archived_path`: where `inner` of an archived task's folder came from."""
+    if inner == "task.md":
+        return task_path(task)
+    folder, _, name = inner.partition("/")
+    return f"questions/{name}" if folder == "questions" else f"{folder}/{task}/{name}"

@@ -1,0 +1,177 @@
+"""The schemas of the board's files, drawn from the model types; and errors a person can act on.
+
+`schemas/*.json` at the top of the repository are what editors complete from. They are generated
+(`python -m gitfleet.files.schemas schemas`), and a test compares them with the types.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from gitfleet.model.claim import Claim
+from gitfleet.model.config import Machine, Settings
+from gitfleet.model.event import Attempt, Closed, Landed, Said
+from gitfleet.model.question import Question
+from gitfleet.model.task import Task
+
+# Fields of the model that stand in a file's body or name, not among its keys.
+HIDDEN: Final[Mapping[type, frozenset[str]]] = {
+    Task: frozenset({"body"}),
+    Question: frozenset({"name", "text", "answer"}),
+}
+SCHEMAS: Final[Mapping[str, type]] = {
+    "task": Task,
+    "fleet": Settings,
+    "machine": Machine,
+    "question": Question,
+    "claim": Claim,
+    "attempt": Attempt,
+    "decision": Said,
+    "landed": Landed,
+    "closed": Closed,
+}
+_BASE: Final = "urn:git-fleet:schema"
+
+
+@functools.cache
+def schema_of(kind: type) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a model type's file."""
+    name = next(name for name, known in SCHEMAS.items() if known is kind)
+    made = msgspec.json.schema(kind)
+    definitions = made["$defs"]
+    top = definitions.pop(kind.__name__)
+    for hidden in HIDDEN.get(kind, ()):
+        del top["properties"][hidden]
+    schema: dict[str, Any] = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"{_BASE}:{name}",
+        **top,
+        "patternProperties": {"^x-": {"description": "Yours: gitfleet keeps it and ignores it."}},
+    }
+    schema["title"] = f"gitfleet: {name}"
+    if definitions:
+        schema["$defs"] = definitions
+    return schema
+
+
+_FIELDS: Final[Mapping[type, frozenset[str]]] = {
+    kind: frozenset(field.name for field in msgspec.structs.fields(kind))
+    - HIDDEN.get(kind, frozenset())
+    for kind in SCHEMAS.values()
+}
+
+
+def fields_of(kind: type) -> frozenset[str]:
+    """The keys a file of this type may have, `x-…` aside."""
+    return _FIELDS[kind]
+
+
+def explain(kind: type, data: Any) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+    """Every way in which `data` breaks the schema: path, what is wrong, what to do."""
+    # Imported here on purpose: it takes longer than everything else a verb needs, and only a
+    # broken file asks for it.
+    import jsonschema  # noqa: PLC0415
+
+    validator = jsonschema.Draft202012Validator(schema_of(kind))
+    for error in sorted(validator.iter_errors(data), key=lambda e: [str(p) for p in e.path]):
+        yield from _tell(kind, error)
+
+
+def _tell(kind: type, error: Any) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+    path = tuple(error.absolute_path)
+    if error.validator in ("anyOf", "oneOf"):
+        inner = [e for e in error.context or () if e.schema.get("type") != "null"]
+        if inner:
+            yield from _tell(kind, inner[0])
+            return
+    match error.validator:
+        case "additionalProperties":
+            known = sorted(error.schema.get("properties", {}))
+            for key in error.instance:
+                if key not in known and not str(key).startswith("x-"):
+                    near = difflib.get_close_matches(str(key), known, n=1)
+                    yield (
+                        (*path, key),
+                        f"unknown key {key!r}",
+                        f"did you mean {near[0]!r}?"
+                        if near
+                        else "remove it, or begin its name with x-",
+                    )
+        case "required":
+            for key in error.validator_value:
+                if key not in error.instance:
+                    yield path, f"{key!r} is missing", f"add a line `{key}: …`"
+        case "type":
+            yield path, f"{_name(path)} must be {_types(error.validator_value)}", _is(error)
+        case "pattern":
+            hint = error.schema.get("description", f"it must match {error.validator_value}")
+            yield path, f"{_name(path)} cannot be {_short(error.instance)}", hint
+        case "enum":
+            choice = ", ".join(map(str, error.validator_value))
+            near = difflib.get_close_matches(str(error.instance), error.validator_value, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            yield (
+                path,
+                f"{_name(path)} cannot be {_short(error.instance)}",
+                f"{hint}one of: {choice}",
+            )
+        case _:
+            yield (
+                path,
+                f"{_name(path)}: {_clip(error.message)}",
+                error.schema.get("description", ""),
+            )
+
+
+_TYPES: Final = {
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a mapping",
+    "null": "empty",
+}
+
+
+def _types(wanted: str | list[str]) -> str:
+    names = [wanted] if isinstance(wanted, str) else wanted
+    return " or ".join(_TYPES.get(name, name) for name in names)
+
+
+def _is(error: Any) -> str:
+    return f"it is {_short(error.instance)}"
+
+
+def _name(path: tuple[str | int, ...]) -> str:
+    name = ".".join(str(part) for part in path if isinstance(part, str))
+    return name or "this"
+
+
+def _clip(text: str) -> str:
+    return text if len(text) <= 160 else text[:157] + "…"
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "empty"
+    return _clip(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def write_all(folder: Path) -> None:
+    """Write every schema into `folder`."""
+    for name, kind in SCHEMAS.items():
+        text = json.dumps(schema_of(kind), indent=2, ensure_ascii=False) + "\n"
+        (folder / f"{name}.json").write_text(text)
+
+
+if __name__ == "__main__":
+    write_all(Path(sys.argv[1]))

@@ -1,0 +1,234 @@
+"""YAML that comes from anyone: parsed strictly, to the shape a model type expects.
+
+People write `priority: 1` and `depends_on: [0777, no]`; the first is a number, the others are
+names, whatever YAML 1.1 would make of them. So scalars are read as text and turned into what the
+type at that place wants. Anchors, aliases, tags, merge keys, several documents and deep nesting
+have no use on a board and are refused: they are how a small file becomes a large one.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import msgspec.inspect as shapes
+import yaml
+
+DEEPEST: Final = 12
+_LOADER: Final[Any] = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+_DUMPER: Final[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_INT: Final = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})\Z")
+_FLOAT: Final = re.compile(r"[-+]?[0-9]{1,18}(\.[0-9]{0,18})?([eE][-+]?[0-9]{1,3})?\Z")
+_TRUE: Final = frozenset({"true", "True", "TRUE"})
+_FALSE: Final = frozenset({"false", "False", "FALSE"})
+_NULL: Final = frozenset({"", "~", "null", "Null", "NULL"})
+_PLAIN_TAGS: Final = frozenset(f"tag:yaml.org,2002:{name}" for name in ("str", "seq", "map"))
+_CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+Path = tuple[str | int, ...]
+
+
+class Mark(NamedTuple):
+    """A place in a text; both count from 1."""
+
+    line: int
+    column: int
+
+
+class YamlError(Exception):
+    """A text that is not the YAML we read: what is wrong, where, what to do."""
+
+    def __init__(self, what: str, mark: Mark, remedy: str = "") -> None:
+        self.what, self.mark, self.remedy = what, mark, remedy
+        super().__init__(what)
+
+
+class Shape(NamedTuple):
+    """What a place of a document may hold."""
+
+    scalars: frozenset[str]
+    item: Shape | None = None
+    fields: Mapping[str, Shape] | None = None
+    value: Shape | None = None
+
+
+_ANYTHING: Final = Shape(frozenset({"int", "float", "bool", "none", "str"}))
+_NAMES: Final[Mapping[type, str]] = {
+    shapes.StrType: "str",
+    shapes.EnumType: "str",
+    shapes.DateTimeType: "str",
+    shapes.IntType: "int",
+    shapes.FloatType: "float",
+    shapes.BoolType: "bool",
+    shapes.NoneType: "none",
+}
+
+
+@functools.cache
+def shape_of(kind: type) -> Shape:
+    """The shape of a model type's document."""
+    return _shape(shapes.type_info(kind))
+
+
+def _shape(info: shapes.Type) -> Shape:
+    match info:
+        case shapes.Metadata(type=inner):
+            return _shape(inner)
+        case shapes.UnionType(types=members):
+            parts = [_shape(member) for member in members]
+            return Shape(
+                frozenset().union(*(part.scalars for part in parts)),
+                next((part.item for part in parts if part.item), None),
+                next((part.fields for part in parts if part.fields is not None), None),
+                next((part.value for part in parts if part.value), None),
+            )
+        case shapes.VarTupleType(item_type=item) | shapes.ListType(item_type=item):
+            return Shape(frozenset(), item=_shape(item))
+        case shapes.StructType(fields=fields):
+            return Shape(frozenset(), fields={f.encode_name: _shape(f.type) for f in fields})
+        case shapes.DictType(value_type=value):
+            return Shape(frozenset(), value=_shape(value))
+    return Shape(frozenset({_NAMES[type(info)]}))
+
+
+class Document(NamedTuple):
+    """A parsed text: the data, and where each part of it stands."""
+
+    data: Any
+    marks: Mapping[Path, Mark]
+
+
+def load(text: str, kind: type, *, first_line: int = 1) -> Document:
+    """Parse `text`, the mapping of a `kind`; YamlError tells what is wrong.
+
+    `first_line` is the line of the file that the text begins on.
+    """
+    control = _CONTROL.search(text)
+    if control:
+        before = text[: control.start()]
+        line = before.count("\n")
+        column = control.start() - (before.rfind("\n") + 1)
+        raise YamlError(
+            f"a control character (0x{ord(control[0]):02x})",
+            Mark(first_line + line, column + 1),
+            "remove it; this file is to be plain UTF-8 text",
+        )
+    try:
+        _check_depth(text, first_line)
+        node = yaml.compose(text, Loader=_LOADER)
+    except yaml.MarkedYAMLError as error:
+        at = error.problem_mark or error.context_mark
+        mark = Mark(first_line + at.line, at.column + 1) if at else Mark(first_line, 1)
+        raise YamlError(_say(error), mark, "see https://yaml.org for the syntax") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise YamlError(str(error).splitlines()[0], Mark(first_line, 1)) from None
+    builder = _Builder(first_line)
+    if node is None:
+        return Document({}, {(): Mark(first_line, 1)})
+    return Document(builder.build(node, shape_of(kind), (), 0), builder.marks)
+
+
+def _say(error: yaml.MarkedYAMLError) -> str:
+    said = [part for part in (error.context, error.problem) if part]
+    return "not YAML: " + ", ".join(said)
+
+
+def _check_depth(text: str, first_line: int) -> None:
+    """Refuse deep nesting before composing: the C composer recurses without a limit."""
+    if sum(text.count(opener) for opener in ("[", "{", "- ", "? ", ":")) < 500:
+        return
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > DEEPEST:
+                at: Any = event.start_mark
+                raise YamlError("nested too deeply", Mark(first_line + at.line, at.column + 1))
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+class _Builder:
+    """Makes data of nodes, and remembers where each part stands."""
+
+    def __init__(self, first_line: int) -> None:
+        self.first_line = first_line
+        self.marks: dict[Path, Mark] = {}
+        self.seen: set[int] = set()
+
+    def mark(self, node: Any) -> Mark:
+        return Mark(self.first_line + node.start_mark.line, node.start_mark.column + 1)
+
+    def build(self, node: Any, shape: Shape, path: Path, depth: int) -> Any:
+        mark = self.mark(node)
+        self.marks[path] = mark
+        if id(node) in self.seen:
+            raise YamlError("an alias (*name)", mark, "write the value out; aliases are not read")
+        self.seen.add(id(node))
+        if node.tag not in _PLAIN_TAGS:
+            raise YamlError(f"a tag ({node.tag})", mark, "remove it; tags are not read")
+        if depth > DEEPEST:
+            raise YamlError("nested too deeply", mark)
+        if isinstance(node, yaml.ScalarNode):
+            return _scalar(node, shape)
+        if isinstance(node, yaml.SequenceNode):
+            item = shape.item or _ANYTHING
+            return [
+                self.build(child, item, (*path, index), depth + 1)
+                for index, child in enumerate(node.value)
+            ]
+        return self._mapping(node, shape, path, depth)
+
+    def _mapping(self, node: Any, shape: Shape, path: Path, depth: int) -> dict[str, Any]:
+        data: dict[str, Any] = {}
+        for key_node, child in node.value:
+            mark = self.mark(key_node)
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise YamlError("a key that is not a word", mark)
+            key = key_node.value
+            if key in data:
+                raise YamlError(f"the key {key!r} stands here twice", mark, "keep one of them")
+            inner = (shape.fields or {}).get(key) or shape.value or _ANYTHING
+            data[key] = self.build(child, inner, (*path, key), depth + 1)
+            if child.start_mark.line != key_node.start_mark.line or child.value == "":
+                self.marks[(*path, key)] = mark
+        return data
+
+
+def _scalar(node: Any, shape: Shape) -> Any:
+    text: str = node.value
+    kinds = shape.scalars
+    if node.style is not None and node.style != "":
+        return text
+    result: Any = text
+    if text in _NULL and (text == "" or "none" in kinds or not kinds):
+        result = None
+    elif "bool" in kinds and text in _TRUE | _FALSE:
+        result = text in _TRUE
+    elif "int" in kinds and _INT.match(text):
+        result = int(text)
+    elif "float" in kinds and _FLOAT.match(text):
+        result = float(text)
+    return result
+
+
+class _Dumper(_DUMPER):  # type: ignore[misc]  # the C dumper has no stubs
+    """Writes several lines as a block, so that people can read them and git can compare them."""
+
+
+def _text(dumper: Any, text: str) -> Any:
+    style = "|" if "\n" in text.rstrip("\n") and "\t" not in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def dump(data: Mapping[str, Any]) -> bytes:
+    """A mapping as YAML, keys in their order."""
+    text: str = yaml.dump(
+        data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100, indent=2
+    )
+    return text.encode()

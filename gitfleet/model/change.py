@@ -1,0 +1,46 @@
+"""A change to the board: what a decision comes to, before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from msgspec import Struct
+
+from gitfleet.model.board import Board
+
+
+class Move(Struct, frozen=True):
+    """A ref that is to move from one commit to another together with the board."""
+
+    ref: str
+    old: str | None
+    new: str | None
+
+
+class Person(Struct, frozen=True):
+    """Who did something, as git has it."""
+
+    name: str
+    email: str
+
+    def __str__(self) -> str:
+        return f"{self.name} <{self.email}>"
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """Files to write (None: to delete), the message, and refs that move in the same step."""
+
+    subject: str
+    files: Mapping[str, bytes | None]
+    relocated: Mapping[str, str] = {}  # from path -> to path, moved without being read
+    tasks: tuple[str, ...] = ()  # the tasks it concerns
+    moves: tuple[Move, ...] = ()
+    author: Person | None = None  # a person, where a person decided
+    body: str = ""
+
+
+# `decide` selects and acts: it looks at the board and says what to change, or None. It has no
+# effects of its own and may be called many times, each time with a newer board. It may raise
+# FleetError to refuse.
+Decide = Callable[[Board, datetime], Change | None]

@@ -1,0 +1,132 @@
+"""Settings: the shared ones on the board, and those of one machine."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from gitfleet.model.durations import Duration
+from gitfleet.model.task import Branch, Command, Line, Word
+
+FORMAT = 1
+
+
+class PromptBy(StrEnum):
+    """How a command is given its prompt."""
+
+    FILE = "file"
+    STDIN = "stdin"
+    ARGUMENT = "argument"
+
+
+class EventsAs(StrEnum):
+    """How a command's output is read."""
+
+    TEXT = "text"
+    NONE = "none"
+
+
+class RoleSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Who does the attempts of one role."""
+
+    coder: Annotated[Word | None, Meta(description="A coder's name.")] = None
+    model: Annotated[Word | None, Meta(description="The model it is to use.")] = None
+
+
+class Roles(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Who does what; without `validate`, checks alone decide."""
+
+    work: RoleSettings = RoleSettings()
+    validate: RoleSettings | None = None
+    plan: RoleSettings = RoleSettings()
+
+
+class CoderSettings(
+    Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True
+):
+    """What is said about one coder. With `argv` it is a coder without code."""
+
+    concurrency: Annotated[int, Meta(ge=0, le=1000)] | None = None
+    argv: Annotated[
+        tuple[Line, ...],
+        Meta(
+            description="The command, one word each. {prompt_file}, {prompt}, {model}, {workspace}"
+            " and {task} are replaced inside a word; no shell reads it."
+        ),
+    ] = ()
+    prompt: Annotated[
+        PromptBy | None, Meta(description="file, stdin or argument; else as argv tells.")
+    ] = None
+    events: Annotated[EventsAs, Meta(description="How its output is read.")] = EventsAs.TEXT
+    env: Annotated[
+        dict[str, str], Meta(description="Environment it gets in addition. Never a secret.")
+    ] = {}
+
+
+class Retry(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The pause after a failed attempt: first, then each time longer by the factor."""
+
+    first: Duration = "10s"
+    factor: Annotated[float, Meta(ge=1, le=100)] = 2.0
+    max: Duration = "5m"
+
+
+class Timeouts(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How long an attempt may take, and how long it may be silent."""
+
+    first_event: Duration = "5m"
+    silence: Duration = "15m"
+    tool: Duration = "60m"
+    attempt: Duration = "2h"
+
+
+class WorkspaceSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a fresh worktree needs before anybody can work in it."""
+
+    setup: Annotated[tuple[Command, ...], Meta(description="Commands run once in it.")] = ()
+    copy: Annotated[
+        tuple[Line, ...], Meta(description="Files or folders copied from the user's checkout.")
+    ] = ()
+    link: Annotated[
+        tuple[Line, ...], Meta(description="The same as symbolic links: shared, not copied.")
+    ] = ()
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """fleet.yaml: what all runners of a board share."""
+
+    format: Annotated[int, Meta(ge=1, description="The format of the board.")]
+    target: Annotated[Branch | None, Meta(description="The branch finished work lands on.")] = None
+    concurrency: Annotated[
+        int, Meta(ge=1, le=1000, description="Attempts at once per runner, over all coders.")
+    ] = 3
+    checks: Annotated[
+        tuple[Command, ...], Meta(description="What must pass on every tree that lands.")
+    ] = ()
+    checks_timeout: Annotated[Duration, Meta(description="For each check.")] = "15m"
+    roles: Roles = Roles()
+    coders: Annotated[dict[Word, CoderSettings], Meta(description="Per coder.")] = {}
+    attempts: Annotated[int, Meta(ge=1, le=100)] = 3
+    max_fix_rounds: Annotated[int, Meta(ge=0, le=100)] = 3
+    retry: Retry = Retry()
+    timeouts: Timeouts = Timeouts()
+    heartbeat: Duration = "30s"
+    lease: Duration = "5m"
+    workspace: WorkspaceSettings = WorkspaceSettings()
+    sign: Annotated[bool, Meta(description="Sign the commits gitfleet makes.")] = False
+    remote: Annotated[
+        Word | None, Meta(description="The git remote the board lives on, or none.")
+    ] = None
+
+
+class Machine(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """$XDG_CONFIG_HOME/gitfleet/config.yaml: what is a matter of one machine."""
+
+    concurrency: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    labels: Annotated[tuple[Word, ...], Meta(description="What tasks may need of it.")] = ()
+    coders: Annotated[
+        tuple[Word, ...] | None, Meta(description="Only these coders may run here.")
+    ] = None
+    name: Annotated[Word | None, Meta(description="What its runners are called.")] = None

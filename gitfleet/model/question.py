@@ -1,0 +1,35 @@
+"""A question of an agent, and under it a person's answer."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from gitfleet.model.durations import Moment
+from gitfleet.model.ids import TaskId
+
+
+class Asker(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Which attempt asked."""
+
+    runner: str = ""
+    coder: str = ""
+    attempt: int = 0
+
+
+class Question(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """The front matter of questions/<id>-<n>.md, with the text below it in two parts."""
+
+    task: TaskId
+    asked: Moment
+    by: Asker = Asker()
+    options: Annotated[tuple[str, ...], Meta(description="Answers to choose from.")] = ()
+    name: str = ""  # the file's stem, <id>-<n>; not a key
+    text: str = ""  # below `## Question`; not a key
+    answer: str = ""  # below `## Answer`; empty while the question is open; not a key
+
+    @property
+    def open(self) -> bool:
+        """Whether nobody has answered it yet."""
+        return not self.answer

@@ -1,0 +1,128 @@
+"""The words for where a task stands, who does what, and how an attempt ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+
+class Role(StrEnum):
+    """What an attempt is for."""
+
+    WORK = "work"
+    VALIDATE = "validate"
+    PLAN = "plan"
+
+
+class Status(StrEnum):
+    """Where a task stands; derived from the board, never stored (docs/board.md)."""
+
+    WORKING = "working"  # a claim exists, for work
+    VALIDATING = "validating"  # a claim exists, for validation
+    PLANNING = "planning"  # a claim exists, for a plan
+    DONE = "done"  # landed or closed
+    CANCELLED = "cancelled"  # a person cancelled it, or removed its file
+    INVALID = "invalid"  # its file does not validate
+    HELD = "held"  # a person put it on hold
+    FAILED = "failed"  # it waits for a person
+    ASKING = "asking"  # it waits for an answer
+    FIXING = "fixing"  # another task repairs it
+    ACCEPTED = "accepted"  # proved, and not landed yet
+    SUBMITTED = "submitted"  # worked on, and not proved yet
+    DELAYED = "delayed"  # its time has not come
+    WAITING = "waiting"  # a dependency is not done
+    READY = "ready"  # it can be claimed
+
+
+FINISHED: Final = frozenset({Status.DONE, Status.CANCELLED})
+CLAIMED: Final = frozenset({Status.WORKING, Status.VALIDATING, Status.PLANNING})
+FOR_A_PERSON: Final = frozenset({Status.FAILED, Status.ASKING, Status.INVALID})
+
+STATUS_OF_ROLE: Final[Mapping[Role, Status]] = {
+    Role.WORK: Status.WORKING,
+    Role.VALIDATE: Status.VALIDATING,
+    Role.PLAN: Status.PLANNING,
+}
+
+
+class Outcome(StrEnum):
+    """How an attempt ended."""
+
+    SUBMITTED = "submitted"
+    ASKED = "asked"
+    FAILED = "failed"
+    TIMED_OUT = "timed-out"
+    STALLED = "stalled"
+    EMPTY = "empty"  # ended well and changed nothing
+    OUT_OF_SCOPE = "out-of-scope"  # changed what `touches` does not allow
+    LIMITED = "limited"  # the coder's rate or quota is used up
+    CONTEXT_FULL = "context-full"
+    INTERRUPTED = "interrupted"  # its runner stopped
+    LOST = "lost"  # its runner vanished
+    CANCELLED = "cancelled"
+    OVER_BUDGET = "over-budget"
+    MISCONFIGURED = "misconfigured"
+    TAMPERED = "tampered"  # moved refs, hooks or config not its own
+    TARGET_RED = "target-red"  # a check fails on the target itself; nobody is blamed
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    CHECKS_FAILED = "checks-failed"
+    CONFLICT = "conflict"
+
+
+class Counter(StrEnum):
+    """What an outcome counts against."""
+
+    ATTEMPTS = "attempts"
+    INTERRUPTIONS = "interruptions"
+    CONTEXTS = "contexts"
+    CONFLICTS = "conflicts"
+
+
+VERDICTS: Final = frozenset(
+    {Outcome.ACCEPTED, Outcome.REJECTED, Outcome.CHECKS_FAILED, Outcome.CONFLICT}
+)
+REJECTIONS: Final = frozenset({Outcome.REJECTED, Outcome.CHECKS_FAILED})
+# These wait for a person at once: another try would end the same way, or do harm.
+HOPELESS: Final = frozenset({Outcome.OVER_BUDGET, Outcome.MISCONFIGURED, Outcome.TAMPERED})
+
+COUNTS: Final[Mapping[Outcome, Counter]] = {
+    Outcome.FAILED: Counter.ATTEMPTS,
+    Outcome.TIMED_OUT: Counter.ATTEMPTS,
+    Outcome.STALLED: Counter.ATTEMPTS,
+    Outcome.EMPTY: Counter.ATTEMPTS,
+    Outcome.OUT_OF_SCOPE: Counter.ATTEMPTS,
+    Outcome.INTERRUPTED: Counter.INTERRUPTIONS,
+    Outcome.LOST: Counter.INTERRUPTIONS,
+    Outcome.CONTEXT_FULL: Counter.CONTEXTS,
+    Outcome.CONFLICT: Counter.CONFLICTS,
+}
+OWN_LIMITS: Final[Mapping[Counter, int]] = {
+    Counter.INTERRUPTIONS: 5,
+    Counter.CONTEXTS: 3,
+    Counter.CONFLICTS: 3,
+}
+
+
+class Kind(StrEnum):
+    """What an event tells."""
+
+    WORK = "work"
+    VALIDATE = "validate"
+    PLAN = "plan"
+    RETRY = "retry"
+    CANCEL = "cancel"
+    HOLD = "hold"
+    RELEASE = "release"
+    CLOSE = "close"
+    NOTE = "note"
+    LANDED = "landed"
+    CLOSED = "closed"
+
+
+ATTEMPT_KINDS: Final = frozenset({Kind.WORK, Kind.VALIDATE, Kind.PLAN})
+PERSON_KINDS: Final = frozenset(
+    {Kind.RETRY, Kind.CANCEL, Kind.HOLD, Kind.RELEASE, Kind.CLOSE, Kind.NOTE}
+)
+RUNNER_KINDS: Final = frozenset({Kind.LANDED, Kind.CLOSED}) | ATTEMPT_KINDS

@@ -1,0 +1,203 @@
+"""What to claim next: pure, from the board and what this runner has to offer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from msgspec import Struct
+
+from gitfleet.model.board import Board, Entry
+from gitfleet.model.ids import is_id
+from gitfleet.model.states import Role, Status
+from gitfleet.plan.graph import graph_of
+from gitfleet.plan.standing import Standing, standing
+
+_RANK: Final[Mapping[Status, int]] = {
+    Status.ACCEPTED: 0,
+    Status.SUBMITTED: 1,
+    Status.READY: 3,
+    Status.DELAYED: 3,
+}
+_ANSWERED: Final = 2
+
+
+class Offer(Struct, frozen=True, kw_only=True):
+    """What a runner has to offer."""
+
+    runner: str
+    slots: int  # attempts at once, over all coders
+    labels: frozenset[str] = frozenset()
+    coders: frozenset[str] | None = None  # only these; None: all it knows
+    known: frozenset[str] | None = None  # coders that exist here; None: do not ask
+    resting: Mapping[str, datetime] = {}  # coder -> until when it is limited
+    only: str | None = None  # nothing but this task
+    blocked: Mapping[str, str] = {}  # accepted task -> why it cannot land just now
+    tips: Mapping[str, str] = {}  # target branch -> its tip
+
+
+class Pick(Struct, frozen=True, kw_only=True):
+    """A task to claim, and for what."""
+
+    task: str
+    role: Role
+    coder: str  # empty: checks alone
+    model: str
+    target: str  # the branch it lands on
+
+
+class Passed(Struct, frozen=True):
+    """A task that could be claimed, and why this runner does not."""
+
+    task: str
+    reason: str
+
+
+def coder_of(board: Board, entry: Entry, role: Role) -> tuple[str, str]:
+    """The coder and model for an attempt; the coder is empty where none is named."""
+    roles = board.settings.roles
+    if role is Role.VALIDATE:
+        judge = roles.validate
+        return (judge.coder or "", judge.model or "") if judge else ("", "")
+    own = entry.task
+    shared = roles.plan if role is Role.PLAN and roles.plan.coder else roles.work
+    if own is not None and own.coder:
+        model = own.model or (shared.model if own.coder == shared.coder else None)
+        return own.coder, model or ""
+    return shared.coder or "", (own.model if own else None) or shared.model or ""
+
+
+def target_of(board: Board, entry: Entry, default: str) -> str:
+    """The branch a task starts from and lands on."""
+    own = entry.task.base if entry.task else None
+    return own or board.settings.target or default
+
+
+def candidates(
+    board: Board, now: datetime, tips: frozenset[str] = frozenset()
+) -> list[tuple[Entry, Standing]]:
+    """Every task that may be claimed now, in the order of work.
+
+    `tips` are the tips of the targets: what waits for a red target to move is due when the
+    commit that was red is none of them.
+    """
+    graph = graph_of(board)
+    found: list[tuple[Entry, Standing]] = []
+    for entry in board.entries.values():
+        if not is_id(entry.id):
+            continue
+        where = standing(board, entry.id, now)
+        moved = where.red is not None and bool(tips) and where.red not in tips
+        if where.claimable(now) or (moved and where.role is not None):
+            found.append((entry, where))
+
+    def order(pair: tuple[Entry, Standing]) -> tuple[int, int, int, str]:
+        entry, where = pair
+        rank = _ANSWERED if where.answered else _RANK[where.status]
+        priority = entry.task.priority if entry.task else 2
+        return rank, priority, -graph.behind(entry.id), entry.id
+
+    return sorted(found, key=order)
+
+
+def picks(
+    board: Board, now: datetime, offer: Offer, default_target: str
+) -> tuple[list[Pick], list[Passed]]:
+    """What to claim now, best first, and what is passed over although it could be claimed."""
+    busy = _Busy(board, offer, default_target)
+    chosen: list[Pick] = []
+    passed: list[Passed] = []
+    for entry, where in candidates(board, now, frozenset(offer.tips.values())):
+        if offer.only is not None and entry.id != offer.only:
+            continue
+        assert where.role is not None
+        coder, model = coder_of(board, entry, where.role)
+        pick = Pick(
+            task=entry.id,
+            role=where.role,
+            coder=coder,
+            model=model,
+            target=target_of(board, entry, default_target),
+        )
+        reason = offer.blocked.get(entry.id) or busy.objection(pick, entry, now)
+        if reason:
+            passed.append(Passed(entry.id, reason))
+        else:
+            busy.add(pick, entry)
+            chosen.append(pick)
+    return chosen, passed
+
+
+class _Busy:
+    """What runs already, and what a further attempt would collide with."""
+
+    def __init__(self, board: Board, offer: Offer, default_target: str) -> None:
+        self.board, self.offer = board, offer
+        self.mine = 0
+        self.coders: Counter[str] = Counter()
+        self.words: dict[str, str] = {}
+        self.landing: dict[str, str] = {}
+        for entry in board.entries.values():
+            if entry.claim is None:
+                continue
+            claim = entry.claim
+            if claim.runner == offer.runner:
+                self.mine += 1
+                self.coders[claim.coder] += 1
+            self._occupy(entry, claim.role, target_of(board, entry, default_target))
+
+    def _occupy(self, entry: Entry, role: Role, target: str) -> None:
+        for word in entry.task.exclusive if entry.task else ():
+            self.words[word] = entry.id
+        if role is Role.VALIDATE:
+            self.landing[target] = entry.id
+
+    def add(self, pick: Pick, entry: Entry) -> None:
+        self.mine += 1
+        self.coders[pick.coder] += 1
+        self._occupy(entry, pick.role, pick.target)
+
+    def objection(self, pick: Pick, entry: Entry, now: datetime) -> str:
+        """Why this attempt cannot start here and now; empty if it can."""
+        return self._of_slots(pick, now) or self._of_coder(pick) or self._of_place(pick, entry)
+
+    def _of_slots(self, pick: Pick, now: datetime) -> str:
+        if self.mine >= self.offer.slots:
+            return f"all {self.offer.slots} slots are taken"
+        settings = self.board.settings.coders.get(pick.coder)
+        limit = settings.concurrency if settings else None
+        if pick.coder and limit is not None and self.coders[pick.coder] >= limit:
+            return f"{pick.coder} runs {limit} times already"
+        until = self.offer.resting.get(pick.coder)
+        if until is not None and until > now:
+            return f"{pick.coder} is limited until {until:%Y-%m-%d %H:%M:%S} UTC"
+        return ""
+
+    def _of_coder(self, pick: Pick) -> str:
+        if not pick.coder:
+            if pick.role is Role.VALIDATE:
+                return ""
+            return "no coder: name one in the task, or in fleet.yaml under roles.work.coder"
+        if self.offer.coders is not None and pick.coder not in self.offer.coders:
+            return f"this machine's configuration does not let {pick.coder} run here"
+        known = self.offer.known
+        if known is not None and pick.coder not in known | set(self._described()):
+            return f"no coder is called {pick.coder}; describe it in fleet.yaml under coders"
+        return ""
+
+    def _described(self) -> list[str]:
+        return [name for name, coder in self.board.settings.coders.items() if coder.argv]
+
+    def _of_place(self, pick: Pick, entry: Entry) -> str:
+        assert entry.task is not None
+        lacking = [label for label in entry.task.needs if label not in self.offer.labels]
+        if lacking and pick.role is not Role.VALIDATE:
+            return f"needs a runner with {', '.join(lacking)}"
+        for word in entry.task.exclusive:
+            if word in self.words:
+                return f"{self.words[word]} has {word} to itself"
+        if pick.role is Role.VALIDATE and pick.target in self.landing:
+            return f"{self.landing[pick.target]} is being checked for {pick.target}"
+        return ""

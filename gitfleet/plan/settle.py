@@ -1,0 +1,418 @@
+"""The changes runners and people make to the board: pure, each checked against the board it is
+made for. A change that is no longer right is None (somebody was faster) or a FleetError (a person
+asked for what cannot be)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gitfleet.errors import FleetError
+from gitfleet.files import codec, layout
+from gitfleet.model.board import Board, Entry
+from gitfleet.model.change import Change, Move, Person
+from gitfleet.model.claim import Claim
+from gitfleet.model.event import Attempt, Closed, Content, Event, Landed, Said
+from gitfleet.model.ids import is_id, new_id
+from gitfleet.model.states import CLAIMED, Kind, Outcome, Role, Status
+from gitfleet.model.task import Task, TaskRole
+from gitfleet.plan.graph import cancelled, done
+from gitfleet.plan.standing import standing
+
+
+class Addition(Struct, frozen=True, kw_only=True):
+    """A task somebody files: its text as written, the id it wants, and a key if an agent did."""
+
+    text: bytes
+    id: str  # wanted
+    key: str = ""  # tells the same addition again: from an outbox, once, whatever dies
+
+
+def _file(event: Event) -> tuple[str, bytes]:
+    return layout.event_path(event.task, event.name), codec.write(event.content)
+
+
+def _event(entry: Entry, kind: Kind, suffix: str, content: Content, after: int = 0) -> Event:
+    return Event(entry.id, entry.next_number + after, kind, suffix, content)
+
+
+def holds(board: Board, task: str, nonce: str) -> Entry | None:
+    """The fence: the task's entry if the claim with this nonce is at the tip."""
+    entry = board.get(task)
+    if entry is None or entry.claim is None or entry.claim.nonce != nonce:
+        return None
+    return entry
+
+
+def claim(
+    board: Board, now: datetime, *, task: str, claim: Claim, due: bool = False
+) -> Change | None:
+    """Take a task; None if it is not to be had (any more).
+
+    `due`: it waits for a target that was red, and the target has moved.
+    """
+    entry = board.get(task)
+    if entry is None or entry.blob != claim.task_blob or not is_id(task):
+        return None
+    where = standing(board, task, now)
+    if where.role is not claim.role or not (due or where.claimable(now)):
+        return None
+    if entry.next_attempt != claim.attempt:
+        return None
+    return Change(
+        subject=f"Claim {task} ({claim.role}, attempt {claim.attempt})",
+        files={layout.claim_path(task): codec.write(claim)},
+        tasks=(task,),
+    )
+
+
+def settle(
+    board: Board,
+    *,
+    task: str,
+    attempt: Attempt,
+    role: Role,
+    additions: Sequence[Addition] = (),
+    extra: Mapping[str, bytes | None] | None = None,
+) -> Change | None:
+    """End an attempt with its event; None if its claim is gone, so that it counts no more."""
+    entry = holds(board, task, attempt.nonce)
+    if entry is None:
+        return None
+    event = _event(entry, Kind(role.value), attempt.nonce[:4], attempt)
+    files: dict[str, bytes | None] = {layout.claim_path(task): None}
+    files.update([_file(event)])
+    files.update(extra or {})
+    for addition in additions:
+        files.update(_added(board, entry.id, addition, files))
+    return Change(
+        subject=f"{task}: {role} {attempt.outcome}: {_subject(attempt.reason)}",
+        files=files,
+        tasks=(task,),
+    )
+
+
+def _subject(text: str) -> str:
+    line = text.splitlines()[0] if text else ""
+    return line if len(line) <= 72 else line[:71] + "…"
+
+
+def obstacle(entry: Entry) -> str:
+    """Why a task must not land now although it is accepted; empty if nothing is in the way."""
+    if cancelled(entry):
+        return "the task was cancelled meanwhile"
+    if done(entry):
+        return "the task was closed meanwhile"
+    if entry.task is None:
+        return "its file does not validate any more"
+    switch = next((e for e in reversed(entry.events) if e.kind in (Kind.HOLD, Kind.RELEASE)), None)
+    if entry.task.hold or (switch is not None and switch.kind is Kind.HOLD):
+        return "the task was put on hold meanwhile"
+    return ""
+
+
+def land(
+    board: Board, now: datetime, *, task: str, attempt: Attempt, landed: Landed, move: Move | None
+) -> Change | None:
+    """Accept and land: verdict, `landed`, the whole chain it repairs closed, the target moved."""
+    entry = holds(board, task, attempt.nonce)
+    if entry is None or obstacle(entry):
+        return None
+    files: dict[str, bytes | None] = {layout.claim_path(task): None}
+    files.update([_file(_event(entry, Kind.VALIDATE, attempt.nonce[:4], attempt))])
+    files.update([_file(_event(entry, Kind.LANDED, attempt.nonce[:4], landed, after=1))])
+    files.update(_close_chain(board, now, entry, landed.runner, attempt.nonce[:4]))
+    return Change(
+        subject=f"{task}: landed on {landed.target}",
+        files=files,
+        tasks=(task,),
+        moves=(move,) if move else (),
+    )
+
+
+def chain(board: Board, entry: Entry) -> Iterator[Entry]:
+    """The tasks that `entry` repairs, directly or not, nearest first."""
+    seen = {entry.id}
+    fixed = entry.task.fixes if entry.task else None
+    while fixed is not None and fixed not in seen and (above := board.get(fixed)) is not None:
+        seen.add(fixed)
+        yield above
+        fixed = above.task.fixes if above.task else None
+
+
+def _close_chain(
+    board: Board, now: datetime, entry: Entry, runner: str, suffix: str
+) -> Iterator[tuple[str, bytes]]:
+    for above in chain(board, entry):
+        if not (done(above) or cancelled(above)):
+            closed = Closed(runner=runner, at=now, reason=f"fixed by {entry.id}", by=entry.id)
+            yield _file(_event(above, Kind.CLOSED, suffix, closed))
+
+
+def accept_plan(board: Board, now: datetime, *, task: str, attempt: Attempt) -> Change | None:
+    """Accept a plan: there is nothing to merge, its tasks are on the board already."""
+    entry = holds(board, task, attempt.nonce)
+    if entry is None or obstacle(entry):
+        return None
+    closed = Closed(runner=attempt.runner, at=now, reason="the plan is accepted")
+    files: dict[str, bytes | None] = {layout.claim_path(task): None}
+    files.update([_file(_event(entry, Kind.VALIDATE, attempt.nonce[:4], attempt))])
+    files.update([_file(_event(entry, Kind.CLOSED, attempt.nonce[:4], closed, after=1))])
+    return Change(subject=f"{task}: plan accepted", files=files, tasks=(task,))
+
+
+def rounds(board: Board, entry: Entry) -> int:
+    """How many repairs stand between a task and the one it began with."""
+    return sum(1 for _ in chain(board, entry))
+
+
+def fix_task(
+    board: Board, entry: Entry, attempt: Attempt, fix: Task | None
+) -> tuple[str, Task] | None:
+    """The one task that repairs a rejected one, with its id; None if the rounds are used up.
+
+    `fix` is what the validator proposes: its title and body are taken, the rest is inherited.
+    """
+    if entry.task is None or rounds(board, entry) >= board.settings.max_fix_rounds:
+        return None
+    origin = [*chain(board, entry)][-1:] or [entry]
+    stem = f"{origin[0].id[:48]}-fix"
+    number = next(n for n in range(1, 1000) if not board.taken(f"{stem}-{n}"))
+    own = entry.task
+    title = fix.title if fix else f"Fix: {own.title.removeprefix('Fix: ')}"[:200]
+    task = Task(
+        title=title,
+        priority=own.priority,
+        labels=own.labels,
+        coder=(fix.coder if fix else None) or own.coder,
+        model=(fix.model if fix else None) or own.model,
+        checks=own.checks,
+        touches=own.touches,
+        base=own.base,
+        parent=own.parent,
+        needs=own.needs,
+        exclusive=own.exclusive,
+        timeout=own.timeout,
+        attempts=own.attempts,
+        budget=own.budget,
+        fixes=entry.id,
+        body=fix.body if fix else _fix_body(entry, attempt),
+    )
+    return f"{stem}-{number}", task
+
+
+def _fix_body(entry: Entry, attempt: Attempt) -> str:
+    lines = [
+        f"The work on `{entry.id}` was not accepted: {attempt.reason}",
+        "",
+        "You start where that work ended. Repair what was found, and nothing else.",
+        "",
+        "## What was found",
+        "",
+        *(f"- {finding}" for finding in attempt.findings),
+    ]
+    for check in attempt.checks:
+        if check.exit_code:
+            tail = "\n".join(f"    {line}" for line in check.tail.splitlines())
+            lines += ["", f"`{check.command}` ended with {check.exit_code}:", "", tail]
+    body = entry.task.body if entry.task else ""
+    return "\n".join([*lines, "", "## What the task was", "", body])
+
+
+def reject(board: Board, *, task: str, attempt: Attempt, fix: Task | None) -> Change | None:
+    """A verdict against the work: its event, and one task that repairs all that was found."""
+    entry = holds(board, task, attempt.nonce)
+    if entry is None:
+        return None
+    if obstacle(entry) and entry.task is not None:
+        return settle(board, task=task, attempt=attempt, role=Role.VALIDATE)
+    made = fix_task(board, entry, attempt, fix)
+    files: dict[str, bytes | None] = {layout.claim_path(task): None}
+    if made is not None:
+        fixer, content = made
+        files[layout.task_path(fixer)] = codec.write_task(content)
+        attempt = replace(attempt, fixed_by=fixer)
+    files.update([_file(_event(entry, Kind.VALIDATE, attempt.nonce[:4], attempt))])
+    return Change(
+        subject=f"{task}: {attempt.outcome}: {_subject(attempt.reason)}", files=files, tasks=(task,)
+    )
+
+
+def follow_up(board: Board, now: datetime, *, runner: str, suffix: str) -> Change | None:
+    """What a runner writes after people: `closed` for a task that a person closed by hand, and
+    for those that it repairs. One task a change; None when nothing is due."""
+    for entry in board.entries.values():
+        if entry.claim is None and (said := entry.last(Kind.CLOSE)) is not None:
+            if entry.last(Kind.CLOSED, Kind.LANDED) is not None:
+                continue
+            by = said.content.by if isinstance(said.content, Said) else ""
+            closed = Closed(runner=runner, at=now, reason=f"by hand: {by or 'a person'}")
+            files = dict([_file(_event(entry, Kind.CLOSED, suffix, closed))])
+            files.update(_close_chain(board, now, entry, runner, suffix))
+            return Change(subject=f"{entry.id}: closed", files=files, tasks=(entry.id,))
+    return None
+
+
+# --- what people decide -------------------------------------------------------------------------
+
+
+def say(
+    board: Board, now: datetime, *, task: str, kind: Kind, person: Person, reason: str, suffix: str
+) -> Change:
+    """A person's decision on a task; FleetError if it makes no sense now."""
+    entry = _known(board, task)
+    where = standing(board, task, now)
+    _refuse(entry, where.status, kind)
+    said = Said(at=now, by=str(person), reason=reason)
+    files: dict[str, bytes | None] = dict([_file(_event(entry, kind, suffix, said))])
+    if kind is Kind.RETRY:
+        files.update(_cancel_fixers(board, now, entry, person, suffix))
+    why = f": {_subject(reason)}" if reason else ""
+    return Change(
+        subject=f"{kind.capitalize()} {task}{why}", files=files, tasks=(task,), author=person
+    )
+
+
+def _known(board: Board, task: str) -> Entry:
+    entry = board.get(task)
+    if entry is not None:
+        return entry
+    if task in board.archived:
+        raise FleetError(
+            f"{task} is finished and archived in {board.archived[task]}/",
+            remedy="file a new task with `gitfleet add`",
+        )
+    raise FleetError(f"there is no task {task!r}", remedy="`gitfleet list --all` shows all ids")
+
+
+def _refuse(entry: Entry, status: Status, kind: Kind) -> None:
+    over = status in (Status.DONE, Status.CANCELLED)
+    if kind in (Kind.CANCEL, Kind.CLOSE, Kind.HOLD) and over:
+        raise FleetError(f"{entry.id} is {status} already")
+    if kind is Kind.RETRY and status in CLAIMED:
+        raise FleetError(
+            f"{entry.id} is {status} just now", remedy=f"`gitfleet cancel {entry.id}` first"
+        )
+    if kind is Kind.RETRY and entry.gone:
+        raise FleetError(
+            f"the file of {entry.id} was removed",
+            remedy=f"put {layout.task_path(entry.id)} back, for example with git revert",
+        )
+    if kind is Kind.RELEASE and status is not Status.HELD:
+        raise FleetError(f"{entry.id} is not on hold, it is {status}")
+
+
+def _cancel_fixers(
+    board: Board, now: datetime, entry: Entry, person: Person, suffix: str
+) -> Iterator[tuple[str, bytes]]:
+    """`retry` starts a task afresh, so an open task that repairs the old work has no use."""
+    for other in board.entries.values():
+        below = other.task is not None and any(
+            above.id == entry.id for above in chain(board, other)
+        )
+        if below and not (done(other) or cancelled(other)):
+            said = Said(at=now, by=str(person), reason=f"{entry.id} is tried afresh")
+            yield _file(_event(other, Kind.CANCEL, suffix, said))
+
+
+def release(
+    board: Board, now: datetime, *, task: str, text: bytes, person: Person, suffix: str
+) -> Change:
+    """Take a task off hold: the line `hold: true` of its file goes, or a `release` is written."""
+    entry = _known(board, task)
+    if entry.task is not None and entry.task.hold:
+        return Change(
+            subject=f"Release {task}",
+            files={layout.task_path(task): codec.set_key(text, "hold", None)},
+            tasks=(task,),
+            author=person,
+        )
+    return say(board, now, task=task, kind=Kind.RELEASE, person=person, reason="", suffix=suffix)
+
+
+def add(board: Board, *, addition: Addition, suffixes: Sequence[str], person: Person) -> Change:
+    """A new task by a person: under the id it wants, or FleetError if that is taken."""
+    wanted = addition.id
+    if not wanted:
+        task, _ = codec.read_task(addition.text, layout.task_path("new"))
+        title = task.title if task else "task"
+        wanted = next(i for s in suffixes if not board.taken(i := new_id(title, s)))
+    elif board.taken(wanted):
+        raise FleetError(f"the id {wanted} is taken", remedy="choose another with --id")
+    path = layout.task_path(wanted)
+    task, problems = codec.read_task(addition.text, path)
+    if task is None:
+        raise FleetError(problems[0].what, where=problems[0].where, remedy=problems[0].remedy)
+    return Change(
+        subject=f"Add {wanted}: {_subject(task.title)}",
+        files={path: addition.text},
+        tasks=(wanted,),
+        author=person,
+    )
+
+
+# --- what agents file ---------------------------------------------------------------------------
+
+
+def _added(
+    board: Board, source: str, addition: Addition, others: Mapping[str, bytes | None]
+) -> Iterator[tuple[str, bytes]]:
+    """A task from an outbox, once: the key in its file tells whether it is there already."""
+    if _present(board, addition.key):
+        return
+    wanted = addition.id
+    if board.taken(wanted) or layout.task_path(wanted) in others:
+        wanted = f"{wanted[:56]}-{addition.key[:6]}"
+    if board.taken(wanted) or layout.task_path(wanted) in others:
+        return
+    text = codec.set_key(addition.text, "discovered_from", source)
+    yield layout.task_path(wanted), codec.set_key(text, "outbox", addition.key)
+
+
+def _present(board: Board, key: str) -> bool:
+    return any(
+        entry.task is not None and entry.task.outbox == key for entry in board.entries.values()
+    )
+
+
+def file_additions(
+    board: Board, *, task: str, nonce: str, additions: Sequence[Addition]
+) -> Change | None:
+    """Tasks an agent came across while working; None if all are there, or its claim is gone."""
+    entry = holds(board, task, nonce)
+    if entry is None:
+        return None
+    files: dict[str, bytes | None] = {}
+    for addition in additions:
+        files.update(_added(board, task, addition, files))
+    if not files:
+        return None
+    names = ", ".join(layout.place(path).task for path in files)
+    return Change(subject=f"{task} came across {names}", files=files, tasks=(task,))
+
+
+def is_plan(entry: Entry) -> bool:
+    """Whether the task's result is more tasks."""
+    return entry.task is not None and entry.task.role is TaskRole.PLAN
+
+
+def interrupted(claim: Claim, now: datetime, outcome: Outcome, reason: str, runner: str) -> Attempt:
+    """The event of an attempt of which nothing is left but its claim."""
+    return Attempt(
+        runner=runner,
+        nonce=claim.nonce,
+        attempt=claim.attempt,
+        outcome=outcome,
+        reason=reason,
+        started=claim.at,
+        ended=now,
+        coder=claim.coder,
+        model=claim.model,
+        task_blob=claim.task_blob,
+        base=claim.base,
+        head=claim.head,
+        branch=claim.branch,
+    )

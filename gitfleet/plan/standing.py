@@ -1,0 +1,355 @@
+"""Where a task stands, and why: derived from the board, first match wins (docs/board.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Final
+
+from msgspec import Struct
+
+from gitfleet.model.board import Board, Entry
+from gitfleet.model.durations import seconds
+from gitfleet.model.event import Attempt, Closed, Event, Landed, Said
+from gitfleet.model.states import (
+    COUNTS,
+    HOPELESS,
+    OWN_LIMITS,
+    REJECTIONS,
+    STATUS_OF_ROLE,
+    VERDICTS,
+    Counter,
+    Kind,
+    Outcome,
+    Role,
+    Status,
+)
+from gitfleet.plan.graph import cancelled, done, graph_of, is_done, is_over
+
+_WORK: Final = (Kind.WORK, Kind.PLAN)
+_LONGEST_RED_PAUSE: Final = 3600.0
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """A status with its reason, and what a claim of the task would be for."""
+
+    status: Status
+    reason: str
+    role: Role | None = None  # what it can be claimed for, once `until` is past
+    until: datetime | None = None  # not claimed before this time
+    answered: bool = False  # its questions have answers now
+    red: str | None = None  # the commit of the target that failed the checks by itself
+
+    def claimable(self, now: datetime) -> bool:
+        """Whether a runner may claim it now."""
+        return self.role is not None and (self.until is None or self.until <= now)
+
+
+def standing(board: Board, task: str, now: datetime) -> Standing:
+    """Where the task of that id stands. Pure and total; `now` matters only for pauses."""
+    entry = board.get(task)
+    if entry is None:
+        if task in board.archived:
+            return Standing(status=Status.DONE, reason=f"finished, see {board.archived[task]}/")
+        return Standing(status=Status.CANCELLED, reason="there is no such task")
+    return next(found for rule in _RULES if (found := rule(board, entry, now)))
+
+
+def standings(board: Board, now: datetime) -> dict[str, Standing]:
+    """Where every task stands that is not archived."""
+    return {task: standing(board, task, now) for task in board.entries}
+
+
+def _claimed(board: Board, entry: Entry, now: datetime) -> Standing | None:
+    claim = entry.claim
+    if claim is None:
+        return None
+    who = f"{claim.coder or 'checks'} on {claim.runner}"
+    reason = f"attempt {claim.attempt}, {who}, since {_clock(claim.at)}"
+    return Standing(status=STATUS_OF_ROLE[claim.role], reason=reason)
+
+
+def _done(board: Board, entry: Entry, now: datetime) -> Standing | None:
+    if not done(entry):
+        return None
+    last = entry.last(Kind.LANDED, Kind.CLOSED, Kind.CLOSE)
+    assert last is not None
+    match last.content:
+        case Landed(target=target, merge=merge):
+            reason = f"landed on {target} as {merge[:10]}"
+        case Closed(reason=why):
+            reason = f"closed: {why}"
+        case Said(by=by, reason=why):
+            reason = f"closed by {by or 'a person'}" + (f": {why}" if why else "")
+        case _:
+            reason = "done"
+    return Standing(status=Status.DONE, reason=reason)
+
+
+def _cancelled(board: Board, entry: Entry, now: datetime) -> Standing | None:
+    if not cancelled(entry):
+        return None
+    said = entry.last(Kind.CANCEL)
+    reason = _who(said, "cancelled") if said else "its file was removed from the board"
+    return Standing(status=Status.CANCELLED, reason=reason)
+
+
+def _invalid(board: Board, entry: Entry, now: datetime) -> Standing | None:
+    if entry.task is not None:
+        return None
+    more = len(entry.problems) - 1
+    reason = str(entry.problems[0]) if entry.problems else "its file cannot be read"
+    return Standing(
+        status=Status.INVALID, reason=reason + (f", and {more} more" if more > 0 else "")
+    )
+
+
+def _held(board: Board, entry: Entry, now: datetime) -> Standing | None:
+    assert entry.task is not None
+    if entry.task.hold:
+        reason = "on hold: `hold: true` in its file"
+    else:
+        switch = next((e for e in reversed(entry.events) if e.kind in _SWITCHES), None)
+        if switch is None or switch.kind is not Kind.HOLD:
+            return None
+        reason = _who(switch, "put on hold")
+    return Standing(status=Status.HELD, reason=reason)
+
+
+_SWITCHES: Final = (Kind.HOLD, Kind.RELEASE)
+
+
+def limit_of(board: Board, entry: Entry) -> int:
+    """How many failed attempts a task has before it waits for a person."""
+    own = entry.task.attempts if entry.task else None
+    return own or board.settings.attempts
+
+
+def count(attempts: Iterable[Attempt], counter: Counter) -> int:
+    """How many of the attempts count against `counter`."""
+    return sum(1 for attempt in attempts if COUNTS.get(attempt.outcome) is counter)
+
+
+def _failed(board: Board, entry: Entry, now: datetime) -> Standing | None:
+    attempts = entry.attempts()
+    if not attempts:
+        return None
+    last = attempts[-1]
+    why = ""
+    if last.outcome in HOPELESS:
+        why = f"{last.outcome}: {last.reason}"
+    elif last.outcome in REJECTIONS and last.fixed_by is None:
+        why = f"the rounds of repair are used up: {last.reason}"
+    else:
+        works, proofs = entry.attempts(Role.WORK, Role.PLAN), entry.attempts(Role.VALIDATE)
+        why = _used_up(board, entry, works, "attempts") or _used_up(
+            board, entry, proofs, "validations"
+        )
+    if not why:
+        return None
+    return Standing(status=Status.FAILED, reason=f"{why} (`gitfleet retry {entry.id}`)")
+
+
+def _used_up(board: Board, entry: Entry, attempts: list[Attempt], name: str) -> str:
+    limits = {Counter.ATTEMPTS: limit_of(board, entry), **OWN_LIMITS}
+    for counter, limit in limits.items():
+        against = [a for a in attempts if COUNTS.get(a.outcome) is counter]
+        if len(against) >= limit:
+            word = name if counter is Counter.ATTEMPTS else f"{name} ({counter})"
+            last = against[-1]
+            return f"all {limit} {word} used up; the last: {last.outcome}: {last.reason}"
+    return ""
+
+
+def _asking(board: Board, entry: Entry, now: datetime) -> Standing | None:
+    if not _asked(entry):
+        return None
+    waiting = [question for question in entry.questions if question.open]
+    if not waiting:
+        return None
+    first = waiting[0].text.splitlines()[0] if waiting[0].text else waiting[0].name
+    reason = f"waits for an answer to {waiting[0].name}: {first}"
+    return Standing(status=Status.ASKING, reason=reason)
+
+
+def _asked(entry: Entry) -> bool:
+    attempts = entry.attempts()
+    return bool(attempts) and attempts[-1].outcome is Outcome.ASKED
+
+
+def verdict_of(entry: Entry) -> Event | None:
+    """The last verdict on what was last submitted, or None."""
+    for event in reversed(entry.current):
+        if event.kind in _WORK:
+            return None
+        if event.attempt is not None and event.attempt.outcome in VERDICTS:
+            return event
+    return None
+
+
+def submission_of(entry: Entry) -> Event | None:
+    """The last work or plan attempt, if it was submitted."""
+    last = entry.last(*_WORK)
+    if last is None or last.attempt is None or last.attempt.outcome is not Outcome.SUBMITTED:
+        return None
+    return last
+
+
+def _fixing(board: Board, entry: Entry, now: datetime) -> Standing | None:
+    verdict = verdict_of(entry)
+    if verdict is None or verdict.attempt is None or verdict.attempt.outcome not in REJECTIONS:
+        return None
+    fixer = verdict.attempt.fixed_by
+    if fixer is None or is_over(board, fixer):
+        return None
+    return Standing(status=Status.FIXING, reason=f"{fixer} repairs it: {verdict.attempt.reason}")
+
+
+def _accepted(board: Board, entry: Entry, now: datetime) -> Standing | None:
+    verdict = verdict_of(entry)
+    if verdict is None or verdict.attempt is None or verdict.attempt.outcome != Outcome.ACCEPTED:
+        return None
+    until, why, red = _proof_pause(board, entry)
+    reason = why or f"accepted, and not landed yet: {verdict.attempt.reason}"
+    return Standing(status=Status.ACCEPTED, reason=reason, role=Role.VALIDATE, until=until, red=red)
+
+
+def _submitted(board: Board, entry: Entry, now: datetime) -> Standing | None:
+    if submission_of(entry) is None or verdict_of(entry) is not None:
+        return None
+    until, why, red = _proof_pause(board, entry)
+    reason = why or "worked on, waits for its proof"
+    return Standing(
+        status=Status.SUBMITTED, reason=reason, role=Role.VALIDATE, until=until, red=red
+    )
+
+
+def _proof_pause(board: Board, entry: Entry) -> tuple[datetime | None, str, str | None]:
+    """Until when a submitted or accepted task is let alone, why, and the red target if that is it.
+
+    A target that fails its own checks is tried again when it moves, or after a growing pause.
+    """
+    trailing: list[Attempt] = []
+    for event in reversed(entry.current):
+        if event.kind is not Kind.VALIDATE or event.attempt is None:
+            break
+        trailing.append(event.attempt)
+    if not trailing:
+        return None, "", None
+    last = trailing[0]
+    same = sum(1 for attempt in trailing if attempt.outcome is last.outcome)
+    if last.outcome is Outcome.TARGET_RED:
+        until = last.ended + timedelta(seconds=pause(board, same, _LONGEST_RED_PAUSE))
+        return until, last.reason, last.base
+    if COUNTS.get(last.outcome) is Counter.ATTEMPTS or last.outcome is Outcome.LIMITED:
+        until = last.until or last.ended + timedelta(seconds=pause(board, same))
+        return until, f"its validation ended {last.outcome}: {last.reason}", None
+    return None, "", None
+
+
+def pause(board: Board, failures: int, longest: float | None = None) -> float:
+    """Seconds to wait after that many failures."""
+    retry = board.settings.retry
+    cap = seconds(retry.max) if longest is None else longest
+    # The exponent is bounded so that a long night of failures cannot overflow a float.
+    factor: float = retry.factor ** min(max(failures, 1) - 1, 64)
+    return min(cap, seconds(retry.first) * factor)
+
+
+def _delayed(board: Board, entry: Entry, now: datetime) -> Standing | None:
+    assert entry.task is not None
+    start = entry.task.not_before
+    if start is not None and start > now:
+        reason = f"not before {_clock(start)}"
+        return Standing(status=Status.DELAYED, reason=reason, role=_role(board, entry), until=start)
+    attempts = entry.attempts(Role.WORK, Role.PLAN)
+    if not attempts:
+        return None
+    last = attempts[-1]
+    if COUNTS.get(last.outcome) is Counter.ATTEMPTS:
+        until = last.ended + timedelta(seconds=pause(board, count(attempts, Counter.ATTEMPTS)))
+    elif last.outcome is Outcome.LIMITED:
+        same = sum(1 for attempt in attempts if attempt.outcome is Outcome.LIMITED)
+        until = last.until or last.ended + timedelta(seconds=pause(board, same))
+    else:
+        return None
+    if until <= now:
+        return None
+    reason = f"tried again at {_clock(until)}; the last attempt: {last.outcome}: {last.reason}"
+    return Standing(status=Status.DELAYED, reason=reason, role=_role(board, entry), until=until)
+
+
+def _role(board: Board, entry: Entry) -> Role | None:
+    """What a task could be claimed for if only its time had come."""
+    assert entry.task is not None
+    return Role(entry.task.role.value) if _missing(board, entry) is None else None
+
+
+def _missing(board: Board, entry: Entry) -> str | None:
+    """Why the dependencies of a task are not all done, or None if they are."""
+    assert entry.task is not None
+    waiting = [d for d in entry.task.depends_on if not is_done(board, d)]
+    if not waiting:
+        return None
+    if entry.id in entry.task.depends_on:
+        return f"it depends on itself; take {entry.id} out of depends_on"
+    for need in waiting:
+        other = board.get(need)
+        if other is None:
+            return f"it depends on {need}, which is not on the board"
+        if other.claim is None and cancelled(other):
+            return f"it depends on {need}, which is cancelled"
+    cycle = graph_of(board).cycles.get(entry.id)
+    if cycle:
+        return f"its dependencies go in a circle: {' → '.join(cycle)}"
+    return f"waits for {', '.join(waiting)}"
+
+
+def _waiting(board: Board, entry: Entry, now: datetime) -> Standing | None:
+    reason = _missing(board, entry)
+    return Standing(status=Status.WAITING, reason=reason) if reason else None
+
+
+def _ready(board: Board, entry: Entry, now: datetime) -> Standing | None:
+    assert entry.task is not None
+    attempts = entry.attempts()
+    answered = _asked(entry)
+    if answered:
+        reason = "its question is answered"
+    elif not attempts:
+        reason = "nobody has tried it yet"
+    else:
+        last = attempts[-1]
+        reason = f"to be tried again; the last attempt: {last.outcome}: {last.reason}"
+    role = Role(entry.task.role.value)
+    return Standing(status=Status.READY, reason=reason, role=role, answered=answered)
+
+
+def _clock(at: datetime) -> str:
+    return at.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _who(event: Event, verb: str) -> str:
+    said = event.content
+    if not isinstance(said, Said):
+        return verb
+    text = f"{verb} by {said.by}" if said.by else verb
+    return f"{text}: {said.reason}" if said.reason else text
+
+
+_Rule = Callable[[Board, Entry, datetime], Standing | None]
+_RULES: Final[tuple[_Rule, ...]] = (
+    _claimed,
+    _done,
+    _cancelled,
+    _invalid,
+    _held,
+    _failed,
+    _asking,
+    _fixing,
+    _accepted,
+    _submitted,
+    _delayed,
+    _waiting,
+    _ready,
+)
