@@ -78,7 +78,8 @@ class _Update:
 
     def _of(self, task: str) -> dict[str, Any]:
         if task not in self.entries:
-            old = self.board.entries.get(task) or Entry(id=task)
+            board = self.board
+            old = board.hidden.get(task) or board.entries.get(task) or Entry(id=task)
             self.entries[task] = {
                 "task": old.task,
                 "blob": old.blob,
@@ -155,18 +156,23 @@ class _Update:
 
     def finish(self, commit: str) -> Board:
         archived = self.board.archived if self.archived is None else self.archived
-        entries = self.board.entries
-        touched = set(self.entries) | (set(archived) ^ set(self.board.archived))
-        if touched:
-            entries = dict(entries)
-            for task in touched:
-                parts = self.entries.get(task) or self._of(task)
-                entry = _entry(task, parts, archived.get(task))
+        entries, hidden = dict(self.board.entries), dict(self.board.hidden)
+        touched = set(self.entries)
+        if archived is not self.board.archived:
+            touched |= {task for task, _ in archived.items() ^ self.board.archived.items()}
+        for task in touched:
+            whole = _entry(task, self._of(task))
+            shown = _shown(whole, archived.get(task))
+            for place, entry in (
+                (entries, shown),
+                (hidden, None if whole is shown or whole == Entry(id=task) else whole),
+            ):
                 if entry is None:
-                    entries.pop(task, None)
+                    place.pop(task, None)
                 else:
-                    entries[task] = entry
+                    place[task] = entry
         return Board(
+            hidden=hidden,
             settings=self.settings,
             entries=entries,
             archived=archived,
@@ -177,27 +183,25 @@ class _Update:
         )
 
 
-def _entry(task: str, parts: Mapping[str, Any], folder: str | None) -> Entry | None:
-    if not (parts["blob"] or parts["claim"] or parts["events"] or parts["questions"]):
+def _shown(entry: Entry, folder: str | None) -> Entry | None:
+    """The entry as the board shows it; `folder` is where its id is archived, if it is."""
+    if not (entry.blob or entry.claim or entry.events or entry.questions):
         return None  # a note alone makes no task
-    if folder is not None and not parts["blob"]:
+    if folder is None:
+        return entry
+    if not entry.blob:
         return None  # stragglers of a finished task: the next batch takes them along
-    problems = parts["problems"]
-    value = parts["task"]
-    if folder is not None and not any(p.what.startswith("the id") for p in problems):
-        twin = Problem(
-            layout.task_path(task),
-            1,
-            1,
-            f"the id {task} is taken by {folder}",
-            "give the new task another name",
-        )
-        value, problems = None, (*problems, twin)
+    what = f"the id {entry.id} is taken by {folder}"
+    twin = Problem(layout.task_path(entry.id), 1, 1, what, "give the new task another name")
+    return msgspec.structs.replace(entry, task=None, problems=(*entry.problems, twin))
+
+
+def _entry(task: str, parts: Mapping[str, Any]) -> Entry:
     return Entry(
         id=task,
-        task=value,
+        task=parts["task"],
         blob=parts["blob"],
-        problems=problems,
+        problems=parts["problems"],
         claim=parts["claim"],
         events=tuple(sorted(parts["events"].values(), key=lambda event: event.order)),
         questions=tuple(sorted(parts["questions"].values(), key=_by_number)),

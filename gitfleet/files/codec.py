@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
 
+from gitfleet.errors import FleetError
 from gitfleet.files import layout, schemas, yaml
 from gitfleet.model.board import Problem
 from gitfleet.model.claim import Claim
@@ -16,11 +19,13 @@ from gitfleet.model.event import CONTENT_OF, Event
 from gitfleet.model.ids import ID_HINT, is_id, slug
 from gitfleet.model.question import Question
 from gitfleet.model.task import Task
+from gitfleet.model.verdict import Verdict
 
 T = TypeVar("T")
 Read = tuple[T | None, tuple[Problem, ...]]
 
 _FENCE: Final = re.compile(r"---[ \t]*(?:\n|\Z)")
+_MOST_PROBLEMS: Final = 20  # of one file; nobody reads more at once
 _QUESTION: Final = "## Question"
 _ANSWER: Final = "## Answer"
 
@@ -30,11 +35,13 @@ def decode(data: bytes, path: str) -> tuple[str, tuple[Problem, ...]]:
     if len(data) > layout.LARGEST:
         what = f"larger than {layout.LARGEST // 1024} KiB"
         return "", (Problem(path, 1, 1, what, "move the bulk into a file of the project"),)
+    data = data.removeprefix(codecs.BOM_UTF8)
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        column = error.start - (data.rfind(b"\n", 0, error.start) + 1) + 1
+        start = data.rfind(b"\n", 0, error.start) + 1
+        column = len(data[start : error.start].decode()) + 1
         return "", (Problem(path, line, column, "not UTF-8 text", "save the file as UTF-8"),)
     return text.replace("\r\n", "\n").replace("\r", "\n"), ()
 
@@ -61,12 +68,12 @@ def read_yaml(text: str, kind: type[T], path: str, *, first_line: int = 1) -> Re
 
 def _problems(document: yaml.Document, kind: type, path: str, why: str) -> tuple[Problem, ...]:
     found = [
-        Problem(path, *_mark(document.marks, at), what, remedy)
-        for at, what, remedy in schemas.explain(kind, document.data)
+        Problem(path, *_mark(document.keys if of_key else document.marks, at), what, remedy)
+        for at, what, remedy, of_key in schemas.explain(kind, document.data)
     ]
     if not found:
         found = [Problem(path, *_mark(document.marks, _at(why)), why)]
-    return tuple(sorted(set(found)))
+    return tuple(sorted(set(found))[:_MOST_PROBLEMS])
 
 
 def _at(why: str) -> tuple[str | int, ...]:
@@ -141,6 +148,12 @@ def read_claim(data: bytes, path: str) -> Read[Claim]:
     return (None, problems) if problems else read_yaml(text, Claim, path)
 
 
+def read_verdict(data: bytes, path: str) -> Read[Verdict]:
+    """A validator's verdict, from its outbox."""
+    text, problems = decode(data, path)
+    return (None, problems) if problems else read_yaml(text, Verdict, path)
+
+
 def read_event(data: bytes, path: str, task: str, name: str) -> Read[Event]:
     """An event: its file's name and its content."""
     named = layout.event_name(name)
@@ -171,9 +184,12 @@ def read_question(data: bytes, path: str) -> Read[Question]:
 
 def split_answer(body: str) -> tuple[str, str]:
     """Question and answer: what stands below the first line `## Answer` is the answer."""
-    lines = body.splitlines()
+    lines = body.split("\n")
     at = next((i for i, line in enumerate(lines) if line.strip() == _ANSWER), len(lines))
-    text = "\n".join(line for line in lines[:at] if line.strip() != _QUESTION).strip()
+    text = "\n".join(lines[:at]).strip()
+    heading, _, below = text.partition("\n")
+    if heading.strip() == _QUESTION:
+        text = below.strip()
     answer = "\n".join(lines[at + 1 :])
     return text, re.sub(r"<!--.*?-->", "", answer, flags=re.DOTALL).strip()
 
@@ -184,42 +200,108 @@ def write(value: msgspec.Struct) -> bytes:
 
 
 def _plain(value: msgspec.Struct) -> dict[str, Any]:
-    plain: dict[str, Any] = msgspec.to_builtins(value)
+    plain: dict[str, Any] = _clean(msgspec.to_builtins(value))
     return plain
+
+
+def _clean(value: Any) -> Any:
+    """What coders report may hold what no file can: half a character, or NaN dollars."""
+    match value:
+        case str():
+            return value.encode("utf-8", "replace").decode()
+        case list() | tuple():
+            return [_clean(item) for item in value]
+        case dict():
+            kept = {_clean(key): _clean(item) for key, item in value.items()}
+            return {
+                key: item
+                for key, item in kept.items()
+                if not isinstance(item, float) or math.isfinite(item)
+            }
+    return value
 
 
 def write_task(task: Task) -> bytes:
     """A task file that gitfleet itself writes: front matter and body."""
     keys = _plain(task)
     body: str = keys.pop("body", "")
-    return b"---\n" + yaml.dump(keys) + b"---\n" + body.encode()
+    return b"---\n" + yaml.dump(keys) + b"---\n" + body.encode("utf-8", "replace")
 
 
 def write_question(question: Question) -> bytes:
-    """A question's file."""
+    """A question's file; FleetError if its text would be taken for an answer."""
+    if any(line.strip() == _ANSWER for line in question.text.splitlines()):
+        raise FleetError(
+            f"a question cannot have a line `{_ANSWER}`", remedy="Say it in other words."
+        )
     keys = {k: v for k, v in _plain(question).items() if k not in ("name", "text", "answer")}
     text = f"{_QUESTION}\n{question.text}\n"
     if question.answer:
         text += f"\n{_ANSWER}\n{question.answer}\n"
-    return b"---\n" + yaml.dump(keys) + b"---\n" + text.encode()
+    return b"---\n" + yaml.dump(keys) + b"---\n" + text.encode("utf-8", "replace")
+
+
+def scalar(text: str) -> str:
+    """`text` as a value for `set_key`: quoted where YAML would make something else of it."""
+    return yaml.scalar(text)
 
 
 def set_key(data: bytes, key: str, value: str | None) -> bytes:
     """A person's task file with one top-level key set to the YAML text `value`, or removed (None).
 
-    All other bytes stay as they are, comments, order and line ends included.
+    All other bytes stay as they are, comments, order and line ends included. FleetError where the
+    file is written in a way that does not let a line be changed by itself.
     """
-    text = data.decode("utf-8")
+    text = data.decode("utf-8", "surrogateescape")
+    lines: list[str] = re.findall(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+\Z", text)
     end = "\r\n" if "\r\n" in text else "\n"
-    lines = text.splitlines(keepends=True)
-    close = next(i for i in range(1, len(lines)) if lines[i].rstrip() == "---")
-    found = next((i for i in range(1, close) if re.match(rf"{re.escape(key)}\s*:", lines[i])), None)
+    fence = (i for i in range(1, len(lines)) if re.match(r"---[ \t]*\s*\Z", lines[i]))
+    close = next(fence, 0)
+    name = rf"""(?:{re.escape(key)}|"{re.escape(key)}"|'{re.escape(key)}')\s*:"""
+    found = next((i for i in range(1, close) if re.match(name, lines[i])), None)
     fresh = [] if value is None else [f"{key}: {value}{end}"]
     if found is None:
         lines[close:close] = fresh
     else:
-        stop = found + 1
-        while stop < close and re.match(r"[ \t]+\S|-\s", lines[stop]):
-            stop += 1
-        lines[found:stop] = fresh
-    return "".join(lines).encode()
+        lines[found : _end_of_value(lines, found, close)] = fresh
+    changed = "".join(lines).encode("utf-8", "surrogateescape")
+    if not close or not _differs_only(data, changed, key, value):
+        raise FleetError(
+            f"the line of {key!r} cannot be changed by itself here",
+            remedy="Edit the file by hand.",
+        )
+    return changed
+
+
+def _end_of_value(lines: list[str], start: int, close: int) -> int:
+    """The line after the value of the key in line `start`: it is indented, or a list's dashes.
+    Empty lines and comments belong to it only where more of it follows."""
+    stop = start + 1
+    for i in range(start + 1, close):
+        if re.match(r"[ \t]+[^\s#]|-\s", lines[i]):
+            stop = i + 1
+        elif lines[i].strip() and not lines[i].lstrip().startswith("#"):
+            break
+    return stop
+
+
+def _differs_only(before: bytes, after: bytes, key: str, value: str | None) -> bool:
+    old, new = _keys(before), _keys(after)
+    if old is None or new is None:
+        return False
+    there = key in new
+    old.pop(key, None)
+    new.pop(key, None)
+    return old == new and there == (value is not None)
+
+
+def _keys(data: bytes) -> dict[str, Any] | None:
+    text, problems = decode(data, "")
+    front, _, more = split(text, "")
+    if problems or more:
+        return None
+    try:
+        document = yaml.load(front, Task)
+    except yaml.YamlError:
+        return None
+    return document.data if isinstance(document.data, dict) else None

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import difflib
 import functools
+import itertools
 import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from gitfleet.model.claim import Claim
 from gitfleet.model.config import Machine, Settings
+from gitfleet.model.durations import Moment
 from gitfleet.model.event import Attempt, Closed, Landed, Said
 from gitfleet.model.question import Question
 from gitfleet.model.task import Task
+from gitfleet.model.verdict import Verdict
 
 # Fields of the model that stand in a file's body or name, not among its keys.
 HIDDEN: Final[Mapping[type, frozenset[str]]] = {
@@ -37,7 +40,9 @@ SCHEMAS: Final[Mapping[str, type]] = {
     "decision": Said,
     "landed": Landed,
     "closed": Closed,
+    "verdict": Verdict,
 }
+_MOST: Final = 50  # errors of one file that are looked at
 _BASE: Final = "urn:git-fleet:schema"
 
 
@@ -74,18 +79,41 @@ def fields_of(kind: type) -> frozenset[str]:
     return _FIELDS[kind]
 
 
-def explain(kind: type, data: Any) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
-    """Every way in which `data` breaks the schema: path, what is wrong, what to do."""
+class Fault(NamedTuple):
+    """One way in which data breaks its schema: where, what is wrong, what to do."""
+
+    path: tuple[str | int, ...]
+    what: str
+    remedy: str = ""
+    of_key: bool = False  # the key itself is wrong, not its value
+
+
+def validator(kind: type) -> Any:
+    """A jsonschema validator of a model type's file; it knows our moments."""
     # Imported here on purpose: it takes longer than everything else a verb needs, and only a
     # broken file asks for it.
     import jsonschema  # noqa: PLC0415
 
-    validator = jsonschema.Draft202012Validator(schema_of(kind))
-    for error in sorted(validator.iter_errors(data), key=lambda e: [str(p) for p in e.path]):
+    formats = jsonschema.FormatChecker(formats=())
+    formats.checks("date-time")(_is_moment)
+    return jsonschema.Draft202012Validator(schema_of(kind), format_checker=formats)
+
+
+def _is_moment(text: object) -> bool:
+    try:
+        return not isinstance(text, str) or bool(msgspec.convert(text, Moment))
+    except msgspec.ValidationError:
+        return False
+
+
+def explain(kind: type, data: Any) -> Iterator[Fault]:
+    """The ways in which `data` breaks the schema, not endlessly many."""
+    errors = itertools.islice(validator(kind).iter_errors(data), _MOST)
+    for error in sorted(errors, key=lambda e: [str(p) for p in e.path]):
         yield from _tell(kind, error)
 
 
-def _tell(kind: type, error: Any) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+def _tell(kind: type, error: Any) -> Iterator[Fault]:
     path = tuple(error.absolute_path)
     if error.validator in ("anyOf", "oneOf"):
         inner = [e for e in error.context or () if e.schema.get("type") != "null"]
@@ -94,41 +122,46 @@ def _tell(kind: type, error: Any) -> Iterator[tuple[tuple[str | int, ...], str, 
             return
     match error.validator:
         case "additionalProperties":
-            known = sorted(error.schema.get("properties", {}))
-            for key in error.instance:
-                if key not in known and not str(key).startswith("x-"):
-                    near = difflib.get_close_matches(str(key), known, n=1)
-                    yield (
-                        (*path, key),
-                        f"unknown key {key!r}",
-                        f"did you mean {near[0]!r}?"
-                        if near
-                        else "remove it, or begin its name with x-",
-                    )
+            yield from _unknown(path, error)
         case "required":
             for key in error.validator_value:
                 if key not in error.instance:
-                    yield path, f"{key!r} is missing", f"add a line `{key}: …`"
+                    yield Fault(path, f"{key!r} is missing", f"add a line `{key}: …`")
         case "type":
-            yield path, f"{_name(path)} must be {_types(error.validator_value)}", _is(error)
+            what = f"{_name(path)} must be {_types(error.validator_value)}"
+            yield Fault(path, what, _is(error))
         case "pattern":
             hint = error.schema.get("description", f"it must match {error.validator_value}")
-            yield path, f"{_name(path)} cannot be {_short(error.instance)}", hint
+            if "propertyNames" in error.absolute_schema_path:
+                yield Fault(
+                    (*path, error.instance), f"no name: {_short(error.instance)}", hint, True
+                )
+                return
+            yield Fault(path, f"{_name(path)} cannot be {_short(error.instance)}", hint)
+        case "format":
+            hint = "write it with its zone, like 2026-12-01T09:00:00Z"
+            yield Fault(path, f"{_name(path)} cannot be {_short(error.instance)}", hint)
         case "enum":
             choice = ", ".join(map(str, error.validator_value))
             near = difflib.get_close_matches(str(error.instance), error.validator_value, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
-            yield (
-                path,
-                f"{_name(path)} cannot be {_short(error.instance)}",
-                f"{hint}one of: {choice}",
-            )
+            what = f"{_name(path)} cannot be {_short(error.instance)}"
+            yield Fault(path, what, f"{hint}one of: {choice}")
         case _:
-            yield (
-                path,
-                f"{_name(path)}: {_clip(error.message)}",
-                error.schema.get("description", ""),
-            )
+            what = f"{_name(path)}: {_clip(error.message)}"
+            yield Fault(path, what, error.schema.get("description", ""))
+
+
+def _unknown(path: tuple[str | int, ...], error: Any) -> Iterator[Fault]:
+    known = sorted(error.schema.get("properties", {}))
+    for key in error.instance:
+        if key not in known and (path or not key.startswith("x-")):
+            yield Fault((*path, key), f"unknown key {_clip(key)!r}", _hint(key, known), True)
+
+
+def _hint(key: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(key[:100], known, n=1)
+    return f"did you mean {near[0]!r}?" if near else "remove it, or begin its name with x-"
 
 
 _TYPES: Final = {

@@ -9,6 +9,7 @@ have no use on a board and are refused: they are how a small file becomes a larg
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
@@ -17,6 +18,7 @@ import msgspec.inspect as shapes
 import yaml
 
 DEEPEST: Final = 12
+_MANY: Final = 100  # signs that may open a level; fewer cannot nest deep enough to do harm
 _LOADER: Final[Any] = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _DUMPER: Final[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _INT: Final = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})\Z")
@@ -24,8 +26,7 @@ _FLOAT: Final = re.compile(r"[-+]?[0-9]{1,18}(\.[0-9]{0,18})?([eE][-+]?[0-9]{1,3
 _TRUE: Final = frozenset({"true", "True", "TRUE"})
 _FALSE: Final = frozenset({"false", "False", "FALSE"})
 _NULL: Final = frozenset({"", "~", "null", "Null", "NULL"})
-_PLAIN_TAGS: Final = frozenset(f"tag:yaml.org,2002:{name}" for name in ("str", "seq", "map"))
-_CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\ufffe\uffff]")
 
 Path = tuple[str | int, ...]
 
@@ -97,7 +98,8 @@ class Document(NamedTuple):
     """A parsed text: the data, and where each part of it stands."""
 
     data: Any
-    marks: Mapping[Path, Mark]
+    marks: Mapping[Path, Mark]  # of values; of its key where the value is on other lines
+    keys: Mapping[Path, Mark]
 
 
 def load(text: str, kind: type, *, first_line: int = 1) -> Document:
@@ -116,7 +118,7 @@ def load(text: str, kind: type, *, first_line: int = 1) -> Document:
             "remove it; this file is to be plain UTF-8 text",
         )
     try:
-        _check_depth(text, first_line)
+        _screen(text, first_line)
         node = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         at = error.problem_mark or error.context_mark
@@ -126,8 +128,8 @@ def load(text: str, kind: type, *, first_line: int = 1) -> Document:
         raise YamlError(str(error).splitlines()[0], Mark(first_line, 1)) from None
     builder = _Builder(first_line)
     if node is None:
-        return Document({}, {(): Mark(first_line, 1)})
-    return Document(builder.build(node, shape_of(kind), (), 0), builder.marks)
+        return Document({}, {(): Mark(first_line, 1)}, {})
+    return Document(builder.build(node, shape_of(kind), (), 0), builder.marks, builder.keys)
 
 
 def _say(error: yaml.MarkedYAMLError) -> str:
@@ -135,17 +137,26 @@ def _say(error: yaml.MarkedYAMLError) -> str:
     return "not YAML: " + ", ".join(said)
 
 
-def _check_depth(text: str, first_line: int) -> None:
-    """Refuse deep nesting before composing: the C composer recurses without a limit."""
-    if sum(text.count(opener) for opener in ("[", "{", "- ", "? ", ":")) < 500:
+def _screen(text: str, first_line: int) -> None:
+    """Refuse what has no use on a board before anything is composed of it: the composer recurses
+    without a limit and lets an alias stand for a copy. Few files hold any sign of these."""
+    if sum(map(text.count, "[{-?:")) < _MANY and not any(sign in text for sign in "&*!%"):
         return
     depth = 0
     for event in yaml.parse(text, Loader=_LOADER):
+        at: Any = event.start_mark
+        mark = Mark(first_line + at.line, at.column + 1)
+        tag = getattr(event, "tag", None)
+        if isinstance(event, yaml.AliasEvent):
+            raise YamlError("an alias (*name)", mark, "write the value out; aliases are not read")
+        if getattr(event, "anchor", None):
+            raise YamlError("an anchor (&name)", mark, "remove it; anchors are not read")
+        if tag:
+            raise YamlError(f"a tag ({tag})", mark, "remove it; tags are not read")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > DEEPEST:
-                at: Any = event.start_mark
-                raise YamlError("nested too deeply", Mark(first_line + at.line, at.column + 1))
+                raise YamlError("nested too deeply", mark, "a board needs no such depth")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
 
@@ -156,7 +167,7 @@ class _Builder:
     def __init__(self, first_line: int) -> None:
         self.first_line = first_line
         self.marks: dict[Path, Mark] = {}
-        self.seen: set[int] = set()
+        self.keys: dict[Path, Mark] = {}
 
     def mark(self, node: Any) -> Mark:
         return Mark(self.first_line + node.start_mark.line, node.start_mark.column + 1)
@@ -164,13 +175,8 @@ class _Builder:
     def build(self, node: Any, shape: Shape, path: Path, depth: int) -> Any:
         mark = self.mark(node)
         self.marks[path] = mark
-        if id(node) in self.seen:
-            raise YamlError("an alias (*name)", mark, "write the value out; aliases are not read")
-        self.seen.add(id(node))
-        if node.tag not in _PLAIN_TAGS:
-            raise YamlError(f"a tag ({node.tag})", mark, "remove it; tags are not read")
-        if depth > DEEPEST:
-            raise YamlError("nested too deeply", mark)
+        if depth >= DEEPEST and not isinstance(node, yaml.ScalarNode):
+            raise YamlError("nested too deeply", mark, "a board needs no such depth")
         if isinstance(node, yaml.ScalarNode):
             return _scalar(node, shape)
         if isinstance(node, yaml.SequenceNode):
@@ -188,6 +194,7 @@ class _Builder:
             if not isinstance(key_node, yaml.ScalarNode):
                 raise YamlError("a key that is not a word", mark)
             key = key_node.value
+            self.keys[(*path, key)] = mark
             if key in data:
                 raise YamlError(f"the key {key!r} stands here twice", mark, "keep one of them")
             inner = (shape.fields or {}).get(key) or shape.value or _ANYTHING
@@ -210,7 +217,8 @@ def _scalar(node: Any, shape: Shape) -> Any:
     elif "int" in kinds and _INT.match(text):
         result = int(text)
     elif "float" in kinds and _FLOAT.match(text):
-        result = float(text)
+        number = float(text)
+        result = number if math.isfinite(number) else text
     return result
 
 
@@ -224,6 +232,11 @@ def _text(dumper: Any, text: str) -> Any:
 
 
 _Dumper.add_representer(str, _text)
+
+
+def scalar(text: str) -> str:
+    """`text` as the value of a key, quoted where YAML would make something else of it."""
+    return dump({"": text}).decode().partition(": ")[2].rstrip("\n")
 
 
 def dump(data: Mapping[str, Any]) -> bytes:

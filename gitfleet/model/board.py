@@ -96,6 +96,9 @@ class Board(Struct, frozen=True, kw_only=True, eq=False, weakref=True):
     archived: Mapping[str, str] = _NOTHING  # id -> its folder, done/<yyyy-mm>/<id>
     prompts: Mapping[str, str] = _NOTHING  # role -> object id of prompts/<role>.md
     damage: Mapping[str, tuple[Problem, ...]] = {}  # path -> what is wrong; not of task files
+    # What was read and is not shown as it is: leftovers of archived ids, a second file of one,
+    # notes without a task. Kept, since a board is made from any other by what differs.
+    hidden: Mapping[str, Entry] = {}
     settings_problems: tuple[Problem, ...] = ()  # fleet.yaml does not validate; an older one rules
     commit: str = ""
 

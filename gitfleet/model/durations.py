@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 
 from msgspec import Meta
@@ -30,6 +30,23 @@ def seconds(text: str) -> float:
     if found is None:
         raise ValueError(f"not a duration: {text!r}")
     return float(int(found[1]) * _UNITS[found[2]])
+
+
+def later(at: datetime, pause: float) -> datetime:
+    """`pause` seconds after `at`, or the last moment there is: a file may tell any year."""
+    try:
+        return at + timedelta(seconds=pause)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
+
+
+def clock(at: datetime) -> str:
+    """A moment as people read it: 2026-12-01 09:00:00 UTC."""
+    try:
+        at = at.astimezone(UTC)
+    except OverflowError:
+        return at.isoformat(" ", "seconds")
+    return at.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def spoken(number: float) -> str:

@@ -36,7 +36,7 @@ def slug(title: str) -> str:
     """An id-like word made from a title, at most 40 characters; `task` if nothing is left."""
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
     word = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].strip("-")
-    return word or "task"
+    return f"task-{word}" if word in _DEVICES else word or "task"
 
 
 def new_id(title: str, suffix: str) -> str:

@@ -73,15 +73,24 @@ class Graph:
     def cycles(self) -> Mapping[str, tuple[str, ...]]:
         """For each task on a cycle of dependencies, that cycle, beginning and ending with it."""
         found: dict[str, tuple[str, ...]] = {}
-        for start in self._needs:
+        ring = self._knot()
+        for start in sorted(ring):
             if start not in found:
-                path = self._way_back(start)
+                path = self._way_back(start, ring)
                 for index in range(len(path) - 1):
                     turned = path[index:-1] + path[:index]
                     found.setdefault(path[index], (*turned, path[index]))
         return found
 
-    def _way_back(self, start: str) -> tuple[str, ...]:
+    def _knot(self) -> frozenset[str]:
+        """The tasks on a cycle or between two; what leads to none is left out in linear time."""
+        ahead = {
+            task: [n for n in needs if n in self._needs] for task, needs in self._needs.items()
+        }
+        back = _turned(_peeled(ahead))
+        return frozenset(_peeled(back))
+
+    def _way_back(self, start: str, ring: frozenset[str]) -> tuple[str, ...]:
         came: dict[str, str] = {}
         todo = [start]
         while todo:
@@ -92,10 +101,41 @@ class Graph:
                     while path[-1] != start:
                         path.append(came[path[-1]])
                     return (*reversed(path), start)
-                if need not in came:
+                if need in ring and need not in came:
                     came[need] = task
                     todo.append(need)
         return ()
+
+
+_Edges = dict[str, list[str]]
+
+
+def _turned(edges: _Edges) -> _Edges:
+    turned: _Edges = {node: [] for node in edges}
+    for node, others in edges.items():
+        for other in others:
+            turned[other].append(node)
+    return turned
+
+
+def _peeled(edges: _Edges) -> _Edges:
+    """What is left when nodes from which no edge goes are taken away until there are none."""
+    back = _turned(edges)
+    out = {node: len(others) for node, others in edges.items()}
+    todo = [node for node, number in out.items() if not number]
+    gone: set[str] = set()
+    while todo:
+        node = todo.pop()
+        gone.add(node)
+        for other in back[node]:
+            out[other] -= 1
+            if not out[other]:
+                todo.append(other)
+    return {
+        node: [other for other in others if other not in gone]
+        for node, others in edges.items()
+        if node not in gone
+    }
 
 
 def graph_of(board: Board) -> Graph:

@@ -10,6 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from gitfleet.model.board import Board, Entry
+from gitfleet.model.config import RoleSettings
 from gitfleet.model.ids import is_id
 from gitfleet.model.states import Role, Status
 from gitfleet.plan.graph import graph_of
@@ -33,7 +34,7 @@ class Offer(Struct, frozen=True, kw_only=True):
     coders: frozenset[str] | None = None  # only these; None: all it knows
     known: frozenset[str] | None = None  # coders that exist here; None: do not ask
     resting: Mapping[str, datetime] = {}  # coder -> until when it is limited
-    only: str | None = None  # nothing but this task
+    only: frozenset[str] | None = None  # nothing but these tasks
     blocked: Mapping[str, str] = {}  # accepted task -> why it cannot land just now
     tips: Mapping[str, str] = {}  # target branch -> its tip
 
@@ -53,6 +54,7 @@ class Passed(Struct, frozen=True):
 
     task: str
     reason: str
+    for_a_person: bool = False  # only a person can change that
 
 
 def coder_of(board: Board, entry: Entry, role: Role) -> tuple[str, str]:
@@ -62,10 +64,15 @@ def coder_of(board: Board, entry: Entry, role: Role) -> tuple[str, str]:
         judge = roles.validate
         return (judge.coder or "", judge.model or "") if judge else ("", "")
     own = entry.task
-    shared = roles.plan if role is Role.PLAN and roles.plan.coder else roles.work
+    shared = roles.work
+    if role is Role.PLAN:
+        # A plan's settings may name only the model, or another coder and no model.
+        other = roles.plan.coder is not None and roles.plan.coder != roles.work.coder
+        model = roles.plan.model or (None if other else roles.work.model)
+        shared = RoleSettings(roles.plan.coder or roles.work.coder, model)
     if own is not None and own.coder:
-        model = own.model or (shared.model if own.coder == shared.coder else None)
-        return own.coder, model or ""
+        same = shared.model if own.coder == shared.coder else None
+        return own.coder, own.model or same or ""
     return shared.coder or "", (own.model if own else None) or shared.model or ""
 
 
@@ -110,7 +117,7 @@ def picks(
     chosen: list[Pick] = []
     passed: list[Passed] = []
     for entry, where in candidates(board, now, frozenset(offer.tips.values())):
-        if offer.only is not None and entry.id != offer.only:
+        if offer.only is not None and entry.id not in offer.only:
             continue
         assert where.role is not None
         coder, model = coder_of(board, entry, where.role)
@@ -121,9 +128,10 @@ def picks(
             model=model,
             target=target_of(board, entry, default_target),
         )
-        reason = offer.blocked.get(entry.id) or busy.objection(pick, entry, now)
+        stuck = offer.blocked.get(entry.id) or busy.of_coder(pick)
+        reason = stuck or busy.objection(pick, entry, now)
         if reason:
-            passed.append(Passed(entry.id, reason))
+            passed.append(Passed(entry.id, reason, for_a_person=bool(stuck)))
         else:
             busy.add(pick, entry)
             chosen.append(pick)
@@ -161,7 +169,14 @@ class _Busy:
 
     def objection(self, pick: Pick, entry: Entry, now: datetime) -> str:
         """Why this attempt cannot start here and now; empty if it can."""
-        return self._of_slots(pick, now) or self._of_coder(pick) or self._of_place(pick, entry)
+        return (
+            self._of_slots(pick, now) or self._of_labels(pick, entry) or self.of_place(pick, entry)
+        )
+
+    def _of_labels(self, pick: Pick, entry: Entry) -> str:
+        needs = entry.task.needs if entry.task and pick.role is not Role.VALIDATE else ()
+        lacking = [label for label in needs if label not in self.offer.labels]
+        return f"needs a runner with {', '.join(lacking)}" if lacking else ""
 
     def _of_slots(self, pick: Pick, now: datetime) -> str:
         if self.mine >= self.offer.slots:
@@ -175,7 +190,8 @@ class _Busy:
             return f"{pick.coder} is limited until {until:%Y-%m-%d %H:%M:%S} UTC"
         return ""
 
-    def _of_coder(self, pick: Pick) -> str:
+    def of_coder(self, pick: Pick) -> str:
+        """Why nobody here could do it; empty if somebody can."""
         if not pick.coder:
             if pick.role is Role.VALIDATE:
                 return ""
@@ -190,14 +206,20 @@ class _Busy:
     def _described(self) -> list[str]:
         return [name for name, coder in self.board.settings.coders.items() if coder.argv]
 
-    def _of_place(self, pick: Pick, entry: Entry) -> str:
+    def of_place(self, pick: Pick, entry: Entry) -> str:
+        """What another attempt has to itself, or this runner lacks."""
         assert entry.task is not None
-        lacking = [label for label in entry.task.needs if label not in self.offer.labels]
-        if lacking and pick.role is not Role.VALIDATE:
-            return f"needs a runner with {', '.join(lacking)}"
         for word in entry.task.exclusive:
             if word in self.words:
                 return f"{self.words[word]} has {word} to itself"
         if pick.role is Role.VALIDATE and pick.target in self.landing:
             return f"{self.landing[pick.target]} is being checked for {pick.target}"
         return ""
+
+
+def collides(board: Board, pick: Pick, default_target: str) -> bool:
+    """Whether another claim now has what this attempt would need for itself."""
+    entry = board.get(pick.task)
+    if entry is None or entry.task is None:
+        return True
+    return bool(_Busy(board, Offer(runner="", slots=1), default_target).of_place(pick, entry))

@@ -18,6 +18,7 @@ from gitfleet.model.board import Board, Entry
 from gitfleet.model.event import Attempt, Closed, Event, Landed
 from gitfleet.model.states import ATTEMPT_KINDS, Kind, Outcome, Role, Status
 from gitfleet.plan.graph import done
+from gitfleet.plan.settle import is_plan, obstacle
 from gitfleet.plan.standing import standing
 
 
@@ -65,19 +66,20 @@ def _claim(
     task = there.task
     old = step.parent.get(task)
     claim = old.claim if old else None
-    if before is not None and after is not None:
-        yield Breach(6, path, f"the claim on {task} was changed")
+    new = step.child.get(task)
+    fresh = new.claim if new else None
+    if after is not None and path in step.child.damage:
+        yield Breach(7, path, f"the claim on {task} does not validate")
+    elif before is not None and after is not None:
+        if claim is not None and fresh is not None and claim.nonce != fresh.nonce:
+            yield Breach(1, path, f"{task} was claimed over another claim")
+        else:
+            yield Breach(6, path, f"the claim on {task} was changed")
     elif after is not None:
-        new = step.child.get(task)
-        fresh = new.claim if new else None
-        if fresh is None:
-            yield Breach(7, path, f"the claim on {task} does not validate")
-            return
         where = standing(step.parent, task, step.at)
-        if where.status not in _CLAIMABLE or (where.role is not None and where.role != fresh.role):
-            yield Breach(
-                1, path, f"{task} was claimed for {fresh.role} while it was {where.status}"
-            )
+        role = fresh.role if fresh else None  # None: it is archived
+        if where.status not in _CLAIMABLE or where.role is not role:
+            yield Breach(1, path, f"{task} was claimed for {role} while it was {where.status}")
     elif claim is None:
         return  # what did not validate was nobody's claim
     elif not _ended(step, task, claim.nonce):
@@ -86,12 +88,15 @@ def _claim(
 
 def _new_events(step: Step, task: str) -> list[Event]:
     entry = step.child.get(task)
-    return [
-        event
-        for event in (entry.events if entry else ())
-        if step.changed.get(layout.event_path(task, event.name), ("", ""))[0] is None
-        and layout.event_path(task, event.name) in step.changed
-    ]
+    events = entry.events if entry else ()
+    return [e for e in events if _is_new(step, layout.event_path(task, e.name))]
+
+
+def _is_new(step: Step, path: str) -> bool:
+    """Whether an event appears at `path` where none was, or none that anybody could read."""
+    if path not in step.changed:
+        return False
+    return step.changed[path][0] is None or path in step.parent.damage
 
 
 def _ended(step: Step, task: str, nonce: str) -> bool:
@@ -101,12 +106,14 @@ def _ended(step: Step, task: str, nonce: str) -> bool:
 def _event(
     step: Step, path: str, there: layout.Place, before: _Oid, after: _Oid
 ) -> Iterator[Breach]:
-    if before is not None:
+    if before is not None and not _is_new(step, path):
         if after is not None:
             yield Breach(3, path, "an event was changed")
         elif not _moved(step, path, before):
             yield Breach(3, path, "an event was removed")
         return
+    if after is None:
+        return  # what does not validate was no event; a person may take it away
     entry = step.child.get(there.task)
     event = next((e for e in entry.events if e.name == there.name), None) if entry else None
     if event is None:
@@ -118,14 +125,16 @@ def _event(
         return
     old = step.parent.get(there.task)
     if event.kind in ATTEMPT_KINDS:
-        yield from _attempt(path, event, old, entry)
+        yield from _attempt(step, path, event, old, entry)
     elif isinstance(event.content, Landed):
         yield from _landed(step, path, event, event.content, old)
     elif isinstance(event.content, Closed):
         yield from _closed(step, path, event, event.content, old)
 
 
-def _attempt(path: str, event: Event, old: Entry | None, new: Entry | None) -> Iterator[Breach]:
+def _attempt(
+    step: Step, path: str, event: Event, old: Entry | None, new: Entry | None
+) -> Iterator[Breach]:
     attempt = event.attempt
     assert attempt is not None
     claim = old.claim if old else None
@@ -135,6 +144,11 @@ def _attempt(path: str, event: Event, old: Entry | None, new: Entry | None) -> I
         yield Breach(2, path, f"the claim was for {claim.role}, the event is of {event.kind}")
     elif new is not None and new.claim is not None and new.claim.nonce == attempt.nonce:
         yield Breach(2, path, "the attempt's event is there and its claim has not gone")
+    elif any(
+        e.name != event.name and e.attempt is not None and e.attempt.nonce == attempt.nonce
+        for e in _new_events(step, event.task)
+    ):
+        yield Breach(2, path, "one attempt ended with two events")
 
 
 def _landed(
@@ -145,6 +159,8 @@ def _landed(
         yield Breach(4, path, f"{event.task} landed without a claim to validate it")
     elif not any(_accepts(e, content.nonce) for e in _new_events(step, event.task)):
         yield Breach(4, path, f"{event.task} landed without having been accepted")
+    elif old is not None and (why := obstacle(old)):
+        yield Breach(6, path, f"{event.task} landed although {why}")
 
 
 def _accepts(event: Event, nonce: str) -> bool:
@@ -156,7 +172,13 @@ def _closed(
     step: Step, path: str, event: Event, content: Closed, old: Entry | None
 ) -> Iterator[Breach]:
     claim = old.claim if old else None
-    if claim is not None and any(_accepts(e, claim.nonce) for e in _new_events(step, event.task)):
+    if (
+        old is not None
+        and claim is not None
+        and is_plan(old)
+        and not obstacle(old)
+        and any(_accepts(e, claim.nonce) for e in _new_events(step, event.task))
+    ):
         return  # an accepted plan
     if old is not None and old.last(Kind.CLOSE) is not None:
         return  # a person closed it

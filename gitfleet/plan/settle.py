@@ -4,8 +4,10 @@ asked for what cannot be)."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -16,11 +18,11 @@ from gitfleet.model.board import Board, Entry
 from gitfleet.model.change import Change, Move, Person
 from gitfleet.model.claim import Claim
 from gitfleet.model.event import Attempt, Closed, Content, Event, Landed, Said
-from gitfleet.model.ids import is_id, new_id
+from gitfleet.model.ids import is_id, new_id, slug
 from gitfleet.model.states import CLAIMED, Kind, Outcome, Role, Status
 from gitfleet.model.task import Task, TaskRole
 from gitfleet.plan.graph import cancelled, done
-from gitfleet.plan.standing import standing
+from gitfleet.plan.standing import put_on_hold, standing, submission_of
 
 
 class Addition(Struct, frozen=True, kw_only=True):
@@ -31,8 +33,24 @@ class Addition(Struct, frozen=True, kw_only=True):
     key: str = ""  # tells the same addition again: from an outbox, once, whatever dies
 
 
+_LONGEST_BODY: Final = 200 * 1024  # of a task we write: what is larger nobody reads
+
+
 def _file(event: Event) -> tuple[str, bytes]:
-    return layout.event_path(event.task, event.name), codec.write(event.content)
+    data = codec.write(event.content)
+    if len(data) > layout.LARGEST and isinstance(event.content, Attempt):
+        # Nobody reads a file that large, so the event would count as damaged: say less.
+        data = codec.write(_shortened(event.content))
+    return layout.event_path(event.task, event.name), data
+
+
+def _shortened(attempt: Attempt) -> Attempt:
+    checks = tuple(
+        replace(check, command=check.command[:500], tail=check.tail[-1000:])
+        for check in attempt.checks[:50]
+    )
+    findings = tuple(finding[:1000] for finding in attempt.findings[:50])
+    return replace(attempt, reason=attempt.reason[:2000], checks=checks, findings=findings)
 
 
 def _event(entry: Entry, kind: Kind, suffix: str, content: Content, after: int = 0) -> Event:
@@ -108,18 +126,27 @@ def obstacle(entry: Entry) -> str:
         return "the task was closed meanwhile"
     if entry.task is None:
         return "its file does not validate any more"
-    switch = next((e for e in reversed(entry.events) if e.kind in (Kind.HOLD, Kind.RELEASE)), None)
-    if entry.task.hold or (switch is not None and switch.kind is Kind.HOLD):
+    if entry.task.hold or put_on_hold(entry) is not None:
         return "the task was put on hold meanwhile"
     return ""
 
 
 def land(
-    board: Board, now: datetime, *, task: str, attempt: Attempt, landed: Landed, move: Move | None
+    board: Board,
+    now: datetime,
+    *,
+    task: str,
+    attempt: Attempt,
+    landed: Landed,
+    move: Move | None,
+    forced: bool = False,
 ) -> Change | None:
-    """Accept and land: verdict, `landed`, the whole chain it repairs closed, the target moved."""
+    """Accept and land: verdict, `landed`, the whole chain it repairs closed, the target moved.
+
+    `forced`: the target has moved already (its runner died just then), so it is a fact.
+    """
     entry = holds(board, task, attempt.nonce)
-    if entry is None or obstacle(entry):
+    if entry is None or (obstacle(entry) and not forced):
         return None
     files: dict[str, bytes | None] = {layout.claim_path(task): None}
     files.update([_file(_event(entry, Kind.VALIDATE, attempt.nonce[:4], attempt))])
@@ -161,6 +188,7 @@ def accept_plan(board: Board, now: datetime, *, task: str, attempt: Attempt) -> 
     files: dict[str, bytes | None] = {layout.claim_path(task): None}
     files.update([_file(_event(entry, Kind.VALIDATE, attempt.nonce[:4], attempt))])
     files.update([_file(_event(entry, Kind.CLOSED, attempt.nonce[:4], closed, after=1))])
+    files.update(_close_chain(board, now, entry, attempt.runner, attempt.nonce[:4]))
     return Change(subject=f"{task}: plan accepted", files=files, tasks=(task,))
 
 
@@ -180,13 +208,14 @@ def fix_task(
         return None
     origin = [*chain(board, entry)][-1:] or [entry]
     stem = f"{origin[0].id[:48]}-fix"
-    number = next(n for n in range(1, 1000) if not board.taken(f"{stem}-{n}"))
+    number = next(n for n in itertools.count(1) if not board.taken(f"{stem}-{n}"))
     own = entry.task
     title = fix.title if fix else f"Fix: {own.title.removeprefix('Fix: ')}"[:200]
     task = Task(
         title=title,
         priority=own.priority,
         labels=own.labels,
+        role=own.role,
         coder=(fix.coder if fix else None) or own.coder,
         model=(fix.model if fix else None) or own.model,
         checks=own.checks,
@@ -219,7 +248,8 @@ def _fix_body(entry: Entry, attempt: Attempt) -> str:
             tail = "\n".join(f"    {line}" for line in check.tail.splitlines())
             lines += ["", f"`{check.command}` ended with {check.exit_code}:", "", tail]
     body = entry.task.body if entry.task else ""
-    return "\n".join([*lines, "", "## What the task was", "", body])
+    text = "\n".join([*lines, "", "## What the task was", "", body])
+    return text.encode()[:_LONGEST_BODY].decode(errors="ignore")
 
 
 def reject(board: Board, *, task: str, attempt: Attempt, fix: Task | None) -> Change | None:
@@ -227,12 +257,14 @@ def reject(board: Board, *, task: str, attempt: Attempt, fix: Task | None) -> Ch
     entry = holds(board, task, attempt.nonce)
     if entry is None:
         return None
-    if obstacle(entry) and entry.task is not None:
+    if cancelled(entry) or done(entry):
         return settle(board, task=task, attempt=attempt, role=Role.VALIDATE)
     made = fix_task(board, entry, attempt, fix)
     files: dict[str, bytes | None] = {layout.claim_path(task): None}
     if made is not None:
         fixer, content = made
+        if obstacle(entry):  # put on hold meanwhile: its repair is not begun either
+            content = replace(content, hold=True)
         files[layout.task_path(fixer)] = codec.write_task(content)
         attempt = replace(attempt, fixed_by=fixer)
     files.update([_file(_event(entry, Kind.VALIDATE, attempt.nonce[:4], attempt))])
@@ -268,12 +300,19 @@ def say(
     _refuse(entry, where.status, kind)
     said = Said(at=now, by=str(person), reason=reason)
     files: dict[str, bytes | None] = dict([_file(_event(entry, kind, suffix, said))])
-    if kind is Kind.RETRY:
-        files.update(_cancel_fixers(board, now, entry, person, suffix))
+    if kind in _ENDS_REPAIR:
+        files.update(_cancel_fixers(board, entry, kind, said, suffix))
     why = f": {_subject(reason)}" if reason else ""
     return Change(
         subject=f"{kind.capitalize()} {task}{why}", files=files, tasks=(task,), author=person
     )
+
+
+_ENDS_REPAIR: Final = {
+    Kind.RETRY: "is tried afresh",
+    Kind.CANCEL: "is cancelled",
+    Kind.CLOSE: "is closed by hand",
+}
 
 
 def _known(board: Board, task: str) -> Entry:
@@ -306,16 +345,16 @@ def _refuse(entry: Entry, status: Status, kind: Kind) -> None:
 
 
 def _cancel_fixers(
-    board: Board, now: datetime, entry: Entry, person: Person, suffix: str
+    board: Board, entry: Entry, kind: Kind, said: Said, suffix: str
 ) -> Iterator[tuple[str, bytes]]:
-    """`retry` starts a task afresh, so an open task that repairs the old work has no use."""
+    """Cancel the open task that repairs work nobody wants any more: it would land that work."""
     for other in board.entries.values():
         below = other.task is not None and any(
             above.id == entry.id for above in chain(board, other)
         )
         if below and not (done(other) or cancelled(other)):
-            said = Said(at=now, by=str(person), reason=f"{entry.id} is tried afresh")
-            yield _file(_event(other, Kind.CANCEL, suffix, said))
+            why = replace(said, reason=f"{entry.id} {_ENDS_REPAIR[kind]}")
+            yield _file(_event(other, Kind.CANCEL, suffix, why))
 
 
 def release(
@@ -323,14 +362,15 @@ def release(
 ) -> Change:
     """Take a task off hold: the line `hold: true` of its file goes, or a `release` is written."""
     entry = _known(board, task)
+    files: dict[str, bytes | None] = {}
     if entry.task is not None and entry.task.hold:
-        return Change(
-            subject=f"Release {task}",
-            files={layout.task_path(task): codec.set_key(text, "hold", None)},
-            tasks=(task,),
-            author=person,
+        files[layout.task_path(task)] = codec.set_key(text, "hold", None)
+    if not files or put_on_hold(entry):
+        said = say(
+            board, now, task=task, kind=Kind.RELEASE, person=person, reason="", suffix=suffix
         )
-    return say(board, now, task=task, kind=Kind.RELEASE, person=person, reason="", suffix=suffix)
+        files.update(said.files)
+    return Change(subject=f"Release {task}", files=files, tasks=(task,), author=person)
 
 
 def add(board: Board, *, addition: Addition, suffixes: Sequence[str], person: Person) -> Change:
@@ -361,15 +401,16 @@ def _added(
     board: Board, source: str, addition: Addition, others: Mapping[str, bytes | None]
 ) -> Iterator[tuple[str, bytes]]:
     """A task from an outbox, once: the key in its file tells whether it is there already."""
-    if _present(board, addition.key):
+    text = codec.set_key(addition.text, "discovered_from", codec.scalar(source))
+    text = codec.set_key(text, "outbox", codec.scalar(addition.key))
+    if _present(board, addition.key) or text in others.values():
         return
-    wanted = addition.id
+    wanted = addition.id if is_id(addition.id) else slug(addition.id)
     if board.taken(wanted) or layout.task_path(wanted) in others:
         wanted = f"{wanted[:56]}-{addition.key[:6]}"
     if board.taken(wanted) or layout.task_path(wanted) in others:
         return
-    text = codec.set_key(addition.text, "discovered_from", source)
-    yield layout.task_path(wanted), codec.set_key(text, "outbox", addition.key)
+    yield layout.task_path(wanted), text
 
 
 def _present(board: Board, key: str) -> bool:
@@ -395,7 +436,11 @@ def file_additions(
 
 
 def is_plan(entry: Entry) -> bool:
-    """Whether the task's result is more tasks."""
+    """Whether the task's result is more tasks. What was submitted says so; a person may have
+    changed the file since, and code that was submitted must not be taken for a plan."""
+    submitted = submission_of(entry)
+    if submitted is not None:
+        return submitted.kind is Kind.PLAN
     return entry.task is not None and entry.task.role is TaskRole.PLAN
 
 

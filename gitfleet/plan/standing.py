@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from msgspec import Struct
 
+from gitfleet.files import layout
 from gitfleet.model.board import Board, Entry
-from gitfleet.model.durations import seconds
+from gitfleet.model.durations import clock, later, seconds
 from gitfleet.model.event import Attempt, Closed, Event, Landed, Said
 from gitfleet.model.states import (
     COUNTS,
@@ -65,7 +66,7 @@ def _claimed(board: Board, entry: Entry, now: datetime) -> Standing | None:
     if claim is None:
         return None
     who = f"{claim.coder or 'checks'} on {claim.runner}"
-    reason = f"attempt {claim.attempt}, {who}, since {_clock(claim.at)}"
+    reason = f"attempt {claim.attempt}, {who}, since {clock(claim.at)}"
     return Standing(status=STATUS_OF_ROLE[claim.role], reason=reason)
 
 
@@ -109,14 +110,18 @@ def _held(board: Board, entry: Entry, now: datetime) -> Standing | None:
     if entry.task.hold:
         reason = "on hold: `hold: true` in its file"
     else:
-        switch = next((e for e in reversed(entry.events) if e.kind in _SWITCHES), None)
-        if switch is None or switch.kind is not Kind.HOLD:
+        switch = put_on_hold(entry)
+        if switch is None:
             return None
         reason = _who(switch, "put on hold")
     return Standing(status=Status.HELD, reason=reason)
 
 
-_SWITCHES: Final = (Kind.HOLD, Kind.RELEASE)
+def put_on_hold(entry: Entry) -> Event | None:
+    """The event by which a task is on hold, or None. `retry` does not release it."""
+    switches = (e for e in reversed(entry.events) if e.kind in (Kind.HOLD, Kind.RELEASE))
+    last = next(switches, None)
+    return last if last is not None and last.kind is Kind.HOLD else None
 
 
 def limit_of(board: Board, entry: Entry) -> int:
@@ -139,7 +144,7 @@ def _failed(board: Board, entry: Entry, now: datetime) -> Standing | None:
     if last.outcome in HOPELESS:
         why = f"{last.outcome}: {last.reason}"
     elif last.outcome in REJECTIONS and last.fixed_by is None:
-        why = f"the rounds of repair are used up: {last.reason}"
+        why = f"{last.outcome}, and no further repair is tried: {last.reason}"
     else:
         works, proofs = entry.attempts(Role.WORK, Role.PLAN), entry.attempts(Role.VALIDATE)
         why = _used_up(board, entry, works, "attempts") or _used_up(
@@ -165,6 +170,11 @@ def _asking(board: Board, entry: Entry, now: datetime) -> Standing | None:
     if not _asked(entry):
         return None
     waiting = [question for question in entry.questions if question.open]
+    for path, problems in board.damage.items():
+        # A question that cannot be read may hold an answer or not: nobody is to guess.
+        there = layout.place(path)
+        if there.what is layout.What.QUESTION and there.task == entry.id and problems:
+            return Standing(status=Status.ASKING, reason=f"its question is damaged: {problems[0]}")
     if not waiting:
         return None
     first = waiting[0].text.splitlines()[0] if waiting[0].text else waiting[0].name
@@ -200,9 +210,25 @@ def _fixing(board: Board, entry: Entry, now: datetime) -> Standing | None:
     if verdict is None or verdict.attempt is None or verdict.attempt.outcome not in REJECTIONS:
         return None
     fixer = verdict.attempt.fixed_by
-    if fixer is None or is_over(board, fixer):
+    if fixer is None:
         return None
-    return Standing(status=Status.FIXING, reason=f"{fixer} repairs it: {verdict.attempt.reason}")
+    if not is_over(board, fixer):
+        reason = f"{fixer} repairs it: {verdict.attempt.reason}"
+    elif _closing(board, fixer):
+        reason = f"{fixer}, which repairs it, was closed by hand; this will be closed with it"
+    else:
+        return None
+    return Standing(status=Status.FIXING, reason=reason)
+
+
+def _closing(board: Board, task: str) -> bool:
+    """Whether a person closed a task and no runner has closed what it repairs yet."""
+    entry = board.get(task)
+    return (
+        entry is not None
+        and entry.last(Kind.CLOSE) is not None
+        and entry.last(Kind.CLOSED, Kind.LANDED) is None
+    )
 
 
 def _accepted(board: Board, entry: Entry, now: datetime) -> Standing | None:
@@ -231,20 +257,24 @@ def _proof_pause(board: Board, entry: Entry) -> tuple[datetime | None, str, str 
     """
     trailing: list[Attempt] = []
     for event in reversed(entry.current):
-        if event.kind is not Kind.VALIDATE or event.attempt is None:
+        if event.kind in _WORK:
             break
-        trailing.append(event.attempt)
+        if event.attempt is not None:
+            trailing.append(event.attempt)
     if not trailing:
         return None, "", None
     last = trailing[0]
     same = sum(1 for attempt in trailing if attempt.outcome is last.outcome)
     if last.outcome is Outcome.TARGET_RED:
-        until = last.ended + timedelta(seconds=pause(board, same, _LONGEST_RED_PAUSE))
-        return until, last.reason, last.base
-    if COUNTS.get(last.outcome) is Counter.ATTEMPTS or last.outcome is Outcome.LIMITED:
-        until = last.until or last.ended + timedelta(seconds=pause(board, same))
-        return until, f"its validation ended {last.outcome}: {last.reason}", None
-    return None, "", None
+        until = later(last.ended, pause(board, same, _LONGEST_RED_PAUSE))
+        return until, f"the target fails its own checks: {last.reason}", last.base
+    if COUNTS.get(last.outcome) is Counter.ATTEMPTS:
+        until = later(last.ended, pause(board, count(trailing, Counter.ATTEMPTS)))
+    elif last.outcome is Outcome.LIMITED:
+        until = last.until or later(last.ended, pause(board, same))
+    else:
+        return None, "", None
+    return until, f"its validation ended {last.outcome}: {last.reason}", None
 
 
 def pause(board: Board, failures: int, longest: float | None = None) -> float:
@@ -260,22 +290,22 @@ def _delayed(board: Board, entry: Entry, now: datetime) -> Standing | None:
     assert entry.task is not None
     start = entry.task.not_before
     if start is not None and start > now:
-        reason = f"not before {_clock(start)}"
+        reason = f"not before {clock(start)}"
         return Standing(status=Status.DELAYED, reason=reason, role=_role(board, entry), until=start)
     attempts = entry.attempts(Role.WORK, Role.PLAN)
     if not attempts:
         return None
     last = attempts[-1]
     if COUNTS.get(last.outcome) is Counter.ATTEMPTS:
-        until = last.ended + timedelta(seconds=pause(board, count(attempts, Counter.ATTEMPTS)))
+        until = later(last.ended, pause(board, count(attempts, Counter.ATTEMPTS)))
     elif last.outcome is Outcome.LIMITED:
         same = sum(1 for attempt in attempts if attempt.outcome is Outcome.LIMITED)
-        until = last.until or last.ended + timedelta(seconds=pause(board, same))
+        until = last.until or later(last.ended, pause(board, same))
     else:
         return None
     if until <= now:
         return None
-    reason = f"tried again at {_clock(until)}; the last attempt: {last.outcome}: {last.reason}"
+    reason = f"tried again at {clock(until)}; the last attempt: {last.outcome}: {last.reason}"
     return Standing(status=Status.DELAYED, reason=reason, role=_role(board, entry), until=until)
 
 
@@ -315,7 +345,7 @@ def _ready(board: Board, entry: Entry, now: datetime) -> Standing | None:
     attempts = entry.attempts()
     answered = _asked(entry)
     if answered:
-        reason = "its question is answered"
+        reason = "its question is answered" if entry.questions else "its question was removed"
     elif not attempts:
         reason = "nobody has tried it yet"
     else:
@@ -323,10 +353,6 @@ def _ready(board: Board, entry: Entry, now: datetime) -> Standing | None:
         reason = f"to be tried again; the last attempt: {last.outcome}: {last.reason}"
     role = Role(entry.task.role.value)
     return Standing(status=Status.READY, reason=reason, role=role, answered=answered)
-
-
-def _clock(at: datetime) -> str:
-    return at.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _who(event: Event, verb: str) -> str:

@@ -1,0 +1,18 @@
+"""Files shipped with the package: schemas, hooks, the example board.
+
+In a wheel they lie in `gitfleet/_assets`, in a source tree at the top of the repository.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+_PACKAGE: Final = Path(__file__).resolve().parent
+_SHIPPED: Final = _PACKAGE / "_assets"
+
+
+def folder(name: str) -> Path:
+    """The folder `schemas`, `hooks` or `.fleet-example`."""
+    shipped = _SHIPPED / name
+    return shipped if shipped.is_dir() else _PACKAGE.parent / name

@@ -1,0 +1,37 @@
+"""The coder `shell`: runs the fenced `sh` block of the task, no model, no account.
+
+`sh -e`: the first command that fails ends the attempt. What the script leaves uncommitted is
+committed with the task's title. Each attempt begins on a clean tip, since a script is not made to
+go on where another run of it stopped.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from gitfleet.coders.base import Cannot, Coder, Job, Launch, judge_exit, read_text
+
+_BLOCK: Final = re.compile(
+    r"^(?P<fence>`{3,}|~{3,})[ \t]*(?:sh|bash|shell)[ \t]*\n(?P<script>.*?)^(?P=fence)[ \t]*$",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def script_of(body: str) -> str | None:
+    """The first fenced `sh` block of a task's text."""
+    found = _BLOCK.search(body)
+    return found["script"] if found else None
+
+
+def launch(job: Job) -> Launch:
+    """Run the block; it is put into a file, never into an argument."""
+    script = script_of(job.body)
+    if script is None:
+        raise Cannot("the coder shell needs a fenced block that begins with ```sh in the task")
+    path = job.run_dir / "script.sh"
+    path.write_text(script)
+    return Launch(argv=("sh", "-e", str(path)))
+
+
+CODER: Final = Coder("shell", fresh=True, launch=launch, read=read_text, judge=judge_exit)

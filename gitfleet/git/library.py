@@ -1,0 +1,57 @@
+"""libgit2, opened once a thread, with its errors turned into ours."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import pygit2
+from pygit2.enums import Option, RepositoryOpenFlag
+
+from gitfleet.errors import GitError
+from gitfleet.git.repo import Repo
+
+_OPEN_AT_ONCE: Final = 8  # a runner needs one or two; tests see hundreds of repositories
+
+
+class _Opened(threading.local):
+    def __init__(self) -> None:
+        self.handles: dict[Path, pygit2.Repository] = {}
+
+
+_opened: Final = _Opened()
+
+
+def handle(repo: Repo) -> pygit2.Repository:
+    """This thread's own handle: pygit2's objects must not be shared between threads."""
+    found = _opened.handles.get(repo.common)
+    if found is None:
+        _settle()
+        if len(_opened.handles) >= _OPEN_AT_ONCE:
+            _opened.handles.clear()
+        with asked(f"cannot open {repo.common}"):
+            found = pygit2.Repository(str(repo.common), RepositoryOpenFlag.NO_SEARCH)
+        _opened.handles[repo.common] = found
+    return found
+
+
+def _settle() -> None:
+    """Settings of the whole process. libgit2 neither asks `core.fsync` nor syncs unless told."""
+    # By `option`: `pygit2.settings` knows these two only from 1.18.2 on.
+    pygit2.option(Option.ENABLE_FSYNC_GITDIR, os.environ.get("GITFLEET_NO_FSYNC") != "1")
+    # git itself has judged the owner (`repo.find`), by files libgit2 does not read.
+    pygit2.option(Option.SET_OWNER_VALIDATION, False)
+
+
+@contextmanager
+def asked(what: str) -> Iterator[None]:
+    """Turn whatever pygit2 raises into a GitError that begins with `what`."""
+    try:
+        yield
+    except (pygit2.GitError, KeyError, ValueError, OSError, TypeError) as error:
+        said = error.args[0] if error.args else type(error).__name__
+        raise GitError(f"{what}: {said}", stderr=str(said)) from error

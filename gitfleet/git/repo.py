@@ -1,0 +1,207 @@
+"""Find a repository, learn whether gitfleet can work in it, read and write its settings."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from gitfleet.errors import FleetError, GitError
+from gitfleet.git.command import failure, git
+
+OLDEST_GIT: Final = (2, 38, 0)  # the first with `git merge-tree --write-tree`
+_VERSION: Final = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
+_IDENT: Final = re.compile(r"(?P<name>.*) <(?P<email>[^<>]*)> \d+ [+-]\d{4}")
+
+
+@dataclass(frozen=True)
+class Repo:
+    """A repository, as seen from one place in it.
+
+    `common` is the git directory that all its worktrees share; `top` the worktree that one
+    started from (None in a bare repository or inside a git directory); `bare` whether the
+    repository has no main worktree; `main` where that is (None if bare, or not to be known).
+    """
+
+    common: Path
+    top: Path | None
+    bare: bool
+    main: Path | None = None
+
+    def main_top(self) -> Path | None:
+        """The main worktree's top, None if there is none."""
+        return self.main
+
+    @property
+    def here(self) -> Path:
+        """A directory in which git commands about the repository as a whole can run.
+
+        The common directory, never a worktree: a worktree may vanish while we work, and in a
+        linked one `HEAD` would be another.
+        """
+        return self.common
+
+
+@cache
+def git_version() -> tuple[int, int, int]:
+    """The version of the git on PATH."""
+    out = git("version", cwd=Path("/")).out
+    found = _VERSION.search(out)
+    if found is None:
+        raise FleetError(f"`git version` says {out!r}, which is no version")
+    return int(found[1]), int(found[2]), int(found[3] or 0)
+
+
+def find(start: Path) -> Repo:
+    """The repository that `start` lies in; FleetError if there is none we can work with."""
+    version = git_version()
+    if version < OLDEST_GIT:
+        raise FleetError(
+            f"git is version {'.'.join(map(str, version))}", remedy="Install git 2.38 or later."
+        )
+    if not start.is_dir():
+        raise FleetError(f"{start} is not a directory")
+    bare_here, inside, git_dir, common = _asked(start)
+    _refuse_unusable(common)
+    top = _line(git("rev-parse", "--show-toplevel", cwd=start).stdout) if inside else None
+    # In a linked worktree of a bare repository git answers "not bare" for the worktree.
+    bare = bare_here or _core_bare(common)
+    return Repo(common, top, bare, None if bare else _main_top(common, git_dir, top))
+
+
+def _asked(start: Path) -> tuple[bool, bool, Path, Path]:
+    """Whether git calls it bare, whether `start` is in a worktree, git dir, common dir."""
+    flags = git(
+        "rev-parse", "--is-bare-repository", "--is-inside-work-tree", cwd=start, check=False
+    )
+    if flags.code != 0:
+        raise _not_found(start, flags.stderr)
+    bare, inside = (word == "true" for word in flags.out.splitlines())
+    git_dir = _line(git("rev-parse", "--absolute-git-dir", cwd=start).stdout)
+    out = git("rev-parse", "--path-format=absolute", "--git-common-dir", cwd=start).stdout
+    return bare, inside, git_dir, _line(out).resolve()
+
+
+def _line(output: bytes) -> Path:
+    return Path(os.fsdecode(output.removesuffix(b"\n")))
+
+
+def _not_found(start: Path, stderr: str) -> FleetError:
+    if "dubious ownership" in stderr:
+        command = re.search(r"git config --global --add safe\.directory \S+", stderr)
+        return FleetError(
+            f"the git repository at {start} belongs to another user, and git refuses it",
+            remedy=f"If you trust it, run: {command[0] if command else stderr}",
+        )
+    if "not a git repository" in stderr:
+        return FleetError(
+            f"{start} is not in a git repository",
+            remedy="Change into one, or make one with `git init`.",
+        )
+    last = stderr.splitlines()[-1] if stderr else "without saying why"
+    return FleetError(f"git refuses the repository at {start}: {last}")
+
+
+def _refuse_unusable(common: Path) -> None:
+    """libgit2 can do nothing with these; half of our work would be worse than none."""
+    listed = git("config", "--file", str(common / "config"), "-z", "--list", cwd=common)
+    entries = {k.lower(): v for k, _, v in (e.partition("\n") for e in listed.fields)}
+    if entries.get("extensions.objectformat", "sha1").lower() != "sha1":
+        raise FleetError(f"{common} uses sha256 object ids, which gitfleet cannot read")
+    if entries.get("extensions.refstorage", "files").lower() != "files":
+        raise FleetError(
+            f"{common} keeps its refs as a reftable, which gitfleet cannot read",
+            remedy="Convert it with `git refs migrate --ref-format=files`.",
+        )
+    promisor = (k for k in entries if re.fullmatch(r"remote\..*\.promisor", k))
+    if "extensions.partialclone" in entries or any(entries[k] != "false" for k in promisor):
+        raise FleetError(
+            f"{common} is a partial clone: some of its objects are not here",
+            remedy="Clone it again without --filter.",
+        )
+
+
+def _core_bare(common: Path) -> bool:
+    value = git(
+        "config",
+        "--file",
+        str(common / "config"),
+        "--type=bool",
+        "core.bare",
+        cwd=common,
+        check=False,
+    )
+    return value.out == "true"
+
+
+def _main_top(common: Path, git_dir: Path, top: Path | None) -> Path | None:
+    if top is not None and git_dir.resolve() == common:
+        return top
+    # A submodule's git directory names its worktree; elsewhere the worktree is around `.git`.
+    named = git(
+        "config", "--file", str(common / "config"), "core.worktree", cwd=common, check=False
+    )
+    if named.code == 0:
+        return (common / named.out).resolve()
+    return common.parent if common.name == ".git" else None
+
+
+def config(repo: Repo, key: str) -> str | None:
+    """The value git uses for `key` (the last one, from any file), None if unset."""
+    found = git("config", "-z", "--get", key, cwd=repo.here, check=False)
+    if found.code == 1:
+        return None
+    if found.code != 0:
+        raise failure(("config", "-z", "--get", key), found.code, found.stderr)
+    return os.fsdecode(found.stdout.removesuffix(b"\0"))
+
+
+def set_config(repo: Repo, key: str, value: str) -> None:
+    """Write `key` into the repository's own config, in place of all values it had there."""
+    git("config", "--local", "--replace-all", key, value, cwd=repo.here)
+
+
+def unset_config(repo: Repo, key: str) -> None:
+    """Take `key` out of the repository's own config; fine if it is not there."""
+    args = ("config", "--local", "--unset-all", key)
+    done = git(*args, cwd=repo.here, check=False)
+    if done.code not in (0, 5):  # 5: there was none
+        raise failure(args, done.code, done.stderr)
+
+
+def identity(repo: Repo) -> tuple[str, str] | None:
+    """Name and e-mail git would commit as, None where git refuses to guess."""
+    said = git("var", "GIT_AUTHOR_IDENT", cwd=repo.top or repo.here, check=False)
+    found = _IDENT.fullmatch(said.out) if said.code == 0 else None
+    return (found["name"], found["email"]) if found else None
+
+
+def head_branch(repo: Repo) -> str | None:
+    """The current branch where one started from, without refs/heads/; None when detached.
+
+    It may be unborn.
+    """
+    said = git("symbolic-ref", "-q", "HEAD", cwd=repo.top or repo.here, check=False)
+    return said.out.removeprefix("refs/heads/") if said.code == 0 else None
+
+
+def default_target(repo: Repo) -> str | None:
+    """The branch work should land on: origin/HEAD's, else the current one.
+
+    None where HEAD is detached or unborn.
+    """
+    said = git("symbolic-ref", "-q", "refs/remotes/origin/HEAD", cwd=repo.here, check=False)
+    if said.code == 0 and said.out.startswith("refs/remotes/origin/"):
+        return said.out.removeprefix("refs/remotes/origin/")
+    branch = head_branch(repo)
+    return branch if branch and _exists(repo, f"refs/heads/{branch}") else None
+
+
+def _exists(repo: Repo, ref: str) -> bool:
+    try:
+        return git("show-ref", "--verify", "--quiet", ref, cwd=repo.here, check=False).code == 0
+    except GitError:
+        return False

@@ -1,0 +1,62 @@
+"""What gitfleet tells while it works: one line per action, with a name that never changes.
+
+    2026-11-20T15:00:00Z claimed task=fix-login role=work attempt=1 coder=shell
+
+The names are for programs as much as for people (docs/architecture.md lists them).
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+_PLAIN = re.compile(r"[A-Za-z0-9_./:@+,%-]+\Z")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\x9b]")
+
+
+def value(text: object) -> str:
+    """A value as it stands behind `key=`: quoted where it is not one plain word.
+
+    Control characters, with which text of others could draw on a terminal, are shown as codes.
+    """
+    plain = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", str(text))
+    if _PLAIN.match(plain):
+        return plain
+    return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+class Report:
+    """Hands each action to a sink, as a line; some only once. Any thread may use it."""
+
+    def __init__(
+        self,
+        sink: Callable[[str], None],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._sink = sink
+        self._now = now
+        self._said: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def action(self, name: str, **fields: object) -> None:
+        """Tell that something was done."""
+        given = (f"{key}={value(v)}" for key, v in fields.items() if v not in ("", None))
+        line = " ".join((f"{self._now():%Y-%m-%dT%H:%M:%SZ}", name, *given))
+        with self._lock:
+            self._sink(line)
+
+    def once(self, key: str, name: str, **fields: object) -> None:
+        """Tell it unless the same was told last under this key."""
+        text = repr((name, sorted(fields.items())))
+        with self._lock:
+            known = self._said.get(key) == text
+            self._said[key] = text
+        if not known:
+            self.action(name, **fields)
+
+    def settled(self, key: str) -> None:
+        """What was told under this key is over; if it comes again, it is told again."""
+        with self._lock:
+            self._said.pop(key, None)

@@ -1,0 +1,386 @@
+"""The daemon: see the board, decide, do; woken by refs, exits, signals and timers."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from gitfleet.coders import registry
+from gitfleet.errors import FleetError
+from gitfleet.git import checkout, refs
+from gitfleet.git.holders import holders
+from gitfleet.model.board import Board
+from gitfleet.model.change import Change
+from gitfleet.model.config import FORMAT
+from gitfleet.model.states import FOR_A_PERSON, Outcome, Status
+from gitfleet.model.task import Task
+from gitfleet.plan import settle
+from gitfleet.plan.graph import cancelled, done
+from gitfleet.plan.pick import Offer, Passed, Pick, picks, target_of
+from gitfleet.plan.standing import Standing, standing
+from gitfleet.process import Wake
+from gitfleet.runner.watch import watching
+from gitfleet.work.beginning import Beginning
+from gitfleet.work.claiming import claim
+from gitfleet.work.fleet import Control, Fleet, Live, Order, Underway
+from gitfleet.work.perform import perform, settle_dead
+
+SLOW_POLL: Final = 30.0  # seconds; behind the watcher, in case it misses something
+_AFTER_ERROR: Final = 5.0
+IDLE_DONE: Final = 0
+IDLE_WAITS: Final = 4  # something waits for a person
+
+
+@dataclass(frozen=True)
+class Options:
+    """How this run differs from running for ever on everything."""
+
+    until_idle: bool = False
+    once: str | None = None
+    slots: int | None = None
+
+
+@dataclass
+class _Attempt:
+    """An attempt of this runner: its thread, and the way to it."""
+
+    order: Order
+    control: Control
+    live: Live
+    thread: threading.Thread
+
+
+class Runner:
+    """One runner of one clone. `run` returns the exit status."""
+
+    def __init__(self, fleet: Fleet, options: Options) -> None:
+        self.fleet = fleet
+        self.options = options
+        self.wake = Wake()
+        self.attempts: dict[str, _Attempt] = {}
+        self.draining = False
+        self.ending = False
+        self._signals = 0
+
+    # -- from outside
+
+    def signalled(self) -> None:
+        """First: claim nothing more. Second: end what runs. Called from a signal handler."""
+        self._signals += 1
+        self.wake.set()
+
+    @property
+    def lives(self) -> list[Live]:
+        """What every attempt does just now."""
+        return [attempt.live for attempt in list(self.attempts.values())]
+
+    # -- the loop
+
+    def run(self) -> int:
+        """Work until told to stop, or until nothing is left if so asked."""
+        with self.fleet.clone.only_runner(), self._watcher():
+            self._begin()
+            while True:
+                pause = self._guarded()
+                if pause is None:
+                    return self._exit_status()
+                self._wait(pause)
+
+    @contextlib.contextmanager
+    def _watcher(self) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(watching(self.fleet.repo.common, self.wake.set))
+            except FleetError as error:
+                self.fleet.report.action("not-watching", reason=error.what, remedy=error.remedy)
+            yield
+
+    def _wait(self, seconds: float) -> None:
+        poll = select.poll()
+        poll.register(self.wake.fileno(), select.POLLIN)
+        poll.poll(max(0, seconds) * 1000)
+        self.wake.clear()
+
+    def _begin(self) -> None:
+        for path, refusal in checkout.recover(self.fleet.repo):
+            self.fleet.report.action("left-behind", path=path, reason=refusal.reason)
+        settle_dead(self.fleet)
+        board = self.fleet.store.board()
+        self.fleet.report.action(
+            "running",
+            runner=self.fleet.runner,
+            board=self.fleet.store.branch,
+            target=board.settings.target or self.fleet.default_target,
+        )
+
+    def _guarded(self) -> float | None:
+        """One round; a transient error is told once and tried again."""
+        try:
+            pause = self._round()
+        except FleetError as error:
+            self.fleet.report.once("round", "error", reason=error.what, remedy=error.remedy)
+        except Exception as error:
+            path = self.fleet.clone.folder / "error.txt"
+            path.write_text(traceback.format_exc())
+            self.fleet.report.once("round", "error", reason=repr(error), trace=path)
+        else:
+            self.fleet.report.settled("round")
+            return pause
+        return None if self.draining and not self.attempts else _AFTER_ERROR
+
+    def _round(self) -> float | None:
+        """See, decide, do. Seconds until the next round at the latest; None: finished."""
+        self._reap()
+        self._obey()
+        board = self.fleet.store.board()
+        self._keep_window()
+        self._follow_up()
+        board = self.fleet.store.board()
+        self._end_superseded(board)
+        self._tell(board)
+        now = self.fleet.store.now()
+        if not self.draining and self._format_known(board):
+            self._claim(board, now)
+        if self.draining and not self.attempts:
+            return None
+        return self._pause(self.fleet.store.board(), now)
+
+    def _reap(self) -> None:
+        for nonce, attempt in list(self.attempts.items()):
+            if not attempt.thread.is_alive():
+                attempt.thread.join()
+                attempt.control.wake.close()
+                del self.attempts[nonce]
+
+    def _obey(self) -> None:
+        """Do what the signals so far ask."""
+        if self._signals >= 1 and not self.draining:
+            self.draining = True
+            self.fleet.report.action("draining", attempts=len(self.attempts))
+        if self._signals >= 2 and not self.ending:
+            self.ending = True
+            self.fleet.report.action("ending", attempts=len(self.attempts))
+            for attempt in self.attempts.values():
+                attempt.control.stop(Outcome.INTERRUPTED, "its runner was stopped")
+
+    def _keep_window(self) -> None:
+        """Checkouts of the board whose index was busy when it moved catch up now."""
+        store = self.fleet.store
+        for path in holders(self.fleet.repo, store.ref):
+            refusal = checkout.catch_up(self.fleet.repo, path, store.ref)
+            if refusal is None:
+                self.fleet.report.settled(f"window {path}")
+            else:
+                self.fleet.report.once(
+                    f"window {path}", "window-behind", path=path, reason=refusal.reason
+                )
+
+    def _follow_up(self) -> None:
+        """Write what is due after people's decisions, one change at a time."""
+
+        def decide(board: Board, now: datetime) -> Change | None:
+            return settle.follow_up(board, now, runner=self.fleet.runner, suffix=_suffix(now))
+
+        while self.fleet.store.transact(decide).won:
+            pass
+
+    def _end_superseded(self, board: Board) -> None:
+        """End attempts whose claim is gone, or whose task nobody wants any more."""
+        for nonce, attempt in self.attempts.items():
+            entry = board.get(attempt.order.task)
+            if entry is None or entry.claim is None or entry.claim.nonce != nonce:
+                if attempt.thread.is_alive():
+                    attempt.control.stop(Outcome.CANCELLED, "its claim is gone from the board")
+            elif cancelled(entry):
+                attempt.control.stop(Outcome.CANCELLED, "the task was cancelled")
+            elif done(entry):
+                attempt.control.stop(Outcome.CANCELLED, "the task was closed by hand")
+
+    # -- claiming
+
+    def _format_known(self, board: Board) -> bool:
+        newer = next((p for p in board.settings_problems if "has format" in p.what), None)
+        if newer is not None:
+            self.fleet.report.once("format", "newer-format", reason=newer.what, remedy="upgrade")
+        return newer is None and board.settings.format <= FORMAT
+
+    def _offer(self, board: Board) -> Offer:
+        machine = self.fleet.machine
+        tips = self._tips(board)
+        slots = self.options.slots or machine.concurrency or board.settings.concurrency
+        return Offer(
+            runner=self.fleet.runner,
+            slots=slots,
+            labels=frozenset(machine.labels),
+            coders=frozenset(machine.coders) if machine.coders is not None else None,
+            known=registry.KNOWN,
+            only=self._only(board),
+            blocked={**self._blocked(), **self._homeless(board, tips)},
+            tips=tips,
+        )
+
+    def _only(self, board: Board) -> frozenset[str] | None:
+        once = self.options.once
+        if once is None:
+            return None
+        repairs = (
+            entry.id
+            for entry in board.entries.values()
+            if any(above.id == once for above in settle.chain(board, entry))
+        )
+        return frozenset({once, *repairs})
+
+    def _blocked(self) -> dict[str, str]:
+        """What cannot land because of somebody's checkout, looked at afresh each time."""
+        for task, blocked in list(self.fleet.blocked.items()):
+            tip = refs.read(self.fleet.repo, blocked.ref)
+            if tip != blocked.old or self._could_follow(blocked.ref, blocked.old, blocked.new):
+                del self.fleet.blocked[task]
+                self.fleet.report.settled(f"blocked {task}")
+        return {task: blocked.reason for task, blocked in self.fleet.blocked.items()}
+
+    def _could_follow(self, ref: str, old: str, new: str) -> bool:
+        for path in holders(self.fleet.repo, ref):
+            held = checkout.prepare(self.fleet.repo, path, ref, old, new)
+            if isinstance(held, checkout.Refusal):
+                return False
+            held.release()
+        return True
+
+    def _tips(self, board: Board) -> dict[str, str]:
+        targets = {
+            target_of(board, entry, self.fleet.default_target) for entry in board.entries.values()
+        }
+        found = {target: self.fleet.tip_of(target) for target in targets}
+        return {target: tip for target, tip in found.items() if tip is not None}
+
+    def _homeless(self, board: Board, tips: dict[str, str]) -> dict[str, str]:
+        """Tasks that are to land on a branch that does not exist."""
+        default = self.fleet.default_target
+        return {
+            entry.id: f"it is to land on {target}, and there is no such branch"
+            for entry in board.entries.values()
+            if (target := target_of(board, entry, default)) not in tips
+        }
+
+    def _claim(self, board: Board, now: datetime) -> None:
+        chosen, passed = self._picks(board, now)
+        for pick in chosen:
+            try:
+                taken = claim(self.fleet, board, pick)
+            except FleetError as error:
+                self.fleet.report.once(
+                    f"begin {pick.task}", "cannot-begin", task=pick.task, reason=error.what
+                )
+                continue
+            if taken is not None:
+                self._start(pick, *taken)
+            board = self.fleet.store.board()
+        for one in passed:
+            if one.for_a_person:
+                self.fleet.report.once(
+                    f"passed {one.task}", "passed", task=one.task, reason=one.reason
+                )
+
+    def _start(self, pick: Pick, order: Order, begin: Beginning) -> None:
+        control = Control()
+        live = Live(pick.task, pick.role, pick.coder or "checks", order.claim.attempt)
+        run_dir = self.fleet.clone.run_dir(pick.task, order.claim.attempt, order.claim.nonce)
+        run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        way = Underway(self.fleet, order, control, live, run_dir)
+        thread = threading.Thread(
+            target=_then(lambda: perform(way, begin), self.wake.set), name=pick.task, daemon=True
+        )
+        self.attempts[order.claim.nonce] = _Attempt(order, control, live, thread)
+        thread.start()
+
+    # -- people, and the end
+
+    def _tell(self, board: Board) -> None:
+        """Every problem reaches a person once."""
+        report = self.fleet.report
+        for problem in board.settings_problems:
+            report.once("settings", "broken-settings", reason=problem)
+        for path, problems in board.damage.items():
+            report.once(f"damage {path}", "damaged", reason=problems[0])
+        now = self.fleet.store.now()
+        for entry in board.entries.values():
+            if entry.problems or entry.events:
+                where = standing(board, entry.id, now)
+                if where.status in FOR_A_PERSON:
+                    report.once(
+                        f"person {entry.id}",
+                        "waits-for-you",
+                        task=entry.id,
+                        status=where.status,
+                        reason=where.reason,
+                    )
+                else:
+                    report.settled(f"person {entry.id}")
+
+    def _pause(self, board: Board, now: datetime) -> float | None:
+        """Until when nothing is to do; None if all that can be done is done and that was asked."""
+        due: list[float] = []
+        waits = bool(self.attempts)
+        only = self._only(board)
+        for entry in board.entries.values():
+            where = standing(board, entry.id, now)
+            if where.role is None or where.until is None or where.until <= now:
+                continue
+            due.append((where.until - now).total_seconds() + 0.05)
+            mine = only is None or entry.id in only
+            waits = waits or (mine and entry.task is not None and _worth(entry.task, where, now))
+        if self.options.until_idle or self.options.once:
+            chosen, _ = self._picks(board, now)
+            if not waits and not chosen:
+                return None
+            due += [1.0] if chosen else []
+        return min([SLOW_POLL, *due])
+
+    def _picks(self, board: Board, now: datetime) -> tuple[list[Pick], list[Passed]]:
+        return picks(board, now, self._offer(board), self.fleet.default_target)
+
+    def _exit_status(self) -> int:
+        if not (self.options.until_idle or self.options.once):
+            return IDLE_DONE
+        board = self.fleet.store.board()
+        now = self.fleet.store.now()
+        only = self._only(board)
+        found = [
+            standing(board, task, now).status
+            for task in board.entries
+            if only is None or task in only
+        ]
+        waiting = FOR_A_PERSON | {Status.SUBMITTED, Status.ACCEPTED}
+        if any(status in waiting for status in found):
+            return IDLE_WAITS
+        chosen, passed = self._picks(board, now)
+        stuck = bool(chosen) or any(one.for_a_person for one in passed)
+        return IDLE_WAITS if stuck else IDLE_DONE
+
+
+def _worth(task: Task, where: Standing, now: datetime) -> bool:
+    """Whether --until-idle waits for a pause: for a back-off, but for nobody's `not_before`, and
+    not for a target that only a person or another task can repair."""
+    later = task.not_before is not None and task.not_before > now
+    return where.red is None and not later
+
+
+def _suffix(now: datetime) -> str:
+    return f"{int(now.timestamp()) & 0xFFFF:04x}"
+
+
+def _then(first: Callable[[], None], last: Callable[[], None]) -> Callable[[], None]:
+    def both() -> None:
+        try:
+            first()
+        finally:
+            last()
+
+    return both

@@ -1,0 +1,358 @@
+"""The board on its branch: read at any commit, and changed by compare-and-swap.
+
+`transact(decide)` is the only way in which anything here writes the board. `decide` sees the
+newest board and says what to change; if the branch moved meanwhile, it is asked again. What counts
+as the swap is a matter of this module alone: today the local ref, with a remote the push.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gitfleet import faults
+from gitfleet.errors import FleetError
+from gitfleet.files import boards, codec, layout
+from gitfleet.files.boards import File
+from gitfleet.git import checkout, refs
+from gitfleet.git.command import git
+from gitfleet.git.holders import holders
+from gitfleet.git.objects import Changed, Commit, Entry, Objects, Signature, trailers
+from gitfleet.git.repo import Repo, config
+from gitfleet.model.board import Board
+from gitfleet.model.board import Entry as BoardEntry
+from gitfleet.model.change import Change, Decide, Move, Person
+from gitfleet.model.config import FORMAT
+
+RUNNER: Final = "Gitfleet-Runner"
+TXN: Final = "Gitfleet-Txn"
+REPAIR: Final = "Gitfleet-Repair"
+_TRIES: Final = 400
+_KEPT: Final = 8  # boards of other commits kept for the next question
+_BRANCH: Final = "fleet"
+
+
+class Answer(StrEnum):
+    """What became of a transaction."""
+
+    WON = "won"  # the change is on the board
+    LOST = "lost"  # there is nothing to change (any more), or something is in its way
+    UNKNOWN = "unknown"  # it may be there or may yet come: keep the nonce
+
+
+class Result(Struct, frozen=True, kw_only=True):
+    """The answer, the board it holds for, and the change as it was made."""
+
+    answer: Answer
+    board: Board
+    change: Change | None = None
+    why: str = ""  # what was in its way
+
+    @property
+    def won(self) -> bool:
+        """Whether the change is on the board."""
+        return self.answer is Answer.WON
+
+
+def utc_now() -> datetime:
+    """The time, to the second: what events are written with."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def branch_of(repo: Repo) -> str:
+    """The name of the fleet branch in this clone."""
+    return config(repo, "gitfleet.branch") or _BRANCH
+
+
+class Store:
+    """The board of one repository. Any thread may use it."""
+
+    def __init__(
+        self,
+        repo: Repo,
+        *,
+        branch: str | None = None,
+        runner: str | None = None,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.repo = repo
+        self.branch = branch or branch_of(repo)
+        self.ref = f"refs/heads/{self.branch}"
+        self.objects = Objects(repo)
+        self.runner = runner
+        self.now = now
+        self._lock = threading.RLock()
+        self._boards: OrderedDict[str, Board] = OrderedDict()
+
+    # -- reading
+
+    def tip(self) -> str | None:
+        """The commit the board is at, None if there is no board."""
+        return refs.read(self.repo, self.ref)
+
+    def board(self) -> Board:
+        """The board at the tip; FleetError if there is none."""
+        tip = self.tip()
+        if tip is None:
+            raise FleetError(
+                f"there is no board in this repository (no branch {self.branch})",
+                remedy="`gitfleet init` makes one.",
+            )
+        return self.board_at(tip)
+
+    def board_at(self, commit: str) -> Board:
+        """The board at any commit. Only what differs from a board read before is read."""
+        with self._lock:
+            known = self._boards.get(commit)
+            if known is None:
+                known = self._read(commit)
+                self._boards[commit] = known
+                while len(self._boards) > _KEPT:
+                    self._boards.popitem(last=False)
+            else:
+                self._boards.move_to_end(commit)
+            return known
+
+    def _read(self, commit: str) -> Board:
+        tree = self.objects.tree_of(commit)
+        near = next(reversed(self._boards.values()), None)
+        if near is None:
+            changed = self.objects.diff(None, tree)
+            board = boards.update(boards.EMPTY, self._files(changed), commit)
+        else:
+            changed = self.objects.diff(self.objects.tree_of(near.commit), tree)
+            board = boards.update(near, self._files(changed), commit)
+        # A broken fleet.yaml leaves the settings of the nearest older commit in force; which
+        # these are must depend on the commit alone, not on what this process happened to read.
+        if board.settings_problems and not self._inherits(near, board):
+            board = self._with_older_settings(board)
+        return board
+
+    def _inherits(self, near: Board | None, board: Board) -> bool:
+        """Whether the settings in force at `near`, with the same broken file, are its own too."""
+        return (
+            near is not None
+            and near.settings_problems == board.settings_problems
+            and self.objects.is_ancestor(near.commit, board.commit)
+        )
+
+    def _with_older_settings(self, board: Board) -> Board:
+        seen: set[str | None] = set()
+        for commit in self.line(board.commit):
+            found = self.objects.find(commit.tree, layout.SETTINGS)
+            oid = found.oid if found and found.kind == "blob" else None
+            if oid is not None and oid not in seen:
+                settings, _ = codec.read_settings(self._bytes(oid).data)
+                if settings is not None:
+                    return replace(board, settings=settings)
+            seen.add(oid)
+        return replace(board, settings=boards.EMPTY.settings)
+
+    def line(self, commit: str) -> Iterator[Commit]:
+        """The board's own line of history, newest first."""
+        at: str | None = commit
+        while at is not None:
+            found = self.objects.commit(at)
+            yield found
+            at = found.parents[0] if found.parents else None
+
+    def _files(self, changed: list[Changed]) -> Mapping[str, File | None]:
+        return {
+            change.path: self._file(change.new)
+            for change in changed
+            if layout.place(change.path).what is not layout.What.OTHER
+        }
+
+    def _file(self, entry: Entry | None) -> File | None:
+        if entry is None:
+            return None
+        if entry.kind == "link":
+            return File(entry.oid, trouble="a symbolic link; only plain files are read")
+        if entry.kind == "commit":
+            return File(entry.oid, trouble="a submodule; only plain files are read")
+        return self._bytes(entry.oid)
+
+    def _bytes(self, oid: str) -> File:
+        size = self.objects.blob_size(oid)
+        if size > layout.LARGEST:
+            trouble = f"larger than {layout.LARGEST // 1024} KiB ({size // 1024} KiB)"
+            return File(oid, trouble=trouble)
+        return File(oid, self.objects.blob(oid))
+
+    def text(self, oid: str) -> bytes:
+        """The bytes of a file of the board, by object id."""
+        return self.objects.blob(oid)
+
+    def file(self, board: Board, path: str) -> bytes | None:
+        """The bytes of the file at `path` of a board."""
+        found = self.objects.find(self.objects.tree_of(board.commit), path)
+        return self.objects.blob(found.oid) if found and found.kind == "blob" else None
+
+    def archived(self, board: Board, task: str) -> BoardEntry | None:
+        """A finished task whose files lie under done/, read when somebody asks."""
+        folder = board.archived.get(task)
+        found = self.objects.find(self.objects.tree_of(board.commit), folder) if folder else None
+        if found is None or found.kind != "tree":
+            return None
+        files = {
+            layout.restored_path(task, path): file
+            for path, entry in self.objects.walk(found.oid)
+            if (file := self._file(entry)) is not None
+        }
+        return boards.read(files).get(task)
+
+    # -- writing
+
+    def transact(self, decide: Decide) -> Result:
+        """Make the change that `decide` says, on whatever the board is by then.
+
+        Raises what `decide` raises, and FleetError if the board moves too fast for us.
+        """
+        for round_ in range(_TRIES):
+            result = self._try(decide)
+            if result is not None:
+                return result
+            time.sleep(random.random() * min(0.25, 0.002 * 1.3**round_))  # noqa: S311
+        raise FleetError(
+            f"{self.branch} moved {_TRIES} times while we tried to write to it",
+            remedy="Look who writes to it so fast: `git log fleet`.",
+        )
+
+    def _try(self, decide: Decide) -> Result | None:
+        """One try; None if somebody else was faster."""
+        with self._lock, refs.mutex(self.repo):
+            board = self.board()
+            change = decide(board, self.now())
+            if change is None:
+                return Result(answer=Answer.LOST, board=board)
+            commit = self._commit(board, change)
+            with ExitStack() as stack:
+                held, why = self._hold(stack, board.commit, commit, change.moves)
+                if why:
+                    return Result(answer=Answer.LOST, board=board, change=change, why=why)
+                if not self._swap(board.commit, commit, change):
+                    return None
+                if change.moves:
+                    faults.point("landed-refs-moved")
+                for one in held:
+                    one.follow()  # what cannot follow now is caught up with later
+            if change.moves:
+                faults.point("landed-synced")
+            return Result(answer=Answer.WON, board=self.board_at(commit), change=change)
+
+    def _swap(self, old: str, new: str, change: Change) -> bool:
+        message = change.subject
+        if not change.moves:
+            return refs.swap(self.repo, self.ref, old, new, message=message)
+        # The target first: after a crash between the two renames the runner completes the event.
+        moves = [refs.Move(move.ref, move.old, move.new) for move in change.moves]
+        return refs.swap_all(self.repo, [*moves, refs.Move(self.ref, old, new)], message=message)
+
+    def _hold(
+        self, stack: ExitStack, old: str, new: str, moves: tuple[Move, ...]
+    ) -> tuple[list[checkout.Held], str]:
+        """Lock every checkout whose branch is about to move, so that its files move along.
+
+        A window on the board that is busy is left behind and catches up; a person's checkout of
+        the target that cannot follow forbids the move: the reason is returned.
+        """
+        taken: list[checkout.Held] = []
+        for move in moves:
+            if move.old is None or move.new is None:
+                continue
+            for path in holders(self.repo, move.ref):
+                held = checkout.prepare(self.repo, path, move.ref, move.old, move.new)
+                if isinstance(held, checkout.Refusal):
+                    return [], held.reason
+                taken.append(stack.enter_context(held))
+        for path in holders(self.repo, self.ref):
+            window = checkout.prepare(self.repo, path, self.ref, old, new)
+            if isinstance(window, checkout.Held):
+                taken.append(stack.enter_context(window))
+        return taken, ""
+
+    def _commit(self, board: Board, change: Change) -> str:
+        base = self.objects.tree_of(board.commit)
+        files: dict[str, bytes | Entry | None] = dict(change.files)
+        for origin, goal in change.relocated.items():
+            found = self.objects.find(base, origin)
+            if found is not None:
+                files[origin], files[goal] = None, found
+        tree = self.objects.write_tree(base, files)
+        message = (
+            f"{change.subject}\n\n{change.body}\n\n" if change.body else f"{change.subject}\n\n"
+        )
+        if change.author is None:
+            message += f"{RUNNER}: {self.runner or 'gitfleet'}\n"
+        message += f"{TXN}: {secrets.token_hex(16)}\n"
+        who = self.signature(change.author)
+        return self.objects.write_commit(tree, [board.commit], message, who, who)
+
+    def signature(self, person: Person | None = None) -> Signature:
+        """Who makes a commit now: a person, else the runner."""
+        when = int(self.now().timestamp())
+        if person is not None:
+            return Signature(person.name, person.email, when)
+        return runner_signature(self.runner or "gitfleet", when)
+
+    def write_merge(self, tree: str, parents: list[str], message: str, sign: bool) -> str:
+        """The commit that would land: a merge by the runner, signed if the settings say so."""
+        who = self.signature()
+        if not sign:
+            return self.objects.write_commit(tree, parents, message, who, who)
+        env = {
+            "GIT_AUTHOR_NAME": who.name,
+            "GIT_AUTHOR_EMAIL": who.email,
+            "GIT_COMMITTER_NAME": who.name,
+            "GIT_COMMITTER_EMAIL": who.email,
+        }
+        given = [word for parent in parents for word in ("-p", parent)]
+        args = ("commit-tree", "-S", tree, *given)
+        return git(*args, cwd=self.repo.here, env=env, input=message.encode()).out
+
+    # -- the beginning
+
+    def create(self, files: Mapping[str, bytes], person: Person) -> None:
+        """Make the branch: the root that is the same bytes everywhere, then the settings.
+
+        Harmless if it exists: what is there stays, and files that it lacks are not added.
+        """
+        root = self.root()
+        if not refs.swap(self.repo, self.ref, None, root, message="init"):
+            return
+
+        def settings(board: Board, now: datetime) -> Change | None:
+            if board.commit != root:
+                return None
+            return Change(subject="Set up the fleet", files=files, author=person)
+
+        self.transact(settings)
+
+    def root(self) -> str:
+        """The first commit: a .gitkeep in each folder; author, date and message never differ."""
+        tree = self.objects.write_tree(
+            None, {f"{folder}/.gitkeep": b"" for folder in layout.FOLDERS}
+        )
+        who = Signature("gitfleet", "gitfleet@localhost", 0)
+        return self.objects.write_commit(tree, [], f"gitfleet board, format {FORMAT}\n", who, who)
+
+
+def runner_signature(runner: str, when: int) -> Signature:
+    """What a runner's commits are signed with; .invalid is reserved for names that are none."""
+    return Signature(f"gitfleet ({runner})", f"{runner}@gitfleet.invalid", when)
+
+
+def by_runner(commit: Commit) -> bool:
+    """Whether a commit says that a runner made it."""
+    return RUNNER in trailers(commit.message)

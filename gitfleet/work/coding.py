@@ -1,0 +1,261 @@
+"""Run one coder to its end: started, watched, listened to, ended, judged."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from gitfleet import faults, process
+from gitfleet.coders import registry
+from gitfleet.coders.base import Cannot, Coder, CoderEvent, Evidence, Job, Said
+from gitfleet.files import codec, layout
+from gitfleet.model.config import CoderSettings
+from gitfleet.model.durations import seconds, spoken
+from gitfleet.model.event import Tokens
+from gitfleet.model.states import Outcome
+from gitfleet.plan import settle
+from gitfleet.work import outbox
+from gitfleet.work.environment import outbox_of
+from gitfleet.work.fleet import Fleet, Live, Order, Underway
+
+_TICK: Final = 1.0  # seconds between looks at the output of a running coder
+GRACE: Final = 10.0  # seconds between TERM and KILL
+_CHUNK: Final = 1 << 20
+_LONGEST_LINE: Final = 16 << 20
+
+
+class Ended(Struct, frozen=True, kw_only=True):
+    """How a coder's run ended. `outcome` None: well, as far as it shows."""
+
+    outcome: Outcome | None = None
+    reason: str = ""
+    exit_code: int | None = None
+    signal: int | None = None
+    session: str = ""
+    tokens: Tokens = Tokens()
+    usd: float = 0.0
+    tool_calls: int = 0
+
+
+class Limits(Struct, frozen=True):
+    """How long a run may take and be silent, in seconds."""
+
+    attempt: float
+    silence: float
+
+
+def limits_of(order: Order) -> Limits:
+    """The limits of an attempt: the task's own, else those of the settings."""
+    timeouts = order.board.settings.timeouts
+    own = order.entry.task.timeout if order.entry.task else None
+    return Limits(seconds(own or timeouts.attempt), seconds(timeouts.silence))
+
+
+class Output:
+    """Follows a growing file and turns its whole lines into events."""
+
+    def __init__(self, path: Path, read: Callable[[str], Iterator[CoderEvent]]) -> None:
+        self._path, self._read = path, read
+        self._at = 0
+        self._rest = b""
+        self.tokens = Tokens()
+        self.session = ""
+        self.usd = 0.0
+        self.tool_calls = 0
+
+    def follow(self, live: Live, *, end: bool = False) -> None:
+        """Read what came since the last call."""
+        with contextlib.suppress(FileNotFoundError), self._path.open("rb") as file:
+            size = file.seek(0, 2)
+            # The coder may cut its own output short; a file that shrank begins again.
+            file.seek(self._at if self._at <= size else 0)
+            while chunk := file.read(_CHUNK):
+                self._take(chunk, live)
+            self._at = file.tell()
+        if end and self._rest:
+            self._line(self._rest, live)
+            self._rest = b""
+
+    def _take(self, chunk: bytes, live: Live) -> None:
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        if len(self._rest) > _LONGEST_LINE:
+            lines.append(self._rest)
+            self._rest = b""
+        for line in lines:
+            self._line(line, live)
+
+    def _line(self, line: bytes, live: Live) -> None:
+        live.heard = time.monotonic()
+        for event in self._read(line.decode("utf-8", "replace")):
+            self._note(event, live)
+
+    def _note(self, event: CoderEvent, live: Live) -> None:
+        if event.text.strip():
+            live.lines.append(event.text.strip().splitlines()[-1][:300])
+        if event.tokens is not None:
+            self.tokens = live.tokens = event.tokens
+        if event.usd is not None:
+            self.usd = event.usd
+        self.session = event.session or self.session
+        self.tool_calls += event.said is Said.TOOL_START
+
+
+def find(order: Order) -> Coder:
+    """The coder of an attempt; Cannot if there is none of that name."""
+    coder = registry.find(order.claim.coder, order.board.settings.coders)
+    if coder is None:
+        raise Cannot(f"no coder is called {order.claim.coder!r}; describe it in fleet.yaml")
+    return coder
+
+
+def run(way: Underway, *, workspace: Path, prompt: str, env: dict[str, str]) -> Ended:
+    """Run the claim's coder in a workspace until it ends, or must. Leaves no process behind."""
+    try:
+        coder = find(way.order)
+        launch = coder.launch(_job(way, workspace, prompt))
+    except Cannot as error:
+        return Ended(outcome=Outcome.MISCONFIGURED, reason=str(error))
+    spec = process.Spec(launch.argv, workspace, {**env, **launch.env}, way.nonce, launch.stdin)
+    running = process.start(way.run_dir, spec)
+    faults.point("coder-started")
+    way.live.doing = "working"
+    output = Output(way.run_dir / "stdout", coder.read)
+    try:
+        why = _watch(way, running, output)
+    finally:
+        left = process.end(running.child, way.nonce, grace=GRACE)
+        ended = running.wait(GRACE)
+        running.close()
+    faults.point("coder-ended")
+    output.follow(way.live, end=True)
+    if left:
+        pids = ",".join(str(child.pid) for child in left)
+        way.fleet.report.action("left-behind", task=way.task, pids=pids)
+    return _judged(coder, ended or process.Exit(None, None, time.time()), way.run_dir, why, output)
+
+
+def _job(way: Underway, workspace: Path, prompt: str) -> Job:
+    order = way.order
+    assert order.entry.task is not None
+    path = way.run_dir / "prompt.md"
+    path.write_text(prompt)
+    settings = order.board.settings.coders.get(order.claim.coder) or CoderSettings()
+    return Job(
+        task=order.task,
+        title=order.entry.task.title,
+        body=order.entry.task.body,
+        role=order.claim.role,
+        model=order.claim.model,
+        prompt=path,
+        workspace=workspace,
+        run_dir=way.run_dir,
+        settings=settings,
+    )
+
+
+def _watch(way: Underway, running: process.Running, output: Output) -> Ended | None:
+    """Wait for the end of a run; if it must end before its time, why."""
+    limits = limits_of(way.order)
+    began = heard = time.monotonic()
+    grown = -1
+    while True:
+        left = min(began + limits.attempt, heard + limits.silence) - time.monotonic()
+        if running.wait(max(0.0, min(_TICK, left)), way.control.wake) is not None:
+            return None
+        if way.control.stopped is not None:
+            return Ended(outcome=way.control.stopped.outcome, reason=way.control.stopped.reason)
+        now = time.monotonic()
+        size = _size(way.run_dir)
+        if size != grown:
+            grown, heard, way.live.heard = size, now, now
+        output.follow(way.live)
+        collect(way)
+        if now - began >= limits.attempt:
+            reason = f"it took longer than {spoken(limits.attempt)}"
+            return Ended(outcome=Outcome.TIMED_OUT, reason=reason)
+        if now - heard >= limits.silence:
+            reason = f"it was silent for {spoken(limits.silence)}"
+            return Ended(outcome=Outcome.STALLED, reason=reason)
+
+
+def _size(run_dir: Path) -> int:
+    """By size, not by time of change: the clock may jump."""
+    total = 0
+    for name in ("stdout", "stderr"):
+        with contextlib.suppress(FileNotFoundError):
+            total += (run_dir / name).stat().st_size
+    return total
+
+
+def _judged(
+    coder: Coder, exit_: process.Exit, run_dir: Path, why: Ended | None, output: Output
+) -> Ended:
+    evidence = Evidence(exit=exit_, stdout=run_dir / "stdout", stderr=run_dir / "stderr")
+    judged = coder.judge(evidence)
+    reason = judged.reason
+    if judged.outcome is not None:
+        tail = process.tail(run_dir / "stderr", 2000).strip().splitlines()
+        reason += f": {tail[-1][:300]}" if tail else ""
+    return Ended(
+        outcome=why.outcome if why else judged.outcome,
+        reason=why.reason if why else reason,
+        exit_code=exit_.code,
+        signal=exit_.signal,
+        session=output.session,
+        tokens=output.tokens,
+        usd=output.usd,
+        tool_calls=output.tool_calls,
+    )
+
+
+def collect(way: Underway) -> None:
+    """Take the tasks that a worker came across onto the board, as they arrive.
+
+    A plan's tasks stay in the outbox until the plan is submitted: they are one commit with it.
+    """
+    if settle.is_plan(way.order.entry):
+        return
+    letters = read_letters(way)
+    if not letters:
+        return
+    additions = [letter.addition for letter in letters]
+    result = way.fleet.store.transact(
+        lambda board, now: settle.file_additions(
+            board, task=way.task, nonce=way.nonce, additions=additions
+        )
+    )
+    faults.point("outbox-committed")
+    if result.won and result.change is not None:
+        for path in result.change.files:
+            way.fleet.report.action("added", task=layout.place(path).task, source=way.task)
+    for letter in letters:
+        letter.path.unlink(missing_ok=True)
+
+
+def read_letters(way: Underway) -> list[outbox.Letter]:
+    """The tasks in the outbox; what says nothing is set aside, and told."""
+    letters = []
+    for letter in outbox.tasks(outbox_of(way.run_dir), way.nonce):
+        if isinstance(letter, outbox.Letter):
+            letters.append(letter)
+            continue
+        outbox.set_aside(letter)
+        way.fleet.report.action(
+            "refused", task=way.task, file=letter.path.name, reason=letter.reason
+        )
+    return letters
+
+
+def own_prompt(fleet: Fleet, order: Order) -> str:
+    """The board's prompts/<role>.md, if there is one."""
+    role = order.claim.role.value
+    oid = order.board.prompts.get(role)
+    if oid is None:
+        return ""
+    text, problems = codec.decode(fleet.store.text(oid), f"prompts/{role}.md")
+    return "" if problems else text

@@ -1,0 +1,178 @@
+"""An attempt at work or at a plan: a workspace, a coder, and what it really did."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pathspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gitfleet import faults
+from gitfleet.git import guard, merge, refs, worktree
+from gitfleet.git.command import git
+from gitfleet.model.states import Outcome, Role
+from gitfleet.model.task import Task
+from gitfleet.plan import settle
+from gitfleet.work import coding, endings, prompt, workspace
+from gitfleet.work.beginning import Beginning
+from gitfleet.work.coding import Ended
+from gitfleet.work.environment import committer_of, environment, identity, scratch
+from gitfleet.work.fleet import Underway, task_branch
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """What a work attempt changed: seen in the repository, not told by the coder."""
+
+    head: str
+    commits: int
+    paths: tuple[str, ...]
+
+
+def implement(way: Underway, begin: Beginning) -> None:
+    """Make one attempt at work or at a plan, and write how it ended."""
+    order, fleet = way.order, way.fleet
+    way.live.doing = "making the workspace"
+    path = workspace.prepare(fleet, order, begin)
+    faults.point("workspace-made")
+    with scratch(way.nonce) as tmp:
+        env = environment(fleet, order, way.run_dir, tmp)
+        why = workspace.fill(fleet, order.board, path, way.run_dir, env)
+        if why:
+            attempt = endings.attempt_of(way, outcome=Outcome.FAILED, reason=why)
+            endings.write(way, attempt)
+            return
+        branch = task_branch(order.task)
+        own = coding.own_prompt(fleet, order)
+        told = prompt.work_prompt(order.board, order.entry, begin, branch, own)
+        before = guard.fingerprint(fleet.repo)
+        ended = coding.run(way, workspace=path, prompt=told, env=env)
+        coding.collect(way)
+    tampered = _tampering(way, before)
+    facts = None
+    if order.claim.role is Role.WORK:
+        ended = _commit_rest(way, path, ended)
+        facts = inspect(way)
+    faults.point("work-committed")
+    outcome, reason = _judge(way, ended, facts, tampered, path)
+    _write(way, ended, facts, outcome, reason)
+    if outcome is Outcome.CANCELLED or order.claim.role is Role.PLAN:
+        endings.clear_away(way, path)
+
+
+def _tampering(way: Underway, before: guard.Fingerprint) -> tuple[str, ...]:
+    """What the attempt changed of the repository that is not its own."""
+    repo = way.fleet.repo
+    changed = guard.differences(before, guard.fingerprint(repo))
+    own = {f"refs/heads/{task_branch(way.task)}"}
+    moved = guard.moved_by(repo, committer_of(way.order), own)
+    return (*changed, *(f"it moved {ref}" for ref in moved))
+
+
+def _commit_rest(way: Underway, path: Path, ended: Ended) -> Ended:
+    """Commit what a coder that ended well left uncommitted, unless it left a conflict unsolved."""
+    if ended.outcome is not None:
+        return ended
+    unsolved = [
+        name
+        for name in git("diff", "--name-only", "-z", "--diff-filter=U", cwd=path).fields
+        if _has_markers(path / name)
+    ]
+    if unsolved:
+        reason = f"it left conflict markers in {', '.join(unsolved[:5])}"
+        return replace(ended, outcome=Outcome.FAILED, reason=reason)
+    task = way.order.entry.task
+    assert task is not None
+    sign = way.order.board.settings.sign
+    worktree.commit_all(path, task.title, identity(way.order), sign=sign)
+    return ended
+
+
+def _has_markers(path: Path) -> bool:
+    try:
+        return b"\n<<<<<<< " in b"\n" + path.read_bytes()
+    except OSError:
+        return False
+
+
+def inspect(way: Underway) -> Facts | None:
+    """What is on the task's branch now; None if there is no such branch."""
+    repo = way.fleet.repo
+    head = refs.read(repo, f"refs/heads/{task_branch(way.task)}")
+    if head is None:
+        return None
+    base = way.order.claim.base
+    count = git("rev-list", "--count", f"{base}..{head}", cwd=repo.here).out
+    return Facts(head=head, commits=int(count), paths=merge.changed_paths(repo, base, head))
+
+
+def outside(task: Task, paths: tuple[str, ...]) -> list[str]:
+    """Which paths a task's `touches` does not allow."""
+    if not task.touches:
+        return []
+    allowed = pathspec.GitIgnoreSpec.from_lines(task.touches)
+    return [path for path in paths if not allowed.match_file(path)]
+
+
+def _judge(
+    way: Underway, ended: Ended, facts: Facts | None, tampered: tuple[str, ...], path: Path
+) -> tuple[Outcome, str]:
+    """The outcome, from what was seen."""
+    if tampered:
+        return Outcome.TAMPERED, "; ".join(tampered)
+    if ended.outcome is not None:
+        return ended.outcome, ended.reason
+    if way.order.claim.role is Role.PLAN:
+        return Outcome.SUBMITTED, "the plan is made"
+    task = way.order.entry.task
+    assert task is not None
+    if facts is None:
+        return Outcome.FAILED, f"its branch {task_branch(way.task)} is gone"
+    if not way.fleet.objects.is_ancestor(way.order.claim.base, facts.head):
+        return Outcome.FAILED, "its branch does not contain the commit it started from any more"
+    if not facts.paths:
+        return Outcome.EMPTY, _why_empty(way, path)
+    wrong = outside(task, facts.paths)
+    if wrong:
+        shown = ", ".join(wrong[:5]) + (" …" if len(wrong) > 5 else "")
+        return Outcome.OUT_OF_SCOPE, f"it changed {shown}, and may touch only what `touches` says"
+    return Outcome.SUBMITTED, f"{facts.commits} commits, {len(facts.paths)} files changed"
+
+
+def _why_empty(way: Underway, path: Path) -> str:
+    branch, _ = worktree.head(path)
+    if branch != f"refs/heads/{task_branch(way.task)}":
+        name = branch.removeprefix("refs/heads/") if branch else "a detached HEAD"
+        return f"it changed nothing on {task_branch(way.task)}; it left the workspace on {name}"
+    return "it ended well and changed nothing"
+
+
+def _write(way: Underway, ended: Ended, facts: Facts | None, outcome: Outcome, reason: str) -> None:
+    additions = []
+    if way.order.claim.role is Role.PLAN and outcome is Outcome.SUBMITTED:
+        additions = [letter.addition for letter in coding.read_letters(way)]
+        if not additions:
+            outcome, reason = Outcome.EMPTY, "it ended well and planned no task"
+        else:
+            reason = f"{len(additions)} tasks planned"
+    attempt = endings.attempt_of(
+        way,
+        outcome=outcome,
+        reason=reason,
+        exit_code=ended.exit_code,
+        signal=ended.signal,
+        session=ended.session,
+        tokens=ended.tokens,
+        usd=ended.usd,
+        tool_calls=ended.tool_calls,
+        head=facts.head if facts else None,
+        commits=facts.commits if facts else 0,
+        files_changed=len(facts.paths) if facts else 0,
+    )
+    won = endings.write(way, attempt, additions)
+    if (
+        not won
+        and facts is not None
+        and settle.holds(way.fleet.store.board(), way.task, way.nonce) is None
+    ):
+        workspace.save_tip(way.fleet, way.task, facts.head)

@@ -1,0 +1,108 @@
+"""What an agent says: files it drops into its outbox, read as data from a stranger.
+
+    task-<id>.md    a task it came across, or a part of its plan
+    verdict.yaml    a validator's verdict
+
+A file is written aside (any name that begins with a dot) and renamed. What cannot be read is set
+aside with the reason beside it, and the attempt goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from gitfleet.files import codec, layout
+from gitfleet.model.ids import ID_HINT, is_id
+from gitfleet.model.verdict import Verdict
+from gitfleet.plan.settle import Addition
+
+VERDICT: Final = "verdict.yaml"
+_TASK: Final = "task-"
+_MOST: Final = 200  # files of one attempt
+
+
+class Letter(Struct, frozen=True):
+    """One task from an outbox, and the file it came in."""
+
+    path: Path
+    addition: Addition
+
+
+class Refused(Struct, frozen=True):
+    """A file that says nothing we understand."""
+
+    path: Path
+    reason: str
+
+
+def tasks(box: Path, nonce: str) -> Iterator[Letter | Refused]:
+    """The tasks that lie in an outbox, in the order of their names."""
+    names = sorted(p.name for p in _files(box) if p.name.startswith(_TASK))
+    for name in names[:_MOST]:
+        path = box / name
+        data = _read(path)
+        if data is None:
+            yield Refused(path, "not a plain file of at most 256 KiB")
+            continue
+        yield _letter(path, data, nonce)
+
+
+def _letter(path: Path, data: bytes, nonce: str) -> Letter | Refused:
+    task = path.name.removeprefix(_TASK).removesuffix(".md")
+    if not path.name.endswith(".md") or not is_id(task):
+        return Refused(path, f"the name must be task-<id>.md, the id {ID_HINT}")
+    value, problems = codec.read_task(data, layout.task_path(task))
+    if value is None:
+        return Refused(path, str(problems[0]))
+    if value.fixes or value.outbox or value.discovered_from:
+        return Refused(path, "fixes, outbox and discovered_from are written by gitfleet")
+    key = hashlib.sha256(f"{nonce}/{path.name}".encode()).hexdigest()[:16]
+    text, _ = codec.decode(data, str(path))
+    return Letter(path, Addition(text=text.encode(), id=task, key=key))
+
+
+def verdict(box: Path) -> tuple[Verdict | None, str]:
+    """The verdict in an outbox; None and why there is none."""
+    path = box / VERDICT
+    if not path.is_symlink() and not path.exists():
+        return None, "it gave no verdict"
+    data = _read(path)
+    if data is None:
+        return None, "its verdict is not a plain file of at most 256 KiB"
+    found, problems = codec.read_verdict(data, VERDICT)
+    return found, str(problems[0]) if problems else ""
+
+
+def set_aside(letter: Refused) -> None:
+    """Put a file that says nothing where nobody reads it again, with the reason beside it."""
+    folder = letter.path.parent / "refused"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{letter.path.name}.reason").write_text(letter.reason + "\n")
+    letter.path.replace(folder / letter.path.name)
+
+
+def _files(box: Path) -> Iterator[Path]:
+    try:
+        yield from (path for path in box.iterdir() if not path.name.startswith("."))
+    except FileNotFoundError:
+        return
+
+
+def _read(path: Path) -> bytes | None:
+    """The bytes of a plain file that is no link and not too large."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with os.fdopen(fd, "rb") as file:
+        about = os.fstat(fd)
+        if not stat.S_ISREG(about.st_mode) or about.st_size > layout.LARGEST:
+            return None
+        return file.read(layout.LARGEST)

@@ -1,0 +1,147 @@
+"""One attempt from its claim to its end, whatever happens on the way."""
+
+from __future__ import annotations
+
+import traceback
+
+from gitfleet.errors import FleetError
+from gitfleet.git import worktree
+from gitfleet.git.objects import trailers
+from gitfleet.model.claim import Claim
+from gitfleet.model.event import Landed
+from gitfleet.model.states import Outcome, Role
+from gitfleet.plan import settle
+from gitfleet.process import end, load
+from gitfleet.work import endings
+from gitfleet.work.beginning import Beginning
+from gitfleet.work.coding import GRACE
+from gitfleet.work.fleet import Fleet, Underway
+from gitfleet.work.implement import implement
+from gitfleet.work.validate import validate
+
+_FAR = 10_000  # commits of the target looked at for a landing that was cut short
+
+
+def perform(way: Underway, begin: Beginning) -> None:
+    """Do the attempt. Never raises: an error of ours ends it as `interrupted`, and is told."""
+    way.run_dir.joinpath("outbox").mkdir(parents=True, exist_ok=True)
+    _fill_inbox(way)
+    try:
+        if way.order.claim.role is Role.VALIDATE:
+            validate(way)
+        else:
+            implement(way, begin)
+    except FleetError as error:
+        _give_up(way, error.what)
+    except Exception as error:
+        (way.run_dir / "error.txt").write_text(traceback.format_exc())
+        _give_up(way, f"gitfleet failed: {type(error).__name__}: {error}")
+
+
+def _fill_inbox(way: Underway) -> None:
+    """A copy of every answered question of the task."""
+    inbox = way.run_dir / "inbox"
+    inbox.mkdir(exist_ok=True)
+    for question in way.order.entry.questions:
+        if not question.open:
+            text = f"## Question\n{question.text}\n\n## Answer\n{question.answer}\n"
+            (inbox / f"{question.name}.md").write_text(text)
+
+
+def _give_up(way: Underway, reason: str) -> None:
+    way.fleet.report.action("error", task=way.task, reason=reason)
+    stopped = way.control.stopped
+    outcome = stopped.outcome if stopped else Outcome.INTERRUPTED
+    endings.write(way, endings.attempt_of(way, outcome=outcome, reason=reason))
+
+
+# -- after a crash
+
+
+def settle_dead(fleet: Fleet) -> None:
+    """End what a runner of this clone left behind when it died: only claims that are ours."""
+    board = fleet.store.board()
+    claims = {
+        entry.claim.nonce: (entry.id, entry.claim)
+        for entry in board.entries.values()
+        if entry.claim is not None
+    }
+    for nonce, held in fleet.clone.held().items():
+        run_dir = fleet.clone.run_dir(held.task, held.attempt, nonce)
+        child = load(run_dir)
+        # By pid and start time, and by the marker that every process of the attempt carries.
+        end(child[0] if child else None, nonce, grace=GRACE)
+        if nonce in claims:
+            task, claim = claims[nonce]
+            _settle_one(fleet, task, claim)
+        fleet.clone.forget(nonce)
+
+
+def _settle_one(fleet: Fleet, task: str, claim: Claim) -> None:
+    if claim.role is Role.VALIDATE and (commit := _landed_commit(fleet, task, claim)):
+        _complete(fleet, task, claim, commit)
+        return
+    attempt = settle.interrupted(
+        claim, fleet.store.now(), Outcome.INTERRUPTED, "its runner died", fleet.runner
+    )
+    if claim.role is Role.WORK:
+        attempt = endings.with_head(fleet, task, attempt)
+    fleet.store.transact(
+        lambda board, now: settle.settle(board, task=task, attempt=attempt, role=claim.role)
+    )
+    fleet.report.action("recovered", task=task, role=claim.role, outcome=attempt.outcome)
+    if claim.role is Role.VALIDATE:
+        worktree.remove(fleet.repo, fleet.clone.check_workspace(task))
+
+
+def _landed_commit(fleet: Fleet, task: str, claim: Claim) -> str | None:
+    """The merge of this very claim in the target, if the runner died between the two refs.
+
+    Believed only if it is on the first-parent line, carries the claim's nonce, and its second
+    parent is the submitted head.
+    """
+    entry = fleet.store.board().get(task)
+    if entry is None or entry.task is None:
+        return None
+    at = fleet.tip_of(_target(fleet, task))
+    for _ in range(_FAR):
+        if at is None or at == claim.base:
+            return None
+        commit = fleet.objects.commit(at)
+        if trailers(commit.message).get("Gitfleet-Nonce") == claim.nonce:
+            return at if commit.parents[1:] == (claim.head,) else None
+        at = commit.parents[0] if commit.parents else None
+    return None
+
+
+def _target(fleet: Fleet, task: str) -> str:
+    board = fleet.store.board()
+    entry = board.get(task)
+    own = entry.task.base if entry and entry.task else None
+    return own or board.settings.target or fleet.default_target
+
+
+def _complete(fleet: Fleet, task: str, claim: Claim, commit: str) -> None:
+    attempt = settle.interrupted(
+        claim,
+        fleet.store.now(),
+        Outcome.ACCEPTED,
+        "landed; its runner died just then",
+        fleet.runner,
+    )
+    landed = Landed(
+        runner=fleet.runner,
+        nonce=claim.nonce,
+        at=fleet.store.now(),
+        target=_target(fleet, task),
+        merge=commit,
+        head=claim.head,
+    )
+    fleet.store.transact(
+        lambda board, now: settle.land(
+            board, now, task=task, attempt=attempt, landed=landed, move=None, forced=True
+        )
+    )
+    fleet.report.action("recovered", task=task, role=claim.role, outcome="landed")
+    worktree.remove(fleet.repo, fleet.clone.check_workspace(task))
+    endings.drop_workspaces(fleet, task)

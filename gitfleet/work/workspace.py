@@ -1,0 +1,188 @@
+"""The worktrees that attempts run in: made, filled, saved, removed.
+
+They lie outside the repository, under the user's state directory. Nothing in one is ever thrown
+away that was not saved: what is uncommitted or unmerged goes to refs/gitfleet/salvage/ first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from gitfleet import faults, process
+from gitfleet.clone import read_json, write_json
+from gitfleet.errors import FleetError, GitError
+from gitfleet.git import merge, refs, salvage, worktree
+from gitfleet.model.board import Board
+from gitfleet.model.config import WorkspaceSettings
+from gitfleet.model.durations import seconds
+from gitfleet.work.beginning import Beginning, How
+from gitfleet.work.fleet import Fleet, Order, task_branch
+
+
+def prepare(fleet: Fleet, order: Order, begin: Beginning) -> Path:
+    """The workspace of an attempt at work, on its task's branch, as `begin` says.
+
+    Made one at a time, since git locks the repository for it. FleetError if it cannot be made.
+    """
+    path = fleet.clone.workspace(order.task)
+    with fleet.worktrees:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not (begin.how is How.GO_ON and _usable(path, order.task)):
+            _start_over(fleet, order, path, begin)
+    if begin.how is How.MERGE and begin.tip is not None:
+        merge.conflict_into(path, begin.tip)
+    return path
+
+
+def _usable(path: Path, task: str) -> bool:
+    """Whether the workspace of the last attempt is there, on its own branch."""
+    if not (path / ".git").exists():
+        return False
+    try:
+        return worktree.head(path)[0] == f"refs/heads/{task_branch(task)}"
+    except GitError:
+        return False
+
+
+def _start_over(fleet: Fleet, order: Order, path: Path, begin: Beginning) -> None:
+    start = begin.tip if begin.how is How.GO_ON and begin.tip else begin.base
+    discard(fleet, order.task, path)
+    branch = f"refs/heads/{task_branch(order.task)}"
+    old = refs.read(fleet.repo, branch)
+    if old is not None and old != start:
+        save_tip(fleet, order.task, old)
+        if not refs.swap(fleet.repo, branch, old, start, message="a fresh start"):
+            raise FleetError(f"{branch} moved while its workspace was made")
+    worktree.add(fleet.repo, path, branch=task_branch(order.task), base=start)
+
+
+def check_out(fleet: Fleet, task: str, commit: str) -> Path:
+    """A worktree for checking, detached at `commit`, as fresh as a clone."""
+    path = fleet.clone.check_workspace(task)
+    with fleet.worktrees:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        worktree.remove(fleet.repo, path)
+        worktree.add(fleet.repo, path, branch=None, base=commit)
+    return path
+
+
+def drop_check(fleet: Fleet, task: str) -> None:
+    """Remove the worktree for checking; nobody's work is in it."""
+    with fleet.worktrees:
+        worktree.remove(fleet.repo, fleet.clone.check_workspace(task))
+
+
+# -- filling
+
+
+def fill(fleet: Fleet, board: Board, path: Path, run_dir: Path, env: Mapping[str, str]) -> str:
+    """Copy, link and set up what a fresh worktree needs; empty, or why it failed.
+
+    Done once per worktree and settings, so that a second attempt does not wait for it again.
+    """
+    settings = board.settings.workspace
+    stamp = _stamp(path)
+    wanted = hashlib.sha256(repr(settings).encode()).hexdigest()
+    if read_json(stamp).get("filled") == wanted:
+        return ""
+    source = fleet.repo.main_top()
+    for name in settings.copy:
+        _bring(source, path, name, link=False)
+    for name in settings.link:
+        _bring(source, path, name, link=True)
+    why = _set_up(settings, seconds(board.settings.checks_timeout), path, run_dir, env)
+    if not why:
+        write_json(stamp, {"filled": wanted})
+    return why
+
+
+def _stamp(path: Path) -> Path:
+    return worktree.git_dir(path) / "gitfleet-filled.json"
+
+
+def _bring(source: Path | None, path: Path, name: str, *, link: bool) -> None:
+    """Copy or link one file or folder of the user's checkout; what is not there is passed over."""
+    if source is None:
+        return
+    relative = Path(name)
+    if relative.is_absolute() or ".." in relative.parts or ".git" in relative.parts:
+        raise FleetError(
+            f"workspace.copy and .link take paths inside the project, not {name!r}",
+            where="fleet.yaml",
+        )
+    origin, goal = source / relative, path / relative
+    if not origin.exists() or goal.exists() or goal.is_symlink():
+        return
+    if not goal.parent.resolve().is_relative_to(path.resolve()):
+        raise FleetError(f"{name} leads out of the workspace", where="fleet.yaml")
+    goal.parent.mkdir(parents=True, exist_ok=True)
+    if link:
+        goal.symlink_to(origin.resolve())
+    elif origin.is_dir():
+        shutil.copytree(origin, goal, symlinks=True)
+    else:
+        shutil.copy2(origin, goal)
+
+
+def _set_up(
+    settings: WorkspaceSettings, limit: float, path: Path, run_dir: Path, env: Mapping[str, str]
+) -> str:
+    marker = env[process.MARKER]
+    for number, command in enumerate(settings.setup, 1):
+        name = f"setup-{number}."
+        spec = process.Spec(("sh", "-c", command), path, env, marker)
+        running = process.start(run_dir, spec, name=name)
+        ended = running.wait(limit)
+        process.end(running.child, marker, grace=2.0)
+        if ended is None:
+            return f"workspace.setup took longer than {limit:g}s: {command}"
+        if ended.code != 0:
+            tail = process.tail(run_dir / f"{name}stderr", 2000).strip()
+            last = tail.splitlines()[-1] if tail else f"exit status {ended.code}"
+            return f"workspace.setup failed: {command}: {last}"
+    return ""
+
+
+# -- saving and removing
+
+
+def save_tip(fleet: Fleet, task: str, commit: str) -> None:
+    """Keep a commit that is in no branch but the task's own."""
+    others = [fleet.store.ref, *_targets(fleet)]
+    if salvage.unreachable(fleet.repo, commit, others):
+        ref = salvage.keep(fleet.repo, commit, f"{salvage.PREFIX}{task}/work")
+        fleet.report.action("salvaged", task=task, commit=commit[:10], ref=ref)
+
+
+def _targets(fleet: Fleet) -> list[str]:
+    target = fleet.store.board().settings.target or fleet.default_target
+    return [f"refs/heads/{target}"]
+
+
+def discard(fleet: Fleet, task: str, path: Path) -> None:
+    """Remove a workspace, after all that is uncommitted in it was saved."""
+    if not (path / ".git").exists():
+        if path.exists():
+            os.rename(path, _aside(path))  # noqa: PTH104 - not a worktree of ours: kept
+        worktree.remove(fleet.repo, path)
+        return
+    ref = f"{salvage.PREFIX}{task}/uncommitted"
+    saved = salvage.save(fleet.repo, path, ref=ref, message=f"Uncommitted work on {task}")
+    if saved is not None:
+        fleet.report.action("salvaged", task=task, commit=saved.commit[:10], ref=saved.ref)
+    branch, tip = worktree.head(path)
+    if branch is None:
+        save_tip(fleet, task, tip)
+    faults.point("salvaged")
+    worktree.remove(fleet.repo, path)
+
+
+def _aside(path: Path) -> Path:
+    number = 1
+    while (aside := path.with_name(f"{path.name}.{number}.kept")).exists():
+        number += 1
+    return aside

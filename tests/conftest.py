@@ -1,0 +1,104 @@
+"""Real git in a world of its own, and a loud no to everything outside it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_OFF_LIMITS = "the-network-is-off-limits-to-tests"
+_LOCAL = ("localhost", "127.0.0.1", "::1", "")
+
+
+class TheNetworkIsOffLimits(Exception):
+    """A test tried to reach another machine."""
+
+
+class TheRealHomeIsOffLimits(Exception):
+    """A test is about to work with the home of the person who runs it."""
+
+
+_REAL_HOME = Path(os.environ.get("HOME", "/nonexistent"))
+
+
+def git(*args: str, cwd: Path, input: str | None = None, check: bool = True) -> str:
+    """What git says, without white space at its ends."""
+    done = subprocess.run(
+        ["git", *args], cwd=cwd, input=input, capture_output=True, text=True, check=False
+    )
+    assert not check or done.returncode == 0, f"git {args}: {done.stdout}{done.stderr}"
+    return done.stdout.strip()
+
+
+def init(path: Path, *, name: str, bare: bool = False) -> Path:
+    """A new repository on main; unless bare, with one commit that carries `name`."""
+    if Path(os.environ["HOME"]) == _REAL_HOME:
+        raise TheRealHomeIsOffLimits
+    git("init", "-q", "-b", "main", *(["--bare"] if bare else []), str(path), cwd=Path("/"))
+    if not bare:
+        (path / "README").write_text("hello\n")
+        git("add", "-A", cwd=path)
+        git("commit", "-q", "-m", name, cwd=path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody's home, nobody's config, nobody's identity, no network."""
+    world = tmp_path_factory.mktemp("world")
+    for folder in ("home", "config", "state", "cache", "runtime"):
+        (world / folder).mkdir(mode=0o700)
+    (world / "gitconfig").touch()
+    for name in [name for name in os.environ if name.startswith(("GIT_", "GITFLEET_"))]:
+        monkeypatch.delenv(name)
+    for name, value in {
+        "HOME": world / "home",
+        "XDG_CONFIG_HOME": world / "config",
+        "XDG_STATE_HOME": world / "state",
+        "XDG_CACHE_HOME": world / "cache",
+        "XDG_RUNTIME_DIR": world / "runtime",
+        "GIT_CONFIG_GLOBAL": world / "gitconfig",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_AUTHOR_NAME": "Ada Author",
+        "GIT_AUTHOR_EMAIL": "ada@example.org",
+        "GIT_COMMITTER_NAME": "Carl Committer",
+        "GIT_COMMITTER_EMAIL": "carl@example.org",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_EDITOR": "false",
+        "GIT_SSH_COMMAND": _OFF_LIMITS,
+        "GITFLEET_NO_FSYNC": "1",
+        "LC_ALL": "C",
+        "TZ": "UTC",
+        "http_proxy": f"http://{_OFF_LIMITS}.invalid:9",
+        "https_proxy": f"http://{_OFF_LIMITS}.invalid:9",
+        "no_proxy": "localhost,127.0.0.1,::1",
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    _guard_sockets(monkeypatch)
+
+
+def _guard_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in _LOCAL:
+            raise TheNetworkIsOffLimits(str(address))
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture
+def repo_path(tmp_path: Path) -> Path:
+    """A small repository on main; its one commit is called after this fixture."""
+    return init(tmp_path / "repo", name="repo_path")
+
+
+@pytest.fixture
+def bare_path(tmp_path: Path) -> Path:
+    """A bare repository without a commit."""
+    return init(tmp_path / "bare.git", name="bare_path", bare=True)
