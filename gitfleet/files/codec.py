@@ -73,7 +73,9 @@ def _problems(document: yaml.Document, kind: type, path: str, why: str) -> tuple
     ]
     if not found:
         found = [Problem(path, *_mark(document.marks, _at(why)), why)]
-    return tuple(sorted(set(found))[:_MOST_PROBLEMS])
+    # A misspelt key is also a missing one; the spelling is what helps.
+    found = sorted(set(found), key=lambda p: (p.line, p.column, p.what.endswith("is missing"), p))
+    return tuple(found[:_MOST_PROBLEMS])
 
 
 def _at(why: str) -> tuple[str | int, ...]:
@@ -219,6 +221,11 @@ def _clean(value: Any) -> Any:
                 if not isinstance(item, float) or math.isfinite(item)
             }
     return value
+
+
+def front_matter(keys: Mapping[str, Any]) -> bytes:
+    """The part of a Markdown file between its two lines `---`, with them."""
+    return b"---\n" + yaml.dump(keys) + b"---\n"
 
 
 def write_task(task: Task) -> bytes:

@@ -25,7 +25,8 @@ _WATCHED: Final = re.compile(
           |askpass|gitproxy|alternaterefscommand|repositoryformatversion)
     | (alias|filter|pager|credential|include|includeif|url|gpg|user|author|committer|gitfleet
       |protocol|uploadpack|receive|transfer|extensions|difftool|mergetool|guitool|browser|man
-      |safe|trailer|sequence|interactive|http|submodule|hook)\..*
+      |safe|trailer|sequence|interactive|http|hook)\..*
+    | submodule\..*\.update  # url and active are written by every `submodule update --init`
     | diff\.(external|.*\.(command|textconv))
     | merge\..*\.driver
     | remote\..*\.(url|pushurl|fetch|push|mirror|uploadpack|receivepack|vcs|proxy|promisor)

@@ -1,0 +1,142 @@
+"""The command `gitfleet` (and `git fleet`): gathers the verbs, and shows every error in one place.
+
+Exit status: 0 well; 1 a known error; 2 wrong usage; 3 an error of ours, with a log to paste;
+4 `run --until-idle` ended while something waits for a person; 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import sys
+import tempfile
+import traceback
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+import click
+
+from gitfleet.errors import FleetError
+
+# A verb is a file: it is imported when it is used, so that each starts as fast as it can.
+VERBS: Final[Mapping[str, str]] = {
+    "init": "Make the board of this repository, or adopt the one its remote has.",
+    "add": "File a task.",
+    "run": "Work: claim tasks, have them done, check, land, close.",
+    "stop": "Tell the runner of this clone to stop.",
+    "list": "Show the tasks and where they stand.",
+    "show": "Show one task: what, why this status, what happened, what next.",
+    "diff": "Show what a task changed.",
+    "log": "Show the stored output of a task's attempts.",
+    "lint": "Check the files of a board.",
+    "retry": "Try a task afresh: undoes cancel and failed.",
+    "cancel": "Give a task up; a running attempt ends at once.",
+    "hold": "Put a task on hold.",
+    "release": "Take a task off hold.",
+    "close": "Say that a task is done by hand.",
+    "revert": "File a task that lands the opposite of a landed one.",
+    "verdict": "Inside an attempt: say whether the work may land.",
+    "fsck": "Check the history of the board.",
+    "doctor": "Check this clone and this machine.",
+    "demo": "Show it all on a small project, in a temporary directory.",
+    "uninstall": "Take gitfleet out of this clone; the branch stays.",
+}
+
+
+class _Verbs(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = importlib.import_module(f"gitfleet.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of verbs, without importing one of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+def own_version() -> str:
+    """The version of the installed distribution."""
+    try:
+        return version("git-fleet")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _show_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        click.echo(f"gitfleet {own_version()}")
+        ctx.exit()
+
+
+@click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="Show the version.",
+)
+@click.option(
+    "-C",
+    "directory",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Work as if started in this directory.",
+)
+def cli(directory: Path | None) -> None:
+    """Run a fleet of coding agents with nothing but git: tasks are files on a branch."""
+    if directory is not None:
+        os.chdir(directory)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        _require_linux()
+        status = cli.main(prog_name="gitfleet", standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except FleetError as error:
+        click.echo(f"gitfleet: {error}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; Python must not complain about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        click.echo(f"gitfleet: an error of gitfleet's own: {error!r}", err=True)
+        click.echo(f"  The log to paste into a report is {_log()}", err=True)
+        sys.exit(3)
+
+
+def _require_linux() -> None:
+    if sys.platform != "linux":
+        raise FleetError(
+            f"gitfleet runs on Linux only, and this is {platform.system()}",
+            remedy="On Windows, use WSL; on macOS, a Linux machine, virtual machine or container.",
+        )
+
+
+def _log() -> str:
+    """Write what a bug report needs; no environment, no arguments that may hold a secret."""
+    fd, path = tempfile.mkstemp(prefix="gitfleet-error-", suffix=".log")
+    with os.fdopen(fd, "w") as file:
+        file.write(f"gitfleet {own_version()}, Python {platform.python_version()}\n")
+        file.write(f"{platform.platform()}\n\n{traceback.format_exc()}")
+    return path

@@ -1,0 +1,77 @@
+"""`gitfleet run`: the daemon."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator
+from types import FrameType
+
+import click
+
+from gitfleet import process
+from gitfleet.cli.session import Session, machine, open_session
+from gitfleet.errors import FleetError
+from gitfleet.report import Report
+from gitfleet.runner.loop import Options, Runner
+from gitfleet.store import Store
+from gitfleet.work.fleet import Fleet
+
+
+@click.command("run")
+@click.option("--until-idle", is_flag=True, help="End when all that can be done is done.")
+@click.option("--once", metavar="ID", help="Work on this task only, and end when it is done.")
+@click.option("--max", "slots", type=click.IntRange(1, 1000), help="Attempts at once.")
+def command(until_idle: bool, once: str | None, slots: int | None) -> int:
+    """Claim tasks, have them done, check the work, land it, close them.
+
+    The first Ctrl-C (or SIGTERM) lets running attempts finish; the second ends them.
+    """
+    session = open_session()
+    if once is not None and session.store.board().get(once) is None:
+        raise FleetError(f"there is no open task {once!r}", remedy="`gitfleet list` shows them.")
+    options = Options(until_idle=until_idle, once=once, slots=slots)
+    if sys.stdout.isatty():
+        from gitfleet.cli.table import shown  # noqa: PLC0415 - rich is for terminals only
+
+        with shown() as (report, attach):
+            runner = _runner(session, report, options)
+            attach(runner)
+            return _run(runner)
+    report = Report(lambda line: print(line, flush=True))
+    return _run(_runner(session, report, options))
+
+
+def _runner(session: Session, report: Report, options: Options) -> Runner:
+    own = machine()
+    name = session.clone.runner_name(own.name)
+    fleet = Fleet(
+        repo=session.repo,
+        clone=session.clone,
+        store=Store(session.repo, branch=session.store.branch, runner=name),
+        report=report,
+        runner=name,
+        default_target=session.default_target(),
+        machine=own,
+    )
+    return Runner(fleet, options)
+
+
+def _run(runner: Runner) -> int:
+    process.subreaper()
+    with _signals(runner):
+        return runner.run()
+
+
+@contextlib.contextmanager
+def _signals(runner: Runner) -> Iterator[None]:
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        runner.signalled()
+
+    old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
