@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
@@ -123,6 +124,10 @@ class Store:
             else:
                 self._boards.move_to_end(commit)
             return known
+
+    def empty(self) -> Board:
+        """The board before the first commit."""
+        return boards.EMPTY
 
     def _read(self, commit: str) -> Board:
         tree = self.objects.tree_of(commit)
@@ -282,6 +287,17 @@ class Store:
                 taken.append(stack.enter_context(window))
         return taken, ""
 
+    def keep_windows(self) -> dict[Path, str]:
+        """Bring every checkout of the board to where the board is: those whose index was busy
+        when it moved were left behind. Returns why, for those that cannot come along."""
+        behind: dict[Path, str] = {}
+        with self._lock, refs.mutex(self.repo):
+            for path in holders(self.repo, self.ref):
+                refusal = checkout.catch_up(self.repo, path, self.ref)
+                if refusal is not None:
+                    behind[path] = refusal.reason
+        return behind
+
     def _commit(self, board: Board, change: Change) -> str:
         base = self.objects.tree_of(board.commit)
         files: dict[str, bytes | Entry | None] = dict(change.files)
@@ -296,6 +312,7 @@ class Store:
         if change.author is None:
             message += f"{RUNNER}: {self.runner or 'gitfleet'}\n"
         message += f"{TXN}: {secrets.token_hex(16)}\n"
+        message += "".join(f"{key}: {value}\n" for key, value in change.trailers.items())
         who = self.signature(change.author)
         return self.objects.write_commit(tree, [board.commit], message, who, who)
 

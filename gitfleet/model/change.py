@@ -38,6 +38,7 @@ class Change(Struct, frozen=True, kw_only=True):
     moves: tuple[Move, ...] = ()
     author: Person | None = None  # a person, where a person decided
     body: str = ""
+    trailers: Mapping[str, str] = {}  # besides those that every commit gets
 
 
 # `decide` selects and acts: it looks at the board and says what to change, or None. It has no

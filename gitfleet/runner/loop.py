@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 from gitfleet.coders import registry
@@ -26,6 +27,7 @@ from gitfleet.plan.pick import Offer, Passed, Pick, picks, target_of
 from gitfleet.plan.standing import Standing, standing
 from gitfleet.process import Wake
 from gitfleet.runner.watch import watching
+from gitfleet.work import history
 from gitfleet.work.beginning import Beginning
 from gitfleet.work.claiming import claim
 from gitfleet.work.fleet import Control, Fleet, Live, Order, Underway
@@ -67,6 +69,7 @@ class Runner:
         self.draining = False
         self.ending = False
         self._signals = 0
+        self._behind: set[Path] = set()
 
     # -- from outside
 
@@ -138,8 +141,8 @@ class Runner:
         """See, decide, do. Seconds until the next round at the latest; None: finished."""
         self._reap()
         self._obey()
-        board = self.fleet.store.board()
         self._keep_window()
+        history.repair(self.fleet)
         self._follow_up()
         board = self.fleet.store.board()
         self._end_superseded(board)
@@ -171,15 +174,12 @@ class Runner:
 
     def _keep_window(self) -> None:
         """Checkouts of the board whose index was busy when it moved catch up now."""
-        store = self.fleet.store
-        for path in holders(self.fleet.repo, store.ref):
-            refusal = checkout.catch_up(self.fleet.repo, path, store.ref)
-            if refusal is None:
-                self.fleet.report.settled(f"window {path}")
-            else:
-                self.fleet.report.once(
-                    f"window {path}", "window-behind", path=path, reason=refusal.reason
-                )
+        behind = self.fleet.store.keep_windows()
+        for path, reason in behind.items():
+            self.fleet.report.once(f"window {path}", "window-behind", path=path, reason=reason)
+        for path in self._behind - behind.keys():
+            self.fleet.report.settled(f"window {path}")
+        self._behind = set(behind)
 
     def _follow_up(self) -> None:
         """Write what is due after people's decisions, one change at a time."""

@@ -199,7 +199,7 @@ def _check(way: Underway, proof: Proof) -> tuple[bool, tuple[Check, ...]]:
     if not failing:
         way.fleet.report.settled(f"red {way.order.pick.target}")
         return False, ran
-    red = {c.command for c in _run(way, proof.tip, failing, "target") if c.exit_code != 0}
+    red = _red(way, proof, failing)
     blamed = [command for command in failing if command not in red]
     if not blamed:
         _target_is_red(way, proof, failing, ran)
@@ -208,6 +208,16 @@ def _check(way: Underway, proof: Proof) -> tuple[bool, tuple[Check, ...]]:
     reason = f"{len(blamed)} of {len(commands)} checks failed: {'; '.join(blamed)}"
     _reject(way, Outcome.CHECKS_FAILED, reason, (), shown)
     return True, ran
+
+
+def _red(way: Underway, proof: Proof, failing: list[str]) -> set[str]:
+    """Which of the failing checks fail on the target as it is: nobody is blamed for those.
+
+    Only those that all tasks share. A task's own check is there to fail until its work is done.
+    """
+    shared = {*proof.board.settings.checks, _SETUP}
+    tried = [command for command in failing if command in shared]
+    return {c.command for c in _run(way, proof.tip, tried, "target") if c.exit_code != 0}
 
 
 def _scope(way: Underway, proof: Proof, task: Task) -> list[str]:
