@@ -228,28 +228,29 @@ def fix_task(
         attempts=own.attempts,
         budget=own.budget,
         fixes=entry.id,
-        body=fix.body if fix else _fix_body(entry, attempt),
+        body=fix.body if fix else _fix_body(entry, origin[0], attempt),
     )
     return f"{stem}-{number}", task
 
 
-def _fix_body(entry: Entry, attempt: Attempt) -> str:
+def _fix_body(entry: Entry, origin: Entry, attempt: Attempt) -> str:
+    """What a repair is told. Texts of others are indented or quoted: they are data, and a script
+    in the first task's text must not be run again by the coder `shell`."""
     lines = [
         f"The work on `{entry.id}` was not accepted: {attempt.reason}",
         "",
         "You start where that work ended. Repair what was found, and nothing else.",
-        "",
-        "## What was found",
-        "",
-        *(f"- {finding}" for finding in attempt.findings),
     ]
+    if attempt.findings:
+        lines += ["", "## What was found", ""]
+        lines += [f"    {line}" for finding in attempt.findings for line in finding.splitlines()]
     for check in attempt.checks:
         if check.exit_code:
-            tail = "\n".join(f"    {line}" for line in check.tail.splitlines())
-            lines += ["", f"`{check.command}` ended with {check.exit_code}:", "", tail]
-    body = entry.task.body if entry.task else ""
-    text = "\n".join([*lines, "", "## What the task was", "", body])
-    return text.encode()[:_LONGEST_BODY].decode(errors="ignore")
+            lines += ["", f"The check `{check.command}` ended with {check.exit_code}:", ""]
+            lines += [f"    {line}" for line in check.tail.splitlines() or ["(no output)"]]
+    body = origin.task.body if origin.task else ""
+    lines += ["", f"## What the task `{origin.id}` was", ""]
+    return "\n".join([*lines, *(f"> {line}".rstrip() for line in body.splitlines()), ""])
 
 
 def reject(board: Board, *, task: str, attempt: Attempt, fix: Task | None) -> Change | None:
