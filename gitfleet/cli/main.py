@@ -39,6 +39,8 @@ VERBS: Final[Mapping[str, str]] = {
     "close": "Say that a task is done by hand.",
     "revert": "File a task that lands the opposite of a landed one.",
     "verdict": "Inside an attempt: say whether the work may land.",
+    "hooks": "Install or remove gitfleet's git hooks.",
+    "gc": "Show and remove old workspaces, outputs, salvage and branches.",
     "fsck": "Check the history of the board.",
     "doctor": "Check this clone and this machine.",
     "demo": "Show it all on a small project, in a temporary directory.",
@@ -46,12 +48,15 @@ VERBS: Final[Mapping[str, str]] = {
 }
 
 
+_HIDDEN: Final = ("hook",)  # what the installed hooks call
+
+
 class _Verbs(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
+        if cmd_name not in VERBS and cmd_name not in _HIDDEN:
             return None
         command: click.Command = importlib.import_module(f"gitfleet.cli.{cmd_name}").command
         return command

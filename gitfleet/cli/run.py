@@ -11,12 +11,11 @@ from types import FrameType
 import click
 
 from gitfleet import process
-from gitfleet.cli.session import Session, machine, open_session
+from gitfleet.cli.fleet import fleet_of
+from gitfleet.cli.session import Session, open_session
 from gitfleet.errors import FleetError
 from gitfleet.report import Report
 from gitfleet.runner.loop import Options, Runner
-from gitfleet.store import Store
-from gitfleet.work.fleet import Fleet
 
 
 @click.command("run")
@@ -44,18 +43,7 @@ def command(until_idle: bool, once: str | None, slots: int | None) -> int:
 
 
 def _runner(session: Session, report: Report, options: Options) -> Runner:
-    own = machine()
-    name = session.clone.runner_name(own.name)
-    fleet = Fleet(
-        repo=session.repo,
-        clone=session.clone,
-        store=Store(session.repo, branch=session.store.branch, runner=name),
-        report=report,
-        runner=name,
-        default_target=session.default_target(),
-        machine=own,
-    )
-    return Runner(fleet, options)
+    return Runner(fleet_of(session, report), options)
 
 
 def _run(runner: Runner) -> int:

@@ -27,6 +27,7 @@ _TRUE: Final = frozenset({"true", "True", "TRUE"})
 _FALSE: Final = frozenset({"false", "False", "FALSE"})
 _NULL: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\ufffe\uffff]")
+_CONFLICT: Final = re.compile(r"^(<{7}|={7}|>{7})(?: |$)", re.MULTILINE)
 
 Path = tuple[str | int, ...]
 
@@ -123,6 +124,11 @@ def load(text: str, kind: type, *, first_line: int = 1) -> Document:
     except yaml.MarkedYAMLError as error:
         at = error.problem_mark or error.context_mark
         mark = Mark(first_line + at.line, at.column + 1) if at else Mark(first_line, 1)
+        conflict = _CONFLICT.search(text)
+        if conflict:
+            mark = Mark(first_line + text.count("\n", 0, conflict.start()), 1)
+            what = "the markers of a conflict that git left here"
+            raise YamlError(what, mark, "keep one of the sides and remove the markers") from None
         raise YamlError(_say(error), mark, "see https://yaml.org for the syntax") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise YamlError(str(error).splitlines()[0], Mark(first_line, 1)) from None
@@ -192,7 +198,7 @@ class _Builder:
         for key_node, child in node.value:
             mark = self.mark(key_node)
             if not isinstance(key_node, yaml.ScalarNode):
-                raise YamlError("a key that is not a word", mark)
+                raise YamlError("a key that is not a word", mark, "write lines like `key: value`")
             key = key_node.value
             self.keys[(*path, key)] = mark
             if key in data:

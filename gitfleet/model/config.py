@@ -130,3 +130,6 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
         tuple[Word, ...] | None, Meta(description="Only these coders may run here.")
     ] = None
     name: Annotated[Word | None, Meta(description="What its runners are called.")] = None
+    disk_reserve: Annotated[
+        int, Meta(ge=0, description="MiB that stay free: with less, nothing new is begun.")
+    ] = 1024

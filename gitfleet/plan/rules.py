@@ -159,8 +159,6 @@ def _landed(
         yield Breach(4, path, f"{event.task} landed without a claim to validate it")
     elif not any(_accepts(e, content.nonce) for e in _new_events(step, event.task)):
         yield Breach(4, path, f"{event.task} landed without having been accepted")
-    elif old is not None and (why := obstacle(old)):
-        yield Breach(6, path, f"{event.task} landed although {why}")
 
 
 def _accepts(event: Event, nonce: str) -> bool:

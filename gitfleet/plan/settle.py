@@ -237,7 +237,7 @@ def _fix_body(entry: Entry, origin: Entry, attempt: Attempt) -> str:
     """What a repair is told. Texts of others are indented or quoted: they are data, and a script
     in the first task's text must not be run again by the coder `shell`."""
     lines = [
-        f"The work on `{entry.id}` was not accepted: {attempt.reason}",
+        f"The work on `{entry.id}` was not accepted: {' '.join(attempt.reason.split())[:2000]}",
         "",
         "You start where that work ended. Repair what was found, and nothing else.",
     ]
@@ -250,7 +250,8 @@ def _fix_body(entry: Entry, origin: Entry, attempt: Attempt) -> str:
             lines += [f"    {line}" for line in check.tail.splitlines() or ["(no output)"]]
     body = origin.task.body if origin.task else ""
     lines += ["", f"## What the task `{origin.id}` was", ""]
-    return "\n".join([*lines, *(f"> {line}".rstrip() for line in body.splitlines()), ""])
+    text = "\n".join([*lines, *(f"> {line}".rstrip() for line in body.splitlines()), ""])
+    return text.encode()[:_LONGEST_BODY].decode(errors="ignore")
 
 
 def reject(board: Board, *, task: str, attempt: Attempt, fix: Task | None) -> Change | None:
@@ -318,8 +319,11 @@ _ENDS_REPAIR: Final = {
 
 def _known(board: Board, task: str) -> Entry:
     entry = board.get(task)
-    if entry is not None:
+    if entry is not None and is_id(task):
         return entry
+    if entry is not None:
+        path = layout.task_path(task)
+        raise FleetError(f"{path!r} is no name for a task", remedy="rename the file")
     if task in board.archived:
         raise FleetError(
             f"{task} is finished and archived in {board.archived[task]}/",
@@ -329,10 +333,14 @@ def _known(board: Board, task: str) -> Entry:
 
 
 def _refuse(entry: Entry, status: Status, kind: Kind) -> None:
-    over = status in (Status.DONE, Status.CANCELLED)
-    if kind in (Kind.CANCEL, Kind.CLOSE, Kind.HOLD) and over:
-        raise FleetError(f"{entry.id} is {status} already")
+    # While an attempt is under way the status tells of that, whatever was decided meanwhile.
+    if done(entry) or cancelled(entry):
+        over = Status.DONE if done(entry) else Status.CANCELLED
+        if kind in (Kind.CANCEL, Kind.CLOSE, Kind.HOLD):
+            raise FleetError(f"{entry.id} is {over} already")
     if kind is Kind.RETRY and status in CLAIMED:
+        if done(entry) or cancelled(entry):
+            raise FleetError(f"an attempt on {entry.id} is just ending", remedy="try again then")
         raise FleetError(
             f"{entry.id} is {status} just now", remedy=f"`gitfleet cancel {entry.id}` first"
         )
@@ -341,8 +349,14 @@ def _refuse(entry: Entry, status: Status, kind: Kind) -> None:
             f"the file of {entry.id} was removed",
             remedy=f"put {layout.task_path(entry.id)} back, for example with git revert",
         )
-    if kind is Kind.RELEASE and status is not Status.HELD:
+    if kind is Kind.HOLD and _on_hold(entry):
+        raise FleetError(f"{entry.id} is on hold already")
+    if kind is Kind.RELEASE and not _on_hold(entry):
         raise FleetError(f"{entry.id} is not on hold, it is {status}")
+
+
+def _on_hold(entry: Entry) -> bool:
+    return (entry.task is not None and entry.task.hold) or put_on_hold(entry) is not None
 
 
 def _cancel_fixers(
@@ -462,3 +476,9 @@ def interrupted(claim: Claim, now: datetime, outcome: Outcome, reason: str, runn
         head=claim.head,
         branch=claim.branch,
     )
+
+
+def beside_id(task: str, key: str) -> str:
+    """Another id for a task whose own is taken; the same for the same key."""
+    wanted = f"{task[:56]}-{key[:6]}"
+    return wanted if is_id(wanted) else new_id("task", key[:8])

@@ -1,0 +1,77 @@
+"""`gitfleet gc`: show and remove what is old and of no use any more."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+
+import click
+
+from gitfleet.cli.fleet import fleet_of
+from gitfleet.cli.session import open_session
+from gitfleet.errors import FleetError
+from gitfleet.git.command import git
+from gitfleet.model.durations import seconds, spoken
+from gitfleet.work import collect
+from gitfleet.work.collect import Litter
+
+
+def _duration(_ctx: click.Context, _parameter: click.Parameter, text: str) -> timedelta:
+    try:
+        return timedelta(seconds=seconds(text))
+    except ValueError:
+        raise click.BadParameter("write it like 90s, 45m, 2h or 14d") from None
+
+
+@click.command("gc")
+@click.option("--older-than", "older", default="14d", callback=_duration, help="14d if not given.")
+@click.option("--yes", is_flag=True, help="Remove without asking.")
+@click.option("--dry-run", is_flag=True, help="Only show.")
+def command(older: timedelta, yes: bool, dry_run: bool) -> None:
+    """Show old workspaces, outputs, salvage and merged task branches, and remove them.
+
+    What is unsaved is never removed.
+    """
+    session = open_session()
+    fleet = fleet_of(session)
+    found = list(collect.find(fleet, session.store.board(), older))
+    going = [one for one in found if not one.refused]
+    for one in found:
+        click.echo(_line(one))
+    if not going:
+        click.echo("Nothing to remove.")
+        return
+    size = sum(one.size for one in going)
+    click.echo(f"{len(going)} things, {_bytes(size)}.")
+    if dry_run or not (yes or _agreed()):
+        return
+    for one in going:
+        try:
+            collect.remove(fleet, one)
+        except (FleetError, OSError) as error:
+            click.echo(f"stays: {one.name}: {error}", err=True)
+    # Never --prune=now: it removes objects that somebody is just about to use.
+    git("-c", "gc.autoDetach=false", "gc", "--auto", "-q", cwd=fleet.repo.here, timeout=1800)
+    click.echo("Removed.")
+
+
+def _agreed() -> bool:
+    if not sys.stdin.isatty():
+        raise FleetError("nobody is there to ask", remedy="Add --yes to remove, --dry-run to look.")
+    return click.confirm("Remove them?")
+
+
+def _line(one: Litter) -> str:
+    age = spoken(one.age.total_seconds())
+    size = f", {_bytes(one.size)}" if one.size else ""
+    stays = f": stays, {one.refused}" if one.refused else ""
+    return f"{one.what} {one.name} ({age} old{size}){stays}"
+
+
+def _bytes(size: int) -> str:
+    number = float(size)
+    for unit in ("B", "KiB", "MiB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}"
+        number /= 1024
+    return f"{number:.1f} GiB"

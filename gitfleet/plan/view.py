@@ -1,0 +1,354 @@
+"""What is shown of a board: pure, for the command line and for any page.
+
+The order of a list is the order in which a person wants to hear of it: what waits for them (an
+answer is given fastest, so `asking` comes first), what runs, what is about to land, what comes
+next, what has to wait, and last what is finished. Within one status: priority, how many tasks
+depend on it directly, id; finished tasks the newest first. Everything here is linear in the board.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from msgspec import Struct, to_builtins
+from msgspec.structs import asdict, replace
+
+from gitfleet.files import layout
+from gitfleet.model.board import Board, Entry
+from gitfleet.model.claim import Claim
+from gitfleet.model.event import Attempt, Check, Closed, Landed
+from gitfleet.model.question import Question
+from gitfleet.model.states import FINISHED, Kind, Role, Status
+from gitfleet.plan.graph import cancelled, graph_of, is_done
+from gitfleet.plan.pick import coder_of
+from gitfleet.plan.standing import Standing, standing
+
+ORDER: Final = (
+    Status.ASKING,
+    Status.FAILED,
+    Status.INVALID,
+    Status.WORKING,
+    Status.VALIDATING,
+    Status.PLANNING,
+    Status.ACCEPTED,
+    Status.SUBMITTED,
+    Status.READY,
+    Status.FIXING,
+    Status.DELAYED,
+    Status.WAITING,
+    Status.HELD,
+    Status.DONE,
+    Status.CANCELLED,
+)
+_RANK: Final[Mapping[Status, int]] = {status: rank for rank, status in enumerate(ORDER)}
+_LONG_AGO: Final = datetime(1, 1, 1, tzinfo=UTC)
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """One task in a list."""
+
+    id: str
+    title: str
+    status: Status
+    reason: str
+    role: Role | None  # of the task: work or plan; None where no valid file tells it
+    priority: int | None
+    depends_on: tuple[str, ...]
+    labels: tuple[str, ...]
+    attempts: int  # made so far, over all roles and all time
+    claim: Claim | None
+    questions: tuple[Question, ...]
+    branch: str | None  # the work is on it; None before the first attempt
+    until: datetime | None  # not claimed before this time
+    updated: datetime | None  # its newest event or claim
+    archived: str | None  # the folder its files lie in, once they are in done/
+
+
+class Near(Struct, frozen=True):
+    """Another task, as far as it matters to the one that is looked at."""
+
+    id: str
+    title: str
+    status: Status
+
+
+class Detail(Struct, frozen=True, kw_only=True):
+    """Everything about one task."""
+
+    row: Row
+    entry: Entry
+    keys: Mapping[str, Any]  # what its file says, as YAML has it, without what is left out there
+    head: str | None  # the tip of the work, as the last attempt left it
+    landed: Landed | None
+    validation: Attempt | None  # the last one
+    depends_on: tuple[Near, ...]
+    waits_for_it: tuple[Near, ...]  # unfinished, directly
+    behind: int  # the same, directly or not
+    fix_chain: tuple[Near, ...]  # the first task, then each that repairs the one before
+    next: str
+
+
+def rows(board: Board, now: datetime) -> list[Row]:
+    """Every task that is not archived, in no particular order."""
+    return [row(board, entry, now) for entry in board.entries.values()]
+
+
+def finished(board: Board, entries: Iterable[Entry], now: datetime) -> list[Row]:
+    """Archived tasks, whose files the caller has read."""
+    return [row(unarchived(board, entry, alone=True), entry, now, board) for entry in entries]
+
+
+def unarchived(board: Board, entry: Entry, *, alone: bool = False) -> Board:
+    """The board as if an archived task lay on it still; `alone`: and no other task."""
+    if alone:
+        return replace(board, entries={entry.id: entry}, archived={})
+    others = {task: folder for task, folder in board.archived.items() if task != entry.id}
+    return replace(board, entries={**board.entries, entry.id: entry}, archived=others)
+
+
+def in_order(board: Board, unordered: Iterable[Row]) -> list[Row]:
+    """The rows as a person wants to read them."""
+    dependents = graph_of(board).dependents
+
+    def key(one: Row) -> tuple[int, float, int, int, str]:
+        age = -(one.updated or _LONG_AGO).timestamp() if one.status in FINISHED else 0.0
+        priority = 2 if one.priority is None else one.priority
+        return _RANK[one.status], age, priority, -len(dependents.get(one.id, ())), one.id
+
+    return sorted(unordered, key=key)
+
+
+def row(board: Board, entry: Entry, now: datetime, archive: Board | None = None) -> Row:
+    """One task as a row. `archive`: the board that has it in done/."""
+    where = standing(board, entry.id, now)
+    folder = archive.archived.get(entry.id) if archive else None
+    if folder and where.status is not Status.DONE:  # what is in done/ is final, whatever it says
+        where = Standing(status=Status.DONE, reason=f"finished, see {folder}/")
+    task = entry.task
+    return Row(
+        id=entry.id,
+        title=entry.title,
+        status=where.status,
+        reason=where.reason,
+        role=Role(task.role.value) if task else None,
+        priority=task.priority if task else None,
+        depends_on=task.depends_on if task else (),
+        labels=task.labels if task else (),
+        attempts=entry.next_attempt - 1,
+        claim=entry.claim,
+        questions=entry.questions,
+        branch=_branch(entry),
+        until=where.until,
+        updated=_updated(entry),
+        archived=folder,
+    )
+
+
+def _branch(entry: Entry) -> str | None:
+    if entry.claim is not None and entry.claim.branch:
+        return entry.claim.branch
+    return next((a.branch for a in _attempts(entry) if a.branch), None)
+
+
+def _attempts(entry: Entry, *kinds: Kind) -> Iterator[Attempt]:
+    """Every attempt, over all time, newest first."""
+    for event in reversed(entry.events):
+        if isinstance(event.content, Attempt) and (not kinds or event.kind in kinds):
+            yield event.content
+
+
+def _updated(entry: Entry) -> datetime | None:
+    moments = [entry.events[-1].at] if entry.events else []
+    return max([*moments, *([entry.claim.at] if entry.claim else [])], default=None)
+
+
+def counts(shown: Iterable[Row]) -> dict[Status, int]:
+    """How many there are of each status, in the order of the list."""
+    found = Counter(one.status for one in shown)
+    return {status: found[status] for status in ORDER if found[status]}
+
+
+# -- one task
+
+
+def detail(board: Board, entry: Entry, now: datetime) -> Detail:
+    """Everything about a task, which may be archived."""
+    folder = board.archived.get(entry.id) if entry.id not in board.entries else None
+    whole = unarchived(board, entry) if folder else board
+    one = row(whole, entry, now, board if folder else None)
+    graph = graph_of(whole)
+    waits = () if one.status in FINISHED else graph.dependents.get(entry.id, ())
+    landed = entry.last(Kind.LANDED)
+    return Detail(
+        row=one,
+        entry=entry,
+        keys=_keys(entry),
+        head=next((a.head for a in _attempts(entry, Kind.WORK, Kind.PLAN) if a.head), None),
+        landed=landed.content if landed and isinstance(landed.content, Landed) else None,
+        validation=next(_attempts(entry, Kind.VALIDATE), None),
+        depends_on=tuple(_near(whole, task, now) for task in one.depends_on),
+        waits_for_it=tuple(sorted((_near(whole, task, now) for task in waits), key=_near_order)),
+        behind=graph.behind(entry.id) if waits else 0,
+        fix_chain=tuple(_near(whole, task, now) for task in _fix_chain(whole, entry)),
+        next=_next(whole, entry, one),
+    )
+
+
+def _keys(entry: Entry) -> dict[str, Any]:
+    keys: dict[str, Any] = to_builtins(entry.task) if entry.task else {}
+    keys.pop("body", None)
+    return keys
+
+
+def _near(board: Board, task: str, now: datetime) -> Near:
+    entry = board.get(task)
+    title = entry.title if entry else task
+    return Near(task, title, standing(board, task, now).status)
+
+
+def _near_order(near: Near) -> tuple[int, str]:
+    return _RANK[near.status], near.id
+
+
+def _fix_chain(board: Board, entry: Entry) -> list[str]:
+    """From the first rejected task to the last that repairs; empty if nothing was repaired."""
+    chain = [entry.id]
+    at: Entry | None = entry
+    while at is not None and at.task is not None and (up := at.task.fixes) and up not in chain:
+        chain.insert(0, up)
+        at = board.get(up)
+    at = entry
+    while at is not None:
+        down = next((a.fixed_by for a in _attempts(at, Kind.VALIDATE) if a.fixed_by), None)
+        if down is None or down in chain:
+            break
+        chain.append(down)
+        at = board.get(down)
+    return chain if len(chain) > 1 else []
+
+
+def _next(board: Board, entry: Entry, one: Row) -> str:
+    """What a person can do now: a sentence with the command they would type."""
+    task = entry.id
+    match one.status:
+        case Status.WORKING | Status.VALIDATING | Status.PLANNING:
+            return (
+                f"It runs: `gitfleet log {task} --follow` shows what it says,"
+                f" `gitfleet cancel {task}` ends it."
+            )
+        case Status.DONE:
+            return _next_of_done(entry)
+        case Status.CANCELLED if entry.gone:
+            return f"To have it back, restore {layout.task_path(task)} on the board (git revert)."
+        case Status.CANCELLED | Status.FAILED:
+            seen = f"`gitfleet log {task}` shows what happened; " if one.attempts else ""
+            text = f"{seen}`gitfleet retry {task}` tries it afresh."
+            return text[0].upper() + text[1:]
+        case Status.INVALID:
+            path = layout.task_path(task)
+            return f"Repair {path} on the board and commit it; `gitfleet lint` checks it."
+        case Status.HELD:
+            return f"`gitfleet release {task}` takes it off hold."
+        case Status.ASKING:
+            return _next_of_asking(one)
+        case Status.FIXING:
+            fixer = next((a.fixed_by for a in _attempts(entry, Kind.VALIDATE) if a.fixed_by), task)
+            return f"`gitfleet show {fixer}` shows its repair."
+        case Status.ACCEPTED | Status.SUBMITTED:
+            return "`gitfleet run` proves and lands it."
+        case Status.WAITING:
+            return _next_of_waiting(board, entry)
+        case Status.DELAYED:
+            return "Nothing: `gitfleet run` takes it when its time has come."
+    if not coder_of(board, entry, one.role or Role.WORK)[0]:
+        path = layout.task_path(task)
+        return (
+            f"Name a coder: `coder: shell` in {path}, or roles.{one.role}.coder in"
+            f" {layout.SETTINGS}."
+        )
+    return f"`gitfleet run` takes it; `gitfleet run --once {task}` takes nothing else."
+
+
+def _next_of_done(entry: Entry) -> str:
+    last = entry.last(Kind.LANDED, Kind.CLOSED)
+    match last.content if last else None:
+        case Landed():
+            return (
+                f"`gitfleet diff {entry.id}` shows what it changed,"
+                f" `gitfleet revert {entry.id}` files its opposite."
+            )
+        case Closed(by=str(by)):
+            return f"`gitfleet show {by}` shows what finished it."
+    return "Nothing: it is finished."
+
+
+def _next_of_asking(one: Row) -> str:
+    waiting = next((q for q in one.questions if q.open), None)
+    if waiting is None:
+        return "Repair its question on the board and commit it; `gitfleet lint` checks it."
+    path = layout.question_path(waiting.name)
+    return f"Write the answer below a line `## Answer` in {path} on the board, and commit it."
+
+
+def _next_of_waiting(board: Board, entry: Entry) -> str:
+    assert entry.task is not None
+    path = layout.task_path(entry.id)
+    if entry.id in graph_of(board).cycles:
+        return f"Take one of the circle out of depends_on, for example in {path}."
+    open_ = [need for need in entry.task.depends_on if not is_done(board, need)]
+    for need in open_:
+        other = board.get(need)
+        if other is None:
+            return f"File it (`gitfleet add TITLE --id {need}`), or take {need} out of {path}."
+        if other.claim is None and cancelled(other):
+            return f"`gitfleet retry {need}` revives it; or take {need} out of {path}."
+    return f"`gitfleet show {open_[0]}` shows what it waits for."
+
+
+# -- as plain data, in the words of docs/board.md
+
+
+def facts(one: Row) -> dict[str, Any]:
+    """A row for programs: every key is always there; null where nothing is known."""
+    known = {name: _plain(value) for name, value in _fields(one).items()}
+    known["questions"] = [{**_plain(q), "open": q.open} for q in one.questions]
+    return known
+
+
+def story(whole: Detail) -> dict[str, Any]:
+    """A task for programs: its row, and what `show` tells beyond it."""
+    entry = whole.entry
+    return {
+        **facts(whole.row),
+        "body": entry.task.body if entry.task else "",
+        "task": dict(whole.keys),
+        "problems": _plain(entry.problems),
+        "notes": list(entry.notes),
+        "head": whole.head,
+        "landed": _plain(whole.landed),
+        "events": [
+            {"name": e.name, "number": e.number, "kind": e.kind.value, **_plain(e.content)}
+            for e in entry.events
+        ],
+        "checks": _plain(whole.validation.checks if whole.validation else ()),
+        "waits_for_it": _plain(whole.waits_for_it),
+        "fix_chain": _plain(whole.fix_chain),
+        "next": whole.next,
+    }
+
+
+def _fields(value: Struct) -> dict[str, Any]:
+    found: dict[str, Any] = asdict(value)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Structs as mappings with all their keys: the shape must not depend on the values."""
+    if isinstance(value, Struct):
+        return {name: _plain(inner) for name, inner in _fields(value).items()}
+    if isinstance(value, tuple | list):
+        return [_plain(inner) for inner in value]
+    return value
