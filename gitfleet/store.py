@@ -12,17 +12,14 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitfleet import faults
 from gitfleet.errors import FleetError
 from gitfleet.files import boards, codec, layout
 from gitfleet.files.boards import File
@@ -33,8 +30,9 @@ from gitfleet.git.objects import Changed, Commit, Entry, Objects, Signature, tra
 from gitfleet.git.repo import Repo, config
 from gitfleet.model.board import Board
 from gitfleet.model.board import Entry as BoardEntry
-from gitfleet.model.change import Change, Decide, Move, Person
+from gitfleet.model.change import Change, Decide, Person
 from gitfleet.model.config import FORMAT
+from gitfleet.swap import Answer, Local, Swap
 
 RUNNER: Final = "Gitfleet-Runner"
 TXN: Final = "Gitfleet-Txn"
@@ -42,14 +40,6 @@ REPAIR: Final = "Gitfleet-Repair"
 _TRIES: Final = 400
 _KEPT: Final = 8  # boards of other commits kept for the next question
 _BRANCH: Final = "fleet"
-
-
-class Answer(StrEnum):
-    """What became of a transaction."""
-
-    WON = "won"  # the change is on the board
-    LOST = "lost"  # there is nothing to change (any more), or something is in its way
-    UNKNOWN = "unknown"  # it may be there or may yet come: keep the nonce
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -64,6 +54,46 @@ class Result(Struct, frozen=True, kw_only=True):
     def won(self) -> bool:
         """Whether the change is on the board."""
         return self.answer is Answer.WON
+
+
+class _Request:
+    """One asker's decision, and what became of it."""
+
+    def __init__(self, decide: Decide) -> None:
+        self.decide = decide
+        self.change: Change | None = None
+        self.result: Result | None = None
+        self.error: BaseException | None = None
+
+    @property
+    def settled(self) -> bool:
+        return self.result is not None or self.error is not None
+
+    @property
+    def change_alone(self) -> bool:
+        return self.change is not None and self.change.alone
+
+    def outcome(self) -> Result:
+        if self.error is not None:
+            raise self.error
+        assert self.result is not None
+        return self.result
+
+
+def _together(changes: Sequence[Change]) -> Change:
+    """Several changes as one commit."""
+    files: dict[str, bytes | None] = {}
+    relocated: dict[str, str] = {}
+    for change in changes:
+        files.update(change.files)
+        relocated.update(change.relocated)
+    return Change(
+        subject=f"{changes[0].subject} (and {len(changes) - 1} more)",
+        body="\n".join(change.subject for change in changes),
+        files=files,
+        relocated=relocated,
+        tasks=tuple(task for change in changes for task in change.tasks),
+    )
 
 
 def utc_now() -> datetime:
@@ -86,6 +116,7 @@ class Store:
         branch: str | None = None,
         runner: str | None = None,
         now: Callable[[], datetime] = utc_now,
+        swap: Swap | None = None,
     ) -> None:
         self.repo = repo
         self.branch = branch or branch_of(repo)
@@ -93,7 +124,10 @@ class Store:
         self.objects = Objects(repo)
         self.runner = runner
         self.now = now
+        self.swap: Swap = swap or Local(repo, self.ref)
         self._lock = threading.RLock()
+        self._queue: list[_Request] = []
+        self._queue_lock = threading.Lock()
         self._boards: OrderedDict[str, Board] = OrderedDict()
 
     # -- reading
@@ -222,76 +256,99 @@ class Store:
     def transact(self, decide: Decide) -> Result:
         """Make the change that `decide` says, on whatever the board is by then.
 
-        Raises what `decide` raises, and FleetError if the board moves too fast for us.
+        Raises what `decide` raises, Unreachable if the board is shared and cannot be reached, and
+        FleetError if the board moves too fast for us.
         """
-        for round_ in range(_TRIES):
-            result = self._try(decide)
-            if result is not None:
-                return result
-            time.sleep(random.random() * min(0.25, 0.002 * 1.3**round_))  # noqa: S311
-        raise FleetError(
-            f"{self.branch} moved {_TRIES} times while we tried to write to it",
-            remedy="Look who writes to it so fast: `git log fleet`.",
-        )
+        return self.transact_all([decide])[0]
 
-    def _try(self, decide: Decide) -> Result | None:
-        """One try; None if somebody else was faster."""
-        with self._lock, refs.mutex(self.repo):
-            board = self.board()
-            change = decide(board, self.now())
-            if change is None:
-                return Result(answer=Answer.LOST, board=board)
-            commit = self._commit(board, change)
-            with ExitStack() as stack:
-                held, why = self._hold(stack, board.commit, commit, change.moves)
-                if why:
-                    return Result(answer=Answer.LOST, board=board, change=change, why=why)
-                if not self._swap(board.commit, commit, change):
-                    return None
-                if change.moves:
-                    faults.point("landed-refs-moved")
-                for one in held:
-                    one.follow()  # what cannot follow now is caught up with later
-            if change.moves:
-                faults.point("landed-synced")
-            return Result(answer=Answer.WON, board=self.board_at(commit), change=change)
+    def transact_all(self, decides: Sequence[Decide]) -> list[Result]:
+        """Make several changes that have nothing to do with each other, in few commits.
 
-    def _swap(self, old: str, new: str, change: Change) -> bool:
-        message = change.subject
-        if not change.moves:
-            return refs.swap(self.repo, self.ref, old, new, message=message)
-        # The target first: after a crash between the two renames the runner completes the event.
-        moves = [refs.Move(move.ref, move.old, move.new) for move in change.moves]
-        return refs.swap_all(self.repo, [*moves, refs.Move(self.ref, old, new)], message=message)
-
-    def _hold(
-        self, stack: ExitStack, old: str, new: str, moves: tuple[Move, ...]
-    ) -> tuple[list[checkout.Held], str]:
-        """Lock every checkout whose branch is about to move, so that its files move along.
-
-        A window on the board that is busy is left behind and catches up; a person's checkout of
-        the target that cannot follow forbids the move: the reason is returned.
+        What other threads ask for at the same time goes along: with a remote, a push is dear.
         """
-        taken: list[checkout.Held] = []
-        for move in moves:
-            if move.old is None or move.new is None:
+        asked = [_Request(decide) for decide in decides]
+        with self._queue_lock:
+            self._queue.extend(asked)
+        with self._lock:
+            while not all(request.settled for request in asked):
+                with self._queue_lock:
+                    batch, self._queue = self._queue, []
+                self._serve(batch)
+        return [request.outcome() for request in asked]
+
+    def _serve(self, batch: list[_Request]) -> None:
+        """Settle every request; called by one thread at a time."""
+        losses = 0
+        while left := [request for request in batch if not request.settled]:
+            try:
+                moved = self._round(left)
+            except BaseException as error:
+                for request in left:
+                    request.error = error
+                if not isinstance(error, Exception):
+                    raise
+                return
+            losses = 0 if moved else losses + 1
+            if losses > _TRIES:
+                for request in left:
+                    request.error = FleetError(
+                        f"{self.branch} moved {_TRIES} times while we tried to write to it",
+                        remedy=f"Look who writes to it so fast: `git log {self.branch}`.",
+                    )
+                return
+            if losses:
+                # Grows with losses, so that nobody is always too late.
+                time.sleep(random.random() * self.swap.patience(losses))  # noqa: S311
+
+    def _round(self, left: list[_Request]) -> bool:
+        """Decide all, commit those that go together. False: somebody else was faster."""
+        with self.swap.turn():
+            board = self.board_at(self.swap.base())
+            group = self._decided(board, left)
+            if not group:
+                return True
+            changes = [request.change for request in group if request.change is not None]
+            together = changes[0] if len(changes) == 1 else _together(changes)
+            commit = self._commit(board, together)
+            outcome = self.swap.land(board.commit, commit, together)
+            if outcome is None:
+                return False
+            after = self.board_at(commit) if outcome.answer is Answer.WON else board
+            for request in group:
+                request.result = Result(
+                    answer=outcome.answer, board=after, change=request.change, why=outcome.why
+                )
+            return True
+
+    def _decided(self, board: Board, left: list[_Request]) -> list[_Request]:
+        """Ask each request on this board; those whose changes may share a commit."""
+        now = self.now()
+        group: list[_Request] = []
+        taken: set[str] = set()
+        for request in left:
+            try:
+                change = request.decide(board, now)
+            except Exception as error:
+                request.error = error
                 continue
-            for path in holders(self.repo, move.ref):
-                held = checkout.prepare(self.repo, path, move.ref, move.old, move.new)
-                if isinstance(held, checkout.Refusal):
-                    return [], held.reason
-                taken.append(stack.enter_context(held))
-        for path in holders(self.repo, self.ref):
-            window = checkout.prepare(self.repo, path, self.ref, old, new)
-            if isinstance(window, checkout.Held):
-                taken.append(stack.enter_context(window))
-        return taken, ""
+            request.change = change
+            if change is None:
+                request.result = Result(answer=Answer.LOST, board=board)
+                continue
+            mine = {*change.files, *change.relocated, *change.tasks} | {
+                f" {word}" for word in change.words
+            }
+            if group and (change.alone or group[0].change_alone or mine & taken):
+                continue  # in the next commit
+            group.append(request)
+            taken |= mine
+        return group
 
     def keep_windows(self) -> dict[Path, str]:
         """Bring every checkout of the board to where the board is: those whose index was busy
         when it moved were left behind. Returns why, for those that cannot come along."""
         behind: dict[Path, str] = {}
-        with self._lock, refs.mutex(self.repo):
+        with self._lock, self.swap.turn():
             for path in holders(self.repo, self.ref):
                 refusal = checkout.catch_up(self.repo, path, self.ref)
                 if refusal is not None:

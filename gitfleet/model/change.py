@@ -36,9 +36,18 @@ class Change(Struct, frozen=True, kw_only=True):
     relocated: Mapping[str, str] = {}  # from path -> to path, moved without being read
     tasks: tuple[str, ...] = ()  # the tasks it concerns
     moves: tuple[Move, ...] = ()
+    publish: tuple[Move, ...] = ()  # refs that go up with it where the board is shared
+    words: frozenset[str] = frozenset()  # what it needs for itself: no other change may have it
     author: Person | None = None  # a person, where a person decided
     body: str = ""
     trailers: Mapping[str, str] = {}  # besides those that every commit gets
+
+
+    @property
+    def alone(self) -> bool:
+        """Whether it must be a commit by itself: a person's, so that its author is who decided; a
+        landing, so that a target that refuses it holds up nothing else."""
+        return self.author is not None or bool(self.moves or self.publish or self.trailers)
 
 
 # `decide` selects and acts: it looks at the board and says what to change, or None. It has no

@@ -1,0 +1,221 @@
+"""The board on a remote: the push is the swap (docs/protocol.md).
+
+The remote's branch is the truth. The local branch follows it, and may have commits of people on top
+that the remote does not have yet: those are taken along with the next change.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from typing import Final
+
+from gitfleet import people
+from gitfleet.errors import FleetError
+from gitfleet.git import refs, remote
+from gitfleet.git.objects import Objects, Signature
+from gitfleet.git.remote import Fate, Pushed
+from gitfleet.git.repo import Repo
+from gitfleet.model.change import Change, Move
+from gitfleet.swap import Answer, Outcome, hold, no_board
+
+BEATS: Final = "refs/gitfleet/runners/"
+SEEN_BEATS: Final = "refs/gitfleet/seen/runners/"
+
+
+class Shared:
+    """A board that lives on a remote."""
+
+    def __init__(
+        self,
+        repo: Repo,
+        branch: str,
+        name: str,
+        signature: Callable[[], Signature],
+        tell: Callable[..., None] | None = None,
+    ) -> None:
+        """`name` is the remote's; `signature` says who merges people's commits; `tell` is a
+        report's `action`."""
+        self.repo, self.branch, self.name = repo, branch, name
+        self.ref = f"refs/heads/{branch}"
+        self.track = f"refs/remotes/{name}/"
+        self.targets: set[str] = set()
+        self._objects = Objects(repo)
+        self._signature = signature
+        self._tell = tell or (lambda _name, **_fields: None)
+        self._fetched = False
+        self._pushing = threading.RLock()
+        self._merged: tuple[str, str, str] | None = None
+
+    # -- looking
+
+    def look(self, extra: Iterable[str] = ()) -> None:
+        """Fetch the board, the targets and every runner's heartbeat. Raises Unreachable."""
+        branches = [self.branch, *sorted(self.targets)]
+        specs = [f"+refs/heads/{b}:{self.track}{b}" for b in branches]
+        specs += [f"+{BEATS}*:{SEEN_BEATS}*", *extra]
+        remote.fetch(self.repo, self.name, specs)
+        self._fetched = True
+
+    def ensure(self, oid: str, branch: str) -> bool:
+        """Have a commit that another machine made on a task's branch. False if it is not there."""
+        if not self._objects.exists(oid):
+            remote.fetch(self.repo, self.name, [f"+refs/heads/{branch}:{self.track}{branch}"])
+        return self._objects.exists(oid)
+
+    def tip_of(self, branch: str) -> str | None:
+        """Where the remote has a branch, as of the last look."""
+        if branch not in self.targets:
+            self.targets.add(branch)
+            if self._fetched:
+                self.look()
+        return refs.read(self.repo, f"{self.track}{branch}")
+
+    def tip(self) -> str | None:
+        """Where the remote has the board, as of the last look."""
+        return refs.read(self.repo, f"{self.track}{self.branch}")
+
+    # -- the swap
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """One push at a time from this clone."""
+        with self._pushing, refs.mutex(self.repo):
+            yield
+
+    def patience(self, losses: int) -> float:
+        """Long enough for others to be served, and growing."""
+        return float(min(8.0, 0.05 * 1.6 ** min(losses, 20)))
+
+    def base(self) -> str:
+        """The remote's board, with what people committed here on top of it."""
+        if not self._fetched:
+            self.look()
+        theirs = self.tip()
+        ours = refs.read(self.repo, self.ref)
+        if theirs is None:
+            raise no_board(f"{self.name}/{self.branch}")
+        if ours is None or self._objects.is_ancestor(ours, theirs):
+            return theirs
+        if self._objects.is_ancestor(theirs, ours):
+            return ours
+        return self._with_people(theirs, ours)
+
+    def _with_people(self, theirs: str, ours: str) -> str:
+        """Merge people's commits of this clone into the remote's board, by structure."""
+        if self._merged is not None and self._merged[:2] == (theirs, ours):
+            return self._merged[2]
+        base = self._objects.merge_base(theirs, ours)
+        before = self._objects.tree_of(base) if base else None
+        here = self._objects.tree_of(theirs)
+        taken = people.take(self._objects, here, before, self._objects.tree_of(ours))
+        for path, where in taken.beside.items():
+            self._tell("beside", path=path, went=where, commit=ours[:10])
+        tree = self._objects.write_tree(here, taken.files)
+        who = self._signature()
+        message = f"Merge people's commits ({ours[:10]}) into the board\n"
+        made = self._objects.write_commit(tree, [theirs, ours], message, who, who)
+        self._merged = (theirs, ours, made)
+        return made
+
+    def land(self, old: str, new: str, change: Change) -> Outcome | None:
+        """Push the board with all that goes along, each ref with the value it must have."""
+        theirs = self.tip()
+        moves = [refs.Move(self.ref, theirs, new)]
+        moves += [refs.Move(move.ref, move.old, move.new) for move in change.moves]
+        moves += [self._published(move) for move in change.publish]
+        moves = [move for move in moves if move.old != move.new]
+        pushed = remote.push(self.repo, self.name, moves)
+        match pushed.fate:
+            case Fate.DONE:
+                return self._won(moves, new, change)
+            case Fate.STALE:
+                self.look()
+                return None
+            case Fate.REFUSED:
+                return self._refused(pushed, change)
+        return self._unknown(moves, new, change, pushed)
+
+    def _published(self, move: Move) -> refs.Move:
+        """A task's branch goes up from wherever the remote has it."""
+        short = move.ref.removeprefix("refs/heads/")
+        return refs.Move(move.ref, refs.read(self.repo, f"{self.track}{short}"), move.new)
+
+    def _refused(self, pushed: Pushed, change: Change) -> Outcome:
+        if any(move.ref == pushed.ref for move in change.moves):
+            target = pushed.ref.removeprefix("refs/heads/")
+            return Outcome(Answer.LOST, f"{self.name} refuses to move {target}: {pushed.reason}")
+        raise FleetError(
+            f"{self.name} refuses to move {pushed.ref}: {pushed.reason}",
+            remedy="Let runners push to the fleet branch, or look at the server's hooks.",
+        )
+
+    def _unknown(
+        self, moves: list[refs.Move], new: str, change: Change, pushed: Pushed
+    ) -> Outcome | None:
+        """The answer was lost. A fetch that shows our commit means won; a board that has moved
+        elsewhere means lost, for then the push can never succeed; else nobody knows."""
+        before = moves[0].old
+        self.look()
+        tip = self.tip()
+        if tip is not None and self._objects.is_ancestor(new, tip):
+            return self._won(moves, new, change)
+        if tip != before:
+            return None
+        return Outcome(Answer.UNKNOWN, pushed.reason)
+
+    # -- after the push
+
+    def _won(self, moves: list[refs.Move], new: str, change: Change) -> Outcome:
+        for pushed in moves:
+            short = pushed.ref.removeprefix("refs/heads/")
+            self._note(f"{self.track}{short}", pushed.new)
+        self._follow(self.ref, new)
+        for move in change.moves:
+            if move.new is not None:
+                self._follow(move.ref, move.new)
+        return Outcome(Answer.WON)
+
+    def _note(self, ref: str, new: str | None) -> None:
+        """Our note of where the remote is; git's own push may have written it already."""
+        old = refs.read(self.repo, ref)
+        if old != new and not (
+            old is not None and new is not None and self._objects.is_ancestor(new, old)
+        ):
+            refs.swap(self.repo, ref, old, new, message="pushed")
+
+    def follow(self) -> None:
+        """Bring the local board and targets to where the remote has them."""
+        with self.turn():
+            for branch in (self.branch, *sorted(self.targets)):
+                tip = refs.read(self.repo, f"{self.track}{branch}")
+                if tip is not None:
+                    self._follow(f"refs/heads/{branch}", tip)
+
+    def _follow(self, ref: str, new: str) -> None:
+        """Fast-forward a local branch with its checkout; one that has commits of its own, or whose
+        checkout cannot come along, is left, and told."""
+        old = refs.read(self.repo, ref)
+        if old == new:
+            return
+        if old is None:
+            if ref == self.ref:
+                refs.swap(self.repo, ref, None, new, message="fetched")
+            return
+        if not self._objects.is_ancestor(old, new):
+            if ref != self.ref and not self._objects.is_ancestor(new, old):
+                self._tell("diverged", branch=ref.removeprefix("refs/heads/"))
+            return
+        with ExitStack() as stack:
+            if ref == self.ref:
+                held, why = hold(stack, self.repo, (), Move(ref, old, new))
+            else:
+                held, why = hold(stack, self.repo, (Move(ref, old, new),), None)
+            if why:
+                self._tell("not-followed", branch=ref.removeprefix("refs/heads/"), reason=why)
+                return
+            if refs.swap(self.repo, ref, old, new, message="fetched"):
+                for one in held:
+                    one.follow()
