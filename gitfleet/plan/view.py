@@ -19,7 +19,7 @@ from msgspec.structs import asdict, replace
 from gitfleet.files import layout
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.claim import Claim
-from gitfleet.model.event import Attempt, Check, Closed, Landed
+from gitfleet.model.event import Attempt, Closed, Landed
 from gitfleet.model.question import Question
 from gitfleet.model.states import FINISHED, Kind, Role, Status
 from gitfleet.plan.graph import cancelled, graph_of, is_done
