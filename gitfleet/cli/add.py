@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from pathlib import Path
 
@@ -63,10 +64,16 @@ def command(
 
 def _text(keys: dict[str, object], body: str | None) -> bytes:
     if body is None:
-        body = "" if sys.stdin.isatty() else sys.stdin.read()
+        told = b"" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.buffer.read()
+        body, problems = codec.decode(told, "standard input")
+        if problems:
+            raise FleetError(problems[0].what, where="standard input", remedy=problems[0].remedy)
     if body and not body.endswith("\n"):
         body += "\n"
-    return codec.front_matter(keys) + body.encode()
+    try:
+        return codec.front_matter(keys) + body.encode()
+    except UnicodeEncodeError:
+        raise FleetError("an argument is not UTF-8 text") from None
 
 
 def _checked(text: bytes, task: str) -> Task:
@@ -78,24 +85,28 @@ def _checked(text: bytes, task: str) -> Task:
 
 def _drop(box: Path, text: bytes, wanted: str | None) -> str:
     """Into the outbox, written aside and linked, so that it appears whole or not at all."""
-    from gitfleet.cli.session import suffix  # noqa: PLC0415 - see VERBS: this path stays light
-
     task = _checked(text, wanted or "new")
-    name = wanted or new_id(task.title, suffix())
+    name = wanted or new_id(task.title, secrets.token_hex(2))
     aside = box / f".{name}.{os.getpid()}"
-    aside.write_bytes(text)
     try:
+        aside.write_bytes(text)
         os.link(aside, box / f"task-{name}.md")
     except FileExistsError:
         raise FleetError(f"the id {name} is taken", remedy="choose another with --id") from None
+    except OSError as error:
+        raise FleetError(
+            f"the outbox {box} cannot be written to: {error.strerror}",
+            remedy="Is the attempt over?",
+        ) from error
     finally:
-        aside.unlink()
+        aside.unlink(missing_ok=True)
     return name
 
 
 def _commit(text: bytes, wanted: str | None) -> str:
+    # Here, since inside an attempt nothing of this is needed, and it takes 100 ms to import.
     from gitfleet.cli.session import open_session, suffix  # noqa: PLC0415 - see above
-    from gitfleet.plan import settle  # noqa: PLC0415
+    from gitfleet.plan import settle  # noqa: PLC0415 - see above
 
     _checked(text, wanted or "new")
     session = open_session()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import click
 
+from gitfleet.cli.session import plain
 from gitfleet.files import boards, layout
 from gitfleet.files.boards import File
+from gitfleet.files.layout import What
 from gitfleet.git import checkout, refs, step
 from gitfleet.git.command import git
 from gitfleet.git.repo import Repo, find
@@ -18,7 +21,8 @@ from gitfleet.model.board import Problem
 from gitfleet.store import branch_of
 
 _MOST: Final = 20  # problems shown
-_PEOPLES: Final = (layout.What.TASK, layout.What.QUESTION, layout.What.SETTINGS)
+_PEOPLES: Final = (What.TASK, What.QUESTION, What.SETTINGS)
+_ZERO: Final = "0" * 40
 
 
 @click.group("hook", hidden=True)
@@ -32,6 +36,9 @@ def _window() -> tuple[Repo, Path]:
     return find(top), top
 
 
+# -- pre-commit
+
+
 @command.command("pre-commit")
 def pre_commit() -> None:
     """Refuse a commit on the board that is invalid, or made while its window lags behind."""
@@ -40,13 +47,15 @@ def pre_commit() -> None:
     if git("symbolic-ref", "-q", "HEAD", cwd=top, check=False).out != ref:
         return
     _refuse_lag(repo, top, ref)
-    problems = _staged_problems(top)
+    changes = _staged(top)
+    problems = [*_problems_of_text(top, changes), *_taken_ids(top, changes), *_foreign(changes)]
     for problem in problems[:_MOST]:
-        click.echo(str(problem), err=True)
+        click.echo(plain(problem), err=True)
     if problems:
+        number = f"{len(problems)} problems" if len(problems) > 1 else "one problem"
         click.echo(
-            f"gitfleet: {len(problems)} problems; nothing was committed. Mend them, `git add`,"
-            " and commit again.",
+            f"gitfleet: {number}; nothing was committed. Mend the files, `git add` them, and"
+            " commit again.",
             err=True,
         )
         sys.exit(1)
@@ -56,33 +65,62 @@ def _refuse_lag(repo: Repo, top: Path, ref: str) -> None:
     tip = refs.read(repo, ref)
     if tip is None or step.in_step(repo, top) in (None, tip):
         return
+    # `git commit -a` and `git commit PATH` hold it while this hook runs, a plain one does not.
+    locked = (step.git_dir(top) / "index.lock").exists()
     refusal = checkout.catch_up(repo, top, ref)
+    told = "gitfleet: the board moved while you worked"
+    nothing = "Nothing was committed and nothing is lost"
     if refusal is None:
-        click.echo(
-            "gitfleet: the board moved while you worked; its new files are here now."
-            " Nothing was committed and nothing is lost: commit again.",
-            err=True,
+        told += f"; its new files are here now. {nothing}: commit again."
+    elif locked:
+        told += (
+            f", and its new files are not here yet. {nothing}: stage your edits with `git add`,"
+            " then commit without -a and without naming files."
         )
     else:
-        click.echo(
-            f"gitfleet: the board moved while you worked, and {refusal.reason}."
-            " Nothing was committed. Move your edits aside (git stash), then commit them again.",
-            err=True,
+        told += (
+            f", and {refusal.reason}. {nothing}. To keep both: `git stash`, then `git commit"
+            " --allow-empty`, which brings the new files, then `git stash pop`."
         )
+    click.echo(told, err=True)
     sys.exit(1)
 
 
-def _staged_problems(top: Path) -> list[Problem]:
-    """What is wrong with the files about to be committed, read from the index of this commit."""
+class _Change(NamedTuple):
+    """A file as it is about to be committed; an empty mode: it is to go."""
+
+    mode: str
+    oid: str
+    old: str  # its object id now, empty: it is new
+
+
+def _staged(top: Path) -> dict[str, _Change]:
+    """What this commit would change, by path. A merge's is only what neither side has."""
     index = os.environ.get("GIT_INDEX_FILE")
     env = {"GIT_INDEX_FILE": str((Path.cwd() / index).resolve())} if index else None
-    args = ("diff-index", "--cached", "-z", "--no-renames", "--diff-filter=AM", "HEAD")
-    fields = git(*args, cwd=top, env=env).fields
-    files: dict[str, File] = {}
+    args = ("diff-index", "--cached", "-z", "--no-renames", "--diff-filter=AMTD")
+    found = _changes(git(*args, "HEAD", cwd=top, env=env).fields)
+    if git("rev-parse", "-q", "--verify", "MERGE_HEAD", cwd=top, check=False).code == 0:
+        theirs = _changes(git(*args, "MERGE_HEAD", cwd=top, env=env).fields)
+        found = {path: change for path, change in found.items() if path in theirs}
+    return found
+
+
+def _changes(fields: list[str]) -> dict[str, _Change]:
+    found: dict[str, _Change] = {}
     for about, path in zip(fields[::2], fields[1::2], strict=True):
-        mode, oid = about.split(" ")[1], about.split(" ")[3]
-        if layout.place(path).what in _PEOPLES:
-            files[path] = _file(top, mode, oid)
+        _, mode, old, oid, _ = about.split(" ")
+        gone = oid == _ZERO
+        found[path] = _Change("" if gone else mode, oid, "" if old == _ZERO else old)
+    return found
+
+
+def _problems_of_text(top: Path, changes: Mapping[str, _Change]) -> list[Problem]:
+    files = {
+        path: _file(top, change.mode, change.oid)
+        for path, change in changes.items()
+        if change.mode and layout.place(path).what in _PEOPLES
+    }
     board = boards.read(files)
     found: list[Problem] = [p for e in board.entries.values() for p in e.problems]
     found += [p for problems in board.damage.values() for p in problems]
@@ -94,8 +132,53 @@ def _file(top: Path, mode: str, oid: str) -> File:
         return File(oid, trouble="not a plain file")
     size = int(git("cat-file", "-s", oid, cwd=top).out)
     if size > layout.LARGEST:
-        return File(oid, trouble=f"larger than {layout.LARGEST // 1024} KiB")
+        return File(oid, trouble=f"larger than {layout.LARGEST // 1024} KiB ({size // 1024} KiB)")
     return File(oid, git("cat-file", "blob", oid, cwd=top).stdout)
+
+
+def _taken_ids(top: Path, changes: Mapping[str, _Change]) -> list[Problem]:
+    """New tasks whose id a finished one has."""
+    new = [
+        place.task
+        for path, change in changes.items()
+        if not change.old and (place := layout.place(path)).what is What.TASK
+    ]
+    if not new:
+        return []
+    months = git("ls-tree", "-z", "--name-only", "HEAD", "done/", cwd=top).fields
+    wanted = [f"{month}/{task}" for month in months for task in new]
+    if not wanted:
+        return []
+    args = ("--literal-pathspecs", "ls-tree", "-z", "--name-only", "HEAD", "--", *wanted)
+    return [
+        Problem(
+            layout.task_path(folder.rpartition("/")[2]),
+            1,
+            1,
+            f"the id is taken by {folder}",
+            "give the new task another name",
+        )
+        for folder in git(*args, cwd=top).fields
+    ]
+
+
+def _foreign(changes: Mapping[str, _Change]) -> list[Problem]:
+    """Changes to what only runners write. The page may go: it is drawn anew."""
+    return [
+        Problem(
+            path,
+            1,
+            1,
+            "only gitfleet writes this file",
+            f"git restore --staged --worktree {path}",
+        )
+        for path, change in changes.items()
+        if (layout.of_runner(path) or (layout.place(path).what is What.EVENT and change.old))
+        and layout.place(path).what is not What.PAGE
+    ]
+
+
+# -- push-to-checkout
 
 
 @command.command("push-to-checkout")
@@ -107,11 +190,9 @@ def push_to_checkout(commit: str) -> None:
     tip = refs.read(repo, ref)
     assert tip is not None
     held = checkout.prepare(repo, top, ref, tip, commit)
-    if isinstance(held, checkout.Refusal):
-        click.echo(f"gitfleet: {held.reason}", err=True)
-        click.echo("  Nothing was changed; push again when that is settled.", err=True)
-        sys.exit(1)
-    refusal = held.follow()
+    refusal = held if isinstance(held, checkout.Refusal) else held.follow()
     if refusal is not None:
-        click.echo(f"gitfleet: {refusal.reason}", err=True)
+        click.echo(f"gitfleet: {plain(refusal.reason)}", err=True)
+        click.echo("  Nothing was changed; push again when that is settled.", err=True)
+        click.echo("  What is pushed to gitfleet/in/<name> is always taken in.", err=True)
         sys.exit(1)

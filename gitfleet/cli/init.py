@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from gitfleet.cli.session import for_people, plain, target_here, who_asks
 from gitfleet.errors import FleetError
 from gitfleet.git import refs, worktree
 from gitfleet.git.command import git
-from gitfleet.git.repo import Repo, default_target, find, head_branch, identity, set_config
-from gitfleet.model.change import Person
-from gitfleet.model.ids import slug
+from gitfleet.git.holders import holders
+from gitfleet.git.repo import Repo, find, head_branch, set_config
+from gitfleet.model.board import Board
 from gitfleet.store import Store, branch_of
 from gitfleet.work import setup
 
-WINDOW = ".fleet"
+_REMOTE = "origin"
+# Branches of ours are below these; a branch of somebody's with such a name leaves no room.
+_OURS = ("gitfleet", "gitfleet/task", "gitfleet/ask", "gitfleet/in")
 
 
 @click.command("init")
@@ -25,100 +31,202 @@ WINDOW = ".fleet"
 def command(target: str | None, branch: str | None, checks: tuple[str, ...]) -> None:
     """Make the board of this repository and show it in .fleet/. Doing it twice is harmless."""
     repo = find(Path.cwd())
-    person = _person(repo)
+    for_people("init", repo)
+    person = who_asks(repo)
     name = _branch(repo, branch)
     store = Store(repo, branch=name)
-    if store.tip() is None and not _adopt(repo, store):
-        chosen = _target(repo, target)
-        proposed = checks or setup.proposed_checks(repo, chosen)
-        store.create(setup.first_files(chosen, proposed), person)
+    window = _place(repo, store)
+    given = "--target" if target else "--check" if checks else ""
+    if store.tip() is not None:
+        _ignored(given, "the board is here already")
+    elif _adopt(repo, store):
+        _ignored(given, "the board was adopted")
+    else:
+        chosen = _target(repo, target, name)
+        proposed = setup.Proposal(checks) if checks else setup.propose(repo, chosen)
+        store.create(setup.first_files(chosen, proposed.checks, proposed.setup), person)
     if name != branch_of(repo):
         set_config(repo, "gitfleet.branch", name)
     setup.prepare_clone(repo)
-    window = _show(repo, store)
-    _tell(store, window)
+    shown = _show(repo, store, window)
+    _tell(repo, store, shown)
 
 
-def _person(repo: Repo) -> Person:
-    who = identity(repo)
-    if who is None:
-        raise FleetError(
-            "git does not know who you are",
-            remedy="git config --global user.name NAME; git config --global user.email MAIL",
-        )
-    return Person(*who)
+def _ignored(option: str, why: str) -> None:
+    if option:
+        click.echo(f"{option} changes nothing: {why}. Edit fleet.yaml instead.")
+
+
+# -- the name of the branch
 
 
 def _branch(repo: Repo, wanted: str | None) -> str:
     """The branch for the board; FleetError if something else of the user's is in its way."""
-    name = wanted or branch_of(repo)
+    current = branch_of(repo)
+    name = wanted or current
     if git("check-ref-format", f"refs/heads/{name}", cwd=repo.here, check=False).code != 0:
-        raise FleetError(f"{name!r} cannot be a branch")
-    tip = refs.read(repo, f"refs/heads/{name}")
+        raise FleetError(f"{name!r} cannot be a branch", remedy="Choose a name like fleet-board.")
+    if name in _OURS or name.startswith(tuple(f"{ours}/" for ours in _OURS[1:])):
+        raise FleetError(
+            f"{name} is a name for branches of tasks", remedy="Choose a name like fleet-board."
+        )
+    heads = refs.names(repo, "refs/heads/")
+    here = heads.get(f"refs/heads/{current}")
+    if name != current and here is not None and setup.is_board(repo, here):
+        raise FleetError(
+            f"this clone has a board already, the branch {current}",
+            remedy="`gitfleet uninstall` takes it out of this clone; then init with --branch.",
+        )
+    tip = heads.get(f"refs/heads/{name}")
     if tip is not None and not setup.is_board(repo, tip):
         raise FleetError(
             f"the branch {name} exists and is not a board",
             remedy="Choose another name: gitfleet init --branch fleet-board",
         )
-    for other in refs.names(repo, "refs/heads/"):
-        short = other.removeprefix("refs/heads/")
-        if name.startswith(f"{short}/") or short.startswith(f"{name}/") or short == "gitfleet":
-            raise FleetError(
-                f"the branch {short} is in the way: git cannot keep it beside"
-                f" {'gitfleet/task/…' if short == 'gitfleet' else name}",
-                remedy=f"Rename it (git branch -m {short} {slug(short)}-old), or choose another"
-                " name with --branch.",
-            )
+    _make_way(name, [ref.removeprefix("refs/heads/") for ref in heads])
     return name
+
+
+def _make_way(name: str, branches: Sequence[str]) -> None:
+    """git keeps no branch `a` beside `a/b`."""
+    for other in branches:
+        rename = f"git branch -m {shlex.quote(other)} {shlex.quote(other.replace('/', '-'))}-old"
+        if other in _OURS:
+            raise FleetError(
+                f"the branch {plain(other)} is in the way: git keeps no gitfleet/task/… beside it",
+                remedy=f"Rename it: {rename}",
+            )
+        if name.startswith(f"{other}/") or other.startswith(f"{name}/"):
+            raise FleetError(
+                f"the branch {plain(other)} is in the way: git keeps no {name} beside it",
+                remedy=f"Rename it ({rename}), or choose another name:"
+                " gitfleet init --branch fleet-board",
+            )
+
+
+# -- where the board comes from
 
 
 def _adopt(repo: Repo, store: Store) -> bool:
     """Take the board that the remote has, if it has one."""
-    theirs = refs.read(repo, f"refs/remotes/origin/{store.branch}")
-    if theirs is None or not setup.is_board(repo, theirs):
+    found = setup.fetch_board(repo, _REMOTE, store.branch)
+    if found.trouble:
+        click.echo(
+            f"{_REMOTE} cannot be reached, so a board there would not be seen:"
+            f" {plain(found.trouble)}",
+            err=True,
+        )
+    if found.tip is None:
         return False
-    refs.swap(repo, store.ref, None, theirs, message="adopted from origin")
-    click.echo(f"Adopted the board of origin ({store.branch}).")
+    if not setup.is_board(repo, found.tip):
+        raise FleetError(
+            f"the branch {store.branch} of {_REMOTE} exists and is not a board",
+            remedy="Choose another name: gitfleet init --branch fleet-board",
+        )
+    if refs.swap(repo, store.ref, None, found.tip, message=f"adopted from {_REMOTE}"):
+        # What `git switch` does for a branch it makes after a remote's.
+        set_config(repo, f"branch.{store.branch}.remote", _REMOTE)
+        set_config(repo, f"branch.{store.branch}.merge", store.ref)
+    click.echo(f"Adopted the board of {_REMOTE} ({store.branch}).")
     return True
 
 
-def _target(repo: Repo, wanted: str | None) -> str:
-    if not refs.names(repo, "refs/heads/"):
+def _target(repo: Repo, wanted: str | None, board: str) -> str:
+    heads = refs.names(repo, "refs/heads/")
+    if not heads:
         raise FleetError("there is no commit yet", remedy="Make the first commit, then init.")
-    chosen = wanted or default_target(repo)
+    chosen = wanted or target_here(repo, board)
     if chosen is None:
-        what = "HEAD is detached" if head_branch(repo) is None else "the branch has no commit yet"
+        branch = head_branch(repo)
+        what = "HEAD is detached" if branch is None else f"the branch {branch} has no commit yet"
         raise FleetError(what, remedy="Say where work is to land: gitfleet init --target BRANCH")
-    if refs.read(repo, f"refs/heads/{chosen}") is None:
+    if chosen == board:
         raise FleetError(
-            f"there is no branch {chosen} here",
-            remedy=f"Make it (git branch {chosen} …), or name another with --target.",
+            f"{board} is the board's branch, and work cannot land there",
+            remedy="Name another with --target.",
+        )
+    if f"refs/heads/{chosen}" not in heads:
+        theirs = refs.read(repo, f"refs/remotes/{_REMOTE}/{chosen}")
+        origin = f"{_REMOTE}/{chosen}" if theirs else "HEAD"
+        made = shlex.join(["git", "branch", chosen, origin])
+        raise FleetError(
+            f"there is no branch {plain(chosen)} here",
+            remedy=f"Make it ({made}), or name another with --target.",
         )
     return chosen
 
 
-def _show(repo: Repo, store: Store) -> Path | None:
-    """The board as a worktree, `.fleet/` in the main worktree; a bare repository has none."""
-    if repo.main is None:
+# -- the window
+
+
+def _place(repo: Repo, store: Store) -> Path | None:
+    """Where the board is to be shown; FleetError if something is in the way. None: nowhere."""
+    path = setup.window_of(repo)
+    if path is None:
         return None
-    path = repo.main / WINDOW
     known = worktree.registered(repo, path)
-    if known is None or not path.exists():
-        if path.exists() and any(path.iterdir()):
-            raise FleetError(f"{path} is in the way", remedy="Move it elsewhere, then init again.")
-        if known:
-            git("worktree", "prune", cwd=repo.here)
-        git(*worktree.NO_HOOKS, "worktree", "add", "-q", str(path), store.branch, cwd=repo.here)
+    if known is not None and path.exists():
+        if known.branch not in (None, store.ref):
+            raise FleetError(
+                f"{path} is on {known.branch.removeprefix('refs/heads/')}, not on {store.branch}",
+                remedy=f"git -C {shlex.quote(str(path))} switch {shlex.quote(store.branch)}",
+            )
+        return path
+    elsewhere = [other for other in holders(repo, store.ref) if other != path]
+    if elsewhere:
+        return elsewhere[0]
+    folder = path.is_dir() and not path.is_symlink()
+    if os.path.lexists(path) and not (folder and not any(path.iterdir())):
+        raise FleetError(f"{path} is in the way", remedy="Move it elsewhere, then init again.")
     return path
 
 
-def _tell(store: Store, window: Path | None) -> None:
-    settings = store.board().settings
-    shown = f", shown in {WINDOW}/" if window else ""
+def _show(repo: Repo, store: Store, path: Path | None) -> Path | None:
+    """Make the window, unless it is there. Where the board is shown."""
+    if path is None:
+        return None
+    known = worktree.registered(repo, path)
+    if known is not None and not path.exists():
+        # Only this one: a general `prune` would forget worktrees on a disk not mounted now.
+        git("worktree", "remove", "-f", "-f", str(known.path), cwd=repo.here)
+        known = None
+    if known is None:
+        add = ("worktree", "add", "-q", str(path), store.branch)
+        git(*worktree.NO_HOOKS, *add, cwd=repo.here)
+    return path
+
+
+# -- what to say
+
+
+def _tell(repo: Repo, store: Store, window: Path | None) -> None:
+    board = store.board()
+    shown = ""
+    if window is not None:
+        home = window == setup.window_of(repo)
+        shown = f", shown in {setup.WINDOW if home else window}/"
     click.echo(f"The board is the branch {store.branch}{shown}.")
-    click.echo(f"Work lands on {settings.target}.")
+    if window is None:
+        click.echo(
+            "A bare repository has no .fleet/; to edit the board's files:"
+            f" git worktree add ../board {shlex.quote(store.branch)}"
+        )
+    _tell_settings(repo, board)
+    click.echo('\nNext:\n  gitfleet add "A first task" --coder shell < body.md\n  gitfleet run')
+
+
+def _tell_settings(repo: Repo, board: Board) -> None:
+    settings = board.settings
+    for problem in board.settings_problems:
+        click.echo(f"Its settings are broken: {plain(problem)}")
+    if settings.target is not None:
+        missing = refs.read(repo, f"refs/heads/{settings.target}") is None
+        note = f" (which is not here: git branch {settings.target} …)" if missing else ""
+        click.echo(f"Work lands on {settings.target}{note}.")
+    if settings.workspace.setup:
+        click.echo("A fresh worktree is set up by: " + plain("; ".join(settings.workspace.setup)))
     if settings.checks:
-        click.echo("Every change must pass: " + "; ".join(settings.checks))
+        click.echo("Every change must pass: " + plain("; ".join(settings.checks)))
     else:
         click.echo(
             "There are no checks yet, so work would land UNPROVED: add some to fleet.yaml"
@@ -126,4 +234,3 @@ def _tell(store: Store, window: Path | None) -> None:
         )
     if settings.roles.work.coder is None:
         click.echo("No coder is set: name one in fleet.yaml under roles.work.coder, or in a task.")
-    click.echo('\nNext:\n  gitfleet add "A first task" --coder shell < body.md\n  gitfleet run')

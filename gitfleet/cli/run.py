@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from types import FrameType
 
@@ -59,7 +61,34 @@ def _signals(runner: Runner) -> Iterator[None]:
 
     old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        with _woken_by_signals(runner):
+            yield
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _woken_by_signals(runner: Runner) -> Iterator[None]:
+    """Wake the loop at every signal, whichever thread the kernel hands it to.
+
+    While one signal is pending for the main thread, the kernel gives the next to another one;
+    Python then notes it and leaves the main thread asleep in its poll, up to half a minute.
+    """
+    read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    os.set_blocking(read, True)
+
+    def pass_on() -> None:
+        while os.read(read, 64):
+            runner.wake.set()
+
+    thread = threading.Thread(target=pass_on, name="signals", daemon=True)
+    thread.start()
+    before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(write)
+        thread.join()
+        os.close(read)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from typing import NamedTuple
 from gitfleet.clone import Clone, config_home
 from gitfleet.errors import FleetError
 from gitfleet.files import codec
+from gitfleet.git.command import git
 from gitfleet.git.repo import Repo, default_target, find, identity
 from gitfleet.model.change import Change, Decide, Person
 from gitfleet.model.config import Machine
@@ -25,13 +27,7 @@ class Session(NamedTuple):
     @property
     def person(self) -> Person:
         """Who is asking, as git knows them; FleetError if git does not."""
-        who = identity(self.repo)
-        if who is None:
-            raise FleetError(
-                "git does not know who you are",
-                remedy="git config --global user.name NAME; git config --global user.email MAIL",
-            )
-        return Person(*who)
+        return who_asks(self.repo)
 
     def change(self, decide: Decide) -> Change:
         """Make a person's change; FleetError if there was nothing to change."""
@@ -42,7 +38,7 @@ class Session(NamedTuple):
 
     def default_target(self) -> str:
         """The branch work lands on where the settings name none."""
-        return default_target(self.repo) or "main"
+        return target_here(self.repo, self.store.branch) or "main"
 
 
 def open_session(start: Path | None = None) -> Session:
@@ -55,6 +51,49 @@ def open_session(start: Path | None = None) -> Session:
             remedy="`gitfleet init` makes one.",
         )
     return session
+
+
+def who_asks(repo: Repo) -> Person:
+    """Who is asking, as git knows them; FleetError if git does not."""
+    who = identity(repo)
+    if who is None:
+        raise FleetError(
+            "git does not know who you are",
+            remedy="git config --global user.name NAME; git config --global user.email MAIL",
+        )
+    return Person(*who)
+
+
+def target_here(repo: Repo, board: str) -> str | None:
+    """The branch work should land on, as git tells; None where it cannot.
+
+    Whoever stands in `.fleet/` is on the board's own branch, and nothing lands there: then it is
+    what the main worktree is on.
+    """
+    found = default_target(repo)
+    if found != board:
+        return found
+    said = git("symbolic-ref", "-q", "--short", "HEAD", cwd=repo.here, check=False).out
+    return said if said and said != board else None
+
+
+def for_people(verb: str, repo: Repo) -> None:
+    """Refuse a verb by which a person decides to an agent that tries it inside its attempt.
+
+    Its outbox lies in the git directory of the repository that it works for; in any other one it
+    may do as it likes.
+    """
+    box = os.environ.get("GITFLEET_OUTBOX")
+    if box and Path(box).resolve().is_relative_to(repo.common):
+        raise FleetError(
+            f"`gitfleet {verb}` is for people, and this is an attempt of a coder",
+            remedy="An attempt speaks through `gitfleet add` and `gitfleet verdict`.",
+        )
+
+
+def plain(text: object) -> str:
+    """Text of others as a terminal may have it: without what could draw on it."""
+    return "".join(c if c.isprintable() else " " for c in str(text))
 
 
 def suffix() -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
+from pathlib import Path
 
 import click
 
-from gitfleet.cli.session import open_session
+from gitfleet import process
+from gitfleet.clone import Clone
 from gitfleet.errors import FleetError
+from gitfleet.git.repo import find
 
 
 @click.command("stop")
@@ -17,25 +21,37 @@ from gitfleet.errors import FleetError
 @click.option("--wait", is_flag=True, help="Return when it has ended.")
 def command(now: bool, wait: bool) -> None:
     """Tell the runner of this clone to claim nothing more and to end when its attempts have."""
-    child = open_session().clone.running()
-    if child is None:
-        raise FleetError("no runner is at work in this clone")
-    fd = os.pidfd_open(child.pid)
+    fd = _runner()
+    # Two different signals: the kernel makes one of two that are the same.
+    numbers = [signal.SIGTERM, signal.SIGINT] if now else [signal.SIGTERM]
     try:
-        for _ in range(2 if now else 1):
-            signal.pidfd_send_signal(fd, signal.SIGTERM)
+        for number in numbers:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(fd, number)
         if wait:
-            poll = select.poll()
-            poll.register(fd, select.POLLIN)
-            poll.poll()
+            _ended(fd)
             click.echo("The runner has ended.")
+        elif now:
+            click.echo("The runner ends its attempts now.")
         else:
-            click.echo(
-                "The runner ends its attempts now."
-                if now
-                else "The runner claims nothing more, and ends when its attempts have."
-            )
-    except ProcessLookupError:
-        click.echo("The runner has ended.")
+            click.echo("The runner claims nothing more, and ends when its attempts have.")
     finally:
         os.close(fd)
+
+
+def _runner() -> int:
+    """A pidfd of the live runner, which can never come to mean another process."""
+    child = Clone(find(Path.cwd())).running()
+    if child is not None:
+        with contextlib.suppress(ProcessLookupError):
+            fd = os.pidfd_open(child.pid)
+            if process.alive(child):
+                return fd
+            os.close(fd)
+    raise FleetError("no runner is at work in this clone", remedy="`gitfleet run` starts one.")
+
+
+def _ended(fd: int) -> None:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    poll.poll()

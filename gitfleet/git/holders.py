@@ -8,14 +8,15 @@ from gitfleet.git.repo import Repo
 
 
 def holders(repo: Repo, ref: str) -> list[Path]:
-    """The tops of the worktrees whose HEAD is on `ref`; a worktree whose folder is gone is none."""
+    """The tops of the worktrees whose HEAD is on `ref`; one whose folder or `.git` is gone is none."""
     found: list[Path] = []
     if repo.main is not None and _on(repo.common / "HEAD", ref):
         found.append(repo.main)
     for head in sorted((repo.common / "worktrees").glob("*/HEAD")):
         if _on(head, ref):
             top = _top(head.parent)
-            if top is not None and top.is_dir():
+            # A folder without its `.git` lies in another worktree: git would work in that one.
+            if top is not None and (top / ".git").is_file():
                 found.append(top)
     return found
 

@@ -14,7 +14,7 @@ from gitfleet.model.config import RoleSettings
 from gitfleet.model.ids import is_id
 from gitfleet.model.states import Role, Status
 from gitfleet.plan.graph import graph_of
-from gitfleet.plan.standing import Standing, standing
+from gitfleet.plan.standing import Standing, standings
 
 _RANK: Final[Mapping[Status, int]] = {
     Status.ACCEPTED: 0,
@@ -91,11 +91,12 @@ def candidates(
     commit that was red is none of them.
     """
     graph = graph_of(board)
+    known = standings(board, now)
     found: list[tuple[Entry, Standing]] = []
     for entry in board.entries.values():
         if not is_id(entry.id):
             continue
-        where = standing(board, entry.id, now)
+        where = known[entry.id]
         moved = where.red is not None and bool(tips) and where.red not in tips
         if where.claimable(now) or (moved and where.role is not None):
             found.append((entry, where))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Final
+from weakref import WeakKeyDictionary
 
 from msgspec import Struct
 
@@ -56,9 +57,28 @@ def standing(board: Board, task: str, now: datetime) -> Standing:
     return next(found for rule in _RULES if (found := rule(board, entry, now)))
 
 
-def standings(board: Board, now: datetime) -> dict[str, Standing]:
-    """Where every task stands that is not archived."""
-    return {task: standing(board, task, now) for task in board.entries}
+class _Kept(Struct, frozen=True):
+    """The standings of a board, and the span of time in which they hold."""
+
+    where: Mapping[str, Standing]
+    since: datetime
+    until: datetime | None
+
+
+_KEPT: WeakKeyDictionary[Board, _Kept] = WeakKeyDictionary()
+
+
+def standings(board: Board, now: datetime) -> Mapping[str, Standing]:
+    """Where every task stands that is not archived; worked out once for a board and a time.
+
+    Time matters only where a pause ends, so until the next one ends all stays as it is.
+    """
+    kept = _KEPT.get(board)
+    if kept is None or now < kept.since or (kept.until is not None and kept.until <= now):
+        where = {task: standing(board, task, now) for task in board.entries}
+        ends = (w.until for w in where.values() if w.until is not None and w.until > now)
+        kept = _KEPT[board] = _Kept(where, now, min(ends, default=None))
+    return kept.where
 
 
 def _claimed(board: Board, entry: Entry, now: datetime) -> Standing | None:

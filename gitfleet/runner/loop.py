@@ -24,14 +24,16 @@ from gitfleet.model.task import Task
 from gitfleet.plan import settle
 from gitfleet.plan.graph import cancelled, done
 from gitfleet.plan.pick import Offer, Passed, Pick, picks, target_of
-from gitfleet.plan.standing import Standing, standing
+from gitfleet.plan.standing import Standing, standings
 from gitfleet.process import Wake
+from gitfleet.runner.upkeep import Upkeep
 from gitfleet.runner.watch import watching
-from gitfleet.work import history
+from gitfleet.work import history, letters
 from gitfleet.work.beginning import Beginning
 from gitfleet.work.claiming import claim
 from gitfleet.work.fleet import Control, Fleet, Live, Order, Underway
 from gitfleet.work.perform import perform, settle_dead
+from gitfleet.work.sweep import sweep
 
 SLOW_POLL: Final = 30.0  # seconds; behind the watcher, in case it misses something
 _AFTER_ERROR: Final = 5.0
@@ -68,6 +70,7 @@ class Runner:
         self.attempts: dict[str, _Attempt] = {}
         self.draining = False
         self.ending = False
+        self.upkeep = Upkeep(fleet)
         self._signals = 0
         self._behind: set[Path] = set()
 
@@ -92,6 +95,7 @@ class Runner:
             while True:
                 pause = self._guarded()
                 if pause is None:
+                    self.upkeep.draw()
                     return self._exit_status()
                 self._wait(pause)
 
@@ -114,6 +118,7 @@ class Runner:
         for path, refusal in checkout.recover(self.fleet.repo):
             self.fleet.report.action("left-behind", path=path, reason=refusal.reason)
         settle_dead(self.fleet)
+        sweep(self.fleet)
         board = self.fleet.store.board()
         self.fleet.report.action(
             "running",
@@ -143,12 +148,14 @@ class Runner:
         self._obey()
         self._keep_window()
         history.repair(self.fleet)
+        letters.empty_box(self.fleet)
         self._follow_up()
+        self.upkeep.round()
         board = self.fleet.store.board()
         self._end_superseded(board)
         self._tell(board)
         now = self.fleet.store.now()
-        if not self.draining and self._format_known(board):
+        if not self.draining and self._format_known(board) and not self.upkeep.short_of_disk():
             self._claim(board, now)
         if self.draining and not self.attempts:
             return None
@@ -309,10 +316,10 @@ class Runner:
             report.once("settings", "broken-settings", reason=problem)
         for path, problems in board.damage.items():
             report.once(f"damage {path}", "damaged", reason=problems[0])
-        now = self.fleet.store.now()
+        known = standings(board, self.fleet.store.now())
         for entry in board.entries.values():
             if entry.problems or entry.events:
-                where = standing(board, entry.id, now)
+                where = known[entry.id]
                 if where.status in FOR_A_PERSON:
                     report.once(
                         f"person {entry.id}",
@@ -329,8 +336,9 @@ class Runner:
         due: list[float] = []
         waits = bool(self.attempts)
         only = self._only(board)
+        known = standings(board, now)
         for entry in board.entries.values():
-            where = standing(board, entry.id, now)
+            where = known[entry.id]
             if where.role is None or where.until is None or where.until <= now:
                 continue
             due.append((where.until - now).total_seconds() + 0.05)
@@ -353,8 +361,8 @@ class Runner:
         now = self.fleet.store.now()
         only = self._only(board)
         found = [
-            standing(board, task, now).status
-            for task in board.entries
+            where.status
+            for task, where in standings(board, now).items()
             if only is None or task in only
         ]
         waiting = FOR_A_PERSON | {Status.SUBMITTED, Status.ACCEPTED}

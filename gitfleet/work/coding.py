@@ -240,7 +240,7 @@ def collect(way: Underway) -> None:
 def read_letters(way: Underway) -> list[outbox.Letter]:
     """The tasks in the outbox; what says nothing is set aside, and told."""
     letters = []
-    for letter in outbox.tasks(outbox_of(way.run_dir), way.nonce):
+    for letter in outbox.tasks(outbox_of(way.run_dir), way.task):
         if isinstance(letter, outbox.Letter):
             letters.append(letter)
             continue

@@ -92,10 +92,15 @@ def _command_folder(fleet: Fleet) -> Path:
     return folder
 
 
+def scratch_name(nonce: str) -> str:
+    """How the name of an attempt's TMPDIR begins."""
+    return f"gitfleet-{nonce[:8]}-"
+
+
 @contextlib.contextmanager
 def scratch(nonce: str) -> Iterator[Path]:
     """A TMPDIR of the attempt's own, removed after; short, since sockets go there."""
-    path = Path(tempfile.mkdtemp(prefix=f"gitfleet-{nonce[:8]}-"))
+    path = Path(tempfile.mkdtemp(prefix=scratch_name(nonce)))
     try:
         yield path
     finally:

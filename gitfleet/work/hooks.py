@@ -1,29 +1,32 @@
 """The hooks of a clone: installed beside the user's own, never over them, and taken out again.
 
-The window `.fleet/` has a hooks path of its own, so that the project's hooks (a framework without
-a configuration on this branch) do not fail there; hooks that the user has for everything
-(core.hooksPath of their user) are chained.
+A window on the board has a hooks path of its own, so that the project's hooks (a framework without
+a configuration on this branch) do not fail there; hooks that the user has for all repositories are
+chained. The path is set by a conditional include, which holds in that worktree alone and asks
+nothing of other programs that read the repository (`extensions.worktreeConfig` does).
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from gitfleet import assets
 from gitfleet.clone import Clone, read_json, write_json
-from gitfleet.errors import FleetError
 from gitfleet.git.command import git
 from gitfleet.git.holders import holders
 from gitfleet.git.repo import Repo, config, set_config, unset_config
+from gitfleet.git.worktree import git_dir
 from gitfleet.store import Store
 
 PUSH: Final = "push-to-checkout"
 _OURS: Final = b"# gitfleet: "
 _DENY: Final = "receive.denyCurrentBranch"
+_CONFIG: Final = "gitfleet/window.gitconfig"  # below the common git directory
 # Hooks of a person's own commands; those of a server have nothing to do in a window.
 _CLIENT: Final = (
     "applypatch-msg",
@@ -31,7 +34,6 @@ _CLIENT: Final = (
     "post-applypatch",
     "pre-merge-commit",
     "prepare-commit-msg",
-    "commit-msg",
     "post-commit",
     "pre-rebase",
     "post-checkout",
@@ -39,62 +41,99 @@ _CLIENT: Final = (
     "pre-push",
     "post-rewrite",
 )
+# Looked up when the hook runs: the user may move their hooks, and take them away.
+_CHAIN: Final = """\
+own=$(git config --global --type=path --get core.hooksPath 2>/dev/null ||
+    git config --system --type=path --get core.hooksPath 2>/dev/null)
+if [ -n "$own" ] && [ -x "$own/${0##*/}" ]; then
+    exec "$own/${0##*/}" "$@"
+fi
+exit 0"""
+_REFUSE: Final = """\
+    echo "gitfleet: refusing to update the checked out branch ${branch#refs/heads/}" >&2
+    echo "  Push to another branch, or have it checked out nowhere in that repository." >&2
+    exit 1"""
+# What git itself does for receive.denyCurrentBranch=updateInstead.
+_UPDATE: Final = """\
+    git update-index -q --ignore-submodules --refresh &&
+        git diff-files --quiet --ignore-submodules -- &&
+        git diff-index --quiet --cached --ignore-submodules HEAD -- || {
+        echo "The working tree has changes; nothing was updated." >&2
+        exit 1
+    }
+    exec git read-tree -u -m "$1\""""
 
 
 def install(clone: Clone, store: Store) -> list[str]:
     """Put every hook in its place; what was done, in sentences. Twice is harmless."""
-    told: list[str] = []
-    for window in holders(clone.repo, store.ref):
-        _into_window(clone, window)
-        told.append(f"{window} refuses invalid tasks before they are committed.")
-    if clone.repo.main is not None:
-        told.append(_for_pushes(clone, store))
+    repo = clone.repo
+    windows = holders(repo, store.ref)
+    linked = [window for window in windows if window != repo.main]
+    if not windows:
+        return [f"No worktree has {store.branch} checked out: there is nothing to guard."]
+    told = [f"{path} refuses invalid tasks before they are committed." for path in linked]
+    if linked:
+        _write_client_hooks(clone.folder / "hooks")
+        hooks = ("core.hooksPath", str(clone.folder / "hooks"))
+        git("config", "--file", str(repo.common / _CONFIG), *hooks, cwd=repo.here)
+    for window in linked:
+        set_config(repo, _include(window), _CONFIG)
+    if repo.main in windows:
+        told.append(
+            f"{repo.main} has {store.branch} checked out: there the project's hooks stay in force."
+        )
+    told.append(_for_pushes(clone, store))
     return told
 
 
-def _into_window(clone: Clone, window: Path) -> None:
-    folder = clone.folder / "hooks"
+def remove(clone: Clone) -> Iterator[str]:
+    """Take every hook of ours out again, and put back what was there; what was done."""
+    yield from _remove_from_windows(clone)
+    yield from _remove_for_pushes(clone)
+
+
+# -- in a window
+
+
+def _write_client_hooks(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    personal = _personal(clone.repo)
-    _write(folder / "pre-commit", "pre-commit", _chain(personal, "pre-commit"))
+    for name in ("pre-commit", "commit-msg"):
+        _write(folder / name, name)
     for name in _CLIENT:
-        if personal is not None and (personal / name).exists():
-            _write(folder / name, "chain", _chain(personal, name))
-        else:
-            (folder / name).unlink(missing_ok=True)
-    if config(clone.repo, "extensions.worktreeConfig") != "true":
-        set_config(clone.repo, "extensions.worktreeConfig", "true")
-    git("config", "--worktree", "core.hooksPath", str(folder), cwd=window)
+        _write(folder / name, "chain")
 
 
-def _personal(repo: Repo) -> Path | None:
-    """The folder of hooks that the user has for all repositories."""
-    found = git("config", "--global", "--type=path", "core.hooksPath", cwd=repo.here, check=False)
-    path = Path(found.out) if found.code == 0 and found.out else None
-    return path if path is not None and path.is_absolute() else None
+def _include(window: Path) -> str:
+    """The setting by which git reads ours in that worktree only."""
+    # A leading ./ stands for the folder of the file that includes, whatever is in its name.
+    name = re.sub(r"([\\*?\[\]])", r"\\\1", git_dir(window).name)
+    return f"includeIf.gitdir:./worktrees/{name}/.path"
 
 
-def _chain(folder: Path | None, name: str) -> str:
-    """The lines that run the user's hook of that name."""
-    if folder is None:
-        return ""
-    hook = _quoted(str(folder / name))
-    return f'if [ -x {hook} ]; then {hook} "$@" || exit $?; fi'
+def _remove_from_windows(clone: Clone) -> Iterator[str]:
+    repo = clone.repo
+    pattern = r"^includeif\.gitdir:\./worktrees/.*\.path$"
+    args = ("config", "--local", "-z", "--get-regexp", pattern)
+    for line in git(*args, cwd=repo.here, check=False).fields:
+        key, _, value = line.partition("\n")
+        if value == _CONFIG:
+            unset_config(repo, key)
+    (repo.common / _CONFIG).unlink(missing_ok=True)
+    folder = clone.folder / "hooks"
+    if not folder.is_dir():
+        return
+    for path in list(folder.iterdir()):
+        if _is_ours(path):
+            path.unlink()
+    if not any(folder.iterdir()):
+        folder.rmdir()
+    yield f"Removed the hooks of the window on {config(repo, 'gitfleet.branch') or 'fleet'}."
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "'\\''") + "'"
-
-
-def _write(path: Path, template: str, chain: str, branch: str = "") -> None:
+def _write(path: Path, template: str, values: Mapping[str, str] | None = None) -> None:
     text = (assets.folder("hooks") / template).read_text()
-    python = sys.executable.replace("'", "'\\''")
-    for place, value in (
-        ("@PYTHON@", python),
-        ("@NAME@", path.name),
-        ("@BRANCH@", branch.replace("'", "'\\''")),
-        ("@CHAIN@", chain),
-    ):
+    given = {"@PYTHON@": _inside_quotes(sys.executable), "@CHAIN@": _CHAIN, **(values or {})}
+    for place, value in given.items():
         text = text.replace(place, value)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     aside.write_text(text)
@@ -102,51 +141,67 @@ def _write(path: Path, template: str, chain: str, branch: str = "") -> None:
     aside.replace(path)
 
 
-# -- pushes into this clone
-
-
-def _hook_folder(repo: Repo) -> Path:
-    out = git("rev-parse", "--path-format=absolute", "--git-path", "hooks", cwd=repo.here).out
-    return Path(out)
-
-
-def _for_pushes(clone: Clone, store: Store) -> str:
-    repo = clone.repo
-    note = clone.folder / "pushes.json"
-    was = config(repo, _DENY)
-    if was not in (None, "updateInstead", "refuse", "true"):
-        return f"{_DENY} is {was} already: pushes into this clone are left as they are."
-    folder = _hook_folder(repo)
-    if repo.main is not None and folder.is_relative_to(repo.main) and not _inside_git(repo, folder):
-        raise FleetError(
-            f"the hooks of this project lie in {folder}, among its own files",
-            remedy=f"Add a {PUSH} hook there yourself, or unset core.hooksPath.",
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    own = folder / PUSH
-    before = folder / f"{PUSH}.before-gitfleet"
-    if own.exists() and not _is_ours(own):
-        own.replace(before)
-    chain = ""
-    if before.exists():
-        chain = f'if [ -x {_quoted(str(before))} ]; then exec {_quoted(str(before))} "$@"; fi'
-    _write(own, PUSH, chain, store.branch)
-    if was != "updateInstead":
-        write_json(note, {"before": was})
-        set_config(repo, _DENY, "updateInstead")
-    return f"A push from another clone may move {store.branch}; its files here move along."
-
-
-def _inside_git(repo: Repo, folder: Path) -> bool:
-    return folder.is_relative_to(repo.common)
+def _inside_quotes(text: str) -> str:
+    return text.replace("'", "'\\''")
 
 
 def _is_ours(path: Path) -> bool:
     return _OURS in path.read_bytes()[:200]
 
 
-def remove(clone: Clone) -> Iterator[str]:
-    """Take every hook of ours out again, and put back what was there; what was done."""
+# -- pushes into this clone
+
+
+def _for_pushes(clone: Clone, store: Store) -> str:
+    """A push into a clone that has the board checked out: allowed where our hook can stand."""
+    repo = clone.repo
+    note = clone.folder / "pushes.json"
+    known = read_json(note)
+    now = (config(repo, _DENY) or "refuse").lower()
+    before = known.get("before", "refuse") if known else now
+    if now not in ("refuse", "true", "updateinstead") or (known and now != "updateinstead"):
+        return f"{_DENY} is {now}: pushes into this clone are left as git has them."
+    folder = _hook_folder(repo)
+    if not folder.is_relative_to(repo.common):
+        return (
+            f"A push of {store.branch} into this clone is refused by git, since its hooks lie in"
+            f" {folder}, where gitfleet writes none. Push to gitfleet/in/<name> instead: a runner"
+            " takes it in."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    own, theirs = folder / PUSH, folder / f"{PUSH}.before-gitfleet"
+    if own.exists() and not _is_ours(own):
+        own.replace(theirs)
+    values = {
+        "@BRANCH@": _inside_quotes(store.branch),
+        "@OTHERS@": _for_others(theirs, updates=before == "updateinstead"),
+    }
+    _write(own, PUSH, values)
+    if not known:
+        local = git("config", "--local", "--get", _DENY, cwd=repo.here, check=False).out
+        write_json(note, {"before": before, "local": local})
+    set_config(repo, _DENY, "updateInstead")
+    return f"A push from another clone may move {store.branch}; its files here move along."
+
+
+def _for_others(theirs: Path, *, updates: bool) -> str:
+    """What happens to a push to another checked out branch: the same as before us.
+
+    git asks such a hook only where updateInstead is set; so where it was not, git refused.
+    """
+    if not updates:
+        return _REFUSE
+    hook = f"'{_inside_quotes(str(theirs))}'"
+    return f'    if [ -x {hook} ]; then exec {hook} "$@"; fi\n{_UPDATE}'
+
+
+def _hook_folder(repo: Repo) -> Path:
+    """Where git looks for hooks of this repository as a whole."""
+    out = git("rev-parse", "--path-format=absolute", "--git-path", "hooks", cwd=repo.here).out
+    return Path(out)
+
+
+def _remove_for_pushes(clone: Clone) -> Iterator[str]:
     repo = clone.repo
     own = _hook_folder(repo) / PUSH
     if own.exists() and _is_ours(own):
@@ -154,13 +209,13 @@ def remove(clone: Clone) -> Iterator[str]:
         before = own.with_name(f"{PUSH}.before-gitfleet")
         if before.exists():
             before.replace(own)
-        yield f"removed the hook {PUSH}"
+        yield f"Removed the hook {PUSH}."
     note = clone.folder / "pushes.json"
     if note.exists():
-        was = read_json(note).get("before")
-        if isinstance(was, str):
+        was = read_json(note).get("local")
+        if isinstance(was, str) and was:
             set_config(repo, _DENY, was)
         else:
             unset_config(repo, _DENY)
         note.unlink()
-        yield f"put {_DENY} back"
+        yield f"Set {_DENY} back to what it was."

@@ -42,8 +42,8 @@ class Refused(Struct, frozen=True):
     reason: str
 
 
-def tasks(box: Path, nonce: str) -> Iterator[Letter | Refused]:
-    """The tasks that lie in an outbox, in the order of their names."""
+def tasks(box: Path, source: str) -> Iterator[Letter | Refused]:
+    """The tasks that lie in an outbox of work on the task `source`, in the order of their names."""
     names = sorted(p.name for p in _files(box) if p.name.startswith(_TASK))
     for name in names[:_MOST]:
         path = box / name
@@ -51,10 +51,10 @@ def tasks(box: Path, nonce: str) -> Iterator[Letter | Refused]:
         if data is None:
             yield Refused(path, "not a plain file of at most 256 KiB")
             continue
-        yield _letter(path, data, nonce)
+        yield _letter(path, data, source)
 
 
-def _letter(path: Path, data: bytes, nonce: str) -> Letter | Refused:
+def _letter(path: Path, data: bytes, source: str) -> Letter | Refused:
     task = path.name.removeprefix(_TASK).removesuffix(".md")
     if not path.name.endswith(".md") or not is_id(task):
         return Refused(path, f"the name must be task-<id>.md, the id {ID_HINT}")
@@ -63,8 +63,9 @@ def _letter(path: Path, data: bytes, nonce: str) -> Letter | Refused:
         return Refused(path, str(problems[0]))
     if value.fixes or value.outbox or value.discovered_from:
         return Refused(path, "fixes, outbox and discovered_from are written by gitfleet")
-    key = hashlib.sha256(f"{nonce}/{path.name}".encode()).hexdigest()[:16]
     text, _ = codec.decode(data, str(path))
+    # Not of the attempt: one that is made again because its runner died says the same again.
+    key = hashlib.sha256(f"{source}/{path.name}/{text}".encode()).hexdigest()[:16]
     return Letter(path, Addition(text=text.encode(), id=task, key=key))
 
 

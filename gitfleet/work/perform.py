@@ -17,6 +17,7 @@ from gitfleet.work.beginning import Beginning
 from gitfleet.work.coding import GRACE
 from gitfleet.work.fleet import Fleet, Underway
 from gitfleet.work.implement import implement
+from gitfleet.work.sweep import drop_scratch
 from gitfleet.work.validate import validate
 
 _FAR = 10_000  # commits of the target looked at for a landing that was cut short
@@ -71,6 +72,7 @@ def settle_dead(fleet: Fleet) -> None:
         child = load(run_dir)
         # By pid and start time, and by the marker that every process of the attempt carries.
         end(child[0] if child else None, nonce, grace=GRACE)
+        drop_scratch(nonce)
         if nonce in claims:
             task, claim = claims[nonce]
             _settle_one(fleet, task, claim)

@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from gitfleet import faults, process
 from gitfleet.clone import read_json, write_json
@@ -21,6 +22,8 @@ from gitfleet.model.config import WorkspaceSettings
 from gitfleet.model.durations import seconds
 from gitfleet.work.beginning import Beginning, How
 from gitfleet.work.fleet import Fleet, Order, task_branch
+
+CHECK: Final = ".check"  # what follows a task's id in the name of its worktree for checking
 
 
 def prepare(fleet: Fleet, order: Order, begin: Beginning) -> Path:

@@ -1,0 +1,23 @@
+"""`gitfleet cancel`: give tasks up."""
+
+from __future__ import annotations
+
+import click
+
+from gitfleet.cli.decision import say, under_way
+from gitfleet.cli.session import Session
+from gitfleet.model.states import Kind
+
+
+@click.command("cancel")
+@click.argument("ids", nargs=-1, required=True, metavar="ID…")
+@click.option("--reason", default="", help="Why, in one sentence.")
+def command(ids: tuple[str, ...], reason: str) -> None:
+    """Give tasks up. An attempt under way ends at once; what it has done is saved."""
+    say("cancel", Kind.CANCEL, ids, reason, _tell)
+
+
+def _tell(session: Session, task: str) -> str:
+    if under_way(session, task):
+        return f"{task} is cancelled; its runner ends the attempt under way, and saves its work"
+    return f"{task} is cancelled (`gitfleet retry {task}` undoes that)"

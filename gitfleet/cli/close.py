@@ -1,0 +1,23 @@
+"""`gitfleet close`: say that tasks are done by hand."""
+
+from __future__ import annotations
+
+import click
+
+from gitfleet.cli.decision import say, under_way
+from gitfleet.cli.session import Session
+from gitfleet.model.states import Kind
+
+
+@click.command("close")
+@click.argument("ids", nargs=-1, required=True, metavar="ID…")
+@click.option("--reason", default="", help="Why, in one sentence.")
+def command(ids: tuple[str, ...], reason: str) -> None:
+    """Say that tasks are done by hand: what depends on them goes on. Nothing of them lands."""
+    say("close", Kind.CLOSE, ids, reason, _tell)
+
+
+def _tell(session: Session, task: str) -> str:
+    if under_way(session, task):
+        return f"{task} is closed; its runner ends the attempt under way, and saves its work"
+    return f"{task} is closed"

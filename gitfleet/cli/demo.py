@@ -1,0 +1,171 @@
+"""`gitfleet demo`: the real pipeline on a small project, in a directory of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from gitfleet.demo import plot, story
+from gitfleet.demo.stage import Stage
+from gitfleet.errors import FleetError
+
+_AT_HOME = """\
+At home:
+  cd YOUR-PROJECT
+  gitfleet init                      makes the branch `fleet` and shows it in .fleet/
+  $EDITOR .fleet/fleet.yaml          who does the work, and the checks that every change must pass
+  $EDITOR .fleet/tasks/NAME.md       a task: front matter with a title, then what to do
+  git -C .fleet add -A && git -C .fleet commit -m "A task"
+  gitfleet run                       works until Ctrl-C; with --until-idle until all is done
+"""
+
+
+@click.command("demo")
+@click.option("--keep", is_flag=True, help="Do not remove the directory at the end.")
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Use this directory; it must be empty or not exist.",
+)
+def command(keep: bool, directory: Path | None) -> int:
+    """Six tasks on a small project: in parallel, failed, conflicting, rejected, repaired.
+
+    It needs git and nothing else, and leaves nothing behind unless --keep is given.
+    """
+    began = time.monotonic()
+    with _hang_up(), _place(directory, keep) as root:
+        stage = Stage(root)
+        found = _play(stage, began)
+        took = time.monotonic() - began
+        if found:
+            click.echo("\nNot everything became what it should:", err=True)
+            for line in found:
+                click.echo(f"  {line}", err=True)
+            return 1
+        click.echo(f"All {len(plot.PROMISES)} tasks are done, as promised. It took {took:.1f} s.\n")
+        click.echo(_AT_HOME)
+    return 0
+
+
+# -- the place
+
+
+@contextlib.contextmanager
+def _place(wanted: Path | None, keep: bool) -> Iterator[Path]:
+    """The directory the demo happens in; what is in it goes at the end, unless it is kept."""
+    root, made = _made(wanted)
+    try:
+        yield root
+    finally:
+        if keep:
+            click.echo(f"It is all still there: {root / 'words'}")
+        elif made:
+            shutil.rmtree(root, ignore_errors=True)
+        else:
+            _empty(root)
+
+
+def _empty(root: Path) -> None:
+    """Remove what is in a directory that was there before."""
+    for path in root.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _made(wanted: Path | None) -> tuple[Path, bool]:
+    """The directory, and whether it is ours to remove."""
+    if wanted is None:
+        return Path(tempfile.mkdtemp(prefix="gitfleet-demo-")).resolve(), True
+    root = wanted.absolute()
+    if root.exists() and any(root.iterdir()):
+        raise FleetError(f"{root} is not empty", remedy="Name a directory that does not exist.")
+    made = not root.exists()
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return root.resolve(), made
+
+
+@contextlib.contextmanager
+def _hang_up() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the demo as Ctrl-C does: the runner first, then the directory."""
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    old = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+# -- the play
+
+
+def _play(stage: Stage, began: float) -> list[str]:
+    """Do it all, and show it; what did not become as promised."""
+    stage.build()
+    click.echo(f"A small Python package with a failing test, in {stage.project}\n")
+    _show(stage, "python", "-m", "unittest", "-q", last=1)
+    _show(stage, "gitfleet", "init", "--target", "main", last=99)
+    stage.write_board()
+    click.echo("Six tasks, each a file in .fleet/tasks/, are committed on the branch fleet:\n")
+    for task, text in plot.TASKS.items():
+        click.echo(f"  {task:<14} {text.split('title: ')[1].splitlines()[0]}")
+    click.echo()
+    status = _run(stage, began)
+    click.echo()
+    listed = _show(stage, "gitfleet", "list", "--all", last=99)
+    _show(stage, "git", "log", "--graph", "--oneline", "--no-decorate", "main", last=99)
+    unlisted = [] if listed == 0 else [f"`gitfleet list --all` ended with exit status {listed}"]
+    return [*status, *unlisted, *_broken(stage)]
+
+
+def _show(stage: Stage, *argv: str, last: int) -> int:
+    """Run a command, and show it with the last lines it says; its exit status."""
+    done = stage.attempt(*argv)
+    click.echo(f"$ {' '.join(argv)}")
+    for line in done.stdout.rstrip().splitlines()[-last:]:
+        click.echo(f"  {line}".rstrip())
+    click.echo()
+    return done.returncode
+
+
+def _run(stage: Stage, began: float) -> list[str]:
+    """The runner at work, line by line; what it ended with, if not well."""
+    click.echo("$ gitfleet run --until-idle")
+    try:
+        with contextlib.closing(stage.follow("gitfleet", "run", "--until-idle")) as lines:
+            for line in lines:
+                told = story.told(line, sys.executable)
+                if told is not None:
+                    click.echo(f"{time.monotonic() - began:6.1f} s  {told[0]:<18}  {told[1]}")
+    except FleetError as error:
+        return [str(error)]
+    return []
+
+
+def _broken(stage: Stage) -> list[str]:
+    """What is not as promised: on the board, in the target, in the checkout."""
+    board = stage.attempt("python", "-P", "-m", "gitfleet.demo.proof", str(stage.project))
+    found = board.stdout.splitlines()
+    if board.returncode != 0 and not found:
+        found.append(f"the proof ended with exit status {board.returncode}")
+    tests = stage.attempt("python", "-m", "unittest", "-q")
+    if tests.returncode != 0:
+        found.append("the tests of the project do not pass")
+    if changed := stage.run("git", "status", "--porcelain"):
+        found.append(f"the checkout did not follow the target: {changed.strip()}")
+    return found

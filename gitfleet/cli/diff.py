@@ -1,0 +1,127 @@
+"""`gitfleet diff`: what a task changed, shown by git itself."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Final, NamedTuple
+
+import click
+
+from gitfleet.cli import reading
+from gitfleet.cli.session import Session, open_session
+from gitfleet.errors import FleetError
+from gitfleet.git import refs
+from gitfleet.git.command import clean_env
+from gitfleet.model.board import Entry
+from gitfleet.model.event import Attempt, Closed, Landed
+from gitfleet.model.states import Kind, Role
+from gitfleet.work.fleet import task_branch
+
+# How a person wants to see differences; `clean_env` drops them, for nothing of ours reads them.
+_THEIRS: Final = ("GIT_EXTERNAL_DIFF", "GIT_DIFF_OPTS")
+
+
+class Span(NamedTuple):
+    """What to compare, as `git diff` takes it, and a remark for the person."""
+
+    old: str
+    new: str
+    remark: str = ""
+
+
+@click.command("diff")
+@click.argument("task", metavar="ID")
+@click.option("--stat", is_flag=True, help="Only the files, and how much of each.")
+def command(task: str, stat: bool) -> None:
+    """Show what the task ID changed: what landed, else what is on its branch."""
+    session = open_session()
+    board = session.store.board()
+    entry = reading.task_of(session.store, board, task)
+    span = _of_landing(session, entry) or _of_branch(session, entry)
+    if span is None or span.old == span.new:
+        click.echo(f"gitfleet: {task} has changed nothing: {_why(entry)}", err=True)
+        return
+    if span.remark:
+        click.echo(f"gitfleet: {span.remark}", err=True)
+    if _same(session, span):
+        click.echo(f"gitfleet: {task} has changed nothing: its commits differ in no file", err=True)
+        return
+    _show(session, span, stat=stat)
+
+
+def _why(entry: Entry) -> str:
+    if entry.claim is not None:
+        return "its attempt has committed nothing yet"
+    return "no attempt has committed anything" if entry.next_attempt > 1 else "nobody has tried it"
+
+
+def _of_landing(session: Session, entry: Entry) -> Span | None:
+    """Between the target before and after, if the task landed."""
+    last = entry.last(Kind.LANDED)
+    if last is None or not isinstance(last.content, Landed):
+        return None
+    landed = last.content
+    _here(session, landed.merge, entry.id)
+    parents = session.store.objects.commit(landed.merge).parents
+    if len(parents) == 2 and parents[1] == landed.head:
+        return Span(parents[0], landed.merge)
+    # It was merged by hand: `merge` is only a commit of the target that contains it.
+    span = _of_branch(session, entry)
+    remark = f"{entry.id} was merged by hand; this is what its attempts changed"
+    return span._replace(remark=remark) if span else None
+
+
+def _of_branch(session: Session, entry: Entry) -> Span | None:
+    """From where the work began to where it is now."""
+    claim = entry.claim if entry.claim and entry.claim.role is Role.WORK else None
+    last = next(
+        (e.content for e in reversed(entry.events) if e.kind is Kind.WORK and _has_head(e.content)),
+        None,
+    )
+    assert last is None or isinstance(last, Attempt)
+    base = claim.base if claim else last.base if last else None
+    # The name of a branch is made of the id, never taken from a file.
+    tip = refs.read(session.repo, f"refs/heads/{task_branch(entry.id)}") if claim else None
+    head = tip or (last.head if last else None)
+    if base is None or head is None:
+        return None
+    for commit in (base, head):
+        _here(session, commit, entry.id)
+    start = session.store.objects.merge_base(base, head)
+    return Span(start or base, head, _remark(entry))
+
+
+def _remark(entry: Entry) -> str:
+    closed = entry.last(Kind.CLOSED)
+    if closed is not None and isinstance(closed.content, Closed) and closed.content.by:
+        return f"{entry.id} landed together with {closed.content.by}; this is its own part"
+    return ""
+
+
+def _has_head(content: object) -> bool:
+    return isinstance(content, Attempt) and content.head is not None
+
+
+def _here(session: Session, commit: str, task: str) -> None:
+    if not session.store.objects.exists(commit):
+        raise FleetError(
+            f"the commit {commit[:10]} of {task} is not in this clone",
+            remedy="`git fetch` may bring it.",
+        )
+
+
+def _same(session: Session, span: Span) -> bool:
+    objects = session.store.objects
+    return objects.tree_of(span.old) == objects.tree_of(span.new)
+
+
+def _show(session: Session, span: Span, *, stat: bool) -> None:
+    """Become `git diff`: colours, word diffs and external programs are as the person has them."""
+    safe = clean_env()
+    env = {k: v for k, v in os.environ.items() if k in safe or k in _THEIRS}
+    argv = ["git", "--no-pager", "diff", *(["--stat"] if stat else []), span.old, span.new, "--"]
+    os.chdir(session.repo.main or session.repo.top or session.repo.here)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execvpe("git", argv, env)  # noqa: S606 - no shell is wanted, and our process is done

@@ -1,0 +1,123 @@
+"""How things look: text made harmless for a terminal, columns, colours, JSON.
+
+What stands on the board, and what coders say, comes from anyone: no control character of it, and
+nothing that turns the direction of text, reaches a terminal.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import unicodedata
+from collections.abc import Sequence
+from typing import Any, Final
+
+import click
+import msgspec
+
+from gitfleet.model.states import Status
+
+# C0 (but tab and line feed), DEL, C1, marks of direction, separators of lines, half characters.
+_UNSAFE: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
+_GAP: Final = 2
+_COLOURS: Final[dict[Status, str]] = {
+    Status.ASKING: "yellow",
+    Status.FAILED: "red",
+    Status.INVALID: "red",
+    Status.WORKING: "cyan",
+    Status.VALIDATING: "cyan",
+    Status.PLANNING: "cyan",
+    Status.ACCEPTED: "green",
+    Status.READY: "green",
+}
+
+
+def plain(text: str) -> str:
+    """Text of others with its lines and tabs; what could draw on a terminal is shown as codes."""
+    return _UNSAFE.sub(_code, text)
+
+
+def _code(found: re.Match[str]) -> str:
+    number = ord(found[0])
+    return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"
+
+
+def line(text: str) -> str:
+    """The same in one line: white space of any kind is one space."""
+    return plain(" ".join(text.split()))
+
+
+def on_terminal() -> bool:
+    """Whether a person looks at standard output."""
+    return sys.stdout.isatty()
+
+
+def room() -> int | None:
+    """The columns of the terminal; None where nothing is to be cut."""
+    return max(20, shutil.get_terminal_size().columns) if on_terminal() else None
+
+
+def style(text: str, **how: Any) -> str:
+    """Text in a colour, where a person looks who wants colours (https://no-color.org)."""
+    plainly = not on_terminal() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return text if plainly else click.style(text, **how)
+
+
+def of_status(text: str, status: Status) -> str:
+    """Text in the colour of a status; what is over, or must wait, is dim."""
+    colour = _COLOURS.get(status)
+    return style(text, fg=colour) if colour else style(text, dim=True)
+
+
+def width(text: str) -> int:
+    """The columns a text takes: wide characters two, those that join the one before none."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF")
+        for c in text
+    )
+
+
+def cut(text: str, columns: int) -> str:
+    """Text that takes at most so many columns, with … where something is left out."""
+    if width(text) <= columns:
+        return text
+    kept, taken = "", 0
+    for char in text:
+        taken += width(char)
+        if taken > columns - 1:
+            break
+        kept += char
+    return f"{kept.rstrip()}…"
+
+
+def columns(cells: Sequence[Sequence[str]], limit: int | None) -> list[list[str]]:
+    """Rows with every cell but the last padded to its column. With a limit they are as wide at
+    most: the widest columns give way first."""
+    if not cells:
+        return []
+    wide = [max(map(width, column)) for column in zip(*cells, strict=True)]
+    if limit is not None:
+        over = sum(wide) + _GAP * (len(wide) - 1) - limit
+        for _ in range(max(0, over)):
+            widest = max(range(len(wide)), key=wide.__getitem__)
+            wide[widest] = max(1, wide[widest] - 1)
+    return [
+        [_cell(cell, wide[i], i == len(row) - 1) for i, cell in enumerate(row)] for row in cells
+    ]
+
+
+def _cell(text: str, columns: int, last: bool) -> str:
+    text = cut(text, columns)
+    return text if last else text + " " * (columns - width(text) + _GAP)
+
+
+def out_json(value: Any) -> None:
+    """Print as JSON in UTF-8, indented; what a terminal could take for a command is escaped."""
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    click.echo(_UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode())

@@ -1,0 +1,23 @@
+"""`gitfleet hold`: put tasks on hold."""
+
+from __future__ import annotations
+
+import click
+
+from gitfleet.cli.decision import say, under_way
+from gitfleet.cli.session import Session
+from gitfleet.model.states import Kind
+
+
+@click.command("hold")
+@click.argument("ids", nargs=-1, required=True, metavar="ID…")
+@click.option("--reason", default="", help="Why, in one sentence.")
+def command(ids: tuple[str, ...], reason: str) -> None:
+    """Put tasks on hold: nobody claims them, and nothing of them lands, until `release`."""
+    say("hold", Kind.HOLD, ids, reason, _tell)
+
+
+def _tell(session: Session, task: str) -> str:
+    if under_way(session, task):
+        return f"{task} is on hold: the attempt under way goes on, and nothing of it lands"
+    return f"{task} is on hold"

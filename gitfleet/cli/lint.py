@@ -1,0 +1,193 @@
+"""`gitfleet lint`: what is wrong with the files of a board, at its tip or in a folder."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import click
+from msgspec.structs import asdict, replace
+
+from gitfleet.cli import draw, reading
+from gitfleet.cli.session import open_session
+from gitfleet.coders import registry
+from gitfleet.coders.shell import script_of
+from gitfleet.errors import FleetError
+from gitfleet.files import layout
+from gitfleet.files.boards import File
+from gitfleet.files.layout import What
+from gitfleet.git.objects import blob_id
+from gitfleet.model.config import Settings
+from gitfleet.model.task import Task
+from gitfleet.plan import problems
+from gitfleet.plan.problems import Finding
+
+_DEEPEST: Final = 6  # folders; done/<month>/<id>/log is the deepest there is
+_OTHER: Final = (What.OTHER, What.PAGE)
+
+
+@click.command("lint")
+@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def command(paths: tuple[Path, ...], as_json: bool) -> int:
+    """Check a board's files: at the tip, or in PATH, a folder such as .fleet or some files of it.
+
+    Exit status 1 if a file does not validate; warnings alone do not count.
+    """
+    found: list[Finding] = []
+    number = 0
+    for files, scope in _boards(paths):
+        number += sum(map(scope.holds, files))
+        found += _placed(problems.findings(files, _known, _objection), scope)
+    if as_json:
+        severity = {True: "warning", False: "error"}
+        out = [{**asdict(one.problem), "severity": severity[one.warning]} for one in found]
+        draw.out_json(out)
+    else:
+        _tell(found, number)
+    return 1 if any(not one.warning for one in found) else 0
+
+
+def _known(coder: str, settings: Settings) -> bool:
+    return registry.find(coder, settings.coders) is not None
+
+
+def _objection(coder: str, task: Task) -> str:
+    if coder == "shell" and script_of(task.body) is None:
+        return "the coder shell needs a fenced block that begins with ```sh"
+    return ""
+
+
+def _tell(found: Sequence[Finding], number: int) -> None:
+    for one in found:
+        problem = one.problem
+        kind = draw.style("warning: ", fg="yellow") if one.warning else ""
+        remedy = draw.style(f" ({draw.line(problem.remedy)})", dim=True) if problem.remedy else ""
+        click.echo(f"{draw.line(problem.where)}: {kind}{draw.line(problem.what)}{remedy}")
+    wrong = sum(not one.warning for one in found)
+    click.echo(
+        f"{_number(number, 'file')}: {_number(wrong, 'problem')},"
+        f" {_number(len(found) - wrong, 'warning')}"
+    )
+
+
+def _number(count: int, word: str) -> str:
+    return f"{count or 'no'} {word}{'' if count == 1 else 's'}"
+
+
+# -- which files
+
+
+class Scope:
+    """Which of a board's paths were asked for, and how they are called."""
+
+    def __init__(self, prefix: str = "", only: Sequence[str] = ()) -> None:
+        self.prefix, self.only = prefix, tuple(only)
+
+    def holds(self, path: str) -> bool:
+        """Whether what is wrong at `path` was asked for."""
+        return not self.only or any(path == o or path.startswith(f"{o}/") for o in self.only)
+
+
+def _placed(told: Iterable[Finding], scope: Scope) -> Iterable[Finding]:
+    for one in told:
+        if scope.holds(one.problem.path):
+            path = os.path.join(scope.prefix, one.problem.path)  # noqa: PTH118 - a text, as given
+            yield replace(one, problem=replace(one.problem, path=path))
+
+
+def _boards(paths: Sequence[Path]) -> Iterator[tuple[Mapping[str, File], Scope]]:
+    if not paths:
+        yield _tip(), Scope()
+        return
+    asked: dict[Path, list[tuple[str, Path]]] = {}
+    for path in paths:
+        root, below = _root(path)
+        asked.setdefault(root, []).append((below, path))
+    for root, given in asked.items():
+        only = [below for below, _ in given]
+        yield _folder(root), Scope(_called(root, given[0][1]), () if "" in only else only)
+
+
+def _tip() -> dict[str, File]:
+    """All files at the tip, finished tasks' too."""
+    store = open_session().store
+    tree = store.objects.tree_of(store.board().commit)
+    return {
+        path: reading.file_of(store, entry)
+        for path, entry in store.objects.walk(tree)
+        if _on_board(path)
+    }
+
+
+def _root(path: Path) -> tuple[Path, str]:
+    """The board's folder that a path lies in, and the path from there; empty: it is that folder."""
+    try:
+        folder = stat.S_ISDIR(path.stat().st_mode)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise FleetError(f"{str(path)!r} cannot be read: {why}") from error
+    whole = Path(os.path.abspath(path))  # noqa: PTH100 - a link on the way stays what it is called
+    if folder and _is_board(whole):
+        return whole, ""
+    for root in whole.parents:
+        below = whole.relative_to(root).as_posix()
+        ours = below.partition("/")[0] in layout.FOLDERS if folder else _on_board(below)
+        if ours and _is_board(root):
+            return root, below
+    what = "is no folder of a board" if folder else "is no file of a board"
+    raise FleetError(
+        f"{str(path)!r} {what}",
+        remedy="Name a folder that has fleet.yaml in it, such as .fleet, or a file below one.",
+    )
+
+
+def _is_board(folder: Path) -> bool:
+    """By its settings; a board that lacks them has its folders still."""
+    return (folder / layout.SETTINGS).exists() or all(
+        (folder / name).is_dir() for name in ("tasks", "log", "done")
+    )
+
+
+def _on_board(path: str) -> bool:
+    return layout.place(path).what not in _OTHER
+
+
+def _called(root: Path, given: Path) -> str:
+    """A board's folder as the person would write it, to stand before a path."""
+    if given.is_absolute():
+        return str(root)
+    near = os.path.relpath(root)
+    return "" if near == os.curdir else near
+
+
+def _folder(root: Path) -> dict[str, File]:
+    """The board's files below a folder, as they lie there, committed or not."""
+    found: dict[str, File] = {}
+    for top, folders, names in os.walk(root):
+        here = Path(top).relative_to(root)
+        if len(here.parts) >= _DEEPEST or here.parts[:1] == (".git",):
+            folders.clear()
+        links = [name for name in folders if (Path(top) / name).is_symlink()]
+        for name in [*names, *links]:
+            path = (here / name).as_posix()
+            if _on_board(path):
+                found[path] = _file(Path(top) / name)
+    return found
+
+
+def _file(path: Path) -> File:
+    """A file as it would be read on the board: no link is followed, nothing large is loaded."""
+    try:
+        about = path.lstat()
+        if not stat.S_ISREG(about.st_mode):
+            return File("0" * 40, trouble="not a plain file; only plain files are read")
+        if about.st_size > layout.LARGEST:
+            return File("0" * 40, trouble=f"larger than {layout.LARGEST // 1024} KiB")
+        data = path.read_bytes()
+    except OSError as error:
+        return File("0" * 40, trouble=f"cannot be read: {error.strerror}")
+    return File(blob_id(data), data)

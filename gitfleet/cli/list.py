@@ -1,0 +1,90 @@
+"""`gitfleet list`: the tasks and where they stand."""
+
+from __future__ import annotations
+
+import click
+
+from gitfleet.cli import draw, reading
+from gitfleet.cli.session import open_session
+from gitfleet.model.board import Board
+from gitfleet.model.states import FINISHED, Status
+from gitfleet.plan import view
+from gitfleet.plan.view import Row
+
+_STATUSES = [status.value for status in Status]
+
+
+@click.command("list")
+@click.option("--all", "everything", is_flag=True, help="The finished too, wherever they lie.")
+@click.option(
+    "--status", "statuses", multiple=True, type=click.Choice(_STATUSES), help="Repeatable."
+)
+@click.option("--label", "labels", multiple=True, help="With any of these labels; repeatable.")
+@click.option("--at", "revision", metavar="REV", help="The board as it was there, e.g. fleet~3.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def command(
+    everything: bool,
+    statuses: tuple[str, ...],
+    labels: tuple[str, ...],
+    revision: str | None,
+    as_json: bool,
+) -> None:
+    """Show the unfinished tasks: what waits for you, what runs, what comes next."""
+    session = open_session()
+    if revision is None:
+        board, now = session.store.board(), session.store.now()
+    else:
+        board, now = reading.board_at(session, revision)
+    known = view.rows(board, now)
+    if everything or FINISHED.intersection(statuses):
+        there = (e for e in reading.archive(session.store, board) if e.id not in board.entries)
+        known += view.finished(board, there, now)
+        shown = known
+    else:
+        shown = [row for row in known if row.status not in FINISHED]
+    shown = [row for row in shown if not statuses or row.status in statuses]
+    shown = [row for row in shown if not labels or set(labels).intersection(row.labels)]
+    shown = view.in_order(board, shown)
+    if as_json:
+        draw.out_json([view.facts(row) for row in shown])
+        return
+    _draw(shown)
+    click.echo(_below(board, known, shown, filtered=bool(statuses or labels), all_=everything))
+    _warn(board)
+
+
+def _draw(shown: list[Row]) -> None:
+    cells = [
+        [
+            row.status.value,
+            draw.line(row.id),
+            "p?" if row.priority is None else f"p{row.priority}",
+            draw.line(row.title),
+            draw.line(row.reason),
+        ]
+        for row in shown
+    ]
+    for row, (status, *middle, reason) in zip(shown, draw.columns(cells, draw.room()), strict=True):
+        click.echo(
+            draw.of_status(status, row.status) + "".join(middle) + draw.style(reason, dim=True)
+        )
+
+
+def _below(board: Board, known: list[Row], shown: list[Row], *, filtered: bool, all_: bool) -> str:
+    """The line of counts."""
+    total = ", ".join(f"{number} {status}" for status, number in view.counts(shown).items())
+    tasks = f"{len(shown)} task{'' if len(shown) == 1 else 's'}"
+    text = f"{tasks}: {total}" if shown else ("nothing matches" if filtered else "no open task")
+    over = sum(1 for row in known if row.status in FINISHED and not row.archived)
+    over += sum(1 for task in board.archived if task not in board.entries)
+    if filtered or all_ or not over:
+        return text
+    return f"{text}; {over} finished (--all)"
+
+
+def _warn(board: Board) -> None:
+    """Files that do not validate show in no row, unless they are tasks."""
+    broken = len(board.damage) + bool(board.settings_problems)
+    if broken:
+        files = "a file" if broken == 1 else f"{broken} files"
+        click.echo(f"gitfleet: {files} of the board cannot be read; see `gitfleet lint`", err=True)

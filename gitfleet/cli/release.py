@@ -1,0 +1,33 @@
+"""`gitfleet release`: take tasks off hold."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import click
+
+from gitfleet.cli.decision import each, stands
+from gitfleet.cli.session import Session, suffix
+from gitfleet.files import layout
+from gitfleet.model.board import Board
+from gitfleet.model.change import Change
+from gitfleet.plan import settle
+
+
+@click.command("release")
+@click.argument("ids", nargs=-1, required=True, metavar="ID…")
+def command(ids: tuple[str, ...]) -> None:
+    """Take tasks off hold. A line `hold: true` goes from the task's file, and nothing else."""
+    each("release", ids, _release, stands)
+
+
+def _release(session: Session, task: str) -> Change:
+    person, mark = session.person, suffix()
+
+    def decide(board: Board, now: datetime) -> Change:
+        entry = board.get(task)
+        path = layout.task_path(task)
+        text = session.store.file(board, path) if entry is not None else None
+        return settle.release(board, now, task=task, text=text or b"", person=person, suffix=mark)
+
+    return session.change(decide)

@@ -1,0 +1,16 @@
+"""`gitfleet retry`: try tasks afresh."""
+
+from __future__ import annotations
+
+import click
+
+from gitfleet.cli.decision import say, stands
+from gitfleet.model.states import Kind
+
+
+@click.command("retry")
+@click.argument("ids", nargs=-1, required=True, metavar="ID…")
+@click.option("--reason", default="", help="Why, in one sentence.")
+def command(ids: tuple[str, ...], reason: str) -> None:
+    """Try tasks afresh: undoes cancel, failed and done, counts from zero, cancels open repairs."""
+    say("retry", Kind.RETRY, ids, reason, stands)

@@ -1,0 +1,153 @@
+"""`gitfleet revert`: file a task that lands the opposite of a landed one."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import datetime
+from typing import NamedTuple
+
+import click
+
+from gitfleet.cli.session import Session, for_people, open_session, plain
+from gitfleet.errors import FleetError
+from gitfleet.files import codec
+from gitfleet.git import refs
+from gitfleet.git.command import git
+from gitfleet.git.objects import trailers
+from gitfleet.model.board import Board, Entry
+from gitfleet.model.change import Change
+from gitfleet.model.event import Closed, Landed
+from gitfleet.model.states import Kind
+from gitfleet.model.task import Task
+from gitfleet.plan import settle
+from gitfleet.plan.settle import Addition
+
+
+class _Landing(NamedTuple):
+    """What is to be undone: the task that landed, and how it did."""
+
+    entry: Entry
+    event: Landed
+
+
+@click.command("revert")
+@click.argument("task", metavar="ID")
+def command(task: str) -> None:
+    """File a task that lands the opposite of ID. Its id, ID-revert, is printed."""
+    session = open_session()
+    for_people("revert", session.repo)
+    person = session.person
+    board = session.store.board()
+    landing = _landing(session, board, task)
+    script = _script(session, landing)
+    click.echo(f"It undoes {landing.event.merge[:10]} on {plain(landing.event.target)}.", err=True)
+
+    def decide(now_board: Board, _now: datetime) -> Change:
+        text = codec.write_task(_task(now_board, task, landing, script))
+        addition = Addition(text=text, id=_free_id(now_board, task))
+        return settle.add(now_board, addition=addition, suffixes=(), person=person)
+
+    click.echo(session.change(decide).tasks[0])
+
+
+def _landing(session: Session, board: Board, task: str) -> _Landing:
+    """How the task's work came into the target, if need be with the task that repaired it."""
+    seen: set[str] = set()
+    wanted = task
+    while wanted not in seen:
+        seen.add(wanted)
+        entry = board.get(wanted) or session.store.archived(board, wanted)
+        if entry is None:
+            raise FleetError(
+                f"there is no task {wanted!r}", remedy="`gitfleet list --all` shows all ids"
+            )
+        for event in reversed(entry.events):
+            if isinstance(event.content, Landed):
+                return _Landing(entry, event.content)
+        closed = entry.last(Kind.CLOSED)
+        by = closed.content.by if closed and isinstance(closed.content, Closed) else None
+        if by is None:
+            break
+        wanted = by
+    raise FleetError(
+        f"nothing of {task} has landed, so there is nothing to undo",
+        remedy=f"`gitfleet show {task}` tells where it stands.",
+    )
+
+
+def _script(session: Session, landing: _Landing) -> str:
+    """The commands that undo it. Only object ids, which are hex digits, come from the board."""
+    event = landing.event
+    objects = session.store.objects
+    if not objects.exists(event.merge):
+        raise FleetError(f"the commit {event.merge} is not in this repository")
+    tip = refs.read(session.repo, f"refs/heads/{event.target}")
+    if tip is None or not objects.is_ancestor(event.merge, tip):
+        raise FleetError(
+            f"{event.merge[:10]}, with which it landed, is not in {event.target} any more",
+            remedy="Somebody has rewritten the branch; there is nothing to undo there.",
+        )
+    commit = objects.commit(event.merge)
+    if len(commit.parents) == 2 and trailers(commit.message).get("Gitfleet-Nonce") == event.nonce:
+        return f"git revert --no-edit -m 1 {event.merge}\n"
+    return _by_hand(session, landing)
+
+
+def _by_hand(session: Session, landing: _Landing) -> str:
+    """Somebody else had merged it, in whatever way: its own commits are undone, newest first."""
+    head, objects = landing.event.head, session.store.objects
+    base = _base(landing.entry, head)
+    if head is None or base is None or not (objects.exists(head) and objects.exists(base)):
+        raise FleetError(
+            f"{landing.entry.id} was merged by hand, and its commits are not in this repository",
+            remedy="Undo it with git revert.",
+        )
+    here = session.repo.here
+    own = f"{base}..{head}"
+    if merges := git("rev-list", "--merges", own, cwd=here).out.split():
+        raise FleetError(
+            f"{landing.entry.id} was merged by hand, and its work holds merges"
+            f" ({merges[0][:10]}) that cannot be undone one by one",
+            remedy="Undo it with git revert.",
+        )
+    commits = git("rev-list", "--topo-order", own, cwd=here).out.split()
+    if not commits:
+        raise FleetError(f"{landing.entry.id} had no commit of its own, so nothing is to be undone")
+    # One by one, and not as a range: squashed or picked, they are in no branch that git could
+    # count on, and of each only its change is needed.
+    return "".join(f"git revert --no-edit {commit}\n" for commit in commits)
+
+
+def _base(entry: Entry, head: str | None) -> str | None:
+    """Where the work that landed began."""
+    for event in reversed(entry.events):
+        attempt = event.attempt
+        if attempt is not None and event.kind is Kind.WORK and attempt.head == head:
+            return attempt.base
+    return None
+
+
+def _task(board: Board, task: str, landing: _Landing, script: str) -> Task:
+    own, event = landing.entry.task, landing.event
+    title = f"Revert: {landing.entry.title}"
+    settled = board.settings.target
+    return Task(
+        title=title if len(title) <= 200 else f"{title[:199]}…",
+        priority=own.priority if own else 2,
+        labels=own.labels if own else (),
+        coder="shell",
+        base=event.target if event.target != settled else None,
+        # It conflicts today as it did yesterday: a person is to look at once.
+        attempts=1,
+        body=(
+            f"Lands the opposite of `{task}`, whose work came to {event.target} with"
+            f" {event.merge[:10]}.\n\n```sh\n{script}```\n"
+        ),
+    )
+
+
+def _free_id(board: Board, task: str) -> str:
+    """<id>-revert; if that is taken, with a number."""
+    stem = f"{task[:54]}-revert"
+    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+    return next(name for name in names if not board.taken(name))

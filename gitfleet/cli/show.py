@@ -1,0 +1,182 @@
+"""`gitfleet show`: one task: what, why this status, what happened, what next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import click
+
+from gitfleet.cli import draw, reading
+from gitfleet.cli.session import open_session
+from gitfleet.model.durations import clock, spoken
+from gitfleet.model.event import Attempt, Event
+from gitfleet.model.question import Question
+from gitfleet.model.states import Outcome
+from gitfleet.plan import view
+from gitfleet.plan.view import Detail, Near
+
+_BODY: Final = 12  # lines of the text that are shown without --full
+_TAIL: Final = 10  # lines of a failed check's output
+
+
+@click.command("show")
+@click.argument("task", metavar="ID")
+@click.option("--full", is_flag=True, help="All of the text, and of what failed checks said.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def command(task: str, full: bool, as_json: bool) -> None:
+    """Show the task ID: what it is, why it stands where it stands, what a person can do next."""
+    store = open_session().store
+    board = store.board()
+    found = view.detail(board, reading.task_of(store, board, task), store.now())
+    if as_json:
+        draw.out_json(view.story(found))
+        return
+    for part in (
+        _head(found),
+        _problems(found),
+        _body(found, full),
+        _attempts(found),
+        _checks(found, full),
+        _questions(found.entry.questions),
+        _around(found),
+    ):
+        for text in part:
+            click.echo(text)
+    click.echo(f"\n{_title('Next')}  {draw.line(found.next)}")
+
+
+def _title(text: str) -> str:
+    return draw.style(text, bold=True)
+
+
+def _head(found: Detail) -> Iterable[str]:
+    row = found.row
+    yield f"{_title(draw.line(row.id))}  {draw.line(row.title)}"
+    yield f"{draw.of_status(row.status, row.status)}: {draw.line(row.reason)}"
+    keys = list(_keys(found))
+    for name, value in keys:
+        yield f"  {name:<16}{draw.line(value)}"
+
+
+def _keys(found: Detail) -> Iterable[tuple[str, str]]:
+    """The keys of the task's file, in the order of docs/board.md."""
+    for key, value in found.keys.items():
+        if key == "title":
+            continue
+        if key == "depends_on":
+            yield key, ", ".join(f"{near.id} ({near.status})" for near in found.depends_on)
+        elif isinstance(value, list | tuple):
+            yield key, "; ".join(map(str, value)) if key == "checks" else ", ".join(map(str, value))
+        elif isinstance(value, dict):
+            yield key, ", ".join(f"{name}: {inner}" for name, inner in value.items())
+        else:
+            yield key, str(value).lower() if isinstance(value, bool) else str(value)
+    if found.row.archived:
+        yield "archived in", f"{found.row.archived}/"
+
+
+def _problems(found: Detail) -> Iterable[str]:
+    for problem in found.entry.problems:
+        yield f"  {draw.line(str(problem))}"
+
+
+def _body(found: Detail, full: bool) -> Iterable[str]:
+    lines = found.entry.task.body.strip("\n").splitlines() if found.entry.task else []
+    if not lines:
+        return
+    shown = lines if full else lines[:_BODY]
+    yield ""
+    yield from (f"  {draw.plain(text)}".rstrip() for text in shown)
+    if len(lines) > len(shown):
+        more = f"… {len(lines) - len(shown)} more lines: gitfleet show {found.row.id} --full"
+        yield draw.style(f"  {more}", dim=True)
+
+
+def _attempts(found: Detail) -> Iterable[str]:
+    ended = [event for event in found.entry.events if event.attempt is not None]
+    if not ended:
+        return
+    yield f"\n{_title('Attempts')}"
+    header = ("#", "role", "coder", "outcome", "took", "tokens", "reason")
+    cells = [header, *(_attempt(event) for event in ended)]
+    limit = draw.room()
+    for number, row in enumerate(draw.columns(cells, limit - 2 if limit else None)):
+        text = f"  {''.join(row)}".rstrip()
+        yield text if number else draw.style(text, dim=True)
+
+
+def _attempt(event: Event) -> tuple[str, ...]:
+    attempt = event.attempt
+    assert attempt is not None
+    coder = "/".join(part for part in (attempt.coder, attempt.model) if part)
+    tokens = attempt.tokens.total
+    return (
+        str(attempt.attempt),
+        event.kind.value,
+        draw.line(coder or "-"),
+        attempt.outcome.value,
+        spoken((attempt.ended - attempt.started).total_seconds()),
+        str(tokens) if tokens else "-",
+        draw.line(attempt.reason),
+    )
+
+
+def _checks(found: Detail, full: bool) -> Iterable[str]:
+    last = found.validation
+    if last is None or not (last.checks or last.findings):
+        return
+    yield f"\n{_title('Checks')} of the last validation, attempt {last.attempt}"
+    for check in last.checks:
+        good = check.exit_code == 0
+        mark = draw.style("ok  ", fg="green") if good else draw.style("FAIL", fg="red")
+        status = "" if good else f" (exit status {check.exit_code})"
+        yield f"  {mark}  {draw.line(check.command)}, {check.seconds:g}s{status}"
+        tail = check.tail.splitlines()
+        for text in tail if full else tail[-_TAIL:]:
+            yield f"        {draw.plain(text)}"
+    yield from _findings(last)
+
+
+def _findings(last: Attempt) -> Iterable[str]:
+    what = "conflicts in" if last.outcome is Outcome.CONFLICT else "found"
+    for finding in last.findings:
+        yield f"  {what}: {draw.line(finding)}"
+
+
+def _questions(questions: Sequence[Question]) -> Iterable[str]:
+    if not questions:
+        return
+    yield f"\n{_title('Questions')}"
+    for question in questions:
+        state = "open" if question.open else "answered"
+        yield f"  {draw.line(question.name)}, {state}: {draw.line(question.text)}"
+        if question.options:
+            yield f"    options: {draw.line(', '.join(question.options))}"
+        if question.answer:
+            yield f"    answer: {draw.line(question.answer)}"
+
+
+def _around(found: Detail) -> Iterable[str]:
+    """Where the work is and what depends on it."""
+    lines: list[tuple[str, str]] = []
+    row = found.row
+    if row.branch:
+        lines.append(("Branch", row.branch + (f" at {found.head[:10]}" if found.head else "")))
+    if found.landed:
+        at = f"{found.landed.target} as {found.landed.merge[:10]}, {clock(found.landed.at)}"
+        lines.append(("Landed", at))
+    if found.waits_for_it:
+        more = found.behind - len(found.waits_for_it)
+        text = _nears(found.waits_for_it, ", ")
+        lines.append(("Waits for it", text + (f", and {more} behind those" if more > 0 else "")))
+    if found.fix_chain:
+        lines.append(("Fix chain", _nears(found.fix_chain, " → ")))
+    if lines:
+        yield ""
+    for name, text in lines:
+        yield f"{_title(f'{name:<14}')}{draw.line(text)}"
+
+
+def _nears(nears: Sequence[Near], between: str) -> str:
+    return between.join(f"{near.id} ({near.status})" for near in nears)

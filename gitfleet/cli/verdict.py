@@ -1,0 +1,88 @@
+"""`gitfleet verdict`: inside an attempt that validates, say whether the work may land."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from gitfleet.errors import FleetError
+from gitfleet.files import codec
+from gitfleet.model.verdict import Fix, Ruling, Verdict
+from gitfleet.work.outbox import VERDICT
+
+
+@click.command("verdict")
+@click.argument("ruling", type=click.Choice([ruling.value for ruling in Ruling]))
+@click.option("--reason", default="", help="Why, in one sentence for a person.")
+@click.option("--finding", "findings", multiple=True, help="One thing that is wrong; repeatable.")
+@click.option("--fix-title", help="The title of the task that would repair it.")
+@click.option("--fix-body", metavar="FILE|-", help="What that task is to do, in Markdown.")
+def command(
+    ruling: str,
+    reason: str,
+    findings: tuple[str, ...],
+    fix_title: str | None,
+    fix_body: str | None,
+) -> None:
+    """Say whether the work may land. Said twice, the last one counts."""
+    box = _box()
+    if fix_title is None and fix_body is not None:
+        raise click.UsageError("--fix-body needs --fix-title")
+    if ruling == Ruling.ACCEPTED and fix_title is not None:
+        raise click.UsageError("accepted work has nothing to fix: no --fix-title")
+    if ruling == Ruling.REJECTED and not (reason or findings or fix_title):
+        raise FleetError(
+            "a rejection must say what is wrong", remedy="Add --finding (once each) or --reason."
+        )
+    fix = Fix(title=fix_title, body=_body(fix_body)) if fix_title is not None else None
+    verdict = Verdict(verdict=Ruling(ruling), reason=reason, findings=findings, fix=fix)
+    _drop(box, codec.write(verdict))
+    click.echo(ruling)
+
+
+def _box() -> Path:
+    box = os.environ.get("GITFLEET_OUTBOX")
+    if not box:
+        raise FleetError(
+            "a verdict is given inside an attempt that validates, and this is none",
+            remedy="A person decides with `gitfleet close`, `cancel` or `retry`.",
+        )
+    role = os.environ.get("GITFLEET_ROLE", "")
+    if role != "validate":
+        raise FleetError(
+            f"this attempt is for {role or 'nothing'}; only one that validates gives a verdict"
+        )
+    return Path(box)
+
+
+def _body(source: str | None) -> str:
+    """The text of a file, or of standard input."""
+    if source is None:
+        return ""
+    try:
+        data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    except OSError as error:
+        raise FleetError(f"cannot be read: {error.strerror}", where=source) from error
+    text, problems = codec.decode(data, source)
+    if problems:
+        raise FleetError(problems[0].what, where=source, remedy=problems[0].remedy)
+    return text
+
+
+def _drop(box: Path, data: bytes) -> None:
+    """Written aside and renamed, so that the runner reads all of it or none."""
+    found, problems = codec.read_verdict(data, VERDICT)
+    if found is None:
+        raise FleetError(problems[0].what, remedy=problems[0].remedy)
+    aside = box / f".{VERDICT}.{os.getpid()}"
+    try:
+        aside.write_bytes(data)
+        aside.replace(box / VERDICT)
+    except OSError as error:
+        raise FleetError(
+            f"the outbox {box} cannot be written to: {error.strerror}",
+            remedy="Is the attempt over?",
+        ) from error

@@ -1,0 +1,80 @@
+"""The demo's reviewer: a program that judges a change, as any program can.
+
+It stands in the merged tree that would land, with the tree before it in $GITFLEET_BASE, and says
+what it thinks by a file in $GITFLEET_OUTBOX. It finds prints that somebody left, and knows how to
+repair that. Only the standard library: it runs without gitfleet.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+
+def findings() -> list[tuple[str, int]]:
+    """File and line of every `print` that the change adds to a Python file."""
+    names = _diff("-z", "--name-only", "--diff-filter=d", path="*.py").split("\0")
+    return [(name, line) for name in names if name for line in _prints(name)]
+
+
+def _prints(name: str) -> list[int]:
+    found, number = [], 0
+    for line in _diff("-U0", path=f":(literal){name}").split("\n"):
+        if hunk := re.match(r"@@ -\S+ \+(\d+)", line):
+            number = int(hunk[1])
+        elif line.startswith("+") and number:
+            if re.match(r"\+\s*print\(", line):
+                found.append(number)
+            number += 1
+    return found
+
+
+def _diff(*options: str, path: str) -> str:
+    """What the change is. A person's own way of seeing diffs must not change how it is read."""
+    plain = ("--no-ext-diff", "--no-textconv", "--no-color", "--no-renames")
+    change = (os.environ["GITFLEET_BASE"], "HEAD")
+    return subprocess.run(
+        ["git", "diff", *plain, *options, *change, "--", path],
+        capture_output=True,
+        encoding="utf-8",
+        errors="surrogateescape",
+        check=True,
+    ).stdout
+
+
+def verdict(found: list[tuple[str, int]]) -> dict[str, object]:
+    """What is said about a change in which this was found."""
+    if not found:
+        return {"verdict": "accepted", "reason": "The reviewer has read it and is content."}
+    # From the last line to the first, so that the numbers stay right. Paths are data.
+    steps = [f"sed -i {number}d -- {shlex.quote(path)}" for path, number in reversed(found)]
+    return {
+        "verdict": "rejected",
+        "reason": "Somebody left a print in it.",
+        "findings": [f"{path}:{number}: a print is left" for path, number in found],
+        "fix": {
+            "title": "Take out the print that was left",
+            "coder": "shell",
+            "body": "\n".join(
+                ["It starts from the rejected work.", "", "```sh", *steps, "```", ""]
+            ),
+        },
+    }
+
+
+def main() -> None:
+    """Judge, and say so: written aside and renamed, so that nobody reads half of it."""
+    said = verdict(findings())
+    box = Path(os.environ["GITFLEET_OUTBOX"])
+    aside = box / ".verdict.yaml"
+    aside.write_text(json.dumps(said, ensure_ascii=False), encoding="utf-8")  # JSON is YAML
+    aside.rename(box / "verdict.yaml")
+    print(said["verdict"], said["reason"])  # noqa: T201 - what a coder prints is its log
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""What the runner's log lines say, in words for somebody who sees them for the first time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+_LINE: Final = re.compile(r"\S+Z (?P<action>[a-z-]+)(?P<fields>.*)\Z")
+_FIELD: Final = re.compile(r' ([a-z_]+)=(?:"((?:[^"\\]|\\.)*)"|(\S+))')
+_WORDS: Final[Mapping[str, str]] = {
+    "running": "the runner {runner} begins; work lands on {target}",
+    "claimed work": "attempt {attempt} begins: a worktree, then the coder {coder}",
+    "claimed validate": "is merged on paper, checked there, and read by the {coder}",
+    "ended work submitted": "is worked on: {reason}",
+    "ended work failed": "FAILED: {reason}; it is tried again after a pause",
+    "ended validate accepted": "is accepted: {reason}",
+    "ended validate conflict": "CONFLICT: {reason}; it is done again on the new tip",
+    "ended validate rejected": "REJECTED: {reason}",
+    "ended validate target-red": "waits: {reason}",
+    "rejected": "its repair is a task of its own now: {fixed_by}",
+    "salvaged": "its earlier work is kept as {ref}",
+    "landed": "LANDED on {target} as {merge}",
+}
+_QUIET: Final = frozenset({"target-red"})  # told by the task that waits for it
+
+
+def told(line: str, python: str) -> tuple[str, str] | None:
+    """The task and the sentence for one line of the log; None if there is nothing to tell.
+
+    A line that has no words here is told as it stands. `python` is the interpreter's path, which
+    is shortened to its name.
+    """
+    found = _LINE.match(line)
+    if found is None:
+        return "", line
+    fields = {m[1]: _plain(m[2]) if m[2] is not None else m[3] for m in _FIELD.finditer(line)}
+    action = found["action"]
+    if action in _QUIET:
+        return None
+    words = [action, fields.get("role", ""), fields.get("outcome", "")]
+    text = _WORDS.get(" ".join(word for word in words if word))
+    if text is None:
+        return fields.get("task", ""), f"{action}{found['fields']}"
+    try:
+        sentence = text.format_map(fields)
+    except KeyError:
+        sentence = f"{action}{found['fields']}"
+    return fields.get("task", ""), sentence.replace(python, "python")
+
+
+def _plain(quoted: str) -> str:
+    return re.sub(r'\\(["\\])', r"\1", quoted)

@@ -1,0 +1,38 @@
+"""At a runner's start: what a dead one left in the user's state directory and elsewhere.
+
+Only one runner is at work in a clone, so that whatever is found before it has claimed anything
+belongs to nobody.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from gitfleet.git import worktree
+from gitfleet.model.ids import is_id
+from gitfleet.plan.graph import is_over
+from gitfleet.work.environment import scratch_name
+from gitfleet.work.fleet import Fleet
+from gitfleet.work.workspace import CHECK, discard
+
+
+def sweep(fleet: Fleet) -> None:
+    """Remove worktrees for checking, and the workspaces of what is over; all is saved first."""
+    board = fleet.store.board()
+    for path in sorted(fleet.clone.workspaces.glob("*")):
+        task = path.name.removesuffix(CHECK)
+        if not is_id(task) or worktree.registered(fleet.repo, path) is None:
+            continue  # not ours, or set aside for a person
+        with fleet.worktrees:
+            if path.name != task:
+                worktree.remove(fleet.repo, path)
+            elif is_over(board, task):
+                discard(fleet, task, path)
+
+
+def drop_scratch(nonce: str) -> None:
+    """Remove the TMPDIR of an attempt whose runner died; one of another user stays."""
+    for path in Path(tempfile.gettempdir()).glob(f"{scratch_name(nonce)}*"):
+        shutil.rmtree(path, ignore_errors=True)

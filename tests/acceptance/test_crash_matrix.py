@@ -1,0 +1,69 @@
+"""Killed anywhere, started again: the same end."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gitfleet import faults
+from tests.acceptance.fleetlab import Lab
+from tests.acceptance.smallboard import all_is_well, small_board
+
+LONG = os.environ.get("GITFLEET_LONG") == "1"
+# A second passing differs where the first one was of another kind (work, then validation; the
+# first landing, then one that others wait for).
+AGAIN = ("claimed", "coder-ended", "landed-refs-moved", "salvaged")
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Lab]:
+    made = small_board(tmp_path)
+    yield made
+    made.close()
+
+
+def test_the_small_board_ends_well_when_nobody_dies(small: Lab) -> None:
+    """Without a crash the board is worked off, and every kind of thing happened on it."""
+    ran = small.run("--until-idle")
+    assert ran.status == 0, ran
+    all_is_well(small)
+    assert "conflict" in small.outcomes("x") + small.outcomes("y")
+    assert small.outcomes("good", "validate") == ["rejected"]
+    assert small.board().entries["found"].task.discovered_from == "a"  # type: ignore[union-attr]
+
+
+def _kill_and_restart(small: Lab, where: str) -> None:
+    killed = small.run("--until-idle", env={"GITFLEET_FAULT": where})
+    assert killed.status == -signal.SIGKILL, f"{where} was never passed: {killed}"
+    ran = small.run("--until-idle")
+    assert ran.status == 0, ran
+    all_is_well(small)
+
+
+@pytest.mark.parametrize("point", faults.POINTS)
+def test_killed_at_a_named_point_and_started_again_it_comes_to_the_same_end(
+    small: Lab, point: str
+) -> None:
+    """kill -9 at each step of the work loses nothing, lands nothing twice, leaves nothing over."""
+    _kill_and_restart(small, point)
+
+
+@pytest.mark.parametrize("point", faults.POINTS if LONG else AGAIN)
+def test_killed_when_it_passes_there_again(small: Lab, point: str) -> None:
+    """The same when it is not the first task that is struck."""
+    _kill_and_restart(small, f"{point}:2")
+
+
+@pytest.mark.slow
+def test_killed_at_one_point_after_the_other(small: Lab) -> None:
+    """A runner that dies in every life, each time one step later, still gets the board done."""
+    for point in faults.POINTS:
+        small.run("--until-idle", env={"GITFLEET_FAULT": point})
+    ran = small.run("--until-idle")
+    assert ran.status in (0, 4), ran
+    assert len(small.landings()) == len(set(small.landings()))
+    assert small.fsck().status == 0

@@ -1,0 +1,70 @@
+"""`gitfleet stop`: the runner of this clone, and no other process."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from gitfleet import process
+from tests.cli.acting import add, events, gitfleet, nonce, refusal, running, wait_for
+from tests.conftest import git
+
+
+@pytest.fixture
+def project(repo_path: Path) -> Path:
+    """A repository with a board."""
+    gitfleet("init", cwd=repo_path)
+    return repo_path
+
+
+def test_stop_lets_attempts_finish_and_claims_nothing_more(project: Path, tmp_path: Path) -> None:
+    """What runs is finished; what is ready stays ready."""
+    gate = tmp_path / "gate"
+    add(project, "first", f"while [ ! -e '{gate}' ]; do sleep 0.05; done\ntouch first")
+    with running(project, "--max", "1") as runner:
+        runner.until(" claimed task=first")
+        add(project, "second", "touch second")
+        assert "claims nothing more" in gitfleet("stop", cwd=project).stdout
+        runner.until(" draining")
+        gate.touch()
+        runner.until(" ended task=first", "outcome=submitted")
+        assert runner.join() == 0
+        assert not runner.said(" claimed task=second")
+
+
+def test_stop_now_ends_attempts_and_waits_for_the_runner(project: Path) -> None:
+    """Two signals that reach it as two: it drains and then ends what runs, well under the pause
+    between its slow looks; the workspace is kept."""
+    add(project, "slow", "echo ready\nsleep 600")
+    with running(project) as runner:
+        runner.until(" claimed task=slow")
+        mark = wait_for(lambda: nonce(project, "slow"), "the claim")
+        wait_for(lambda: process.marked(mark), "the script to run")
+        done = gitfleet("stop", "--now", "--wait", cwd=project)
+        assert done.stdout == "The runner has ended.\n"
+        assert runner.join() == 0
+        assert runner.said(" ending")
+    assert process.marked(mark) == []
+    assert events(project, "slow", "work")[0]["outcome"] == "interrupted"
+    assert "gitfleet/task/slow" in git("worktree", "list", cwd=project)
+
+
+def test_stop_says_when_there_is_no_runner(project: Path) -> None:
+    """And never signals a process that only has the number of a dead runner."""
+    assert "no runner is at work" in refusal("stop", cwd=project)
+    live = project / ".git" / "gitfleet" / "live.json"
+    live.write_text(json.dumps({"pid": os.getpid(), "started": "another boot:1"}))
+    assert "no runner is at work" in refusal("stop", cwd=project)
+
+
+def test_a_runner_is_stopped_although_its_board_is_gone(project: Path) -> None:
+    """Somebody deleted the branch: the runner can still be told to end."""
+    with running(project) as runner:
+        runner.until(" running runner=")
+        git("worktree", "remove", "--force", ".fleet", cwd=project)
+        git("branch", "-qD", "fleet", cwd=project)
+        gitfleet("stop", "--wait", cwd=project)
+        assert runner.join() == 0
