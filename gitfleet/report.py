@@ -14,9 +14,7 @@ from datetime import UTC, datetime
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@+,%-]+\Z")
 # Controls, marks that turn or end a line, and halves of characters, which no stream takes.
-_CONTROL = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def value(text: object) -> str:

@@ -73,6 +73,12 @@ class Shared:
                 self.look()
         return refs.read(self.repo, f"{self.track}{branch}")
 
+    def seen(self) -> str | None:
+        """The board as of the last look, with people's commits of this clone."""
+        if self.tip() is None:
+            return refs.read(self.repo, self.ref)
+        return self._base()
+
     def tip(self) -> str | None:
         """Where the remote has the board, as of the last look."""
         return refs.read(self.repo, f"{self.track}{self.branch}")
@@ -93,6 +99,9 @@ class Shared:
         """The remote's board, with what people committed here on top of it."""
         if not self._fetched:
             self.look()
+        return self._base()
+
+    def _base(self) -> str:
         theirs = self.tip()
         ours = refs.read(self.repo, self.ref)
         if theirs is None:

@@ -32,7 +32,7 @@ from gitfleet.model.board import Board
 from gitfleet.model.board import Entry as BoardEntry
 from gitfleet.model.change import Change, Decide, Person
 from gitfleet.model.config import FORMAT
-from gitfleet.swap import Answer, Local, Swap
+from gitfleet.swap import Answer, Local, Swap, no_board
 
 RUNNER: Final = "Gitfleet-Runner"
 TXN: Final = "Gitfleet-Txn"
@@ -93,6 +93,7 @@ def _together(changes: Sequence[Change]) -> Change:
         files=files,
         relocated=relocated,
         tasks=tuple(task for change in changes for task in change.tasks),
+        publish=tuple(move for change in changes for move in change.publish),
     )
 
 
@@ -133,17 +134,14 @@ class Store:
     # -- reading
 
     def tip(self) -> str | None:
-        """The commit the board is at, None if there is no board."""
-        return refs.read(self.repo, self.ref)
+        """The commit the board is at, as far as is known here; None if there is no board."""
+        return self.swap.seen()
 
     def board(self) -> Board:
         """The board at the tip; FleetError if there is none."""
         tip = self.tip()
         if tip is None:
-            raise FleetError(
-                f"there is no board in this repository (no branch {self.branch})",
-                remedy="`gitfleet init` makes one.",
-            )
+            raise no_board(self.ref)
         return self.board_at(tip)
 
     def board_at(self, commit: str) -> Board:

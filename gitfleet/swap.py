@@ -18,6 +18,7 @@ from gitfleet import faults
 from gitfleet.errors import FleetError
 from gitfleet.git import checkout, refs
 from gitfleet.git.holders import holders
+from gitfleet.git.objects import Objects
 from gitfleet.git.repo import Repo
 from gitfleet.model.change import Change, Move
 
@@ -49,8 +50,14 @@ class Swap(Protocol):
     def land(self, old: str, new: str, change: Change) -> Outcome | None:
         """Move the board from `old` to `new` with all that goes along; None: look again."""
 
+    def seen(self) -> str | None:
+        """The newest board that is known without asking anybody; None if there is none."""
+
     def tip_of(self, branch: str) -> str | None:
         """Where a branch is that work lands on."""
+
+    def ensure(self, oid: str, branch: str) -> bool:
+        """Whether a commit on a task's branch is here, fetched if need be."""
 
     def patience(self, losses: int) -> float:
         """Seconds to wait at most after so many losses in a row."""
@@ -74,6 +81,14 @@ class Local:
         if tip is None:
             raise no_board(self.ref)
         return tip
+
+    def seen(self) -> str | None:
+        """The tip of the branch."""
+        return refs.read(self.repo, self.ref)
+
+    def ensure(self, oid: str, branch: str) -> bool:
+        """There is nowhere else to get it from."""
+        return Objects(self.repo).exists(oid)
 
     def tip_of(self, branch: str) -> str | None:
         """The tip of a local branch."""
@@ -141,4 +156,3 @@ def hold(
         if isinstance(window, checkout.Held):
             taken.append(stack.enter_context(window))
     return taken, ""
-

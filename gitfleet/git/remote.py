@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
@@ -58,7 +59,7 @@ def fetch(repo: Repo, remote: str, refspecs: Sequence[str], *, timeout: float = 
     while wanted:
         args = ("fetch", "-q", "--no-tags", "--no-write-fetch-head", "--refmap=", "--", remote)
         try:
-            done = git(*_QUIET, *args, *wanted, cwd=repo.here, timeout=timeout, check=False)
+            done = git(*_QUIET, *args, *wanted, cwd=_place(repo), timeout=timeout, check=False)
         except GitError as error:
             raise Unreachable(f"{remote} does not answer: {error.what}") from error
         if done.code == 0:
@@ -87,7 +88,7 @@ def push(repo: Repo, remote: str, moves: Sequence[Move], *, timeout: float = TIM
     specs = [f"{move.new or ''}:{move.ref}" for move in moves]
     args = ("push", "--porcelain", "--no-verify", "--atomic", *leases, "--", remote, *specs)
     try:
-        done = git(*_QUIET, *args, cwd=repo.here, timeout=timeout, check=False)
+        done = git(*_QUIET, *args, cwd=_place(repo), timeout=timeout, check=False)
     except GitError as error:
         return Pushed(Fate.UNKNOWN, reason=error.what)
     if done.code == 0:
@@ -123,5 +124,10 @@ def _remote_words(stderr: str) -> str:
 
 def address(repo: Repo, remote: str) -> str | None:
     """Where a remote is, with its credentials masked; None if there is no such remote."""
-    found = git("remote", "get-url", "--", remote, cwd=repo.here, check=False)
+    found = git("remote", "get-url", "--", remote, cwd=_place(repo), check=False)
     return mask(found.out) if found.code == 0 else None
+
+
+def _place(repo: Repo) -> Path:
+    """Where git is started: a remote's relative path is relative to the worktree's top."""
+    return repo.main or repo.common

@@ -42,12 +42,11 @@ class Change(Struct, frozen=True, kw_only=True):
     body: str = ""
     trailers: Mapping[str, str] = {}  # besides those that every commit gets
 
-
     @property
     def alone(self) -> bool:
         """Whether it must be a commit by itself: a person's, so that its author is who decided; a
         landing, so that a target that refuses it holds up nothing else."""
-        return self.author is not None or bool(self.moves or self.publish or self.trailers)
+        return self.author is not None or bool(self.moves or self.trailers)
 
 
 # `decide` selects and acts: it looks at the board and says what to change, or None. It has no

@@ -66,11 +66,18 @@ def holds(board: Board, task: str, nonce: str) -> Entry | None:
 
 
 def claim(
-    board: Board, now: datetime, *, task: str, claim: Claim, due: bool = False
+    board: Board,
+    now: datetime,
+    *,
+    task: str,
+    claim: Claim,
+    due: bool = False,
+    words: frozenset[str] = frozenset(),
 ) -> Change | None:
     """Take a task; None if it is not to be had (any more).
 
-    `due`: it waits for a target that was red, and the target has moved.
+    `due`: it waits for a target that was red, and the target has moved. `words`: what the attempt
+    needs for itself, besides the task's `exclusive`.
     """
     entry = board.get(task)
     if entry is None or entry.blob != claim.task_blob or not is_id(task):
@@ -84,6 +91,7 @@ def claim(
         subject=f"Claim {task} ({claim.role}, attempt {claim.attempt})",
         files={layout.claim_path(task): codec.write(claim)},
         tasks=(task,),
+        words=words | frozenset(entry.task.exclusive if entry.task else ()),
     )
 
 
@@ -95,6 +103,7 @@ def settle(
     role: Role,
     additions: Sequence[Addition] = (),
     extra: Mapping[str, bytes | None] | None = None,
+    publish: tuple[Move, ...] = (),
 ) -> Change | None:
     """End an attempt with its event; None if its claim is gone, so that it counts no more."""
     entry = holds(board, task, attempt.nonce)
@@ -110,6 +119,15 @@ def settle(
         subject=f"{task}: {role} {attempt.outcome}: {_subject(attempt.reason)}",
         files=files,
         tasks=(task,),
+        publish=publish,
+    )
+
+
+def settled(board: Board, task: str, nonce: str) -> bool:
+    """Whether the attempt with this nonce has its event on the board."""
+    entry = board.get(task)
+    return entry is not None and any(
+        event.attempt is not None and event.attempt.nonce == nonce for event in entry.events
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import select
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,10 +15,12 @@ from typing import Final
 
 from gitfleet.coders import registry
 from gitfleet.errors import FleetError
-from gitfleet.git import checkout, refs
+from gitfleet.git import checkout
 from gitfleet.git.holders import holders
+from gitfleet.git.remote import Unreachable
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
+from gitfleet.model.claim import Claim
 from gitfleet.model.config import FORMAT
 from gitfleet.model.states import FOR_A_PERSON, Outcome, Status
 from gitfleet.model.task import Task
@@ -26,17 +29,20 @@ from gitfleet.plan.graph import cancelled, done
 from gitfleet.plan.pick import Offer, Passed, Pick, picks, target_of
 from gitfleet.plan.standing import Standing, standings
 from gitfleet.process import Wake
+from gitfleet.runner.heart import Heart, claims_of
 from gitfleet.runner.upkeep import Upkeep
 from gitfleet.runner.watch import watching
+from gitfleet.shared import Shared
 from gitfleet.work import history, letters
 from gitfleet.work.beginning import Beginning
-from gitfleet.work.claiming import claim
-from gitfleet.work.fleet import Control, Fleet, Live, Order, Underway
+from gitfleet.work.claiming import claim, late_order
+from gitfleet.work.fleet import Blocked, Control, Fleet, Live, Order, Underway
 from gitfleet.work.perform import perform, settle_dead
 from gitfleet.work.sweep import sweep
 
 SLOW_POLL: Final = 30.0  # seconds; behind the watcher, in case it misses something
 _AFTER_ERROR: Final = 5.0
+_ASK_AGAIN: Final = 300.0  # seconds until a server that refused is asked again
 IDLE_DONE: Final = 0
 IDLE_WAITS: Final = 4  # something waits for a person
 
@@ -71,6 +77,12 @@ class Runner:
         self.draining = False
         self.ending = False
         self.upkeep = Upkeep(fleet)
+        shared = fleet.store.swap
+        self.heart = (
+            Heart(fleet, shared, self._beating, self.wake.set)
+            if isinstance(shared, Shared)
+            else None
+        )
         self._signals = 0
         self._behind: set[Path] = set()
 
@@ -86,18 +98,53 @@ class Runner:
         """What every attempt does just now."""
         return [attempt.live for attempt in list(self.attempts.values())]
 
+    def _beating(self) -> dict[str, Live]:
+        """What the heartbeat tells: every claim that is held, by its nonce."""
+        return {nonce: attempt.live for nonce, attempt in list(self.attempts.items())}
+
     # -- the loop
 
     def run(self) -> int:
         """Work until told to stop, or until nothing is left if so asked."""
         with self.fleet.clone.only_runner(), self._watcher():
-            self._begin()
-            while True:
-                pause = self._guarded()
-                if pause is None:
-                    self.upkeep.draw()
-                    return self._exit_status()
-                self._wait(pause)
+            if not self._begun():
+                return IDLE_DONE
+            with self._beats():
+                while True:
+                    pause = self._guarded()
+                    if pause is None:
+                        self.upkeep.draw()
+                        return self._exit_status()
+                    self._wait(pause)
+
+    def _begun(self) -> bool:
+        """Begin; a board whose remote cannot be reached is waited for. False: told to stop."""
+        while not self._signals:
+            try:
+                self._begin()
+            except Unreachable as error:
+                self.fleet.report.once(
+                    "offline",
+                    "offline",
+                    reason=error.what,
+                    remedy="the board is there; it is waited for",
+                )
+                self._wait(_AFTER_ERROR)
+            else:
+                return True
+        return False
+
+    @contextlib.contextmanager
+    def _beats(self) -> Iterator[None]:
+        if self.heart is None:
+            yield
+            return
+        self.heart.beat()
+        self.heart.start()
+        try:
+            yield
+        finally:
+            self.heart.stop()
 
     @contextlib.contextmanager
     def _watcher(self) -> Iterator[None]:
@@ -115,6 +162,7 @@ class Runner:
         self.wake.clear()
 
     def _begin(self) -> None:
+        self.fleet.store.swap.base()  # raises Unreachable where the board is far away
         for path, refusal in checkout.recover(self.fleet.repo):
             self.fleet.report.action("left-behind", path=path, reason=refusal.reason)
         settle_dead(self.fleet)
@@ -153,9 +201,11 @@ class Runner:
         self.upkeep.round()
         board = self.fleet.store.board()
         self._end_superseded(board)
+        self._keep_leases(board)
+        self._start_late(board)
         self._tell(board)
         now = self.fleet.store.now()
-        if not self.draining and self._format_known(board) and not self.upkeep.short_of_disk():
+        if self._may_claim(board):
             self._claim(board, now)
         if self.draining and not self.attempts:
             return None
@@ -175,6 +225,7 @@ class Runner:
             self.fleet.report.action("draining", attempts=len(self.attempts))
         if self._signals >= 2 and not self.ending:
             self.ending = True
+            self.fleet.giving_up.set()
             self.fleet.report.action("ending", attempts=len(self.attempts))
             for attempt in self.attempts.values():
                 attempt.control.stop(Outcome.INTERRUPTED, "its runner was stopped")
@@ -209,7 +260,49 @@ class Runner:
             elif done(entry):
                 attempt.control.stop(Outcome.CANCELLED, "the task was closed by hand")
 
+    def _keep_leases(self, board: Board) -> None:
+        """On a shared board: take over what its runner lost, give up what we may have lost."""
+        if self.heart is None:
+            return
+        if self.heart.expired():
+            for attempt in self.attempts.values():
+                attempt.control.stop(
+                    Outcome.INTERRUPTED, "the remote did not answer for a whole lease"
+                )
+        for entry in board.entries.values():
+            if entry.claim is not None and entry.claim.nonce in self.heart.lost:
+                self._take_over(entry.id, entry.claim)
+
+    def _take_over(self, task: str, claim: Claim) -> None:
+        reason = f"nothing was heard of {claim.runner} for a whole lease"
+        attempt = settle.interrupted(
+            claim, self.fleet.store.now(), Outcome.LOST, reason, claim.runner
+        )
+        result = self.fleet.store.transact(
+            lambda board, now: settle.settle(board, task=task, attempt=attempt, role=claim.role)
+        )
+        if result.won:
+            self.fleet.report.action("taken-over", task=task, runner=claim.runner)
+
+    def _start_late(self, board: Board) -> None:
+        """Work on a claim of ours that arrived after its push was given up for unknown."""
+        if self.draining or not isinstance(self.fleet.store.swap, Shared):
+            return
+        held = self.fleet.clone.held()
+        for nonce, task in claims_of(board, self.fleet.runner).items():
+            if nonce in held and nonce not in self.attempts:
+                late = late_order(self.fleet, board, task)
+                if late is not None:
+                    self.fleet.report.action("turned-up", task=task)
+                    self._start(late[0].pick, *late)
+
     # -- claiming
+
+    def _may_claim(self, board: Board) -> bool:
+        away = self.heart is not None and (self.heart.offline or self.heart.expired())
+        if self.draining or away:
+            return False
+        return self._format_known(board) and not self.upkeep.short_of_disk()
 
     def _format_known(self, board: Board) -> bool:
         newer = next((p for p in board.settings_problems if "has format" in p.what), None)
@@ -246,11 +339,17 @@ class Runner:
     def _blocked(self) -> dict[str, str]:
         """What cannot land because of somebody's checkout, looked at afresh each time."""
         for task, blocked in list(self.fleet.blocked.items()):
-            tip = refs.read(self.fleet.repo, blocked.ref)
-            if tip != blocked.old or self._could_follow(blocked.ref, blocked.old, blocked.new):
+            tip = self.fleet.tip_of(blocked.ref.removeprefix("refs/heads/"))
+            if tip != blocked.old or self._unblocked(blocked):
                 del self.fleet.blocked[task]
                 self.fleet.report.settled(f"blocked {task}")
         return {task: blocked.reason for task, blocked in self.fleet.blocked.items()}
+
+    def _unblocked(self, blocked: Blocked) -> bool:
+        """Whether it is worth another try: the checkout is free, or a server may have changed."""
+        if self.heart is not None:
+            return time.monotonic() - blocked.since >= _ASK_AGAIN
+        return self._could_follow(blocked.ref, blocked.old, blocked.new)
 
     def _could_follow(self, ref: str, old: str, new: str) -> bool:
         for path in holders(self.fleet.repo, ref):

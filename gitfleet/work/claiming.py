@@ -8,6 +8,7 @@ from datetime import datetime
 
 from gitfleet import faults
 from gitfleet.clone import Held
+from gitfleet.errors import FleetError
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.model.claim import Claim
@@ -16,8 +17,22 @@ from gitfleet.plan import pick as picking
 from gitfleet.plan import settle
 from gitfleet.plan.pick import Pick
 from gitfleet.plan.standing import standing, submission_of
+from gitfleet.swap import Answer
 from gitfleet.work.beginning import Beginning, beginning_of
 from gitfleet.work.fleet import Fleet, Order, task_branch
+
+
+def late_order(fleet: Fleet, board: Board, task: str) -> tuple[Order, Beginning] | None:
+    """The order for a claim of ours that turned up after its push was given up for unknown."""
+    entry = board.get(task)
+    if entry is None or entry.claim is None:
+        return None
+    claim = entry.claim
+    target = picking.target_of(board, entry, fleet.default_target)
+    pick = Pick(task=task, role=claim.role, coder=claim.coder, model=claim.model, target=target)
+    begin = beginning_of(fleet, board, entry, pick)
+    order = Order(board=board, entry=entry, pick=pick, claim=claim, claimed=time.monotonic())
+    return order, begin
 
 
 def claim(fleet: Fleet, board: Board, pick: Pick) -> tuple[Order, Beginning] | None:
@@ -31,6 +46,11 @@ def claim(fleet: Fleet, board: Board, pick: Pick) -> tuple[Order, Beginning] | N
     begin = beginning_of(fleet, board, entry, pick)
     submitted = submission_of(entry)
     head = submitted.attempt.head if submitted and submitted.attempt else None
+    if head is not None and not fleet.store.swap.ensure(head, task_branch(pick.task)):
+        raise FleetError(
+            f"the work on {pick.task} ({head[:10]}) is on no branch that can be fetched",
+            remedy=f"`gitfleet retry {pick.task}` starts it afresh.",
+        )
     nonce = secrets.token_hex(16)
     wanted = Claim(
         runner=fleet.runner,
@@ -50,12 +70,17 @@ def claim(fleet: Fleet, board: Board, pick: Pick) -> tuple[Order, Beginning] | N
     fleet.clone.remember(held)
     faults.point("nonce-remembered")
 
+    # Two changes of one commit are each judged without the other: what excludes must be said.
+    words = frozenset({f"validate {pick.target}"} if pick.role is Role.VALIDATE else ())
+
     def decide(now_board: Board, now: datetime) -> Change | None:
         if picking.collides(now_board, pick, fleet.default_target):
             return None
-        return settle.claim(now_board, now, task=pick.task, claim=wanted, due=due)
+        return settle.claim(now_board, now, task=pick.task, claim=wanted, due=due, words=words)
 
     result = fleet.store.transact(decide)
+    if result.answer is Answer.UNKNOWN:
+        return None  # it may turn up yet: the nonce stays remembered, and the claim is worked on
     if not result.won:
         fleet.clone.forget(nonce)
         return None

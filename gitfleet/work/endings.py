@@ -10,12 +10,14 @@ from msgspec.structs import replace
 
 from gitfleet import faults
 from gitfleet.git import refs
-from gitfleet.model.change import Decide
+from gitfleet.git.remote import Unreachable
+from gitfleet.model.change import Decide, Move
 from gitfleet.model.event import Attempt
-from gitfleet.model.states import Outcome
+from gitfleet.model.states import Outcome, Role
 from gitfleet.plan import settle
 from gitfleet.plan.settle import Addition
 from gitfleet.store import Result
+from gitfleet.swap import Answer
 from gitfleet.work.fleet import Fleet, Underway, task_branch
 from gitfleet.work.workspace import discard
 
@@ -46,28 +48,56 @@ def attempt_of(way: Underway, *, outcome: Outcome, reason: str, **facts: Any) ->
 def write(way: Underway, attempt: Attempt, additions: Sequence[Addition] = ()) -> bool:
     """End the attempt with this event. False if its claim is gone: then nothing of it counts."""
     role = way.order.claim.role
+    work = role is Role.WORK and attempt.head is not None
+    branch = f"refs/heads/{task_branch(way.task)}"
     return finish(
         way,
         attempt,
         lambda board, now: settle.settle(
-            board, task=way.task, attempt=attempt, role=role, additions=additions
+            board,
+            task=way.task,
+            attempt=attempt,
+            role=role,
+            additions=additions,
+            publish=(Move(branch, None, attempt.head),) if work else (),
         ),
     ).won
 
 
 def finish(way: Underway, attempt: Attempt, decide: Decide) -> Result:
     """Make the change that ends the attempt, and tell what became of it."""
-    result = way.fleet.store.transact(decide)
-    if result.won:
+    result = _patiently(way, decide)
+    if result is None:
+        return Result(answer=Answer.UNKNOWN, board=way.fleet.store.board(), why="unreachable")
+    if result.won or settle.settled(result.board, way.task, way.nonce):
         faults.point("work-settled")
         way.fleet.clone.forget(way.nonce)
         tell(way, attempt)
-    elif not result.why and settle.holds(result.board, way.task, way.nonce) is None:
+        return replace(result, answer=Answer.WON)
+    if not result.why and settle.holds(result.board, way.task, way.nonce) is None:
         way.fleet.clone.forget(way.nonce)
         way.fleet.report.action(
             "fenced", task=way.task, role=way.order.claim.role, outcome=attempt.outcome
         )
     return result
+
+
+def _patiently(way: Underway, decide: Decide) -> Result | None:
+    """Transact until the answer is known, however long the remote is away; None if the runner is
+    to end before that: then its next start settles the claim, which is still remembered."""
+    pause = 0.5
+    while True:
+        try:
+            result = way.fleet.store.transact(decide)
+            if result.answer is not Answer.UNKNOWN:
+                return result
+        except Unreachable as error:
+            way.fleet.report.once(
+                f"offline {way.nonce}", "waits-for-remote", task=way.task, reason=error.what
+            )
+        if way.fleet.giving_up.wait(pause):
+            return None
+        pause = min(30.0, pause * 2)
 
 
 def tell(way: Underway, attempt: Attempt) -> None:

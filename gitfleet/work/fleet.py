@@ -11,7 +11,6 @@ from pathlib import Path
 from msgspec import Struct
 
 from gitfleet.clone import Clone
-from gitfleet.git import refs
 from gitfleet.git.objects import Objects
 from gitfleet.git.repo import Repo
 from gitfleet.model.board import Board, Entry
@@ -47,6 +46,8 @@ class Fleet:
     worktrees: threading.Lock = field(default_factory=threading.Lock)
     # Accepted tasks that cannot land just now: why, and the move to try again.
     blocked: dict[str, Blocked] = field(default_factory=dict)
+    # Set when the runner is to end at once: nobody waits for a remote any more.
+    giving_up: threading.Event = field(default_factory=threading.Event)
 
     @property
     def objects(self) -> Objects:
@@ -54,8 +55,8 @@ class Fleet:
         return self.store.objects
 
     def tip_of(self, target: str) -> str | None:
-        """The tip of a branch."""
-        return refs.read(self.repo, f"refs/heads/{target}")
+        """The tip of a branch that work lands on; with a remote, where the remote has it."""
+        return self.store.swap.tip_of(target)
 
 
 class Blocked(Struct, frozen=True):
@@ -65,6 +66,7 @@ class Blocked(Struct, frozen=True):
     ref: str
     old: str
     new: str
+    since: float  # monotonic
 
 
 class Stop(Struct, frozen=True):

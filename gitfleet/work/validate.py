@@ -6,6 +6,7 @@ move the target and close the task in one transaction. If the target moved meanw
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from typing import Final
 
@@ -14,7 +15,7 @@ from msgspec.structs import replace
 
 from gitfleet import faults
 from gitfleet.errors import FleetError
-from gitfleet.git import guard, merge, refs
+from gitfleet.git import guard, merge
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.change import Change, Move
 from gitfleet.model.durations import seconds
@@ -386,7 +387,7 @@ def _land(
             return None
         if entry.blob != proof.entry.blob or board.settings != proof.board.settings:
             raise _Moved
-        if refs.read(way.fleet.repo, ref) != proof.tip:
+        if way.fleet.tip_of(target) != proof.tip:
             raise _Moved
         return settle.land(board, now, task=way.task, attempt=attempt, landed=landed, move=move)
 
@@ -396,7 +397,7 @@ def _land(
         way.fleet.blocked.pop(way.task, None)
         _after_landing(way, landed)
     elif result.why:
-        _wait(way, attempt, Blocked(result.why, ref, proof.tip, proof.merge))
+        _wait(way, attempt, Blocked(result.why, ref, proof.tip, proof.merge, time.monotonic()))
     elif settle.holds(result.board, way.task, way.nonce):
         _give_way(way, result.board.get(way.task))
 

@@ -1,0 +1,200 @@
+"""The runner's heart on a shared board: looks at the remote, beats, and watches others' beats.
+
+One thread, one conversation with the server at a time. Everything it learns is told to the loop by
+a wake; everything it decides is pure (`plan.lease`).
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from gitfleet.errors import FleetError, GitError
+from gitfleet.git import refs, remote
+from gitfleet.git.objects import Objects, Signature
+from gitfleet.git.remote import Fate, Unreachable
+from gitfleet.model.board import Board
+from gitfleet.model.durations import seconds
+from gitfleet.plan.lease import Beat, LeaseWatch, OwnLease
+from gitfleet.process import boot_seconds
+from gitfleet.shared import BEATS, SEEN_BEATS, Shared
+from gitfleet.work.fleet import Fleet, Live
+
+POLL: Final = 5.0  # seconds between looks at the remote, where heartbeats are rarer
+_FILE: Final = "heartbeat.json"
+_FORMAT: Final = 1
+
+
+class Heart:
+    """Keeps a runner known to the others, and them to it."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        shared: Shared,
+        lives: Callable[[], Mapping[str, Live]],
+        wake: Callable[[], None],
+    ) -> None:
+        self.fleet, self.shared = fleet, shared
+        self._lives, self._wake = lives, wake
+        settings = fleet.store.board().settings
+        self.every = seconds(settings.heartbeat)
+        self.watch = LeaseWatch(heartbeat=self.every, lease=seconds(settings.lease))
+        self.own = OwnLease(lease=seconds(settings.lease))
+        self.offline = ""  # why, while the remote cannot be reached
+        self.lost: frozenset[str] = frozenset()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
+        self._due = 0.0
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Say goodbye: the last beat holds nothing, so that others need not wait for a lease."""
+        self._stop.set()
+        self._thread.join(timeout=remote.TIMEOUT)
+
+    def expired(self) -> bool:
+        """Whether others may have taken what we hold."""
+        return self.own.over(boot_seconds())
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self.beat()
+            self._stop.wait(min(self.every, POLL))
+        self._send(())
+
+    def beat(self) -> None:
+        """One look, and a heartbeat if one is due. Never raises."""
+        try:
+            before = self.shared.tip()
+            self.shared.look()
+            self.shared.follow()
+            if time.monotonic() >= self._due:
+                self._send(tuple(self._lives().items()))
+            self._judge()
+            moved = self.shared.tip() != before
+        except Unreachable as error:
+            self._say_offline(error.what)
+        except FleetError as error:
+            self.fleet.report.once("heart", "error", reason=error.what)
+        else:
+            if self.offline:
+                self.offline = ""
+                self.fleet.report.settled("offline")
+                self.fleet.report.action("online", remote=self.shared.name)
+                moved = True
+            if moved or self.lost:
+                self._wake()
+
+    def _say_offline(self, why: str) -> None:
+        self.offline = why
+        self.fleet.report.once(
+            "offline",
+            "offline",
+            remote=self.shared.name,
+            reason=why,
+            remedy="nothing new is claimed until it answers",
+        )
+        self._wake()
+
+    def _send(self, lives: tuple[tuple[str, Live], ...]) -> None:
+        started = boot_seconds()
+        content = self._content(lives)
+        objects = Objects(self.fleet.repo)
+        who = self.fleet.store.signature()
+        tree = objects.write_tree(None, {_FILE: json.dumps(content).encode()})
+        commit = objects.write_commit(
+            tree, [], "heartbeat\n", who, Signature(who.name, who.email, who.when)
+        )
+        ref = f"{BEATS}{self.fleet.runner}"
+        seen = refs.read(self.fleet.repo, f"{SEEN_BEATS}{self.fleet.runner}")
+        pushed = remote.push(self.fleet.repo, self.shared.name, [refs.Move(ref, seen, commit)])
+        if pushed.fate is Fate.DONE:
+            self.own.arrived(started)
+            self._due = time.monotonic() + self.every
+            refs.swap(
+                self.fleet.repo, f"{SEEN_BEATS}{self.fleet.runner}", seen, commit, message="beat"
+            )
+        elif pushed.fate is Fate.UNKNOWN:
+            raise Unreachable(f"the heartbeat did not arrive: {pushed.reason}")
+
+    def _content(self, lives: tuple[tuple[str, Live], ...]) -> dict[str, Any]:
+        now = time.monotonic()
+        return {
+            "format": _FORMAT,
+            "runner": self.fleet.runner,
+            "host": socket.gethostname(),
+            "mark": secrets.token_hex(8),
+            "labels": list(self.fleet.machine.labels),
+            "attempts": [
+                {
+                    "nonce": nonce,
+                    "task": live.task,
+                    "role": live.role.value,
+                    "coder": live.coder,
+                    "doing": live.doing,
+                    "elapsed": round(now - live.began),
+                    "silence": round(now - live.heard),
+                    "tokens": live.tokens.total,
+                }
+                for nonce, live in lives
+            ],
+        }
+
+    def _judge(self) -> None:
+        """What of others' claims is lost by now."""
+        tip = self.shared.tip()
+        if tip is None:
+            return
+        board = self.fleet.store.board_at(tip)
+        others = {
+            entry.claim.nonce: entry.claim.runner
+            for entry in board.entries.values()
+            if entry.claim is not None and entry.claim.runner != self.fleet.runner
+        }
+        self.lost = self.watch.look(time.monotonic(), others, beats(self.fleet))
+
+
+def beats(fleet: Fleet) -> dict[str, Beat]:
+    """Every heartbeat as it was last seen."""
+    found = {}
+    for name, content in contents(fleet).items():
+        nonces = frozenset(
+            str(attempt.get("nonce"))
+            for attempt in content["attempts"]
+            if isinstance(attempt, dict)
+        )
+        found[name] = Beat(content["oid"], nonces)
+    return found
+
+
+def contents(fleet: Fleet) -> dict[str, dict[str, Any]]:
+    """What every runner's last heartbeat says; one that cannot be read is none."""
+    found: dict[str, dict[str, Any]] = {}
+    objects = Objects(fleet.repo)
+    for ref, oid in refs.names(fleet.repo, SEEN_BEATS).items():
+        try:
+            entry = objects.find(objects.tree_of(oid), _FILE)
+            content = json.loads(objects.blob(entry.oid)) if entry else None
+        except (GitError, ValueError):
+            continue
+        if isinstance(content, dict) and isinstance(content.get("attempts"), list):
+            found[ref.removeprefix(SEEN_BEATS)] = {**content, "oid": oid}
+    return found
+
+
+def claims_of(board: Board, runner: str) -> dict[str, str]:
+    """nonce -> task, of one runner's claims."""
+    return {
+        entry.claim.nonce: entry.id
+        for entry in board.entries.values()
+        if entry.claim is not None and entry.claim.runner == runner
+    }
