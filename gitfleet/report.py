@@ -38,12 +38,15 @@ class Report:
     ) -> None:
         self._sink = sink
         self._now = now
+        self.mask: Callable[[str], str] = str  # takes secrets out of every value
         self._said: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def action(self, name: str, **fields: object) -> None:
         """Tell that something was done."""
-        given = (f"{key}={value(v)}" for key, v in fields.items() if v not in ("", None))
+        given = (
+            f"{key}={value(self.mask(str(v)))}" for key, v in fields.items() if v not in ("", None)
+        )
         line = " ".join((f"{self._now():%Y-%m-%dT%H:%M:%SZ}", name, *given))
         with self._lock:
             self._sink(line)

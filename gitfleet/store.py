@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from gitfleet.errors import FleetError
 from gitfleet.files import boards, codec, layout
 from gitfleet.files.boards import File
+from gitfleet.files.masked import masked
 from gitfleet.git import checkout, refs
 from gitfleet.git.command import git
 from gitfleet.git.holders import holders
@@ -32,9 +33,11 @@ from gitfleet.model.board import Board
 from gitfleet.model.board import Entry as BoardEntry
 from gitfleet.model.change import Change, Decide, Person
 from gitfleet.model.config import FORMAT
+from gitfleet.model.masking import NOTHING
 from gitfleet.swap import Answer, Local, Swap, no_board
 
 RUNNER: Final = "Gitfleet-Runner"
+RUNNER_DOMAIN: Final = "@gitfleet.invalid"  # .invalid is reserved for names that are none
 TXN: Final = "Gitfleet-Txn"
 REPAIR: Final = "Gitfleet-Repair"
 _TRIES: Final = 400
@@ -124,6 +127,7 @@ class Store:
         self.ref = f"refs/heads/{self.branch}"
         self.objects = Objects(repo)
         self.runner = runner
+        self.mask = NOTHING  # takes secrets out of what this runner writes
         self.now = now
         self.swap: Swap = swap or Local(repo, self.ref)
         self._lock = threading.RLock()
@@ -326,6 +330,8 @@ class Store:
         for request in left:
             try:
                 change = request.decide(board, now)
+                if change is not None and change.author is None:
+                    change = masked(self.mask, change)
             except Exception as error:
                 request.error = error
                 continue
@@ -421,8 +427,8 @@ class Store:
 
 
 def runner_signature(runner: str, when: int) -> Signature:
-    """What a runner's commits are signed with; .invalid is reserved for names that are none."""
-    return Signature(f"gitfleet ({runner})", f"{runner}@gitfleet.invalid", when)
+    """What a runner's commits are signed with."""
+    return Signature(f"gitfleet ({runner})", f"{runner}{RUNNER_DOMAIN}", when)
 
 
 def by_runner(commit: Commit) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from gitfleet.cli.session import Session, machine
@@ -9,6 +10,7 @@ from gitfleet.errors import FleetError
 from gitfleet.git import refs
 from gitfleet.git.remote import address
 from gitfleet.git.repo import Repo
+from gitfleet.model.masking import Mask, secrets_of
 from gitfleet.report import Report
 from gitfleet.shared import Shared
 from gitfleet.store import Store
@@ -55,10 +57,14 @@ def fleet_of(session: Session, report: Report | None = None) -> Fleet:
     own = machine()
     name = session.clone.runner_name(own.name)
     told = report or Report(lambda _line: None)
+    mask = Mask(secrets_of(os.environ))
+    told.mask = mask.text
+    store = store_of(session.repo, session.store, runner=name, tell=told.action)
+    store.mask = mask
     return Fleet(
         repo=session.repo,
         clone=session.clone,
-        store=store_of(session.repo, session.store, runner=name, tell=told.action),
+        store=store,
         report=told,
         runner=name,
         default_target=session.default_target(),

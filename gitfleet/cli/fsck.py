@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
+from typing import Any, Final
 
 import click
 
@@ -12,8 +14,11 @@ from gitfleet.cli.session import open_session
 from gitfleet.errors import FleetError
 from gitfleet.git.command import git
 from gitfleet.report import value
+from gitfleet.store import Store
 from gitfleet.work import history
 from gitfleet.work.history import Finding
+
+_OFTEN: Final = 20  # commits between two drawings of the bar
 
 
 @click.command("fsck")
@@ -27,33 +32,65 @@ def command(ctx: click.Context, range_: str | None, as_json: bool) -> None:
     """
     session = open_session()
     store = session.store
-    start, tip = None, store.tip()
-    if range_ is not None:
-        old, dots, new = range_.partition("..")
-        if not dots:
-            raise FleetError(f"{range_!r} is not a range", remedy="Write it as OLD..NEW.")
-        start = _resolve(store.repo.here, old) if old else None
-        tip = _resolve(store.repo.here, new) if new else tip
-    assert tip is not None
-    counted = 0
-
-    def tick(done: int, of: int) -> None:
-        nonlocal counted
-        counted = of
-        if sys.stderr.isatty() and (done % 50 == 0 or done == of):
-            click.echo(f"\r{done} of {of} commits", nl=done == of, err=True)
-
-    found = list(history.check(store, tip, start=start, tick=tick))
-    bad = [f for f in found if not (f.repaired or f.warning)]
+    start, tip = _range(store, range_)
+    bar = _Bar()
+    with contextlib.closing(bar):
+        found = history.check(store, tip, start=start, tick=bar.tick)
+    bad = [finding for finding in found if finding.broken]
     if as_json:
-        click.echo(json.dumps({"commits": counted, "findings": [_plain(f) for f in found]}))
+        click.echo(json.dumps({"commits": bar.of, "findings": [_plain(f) for f in found]}))
     else:
         for finding in found:
             click.echo(_line(finding))
         others = len(found) - len(bad)
-        click.echo(f"{counted} commits, {len(bad)} broken, {others} repaired or warned")
+        click.echo(f"{bar.of} commits, {len(bad)} broken, {others} repaired or warned")
     if bad:
         ctx.exit(1)
+
+
+class _Bar:
+    """How far it is, on a terminal."""
+
+    def __init__(self) -> None:
+        self.of = 0
+        self._bar: Any = None
+
+    def tick(self, done: int, of: int) -> None:
+        """So many of so many commits are judged."""
+        self.of = of
+        if not sys.stderr.isatty():
+            return
+        if self._bar is None:
+            self._bar = click.progressbar(length=of, label="commits", file=sys.stderr)
+            self._bar.render_progress()
+        elif done % _OFTEN == 0 or done == of:
+            self._bar.update(done - self._bar.pos)
+
+    def close(self) -> None:
+        """Take it off the terminal's line."""
+        if self._bar is not None:
+            self._bar.render_finish()
+
+
+def _range(store: Store, text: str | None) -> tuple[str | None, str]:
+    """The commit to begin after, None for all, and the newest one."""
+    tip = store.tip()
+    assert tip is not None
+    if text is None:
+        return None, tip
+    old, dots, new = text.partition("..")
+    if not dots or new.startswith("."):
+        raise FleetError(f"{text!r} is not a range", remedy="Write it as OLD..NEW.")
+    here = store.repo.here
+    # What CI systems write where there was nothing before.
+    start = _resolve(here, old) if old.strip("0") else None
+    end = _resolve(here, new) if new else tip
+    if start is not None and not store.objects.is_ancestor(start, end):
+        raise FleetError(
+            f"{old} does not come before {new or store.branch}: the branch was rewound",
+            remedy="Judge all of it with `gitfleet fsck`, or find out who rewound it.",
+        )
+    return start, end
 
 
 def _resolve(where: Path, revision: str) -> str:

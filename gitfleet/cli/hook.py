@@ -15,10 +15,11 @@ from gitfleet.files import boards, layout
 from gitfleet.files.boards import File
 from gitfleet.files.layout import What
 from gitfleet.git import checkout, refs, step
-from gitfleet.git.command import git
+from gitfleet.git.command import enter_quarantine, git
 from gitfleet.git.repo import Repo, find
 from gitfleet.model.board import Problem
-from gitfleet.store import branch_of
+from gitfleet.store import Store, branch_of
+from gitfleet.work import guardpush
 
 _MOST: Final = 20  # problems shown
 _PEOPLES: Final = (What.TASK, What.QUESTION, What.SETTINGS)
@@ -195,4 +196,23 @@ def push_to_checkout(commit: str) -> None:
         click.echo(f"gitfleet: {plain(refusal.reason)}", err=True)
         click.echo("  Nothing was changed; push again when that is settled.", err=True)
         click.echo("  What is pushed to gitfleet/in/<name> is always taken in.", err=True)
+        sys.exit(1)
+
+
+# -- pre-receive
+
+
+@command.command("pre-receive")
+def pre_receive() -> None:
+    """Judge what is being pushed to a server's fleet branch; standard input tells what it is."""
+    enter_quarantine()
+    repo = find(Path.cwd())
+    refusals = guardpush.judge(Store(repo), sys.stdin.readlines())
+    for told in refusals[:_MOST]:
+        click.echo(f"gitfleet: {plain(told.what)}", err=True)
+        if told.remedy:
+            click.echo(f"  {plain(told.remedy)}", err=True)
+    if len(refusals) > _MOST:
+        click.echo(f"gitfleet: and {len(refusals) - _MOST} more", err=True)
+    if refusals:
         sys.exit(1)

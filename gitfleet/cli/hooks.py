@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from gitfleet.cli.session import open_session
+from gitfleet.git.repo import find
 from gitfleet.work import hooks
 
 
@@ -13,17 +16,33 @@ def command() -> None:
     """Install or remove gitfleet's git hooks. Your own are chained, never overwritten."""
 
 
+_server = click.option(
+    "--server",
+    metavar="REPO",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The hook of a server's repository, which judges pushes to the fleet branch.",
+)
+
+
 @command.command("install")
-def install() -> None:
+@_server
+def install(server: Path | None) -> None:
     """Install the hooks of this clone; doing it twice is harmless."""
+    if server is not None:
+        click.echo(hooks.install_server(find(server)))
+        return
     session = open_session()
     for line in hooks.install(session.clone, session.store):
         click.echo(line)
 
 
 @command.command("remove")
-def remove() -> None:
+@_server
+def remove(server: Path | None) -> None:
     """Remove the hooks of this clone and put back what was there before."""
+    if server is not None:
+        click.echo(hooks.remove_server(find(server)))
+        return
     session = open_session()
     told = list(hooks.remove(session.clone))
     click.echo("\n".join(told) if told else "No hook of gitfleet's is installed.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from gitfleet.cli import draw, reading
+from gitfleet.cli.runners import progress
 from gitfleet.cli.session import open_session
 from gitfleet.model.board import Board
 from gitfleet.model.states import FINISHED, Status
@@ -48,19 +49,19 @@ def command(
     if as_json:
         draw.out_json([view.facts(row) for row in shown])
         return
-    _draw(shown)
+    _draw(shown, progress(session.repo) if revision is None else {})
     click.echo(_below(board, known, shown, filtered=bool(statuses or labels), all_=everything))
     _warn(board)
 
 
-def _draw(shown: list[Row]) -> None:
+def _draw(shown: list[Row], alive: dict[str, str]) -> None:
     cells = [
         [
             row.status.value,
             draw.line(row.id),
             "p?" if row.priority is None else f"p{row.priority}",
             draw.line(row.title),
-            draw.line(row.reason),
+            draw.line(_with_progress(row, alive)),
         ]
         for row in shown
     ]
@@ -68,6 +69,12 @@ def _draw(shown: list[Row]) -> None:
         click.echo(
             draw.of_status(status, row.status) + "".join(middle) + draw.style(reason, dim=True)
         )
+
+
+def _with_progress(row: Row, alive: dict[str, str]) -> str:
+    """The reason, and what the runner's last heartbeat tells of the attempt."""
+    told = alive.get(row.claim.nonce, "") if row.claim else ""
+    return f"{row.reason}: {told}" if told else row.reason
 
 
 def _below(board: Board, known: list[Row], shown: list[Row], *, filtered: bool, all_: bool) -> str:

@@ -19,12 +19,14 @@ import click
 
 from gitfleet import process
 from gitfleet.cli import draw, reading
+from gitfleet.cli.fleet import remote_of
 from gitfleet.cli.session import Session, open_session
 from gitfleet.errors import FleetError
 from gitfleet.model.board import Entry
 from gitfleet.model.durations import clock, spoken
 from gitfleet.model.event import Attempt
 from gitfleet.model.ids import is_id
+from gitfleet.work import transcripts
 
 _PAUSE: Final = 0.2  # seconds between looks at the files and the board while following
 _CHUNK: Final = 1 << 16  # bytes read at once, and the longest line that is held back
@@ -69,6 +71,9 @@ def command(task: str, wanted: int | None, follow: bool, only_errors: bool, raw:
         raise _none(task, tries, wanted)
     for one in chosen:
         out.heading(one.head)
+        if one.folder is None and not one.running:
+            _print_pushed(session, task, one, out, only_errors=only_errors)
+            continue
         _print(one, out, only_errors=only_errors)
 
 
@@ -232,6 +237,18 @@ def _print(one: Try, out: _Out, *, only_errors: bool) -> None:
             silent = False
     if silent:
         out.heading("it wrote nothing", "--")
+
+
+def _print_pushed(session: Session, task: str, one: Try, out: _Out, *, only_errors: bool) -> None:
+    """What an attempt on another machine wrote, if its runner pushed that."""
+    remote = remote_of(session.repo, session.store)
+    found = transcripts.read(session.store, remote, task, one.number)
+    if not found:
+        _print(one, out, only_errors=only_errors)
+    for name, data in found.items():
+        if _STREAM.match(name) and (not only_errors or name.endswith("stderr")):
+            out.heading(name, "--")
+            out.write(data if data.endswith(b"\n") or not data else data + b"\n")
 
 
 # -- following

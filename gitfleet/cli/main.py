@@ -26,6 +26,7 @@ VERBS: Final[Mapping[str, str]] = {
     "add": "File a task.",
     "run": "Work: claim tasks, have them done, check, land, close.",
     "stop": "Tell the runner of this clone to stop.",
+    "runners": "Show the runners that share this board, and what each does.",
     "list": "Show the tasks and where they stand.",
     "show": "Show one task: what, why this status, what happened, what next.",
     "diff": "Show what a task changed.",

@@ -50,6 +50,13 @@ _REDIRECTS: Final = frozenset(
         "LANGUAGE",
     }
 )
+# Where git keeps the objects of a push that a hook has yet to judge.
+_QUARANTINE: Final = (
+    "GIT_QUARANTINE_PATH",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+)
+_entered: Final[dict[str, str]] = {}
 _FIXED: Final = {
     "LC_ALL": "C",  # messages are read
     "GIT_TERMINAL_PROMPT": "0",  # nobody is there to answer
@@ -94,7 +101,21 @@ def mask(text: str) -> str:
 def clean_env(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's environment without what would redirect git, and with `extra` on top."""
     kept = {name: value for name, value in os.environ.items() if name not in _REDIRECTS}
-    return {**kept, **_FIXED, **(extra or {})}
+    return {**kept, **_entered, **_FIXED, **(extra or {})}
+
+
+def enter_quarantine() -> None:
+    """For a hook that judges a push: see its objects, too, in everything this process does.
+
+    To be called before any repository is opened. Nothing may be written after that.
+    """
+    _entered.update({name: os.environ[name] for name in _QUARANTINE if name in os.environ})
+
+
+def quarantine() -> Path | None:
+    """Where the objects of the push that is being judged lie."""
+    found = _entered.get("GIT_OBJECT_DIRECTORY")
+    return Path(found) if found else None
 
 
 def git(

@@ -13,6 +13,7 @@ import pygit2
 from pygit2.enums import Option, RepositoryOpenFlag
 
 from gitfleet.errors import GitError
+from gitfleet.git.command import quarantine
 from gitfleet.git.repo import Repo
 
 _OPEN_AT_ONCE: Final = 8  # a runner needs one or two; tests see hundreds of repositories
@@ -35,6 +36,9 @@ def handle(repo: Repo) -> pygit2.Repository:
             _opened.handles.clear()
         with asked(f"cannot open {repo.common}"):
             found = pygit2.Repository(str(repo.common), RepositoryOpenFlag.NO_SEARCH)
+            aside = quarantine()
+            if aside is not None:
+                found.odb.add_disk_alternate(str(aside))
         _opened.handles[repo.common] = found
     return found
 

@@ -122,6 +122,19 @@ def _remote_words(stderr: str) -> str:
     return mask(" ".join(word for word in said if word)[:300])
 
 
+def listing(repo: Repo, remote: str, pattern: str, *, timeout: float = TIMEOUT) -> dict[str, str]:
+    """The refs that the remote has and their ids, by a pattern such as `refs/x/*`. Raises
+    Unreachable."""
+    args = ("ls-remote", "--refs", "--", remote, pattern)
+    try:
+        done = git(*args, cwd=_place(repo), timeout=timeout, check=False)
+    except GitError as error:
+        raise Unreachable(f"{remote} does not answer: {error.what}") from error
+    if done.code != 0:
+        raise _unreachable(remote, done)
+    return {ref: oid for oid, _, ref in (line.partition("\t") for line in done.out.splitlines())}
+
+
 def address(repo: Repo, remote: str) -> str | None:
     """Where a remote is, with its credentials masked; None if there is no such remote."""
     found = git("remote", "get-url", "--", remote, cwd=_place(repo), check=False)

@@ -94,6 +94,13 @@ class WorkspaceSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_de
     ] = ()
 
 
+class Transcripts(StrEnum):
+    """Who can read what attempts wrote."""
+
+    LOCAL = "local"  # whoever has the runner's machine
+    PUSH = "push"  # every clone
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """fleet.yaml: what all runners of a board share."""
 
@@ -114,6 +121,13 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     timeouts: Timeouts = Timeouts()
     heartbeat: Duration = "30s"
     lease: Duration = "5m"
+    transcripts: Annotated[
+        Transcripts,
+        Meta(description="push: what attempts wrote goes to the remote, for `gitfleet log`."),
+    ] = Transcripts.LOCAL
+    transcripts_keep: Annotated[
+        Duration, Meta(description="How long a transcript stays on the remote.")
+    ] = "30d"
     workspace: WorkspaceSettings = WorkspaceSettings()
     sign: Annotated[bool, Meta(description="Sign the commits gitfleet makes.")] = False
     remote: Annotated[

@@ -5,13 +5,19 @@ unchanged (or absent, or no longer listing the claim's nonce) for the length of 
 time, counting only the time between successful looks that are at most two heartbeats apart: a
 runner that was itself cut off has seen nothing. The owner counts from the *start* of its last
 heartbeat that arrived, in time that goes on while the machine sleeps, and stops by itself.
+
+Both sides err on their own side. What a look shows was true somewhere between its begin and its
+end: who watches counts from the end of the first look to the begin of the last, the owner from the
+begin of what arrived. So an owner knows that a claim may be lost before anybody takes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from msgspec import Struct
+
+from gitfleet.model.board import Board
 
 
 class Beat(Struct, frozen=True):
@@ -23,11 +29,12 @@ class Beat(Struct, frozen=True):
 
 class _Seen(Struct):
     mark: str  # of the heartbeat when it was last seen changed; empty: there was none
+    since: float  # the end of the look that showed it first, or what was counted up to
     unchanged: float  # seconds of our own time that count
 
 
 class LeaseWatch:
-    """Watches other runners' claims on behalf of one runner."""
+    """Watches claims that are not ours on behalf of one runner."""
 
     def __init__(self, *, heartbeat: float, lease: float) -> None:
         """Both in seconds."""
@@ -36,15 +43,23 @@ class LeaseWatch:
         self._last_look: float | None = None
 
     def look(
-        self, at: float, claims: Mapping[str, str], beats: Mapping[str, Beat]
+        self,
+        at: float,
+        claims: Mapping[str, str],
+        beats: Mapping[str, Beat],
+        *,
+        began: float | None = None,
     ) -> frozenset[str]:
-        """Note what a successful look at `at` (our own seconds) showed; the nonces that are lost.
+        """Note what a successful look showed; the nonces that are lost.
 
-        `claims`: nonce -> runner, those of others on the board; `beats`: runner -> heartbeat.
+        The look was begun at `began` and had its answer by `at` (our own seconds). `claims`:
+        nonce -> runner, those on the board that are not ours (`adrift`); `beats`: runner ->
+        heartbeat.
         """
-        passed = 0.0 if self._last_look is None else at - self._last_look
-        counts = passed if 0 <= passed <= 2 * self.heartbeat else 0.0
-        self._last_look = at
+        began = at if began is None else began
+        passed = 0.0 if self._last_look is None else began - self._last_look
+        near = 0 <= passed <= 2 * self.heartbeat
+        self._last_look = began
         for nonce in self._seen.keys() - claims.keys():
             del self._seen[nonce]
         for nonce, runner in claims.items():
@@ -53,9 +68,11 @@ class LeaseWatch:
             mark = beat.mark if beat is not None and alive else ""
             seen = self._seen.get(nonce)
             if seen is None or (alive and seen.mark != mark):
-                self._seen[nonce] = _Seen(mark, 0.0)
-            else:
-                seen.unchanged += counts
+                self._seen[nonce] = _Seen(mark, at, 0.0)
+                continue
+            if near:
+                seen.unchanged += max(0.0, began - seen.since)
+            seen.since = max(began, seen.since)
         return frozenset(n for n, seen in self._seen.items() if seen.unchanged >= self.lease)
 
 
@@ -63,14 +80,69 @@ class OwnLease:
     """How long a runner may go on with what it holds while nobody hears of it."""
 
     def __init__(self, *, lease: float) -> None:
-        """In seconds."""
+        """In seconds. All times are seconds of boot time: they go on while the machine sleeps."""
         self.lease = lease
         self._heard: float | None = None
+        self._of: dict[str, float] = {}
 
-    def arrived(self, started: float) -> None:
-        """A heartbeat arrived that was begun at `started` (seconds of boot time)."""
+    def claimed(self, nonce: str, started: float) -> None:
+        """A claim is about to be sent: nobody can have seen it before that."""
+        self._of[nonce] = started
+
+    def forgotten(self, nonce: str) -> None:
+        """What it was is over."""
+        self._of.pop(nonce, None)
+
+    def arrived(self, started: float, nonces: Collection[str] = ()) -> None:
+        """A heartbeat arrived that was begun at `started` and listed these nonces.
+
+        What was over stays over: somebody may be taking it at this moment.
+        """
         self._heard = started if self._heard is None else max(self._heard, started)
+        for nonce in nonces:
+            known = self._of.get(nonce, started)
+            if started - known < self.lease:
+                self._of[nonce] = max(known, started)
 
-    def over(self, now: float) -> bool:
-        """Whether others may have taken our claims by now."""
-        return self._heard is not None and now - self._heard >= self.lease
+    def over(self, now: float, nonce: str | None = None) -> bool:
+        """Whether others may have taken this claim of ours by now; or, without a nonce, whether
+        nobody has heard of us for so long, or ever: then we should hold nothing at all.
+
+        A heartbeat keeps only those claims that it lists: one that was made after the heartbeat
+        was begun is unheard of until the next.
+        """
+        heard = self._heard if nonce is None else self._of.get(nonce, self._heard)
+        return heard is None or now - heard >= self.lease
+
+
+class Limbo:
+    """Nonces of ours that were sent, and of whose claims nobody knows whether they arrived."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, str] = {}
+
+    def look(self, tip: str, adrift: Collection[str]) -> frozenset[str]:
+        """After a successful look that showed the board at `tip`: which of the nonces `adrift`
+        (sent, given up, and no claim of theirs there) can never turn up any more.
+
+        A push succeeds only on the tip that it was made for. That was the tip of the first look
+        after it was given up, or one before: once the board has left that, it is too late.
+        """
+        for nonce in self._first.keys() - set(adrift):
+            del self._first[nonce]
+        for nonce in adrift:
+            self._first.setdefault(nonce, tip)
+        return frozenset(nonce for nonce, first in self._first.items() if first != tip)
+
+
+def adrift(board: Board, held: Collection[str]) -> dict[str, str]:
+    """nonce -> runner, of every claim that is not ours: ours are those whose nonce we remember.
+
+    A claim with our name and a nonce that nobody remembers is watched like any other: its runner
+    died with what it knew, and without a second runner nobody else would ever free the task.
+    """
+    return {
+        entry.claim.nonce: entry.claim.runner
+        for entry in board.entries.values()
+        if entry.claim is not None and entry.claim.nonce not in held
+    }

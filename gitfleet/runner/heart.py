@@ -14,10 +14,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from gitfleet.assets import own_version
 from gitfleet.errors import FleetError, GitError
 from gitfleet.git import refs, remote
 from gitfleet.git.objects import Objects, Signature
 from gitfleet.git.remote import Fate, Unreachable
+from gitfleet.git.repo import Repo
 from gitfleet.model.board import Board
 from gitfleet.model.durations import seconds
 from gitfleet.plan.lease import Beat, LeaseWatch, OwnLease
@@ -39,10 +41,17 @@ class Heart:
         shared: Shared,
         lives: Callable[[], Mapping[str, Live]],
         wake: Callable[[], None],
+        slots: int | None = None,
     ) -> None:
         self.fleet, self.shared = fleet, shared
         self._lives, self._wake = lives, wake
         settings = fleet.store.board().settings
+        self._about = {
+            "host": socket.gethostname(),
+            "version": own_version(),
+            "capacity": slots or fleet.machine.concurrency or settings.concurrency,
+            "labels": list(fleet.machine.labels),
+        }
         self.every = seconds(settings.heartbeat)
         self.watch = LeaseWatch(heartbeat=self.every, lease=seconds(settings.lease))
         self.own = OwnLease(lease=seconds(settings.lease))
@@ -131,16 +140,17 @@ class Heart:
         return {
             "format": _FORMAT,
             "runner": self.fleet.runner,
-            "host": socket.gethostname(),
+            "at": self.fleet.store.now().isoformat(),  # to be shown; nobody compares clocks
             "mark": secrets.token_hex(8),
-            "labels": list(self.fleet.machine.labels),
+            **self._about,
             "attempts": [
                 {
                     "nonce": nonce,
                     "task": live.task,
                     "role": live.role.value,
                     "coder": live.coder,
-                    "doing": live.doing,
+                    "attempt": live.attempt,
+                    "doing": self.fleet.mask.text(live.doing),
                     "elapsed": round(now - live.began),
                     "silence": round(now - live.heard),
                     "tokens": live.tokens.total,
@@ -178,9 +188,14 @@ def beats(fleet: Fleet) -> dict[str, Beat]:
 
 def contents(fleet: Fleet) -> dict[str, dict[str, Any]]:
     """What every runner's last heartbeat says; one that cannot be read is none."""
+    return seen(fleet.repo)
+
+
+def seen(repo: Repo) -> dict[str, dict[str, Any]]:
+    """The same of any clone, as far as it was fetched there."""
     found: dict[str, dict[str, Any]] = {}
-    objects = Objects(fleet.repo)
-    for ref, oid in refs.names(fleet.repo, SEEN_BEATS).items():
+    objects = Objects(repo)
+    for ref, oid in refs.names(repo, SEEN_BEATS).items():
         try:
             entry = objects.find(objects.tree_of(oid), _FILE)
             content = json.loads(objects.blob(entry.oid)) if entry else None

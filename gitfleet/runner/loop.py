@@ -39,6 +39,7 @@ from gitfleet.work.claiming import claim, late_order
 from gitfleet.work.fleet import Blocked, Control, Fleet, Live, Order, Underway
 from gitfleet.work.perform import perform, settle_dead
 from gitfleet.work.sweep import sweep
+from gitfleet.work.transcripts import Transcripts
 
 SLOW_POLL: Final = 30.0  # seconds; behind the watcher, in case it misses something
 _AFTER_ERROR: Final = 5.0
@@ -77,9 +78,10 @@ class Runner:
         self.draining = False
         self.ending = False
         self.upkeep = Upkeep(fleet)
+        self.transcripts = Transcripts(fleet)
         shared = fleet.store.swap
         self.heart = (
-            Heart(fleet, shared, self._beating, self.wake.set)
+            Heart(fleet, shared, self._beating, self.wake.set, options.slots)
             if isinstance(shared, Shared)
             else None
         )
@@ -109,7 +111,7 @@ class Runner:
         with self.fleet.clone.only_runner(), self._watcher():
             if not self._begun():
                 return IDLE_DONE
-            with self._beats():
+            with self._beats(), self._transcripts():
                 while True:
                     pause = self._guarded()
                     if pause is None:
@@ -145,6 +147,14 @@ class Runner:
             yield
         finally:
             self.heart.stop()
+
+    @contextlib.contextmanager
+    def _transcripts(self) -> Iterator[None]:
+        self.transcripts.start()
+        try:
+            yield
+        finally:
+            self.transcripts.stop()
 
     @contextlib.contextmanager
     def _watcher(self) -> Iterator[None]:
@@ -217,6 +227,7 @@ class Runner:
                 attempt.thread.join()
                 attempt.control.wake.close()
                 del self.attempts[nonce]
+                self.transcripts.wake()
 
     def _obey(self) -> None:
         """Do what the signals so far ask."""

@@ -58,8 +58,13 @@ def _one(
     took = round(time.monotonic() - began, 1)
     tail = ""
     if code != 0:
-        out = process.tail(way.run_dir / f"{name}stdout", _TAIL)
-        err = process.tail(way.run_dir / f"{name}stderr", _TAIL)
+        out, err = (_tail(way, f"{name}{stream}") for stream in ("stdout", "stderr"))
         late = f"(ended after {limit:g}s)" if ended is None else ""
         tail = "\n".join(part for part in (out.strip(), err.strip(), late) if part)
     return Check(command=command, exit_code=code, seconds=took, tail=tail)
+
+
+def _tail(way: Underway, name: str) -> str:
+    """The end of a file of output. Masked before it is cut: half a secret is one, too."""
+    mask = way.fleet.mask
+    return mask.tail(process.tail(way.run_dir / name, _TAIL + mask.reach), _TAIL)

@@ -136,7 +136,7 @@ def run(way: Underway, *, workspace: Path, prompt: str, env: dict[str, str]) -> 
     if left:
         pids = ",".join(str(child.pid) for child in left)
         way.fleet.report.action("left-behind", task=way.task, pids=pids)
-    return _judged(coder, ended or process.Exit(None, None, time.time()), way.run_dir, why, output)
+    return _judged(way, coder, ended or process.Exit(None, None, time.time()), why, output)
 
 
 def _job(way: Underway, workspace: Path, prompt: str) -> Job:
@@ -193,13 +193,17 @@ def _size(run_dir: Path) -> int:
 
 
 def _judged(
-    coder: Coder, exit_: process.Exit, run_dir: Path, why: Ended | None, output: Output
+    way: Underway, coder: Coder, exit_: process.Exit, why: Ended | None, output: Output
 ) -> Ended:
+    run_dir = way.run_dir
     evidence = Evidence(exit=exit_, stdout=run_dir / "stdout", stderr=run_dir / "stderr")
     judged = coder.judge(evidence)
     reason = judged.reason
     if judged.outcome is not None:
-        tail = process.tail(run_dir / "stderr", 2000).strip().splitlines()
+        # Masked before it is cut: half a secret is one, too.
+        mask = way.fleet.mask
+        said = mask.tail(process.tail(run_dir / "stderr", 2000 + mask.reach), 2000)
+        tail = said.strip().splitlines()
         reason += f": {tail[-1][:300]}" if tail else ""
     return Ended(
         outcome=why.outcome if why else judged.outcome,
@@ -240,7 +244,9 @@ def collect(way: Underway) -> None:
 def read_letters(way: Underway) -> list[outbox.Letter]:
     """The tasks in the outbox; what says nothing is set aside, and told."""
     letters = []
-    for letter in outbox.tasks(outbox_of(way.run_dir), way.task):
+    mask = way.fleet.mask
+    for found in outbox.tasks(outbox_of(way.run_dir), way.task):
+        letter = outbox.masked(mask, found)
         if isinstance(letter, outbox.Letter):
             letters.append(letter)
             continue

@@ -12,7 +12,7 @@ from gitfleet import faults
 from gitfleet.git import refs
 from gitfleet.git.remote import Unreachable
 from gitfleet.model.change import Decide, Move
-from gitfleet.model.event import Attempt
+from gitfleet.model.event import Attempt, Check
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan import settle
 from gitfleet.plan.settle import Addition
@@ -25,6 +25,8 @@ from gitfleet.work.workspace import discard
 def attempt_of(way: Underway, *, outcome: Outcome, reason: str, **facts: Any) -> Attempt:
     """The event's content: what is known from the claim, and the facts given."""
     claim = way.order.claim
+    reason = way.fleet.mask.text(reason)
+    facts = {key: _masked(way, fact) for key, fact in facts.items()}
     return Attempt(
         **{
             "runner": claim.runner,
@@ -43,6 +45,16 @@ def attempt_of(way: Underway, *, outcome: Outcome, reason: str, **facts: Any) ->
             **facts,
         }
     )
+
+
+def _masked(way: Underway, fact: Any) -> Any:
+    """A fact without secrets; checks hold text of others, too."""
+    if isinstance(fact, tuple):
+        return tuple(_masked(way, item) for item in fact)
+    if isinstance(fact, Check):
+        text = way.fleet.mask.text
+        return replace(fact, command=text(fact.command), tail=text(fact.tail))
+    return way.fleet.mask.text(fact) if isinstance(fact, str) else fact
 
 
 def write(way: Underway, attempt: Attempt, additions: Sequence[Addition] = ()) -> bool:

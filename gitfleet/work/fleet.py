@@ -17,6 +17,7 @@ from gitfleet.model.board import Board, Entry
 from gitfleet.model.claim import Claim
 from gitfleet.model.config import Machine
 from gitfleet.model.event import Tokens
+from gitfleet.model.masking import Mask
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan.pick import Pick
 from gitfleet.process import Wake
@@ -48,6 +49,11 @@ class Fleet:
     blocked: dict[str, Blocked] = field(default_factory=dict)
     # Set when the runner is to end at once: nobody waits for a remote any more.
     giving_up: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def mask(self) -> Mask:
+        """What takes secrets out of everything that is written for others."""
+        return self.store.mask
 
     @property
     def objects(self) -> Objects:

@@ -1,32 +1,35 @@
-"""The board's history, judged commit by commit; and what people's commits broke, put back.
-
-The board line goes from the root to the tip. At a merge it follows the parent from which the merge
-differs only in people's files and people's events; the other lines may hold nothing else.
-"""
+"""The board's history, judged commit by commit; and what people's commits broke, put back."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gitfleet.clone import read_json, write_json
 from gitfleet.errors import GitError
 from gitfleet.files import layout
 from gitfleet.git import refs
 from gitfleet.git.command import git
-from gitfleet.git.objects import Changed, Commit, trailers
+from gitfleet.git.objects import Commit, trailers
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.model.event import Landed
 from gitfleet.plan import rules
 from gitfleet.plan.rules import Breach, Step
-from gitfleet.store import REPAIR, Store, by_runner
+from gitfleet.store import REPAIR, Store
 from gitfleet.work.fleet import Fleet
+from gitfleet.work.line import Beside, History, OnLine, board_line, board_parent, of_a_runner
 
 _UNKNOWN_PAST: Final = 500  # commits looked at where nobody has looked before
+_LONG: Final = 600.0  # seconds for git to search a history
+
+Tick = Callable[[int, int], None]
+# The tips of a branch that work lands on, wherever it is known; none if it is not.
+Tips = Callable[[str], Sequence[str]]
 
 
 class Finding(Struct, frozen=True, kw_only=True):
@@ -35,43 +38,27 @@ class Finding(Struct, frozen=True, kw_only=True):
     commit: str
     author: str
     breach: Breach
-    repaired: bool = False  # a later commit put it right
+    repaired: bool = False  # it was put right, or never reached the board
     warning: bool = False  # no fault of the board's
 
-
-def board_line(store: Store, tip: str, stop: str | None = None) -> list[Commit]:
-    """The commits of the board line, oldest first; only those after `stop`, if it is on it."""
-    found: list[Commit] = []
-    at: str | None = tip
-    while at is not None and at != stop:
-        commit = store.objects.commit(at)
-        found.append(commit)
-        at = board_parent(store, commit)
-    return found[::-1]
+    @property
+    def broken(self) -> bool:
+        """Whether the board is not as it must be."""
+        return not (self.repaired or self.warning)
 
 
-def board_parent(store: Store, commit: Commit) -> str | None:
-    """The parent that a commit continues the board of; None for the root."""
-    if len(commit.parents) < 2:
-        return commit.parents[0] if commit.parents else None
-    for parent in commit.parents:
-        changed = store.objects.diff(store.objects.tree_of(parent), commit.tree)
-        if not any(_of_runner(change) for change in changed):
-            return parent
-    return commit.parents[0]
+class _Claim(NamedTuple):
+    """A landing that a commit tells of, to be looked up in the target."""
+
+    number: int
+    commit: Commit
+    path: str
+    landed: Landed
 
 
-def _of_runner(change: Changed) -> bool:
-    if layout.place(change.path).what is layout.What.PAGE:
-        return False  # drawn anew from whatever the board is
-    if layout.of_runner(change.path):
-        return True
-    event = layout.place(change.path).what is layout.What.EVENT
-    return event and change.old is not None  # even people's events are never edited
-
-
-def step_of(store: Store, commit: Commit, parent: str | None) -> Step:
+def step_of(store: Store, on: OnLine) -> Step:
     """A commit on the board line as a step from its board parent."""
+    commit, parent = on
     before = store.objects.tree_of(parent) if parent else None
     changed = {
         change.path: (
@@ -84,26 +71,12 @@ def step_of(store: Store, commit: Commit, parent: str | None) -> Step:
         parent=store.board_at(parent) if parent else store.empty(),
         child=store.board_at(commit.oid),
         changed=changed,
-        by_runner=by_runner(commit),
-        restores=_restores(store, commit),
+        by_runner=of_a_runner(commit),
         at=datetime.fromtimestamp(commit.committer.when, UTC),
     )
 
 
-def _restores(store: Store, commit: Commit) -> Mapping[str, str | None]:
-    """What a repair puts back: the files as they were before the commit that it names."""
-    damaged = trailers(commit.message).get(REPAIR)
-    if damaged is None:
-        return {}
-    try:
-        broken = store.objects.commit(damaged)
-        parent = board_parent(store, broken)
-        if parent is None:
-            return {}
-        changes = store.objects.diff(store.objects.tree_of(parent), broken.tree)
-    except GitError:
-        return {}
-    return {change.path: change.old.oid if change.old else None for change in changes}
+# -- judging
 
 
 def check(
@@ -111,69 +84,186 @@ def check(
     tip: str,
     *,
     start: str | None = None,
-    tick: Callable[[int, int], None] | None = None,
-) -> Iterator[Finding]:
+    tick: Tick | None = None,
+    tips: Tips | None = None,
+    strict: bool = False,
+) -> list[Finding]:
     """Judge every commit of the board line after `start`; findings in the order of history.
 
-    `tick(done, of)` is called for each commit.
+    `tick(done, of)` is called before the first commit and after each. `tips` says where a target
+    is, and `strict` that it is known for sure: then what is not in it did not land.
     """
-    line = board_line(store, tip, start)
-    parent = board_parent(store, line[0]) if line else None
-    repairs = {trailers(commit.message).get(REPAIR) for commit in line}
-    for number, commit in enumerate(line, 1):
-        step = step_of(store, commit, parent)
+    history = History(store, tip, start)
+    judge = _Judge(store, history, history.line())
+    judge.run(tick or (lambda _done, _of: None))
+    judge.look_up(tips or (lambda target: _tips(store, target)), strict=strict)
+    return judge.findings()
+
+
+class _Judge:
+    """Walks the line once. What is put back later is known only at the end."""
+
+    def __init__(self, store: Store, history: History, line: list[OnLine]) -> None:
+        self._store, self._history, self._line = store, history, line
+        self._on_line = {on.commit.oid for on in line}
+        self._found: list[tuple[int, Finding]] = []
+        # What is broken now: path -> which finding, and the file as it was before that.
+        self._broken: dict[str, tuple[int, str | None]] = {}
+        self._landings: list[_Claim] = []
+
+    def run(self, tick: Tick) -> None:
+        """Judge each step."""
+        tick(0, len(self._line))
+        for number, on in enumerate(self._line, 1):
+            self._judge(number, on)
+            tick(number, len(self._line))
+
+    def _judge(self, number: int, on: OnLine) -> None:
+        step = step_of(self._store, on)
+        step = replace(step, restores={**self._by_trailer(on), **self._put_back(step)})
         for breach in rules.judge(step):
-            yield _finding(commit, breach, repaired=commit.oid in repairs)
-        yield from _other_lines(store, commit, parent)
+            self._broken[breach.path] = (len(self._found), step.changed[breach.path][0])
+            self._note(number, on.commit, breach)
+        if on.parent is not None and len(self._history.parents[on.commit.oid]) > 1:
+            for side in self._history.beside(on.commit.oid, on.parent):
+                self._beside(number, on, side, taken=side.change.path in step.changed)
         for path, landed in rules.merges_to_see(step):
-            yield from _landing(store, commit, path, landed)
-        parent = commit.oid
-        if tick is not None:
-            tick(number, len(line))
+            self._landings.append(_Claim(number, on.commit, path, landed))
+
+    def _put_back(self, step: Step) -> dict[str, str | None]:
+        """What of the broken files this step makes as they were, nobody having touched them since.
+
+        Judged by what changed: a trailer proves nothing, and a person may undo their own commit.
+        """
+        restored: dict[str, str | None] = {}
+        for path in self._broken.keys() & step.changed.keys():
+            index, before = self._broken.pop(path)
+            if step.changed[path][1] == before:
+                restored[path] = before
+                number, finding = self._found[index]
+                self._found[index] = number, replace(finding, repaired=True)
+        return restored
+
+    def _by_trailer(self, on: OnLine) -> Mapping[str, str | None]:
+        """What a repair puts back that was broken before we began to look."""
+        damaged = trailers(on.commit.message).get(REPAIR)
+        if damaged is None or damaged in self._on_line or on.parent is None:
+            return {}
+        return damage_of(self._store, on.parent, damaged)
+
+    def _note(
+        self, number: int, commit: Commit, breach: Breach, *, good: bool = False, warn: bool = False
+    ) -> None:
+        author = f"{commit.author.name} <{commit.author.email}>"
+        found = Finding(
+            commit=commit.oid, author=author, breach=breach, repaired=good, warning=warn
+        )
+        self._found.append((number, found))
+
+    def _beside(self, number: int, on: OnLine, side: Beside, *, taken: bool) -> None:
+        """A runner's file that changed on another line. If a person's commit only lost or spoilt
+        one there, and the merge did not take that over, no harm is done; but work that runners did
+        there is lost."""
+        commit = self._store.objects.commit(side.oid)
+        harmless = side.change.old is not None and not taken and not of_a_runner(commit)
+        what = f"a runner's file was changed beside the board line ({side.oid[:10]})"
+        self._note(number, on.commit, Breach(6, side.change.path, what), good=harmless)
+
+    # -- invariant 4
+
+    def look_up(self, tips: Tips, *, strict: bool) -> None:
+        """Whether every merge that was said to land is in its target; asked once per target."""
+        for target in sorted({one.landed.target for one in self._landings}):
+            claims = [one for one in self._landings if one.landed.target == target]
+            known = tips(target)
+            missing = _not_in(self._store, {one.landed.merge for one in claims}, known)
+            for one in claims:
+                if one.landed.merge in missing:
+                    self._not_landed(one, seen=bool(known), strict=strict)
+
+    def _not_landed(self, one: _Claim, *, seen: bool, strict: bool) -> None:
+        merge, target = one.landed.merge[:10], one.landed.target
+        warn = False
+        if not seen:
+            what, warn = f"there is no {target} here, so that nobody sees {merge} in it", not strict
+        elif not self._store.objects.exists(one.landed.merge):
+            what = f"the commit {merge} does not exist here"
+        elif not strict and self._made_for(one.landed):
+            what, warn = f"{target} was rewritten since: {merge} is not in it any more", True
+        else:
+            what = f"the commit {merge} is not in {target}"
+        self._note(one.number, one.commit, Breach(4, one.path, what), warn=warn)
+
+    def _made_for(self, landed: Landed) -> bool:
+        merge = self._store.objects.commit(landed.merge)
+        return trailers(merge.message).get("Gitfleet-Nonce") == landed.nonce
+
+    def findings(self) -> list[Finding]:
+        """All there is to tell, oldest commit first."""
+        return [finding for _, finding in sorted(self._found, key=lambda pair: pair[0])]
 
 
-def _finding(
-    commit: Commit, breach: Breach, *, repaired: bool = False, warning: bool = False
-) -> Finding:
-    author = f"{commit.author.name} <{commit.author.email}>"
-    return Finding(
-        commit=commit.oid, author=author, breach=breach, repaired=repaired, warning=warning
-    )
+def _not_in(store: Store, commits: set[str], tips: Sequence[str]) -> set[str]:
+    """Those that no tip reaches: one question to git for all."""
+    here = {oid for oid in commits if store.objects.exists(oid)}
+    lines = [*sorted(here), *(f"^{tip}" for tip in tips)]
+    if not here or not tips:
+        return set(commits)
+    data = "".join(f"{line}\n" for line in lines).encode()
+    args = ("rev-list", "--stdin")
+    try:
+        out = git(*args, cwd=store.repo.here, input=data, timeout=_LONG).out
+    except GitError:
+        return set(commits)  # one of them is no commit at all
+    return (commits - here) | (commits & set(out.split()))
 
 
-def _other_lines(store: Store, commit: Commit, parent: str | None) -> Iterator[Finding]:
-    """What a merge brings in besides the board line may hold people's changes only."""
-    others = [other for other in commit.parents if other != parent]
-    if not others or parent is None:
-        return
-    out = git("rev-list", *others, f"^{parent}", cwd=store.repo.here).out
-    for oid in out.split():
-        side = store.objects.commit(oid)
-        if len(side.parents) != 1:
-            continue  # a merge on the way is judged by what it merges
-        before = store.objects.tree_of(side.parents[0])
-        for change in store.objects.diff(before, side.tree):
-            if _of_runner(change):
-                what = f"a runner's file was changed beside the board line ({oid[:10]})"
-                yield _finding(commit, Breach(6, change.path, what))
+def _tips(store: Store, target: str) -> list[str]:
+    """Where a branch is in this clone, and as far as it is known on its remotes."""
+    remotes = git("remote", cwd=store.repo.here).out.split()
+    found: list[str] = []
+    for ref in (f"refs/heads/{target}", *(f"refs/remotes/{name}/{target}" for name in remotes)):
+        try:
+            tip = refs.read(store.repo, ref)
+        except GitError:
+            continue  # no name that a branch could have: files come from anyone
+        if tip is not None:
+            found.append(tip)
+    return found
 
 
-def _landing(store: Store, commit: Commit, path: str, landed: Landed) -> Iterator[Finding]:
-    """Invariant 4: the merge was in the target when `landed` was written."""
-    objects = store.objects
-    if not objects.exists(landed.merge):
-        yield _finding(commit, Breach(4, path, f"the commit {landed.merge[:10]} does not exist"))
-        return
-    tip = refs.read(store.repo, f"refs/heads/{landed.target}")
-    if tip is not None and objects.is_ancestor(landed.merge, tip):
-        return
-    merge = objects.commit(landed.merge)
-    if trailers(merge.message).get("Gitfleet-Nonce") == landed.nonce:
-        what = f"{landed.target} was rewritten since: {landed.merge[:10]} is not in it any more"
-        yield _finding(commit, Breach(4, path, what), warning=True)
-    else:
-        what = f"the commit {landed.merge[:10]} is not in {landed.target} and was not made for it"
-        yield _finding(commit, Breach(4, path, what))
+# -- what a commit broke
+
+
+def damage_of(store: Store, tip: str, commit: str) -> dict[str, str | None]:
+    """The files that a commit before `tip` broke and nobody touched since, as they were."""
+    try:
+        if not store.objects.is_ancestor(commit, tip):
+            return {}
+        named = store.objects.commit(commit)
+    except GitError:
+        return {}
+    line = board_line(store, tip, commit)
+    parent = board_parent(store, named)
+    if parent is None or (line and line[0].parent != commit):
+        return {}
+    step = step_of(store, OnLine(named, parent))
+    broken = {breach.path for breach in rules.judge(step) if _repairable(breach.path)}
+    # That a file looks as the damage left it proves nothing: a claim that was dropped, put back
+    # and has ended since is gone, too.
+    touched = {path for on in line for path in _paths(store, on)} if broken else set()
+    return {path: step.changed[path][0] for path in broken - touched}
+
+
+def _paths(store: Store, on: OnLine) -> Iterator[str]:
+    before = store.objects.tree_of(on.parent) if on.parent else None
+    for change in store.objects.diff(before, on.commit.tree):
+        yield change.path
+
+
+def _repairable(path: str) -> bool:
+    """Runners' files, and everybody's events: those are never edited."""
+    return layout.of_runner(path) or layout.place(path).what is layout.What.EVENT
 
 
 # -- repair
@@ -183,7 +273,7 @@ def repair(fleet: Fleet) -> None:
     """Put back what people's commits did to runners' files since we last looked.
 
     A commit made while an index lagged behind does that, with nobody meaning it. Only files that
-    are still as the damage left them are touched.
+    nobody touched since are put back.
     """
     store = fleet.store
     note = fleet.clone.folder / "judged.json"
@@ -192,58 +282,45 @@ def repair(fleet: Fleet) -> None:
     seen = read_json(note).get("commit")
     if seen == tip:
         return
-    known = isinstance(seen, str) and store.objects.exists(seen)
-    for commit, parent in _since(store, tip, seen if known else None):
-        if not by_runner(commit):
-            _repair_one(fleet, commit, parent)
+    for on in _since(store, tip, seen if isinstance(seen, str) else None):
+        if not of_a_runner(on.commit):
+            _repair_one(fleet, on)
     write_json(note, {"commit": store.tip() or tip})
 
 
-def _since(store: Store, tip: str, seen: str | None) -> list[tuple[Commit, str | None]]:
-    found: list[tuple[Commit, str | None]] = []
-    at: str | None = tip
-    while at is not None and at != seen and len(found) < _UNKNOWN_PAST:
-        commit = store.objects.commit(at)
-        parent = board_parent(store, commit)
-        found.append((commit, parent))
-        at = parent
-    return found[::-1]
+def _since(store: Store, tip: str, seen: str | None) -> list[OnLine]:
+    """The board line since we last looked; where we never did, or the branch was rewound, the
+    newest part of it."""
+    if seen is not None and store.objects.exists(seen) and store.objects.is_ancestor(seen, tip):
+        return board_line(store, tip, seen)
+    return board_line(store, tip, None)[-_UNKNOWN_PAST:]
 
 
-def _repair_one(fleet: Fleet, commit: Commit, parent: str | None) -> None:
-    if parent is None:
+def _repair_one(fleet: Fleet, on: OnLine) -> None:
+    if on.parent is None:
         return
-    step = step_of(fleet.store, commit, parent)
-    broken = {b.path: b.what for b in rules.judge(step) if _repairable(b.path)}
+    broken = {b.path: b.what for b in rules.judge(step_of(fleet.store, on)) if _repairable(b.path)}
     if not broken:
         return
 
     def decide(board: Board, _now: datetime) -> Change | None:
-        tree = fleet.objects.tree_of(board.commit)
-        files: dict[str, bytes | None] = {}
-        for path in broken:
-            before, after = step.changed[path]
-            there = fleet.objects.find(tree, path)
-            if (there.oid if there else None) == after:
-                files[path] = fleet.objects.blob(before) if before else None
+        files = {
+            path: fleet.objects.blob(before) if before else None
+            for path, before in damage_of(fleet.store, board.commit, on.commit.oid).items()
+        }
         if not files:
             return None
         return Change(
-            subject=f"Repair what {commit.oid[:10]} did to runners' files",
+            subject=f"Repair what {on.commit.oid[:10]} did to runners' files",
             files=files,
-            trailers={REPAIR: commit.oid},
+            trailers={REPAIR: on.commit.oid},
         )
 
     if fleet.store.transact(decide).won:
         fleet.report.action(
             "repaired",
-            commit=commit.oid[:10],
-            author=commit.author.name,
+            commit=on.commit.oid[:10],
+            author=on.commit.author.name,
             files=",".join(sorted(broken)),
             reason=next(iter(broken.values())),
         )
-
-
-def _repairable(path: str) -> bool:
-    """Runners' files, and everybody's events: those are never edited."""
-    return layout.of_runner(path) or layout.place(path).what is layout.What.EVENT

@@ -17,6 +17,7 @@ from typing import Final
 
 from gitfleet import assets
 from gitfleet.clone import Clone, read_json, write_json
+from gitfleet.errors import FleetError
 from gitfleet.git.command import git
 from gitfleet.git.holders import holders
 from gitfleet.git.repo import Repo, config, set_config, unset_config
@@ -24,6 +25,7 @@ from gitfleet.git.worktree import git_dir
 from gitfleet.store import Store
 
 PUSH: Final = "push-to-checkout"
+RECEIVE: Final = "pre-receive"
 _OURS: Final = b"# gitfleet: "
 _DENY: Final = "receive.denyCurrentBranch"
 _CONFIG: Final = "gitfleet/window.gitconfig"  # below the common git directory
@@ -219,3 +221,45 @@ def _remove_for_pushes(clone: Clone) -> Iterator[str]:
             unset_config(repo, _DENY)
         note.unlink()
         yield f"Set {_DENY} back to what it was."
+
+
+# -- on a server
+
+
+def install_server(repo: Repo) -> str:
+    """Have every push to the fleet branch of a server's repository judged; what was done.
+
+    A hook of the same name that is there already runs after ours. Twice is harmless. FleetError
+    where the hooks of that repository are those of others, too.
+    """
+    folder = _server_folder(repo)
+    folder.mkdir(parents=True, exist_ok=True)
+    own, theirs = folder / RECEIVE, folder / f"{RECEIVE}.before-gitfleet"
+    if own.exists() and not _is_ours(own):
+        own.replace(theirs)
+    _write(own, RECEIVE, {"@THEIRS@": _inside_quotes(str(theirs))})
+    after = f"; {theirs.name} runs after it" if theirs.exists() else ""
+    return f"{own} judges every push to the fleet branch{after}."
+
+
+def remove_server(repo: Repo) -> str:
+    """Take the server's hook out again, and put back what was there; what was done."""
+    own = _server_folder(repo) / RECEIVE
+    if not own.exists() or not _is_ours(own):
+        return f"No hook of gitfleet's is installed in {repo.common}."
+    own.unlink()
+    before = own.with_name(f"{RECEIVE}.before-gitfleet")
+    if before.exists():
+        before.replace(own)
+    return f"Removed {own}."
+
+
+def _server_folder(repo: Repo) -> Path:
+    folder = _hook_folder(repo)
+    if not folder.resolve().is_relative_to(repo.common):
+        raise FleetError(
+            f"the hooks of {repo.common} lie in {folder} (core.hooksPath), outside of it",
+            remedy=f"Call `{sys.executable} -P -m gitfleet hook pre-receive` in the {RECEIVE} hook"
+            " there yourself, with its standard input.",
+        )
+    return folder

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gitfleet.files import codec, layout
 from gitfleet.model.ids import ID_HINT, is_id
+from gitfleet.model.masking import Mask
 from gitfleet.model.verdict import Verdict
 from gitfleet.plan.settle import Addition
 
@@ -67,6 +69,16 @@ def _letter(path: Path, data: bytes, source: str) -> Letter | Refused:
     # Not of the attempt: one that is made again because its runner died says the same again.
     key = hashlib.sha256(f"{source}/{path.name}/{text}".encode()).hexdigest()[:16]
     return Letter(path, Addition(text=text.encode(), id=task, key=key))
+
+
+def masked(mask: Mask, letter: Letter | Refused) -> Letter | Refused:
+    """The same without secrets; one whose very name tells a secret is refused."""
+    if isinstance(letter, Refused):
+        return Refused(letter.path, mask.text(letter.reason))
+    addition = letter.addition
+    if mask.text(addition.id) != addition.id:
+        return Refused(letter.path, "its name would tell a secret")
+    return replace(letter, addition=replace(addition, text=mask.bytes(addition.text)))
 
 
 def verdict(box: Path) -> tuple[Verdict | None, str]:

@@ -10,7 +10,7 @@ import time
 from datetime import datetime
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, convert, to_builtins
 from msgspec.structs import replace
 
 from gitfleet import faults
@@ -293,9 +293,11 @@ def _judge(way: Underway, proof: Proof, ran: tuple[Check, ...]) -> tuple[Ended, 
     if ended.outcome is not None:
         return ended, None
     verdict, why = outbox.verdict(outbox_of(way.run_dir))
+    why = way.fleet.mask.text(why)
     if verdict is None:
         return Ended(outcome=Outcome.FAILED, reason=f"the validator ended, and {why}"), None
-    return ended, verdict
+    plain = way.fleet.mask.data(to_builtins(verdict))  # before anything of it is cut
+    return ended, convert(plain, Verdict)
 
 
 def _refused(

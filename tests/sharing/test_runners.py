@@ -1,0 +1,132 @@
+"""Every clone sees which runners there are and what they do, as their heartbeats tell it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+from gitfleet.git.objects import Objects
+from gitfleet.git.repo import find
+from gitfleet.store import runner_signature
+from tests.cli.acting import add, gitfleet, running, wait_for
+from tests.conftest import git, init
+
+
+def _shared(tmp_path: Path, *names: str) -> list[Path]:
+    """Clones of one bare repository with a board."""
+    bare = init(tmp_path / "srv.git", name="", bare=True)
+    first = init(tmp_path / names[0], name="first")
+    git("remote", "add", "origin", str(bare), cwd=first)
+    git("push", "-q", "origin", "main", cwd=first)
+    gitfleet("init", cwd=first)
+    window = first / ".fleet"
+    (window / "fleet.yaml").write_text(
+        "format: 1\ntarget: main\nheartbeat: 1s\nconcurrency: 7\nroles: {work: {coder: shell}}\n"
+    )
+    git("commit", "-qam", "Settings", cwd=window)
+    git("push", "-q", "origin", "fleet", cwd=first)
+    git("fetch", "-q", "origin", cwd=first)
+    others = []
+    for name in names[1:]:
+        git("clone", "-q", str(bare), name, cwd=tmp_path)
+        gitfleet("init", cwd=tmp_path / name)
+        others.append(tmp_path / name)
+    return [first, *others]
+
+
+def _told(cwd: Path) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = json.loads(gitfleet("runners", "--json", cwd=cwd).stdout)
+    return found
+
+
+def test_a_clone_sees_the_runner_of_another_one_and_its_attempt(tmp_path: Path) -> None:
+    """Name, host, version, capacity, labels, and the attempt with what it does; `list` too."""
+    box, desk = _shared(tmp_path, "box", "desk")
+    pipe = tmp_path / "go"
+    os.mkfifo(pipe)
+    add(box, "slow", f"read _ < '{pipe}'; echo done > made")
+    git("push", "-q", "origin", "fleet", cwd=box)
+    with running(box, "--until-idle") as runner:
+        runner.until("claimed", "task=slow")
+
+        def working() -> dict[str, object] | None:
+            found = next((one for one in _told(desk) if one["attempts"]), None)
+            return found if found and found["attempts"][0]["doing"] == "working" else None  # type: ignore[index]
+
+        found = wait_for(working, "a heartbeat that tells of the attempt")
+        assert found["capacity"] == 7 and found["labels"] == [] and found["here"] is False
+        assert found["host"] and found["version"] and found["at"]
+        (attempt,) = found["attempts"]  # type: ignore[misc]
+        assert attempt["task"] == "slow" and attempt["role"] == "work"
+        assert attempt["coder"] == "shell" and attempt["attempt"] == 1
+        assert attempt["elapsed"] >= 0 and attempt["silence"] >= 0
+        shown = gitfleet("runners", cwd=desk).stdout
+        assert str(found["name"]) in shown and "shell, working, for " in shown
+        assert _told(box)[0]["here"] is True
+        git("fetch", "-q", "origin", "fleet:fleet", cwd=desk, check=False)
+        git("pull", "-q", "origin", "fleet", cwd=desk / ".fleet")
+        assert "working, for " in gitfleet("list", cwd=desk).stdout
+        with pipe.open("w") as file:
+            file.write("go\n")
+        assert runner.join() == 0
+    # Its goodbye: nothing is held any more.
+    assert [one["attempts"] for one in _told(desk)] == [[]]
+
+
+def test_a_board_without_a_remote_shows_its_own_runner(repo_path: Path, tmp_path: Path) -> None:
+    """By the clone's own note and the claims on the board."""
+    gitfleet("init", cwd=repo_path)
+    assert "no runner is known here" in gitfleet("runners", cwd=repo_path).stdout
+    pipe = tmp_path / "go"
+    os.mkfifo(pipe)
+    add(repo_path, "slow", f"read _ < '{pipe}'")
+    with running(repo_path, "--until-idle") as runner:
+        runner.until("claimed", "task=slow")
+        (found,) = _told(repo_path)
+        assert found["here"] is True and found["capacity"] == 3
+        (attempt,) = found["attempts"]  # type: ignore[misc]
+        assert attempt["task"] == "slow" and attempt["tokens"] is None
+        assert "in this clone" in gitfleet("runners", cwd=repo_path).stdout
+    assert _told(repo_path) == []
+
+
+def test_a_remote_that_does_not_answer_shows_what_was_seen_last(tmp_path: Path) -> None:
+    """And says so."""
+    box, desk = _shared(tmp_path, "box", "desk")
+    gitfleet("run", "--until-idle", cwd=box)
+    assert len(_told(desk)) == 1
+    (tmp_path / "srv.git").rename(tmp_path / "away.git")
+    said = gitfleet("runners", cwd=desk)
+    assert "seen last" in said.stderr and len(said.stdout.splitlines()) == 1
+
+
+def test_a_heartbeat_is_read_as_data_of_a_stranger(tmp_path: Path) -> None:
+    """Anybody may push one: no key need be there or be what it should, nothing draws on a
+    terminal, and what cannot be read is no heartbeat."""
+    (box,) = _shared(tmp_path, "box")
+    objects = Objects(find(box))
+    who = runner_signature("x", int(time.time()))
+    bad = {
+        "attempts": [
+            7,
+            {"task": "a\x1b[31m\ud800", "elapsed": "9", "tokens": 1e400, "silence": -5},
+            {"task": ["x"], "elapsed": 10**400, "attempt": True},
+        ],
+        "host": {"a": 1},
+        "capacity": None,
+        "labels": "no list",
+    }
+    texts = {"odd": json.dumps(bad), "list": "[]", "broken": "{", "none": '{"attempts": 3}'}
+    for name, text in texts.items():
+        tree = objects.write_tree(None, {"heartbeat.json": text.encode()})
+        oid = objects.write_commit(tree, [], "x", who, who)
+        git("push", "-q", "origin", f"{oid}:refs/gitfleet/runners/{name}", cwd=box)
+    (found,) = _told(box)
+    assert found["name"] == "odd" and found["host"] == "" and found["labels"] == []
+    first, second = found["attempts"]  # type: ignore[misc]
+    assert first["elapsed"] is None and first["tokens"] is None and first["silence"] == 0
+    assert second["task"] == "" and second["attempt"] is None
+    assert "\x1b" not in gitfleet("runners", cwd=box).stdout
+    gitfleet("list", cwd=box)

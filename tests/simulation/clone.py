@@ -1,0 +1,346 @@
+"""A clone with its view of the remote: gitfleet/shared.py and gitfleet/store.py, step by step.
+
+The order of what is remembered, sent, looked at and believed is theirs; only git is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from gitfleet import people
+from gitfleet.errors import FleetError
+from gitfleet.git.objects import Changed, Entry
+from gitfleet.model.board import Board
+from gitfleet.model.change import Change
+from gitfleet.model.states import Role
+from gitfleet.swap import Answer, Outcome
+from tests.simulation.server import BEATS, FLEET, TARGET, Act, Commit, Library, Move, Server
+from tests.simulation.world import Lost, Machine, Signal, Steps, Wait, converse
+
+Decide = Callable[[Board, datetime], Change | None]
+TRIES = 60
+TASKS = "task/"
+
+
+class Unreachable(FleetError):
+    """The remote does not answer."""
+
+
+class Held:
+    """A nonce that was remembered before it was sent."""
+
+    def __init__(self, task: str, role: Role, attempt: int, ghost: int) -> None:
+        self.task, self.role, self.attempt, self.ghost = task, role, attempt, ghost
+
+
+class Disk:
+    """What a clone keeps, whatever happens to the processes."""
+
+    def __init__(self) -> None:
+        self.track: dict[str, str] = {}  # refs as of the last look
+        self.local: dict[str, str] = {}  # branches of this clone
+        self.codes: set[str] = set()  # commits of the project that are here
+        self.held: dict[str, Held] = {}
+
+
+class Request:
+    """One asker's decision, and what became of it."""
+
+    def __init__(self, decide: Decide, acts: tuple[Act, ...]) -> None:
+        self.decide, self.acts = decide, acts
+        self.change: Change | None = None
+        self.answer: Answer | None = None
+        self.board: Board | None = None
+        self.why = ""
+        self.error: Exception | None = None
+
+    @property
+    def settled(self) -> bool:
+        return self.answer is not None or self.error is not None
+
+    @property
+    def won(self) -> bool:
+        return self.answer is Answer.WON
+
+
+class _Objects:
+    """What gitfleet.people asks of a repository's objects; a tree goes by its commit."""
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+
+    def _tree(self, commit: str | None) -> Mapping[str, str]:
+        return self.library.boards[commit].tree if commit else {}
+
+    def diff(self, before: str | None, after: str) -> list[Changed]:
+        old, new = self._tree(before), self._tree(after)
+        paths = sorted(p for p in old.keys() | new.keys() if old.get(p) != new.get(p))
+        return [Changed(p, _entry(old.get(p)), _entry(new.get(p))) for p in paths]
+
+    def find(self, commit: str, path: str) -> Entry | None:
+        return _entry(self._tree(commit).get(path))
+
+    def blob_size(self, oid: str) -> int:
+        return len(self.library.blobs[oid])
+
+
+def _entry(oid: str | None) -> Entry | None:
+    return Entry("", oid, "blob") if oid else None
+
+
+class Clone:
+    """Shared and Store in one. A new one begins when its process does; the disk goes on."""
+
+    def __init__(self, machine: Machine, server: Server, disk: Disk, *, runner: str = "") -> None:
+        self.machine, self.server, self.disk, self.runner = machine, server, disk, runner
+        self.world, self.library = machine.world, server.library
+        self.mutants = self.world.plan.mutants
+        self.targets: set[str] = set()
+        self._fetched = False
+        self._busy = False
+        self._free = Signal(self.world)
+        self._turning = False
+        self._turned = Signal(self.world)
+        self._queue: list[Request] = []
+        self._merged: tuple[str, str, Commit] | None = None
+
+    # -- looking
+
+    def look(self, extra: Iterable[str] = ()) -> Steps[None]:
+        """Fetch the board, the targets and every runner's heartbeat. Raises Unreachable."""
+        try:
+            there = yield from converse(self.machine, lambda: dict(self.server.refs))
+        except Lost:
+            raise Unreachable("the remote does not answer") from None
+        for ref in (FLEET, *self.targets, *extra):
+            if ref in there:
+                self._track(ref, there[ref])
+        for ref, oid in there.items():
+            if ref.startswith(BEATS):
+                self.disk.track[ref] = oid
+        self._fetched = True
+
+    def _track(self, ref: str, oid: str) -> None:
+        self.disk.track[ref] = oid
+        if ref != FLEET:
+            self.disk.codes |= self.library.codes[oid].line
+
+    def ensure(self, oid: str, ref: str) -> Steps[bool]:
+        if oid not in self.disk.codes:
+            yield from self.look((ref,))
+        return oid in self.disk.codes
+
+    def tip_of(self, branch: str) -> Steps[str | None]:
+        if branch not in self.targets:
+            self.targets.add(branch)
+            if self._fetched:
+                yield from self.look()
+        return self.disk.track.get(branch)
+
+    def tip(self) -> str | None:
+        return self.disk.track.get(FLEET)
+
+    def board(self) -> Board:
+        if self.tip() is None:
+            raise Unreachable("the board was never seen")
+        return self._base().board
+
+    def base(self) -> Steps[Commit]:
+        if not self._fetched:
+            yield from self.look()
+        return self._base()
+
+    def _base(self) -> Commit:
+        theirs, ours = self.disk.track[FLEET], self.disk.local.get(FLEET)
+        if ours is None or self.library.ancestor(ours, theirs):
+            return self.library.boards[theirs]
+        if self.library.ancestor(theirs, ours):
+            return self.library.boards[ours]
+        return self._with_people(theirs, ours)
+
+    def _with_people(self, theirs: str, ours: str) -> Commit:
+        if self._merged is not None and self._merged[:2] == (theirs, ours):
+            return self._merged[2]
+        before = self.library.merge_base(theirs, ours).id
+        taken = people.take(_Objects(self.library), theirs, before, ours)  # type: ignore[arg-type]
+        parents = (self.library.boards[theirs], self.library.boards[ours])
+        files = {path: entry.oid if entry else None for path, entry in taken.files.items()}
+        made = self.library.commit(
+            parents, files, at=self.machine.clock(), by_runner=False, subject="Merge people's"
+        )
+        self._merged = (theirs, ours, made)
+        return made
+
+    # -- the swap
+
+    def _land(self, base: Commit, new: Commit, change: Change) -> Steps[Outcome | None]:
+        theirs = self.tip()
+        assert theirs is not None
+        if not self.library.ancestor(theirs, base.id) and "tip-read-again" not in self.mutants:
+            return None  # a look of the heart's came in between: this was decided on less
+        moves = [Move(FLEET, theirs, new.id)]
+        moves += [Move(m.ref, m.old, m.new or "") for m in change.moves]
+        moves += [Move(m.ref, self.disk.track.get(m.ref), m.new or "") for m in change.publish]
+        moves = [move for move in moves if move.old != move.new]
+        try:
+            fate = yield from converse(self.machine, lambda: self.server.push(moves))
+        except Lost:
+            return (yield from self._unknown(moves, new, change))
+        if fate == "done":
+            return self._won(moves, new)
+        if fate == "stale":
+            forgets = "branch-not-fetched" in self.mutants
+            yield from self.look(() if forgets else [move.ref for move in change.publish])
+            return None
+        return Outcome(Answer.LOST, "the remote refuses to move the target")
+
+    def _unknown(self, moves: list[Move], new: Commit, change: Change) -> Steps[Outcome | None]:
+        if "unknown-is-lost" in self.mutants:
+            return Outcome(Answer.LOST)
+        yield from self.look([move.ref for move in change.publish])
+        tip = self.tip()
+        assert tip is not None
+        if self.library.ancestor(new.id, tip):
+            return self._won(moves, new)
+        if tip != moves[0].old:
+            return None
+        return Outcome(Answer.UNKNOWN, "the answer was lost")
+
+    def _won(self, moves: list[Move], new: Commit) -> Outcome:
+        for move in moves:
+            old = self.disk.track.get(move.ref)
+            if move.ref == FLEET and old is not None and self.library.ancestor(new.id, old):
+                continue  # we saw it there, and what came after it
+            self._track(move.ref, move.new)
+        self.follow()
+        return Outcome(Answer.WON)
+
+    def follow(self) -> None:
+        """Fast-forward the local board; commits of people's that are not there yet stay."""
+        theirs, ours = self.disk.track.get(FLEET), self.disk.local.get(FLEET)
+        if theirs is not None and (ours is None or self.library.ancestor(ours, theirs)):
+            self.disk.local[FLEET] = theirs
+
+    # -- transactions
+
+    def transact(self, decide: Decide, *acts: Act) -> Steps[Request]:
+        """As Store.transact; what several processes ask for at once shares a commit."""
+        asked = Request(decide, acts)
+        self._queue.append(asked)
+        while self._busy:
+            self._free.clear()
+            yield Wait(self._free)
+        self._busy = True
+        try:
+            if not asked.settled:
+                batch, self._queue = self._queue, []
+                yield from self._serve(batch)
+        finally:
+            self._busy = False
+            self._free.give()
+        if asked.error is not None:
+            raise asked.error
+        return asked
+
+    def _serve(self, batch: list[Request]) -> Steps[None]:
+        losses = 0
+        while left := [request for request in batch if not request.settled]:
+            try:
+                moved = yield from self._round(left)
+            except FleetError as error:
+                for request in left:
+                    request.error = request.error or error
+                return
+            losses = 0 if moved else losses + 1
+            if losses > TRIES:
+                for request in left:
+                    request.error = FleetError("the board moved too often")
+                return
+            if losses:
+                yield self.world.dice.random() * min(8.0, 0.05 * 1.6 ** min(losses, 20))
+
+    def turn(self) -> Steps[None]:
+        """Wait until no push of this clone is under way."""
+        while self._turning:
+            self._turned.clear()
+            yield Wait(self._turned)
+
+    def _round(self, left: list[Request]) -> Steps[bool]:
+        self._turning = True
+        try:
+            return (yield from self._in_turn(left))
+        finally:
+            self._turning = False
+            self._turned.give()
+
+    def _in_turn(self, left: list[Request]) -> Steps[bool]:
+        base = yield from self.base()
+        group = self._decided(base.board, left)
+        if not group:
+            return True
+        changes = [request.change for request in group if request.change is not None]
+        together = _together(changes)
+        commit = self.library.commit(
+            (base,),
+            together.files,
+            at=self.machine.clock(),
+            by_runner=together.author is None,
+            subject=f"[{self.runner or self.machine.name}] {together.subject}",
+            acts=tuple(act for request in group for act in request.acts),
+        )
+        yield 0.01  # blobs, trees and the commit are written
+        outcome = yield from self._land(base, commit, together)
+        if outcome is None:
+            return False
+        for request in group:
+            request.answer, request.why = outcome.answer, outcome.why
+            request.board = commit.board if outcome.answer is Answer.WON else base.board
+        return True
+
+    def _decided(self, board: Board, left: list[Request]) -> list[Request]:
+        now = self.machine.clock()
+        group: list[Request] = []
+        taken: set[str] = set()
+        for request in left:
+            try:
+                change = request.decide(board, now)
+            except FleetError as error:
+                request.error = error
+                continue
+            request.change = change
+            if change is None:
+                request.answer, request.board = Answer.LOST, board
+                continue
+            mine = {*change.files, *change.tasks, *(f" {word}" for word in change.words)}
+            alone = change.alone or (group and group[0].change is not None and
+                                     group[0].change.alone)  # fmt: skip
+            if group and (alone or mine & taken):
+                continue
+            group.append(request)
+            taken |= mine
+        return group
+
+
+def _together(changes: Sequence[Change]) -> Change:
+    if len(changes) == 1:
+        return changes[0]
+    files: dict[str, bytes | None] = {}
+    for change in changes:
+        files.update(change.files)
+    return replace(
+        changes[0],
+        subject="; ".join(change.subject for change in changes),
+        files=files,
+        publish=tuple(move for change in changes for move in change.publish),
+    )
+
+
+def task_ref(task: str) -> str:
+    """The server's ref for a task's branch."""
+    return f"{TASKS}{task}"
+
+
+__all__ = ["TARGET", "Clone", "Decide", "Disk", "Held", "Request", "Unreachable", "task_ref"]

@@ -1,0 +1,92 @@
+"""What can go wrong: in the world, by the seed; and in the protocol, on purpose."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+# Each of these breaks one rule of the protocol. The simulation must notice every one of them.
+DELIBERATE: dict[str, str] = {
+    "no-nonce": "a claim is told by its runner's name and task alone",
+    "no-fence": "an attempt's result is written whether or not its claim is there",
+    "wall-clock-lease": "a claim is lost when its heartbeat looks old by the watcher's wall clock",
+    "unknown-is-lost": "a push of unknown fate counts as lost, and its nonce is forgotten",
+    "cut-off-counts": "who watches counts time in which it saw nothing",
+    "own-lease-from-end": "the owner counts from when it heard that its heartbeat arrived",
+}
+# These were in the code when the simulation was written, or are: it found them.
+FOUND: dict[str, str] = {
+    "tip-read-again": "what was decided on one tip is pushed over the tip of a later look",
+    "branch-not-fetched": "after a stale push only the board is looked at, not the task's branch",
+    "fixer-head-not-fetched": "the rejected work is not fetched for the task that repairs it",
+    "lost-is-settled": "a `lost` that another runner wrote counts as the attempt's own event",
+    "dead-forgotten": "a restarted runner forgets nonces that are not on the board yet",
+    "dead-unpublished": "a restarted runner names a head in its event and does not send it",
+    "look-timed-at-end": "a look counts for when its answer came, not for when it was begun",
+    "own-lease-of-all": "a heartbeat keeps also the claims that it does not list",
+    "claims-beside-ending": "a task is claimed while a former attempt on it is still ending here",
+    "limbo-kept": "a nonce whose claim can never arrive any more is remembered for ever",
+    "letters-dropped": "what an agent filed is deleted although nobody knows whether it arrived",
+    "letters-interrupt": "a remote that is away when an agent files a task ends its attempt",
+}
+MUTANTS = DELIBERATE | FOUND
+
+
+@dataclass
+class Plan:
+    """What the world is like in one run."""
+
+    runners: int = 3
+    people: int = 1
+    tasks: int = 4
+    mishap: float = 0.1  # of a conversation
+    crash: float = 0.0  # of a step on a machine
+    cut: float = 0.0  # of a machine, each ten seconds
+    outage: float = 0.0  # of the server, each ten seconds
+    slow: float = 0.0  # all answers of the server for a while
+    suspend: float = 0.0
+    jump: float = 0.0  # of a wall clock
+    refuse: float = 0.0  # the server protects the target
+    fails: float = 0.15  # of an attempt
+    pace: float = 1.0  # how long coders take
+    judge: bool = False  # a validator besides the checks
+    fresh: bool = False  # coders begin afresh each time
+    busy: float = 200.0  # seconds in which things go wrong and people act
+    mutants: frozenset[str] = field(default_factory=frozenset)
+
+
+def plan_of(seed: int, mutants: frozenset[str]) -> Plan:
+    """What a seed means. Half of the worlds have few sorts of fault, so that each shows alone; a
+    third is about leases: long work, links that get bad before they go."""
+    dice = random.Random(f"plan {seed}")
+    few = dice.random() < 0.5
+
+    def some(most: float) -> float:
+        return dice.random() * most if not few or dice.random() < 0.35 else 0.0
+
+    plan = Plan(
+        runners=dice.choice([1, 1, 2, 2, 3, 3, 4, 5]),
+        people=dice.choice([0, 1, 1, 2]),
+        tasks=dice.randint(2, 5),
+        mishap=some(0.35),
+        crash=some(0.01),
+        cut=some(0.08),
+        outage=some(0.03),
+        slow=some(0.05),
+        suspend=some(0.05),
+        jump=some(0.15),
+        refuse=some(0.04),
+        fails=dice.random() * 0.3,
+        judge=dice.random() < 0.4,
+        fresh=dice.random() < 0.4,
+        busy=dice.choice([100.0, 200.0, 300.0]),
+        mutants=mutants,
+    )
+    if seed % 3 == 0:
+        plan.runners = dice.choice([2, 2, 3])
+        plan.people = 0
+        plan.tasks = dice.choice([1, 2])
+        plan.mishap, plan.crash, plan.outage = some(0.02), some(0.001), some(0.01)
+        plan.cut, plan.slow, plan.suspend = 0.05, 0.0, some(0.02)
+        plan.pace, plan.busy = 3.0, 400.0
+    return plan

@@ -1,0 +1,262 @@
+"""Virtual time, machines that crash, sleep and disagree about the time, and a network that lies.
+
+Processes are generators. One that yields a number sleeps so many seconds; one that yields a `Wait`
+waits for a signal, at most so long. Whenever one goes on, its machine may die instead.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable, Generator
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, TypeVar
+
+from tests.simulation.faults import Plan
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+FOREVER = 1e9
+T = TypeVar("T")
+
+
+class Wait(NamedTuple):
+    """Until the signal is given, or so many seconds have passed."""
+
+    signal: Signal
+    timeout: float = FOREVER
+
+
+Steps = Generator[float | Wait, Any, T]
+
+
+class Breach(AssertionError):
+    """Something that must never be was seen."""
+
+
+class Signal:
+    """Something that can be waited for; it stays given until it is taken back."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.given = False
+        self.waiting: list[tuple[Proc, int]] = []
+
+    def give(self) -> None:
+        self.given = True
+        waiting, self.waiting = self.waiting, []
+        for proc, turn in waiting:
+            if proc.turn == turn:
+                self.world.push(self.world.now, proc)
+
+    def clear(self) -> None:
+        self.given = False
+
+
+class Proc:
+    """A generator that runs on a machine, in one of its lives."""
+
+    __slots__ = ("life", "machine", "running", "steps", "turn")
+
+    def __init__(self, machine: Machine | None, steps: Steps[Any]) -> None:
+        self.machine, self.steps = machine, steps
+        self.life = machine.life if machine else 0
+        self.turn = 0
+        self.running = True
+
+    @property
+    def alive(self) -> bool:
+        return self.running and (self.machine is None or self.machine.life == self.life)
+
+
+class Machine:
+    """A computer: it has clocks, it sleeps, it dies, and it may be cut off from the server."""
+
+    def __init__(self, world: World, name: str, *, mortal: bool) -> None:
+        self.world, self.name, self.mortal = world, name, mortal
+        self.life = 0
+        self.up = True
+        self.asleep_until = 0.0
+        self.bad_until = 0.0  # its link is about to fail
+        self.cut_until = 0.0
+        self.shaken = False  # a conversation has just failed
+        self.slept = 0.0
+        self.skew = 0.0  # of the wall clock, seconds
+
+    def boot(self) -> float:
+        """Seconds that go on while it sleeps."""
+        return self.world.now
+
+    def mono(self) -> float:
+        """Seconds that stand still while it sleeps."""
+        return self.world.now - self.slept
+
+    def wall(self) -> float:
+        return self.world.now + self.skew
+
+    def clock(self) -> datetime:
+        """What it would write into an event."""
+        return EPOCH + timedelta(seconds=int(self.wall()))
+
+    def sleep(self, seconds: float) -> None:
+        """Be suspended."""
+        start = max(self.world.now, self.asleep_until)
+        self.asleep_until = self.world.now + seconds
+        self.slept += max(0.0, self.asleep_until - start)
+
+    @property
+    def cut(self) -> bool:
+        return max(self.cut_until, self.world.outage_until) > self.world.now
+
+
+class World:
+    """The time, what is to happen, and everybody's dice."""
+
+    def __init__(self, seed: int, plan: Plan, say: Callable[[str], None] | None) -> None:
+        self.seed, self.plan = seed, plan
+        self.dice = random.Random(seed)
+        self.now = 0.0
+        self.outage_until = 0.0
+        self.slow_until = 0.0  # answers take their time
+        self.outages: list[tuple[float, float]] = []
+        self.calm = False  # faults have stopped
+        self.events = 0
+        self._say = say
+        self._due: list[tuple[float, int, Proc | Callable[[], None], int]] = []
+        self._number = 0
+        self.on_death: Callable[[Machine], None] = lambda machine: None
+
+    def say(self, who: str, what: str) -> None:
+        if self._say is not None:
+            self._say(f"{self.now:9.2f} {who:8} {what}")
+
+    def hex(self, digits: int) -> str:
+        return f"{self.dice.getrandbits(digits * 4):0{digits}x}"
+
+    def chance(self, of: float) -> bool:
+        """Whether a mishap of that probability happens; none once all is calm."""
+        return not self.calm and self.dice.random() < of
+
+    def push(self, at: float, what: Proc | Callable[[], None]) -> None:
+        self._number += 1
+        turn = what.turn if isinstance(what, Proc) else 0
+        heapq.heappush(self._due, (at, self._number, what, turn))
+
+    def at(self, after: float, call: Callable[[], None]) -> None:
+        """Call something so many seconds from now."""
+        self.push(self.now + after, call)
+
+    def spawn(self, machine: Machine | None, steps: Steps[Any]) -> Proc:
+        proc = Proc(machine, steps)
+        self.push(self.now, proc)
+        return proc
+
+    def run(self, until: float, finished: Callable[[], bool] = lambda: False) -> None:
+        """Let happen what is due, in order, until a time, or until all is finished."""
+        asked = self.now
+        while self._due and self._due[0][0] <= until:
+            at, _, what, turn = heapq.heappop(self._due)
+            self.now = max(self.now, at)
+            self.events += 1
+            if not isinstance(what, Proc):
+                what()
+            elif what.turn == turn and what.alive:
+                self._step(what)
+            if self.now - asked >= 5.0:
+                asked = self.now
+                if finished():
+                    return
+        self.now = max(self.now, until)
+
+    def _step(self, proc: Proc) -> None:
+        machine = proc.machine
+        if machine is not None and machine.asleep_until > self.now:
+            self.push(machine.asleep_until + self.dice.random() * 0.1, proc)
+            return
+        if machine is not None and machine.mortal:
+            # What goes wrong seldom goes wrong alone.
+            risk = self.plan.crash * (15 if machine.shaken else 1)
+            machine.shaken = False
+            if self.chance(risk):
+                self.kill(machine)
+                return
+        proc.turn += 1
+        try:
+            wish = proc.steps.send(None)
+        except StopIteration:
+            proc.running = False
+            return
+        if isinstance(wish, Wait):
+            if wish.signal.given:
+                self.push(self.now, proc)
+                return
+            wish.signal.waiting.append((proc, proc.turn))
+            if wish.timeout < FOREVER:
+                self.push(self.now + max(0.0, wish.timeout), proc)
+        else:
+            self.push(self.now + wish, proc)
+
+    def kill(self, machine: Machine) -> None:
+        """Everything that runs on the machine ends at once, in the middle of whatever it does."""
+        self.say(machine.name, "CRASH")
+        machine.life += 1
+        machine.up = False
+        self.on_death(machine)
+
+
+class Lost(Exception):
+    """No answer came, or an error of the network: what became of it nobody knows."""
+
+
+TIMEOUT = 20.0  # seconds a client waits; a third of the real one, as all times here
+
+
+def converse(machine: Machine, act: Callable[[], T]) -> Steps[T]:
+    """One conversation with the server: `act` happens there, perhaps. Raises Lost.
+
+    What was sent may arrive although the client was told otherwise, even long after.
+    """
+    world, dice = machine.world, machine.world.dice
+    answered = Signal(world)
+    answer: list[T] = []
+    swift = 0.02 + dice.random() * 0.3
+    if machine.cut:
+        yield dice.choice([0.5, 1.0, TIMEOUT])
+        raise Lost
+    patience = TIMEOUT
+    there, back = swift, swift
+    lost_back = False
+    if world.now < max(world.slow_until, machine.bad_until):
+        back = dice.random() * 18
+    elif world.chance(world.plan.mishap):
+        match dice.randrange(5):
+            case 0:  # slow both ways
+                there, back = dice.random() * 10, dice.random() * 15
+            case 1:  # it arrives, the answer does not
+                lost_back = True
+                patience = dice.choice([1.0, 4.0, TIMEOUT])
+            case 2:  # it arrives after the client gave up
+                patience = dice.choice([1.0, 4.0, TIMEOUT])
+                there = patience + dice.random() * dice.choice([3.0, 20.0, 60.0])
+                lost_back = True
+            case 3:  # it never arrives
+                there = FOREVER
+                patience = dice.choice([1.0, 4.0, TIMEOUT])
+            case 4:  # the answer takes its time
+                back = dice.random() * 18
+
+    def arrive() -> None:
+        answer.append(act())
+        if not lost_back:
+            world.at(back, reply)
+
+    def reply() -> None:
+        if not machine.cut:
+            answered.give()
+
+    if there < FOREVER:
+        world.at(there, arrive)
+    yield Wait(answered, patience)
+    if not answered.given:
+        machine.shaken = True
+        raise Lost
+    return answer[0]
