@@ -18,32 +18,13 @@ _SHORTEST: Final = 8  # characters of a value; what is shorter stands in every o
 _SHORTEST_LINE: Final = 16  # of a secret of several lines: each is one, wherever it is quoted
 
 # A part of a variable's name, between underscores, that says its value is secret.
-_PARTS: Final = frozenset(
-    (
-        "TOKEN",
-        "TOKENS",
-        "SECRET",
-        "SECRETS",
-        "PASSWORD",
-        "PASSWORDS",
-        "PASSWD",
-        "PASSPHRASE",
-        "PASS",
-        "PWD",
-        "KEY",
-        "KEYS",
-        "APIKEY",
-        "CREDENTIAL",
-        "CREDENTIALS",
-        "AUTH",
-        "COOKIE",
-        "COOKIES",
-        "BEARER",
-        "PAT",
-        "DSN",
-        "JWT",
-    )
-)
+# fmt: off
+_PARTS: Final = frozenset((
+    "TOKEN", "TOKENS", "SECRET", "SECRETS", "PASSWORD", "PASSWORDS", "PASSWD", "PASSPHRASE",
+    "PASS", "PWD", "KEY", "KEYS", "APIKEY", "CREDENTIAL", "CREDENTIALS", "AUTH", "COOKIE",
+    "COOKIES", "BEARER", "PAT", "DSN", "JWT",
+))
+# fmt: on
 _WITHIN: Final = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "APIKEY", "PRIVATEKEY")
 _HARMLESS: Final = frozenset(("PWD", "OLDPWD", "SSH_AUTH_SOCK", "XDG_SESSION_COOKIE"))
 # git's settings from the environment: names beside values. Only these carry something secret.

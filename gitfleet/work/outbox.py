@@ -114,8 +114,9 @@ def _read(path: Path) -> bytes | None:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
+    about = os.fstat(fd)
+    if not stat.S_ISREG(about.st_mode) or about.st_size > layout.LARGEST:
+        os.close(fd)
+        return None
     with os.fdopen(fd, "rb") as file:
-        about = os.fstat(fd)
-        if not stat.S_ISREG(about.st_mode) or about.st_size > layout.LARGEST:
-            return None
         return file.read(layout.LARGEST)

@@ -126,9 +126,10 @@ def _end_of(path: Path, mask: Mask, most: int) -> bytes | None:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        return None
     with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return None
         size = file.seek(0, os.SEEK_END)
         start = max(0, size - most - mask.reach)
         file.seek(start)

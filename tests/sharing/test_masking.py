@@ -97,7 +97,7 @@ def test_a_secret_is_gone_however_it_is_nested_and_quoted(
             assert secret not in masked
             assert mask.text(masked) == masked
         assert secret not in repr(mask.data({"x": [(plain, {plain: plain.encode()})]}))
-        assert json.loads(mask.text(once))["b"]["c"].count(MASKED) >= 1
+        assert MASKED in mask.text(once)
 
 
 @given(_SECRETS, st.text(st.characters(codec="ascii"), max_size=200))

@@ -99,6 +99,7 @@ class Clone:
         self.world, self.library = machine.world, server.library
         self.mutants = self.world.plan.mutants
         self.targets: set[str] = set()
+        self.known_at: dict[str, float] = {}  # when what we know of a ref was asked for
         self._fetched = False
         self._busy = False
         self._free = Signal(self.world)
@@ -111,17 +112,26 @@ class Clone:
 
     def look(self, extra: Iterable[str] = ()) -> Steps[None]:
         """Fetch the board, the targets and every runner's heartbeat. Raises Unreachable."""
+        began = self.world.now
         try:
             there = yield from converse(self.machine, lambda: dict(self.server.refs))
         except Lost:
             raise Unreachable("the remote does not answer") from None
         for ref in (FLEET, *self.targets, *extra):
-            if ref in there:
+            if ref in there and self._newer(ref, began):
                 self._track(ref, there[ref])
         for ref, oid in there.items():
-            if ref.startswith(BEATS):
+            if ref.startswith(BEATS) and self._newer(ref, began):
                 self.disk.track[ref] = oid
         self._fetched = True
+
+    def _newer(self, ref: str, began: float) -> bool:
+        """Whether a look begun then may know more of a ref than we do: no other look was begun
+        since, and no push of ours was won."""
+        if "late-look-believed" not in self.mutants and began < self.known_at.get(ref, 0.0):
+            return False
+        self.known_at[ref] = began
+        return True
 
     def _track(self, ref: str, oid: str) -> None:
         self.disk.track[ref] = oid
@@ -214,7 +224,10 @@ class Clone:
             old = self.disk.track.get(move.ref)
             if move.ref == FLEET and old is not None and self.library.ancestor(new.id, old):
                 continue  # we saw it there, and what came after it
+            if move.ref == TARGET and old and move.new in self.library.codes[old].line:
+                continue
             self._track(move.ref, move.new)
+            self.known_at[move.ref] = self.world.now
         self.follow()
         return Outcome(Answer.WON)
 

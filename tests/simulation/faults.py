@@ -17,6 +17,7 @@ DELIBERATE: dict[str, str] = {
 # These were in the code when the simulation was written, or are: it found them.
 FOUND: dict[str, str] = {
     "tip-read-again": "what was decided on one tip is pushed over the tip of a later look",
+    "late-look-believed": "a fetch that was answered late moves what we know back again",
     "branch-not-fetched": "after a stale push only the board is looked at, not the task's branch",
     "fixer-head-not-fetched": "the rejected work is not fetched for the task that repairs it",
     "lost-is-settled": "a `lost` that another runner wrote counts as the attempt's own event",
@@ -85,8 +86,8 @@ def plan_of(seed: int, mutants: frozenset[str]) -> Plan:
     if seed % 3 == 0:
         plan.runners = dice.choice([2, 2, 3])
         plan.people = 0
-        plan.tasks = dice.choice([1, 2])
-        plan.mishap, plan.crash, plan.outage = some(0.02), some(0.001), some(0.01)
-        plan.cut, plan.slow, plan.suspend = 0.05, 0.0, some(0.02)
-        plan.pace, plan.busy = 3.0, 400.0
+        plan.tasks, plan.fails = 4, 0.1
+        plan.mishap, plan.crash, plan.outage = some(0.02), some(0.0005), some(0.01)
+        plan.cut, plan.slow, plan.suspend = 0.02, 0.0, some(0.005)
+        plan.pace, plan.busy = 5.0, 400.0
     return plan

@@ -275,6 +275,7 @@ class Runner:
             self.own.arrived(heard, nonces)
             self._due = self.machine.mono() + HEARTBEAT
             self.disk.track[ref] = oid
+            self.clone.known_at[ref] = self.world.now
 
     def _judge(self, began: float) -> None:
         tip = self.clone.tip()
