@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,8 @@ from gitfleet.git.repo import Repo
 from gitfleet.git.step import folder, in_step, read_step, write_step
 from gitfleet.git.worktree import operation_in
 
+_TRIES: Final = 200
+_PAUSE: Final = 0.01  # seconds; a lock of git's is held for milliseconds
 _LONG: Final = 1800.0  # seconds: files of a large tree
 
 
@@ -113,9 +116,19 @@ def prepare(repo: Repo, path: Path, ref: str, old: str, new: str) -> Held | Refu
 
 def catch_up(repo: Repo, path: Path, ref: str) -> Refusal | None:
     """Bring a checkout of `ref` that was left behind to where the ref is. None: it is there."""
-    tip = refs.read(repo, ref)
-    if tip is None or in_step(repo, path) == tip:
-        return None
+    lock = repo.common / f"{ref}.lock"
+    for _ in range(_TRIES):
+        # In this order. A person's commit writes the log of HEAD first and moves the ref last, by
+        # renaming its lock. In between their files are ahead of the ref, and taking them "to
+        # where the ref is" would undo what they are just committing.
+        base, busy, tip = in_step(repo, path), lock.exists(), refs.read(repo, ref)
+        if tip is None or base == tip:
+            return None
+        if not busy:
+            break
+        time.sleep(_PAUSE)
+    else:
+        return Refusal(f"{ref} is being moved by another process")
     held = prepare(repo, path, ref, tip, tip)
     return held if isinstance(held, Refusal) else held.follow()
 

@@ -17,6 +17,7 @@ import pygit2
 from pygit2.enums import ObjectType
 
 from gitfleet.errors import GitError
+from gitfleet.git.durable import written
 from gitfleet.git.library import asked, handle
 from gitfleet.git.repo import Repo
 
@@ -159,7 +160,7 @@ class Objects:
     def put_blob(self, data: bytes) -> str:
         """Store the bytes and return their id."""
         with asked("cannot write a blob"):
-            return str(self._git.create_blob(data))
+            return written(self._repo, str(self._git.create_blob(data)))
 
     def _read(self, oid: str, wanted: ObjectType) -> bytes:
         with asked(f"cannot read object {oid}"):
@@ -298,7 +299,7 @@ class Objects:
         order = sorted(raw, key=lambda name: name + b"/" if raw[name][0] == b"40000" else name)
         data = b"".join(b"%b %b\0%b" % (raw[name][0], name, raw[name][1]) for name in order)
         with asked("cannot write a tree"):
-            return str(self._git.write(ObjectType.TREE, data))
+            return written(self._repo, str(self._git.write(ObjectType.TREE, data)))
 
     # -- commits
 
@@ -315,7 +316,7 @@ class Objects:
             oid = self._git.create_commit(
                 None, _signed(author), _signed(committer), message, tree, list(parents)
             )
-        return str(oid)
+        return written(self._repo, str(oid))
 
     def commit(self, oid: str) -> Commit:
         """The commit with this id."""
