@@ -30,18 +30,18 @@ from gitfleet.git import checkout, refs
 from gitfleet.git.command import git
 from gitfleet.git.holders import holders
 from gitfleet.git.objects import Changed, Commit, Entry, Objects, Signature, trailers
-from gitfleet.git.repo import Repo, config
+from gitfleet.git.repo import Repo
 from gitfleet.model.board import Board
 from gitfleet.model.board import Entry as BoardEntry
 from gitfleet.model.change import Change, Decide, Move, Person
 from gitfleet.model.config import FORMAT
 
 RUNNER: Final = "Gitfleet-Runner"
+RUNNER_DOMAIN: Final = "@gitfleet.invalid"  # .invalid is reserved for names that are none
 TXN: Final = "Gitfleet-Txn"
 REPAIR: Final = "Gitfleet-Repair"
 _TRIES: Final = 400
 _KEPT: Final = 8  # boards of other commits kept for the next question
-_BRANCH: Final = "fleet"
 
 
 class Answer(StrEnum):
@@ -73,7 +73,7 @@ def utc_now() -> datetime:
 
 def branch_of(repo: Repo) -> str:
     """The name of the fleet branch in this clone."""
-    return config(repo, "gitfleet.branch") or _BRANCH
+    return repo.fleet_branch
 
 
 class Store:
@@ -303,7 +303,8 @@ class Store:
         files: dict[str, bytes | Entry | None] = dict(change.files)
         for origin, goal in change.relocated.items():
             found = self.objects.find(base, origin)
-            if found is not None:
+            # What lies at the goal already is final: a later version stays where it is.
+            if found is not None and self.objects.find(base, goal) is None:
                 files[origin], files[goal] = None, found
         tree = self.objects.write_tree(base, files)
         message = (
@@ -366,8 +367,8 @@ class Store:
 
 
 def runner_signature(runner: str, when: int) -> Signature:
-    """What a runner's commits are signed with; .invalid is reserved for names that are none."""
-    return Signature(f"gitfleet ({runner})", f"{runner}@gitfleet.invalid", when)
+    """What a runner's commits are signed with."""
+    return Signature(f"gitfleet ({runner})", f"{runner}{RUNNER_DOMAIN}", when)
 
 
 def by_runner(commit: Commit) -> bool:

@@ -17,6 +17,7 @@ from gitfleet.files.layout import What
 from gitfleet.git import checkout, refs, step
 from gitfleet.git.command import git
 from gitfleet.git.repo import Repo, find
+from gitfleet.git.worktree import git_dir
 from gitfleet.model.board import Problem
 from gitfleet.store import branch_of
 
@@ -66,7 +67,7 @@ def _refuse_lag(repo: Repo, top: Path, ref: str) -> None:
     if tip is None or step.in_step(repo, top) in (None, tip):
         return
     # `git commit -a` and `git commit PATH` hold it while this hook runs, a plain one does not.
-    locked = (step.git_dir(top) / "index.lock").exists()
+    locked = (git_dir(top) / "index.lock").exists()
     refusal = checkout.catch_up(repo, top, ref)
     told = "gitfleet: the board moved while you worked"
     nothing = "Nothing was committed and nothing is lost"
@@ -78,11 +79,8 @@ def _refuse_lag(repo: Repo, top: Path, ref: str) -> None:
             " then commit without -a and without naming files."
         )
     else:
-        told += (
-            f", and {refusal.reason}. {nothing}. To keep both: `git stash`, then `git commit"
-            " --allow-empty`, which brings the new files, then `git stash pop`."
-        )
-    click.echo(told, err=True)
+        told += f". {nothing}, but {refusal.reason}. Then commit again, and put your text back."
+    click.echo(plain(told), err=True)
     sys.exit(1)
 
 

@@ -25,6 +25,7 @@ from gitfleet.model.board import Entry
 from gitfleet.model.durations import clock, spoken
 from gitfleet.model.event import Attempt
 from gitfleet.model.ids import is_id
+from gitfleet.report import harmless
 
 _PAUSE: Final = 0.2  # seconds between looks at the files and the board while following
 _CHUNK: Final = 1 << 16  # bytes read at once, and the longest line that is held back
@@ -153,7 +154,7 @@ class _Out:
         """Bytes of others, whole lines unless they are very long."""
         if self._clean:
             text = _COLOUR.sub("", data.decode("utf-8", "replace").replace("\r\n", "\n"))
-            data = draw.plain(text.replace("\r", "\n")).encode("utf-8", "replace")
+            data = harmless(text.replace("\r", "\n")).encode("utf-8", "replace")
         click.echo(data, nl=False)
 
 

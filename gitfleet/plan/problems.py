@@ -113,7 +113,10 @@ def _roles(board: Board, files: Mapping[str, File], known: Known) -> Iterator[Pr
 
 
 def _unknown(coder: str) -> tuple[str, str]:
-    return f"this gitfleet knows no coder {coder!r}", "describe it in fleet.yaml under coders, with an argv"
+    return (
+        f"this gitfleet knows no coder {coder!r}",
+        "describe it in fleet.yaml under coders, with an argv",
+    )
 
 
 _Told = tuple[str, int | None, str, str]  # key, which of its items, what, remedy

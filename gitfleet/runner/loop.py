@@ -37,6 +37,7 @@ from gitfleet.work.sweep import sweep
 
 SLOW_POLL: Final = 30.0  # seconds; behind the watcher, in case it misses something
 _AFTER_ERROR: Final = 5.0
+_WINDOW_AGAIN: Final = 2.0
 IDLE_DONE: Final = 0
 IDLE_WAITS: Final = 4  # something waits for a person
 
@@ -95,7 +96,8 @@ class Runner:
             while True:
                 pause = self._guarded()
                 if pause is None:
-                    self.upkeep.draw()
+                    with contextlib.suppress(FleetError):  # drawn by the next runner, then
+                        self.upkeep.draw()
                     return self._exit_status()
                 self._wait(pause)
 
@@ -333,7 +335,8 @@ class Runner:
 
     def _pause(self, board: Board, now: datetime) -> float | None:
         """Until when nothing is to do; None if all that can be done is done and that was asked."""
-        due: list[float] = []
+        # A window that was busy is looked after soon: until then people's commits are refused.
+        due: list[float] = [_WINDOW_AGAIN] if self._behind else []
         waits = bool(self.attempts)
         only = self._only(board)
         known = standings(board, now)

@@ -23,7 +23,7 @@ from gitfleet.model.change import Change
 from gitfleet.model.event import Landed
 from gitfleet.plan import rules
 from gitfleet.plan.rules import Breach, Step
-from gitfleet.store import REPAIR, Store, by_runner
+from gitfleet.store import REPAIR, RUNNER_DOMAIN, Store, by_runner
 from gitfleet.work.fleet import Fleet
 
 _UNKNOWN_PAST: Final = 500  # commits looked at where nobody has looked before
@@ -84,7 +84,7 @@ def step_of(store: Store, commit: Commit, parent: str | None) -> Step:
         parent=store.board_at(parent) if parent else store.empty(),
         child=store.board_at(commit.oid),
         changed=changed,
-        by_runner=by_runner(commit),
+        by_runner=_of_a_runner(commit),
         restores=_restores(store, commit),
         at=datetime.fromtimestamp(commit.committer.when, UTC),
     )
@@ -194,7 +194,7 @@ def repair(fleet: Fleet) -> None:
         return
     known = isinstance(seen, str) and store.objects.exists(seen)
     for commit, parent in _since(store, tip, seen if known else None):
-        if not by_runner(commit):
+        if not _of_a_runner(commit):
             _repair_one(fleet, commit, parent)
     write_json(note, {"commit": store.tip() or tip})
 
@@ -219,13 +219,13 @@ def _repair_one(fleet: Fleet, commit: Commit, parent: str | None) -> None:
         return
 
     def decide(board: Board, _now: datetime) -> Change | None:
-        tree = fleet.objects.tree_of(board.commit)
+        since = _touched_since(fleet.store, board.commit, commit.oid)
+        if since is None:
+            return None  # that commit is not on the board's line any more
         files: dict[str, bytes | None] = {}
-        for path in broken:
-            before, after = step.changed[path]
-            there = fleet.objects.find(tree, path)
-            if (there.oid if there else None) == after:
-                files[path] = fleet.objects.blob(before) if before else None
+        for path in broken.keys() - since:
+            before, _ = step.changed[path]
+            files[path] = fleet.objects.blob(before) if before else None
         if not files:
             return None
         return Change(
@@ -242,6 +242,29 @@ def _repair_one(fleet: Fleet, commit: Commit, parent: str | None) -> None:
             files=",".join(sorted(broken)),
             reason=next(iter(broken.values())),
         )
+
+
+def _touched_since(store: Store, tip: str, commit: str) -> set[str] | None:
+    """The paths that any commit of the board line after `commit` changed; None if it is not there.
+
+    That a file looks as the damage left it proves nothing: a claim that was dropped, put back and
+    has ended since is gone, too.
+    """
+    found: set[str] = set()
+    at: str | None = tip
+    for _ in range(_UNKNOWN_PAST * 2):
+        if at is None or at == commit:
+            break
+        one = store.objects.commit(at)
+        at = board_parent(store, one)
+        before = store.objects.tree_of(at) if at else None
+        found.update(change.path for change in store.objects.diff(before, one.tree))
+    return found if at == commit else None
+
+
+def _of_a_runner(commit: Commit) -> bool:
+    """Whether a runner made it. Who amends a runner's commit keeps its message, not its name."""
+    return by_runner(commit) and commit.committer.email.endswith(RUNNER_DOMAIN)
 
 
 def _repairable(path: str) -> bool:

@@ -107,7 +107,7 @@ def _include(window: Path) -> str:
     """The setting by which git reads ours in that worktree only."""
     # A leading ./ stands for the folder of the file that includes, whatever is in its name.
     name = re.sub(r"([\\*?\[\]])", r"\\\1", git_dir(window).name)
-    return f"includeIf.gitdir:./worktrees/{name}/.path"
+    return f"includeIf.gitdir:./worktrees/{name}.path"
 
 
 def _remove_from_windows(clone: Clone) -> Iterator[str]:

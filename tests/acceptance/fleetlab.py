@@ -149,7 +149,9 @@ class Live:
         return found[times - 1]
 
     def told(self) -> str:
-        return "\n".join(map(str, self.lines)) + self.stderr
+        """The end of what it said, for a test that failed."""
+        last = (f"{line.name} {dict(line.fields)}" for line in self.lines[-40:])
+        return "\n".join(last) + self.stderr
 
     def signal(self, number: signal.Signals = signal.SIGINT) -> None:
         self._popen.send_signal(number)
@@ -329,6 +331,8 @@ class Lab:
     def set(self, **settings: Any) -> None:
         """Change fleet.yaml with plain git."""
         self.settings.update(settings)
+        _, problems = codec.read_settings(yaml.dump(self.settings))
+        assert not problems or "format" in settings, problems
         (self.window / "fleet.yaml").write_bytes(yaml.dump(self.settings))
         self.commit("Settings")
 
