@@ -35,23 +35,23 @@ def command(ctx: click.Context, range_: str | None, as_json: bool) -> None:
         start = _resolve(store.repo.here, old) if old else None
         tip = _resolve(store.repo.here, new) if new else tip
     assert tip is not None
-    counted = 0
+    total = 0
 
     def tick(done: int, of: int) -> None:
-        nonlocal counted
-        counted = of
+        nonlocal total
+        total = of
         if sys.stderr.isatty() and (done % 50 == 0 or done == of):
             click.echo(f"\r{done} of {of} commits", nl=done == of, err=True)
 
     found = list(history.check(store, tip, start=start, tick=tick))
     bad = [f for f in found if not (f.repaired or f.warning)]
     if as_json:
-        click.echo(json.dumps({"commits": counted, "findings": [_plain(f) for f in found]}))
+        click.echo(json.dumps({"commits": total, "findings": [_plain(f) for f in found]}))
     else:
         for finding in found:
             click.echo(_line(finding))
         others = len(found) - len(bad)
-        click.echo(f"{counted} commits, {len(bad)} broken, {others} repaired or warned")
+        click.echo(f"{total} commits, {len(bad)} broken, {others} repaired or warned")
     if bad:
         ctx.exit(1)
 

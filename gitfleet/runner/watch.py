@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,11 @@ from gitfleet.errors import FleetError
 
 # Reading a file is an event, too; only these tell that something changed.
 _CHANGES: Final = frozenset({"created", "modified", "moved", "deleted", "closed"})
+
+
+# It warns of events that come while it stops; nobody can do anything about those.
+logging.getLogger("watchdog").addHandler(logging.NullHandler())
+logging.getLogger("watchdog").propagate = False
 
 
 class _Handler(FileSystemEventHandler):
