@@ -26,7 +26,7 @@ from gitfleet import faults
 from gitfleet.errors import FleetError
 from gitfleet.files import boards, codec, layout
 from gitfleet.files.boards import File
-from gitfleet.git import checkout, refs
+from gitfleet.git import checkout, courtesy, refs
 from gitfleet.git.command import git
 from gitfleet.git.holders import holders
 from gitfleet.git.objects import Changed, Commit, Entry, Objects, Signature, trailers
@@ -133,28 +133,22 @@ class Store:
         tree = self.objects.tree_of(commit)
         near = next(reversed(self._boards.values()), None)
         if near is None:
-            changed = self.objects.diff(None, tree)
+            changed = self.objects.diff(None, tree, deepest=layout.DEEPEST)
             board = boards.update(boards.EMPTY, self._files(changed), commit)
         else:
-            changed = self.objects.diff(self.objects.tree_of(near.commit), tree)
+            changed = self.objects.diff(
+                self.objects.tree_of(near.commit), tree, deepest=layout.DEEPEST
+            )
             board = boards.update(near, self._files(changed), commit)
-        # A broken fleet.yaml leaves the settings of the nearest older commit in force; which
-        # these are must depend on the commit alone, not on what this process happened to read.
-        if board.settings_problems and not self._inherits(near, board):
-            board = self._with_older_settings(board)
-        return board
-
-    def _inherits(self, near: Board | None, board: Board) -> bool:
-        """Whether the settings in force at `near`, with the same broken file, are its own too."""
-        return (
-            near is not None
-            and near.settings_problems == board.settings_problems
-            and self.objects.is_ancestor(near.commit, board.commit)
-        )
+        return self._with_older_settings(board) if board.settings_problems else board
 
     def _with_older_settings(self, board: Board) -> Board:
+        """A broken fleet.yaml leaves the settings of the nearest older commit in force; which
+        these are depends on the commit alone, not on what this process happened to read."""
         seen: set[str | None] = set()
         for commit in self.line(board.commit):
+            if (known := self._boards.get(commit.oid)) is not None:
+                return replace(board, settings=known.settings)
             found = self.objects.find(commit.tree, layout.SETTINGS)
             oid = found.oid if found and found.kind == "blob" else None
             if oid is not None and oid not in seen:
@@ -225,6 +219,7 @@ class Store:
         Raises what `decide` raises, and FleetError if the board moves too fast for us.
         """
         for round_ in range(_TRIES):
+            courtesy.give_way(self.repo, self.tip)
             result = self._try(decide)
             if result is not None:
                 return result

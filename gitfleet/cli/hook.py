@@ -16,6 +16,7 @@ from gitfleet.files.boards import File
 from gitfleet.files.layout import What
 from gitfleet.git import checkout, refs, step
 from gitfleet.git.command import git
+from gitfleet.git.objects import Objects
 from gitfleet.git.repo import Repo, find
 from gitfleet.git.worktree import git_dir
 from gitfleet.model.board import Problem
@@ -49,7 +50,7 @@ def pre_commit() -> None:
         return
     _refuse_lag(repo, top, ref)
     changes = _staged(top)
-    problems = [*_problems_of_text(top, changes), *_taken_ids(top, changes), *_foreign(changes)]
+    problems = [*_problems_of_text(repo, changes), *_taken_ids(top, changes), *_foreign(changes)]
     for problem in problems[:_MOST]:
         click.echo(plain(problem), err=True)
     if problems:
@@ -113,9 +114,10 @@ def _changes(fields: list[str]) -> dict[str, _Change]:
     return found
 
 
-def _problems_of_text(top: Path, changes: Mapping[str, _Change]) -> list[Problem]:
+def _problems_of_text(repo: Repo, changes: Mapping[str, _Change]) -> list[Problem]:
+    objects = Objects(repo)
     files = {
-        path: _file(top, change.mode, change.oid)
+        path: _file(objects, change)
         for path, change in changes.items()
         if change.mode and layout.place(path).what in _PEOPLES
     }
@@ -125,13 +127,14 @@ def _problems_of_text(top: Path, changes: Mapping[str, _Change]) -> list[Problem
     return found + [p for p in board.settings_problems if layout.SETTINGS in files]
 
 
-def _file(top: Path, mode: str, oid: str) -> File:
-    if not mode.startswith("100"):
-        return File(oid, trouble="not a plain file")
-    size = int(git("cat-file", "-s", oid, cwd=top).out)
+def _file(objects: Objects, change: _Change) -> File:
+    if not change.mode.startswith("100"):
+        return File(change.oid, trouble="not a plain file")
+    size = objects.blob_size(change.oid)
     if size > layout.LARGEST:
-        return File(oid, trouble=f"larger than {layout.LARGEST // 1024} KiB ({size // 1024} KiB)")
-    return File(oid, git("cat-file", "blob", oid, cwd=top).stdout)
+        trouble = f"larger than {layout.LARGEST // 1024} KiB ({size // 1024} KiB)"
+        return File(change.oid, trouble=trouble)
+    return File(change.oid, objects.blob(change.oid))
 
 
 def _taken_ids(top: Path, changes: Mapping[str, _Change]) -> list[Problem]:

@@ -192,8 +192,7 @@ def _show(repo: Repo, store: Store, path: Path | None) -> Path | None:
         git("worktree", "remove", "-f", "-f", str(known.path), cwd=repo.here)
         known = None
     if known is None:
-        add = ("worktree", "add", "-q", str(path), store.branch)
-        git(*worktree.NO_HOOKS, *add, cwd=repo.here)
+        worktree.check_out(repo, path, str(path), store.branch)
     return path
 
 

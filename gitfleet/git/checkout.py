@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Final, Self, TextIO
 
 from gitfleet import faults
+from gitfleet.errors import GitError
 from gitfleet.git import refs
 from gitfleet.git.command import git
 from gitfleet.git.indexlock import IndexLock, drop, own
@@ -96,7 +97,10 @@ def prepare(repo: Repo, path: Path, ref: str, old: str, new: str) -> Held | Refu
     where going would overwrite an edit or an untracked file. Its files need not be at `old` (the
     ref's commit): where they were left behind earlier, they go all the way.
     """
-    lock = IndexLock(repo, path, ref, new)
+    try:
+        lock = IndexLock(repo, path, ref, new)
+    except GitError as error:
+        return Refusal(f"{path} cannot be looked into: {error.what}")
     try:
         refused = lock.take()
         if refused is None:
@@ -107,6 +111,9 @@ def prepare(repo: Repo, path: Path, ref: str, old: str, new: str) -> Held | Refu
             return Refusal(refused)
         if read_step(repo, path) is None:
             write_step(repo, path, base)
+    except GitError as error:  # a tree that git cannot put into files, a worktree it cannot read
+        lock.release()
+        return Refusal(f"{path} cannot follow {lock.branch}: {error.what}")
     except BaseException:
         lock.release()
         raise
@@ -114,23 +121,45 @@ def prepare(repo: Repo, path: Path, ref: str, old: str, new: str) -> Held | Refu
     return Held(repo, path, ref, base, new, lock)
 
 
+def refusal(repo: Repo, path: Path, ref: str, old: str, new: str) -> str | None:
+    """Why `prepare` would refuse, as far as it shows without a lock; None if it would not.
+
+    For asking again and again: a lock would make the git commands fail by which the person is
+    just clearing the way.
+    """
+    view = IndexLock(repo, path, ref, new)
+    try:
+        return view.look() or _unfit(view) or in_the_way(view, in_step(repo, path) or old)
+    finally:
+        view.release()
+
+
 def catch_up(repo: Repo, path: Path, ref: str) -> Refusal | None:
-    """Bring a checkout of `ref` that was left behind to where the ref is. None: it is there."""
+    """Bring a checkout of `ref` that was left behind to where the ref is. None: it is there.
+
+    A person's `git commit` writes the log of HEAD first and moves the ref last, by renaming its
+    lock; it holds no lock on the index by then. In between their files are ahead of the ref, and
+    taking them "to where the ref is" would undo what they are just committing. So wherever the
+    log was read, the ref's lock is looked for after it, and the ref is read after that.
+    """
     lock = repo.common / f"{ref}.lock"
-    for _ in range(_TRIES):
-        # In this order. A person's commit writes the log of HEAD first and moves the ref last, by
-        # renaming its lock. In between their files are ahead of the ref, and taking them "to
-        # where the ref is" would undo what they are just committing.
-        base, busy, tip = in_step(repo, path), lock.exists(), refs.read(repo, ref)
-        if tip is None or base == tip:
-            return None
-        if not busy:
-            break
-        time.sleep(_PAUSE)
-    else:
-        return Refusal(f"{ref} is being moved by another process")
-    held = prepare(repo, path, ref, tip, tip)
-    return held if isinstance(held, Refusal) else held.follow()
+    try:
+        for _ in range(_TRIES):
+            base = in_step(repo, path)
+            busy, tip = lock.exists(), refs.read(repo, ref)
+            if tip is None or tip == base:
+                return None
+            if not busy:
+                held = prepare(repo, path, ref, tip, tip)  # reads the log again
+                if isinstance(held, Refusal):
+                    return held
+                if not lock.exists() and refs.read(repo, ref) == tip:
+                    return held.follow()
+                held.release()
+            time.sleep(_PAUSE)
+    except GitError as error:
+        return Refusal(f"{path} cannot be looked into: {error.what}")
+    return Refusal(f"{ref} is being moved by another process")
 
 
 def recover(repo: Repo) -> list[tuple[Path, Refusal]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -207,14 +208,21 @@ class Objects:
             else:
                 yield path, entry
 
-    def diff(self, old_tree: str | None, new_tree: str | None) -> list[Changed]:
-        """The files that differ, sorted by path. Equal trees are not read."""
-        return sorted(self._diff(old_tree, new_tree, "", MAX_DEPTH), key=lambda c: c.path)
+    def diff(
+        self, old_tree: str | None, new_tree: str | None, *, deepest: int | None = None
+    ) -> list[Changed]:
+        """The files that differ, sorted by path. Equal trees are not read.
+
+        What lies more than `deepest` folders deep is left out; without it such a tree is an error.
+        """
+        depth = MAX_DEPTH if deepest is None else deepest
+        found = self._diff(old_tree, new_tree, "", depth, strict=deepest is None)
+        return sorted(found, key=lambda change: change.path)
 
     def _diff(
-        self, old_tree: str | None, new_tree: str | None, prefix: str, depth: int
+        self, old_tree: str | None, new_tree: str | None, prefix: str, depth: int, *, strict: bool
     ) -> Iterator[Changed]:
-        if old_tree == new_tree:
+        if old_tree == new_tree or (depth <= 0 and not strict):
             return
         _bounded(depth, prefix)
         old = self._raw(old_tree) if old_tree else {}
@@ -227,7 +235,7 @@ class Objects:
             path = prefix + os.fsdecode(name)
             if was != now:
                 yield Changed(path, was, now)
-            yield from self._diff(subtree_was, subtree_now, f"{path}/", depth - 1)
+            yield from self._diff(subtree_was, subtree_now, f"{path}/", depth - 1, strict=strict)
 
     def write_tree(self, base_tree: str | None, changes: Mapping[str, _Change]) -> str:
         """The tree that comes of `changes` to `base_tree` (None: to an empty one).
@@ -350,10 +358,17 @@ class Objects:
 
 
 def _kind(mode: bytes, tree_oid: str) -> tuple[Kind, bool]:
+    found = _MODES.get(mode)
+    if found is not None:
+        return found
+    # git takes any mode for one of these (its canon_mode); only a tree made by hand has others.
     try:
-        return _MODES[mode]
-    except KeyError:
+        bits = int(mode, 8)
+    except ValueError:
         raise GitError(f"tree {tree_oid} has an entry of mode {mode!r}") from None
+    if stat.S_ISREG(bits):
+        return "blob", bool(bits & stat.S_IXUSR)
+    return "tree" if stat.S_ISDIR(bits) else "link" if stat.S_ISLNK(bits) else "commit", False
 
 
 def _side(

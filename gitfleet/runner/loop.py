@@ -255,12 +255,8 @@ class Runner:
         return {task: blocked.reason for task, blocked in self.fleet.blocked.items()}
 
     def _could_follow(self, ref: str, old: str, new: str) -> bool:
-        for path in holders(self.fleet.repo, ref):
-            held = checkout.prepare(self.fleet.repo, path, ref, old, new)
-            if isinstance(held, checkout.Refusal):
-                return False
-            held.release()
-        return True
+        repo = self.fleet.repo
+        return not any(checkout.refusal(repo, path, ref, old, new) for path in holders(repo, ref))
 
     def _tips(self, board: Board) -> dict[str, str]:
         targets = {

@@ -60,13 +60,22 @@ class Upkeep:
             return
 
         def decide(board: Board, now: datetime) -> Change | None:
-            old = self.fleet.store.file(board, layout.PAGE)
+            old = self._page_of(board)
             new = page.draw(board, now).encode()
             if old == new or not page.drawn(old):
                 return None
             return Change(subject="Draw the page", files={layout.PAGE: new})
 
         self._looked = (self.fleet.store.transact(decide).board.commit, self._drawn)
+
+    def _page_of(self, board: Board) -> bytes | None:
+        """The page as it is; one that is too large was drawn by nobody here."""
+        objects = self.fleet.objects
+        found = objects.find(objects.tree_of(board.commit), layout.PAGE)
+        if found is None:
+            return None
+        ours = found.kind == "blob" and objects.blob_size(found.oid) <= layout.LARGEST
+        return objects.blob(found.oid) if ours else b""
 
     def _archive(self) -> None:
         self._archived = self._clock()

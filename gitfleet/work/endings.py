@@ -17,13 +17,14 @@ from gitfleet.plan import settle
 from gitfleet.plan.settle import Addition
 from gitfleet.store import Result
 from gitfleet.work.fleet import Fleet, Underway, task_branch
+from gitfleet.work.masking import masked_attempt
 from gitfleet.work.workspace import discard
 
 
 def attempt_of(way: Underway, *, outcome: Outcome, reason: str, **facts: Any) -> Attempt:
     """The event's content: what is known from the claim, and the facts given."""
     claim = way.order.claim
-    return Attempt(
+    attempt = Attempt(
         **{
             "runner": claim.runner,
             "nonce": claim.nonce,
@@ -41,6 +42,7 @@ def attempt_of(way: Underway, *, outcome: Outcome, reason: str, **facts: Any) ->
             **facts,
         }
     )
+    return masked_attempt(attempt)
 
 
 def write(way: Underway, attempt: Attempt, additions: Sequence[Addition] = ()) -> bool:

@@ -1,7 +1,8 @@
 """The board's history, judged commit by commit; and what people's commits broke, put back.
 
-The board line goes from the root to the tip. At a merge it follows the parent from which the merge
-differs only in people's files and people's events; the other lines may hold nothing else.
+The board line goes from the root to the tip. At a merge it follows the parent on whose side runners
+wrote; from that one a merge differs only in people's files and people's events, and the other lines
+hold nothing else.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gitfleet.clone import read_json, write_json
 from gitfleet.errors import GitError
@@ -51,14 +53,32 @@ def board_line(store: Store, tip: str, stop: str | None = None) -> list[Commit]:
 
 
 def board_parent(store: Store, commit: Commit) -> str | None:
-    """The parent that a commit continues the board of; None for the root."""
+    """The parent that a commit continues the board of; None for the root.
+
+    Of a merge, the one on whose side runners wrote: a person's merge that drops what they wrote is
+    to be judged by that side. Where none or several did, the one it differs from the least in
+    runners' files.
+    """
     if len(commit.parents) < 2:
         return commit.parents[0] if commit.parents else None
-    for parent in commit.parents:
-        changed = store.objects.diff(store.objects.tree_of(parent), commit.tree)
-        if not any(_of_runner(change) for change in changed):
-            return parent
-    return commit.parents[0]
+    written = [parent for parent in commit.parents if _runners_wrote(store, commit, parent)]
+    if len(written) == 1:
+        return written[0]
+
+    def differs(parent: str) -> int:
+        changed = store.objects.diff(
+            store.objects.tree_of(parent), commit.tree, deepest=layout.DEEPEST
+        )
+        return sum(1 for change in changed if _of_runner(change))
+
+    return min(written or commit.parents, key=differs)
+
+
+def _runners_wrote(store: Store, merge: Commit, parent: str) -> bool:
+    """Whether a merge has runners' commits from that parent and from no other."""
+    others = [f"^{other}" for other in merge.parents if other != parent]
+    only = ("--max-count=1", "--fixed-strings", f"--committer={RUNNER_DOMAIN}")
+    return bool(git("rev-list", *only, parent, *others, cwd=store.repo.here).out)
 
 
 def _of_runner(change: Changed) -> bool:
@@ -78,7 +98,7 @@ def step_of(store: Store, commit: Commit, parent: str | None) -> Step:
             change.old.oid if change.old else None,
             change.new.oid if change.new else None,
         )
-        for change in store.objects.diff(before, commit.tree)
+        for change in store.objects.diff(before, commit.tree, deepest=layout.DEEPEST)
     }
     return Step(
         parent=store.board_at(parent) if parent else store.empty(),
@@ -100,7 +120,9 @@ def _restores(store: Store, commit: Commit) -> Mapping[str, str | None]:
         parent = board_parent(store, broken)
         if parent is None:
             return {}
-        changes = store.objects.diff(store.objects.tree_of(parent), broken.tree)
+        changes = store.objects.diff(
+            store.objects.tree_of(parent), broken.tree, deepest=layout.DEEPEST
+        )
     except GitError:
         return {}
     return {change.path: change.old.oid if change.old else None for change in changes}
@@ -122,11 +144,13 @@ def check(
     repairs = {trailers(commit.message).get(REPAIR) for commit in line}
     for number, commit in enumerate(line, 1):
         step = step_of(store, commit, parent)
+        repaired = commit.oid in repairs
         for breach in rules.judge(step):
-            yield _finding(commit, breach, repaired=commit.oid in repairs)
+            yield _finding(commit, breach, repaired=repaired)
         yield from _other_lines(store, commit, parent)
         for path, landed in rules.merges_to_see(step):
-            yield from _landing(store, commit, path, landed)
+            for finding in _landing(store, commit, path, landed):
+                yield replace(finding, repaired=repaired)
         parent = commit.oid
         if tick is not None:
             tick(number, len(line))
@@ -152,7 +176,7 @@ def _other_lines(store: Store, commit: Commit, parent: str | None) -> Iterator[F
         if len(side.parents) != 1:
             continue  # a merge on the way is judged by what it merges
         before = store.objects.tree_of(side.parents[0])
-        for change in store.objects.diff(before, side.tree):
+        for change in store.objects.diff(before, side.tree, deepest=layout.DEEPEST):
             if _of_runner(change):
                 what = f"a runner's file was changed beside the board line ({oid[:10]})"
                 yield _finding(commit, Breach(6, change.path, what))
@@ -258,7 +282,9 @@ def _touched_since(store: Store, tip: str, commit: str) -> set[str] | None:
         one = store.objects.commit(at)
         at = board_parent(store, one)
         before = store.objects.tree_of(at) if at else None
-        found.update(change.path for change in store.objects.diff(before, one.tree))
+        found.update(
+            change.path for change in store.objects.diff(before, one.tree, deepest=layout.DEEPEST)
+        )
     return found if at == commit else None
 
 

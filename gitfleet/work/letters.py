@@ -18,8 +18,9 @@ from gitfleet.errors import FleetError, GitError
 from gitfleet.files import codec, layout
 from gitfleet.files.layout import What
 from gitfleet.git import refs, salvage
+from gitfleet.git.command import git
 from gitfleet.git.holders import holders
-from gitfleet.git.objects import MAX_DEPTH, Changed, Commit, trailers
+from gitfleet.git.objects import MAX_DEPTH, Changed, Commit
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Person
 from gitfleet.model.event import Said
@@ -35,7 +36,6 @@ that commit and the deletion of its branch."""
 
 _MOST: Final = 5_000  # files of one letter
 _TOLD: Final = 20  # of those that could not be taken, one line each
-_BACK: Final = 20_000  # commits looked through for a letter that was taken in before
 _WELCOME: Final = frozenset({What.TASK, What.QUESTION, What.NOTE, What.SETTINGS, What.PROMPT})
 _LINE: Final = re.compile(r"[\x00-\x1f\x7f]+")
 
@@ -122,14 +122,9 @@ def _author(letter: Commit) -> Person:
 
 def _came_before(fleet: Fleet, letter: Commit) -> bool:
     """Whether this very letter is on the board, and only its branch is still there."""
-    tip = fleet.store.tip()
-    base = fleet.objects.merge_base(tip, letter.oid) if tip else None
-    for commit in islice(fleet.store.line(tip), _BACK) if tip else ():
-        if commit.oid == base:
-            return False
-        if trailers(commit.message).get(LETTER) == letter.oid:
-            return True
-    return False
+    said = ("--fixed-strings", f"--grep={LETTER}: {letter.oid}")
+    since = (fleet.store.ref, f"^{letter.oid}")
+    return bool(git("rev-list", "--max-count=1", *said, *since, cwd=fleet.repo.here).out)
 
 
 def _wanted(fleet: Fleet, board: Board, letter: Commit, now: datetime) -> _Taken:

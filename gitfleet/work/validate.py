@@ -29,6 +29,7 @@ from gitfleet.work.coding import Ended
 from gitfleet.work.environment import environment, outbox_of, scratch
 from gitfleet.work.fleet import Blocked, Underway
 from gitfleet.work.implement import outside
+from gitfleet.work.masking import masked, masked_attempt
 
 _SETUP: Final = "workspace.setup"
 _ROUNDS: Final = 20  # how often a target may move under a validation before it gives way
@@ -345,10 +346,9 @@ def _reject(
     fix: Fix | None = None,
     ended: Ended | None = None,
 ) -> None:
-    attempt = replace(_attempt(way, ended, outcome, reason, ran), findings=findings)
-    proposed = (
-        Task(title=fix.title, body=fix.body, coder=fix.coder, model=fix.model) if fix else None
-    )
+    told = replace(_attempt(way, ended, outcome, reason, ran), findings=findings)
+    attempt = masked_attempt(told)
+    proposed = _proposed(fix) if fix else None
     result = endings.finish(
         way,
         attempt,
@@ -360,6 +360,11 @@ def _reject(
     if result.won and verdict is not None and verdict.attempt is not None:
         fixer = verdict.attempt.fixed_by
         way.fleet.report.action("rejected", task=way.task, fixed_by=fixer, reason=reason)
+
+
+def _proposed(fix: Fix) -> Task:
+    title, body = masked(fix.title), masked(fix.body)
+    return Task(title=title, body=body, coder=fix.coder, model=fix.model)
 
 
 # -- landing

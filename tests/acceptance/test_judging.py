@@ -40,7 +40,9 @@ def test_the_judge_is_told_the_task_and_the_checks_that_ran(lab: Lab) -> None:
     """What is to be judged, by what it was checked, and that saying nothing accepts nothing."""
     seen = lab.folder / "seen"
     judged_by(
-        lab, f"cat > '{seen}'\necho 'verdict: accepted' > .verdict\n{_VERDICT}", checks=["test -f x"]
+        lab,
+        f"cat > '{seen}'\necho 'verdict: accepted' > .verdict\n{_VERDICT}",
+        checks=["test -f x"],
     )
     lab.task("one", body="Make an x.", script="echo x > x")
     assert lab.run("--until-idle").status == 0
@@ -125,11 +127,11 @@ def test_repairs_end_when_their_rounds_are_used_up(lab: Lab) -> None:
 
 def test_a_failed_check_becomes_one_task_that_lists_every_finding(make_lab: MakeLab) -> None:
     """A coder with a mind is told what failed and how, as data, and repairs it."""
-    lab = make_lab(checks=["test -f b", "test -f c", "test -f README"])
+    lab = make_lab(checks=["test -f README"])
     seen = lab.folder / "seen"
     worker = f"cat > '{seen}'; if grep -q 'was not accepted' '{seen}'; then touch b c; fi; touch a"
     lab.set(coders={"worker": {"argv": ["sh", "-c", worker]}}, roles={"work": {"coder": "worker"}})
-    lab.task("one", body="Make it.")
+    lab.task("one", body="Make it.", checks=["test -f b", "test -f c", "test -f README"])
     assert lab.run("--until-idle").status == 0
     assert lab.landings() == ["one-fix-1"]
     assert {"a", "b", "c"} <= set(lab.tree())

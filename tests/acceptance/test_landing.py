@@ -247,5 +247,7 @@ def test_markers_left_in_a_file_are_no_solution(make_lab: MakeLab) -> None:
 
 def test_a_runners_line_can_be_read_by_a_program(lab: Lab) -> None:
     """Whatever a task is called, a line stays one line and its fields can be told apart."""
-    line = parsed('2026-01-01T00:00:00Z ended task=x reason="a \\"quoted\\" word = b" outcome=failed')
+    line = parsed(
+        '2026-01-01T00:00:00Z ended task=x reason="a \\"quoted\\" word = b" outcome=failed'
+    )
     assert line.fields == {"task": "x", "reason": 'a "quoted" word = b', "outcome": "failed"}

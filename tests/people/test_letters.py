@@ -57,7 +57,8 @@ def mine(project: Project, path: str, text: str) -> None:
 
 def test_new_tasks_edits_answers_and_deletions(project: Project, send: Send) -> None:
     """All that people write comes in, as one commit of its author, under its own words."""
-    question = "---\ntask: a\nasked: 2026-01-01T00:00:00Z\nby: {runner: r, coder: c, attempt: 1}\n---\n## Question\nWhich?\n"
+    head = "task: a\nasked: 2026-01-01T00:00:00Z\nby: {runner: r, coder: c, attempt: 1}\n"
+    question = f"---\n{head}---\n## Question\nWhich?\n"
     project.put({"tasks/a.md": task("A"), "tasks/b.md": task("B"), "questions/a-1.md": question})
     event = "at: 2026-01-01T00:00:00Z\nreason: not now\n"
     sent = {
