@@ -30,7 +30,7 @@ class Taken(Struct, frozen=True):
 
 def take(objects: Objects, here: str, before: str | None, after: str) -> Taken:
     """What people changed between the trees `before` and `after`, for the board's tree `here`."""
-    changes = objects.diff(before, after)
+    changes = objects.diff(before, after, deepest=layout.DEEPEST)
     taken = Taken({}, {})
     for change in changes[:_MOST]:
         _one(objects, here, change, taken)

@@ -14,7 +14,19 @@ from datetime import UTC, datetime
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@+,%-]+\Z")
 # Controls, marks that turn or end a line, and halves of characters, which no stream takes.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_MARKS = r"\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff"
+_CONTROL = re.compile(rf"[\x00-\x1f{_MARKS}]")
+UNSAFE = re.compile(rf"[\x00-\x08\x0b-\x1f{_MARKS}]")
+
+
+def harmless(text: str) -> str:
+    """Text of others with its lines and tabs; what could draw on a terminal is shown as codes."""
+    return UNSAFE.sub(_code, text)
+
+
+def _code(found: re.Match[str]) -> str:
+    number = ord(found[0])
+    return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"
 
 
 def value(text: object) -> str:
@@ -22,7 +34,7 @@ def value(text: object) -> str:
 
     Control characters, with which text of others could draw on a terminal, are shown as codes.
     """
-    plain = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", str(text))
+    plain = _CONTROL.sub(_code, str(text))
     if _PLAIN.match(plain):
         return plain
     return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'

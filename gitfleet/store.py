@@ -24,11 +24,11 @@ from gitfleet.errors import FleetError
 from gitfleet.files import boards, codec, layout
 from gitfleet.files.boards import File
 from gitfleet.files.masked import masked
-from gitfleet.git import checkout, refs
+from gitfleet.git import checkout, courtesy, refs
 from gitfleet.git.command import git
 from gitfleet.git.holders import holders
 from gitfleet.git.objects import Changed, Commit, Entry, Objects, Signature, trailers
-from gitfleet.git.repo import Repo, config
+from gitfleet.git.repo import Repo
 from gitfleet.model.board import Board
 from gitfleet.model.board import Entry as BoardEntry
 from gitfleet.model.change import Change, Decide, Person
@@ -42,7 +42,6 @@ TXN: Final = "Gitfleet-Txn"
 REPAIR: Final = "Gitfleet-Repair"
 _TRIES: Final = 400
 _KEPT: Final = 8  # boards of other commits kept for the next question
-_BRANCH: Final = "fleet"
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -107,7 +106,7 @@ def utc_now() -> datetime:
 
 def branch_of(repo: Repo) -> str:
     """The name of the fleet branch in this clone."""
-    return config(repo, "gitfleet.branch") or _BRANCH
+    return repo.fleet_branch
 
 
 class Store:
@@ -169,28 +168,22 @@ class Store:
         tree = self.objects.tree_of(commit)
         near = next(reversed(self._boards.values()), None)
         if near is None:
-            changed = self.objects.diff(None, tree)
+            changed = self.objects.diff(None, tree, deepest=layout.DEEPEST)
             board = boards.update(boards.EMPTY, self._files(changed), commit)
         else:
-            changed = self.objects.diff(self.objects.tree_of(near.commit), tree)
+            changed = self.objects.diff(
+                self.objects.tree_of(near.commit), tree, deepest=layout.DEEPEST
+            )
             board = boards.update(near, self._files(changed), commit)
-        # A broken fleet.yaml leaves the settings of the nearest older commit in force; which
-        # these are must depend on the commit alone, not on what this process happened to read.
-        if board.settings_problems and not self._inherits(near, board):
-            board = self._with_older_settings(board)
-        return board
-
-    def _inherits(self, near: Board | None, board: Board) -> bool:
-        """Whether the settings in force at `near`, with the same broken file, are its own too."""
-        return (
-            near is not None
-            and near.settings_problems == board.settings_problems
-            and self.objects.is_ancestor(near.commit, board.commit)
-        )
+        return self._with_older_settings(board) if board.settings_problems else board
 
     def _with_older_settings(self, board: Board) -> Board:
+        """A broken fleet.yaml leaves the settings of the nearest older commit in force; which
+        these are depends on the commit alone, not on what this process happened to read."""
         seen: set[str | None] = set()
         for commit in self.line(board.commit):
+            if (known := self._boards.get(commit.oid)) is not None:
+                return replace(board, settings=known.settings)
             found = self.objects.find(commit.tree, layout.SETTINGS)
             oid = found.oid if found and found.kind == "blob" else None
             if oid is not None and oid not in seen:
@@ -282,6 +275,7 @@ class Store:
         """Settle every request; called by one thread at a time."""
         losses = 0
         while left := [request for request in batch if not request.settled]:
+            courtesy.give_way(self.repo, self.tip)
             try:
                 moved = self._round(left)
             except BaseException as error:
@@ -364,7 +358,8 @@ class Store:
         files: dict[str, bytes | Entry | None] = dict(change.files)
         for origin, goal in change.relocated.items():
             found = self.objects.find(base, origin)
-            if found is not None:
+            # What lies at the goal already is final: a later version stays where it is.
+            if found is not None and self.objects.find(base, goal) is None:
                 files[origin], files[goal] = None, found
         tree = self.objects.write_tree(base, files)
         message = (

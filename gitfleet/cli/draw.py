@@ -7,7 +7,6 @@ nothing that turns the direction of text, reaches a terminal.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sys
 import unicodedata
@@ -18,11 +17,8 @@ import click
 import msgspec
 
 from gitfleet.model.states import Status
+from gitfleet.report import UNSAFE, harmless
 
-# C0 (but tab and line feed), DEL, C1, marks of direction, separators of lines, half characters.
-_UNSAFE: Final = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
-)
 _GAP: Final = 2
 _COLOURS: Final[dict[Status, str]] = {
     Status.ASKING: "yellow",
@@ -36,19 +32,9 @@ _COLOURS: Final[dict[Status, str]] = {
 }
 
 
-def plain(text: str) -> str:
-    """Text of others with its lines and tabs; what could draw on a terminal is shown as codes."""
-    return _UNSAFE.sub(_code, text)
-
-
-def _code(found: re.Match[str]) -> str:
-    number = ord(found[0])
-    return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"
-
-
 def line(text: str) -> str:
     """The same in one line: white space of any kind is one space."""
-    return plain(" ".join(text.split()))
+    return harmless(" ".join(text.split()))
 
 
 def on_terminal() -> bool:
@@ -120,4 +106,4 @@ def _cell(text: str, columns: int, last: bool) -> str:
 def out_json(value: Any) -> None:
     """Print as JSON in UTF-8, indented; what a terminal could take for a command is escaped."""
     text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
-    click.echo(_UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode())
+    click.echo(UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode())

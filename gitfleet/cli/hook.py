@@ -16,7 +16,9 @@ from gitfleet.files.boards import File
 from gitfleet.files.layout import What
 from gitfleet.git import checkout, refs, step
 from gitfleet.git.command import enter_quarantine, git
+from gitfleet.git.objects import Objects
 from gitfleet.git.repo import Repo, find
+from gitfleet.git.worktree import git_dir
 from gitfleet.model.board import Problem
 from gitfleet.store import Store, branch_of
 from gitfleet.work import guardpush
@@ -49,7 +51,7 @@ def pre_commit() -> None:
         return
     _refuse_lag(repo, top, ref)
     changes = _staged(top)
-    problems = [*_problems_of_text(top, changes), *_taken_ids(top, changes), *_foreign(changes)]
+    problems = [*_problems_of_text(repo, changes), *_taken_ids(top, changes), *_foreign(changes)]
     for problem in problems[:_MOST]:
         click.echo(plain(problem), err=True)
     if problems:
@@ -67,7 +69,7 @@ def _refuse_lag(repo: Repo, top: Path, ref: str) -> None:
     if tip is None or step.in_step(repo, top) in (None, tip):
         return
     # `git commit -a` and `git commit PATH` hold it while this hook runs, a plain one does not.
-    locked = (step.git_dir(top) / "index.lock").exists()
+    locked = (git_dir(top) / "index.lock").exists()
     refusal = checkout.catch_up(repo, top, ref)
     told = "gitfleet: the board moved while you worked"
     nothing = "Nothing was committed and nothing is lost"
@@ -79,11 +81,8 @@ def _refuse_lag(repo: Repo, top: Path, ref: str) -> None:
             " then commit without -a and without naming files."
         )
     else:
-        told += (
-            f", and {refusal.reason}. {nothing}. To keep both: `git stash`, then `git commit"
-            " --allow-empty`, which brings the new files, then `git stash pop`."
-        )
-    click.echo(told, err=True)
+        told += f". {nothing}, but {refusal.reason}. Then commit again, and put your text back."
+    click.echo(plain(told), err=True)
     sys.exit(1)
 
 
@@ -116,9 +115,10 @@ def _changes(fields: list[str]) -> dict[str, _Change]:
     return found
 
 
-def _problems_of_text(top: Path, changes: Mapping[str, _Change]) -> list[Problem]:
+def _problems_of_text(repo: Repo, changes: Mapping[str, _Change]) -> list[Problem]:
+    objects = Objects(repo)
     files = {
-        path: _file(top, change.mode, change.oid)
+        path: _file(objects, change)
         for path, change in changes.items()
         if change.mode and layout.place(path).what in _PEOPLES
     }
@@ -128,13 +128,14 @@ def _problems_of_text(top: Path, changes: Mapping[str, _Change]) -> list[Problem
     return found + [p for p in board.settings_problems if layout.SETTINGS in files]
 
 
-def _file(top: Path, mode: str, oid: str) -> File:
-    if not mode.startswith("100"):
-        return File(oid, trouble="not a plain file")
-    size = int(git("cat-file", "-s", oid, cwd=top).out)
+def _file(objects: Objects, change: _Change) -> File:
+    if not change.mode.startswith("100"):
+        return File(change.oid, trouble="not a plain file")
+    size = objects.blob_size(change.oid)
     if size > layout.LARGEST:
-        return File(oid, trouble=f"larger than {layout.LARGEST // 1024} KiB ({size // 1024} KiB)")
-    return File(oid, git("cat-file", "blob", oid, cwd=top).stdout)
+        trouble = f"larger than {layout.LARGEST // 1024} KiB ({size // 1024} KiB)"
+        return File(change.oid, trouble=trouble)
+    return File(change.oid, objects.blob(change.oid))
 
 
 def _taken_ids(top: Path, changes: Mapping[str, _Change]) -> list[Problem]:

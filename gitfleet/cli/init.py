@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from gitfleet.cli.session import for_people, plain, target_here, who_asks
+from gitfleet.clone import Clone
 from gitfleet.errors import FleetError
 from gitfleet.git import refs, worktree
 from gitfleet.git.command import git
@@ -17,7 +18,7 @@ from gitfleet.git.holders import holders
 from gitfleet.git.repo import Repo, find, head_branch, set_config
 from gitfleet.model.board import Board
 from gitfleet.store import Store, branch_of
-from gitfleet.work import setup
+from gitfleet.work import hooks, setup
 
 _REMOTE = "origin"
 # Branches of ours are below these; a branch of somebody's with such a name leaves no room.
@@ -49,7 +50,7 @@ def command(target: str | None, branch: str | None, checks: tuple[str, ...]) -> 
         set_config(repo, "gitfleet.branch", name)
     setup.prepare_clone(repo)
     shown = _show(repo, store, window)
-    _tell(repo, store, shown)
+    _tell(repo, store, shown, hooks.install(Clone(repo), store) if shown else [])
 
 
 def _ignored(option: str, why: str) -> None:
@@ -191,15 +192,14 @@ def _show(repo: Repo, store: Store, path: Path | None) -> Path | None:
         git("worktree", "remove", "-f", "-f", str(known.path), cwd=repo.here)
         known = None
     if known is None:
-        add = ("worktree", "add", "-q", str(path), store.branch)
-        git(*worktree.NO_HOOKS, *add, cwd=repo.here)
+        worktree.check_out(repo, path, str(path), store.branch)
     return path
 
 
 # -- what to say
 
 
-def _tell(repo: Repo, store: Store, window: Path | None) -> None:
+def _tell(repo: Repo, store: Store, window: Path | None, guarded: Sequence[str]) -> None:
     board = store.board()
     shown = ""
     if window is not None:
@@ -211,6 +211,8 @@ def _tell(repo: Repo, store: Store, window: Path | None) -> None:
             "A bare repository has no .fleet/; to edit the board's files:"
             f" git worktree add ../board {shlex.quote(store.branch)}"
         )
+    for line in guarded:
+        click.echo(plain(line))
     _tell_settings(repo, board)
     click.echo('\nNext:\n  gitfleet add "A first task" --coder shell < body.md\n  gitfleet run')
 

@@ -26,6 +26,7 @@ from gitfleet.model.board import Entry
 from gitfleet.model.durations import clock, spoken
 from gitfleet.model.event import Attempt
 from gitfleet.model.ids import is_id
+from gitfleet.report import harmless
 from gitfleet.work import transcripts
 
 _PAUSE: Final = 0.2  # seconds between looks at the files and the board while following
@@ -158,7 +159,7 @@ class _Out:
         """Bytes of others, whole lines unless they are very long."""
         if self._clean:
             text = _COLOUR.sub("", data.decode("utf-8", "replace").replace("\r\n", "\n"))
-            data = draw.plain(text.replace("\r", "\n")).encode("utf-8", "replace")
+            data = harmless(text.replace("\r", "\n")).encode("utf-8", "replace")
         click.echo(data, nl=False)
 
 

@@ -19,6 +19,7 @@ from typing import Final
 import click
 
 from gitfleet.errors import FleetError
+from gitfleet.report import harmless
 
 # A verb is a file: it is imported when it is used, so that each starts as fast as it can.
 VERBS: Final[Mapping[str, str]] = {
@@ -121,7 +122,7 @@ def main() -> None:
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except FleetError as error:
-        click.echo(f"gitfleet: {error}", err=True)
+        click.echo(f"gitfleet: {harmless(str(error))}", err=True)
         sys.exit(1)
     except BrokenPipeError:
         # Whoever read our output has seen enough; Python must not complain about it at exit.

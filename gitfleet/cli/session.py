@@ -14,6 +14,7 @@ from gitfleet.git.command import git
 from gitfleet.git.repo import Repo, default_target, find, identity
 from gitfleet.model.change import Change, Decide, Person
 from gitfleet.model.config import Machine
+from gitfleet.report import harmless
 from gitfleet.store import Result, Store
 
 
@@ -92,8 +93,8 @@ def for_people(verb: str, repo: Repo) -> None:
 
 
 def plain(text: object) -> str:
-    """Text of others as a terminal may have it: without what could draw on it."""
-    return "".join(c if c.isprintable() else " " for c in str(text))
+    """Text of others in one line, as a terminal may have it."""
+    return harmless(" ".join(str(text).split()))
 
 
 def suffix() -> str:

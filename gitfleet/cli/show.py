@@ -15,6 +15,7 @@ from gitfleet.model.question import Question
 from gitfleet.model.states import Outcome
 from gitfleet.plan import view
 from gitfleet.plan.view import Detail, Near
+from gitfleet.report import harmless
 
 _BODY: Final = 12  # lines of the text that are shown without --full
 _TAIL: Final = 10  # lines of a failed check's output
@@ -87,7 +88,7 @@ def _body(found: Detail, full: bool) -> Iterable[str]:
         return
     shown = lines if full else lines[:_BODY]
     yield ""
-    yield from (f"  {draw.plain(text)}".rstrip() for text in shown)
+    yield from (f"  {harmless(text)}".rstrip() for text in shown)
     if len(lines) > len(shown):
         more = f"… {len(lines) - len(shown)} more lines: gitfleet show {found.row.id} --full"
         yield draw.style(f"  {more}", dim=True)
@@ -134,7 +135,7 @@ def _checks(found: Detail, full: bool) -> Iterable[str]:
         yield f"  {mark}  {draw.line(check.command)}, {check.seconds:g}s{status}"
         tail = check.tail.splitlines()
         for text in tail if full else tail[-_TAIL:]:
-            yield f"        {draw.plain(text)}"
+            yield f"        {harmless(text)}"
     yield from _findings(last)
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gitfleet.model.durations import spoken
-from gitfleet.report import Report
+from gitfleet.report import Report, harmless
 from gitfleet.runner.loop import Runner
 
 
@@ -42,14 +42,9 @@ class _View:
                 spoken(now - live.began),
                 spoken(now - live.heard),
                 str(live.tokens.total or ""),
-                Text(_plain(live.last or live.doing)),
+                Text(harmless(live.last or live.doing)),
             )
         return table
-
-
-def _plain(text: str) -> str:
-    """Without control characters, with which a coder's output could draw on the terminal."""
-    return "".join(c if c.isprintable() else " " for c in text)
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from gitfleet.git.holders import holders
 from gitfleet.git.repo import Repo, find
 from gitfleet.report import Report
 from gitfleet.store import Store
-from gitfleet.work import setup
+from gitfleet.work import hooks, setup
 from gitfleet.work.fleet import TASK_BRANCH
 from gitfleet.work.perform import settle_dead
 from gitfleet.work.workspace import CHECK
@@ -48,7 +48,7 @@ def command(force: bool, branches: bool) -> None:
             click.echo(f"Removed {window}.")
         for ref in saved:
             click.echo(f"Saved what was in no commit of a branch: {ref}")
-        done = setup.restore_clone(repo)
+        done = [*hooks.remove(clone), *setup.restore_clone(repo)]
         for line in done:
             click.echo(plain(line))
         _refs(repo, branches, saved)

@@ -71,7 +71,7 @@ class _Update:
                 self._settings(file)
             case What.PROMPT:
                 self.prompts.pop(there.name, None)
-                if file:
+                if file and not file.trouble:
                     self.prompts[there.name] = file.oid
             case What.ARCHIVED if there.name == "task.md":
                 self._archived(path, there.task, file)

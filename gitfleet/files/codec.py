@@ -6,6 +6,7 @@ import codecs
 import math
 import re
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -26,6 +27,7 @@ Read = tuple[T | None, tuple[Problem, ...]]
 
 _FENCE: Final = re.compile(r"---[ \t]*(?:\n|\Z)")
 _MOST_PROBLEMS: Final = 20  # of one file; nobody reads more at once
+_MOST_LOOKED_AT: Final = 200  # to choose these from; telling what was meant takes its time
 _QUESTION: Final = "## Question"
 _ANSWER: Final = "## Answer"
 
@@ -69,7 +71,9 @@ def read_yaml(text: str, kind: type[T], path: str, *, first_line: int = 1) -> Re
 def _problems(document: yaml.Document, kind: type, path: str, why: str) -> tuple[Problem, ...]:
     found = [
         Problem(path, *_mark(document.keys if of_key else document.marks, at), what, remedy)
-        for at, what, remedy, of_key in schemas.explain(kind, document.data)
+        for at, what, remedy, of_key in islice(
+            schemas.explain(kind, document.data), _MOST_LOOKED_AT
+        )
     ]
     if not found:
         found = [Problem(path, *_mark(document.marks, _at(why)), why)]
@@ -193,7 +197,10 @@ def split_answer(body: str) -> tuple[str, str]:
     if heading.strip() == _QUESTION:
         text = below.strip()
     answer = "\n".join(lines[at + 1 :])
-    return text, re.sub(r"<!--.*?-->", "", answer, flags=re.DOTALL).strip()
+    # Only up to the last end of a comment: each beginning without one would cost a look at it all.
+    end = answer.rfind("-->") + len("-->") if "-->" in answer else 0
+    plain = re.sub(r"<!--.*?-->", "", answer[:end], flags=re.DOTALL)
+    return text, (plain + answer[end:]).strip()
 
 
 def write(value: msgspec.Struct) -> bytes:

@@ -15,6 +15,9 @@ PAGE: Final = "README.md"
 # What people write is small. A larger file is a mistake or an attack; it is not even read.
 LARGEST: Final = 256 * 1024
 
+# No file of a board lies in as many folders; what is deeper was put there to do harm.
+DEEPEST: Final = 8
+
 _EVENT: Final = re.compile(r"([0-9]{3}|[1-9][0-9]{3,17})-([a-z]+)-([0-9a-f]{4,16})\.yaml\Z")
 _QUESTION: Final = re.compile(r"(.+)-([0-9]{1,6})\.md\Z")
 _MONTH: Final = re.compile(r"[0-9]{4}-[0-9]{2}\Z")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from types import TracebackType
 from typing import Final, Self, TextIO
 
 from gitfleet import faults
+from gitfleet.errors import GitError
 from gitfleet.git import refs
 from gitfleet.git.command import git
 from gitfleet.git.indexlock import IndexLock, drop, own
@@ -30,6 +32,8 @@ from gitfleet.git.repo import Repo
 from gitfleet.git.step import folder, in_step, read_step, write_step
 from gitfleet.git.worktree import operation_in
 
+_TRIES: Final = 200
+_PAUSE: Final = 0.01  # seconds; a lock of git's is held for milliseconds
 _LONG: Final = 1800.0  # seconds: files of a large tree
 
 
@@ -93,7 +97,10 @@ def prepare(repo: Repo, path: Path, ref: str, old: str, new: str) -> Held | Refu
     where going would overwrite an edit or an untracked file. Its files need not be at `old` (the
     ref's commit): where they were left behind earlier, they go all the way.
     """
-    lock = IndexLock(repo, path, ref, new)
+    try:
+        lock = IndexLock(repo, path, ref, new)
+    except GitError as error:
+        return Refusal(f"{path} cannot be looked into: {error.what}")
     try:
         refused = lock.take()
         if refused is None:
@@ -104,6 +111,9 @@ def prepare(repo: Repo, path: Path, ref: str, old: str, new: str) -> Held | Refu
             return Refusal(refused)
         if read_step(repo, path) is None:
             write_step(repo, path, base)
+    except GitError as error:  # a tree that git cannot put into files, a worktree it cannot read
+        lock.release()
+        return Refusal(f"{path} cannot follow {lock.branch}: {error.what}")
     except BaseException:
         lock.release()
         raise
@@ -111,13 +121,45 @@ def prepare(repo: Repo, path: Path, ref: str, old: str, new: str) -> Held | Refu
     return Held(repo, path, ref, base, new, lock)
 
 
+def refusal(repo: Repo, path: Path, ref: str, old: str, new: str) -> str | None:
+    """Why `prepare` would refuse, as far as it shows without a lock; None if it would not.
+
+    For asking again and again: a lock would make the git commands fail by which the person is
+    just clearing the way.
+    """
+    view = IndexLock(repo, path, ref, new)
+    try:
+        return view.look() or _unfit(view) or in_the_way(view, in_step(repo, path) or old)
+    finally:
+        view.release()
+
+
 def catch_up(repo: Repo, path: Path, ref: str) -> Refusal | None:
-    """Bring a checkout of `ref` that was left behind to where the ref is. None: it is there."""
-    tip = refs.read(repo, ref)
-    if tip is None or in_step(repo, path) == tip:
-        return None
-    held = prepare(repo, path, ref, tip, tip)
-    return held if isinstance(held, Refusal) else held.follow()
+    """Bring a checkout of `ref` that was left behind to where the ref is. None: it is there.
+
+    A person's `git commit` writes the log of HEAD first and moves the ref last, by renaming its
+    lock; it holds no lock on the index by then. In between their files are ahead of the ref, and
+    taking them "to where the ref is" would undo what they are just committing. So wherever the
+    log was read, the ref's lock is looked for after it, and the ref is read after that.
+    """
+    lock = repo.common / f"{ref}.lock"
+    try:
+        for _ in range(_TRIES):
+            base = in_step(repo, path)
+            busy, tip = lock.exists(), refs.read(repo, ref)
+            if tip is None or tip == base:
+                return None
+            if not busy:
+                held = prepare(repo, path, ref, tip, tip)  # reads the log again
+                if isinstance(held, Refusal):
+                    return held
+                if not lock.exists() and refs.read(repo, ref) == tip:
+                    return held.follow()
+                held.release()
+            time.sleep(_PAUSE)
+    except GitError as error:
+        return Refusal(f"{path} cannot be looked into: {error.what}")
+    return Refusal(f"{ref} is being moved by another process")
 
 
 def recover(repo: Repo) -> list[tuple[Path, Refusal]]:

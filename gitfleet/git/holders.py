@@ -8,7 +8,7 @@ from gitfleet.git.repo import Repo
 
 
 def holders(repo: Repo, ref: str) -> list[Path]:
-    """The tops of the worktrees whose HEAD is on `ref`; one whose folder or `.git` is gone is none."""
+    """The tops of the worktrees whose HEAD is on `ref`, without those that are gone."""
     found: list[Path] = []
     if repo.main is not None and _on(repo.common / "HEAD", ref):
         found.append(repo.main)

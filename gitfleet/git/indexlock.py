@@ -71,6 +71,16 @@ class IndexLock:
             return f"{self.path} has no index: nothing is checked out there"
         return None
 
+    def look(self) -> str | None:
+        """Copy without locking, to see what would be in the way; why not, if not."""
+        copy = self._scratch_file("index")
+        self.scratch = [copy, copy.with_name(f"{copy.name}.lock")]
+        try:
+            shutil.copy2(self.index, copy)
+        except FileNotFoundError:
+            return f"{self.path} has no index: nothing is checked out there"
+        return None
+
     def _scratch_file(self, what: str) -> Path:
         handle, name = tempfile.mkstemp(prefix="gitfleet-", suffix=f".{what}", dir=self.git_dir)
         os.close(handle)
@@ -91,11 +101,12 @@ class IndexLock:
 
     def release(self) -> None:
         """Drop lock, record and scratch files, in that order."""
-        if self.owner is None:
-            return
-        drop(self.lock, self.identity)
+        if self.owner is not None:
+            drop(self.lock, self.identity)
         for path in self.scratch:
             path.unlink(missing_ok=True)
+        if self.owner is None:
+            return
         self.record.unlink(missing_ok=True)
         self.owner.close()
         self.owner = None

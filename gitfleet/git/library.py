@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,9 +43,9 @@ def handle(repo: Repo) -> pygit2.Repository:
 
 
 def _settle() -> None:
-    """Settings of the whole process. libgit2 neither asks `core.fsync` nor syncs unless told."""
+    """Settings of the whole process. What must be on the disk is put there by `durable`."""
     # By `option`: `pygit2.settings` knows these two only from 1.18.2 on.
-    pygit2.option(Option.ENABLE_FSYNC_GITDIR, os.environ.get("GITFLEET_NO_FSYNC") != "1")
+    pygit2.option(Option.ENABLE_FSYNC_GITDIR, False)
     # git itself has judged the owner (`repo.find`), by files libgit2 does not read.
     pygit2.option(Option.SET_OWNER_VALIDATION, False)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -17,6 +18,7 @@ import pygit2
 from pygit2.enums import ObjectType
 
 from gitfleet.errors import GitError
+from gitfleet.git.durable import written
 from gitfleet.git.library import asked, handle
 from gitfleet.git.repo import Repo
 
@@ -159,7 +161,7 @@ class Objects:
     def put_blob(self, data: bytes) -> str:
         """Store the bytes and return their id."""
         with asked("cannot write a blob"):
-            return str(self._git.create_blob(data))
+            return written(self._repo, str(self._git.create_blob(data)))
 
     def _read(self, oid: str, wanted: ObjectType) -> bytes:
         with asked(f"cannot read object {oid}"):
@@ -206,14 +208,21 @@ class Objects:
             else:
                 yield path, entry
 
-    def diff(self, old_tree: str | None, new_tree: str | None) -> list[Changed]:
-        """The files that differ, sorted by path. Equal trees are not read."""
-        return sorted(self._diff(old_tree, new_tree, "", MAX_DEPTH), key=lambda c: c.path)
+    def diff(
+        self, old_tree: str | None, new_tree: str | None, *, deepest: int | None = None
+    ) -> list[Changed]:
+        """The files that differ, sorted by path. Equal trees are not read.
+
+        What lies more than `deepest` folders deep is left out; without it such a tree is an error.
+        """
+        depth = MAX_DEPTH if deepest is None else deepest
+        found = self._diff(old_tree, new_tree, "", depth, strict=deepest is None)
+        return sorted(found, key=lambda change: change.path)
 
     def _diff(
-        self, old_tree: str | None, new_tree: str | None, prefix: str, depth: int
+        self, old_tree: str | None, new_tree: str | None, prefix: str, depth: int, *, strict: bool
     ) -> Iterator[Changed]:
-        if old_tree == new_tree:
+        if old_tree == new_tree or (depth <= 0 and not strict):
             return
         _bounded(depth, prefix)
         old = self._raw(old_tree) if old_tree else {}
@@ -226,7 +235,7 @@ class Objects:
             path = prefix + os.fsdecode(name)
             if was != now:
                 yield Changed(path, was, now)
-            yield from self._diff(subtree_was, subtree_now, f"{path}/", depth - 1)
+            yield from self._diff(subtree_was, subtree_now, f"{path}/", depth - 1, strict=strict)
 
     def write_tree(self, base_tree: str | None, changes: Mapping[str, _Change]) -> str:
         """The tree that comes of `changes` to `base_tree` (None: to an empty one).
@@ -298,7 +307,7 @@ class Objects:
         order = sorted(raw, key=lambda name: name + b"/" if raw[name][0] == b"40000" else name)
         data = b"".join(b"%b %b\0%b" % (raw[name][0], name, raw[name][1]) for name in order)
         with asked("cannot write a tree"):
-            return str(self._git.write(ObjectType.TREE, data))
+            return written(self._repo, str(self._git.write(ObjectType.TREE, data)))
 
     # -- commits
 
@@ -315,7 +324,7 @@ class Objects:
             oid = self._git.create_commit(
                 None, _signed(author), _signed(committer), message, tree, list(parents)
             )
-        return str(oid)
+        return written(self._repo, str(oid))
 
     def commit(self, oid: str) -> Commit:
         """The commit with this id."""
@@ -349,10 +358,17 @@ class Objects:
 
 
 def _kind(mode: bytes, tree_oid: str) -> tuple[Kind, bool]:
+    found = _MODES.get(mode)
+    if found is not None:
+        return found
+    # git takes any mode for one of these (its canon_mode); only a tree made by hand has others.
     try:
-        return _MODES[mode]
-    except KeyError:
+        bits = int(mode, 8)
+    except ValueError:
         raise GitError(f"tree {tree_oid} has an entry of mode {mode!r}") from None
+    if stat.S_ISREG(bits):
+        return "blob", bool(bits & stat.S_IXUSR)
+    return "tree" if stat.S_ISDIR(bits) else "link" if stat.S_ISLNK(bits) else "commit", False
 
 
 def _side(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from gitfleet.git import refs
 from gitfleet.git.indexlock import IndexLock
 from gitfleet.git.objects import Changed, Entry, Objects, blob_id
 from gitfleet.git.step import index_of, staged
@@ -39,7 +41,7 @@ def in_the_way(lock: IndexLock, base: str) -> str | None:
         else:
             blocked.append(found)
     if blocked:
-        return _would_lose(lock, sorted(set(blocked)), index)
+        return _would_lose(lock, base, sorted(set(blocked)), index)
     _stage(lock, arrived)
     dry = lock.git("read-tree", "-m", "-u", "-n", base, lock.new, check=False, timeout=_LONG)
     return f"{lock.path} cannot follow {lock.branch}: {dry.stderr}" if dry.code else None
@@ -104,12 +106,20 @@ def _file_modes_count(lock: IndexLock) -> bool:
     return said != "false"
 
 
-def _would_lose(lock: IndexLock, paths: list[str], index: dict[str, tuple[str, str]]) -> str:
+def _would_lose(
+    lock: IndexLock, base: str, paths: list[str], index: dict[str, tuple[str, str]]
+) -> str:
     shown = ", ".join(paths[:5]) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
-    if any(path in index for path in paths):
-        remedy = "commit or stash them"
-    else:
+    if not any(path in index for path in paths):
         remedy = "move or delete them"
+    elif refs.read(lock.repo, lock.ref) == lock.new:
+        # The branch has gone ahead already. To git all that it brought looks like an edit here,
+        # so a commit or a stash would hold the opposite of it.
+        names = shlex.join(path for path in paths[:5] if path in index)
+        restore = f"git restore --source={base[:12]} --staged --worktree -- {names}"
+        remedy = f"copy them elsewhere, then `{restore}`; do not stash"
+    else:
+        remedy = "commit or stash them"
     return (
         f"{lock.branch} has changes to what is edited or untracked in {lock.path}: "
         f"{shown}; {remedy}"

@@ -22,6 +22,7 @@ import pygit2
 
 from gitfleet.errors import GitError
 from gitfleet.git.command import git
+from gitfleet.git.durable import flush, sync, syncing
 from gitfleet.git.library import asked, handle
 from gitfleet.git.repo import Repo
 
@@ -76,7 +77,8 @@ def names(repo: Repo, prefix: str) -> dict[str, str]:
 def swap(repo: Repo, ref: str, old: str | None, new: str | None, *, message: str) -> bool:
     """Move one ref from `old` to `new` and return True, or False if it is not `old` any more.
 
-    None as `old` creates it, as `new` deletes it. Raises GitError for anything else.
+    None as `old` creates it (with a log, wherever it lies: that tells when), as `new` deletes it.
+    Raises GitError for anything else.
     """
     if old is None or new is None or old == new:
         return swap_all(repo, [Move(ref, old, new)], message=message)
@@ -90,6 +92,16 @@ def swap_all(repo: Repo, moves: Sequence[Move], *, message: str) -> bool:
     right then can leave some moved and some not.
     """
     return _patiently(repo, moves, message, _swap_together)
+
+
+def moved_at(repo: Repo, ref: str) -> float | None:
+    """When a ref was last moved, in seconds since the epoch; None if its log does not tell."""
+    try:
+        last = (repo.common / "logs" / ref).read_bytes().splitlines()[-1]
+    except (OSError, IndexError):
+        return None
+    found = re.search(rb"> ([0-9]+) [-+][0-9]{4}(?:\t|\Z)", last)
+    return float(found[1]) if found else None
 
 
 @contextlib.contextmanager
@@ -120,7 +132,9 @@ def _swap_one(repo: Repo, moves: Sequence[Move], message: str) -> bool:
         reference = handle(repo).lookup_reference(move.ref)
         if str(reference.resolve().target) != move.old:
             return False
+        flush(repo)
         reference.set_target(move.new, message)
+        sync([repo.common / move.ref])
     except KeyError:
         return False
     except (pygit2.GitError, OSError, ValueError) as error:
@@ -132,7 +146,11 @@ def _swap_one(repo: Repo, moves: Sequence[Move], message: str) -> bool:
 def _swap_together(repo: Repo, moves: Sequence[Move], message: str) -> bool:
     lines = ["start", *(_line(move) for move in moves), "prepare", "commit"]
     data = "".join(f"{line}\0" for line in lines).encode()
-    args = ("update-ref", "-m", message, "--stdin", "-z")
+    # A log also where git keeps none: it tells when the ref was made.
+    log = ("--create-reflog",) if any(move.old is None for move in moves) else ()
+    flush(repo)
+    fsync = ("-c", "core.fsync=reference") if syncing() else ()
+    args = (*fsync, "update-ref", *log, "-m", message, "--stdin", "-z")
     done = git(*args, cwd=repo.here, input=data, check=False)
     if done.code != 0:
         _judge(repo, moves, done.stderr)

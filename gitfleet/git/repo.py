@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Final
 from gitfleet.errors import FleetError, GitError
 from gitfleet.git.command import failure, git
 
+BRANCH: Final = "fleet"  # the board's, unless git config gitfleet.branch says otherwise
+_TRUE: Final = frozenset({"true", "yes", "on", "1"})
 OLDEST_GIT: Final = (2, 38, 0)  # the first with `git merge-tree --write-tree`
 _VERSION: Final = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 _IDENT: Final = re.compile(r"(?P<name>.*) <(?P<email>[^<>]*)> \d+ [+-]\d{4}")
@@ -30,6 +33,7 @@ class Repo:
     top: Path | None
     bare: bool
     main: Path | None = None
+    fleet_branch: str = BRANCH  # git config gitfleet.branch
 
     def main_top(self) -> Path | None:
         """The main worktree's top, None if there is none."""
@@ -64,29 +68,36 @@ def find(start: Path) -> Repo:
         )
     if not start.is_dir():
         raise FleetError(f"{start} is not a directory")
-    bare_here, inside, git_dir, common = _asked(start)
-    _refuse_unusable(common)
-    top = _line(git("rev-parse", "--show-toplevel", cwd=start).stdout) if inside else None
+    bare_here, git_dir, common, top = _asked(start)
+    entries = _entries(common)
+    _refuse_unusable(common, entries)
     # In a linked worktree of a bare repository git answers "not bare" for the worktree.
-    bare = bare_here or _core_bare(common)
-    return Repo(common, top, bare, None if bare else _main_top(common, git_dir, top))
+    bare = bare_here or entries.get("core.bare", "").lower() in _TRUE
+    main = None if bare else _main_top(common, git_dir, top, entries.get("core.worktree"))
+    return Repo(common, top, bare, main, entries.get("gitfleet.branch", BRANCH))
 
 
-def _asked(start: Path) -> tuple[bool, bool, Path, Path]:
-    """Whether git calls it bare, whether `start` is in a worktree, git dir, common dir."""
-    flags = git(
-        "rev-parse", "--is-bare-repository", "--is-inside-work-tree", cwd=start, check=False
-    )
-    if flags.code != 0:
-        raise _not_found(start, flags.stderr)
-    bare, inside = (word == "true" for word in flags.out.splitlines())
-    git_dir = _line(git("rev-parse", "--absolute-git-dir", cwd=start).stdout)
-    out = git("rev-parse", "--path-format=absolute", "--git-common-dir", cwd=start).stdout
-    return bare, inside, git_dir, _line(out).resolve()
+def _asked(start: Path) -> tuple[bool, Path, Path, Path | None]:
+    """Whether git calls it bare, git dir, common dir, and the worktree's top if there is one.
+
+    In one call, since every verb waits for it. Outside a worktree git fails at the last question,
+    and has answered the others.
+    """
+    questions = ("--is-bare-repository", "--git-dir", "--git-common-dir", "--show-toplevel")
+    said = git("rev-parse", "--path-format=absolute", *questions, cwd=start, check=False)
+    lines = os.fsdecode(said.stdout).split("\n")[:-1]
+    if len(lines) < 3:
+        raise _not_found(start, said.stderr)
+    if len(lines) > 4:
+        raise FleetError(f"the path of the repository at {start} has a line break in it")
+    top = Path(lines[3]) if len(lines) == 4 else None
+    return lines[0] == "true", Path(lines[1]), Path(lines[2]).resolve(), top
 
 
-def _line(output: bytes) -> Path:
-    return Path(os.fsdecode(output.removesuffix(b"\n")))
+def _entries(common: Path) -> dict[str, str]:
+    """Every setting git has for the repository, from any file; of one key's several the last."""
+    listed = git("config", "-z", "--list", cwd=common)
+    return {key.lower(): value for key, _, value in (e.partition("\n") for e in listed.fields)}
 
 
 def _not_found(start: Path, stderr: str) -> FleetError:
@@ -105,10 +116,8 @@ def _not_found(start: Path, stderr: str) -> FleetError:
     return FleetError(f"git refuses the repository at {start}: {last}")
 
 
-def _refuse_unusable(common: Path) -> None:
+def _refuse_unusable(common: Path, entries: Mapping[str, str]) -> None:
     """libgit2 can do nothing with these; half of our work would be worse than none."""
-    listed = git("config", "--file", str(common / "config"), "-z", "--list", cwd=common)
-    entries = {k.lower(): v for k, _, v in (e.partition("\n") for e in listed.fields)}
     if entries.get("extensions.objectformat", "sha1").lower() != "sha1":
         raise FleetError(f"{common} uses sha256 object ids, which gitfleet cannot read")
     if entries.get("extensions.refstorage", "files").lower() != "files":
@@ -124,28 +133,12 @@ def _refuse_unusable(common: Path) -> None:
         )
 
 
-def _core_bare(common: Path) -> bool:
-    value = git(
-        "config",
-        "--file",
-        str(common / "config"),
-        "--type=bool",
-        "core.bare",
-        cwd=common,
-        check=False,
-    )
-    return value.out == "true"
-
-
-def _main_top(common: Path, git_dir: Path, top: Path | None) -> Path | None:
+def _main_top(common: Path, git_dir: Path, top: Path | None, named: str | None) -> Path | None:
     if top is not None and git_dir.resolve() == common:
         return top
     # A submodule's git directory names its worktree; elsewhere the worktree is around `.git`.
-    named = git(
-        "config", "--file", str(common / "config"), "core.worktree", cwd=common, check=False
-    )
-    if named.code == 0:
-        return (common / named.out).resolve()
+    if named is not None:
+        return (common / named).resolve()
     return common.parent if common.name == ".git" else None
 
 

@@ -92,12 +92,27 @@ def add(repo: Repo, path: Path, *, branch: str | None, base: str) -> None:
         )
         new = ["--no-track", "-b", branch, str(path), base]
         args = [str(path), branch] if exists.code == 0 else new
-    git(*NO_HOOKS, "worktree", "add", "-q", *args, cwd=repo.here, timeout=_LONG)
+    check_out(repo, path, *args)
     try:
         _fill_submodules(path)
     except GitError:
         remove(repo, path)
         raise
+
+
+def check_out(repo: Repo, path: Path, *args: str) -> None:
+    """`git worktree add` with these arguments: no hook runs, and every file is there.
+
+    git hands a sparse checkout of the person's on to new worktrees: an agent would miss files that
+    the checks need, and a window would not show a single task.
+    """
+    full = ("-c", "core.sparseCheckout=false")
+    git(*NO_HOOKS, *full, "worktree", "add", "-q", *args, cwd=repo.here, timeout=_LONG)
+    setting = ("config", "--type=bool", "core.sparseCheckout")
+    if git(*setting, cwd=path, check=False).out != "true":
+        return
+    if git("config", "extensions.worktreeConfig", cwd=path, check=False).out == "true":
+        git("config", "--worktree", "core.sparseCheckout", "false", cwd=path)
 
 
 def _make_room(repo: Repo, path: Path) -> None:

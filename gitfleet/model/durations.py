@@ -49,6 +49,11 @@ def clock(at: datetime) -> str:
     return at.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def counted(number: int, word: str) -> str:
+    """A number of things as a person reads it: 1 commit, 2 commits."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
 def spoken(number: float) -> str:
     """Seconds as a person reads them: 8s, 3m 20s, 2h 5m, 4d 1h."""
     left = max(0, round(number))

@@ -22,7 +22,7 @@ MARK: Final = (
 _ROWS: Final = 50
 _LATELY: Final = 10
 _NODES: Final = 60
-_MARKUP: Final = re.compile(r"([\\`*_\[\]#!|<>~$&@])")
+_MARKUP: Final = re.compile(r"([\\`*_\[\]#!|<>~$&@:])")
 
 _SECTIONS: Final[tuple[tuple[str, frozenset[Status]], ...]] = (
     ("Waits for you", FOR_A_PERSON),
@@ -68,9 +68,9 @@ def _table(rows: list[Entry], where: Mapping[str, Standing]) -> Iterator[str]:
 
 def text(words: str) -> str:
     """Somebody's words as plain text in one cell of a Markdown table."""
-    line = " ".join(words.split())
+    line = " ".join("".join(c if c.isprintable() else " " for c in words).split())
     line = line if len(line) <= 160 else line[:159] + "…"
-    return _MARKUP.sub(r"\\\1", line)
+    return _MARKUP.sub(r"\\\1", line).replace("www.", r"www\.")
 
 
 def _landed(board: Board) -> Iterator[str]:

@@ -30,6 +30,7 @@ from gitfleet.plan.graph import cancelled, done, graph_of, is_done, is_over
 
 _WORK: Final = (Kind.WORK, Kind.PLAN)
 _LONGEST_RED_PAUSE: Final = 3600.0
+_SHORTEST_RED_PAUSE: Final = 10.0
 
 
 class Standing(Struct, frozen=True, kw_only=True):
@@ -286,7 +287,9 @@ def _proof_pause(board: Board, entry: Entry) -> tuple[datetime | None, str, str 
     last = trailing[0]
     same = sum(1 for attempt in trailing if attempt.outcome is last.outcome)
     if last.outcome is Outcome.TARGET_RED:
-        until = later(last.ended, pause(board, same, _LONGEST_RED_PAUSE))
+        # However short the pauses are set: this one ends for a target that did not even move.
+        wait = max(_SHORTEST_RED_PAUSE, pause(board, same, _LONGEST_RED_PAUSE))
+        until = later(last.ended, wait)
         return until, f"the target fails its own checks: {last.reason}", last.base
     if COUNTS.get(last.outcome) is Counter.ATTEMPTS:
         until = later(last.ended, pause(board, count(trailing, Counter.ATTEMPTS)))

@@ -44,6 +44,7 @@ from gitfleet.work.transcripts import Transcripts
 SLOW_POLL: Final = 30.0  # seconds; behind the watcher, in case it misses something
 _AFTER_ERROR: Final = 5.0
 _ASK_AGAIN: Final = 300.0  # seconds until a server that refused is asked again
+_WINDOW_AGAIN: Final = 2.0
 IDLE_DONE: Final = 0
 IDLE_WAITS: Final = 4  # something waits for a person
 
@@ -115,7 +116,8 @@ class Runner:
                 while True:
                     pause = self._guarded()
                     if pause is None:
-                        self.upkeep.draw()
+                        with contextlib.suppress(FleetError):  # drawn by the next runner, then
+                            self.upkeep.draw()
                         return self._exit_status()
                     self._wait(pause)
 
@@ -363,12 +365,8 @@ class Runner:
         return self._could_follow(blocked.ref, blocked.old, blocked.new)
 
     def _could_follow(self, ref: str, old: str, new: str) -> bool:
-        for path in holders(self.fleet.repo, ref):
-            held = checkout.prepare(self.fleet.repo, path, ref, old, new)
-            if isinstance(held, checkout.Refusal):
-                return False
-            held.release()
-        return True
+        repo = self.fleet.repo
+        return not any(checkout.refusal(repo, path, ref, old, new) for path in holders(repo, ref))
 
     def _tips(self, board: Board) -> dict[str, str]:
         targets = {
@@ -443,7 +441,8 @@ class Runner:
 
     def _pause(self, board: Board, now: datetime) -> float | None:
         """Until when nothing is to do; None if all that can be done is done and that was asked."""
-        due: list[float] = []
+        # A window that was busy is looked after soon: until then people's commits are refused.
+        due: list[float] = [_WINDOW_AGAIN] if self._behind else []
         waits = bool(self.attempts)
         only = self._only(board)
         known = standings(board, now)

@@ -238,7 +238,7 @@ def collect(way: Underway) -> None:
         for path in result.change.files:
             way.fleet.report.action("added", task=layout.place(path).task, source=way.task)
     for letter in letters:
-        letter.path.unlink(missing_ok=True)
+        outbox.take_out(letter)
 
 
 def read_letters(way: Underway) -> list[outbox.Letter]:
@@ -251,8 +251,12 @@ def read_letters(way: Underway) -> list[outbox.Letter]:
             letters.append(letter)
             continue
         outbox.set_aside(letter)
-        way.fleet.report.action(
-            "refused", task=way.task, file=letter.path.name, reason=letter.reason
+        way.fleet.report.once(
+            f"refused {letter.path}",
+            "refused",
+            task=way.task,
+            file=letter.path.name,
+            reason=letter.reason,
         )
     return letters
 

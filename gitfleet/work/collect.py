@@ -5,6 +5,7 @@ Nothing is removed that was not saved: a workspace with uncommitted or unmerged 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from gitfleet.errors import FleetError
+from gitfleet.errors import FleetError, GitError
 from gitfleet.git import refs, salvage, worktree
 from gitfleet.model.board import Board
 from gitfleet.model.states import FINISHED
@@ -81,6 +82,8 @@ def _workspaces(fleet: Fleet, board: Board, now: datetime) -> Iterator[Litter]:
 def _unsaved(fleet: Fleet, path: Path, task: str) -> str:
     if not (path / ".git").exists():
         return "it is no worktree of ours; look into it and remove it yourself"
+    if path == fleet.clone.check_workspace(task):
+        return ""  # made of what is on branches; nobody works in it
     try:
         if worktree.is_dirty(path):
             return "something in it is uncommitted"
@@ -112,9 +115,8 @@ def _outputs(fleet: Fleet, board: Board, now: datetime) -> Iterator[Litter]:
 
 def _salvage(fleet: Fleet, now: datetime) -> Iterator[Litter]:
     for ref, oid in refs.names(fleet.repo, salvage.PREFIX).items():
-        made = datetime.fromtimestamp(fleet.objects.commit(oid).committer.when, UTC)
         task = ref.removeprefix(salvage.PREFIX).partition("/")[0]
-        yield Litter(what=What.SALVAGE, name=ref, task=task, age=now - made)
+        yield Litter(what=What.SALVAGE, name=ref, task=task, age=_ref_age(fleet, ref, oid, now))
 
 
 def _branches(fleet: Fleet, board: Board, now: datetime) -> Iterator[Litter]:
@@ -124,12 +126,25 @@ def _branches(fleet: Fleet, board: Board, now: datetime) -> Iterator[Litter]:
         task = ref.removeprefix(f"refs/heads/{TASK_BRANCH}")
         merged = tip is not None and fleet.objects.is_ancestor(oid, tip)
         if merged and _over(board, task):
-            made = datetime.fromtimestamp(fleet.objects.commit(oid).committer.when, UTC)
-            yield Litter(what=What.BRANCH, name=ref, task=task, age=now - made)
+            age = _ref_age(fleet, ref, oid, now)
+            held = "a worktree has it checked out" if _held(fleet, task) else ""
+            yield Litter(what=What.BRANCH, name=ref, task=task, age=age, refused=held)
 
 
 def _age(path: Path, now: datetime) -> timedelta:
-    return now - datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    """Since the folder, or the index of a worktree in it, was last written to."""
+    times = [path.stat().st_mtime]
+    with contextlib.suppress(OSError, GitError):
+        if (path / ".git").exists():
+            times.append((worktree.git_dir(path) / "index").stat().st_mtime)
+    return now - datetime.fromtimestamp(max(times), UTC)
+
+
+def _ref_age(fleet: Fleet, ref: str, oid: str, now: datetime) -> timedelta:
+    """Since the ref was made: what was saved a moment ago may be a commit of last year."""
+    moved = refs.moved_at(fleet.repo, ref)
+    when = fleet.objects.commit(oid).committer.when if moved is None else moved
+    return now - datetime.fromtimestamp(when, UTC)
 
 
 def size_of(path: Path) -> int:
@@ -145,8 +160,9 @@ def size_of(path: Path) -> int:
 
 
 def remove(fleet: Fleet, one: Litter) -> None:
-    """Remove one thing that is not refused; FleetError if it cannot go."""
+    """Remove one thing that is not refused; FleetError if it cannot go (any more)."""
     assert not one.refused
+    _refuse_what_lives(fleet, one)
     match one.what:
         case What.WORKSPACE:
             with fleet.worktrees:
@@ -154,9 +170,25 @@ def remove(fleet: Fleet, one: Litter) -> None:
         case What.OUTPUT:
             shutil.rmtree(one.name)
         case What.SALVAGE | What.BRANCH:
-            if one.what is What.BRANCH and _held(fleet, one.task):
-                return
-            refs.swap(fleet.repo, one.name, refs.read(fleet.repo, one.name), None, message="gc")
+            tip = refs.read(fleet.repo, one.name)
+            if tip is not None:
+                refs.swap(fleet.repo, one.name, tip, None, message="gc")
+
+
+def _refuse_what_lives(fleet: Fleet, one: Litter) -> None:
+    """Between looking and removing somebody may have taken the task up again."""
+    board = fleet.store.board()
+    entry = board.get(one.task)
+    claimed = entry is not None and entry.claim is not None
+    if one.what is What.WORKSPACE:
+        again = claimed or not _over(board, one.task)
+        unsaved = "" if again else _unsaved(fleet, Path(one.name), one.task)
+        if unsaved:
+            raise FleetError(unsaved)
+    else:
+        again = claimed and one.what is not What.SALVAGE
+    if again:
+        raise FleetError(f"{one.task} is worked on again")
 
 
 def _held(fleet: Fleet, task: str) -> bool:

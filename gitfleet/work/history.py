@@ -65,7 +65,7 @@ def step_of(store: Store, on: OnLine) -> Step:
             change.old.oid if change.old else None,
             change.new.oid if change.new else None,
         )
-        for change in store.objects.diff(before, commit.tree)
+        for change in store.objects.diff(before, commit.tree, deepest=layout.DEEPEST)
     }
     return Step(
         parent=store.board_at(parent) if parent else store.empty(),
@@ -257,7 +257,7 @@ def damage_of(store: Store, tip: str, commit: str) -> dict[str, str | None]:
 
 def _paths(store: Store, on: OnLine) -> Iterator[str]:
     before = store.objects.tree_of(on.parent) if on.parent else None
-    for change in store.objects.diff(before, on.commit.tree):
+    for change in store.objects.diff(before, on.commit.tree, deepest=layout.DEEPEST):
         yield change.path
 
 

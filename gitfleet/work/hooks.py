@@ -18,6 +18,7 @@ from typing import Final
 from gitfleet import assets
 from gitfleet.clone import Clone, read_json, write_json
 from gitfleet.errors import FleetError
+from gitfleet.git import courtesy
 from gitfleet.git.command import git
 from gitfleet.git.holders import holders
 from gitfleet.git.repo import Repo, config, set_config, unset_config
@@ -36,7 +37,6 @@ _CLIENT: Final = (
     "post-applypatch",
     "pre-merge-commit",
     "prepare-commit-msg",
-    "post-commit",
     "pre-rebase",
     "post-checkout",
     "post-merge",
@@ -75,7 +75,7 @@ def install(clone: Clone, store: Store) -> list[str]:
         return [f"No worktree has {store.branch} checked out: there is nothing to guard."]
     told = [f"{path} refuses invalid tasks before they are committed." for path in linked]
     if linked:
-        _write_client_hooks(clone.folder / "hooks")
+        _write_client_hooks(clone)
         hooks = ("core.hooksPath", str(clone.folder / "hooks"))
         git("config", "--file", str(repo.common / _CONFIG), *hooks, cwd=repo.here)
     for window in linked:
@@ -97,19 +97,20 @@ def remove(clone: Clone) -> Iterator[str]:
 # -- in a window
 
 
-def _write_client_hooks(folder: Path) -> None:
+def _write_client_hooks(clone: Clone) -> None:
+    folder = clone.folder / "hooks"
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("pre-commit", "commit-msg"):
-        _write(folder / name, name)
+    for name in ("pre-commit", "commit-msg", "post-commit"):
+        _write(clone.repo, folder / name, name)
     for name in _CLIENT:
-        _write(folder / name, "chain")
+        _write(clone.repo, folder / name, "chain")
 
 
 def _include(window: Path) -> str:
     """The setting by which git reads ours in that worktree only."""
     # A leading ./ stands for the folder of the file that includes, whatever is in its name.
     name = re.sub(r"([\\*?\[\]])", r"\\\1", git_dir(window).name)
-    return f"includeIf.gitdir:./worktrees/{name}/.path"
+    return f"includeIf.gitdir:./worktrees/{name}.path"
 
 
 def _remove_from_windows(clone: Clone) -> Iterator[str]:
@@ -132,9 +133,14 @@ def _remove_from_windows(clone: Clone) -> Iterator[str]:
     yield f"Removed the hooks of the window on {config(repo, 'gitfleet.branch') or 'fleet'}."
 
 
-def _write(path: Path, template: str, values: Mapping[str, str] | None = None) -> None:
+def _write(repo: Repo, path: Path, template: str, values: Mapping[str, str] | None = None) -> None:
     text = (assets.folder("hooks") / template).read_text()
-    given = {"@PYTHON@": _inside_quotes(sys.executable), "@CHAIN@": _CHAIN, **(values or {})}
+    given = {
+        "@PYTHON@": _inside_quotes(sys.executable),
+        "@MARK@": _inside_quotes(str(courtesy.mark(repo))),
+        "@CHAIN@": _CHAIN,
+        **(values or {}),
+    }
     for place, value in given.items():
         text = text.replace(place, value)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
@@ -178,7 +184,7 @@ def _for_pushes(clone: Clone, store: Store) -> str:
         "@BRANCH@": _inside_quotes(store.branch),
         "@OTHERS@": _for_others(theirs, updates=before == "updateinstead"),
     }
-    _write(own, PUSH, values)
+    _write(repo, own, PUSH, values)
     if not known:
         local = git("config", "--local", "--get", _DENY, cwd=repo.here, check=False).out
         write_json(note, {"before": before, "local": local})
@@ -237,7 +243,7 @@ def install_server(repo: Repo) -> str:
     own, theirs = folder / RECEIVE, folder / f"{RECEIVE}.before-gitfleet"
     if own.exists() and not _is_ours(own):
         own.replace(theirs)
-    _write(own, RECEIVE, {"@THEIRS@": _inside_quotes(str(theirs))})
+    _write(repo, own, RECEIVE, {"@THEIRS@": _inside_quotes(str(theirs))})
     after = f"; {theirs.name} runs after it" if theirs.exists() else ""
     return f"{own} judges every push to the fleet branch{after}."
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from gitfleet import faults
 from gitfleet.git import guard, merge, refs, worktree
 from gitfleet.git.command import git
+from gitfleet.model.durations import counted
 from gitfleet.model.states import Outcome, Role
 from gitfleet.model.task import Task
 from gitfleet.plan import settle
@@ -136,7 +137,9 @@ def _judge(
     if wrong:
         shown = ", ".join(wrong[:5]) + (" …" if len(wrong) > 5 else "")
         return Outcome.OUT_OF_SCOPE, f"it changed {shown}, and may touch only what `touches` says"
-    return Outcome.SUBMITTED, f"{facts.commits} commits, {len(facts.paths)} files changed"
+    return Outcome.SUBMITTED, (
+        f"{counted(facts.commits, 'commit')}, {counted(len(facts.paths), 'file')} changed"
+    )
 
 
 def _why_empty(way: Underway, path: Path) -> str:
@@ -154,7 +157,7 @@ def _write(way: Underway, ended: Ended, facts: Facts | None, outcome: Outcome, r
         if not additions:
             outcome, reason = Outcome.EMPTY, "it ended well and planned no task"
         else:
-            reason = f"{len(additions)} tasks planned"
+            reason = f"{counted(len(additions), 'task')} planned"
     attempt = endings.attempt_of(
         way,
         outcome=outcome,

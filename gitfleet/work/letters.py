@@ -7,25 +7,37 @@ on the way: what contradicts the board goes beside it, under another name, and i
 
 from __future__ import annotations
 
-import contextlib
+import re
 from datetime import datetime
+from itertools import islice
 from typing import Final
 
 from msgspec import Struct
 
 from gitfleet.errors import FleetError, GitError
-from gitfleet.files import layout
+from gitfleet.files import codec, layout
 from gitfleet.files.layout import What
 from gitfleet.git import refs, salvage
-from gitfleet.git.objects import Changed, Commit
+from gitfleet.git.command import git
+from gitfleet.git.holders import holders
+from gitfleet.git.objects import MAX_DEPTH, Changed, Commit
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Person
+from gitfleet.model.event import Said
+from gitfleet.model.ids import is_id
+from gitfleet.model.states import Kind
 from gitfleet.plan.settle import beside_id
 from gitfleet.work.fleet import Fleet
 
 BOX: Final = "refs/heads/gitfleet/in/"
+LETTER: Final = "Gitfleet-Letter"
+"""The trailer by which a letter is known on the board: it is taken in once, whatever dies between
+that commit and the deletion of its branch."""
+
 _MOST: Final = 5_000  # files of one letter
+_TOLD: Final = 20  # of those that could not be taken, one line each
 _WELCOME: Final = frozenset({What.TASK, What.QUESTION, What.NOTE, What.SETTINGS, What.PROMPT})
+_LINE: Final = re.compile(r"[\x00-\x1f\x7f]+")
 
 
 class _Taken(Struct, frozen=True):
@@ -36,44 +48,86 @@ class _Taken(Struct, frozen=True):
 
 
 def empty_box(fleet: Fleet) -> None:
-    """Take every letter in; one that cannot be read is kept aside, and told once."""
+    """Take every letter in; one that cannot be read is kept aside, and told."""
     for ref, oid in refs.names(fleet.repo, BOX).items():
+        somewhere = holders(fleet.repo, ref)
+        if somewhere:  # somebody is still writing it
+            reason = f"it is checked out in {somewhere[0]}"
+            fleet.report.once(ref, "letter-stays", branch=_short(ref), reason=reason)
+            continue
         try:
-            _take(fleet, ref, oid)
+            letter = fleet.objects.commit(oid)
+            fleet.objects.diff(None, letter.tree)
         except GitError as error:
-            fleet.report.once(f"letter {ref}", "letter-unreadable", ref=ref, reason=error.what)
+            kept = salvage.keep(fleet.repo, oid, f"{salvage.PREFIX}in/{oid[:10]}")
+            fleet.report.action(
+                "letter-unreadable", branch=_short(ref), reason=error.what, kept=kept
+            )
+        else:
+            _take(fleet, ref, letter)
+        _burn(fleet, ref, oid)
 
 
-def _take(fleet: Fleet, ref: str, oid: str) -> None:
-    letter = fleet.objects.commit(oid)
-    taken: _Taken | None = None
+def _short(ref: str) -> str:
+    return ref.removeprefix("refs/heads/")
 
-    def decide(board: Board, _now: datetime) -> Change | None:
+
+def _burn(fleet: Fleet, ref: str, oid: str) -> None:
+    """Delete the branch, unless something else was pushed there meanwhile."""
+    try:
+        refs.swap(fleet.repo, ref, oid, None, message="taken in")
+    except FleetError as error:  # its lock is busy: next round
+        fleet.report.once(ref, "letter-stays", branch=_short(ref), reason=error.what)
+
+
+def _take(fleet: Fleet, ref: str, letter: Commit) -> None:
+    if _came_before(fleet, letter):
+        return
+    taken = _Taken({}, {})
+
+    def decide(board: Board, now: datetime) -> Change | None:
         nonlocal taken
-        taken = _wanted(fleet, board, letter)
+        taken = _wanted(fleet, board, letter, now)
         if not taken.files:
             return None
-        who = Person(letter.author.name or "unknown", letter.author.email or "unknown")
-        subject = letter.message.strip().splitlines()[0][:100] if letter.message.strip() else ref
+        lines = letter.message.strip().splitlines() or [_short(ref)]
         return Change(
-            subject=subject, files=taken.files, author=who, body=f"From {ref.removeprefix(BOX)}."
+            subject=_LINE.sub(" ", lines[0])[:100],
+            files=taken.files,
+            author=_author(letter),
+            body=f"From {_short(ref)}.",
+            trailers={LETTER: letter.oid},
         )
 
-    result = fleet.store.transact(decide)
-    beside = taken.beside if taken else {}
-    if beside:
+    won = fleet.store.transact(decide).won
+    if taken.beside:
         # The whole letter stays to be looked at: nothing of a person's is dropped in silence.
-        kept = salvage.keep(fleet.repo, oid, f"{salvage.PREFIX}in/{oid[:10]}")
-        for path, where in beside.items():
+        kept = salvage.keep(fleet.repo, letter.oid, f"{salvage.PREFIX}in/{letter.oid[:10]}")
+        for path, where in islice(taken.beside.items(), _TOLD):
             fleet.report.action("letter-beside", path=path, went=where, kept=kept)
-    with contextlib.suppress(FleetError):
-        refs.swap(fleet.repo, ref, oid, None, message="taken in")
-    if result.won and taken is not None:
-        names = ",".join(sorted(taken.files))
-        fleet.report.action("letter", branch=ref.removeprefix("refs/heads/"), files=names)
+        if len(taken.beside) > _TOLD:
+            more = len(taken.beside) - _TOLD
+            fleet.report.action("letter-beside", more=more, kept=kept)
+    if won:
+        names = ",".join(sorted(taken.files)[:_TOLD])
+        fleet.report.action("letter", branch=_short(ref), files=names, number=len(taken.files))
 
 
-def _wanted(fleet: Fleet, board: Board, letter: Commit) -> _Taken:
+def _author(letter: Commit) -> Person:
+    def plain(text: str) -> str:
+        return _LINE.sub(" ", re.sub("[<>]", "", text)).strip() or "unknown"
+
+    return Person(plain(letter.author.name), plain(letter.author.email))
+
+
+def _came_before(fleet: Fleet, letter: Commit) -> bool:
+    """Whether this very letter is on the board, and only its branch is still there."""
+    said = ("--fixed-strings", f"--grep={LETTER}: {letter.oid}")
+    since = (fleet.store.ref, f"^{letter.oid}")
+    return bool(git("rev-list", "--max-count=1", *said, *since, cwd=fleet.repo.here).out)
+
+
+def _wanted(fleet: Fleet, board: Board, letter: Commit, now: datetime) -> _Taken:
     """What the letter changes, compared with where it left the board."""
     objects = fleet.objects
     base = objects.merge_base(board.commit, letter.oid)
@@ -82,40 +136,97 @@ def _wanted(fleet: Fleet, board: Board, letter: Commit) -> _Taken:
     here = objects.tree_of(board.commit)
     taken = _Taken({}, {})
     for change in changes[:_MOST]:
-        _one(fleet, here, change, taken)
+        refused = _refused(fleet, change)
+        if refused:
+            taken.beside[change.path] = f"nowhere: {refused}"
+        else:
+            _one(fleet, board, here, change, taken, _Hold(str(_author(letter)), now))
     for change in changes[_MOST:]:
         taken.beside[change.path] = f"nowhere: a letter has at most {_MOST} files"
     return taken
 
 
-def _one(fleet: Fleet, here: str, change: Changed, taken: _Taken) -> None:
+def _refused(fleet: Fleet, change: Changed) -> str:
+    """Why nothing like that is taken in, empty if it is."""
     path, new = change.path, change.new
-    there = layout.place(path)
-    if there.what not in _WELCOME and not _said_by_people(path):
-        if there.what is not What.OTHER:
-            taken.beside[path] = "nowhere: only runners write there"
-        return
+    what = layout.place(path).what
+    if what not in _WELCOME and not _said_by_people(path):
+        ours = what is not What.OTHER
+        return "only runners write there" if ours else "it is no file of a board"
+    if not _plain(path):
+        return "its name is no plain path"
     if new is not None and new.kind != "blob":
-        taken.beside[path] = "nowhere: not a plain file"
-        return
+        return "not a plain file"
     if new is not None and fleet.objects.blob_size(new.oid) > layout.LARGEST:
-        taken.beside[path] = f"nowhere: larger than {layout.LARGEST // 1024} KiB"
-        return
-    now = fleet.objects.find(here, path)
-    now_oid = now.oid if now else None
-    if now_oid == (new.oid if new else None):
-        return
-    if now_oid == (change.old.oid if change.old else None):
-        taken.files[path] = fleet.objects.blob(new.oid) if new else None
-    elif new is not None and there.what is What.TASK:
-        goal = layout.task_path(beside_id(there.task, new.oid))
-        if fleet.objects.find(here, goal) is None:
-            taken.files[goal] = fleet.objects.blob(new.oid)
-        taken.beside[path] = goal
-    else:
-        taken.beside[path] = "nowhere: the board has another version"
+        return f"larger than {layout.LARGEST // 1024} KiB"
+    return ""
+
+
+def _plain(path: str) -> bool:
+    """Whether every system could check it out, and none would take it for another."""
+    parts = path.split("/")
+    return len(parts) < MAX_DEPTH and all(
+        part.isprintable()
+        and not part.startswith(".")
+        and not part.endswith((".", " "))
+        and "\\" not in part
+        and "~" not in part
+        and len(part) <= 200
+        for part in parts
+    )
 
 
 def _said_by_people(path: str) -> bool:
     there = layout.place(path)
     return there.what is What.EVENT and not layout.of_runner(path)
+
+
+class _Hold(Struct, frozen=True):
+    """By whom and when a task that contradicts another is held."""
+
+    by: str
+    at: datetime
+
+
+def _one(
+    fleet: Fleet, board: Board, here: str, change: Changed, taken: _Taken, hold: _Hold
+) -> None:
+    path, new = change.path, change.new
+    there = layout.place(path)
+    archived = there.what is What.TASK and there.task in board.archived
+    now = fleet.objects.find(here, path)
+    now_oid = now.oid if now else None
+    if now_oid == (new.oid if new else None) and not archived:
+        return
+    unmoved = now_oid == (change.old.oid if change.old else None)
+    if unmoved and there.what is What.EVENT and change.old is not None:
+        taken.beside[path] = "nowhere: an event is never changed"
+    elif unmoved and not archived:
+        taken.files[path] = fleet.objects.blob(new.oid) if new else None
+    elif new is None:
+        finished = archived or now is None
+        why = "it is finished and archived" if finished else "the board has another version"
+        taken.beside[path] = f"nowhere: not removed, {why}"
+    elif there.what is What.TASK and is_id(there.task):
+        taken.beside[path] = _beside(fleet, here, change, taken, hold)
+    else:
+        taken.beside[path] = "nowhere: the board has another version"
+
+
+def _beside(fleet: Fleet, here: str, change: Changed, taken: _Taken, hold: _Hold) -> str:
+    """Put a task whose name another one has beside it; where it went.
+
+    A new one is simply another task. An edit of one that was also edited here is held: nobody
+    said that both versions are to be done.
+    """
+    assert change.new is not None
+    task = layout.place(change.path).task
+    name = beside_id(task, change.new.oid)
+    goal = layout.task_path(name)
+    if fleet.objects.find(here, goal) is None:
+        taken.files[goal] = fleet.objects.blob(change.new.oid)
+        if change.old is not None:
+            reason = f"a letter's version of {task}, which was changed on the board meanwhile"
+            event = layout.event_path(name, f"001-{Kind.HOLD}-{change.new.oid[:4]}.yaml")
+            taken.files[event] = codec.write(Said(at=hold.at, by=hold.by, reason=reason))
+    return goal

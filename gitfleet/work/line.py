@@ -132,7 +132,7 @@ class History:
 
     def _harm(self, commit: Commit, parent: str) -> int:
         objects = self.store.objects
-        changes = objects.diff(objects.tree_of(parent), commit.tree)
+        changes = objects.diff(objects.tree_of(parent), commit.tree, deepest=layout.DEEPEST)
         return sum(1 for change in changes if of_runner(change))
 
     # -- the other lines
@@ -151,7 +151,9 @@ class History:
         befores: list[str | None] = [objects.tree_of(p) for p in self.parents[oid]]
         found: list[list[Changed]] = []
         for before in befores or [None]:
-            found.append([c for c in objects.diff(before, tree) if of_runner(c)])
+            found.append(
+                [c for c in objects.diff(before, tree, deepest=layout.DEEPEST) if of_runner(c)]
+            )
             if not found[-1]:
                 return []
         return min(found, key=len)

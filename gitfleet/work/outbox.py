@@ -9,9 +9,11 @@ aside with the reason beside it, and the attempt goes on.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -94,17 +96,28 @@ def verdict(box: Path) -> tuple[Verdict | None, str]:
 
 
 def set_aside(letter: Refused) -> None:
-    """Put a file that says nothing where nobody reads it again, with the reason beside it."""
-    folder = letter.path.parent / "refused"
-    folder.mkdir(exist_ok=True)
-    (folder / f"{letter.path.name}.reason").write_text(letter.reason + "\n")
-    letter.path.replace(folder / letter.path.name)
+    """Put what says nothing beside the outbox, with the reason.
+
+    What cannot be moved stays: an agent that makes it so must not end its attempt by that.
+    """
+    folder = letter.path.parent.parent / "refused"
+    with contextlib.suppress(OSError):
+        folder.mkdir(exist_ok=True)
+        goal = Path(tempfile.mkdtemp(dir=folder))
+        (goal / "reason.txt").write_text(letter.reason + "\n")
+        letter.path.replace(goal / letter.path.name)
+
+
+def take_out(letter: Letter) -> None:
+    """Remove what is on the board now."""
+    with contextlib.suppress(OSError):  # by its key it will not arrive twice
+        letter.path.unlink()
 
 
 def _files(box: Path) -> Iterator[Path]:
     try:
         yield from (path for path in box.iterdir() if not path.name.startswith("."))
-    except FileNotFoundError:
+    except OSError:  # an agent removed it, or put something else there
         return
 
 

@@ -19,7 +19,10 @@ from gitfleet.work.workspace import CHECK, discard
 
 
 def sweep(fleet: Fleet) -> None:
-    """Remove worktrees for checking, and the workspaces of what is over; all is saved first."""
+    """Remove worktrees for checking, the workspaces of what is over (all is saved first), and
+    what a crash left half written."""
+    for half_written in (fleet.clone.folder / "held").glob(".*"):
+        half_written.unlink(missing_ok=True)
     board = fleet.store.board()
     for path in sorted(fleet.clone.workspaces.glob("*")):
         task = path.name.removesuffix(CHECK)

@@ -7,6 +7,7 @@ move the target and close the task in one transaction. If the target moved meanw
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
@@ -348,10 +349,10 @@ def _reject(
     fix: Fix | None = None,
     ended: Ended | None = None,
 ) -> None:
-    attempt = replace(_attempt(way, ended, outcome, reason, ran), findings=findings)
-    proposed = (
-        Task(title=fix.title, body=fix.body, coder=fix.coder, model=fix.model) if fix else None
-    )
+    mask = way.fleet.mask.text
+    told = tuple(mask(finding) for finding in findings)
+    attempt = replace(_attempt(way, ended, outcome, reason, ran), findings=told)
+    proposed = _proposed(mask, fix) if fix else None
     result = endings.finish(
         way,
         attempt,
@@ -363,6 +364,11 @@ def _reject(
     if result.won and verdict is not None and verdict.attempt is not None:
         fixer = verdict.attempt.fixed_by
         way.fleet.report.action("rejected", task=way.task, fixed_by=fixer, reason=reason)
+
+
+def _proposed(mask: Callable[[str], str], fix: Fix) -> Task:
+    title, body = mask(fix.title), mask(fix.body)
+    return Task(title=title, body=body, coder=fix.coder, model=fix.model)
 
 
 # -- landing

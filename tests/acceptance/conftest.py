@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,11 @@ MakeLab = Callable[..., Lab]
 def make_lab(tmp_path: Path) -> Iterator[MakeLab]:
     """Makes a laboratory; settings are keyword arguments."""
     with ExitStack() as stack:
-        yield lambda **keys: stack.enter_context(laboratory(tmp_path / "lab", **keys))
+
+        def make(place: str = "lab", **keys: Any) -> Lab:
+            return stack.enter_context(laboratory(tmp_path / place, **keys))
+
+        yield make
 
 
 @pytest.fixture

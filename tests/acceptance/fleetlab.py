@@ -149,7 +149,9 @@ class Live:
         return found[times - 1]
 
     def told(self) -> str:
-        return "\n".join(map(str, self.lines)) + self.stderr
+        """The end of what it said, for a test that failed."""
+        last = (f"{line.name} {dict(line.fields)}" for line in self.lines[-40:])
+        return "\n".join(last) + self.stderr
 
     def signal(self, number: signal.Signals = signal.SIGINT) -> None:
         self._popen.send_signal(number)
@@ -303,16 +305,21 @@ class Lab:
             ran = subprocess.run(
                 ["git", *args], cwd=self.window, capture_output=True, text=True, check=False
             )
-            assert ran.returncode == 0 or "index.lock" in ran.stderr, ran.stderr
+            again = "index.lock" in ran.stderr or "cannot lock ref" in ran.stderr
+            assert ran.returncode == 0 or again, ran.stdout + ran.stderr
             return ran.returncode == 0
 
         until(done, what=f"git {args}")
 
     def _pushed(self) -> bool:
         push = ["git", "push", "-q", "origin", "fleet"]
-        return subprocess.run(push, cwd=self.window, capture_output=True, check=False).returncode == 0
+        return (
+            subprocess.run(push, cwd=self.window, capture_output=True, check=False).returncode == 0
+        )
 
-    def write_task(self, id: str, *, script: str | None = None, body: str = "", **keys: Any) -> Path:
+    def write_task(
+        self, id: str, *, script: str | None = None, body: str = "", **keys: Any
+    ) -> Path:
         """Put a task's file into the window; not committed."""
         if script is not None:
             body += f"\n```sh\n{script}\n```\n"
@@ -329,6 +336,8 @@ class Lab:
     def set(self, **settings: Any) -> None:
         """Change fleet.yaml with plain git."""
         self.settings.update(settings)
+        _, problems = codec.read_settings(yaml.dump(self.settings))
+        assert not problems or "format" in settings, problems
         (self.window / "fleet.yaml").write_bytes(yaml.dump(self.settings))
         self.commit("Settings")
 
@@ -361,7 +370,9 @@ class Lab:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"it does not end:\n{live.told()}") from None
 
-    def start(self, *args: str, env: Mapping[str, str] | None = None, at: Path | None = None) -> Live:
+    def start(
+        self, *args: str, env: Mapping[str, str] | None = None, at: Path | None = None
+    ) -> Live:
         """A runner at work."""
         command = [sys.executable, "-m", "gitfleet", "run", *args]
         live = Live(command, at or self.path, {**os.environ, **self.env, **(env or {})})
@@ -399,9 +410,10 @@ class Lab:
         return [str(attempt.outcome) for attempt in self.attempts(task, kind)]
 
     def tree(self, ref: str = "main") -> dict[str, str]:
-        """Path -> content, of everything that is in a commit."""
-        names = git("ls-tree", "-r", "-z", "--name-only", ref, cwd=self.path).split("\0")
-        return {name: self.show(f"{ref}:{name}") for name in names if name}
+        """Path -> content, of every file that is in a commit."""
+        listed = git("ls-tree", "-r", "-z", ref, cwd=self.path).split("\0")
+        found = (line.partition("\t") for line in listed if " blob " in line)
+        return {name: self.show(f"{ref}:{name}") for _, _, name in found}
 
     def show(self, what: str) -> str:
         return git("show", what, cwd=self.path)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from tests.acceptance.conftest import MakeLab
 from tests.acceptance.fleetlab import Lab
+
+_OWN_FILE = "echo $GITFLEET_TASK > $GITFLEET_TASK"
 
 
 def test_every_bad_end_has_its_name_and_leaves_no_process(make_lab: MakeLab) -> None:
@@ -13,7 +17,9 @@ def test_every_bad_end_has_its_name_and_leaves_no_process(make_lab: MakeLab) -> 
     talk = "while :; do echo tick; sleep 0.2; done"
     lab.write_task("slow", script=talk, timeout="3s")
     lab.write_task("silent", script="echo once; exec sleep 1000")
-    lab.write_task("deaf", script="trap '' TERM HUP INT\necho I will not go\nsleep 1000", timeout="1s")
+    lab.write_task(
+        "deaf", script="trap '' TERM HUP INT\necho I will not go\nsleep 1000", timeout="1s"
+    )
     lab.write_task("empty", script=":")
     lab.write_task("beyond", script="mkdir docs; echo x > docs/x; echo x > y", touches=["/docs/"])
     lab.write_task("wrong", script="echo so bad >&2; exit 3")
@@ -57,7 +63,7 @@ def test_a_failing_task_is_tried_again_after_a_pause_until_its_attempts_are_used
     assert lab.outcomes("never") == ["failed"] * 3
     assert lab.status("never") == "failed" and "all 3 attempts" in lab.reason("never")
     attempts = lab.attempts("never")
-    pauses = [(b.started - a.ended).total_seconds() for a, b in zip(attempts, attempts[1:])]
+    pauses = [(b.started - a.ended).total_seconds() for a, b in pairwise(attempts)]
     assert all(pause >= 1 for pause in pauses)
 
 
@@ -84,7 +90,7 @@ def test_two_tasks_that_share_an_exclusive_word_never_run_at_once(lab: Lab) -> N
     """A slot is free all the while (the third task lands meanwhile), and still only one runs."""
     gate = lab.gate("gate")
     lock = lab.folder / "port"
-    script = f"mkdir '{lock}' || exit 9\n{gate.pause}\nrmdir '{lock}'\necho $GITFLEET_TASK > $GITFLEET_TASK"
+    script = f"mkdir '{lock}' || exit 9\n{gate.pause}\nrmdir '{lock}'\n{_OWN_FILE}"
     for id in ("one", "two"):
         lab.write_task(id, script=script, exclusive=["port-1"])
     lab.write_task("free", script="echo free > free")
@@ -95,7 +101,10 @@ def test_two_tasks_that_share_an_exclusive_word_never_run_at_once(lab: Lab) -> N
     assert gate.empty()
     gate.open(2)
     assert live.wait().status == 0
-    assert {task: len(lab.attempts(task, "work")) for task in ("one", "two")} == {"one": 1, "two": 1}
+    assert {task: len(lab.attempts(task, "work")) for task in ("one", "two")} == {
+        "one": 1,
+        "two": 1,
+    }
 
 
 def test_a_coder_runs_no_more_often_at_once_than_its_limit(make_lab: MakeLab) -> None:
@@ -108,7 +117,7 @@ def test_a_coder_runs_no_more_often_at_once_than_its_limit(make_lab: MakeLab) ->
     )
     gate = lab.gate("gate")
     lock = lab.folder / "one-at-a-time"
-    script = f"mkdir '{lock}' || exit 9\n{gate.pause}\nrmdir '{lock}'\necho $GITFLEET_TASK > $GITFLEET_TASK"
+    script = f"mkdir '{lock}' || exit 9\n{gate.pause}\nrmdir '{lock}'\n{_OWN_FILE}"
     for id in ("one", "two"):
         lab.write_task(id, script=script)
     lab.write_task("free", coder="other")
@@ -119,7 +128,10 @@ def test_a_coder_runs_no_more_often_at_once_than_its_limit(make_lab: MakeLab) ->
     assert gate.empty()
     gate.open(2)
     assert live.wait().status == 0
-    assert {task: len(lab.attempts(task, "work")) for task in ("one", "two")} == {"one": 1, "two": 1}
+    assert {task: len(lab.attempts(task, "work")) for task in ("one", "two")} == {
+        "one": 1,
+        "two": 1,
+    }
 
 
 def test_a_runner_claims_only_what_it_has_labels_for(lab: Lab) -> None:

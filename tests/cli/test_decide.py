@@ -109,9 +109,7 @@ def test_hold_lets_a_running_attempt_go_on_and_keeps_it_from_landing(
     assert said == "held is submitted: worked on, waits for its proof\n"
     work(project)
     assert "new" in git("ls-tree", "--name-only", "main", cwd=project).split()
-    assert kinds(project, "held") == ["work", "hold", "release", "validate", "landed"] or (
-        sorted(kinds(project, "held")) == ["hold", "landed", "release", "validate", "work"]
-    )
+    assert kinds(project, "held") == ["hold", "work", "release", "validate", "landed"]
 
 
 def test_a_hold_is_released_while_the_attempt_still_runs(project: Path, tmp_path: Path) -> None:
@@ -213,7 +211,7 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(project: Path) -> None:
     assert gitfleet("cancel", cwd=project, code=2).stderr.startswith("Usage:")
     assert git("rev-parse", "fleet", cwd=project) == tip
     git("add", "-A", cwd=project / ".fleet")
-    git("commit", "-qm", "a bad name", cwd=project / ".fleet")
+    git("commit", "--no-verify", "-qm", "a bad name", cwd=project / ".fleet")
     assert "is no name for a task" in refusal("hold", "Bad Name", cwd=project)
 
 

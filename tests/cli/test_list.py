@@ -18,10 +18,28 @@ COLOUR = re.compile("\x1b\\[[0-9;]*m")
 KEYS = "id title status reason role priority depends_on labels attempts claim questions branch"
 
 
+@pytest.fixture(scope="module")
+def made() -> list[Lab]:
+    """Keeps what is only looked at; it is made inside a test, in the world of one."""
+    return []
+
+
 @pytest.fixture
-def lab(tmp_path: Path) -> Lab:
-    """Three open tasks, one of them running, one cancelled, one archived."""
-    lab = Lab(tmp_path / "repo")
+def lab(made: list[Lab], tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    """Three open tasks, one of them running, one cancelled, one archived; only to look at."""
+    if not made:
+        made.append(_make(tmp_path_factory.mktemp("shared") / "repo"))
+    return made[0]
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Lab:
+    """A board without a task, to be changed."""
+    return Lab(tmp_path / "repo")
+
+
+def _make(path: Path) -> Lab:
+    lab = Lab(path)
     lab.commit(
         {
             "tasks/base.md": task("The base", labels=["core"], priority=1),
@@ -124,8 +142,9 @@ def test_what_is_no_board_is_refused_in_one_sentence(lab: Lab, revision: str) ->
     assert not (lab.path / "owned").exists()
 
 
-def test_a_terminal_gets_colours_and_lines_that_fit(lab: Lab) -> None:
+def test_a_terminal_gets_colours_and_lines_that_fit(empty: Lab) -> None:
     """A list that wraps is no list."""
+    lab = empty
     lab.commit({"tasks/long.md": task("Title " * 30), "tasks/wide.md": task("漢字" * 40)})
     said = on_terminal(lab.path, "list", columns=60)
     assert COLOUR.search(said)
@@ -135,8 +154,9 @@ def test_a_terminal_gets_colours_and_lines_that_fit(lab: Lab) -> None:
     assert not COLOUR.search(on_terminal(lab.path, "list", env={"NO_COLOR": "1"}))
 
 
-def test_no_text_of_others_draws_on_a_terminal(lab: Lab) -> None:
+def test_no_text_of_others_draws_on_a_terminal(empty: Lab) -> None:
     """Whoever can push a file could else rewrite the screen, or turn text round."""
+    lab = empty
     evil = "\\e[2Jboo\\u202e\\x9d0;owned\\a"
     lab.commit(
         {
@@ -152,18 +172,13 @@ def test_no_text_of_others_draws_on_a_terminal(lab: Lab) -> None:
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", said), args
 
 
-def test_a_broken_file_that_is_no_task_is_told(lab: Lab) -> None:
-    """What shows in no row must not be silent."""
-    lab.commit({"fleet.yaml": "format: 1\nconcurency: 2\n"})
-    done = gitfleet("list", cwd=lab.path)
-    assert "lint" in done.stderr and "run" in done.stdout
-
-
-def test_an_empty_board_says_so(tmp_path: Path) -> None:
-    """The first thing a person sees after `init` is no blank screen."""
-    lab = Lab(tmp_path / "repo")
-    assert lab.say("list") == "no open task\n"
-    assert lab.json("list") == []
+def test_an_empty_board_says_so_and_a_broken_file_is_told(empty: Lab) -> None:
+    """The first thing a person sees after `init` is no blank screen; and what shows in no row,
+    since it is no task, is not silent."""
+    assert empty.say("list") == "no open task\n"
+    assert empty.json("list") == []
+    empty.commit({"fleet.yaml": "format: 1\nconcurency: 2\n"})
+    assert "gitfleet lint" in gitfleet("list", cwd=empty.path).stderr
 
 
 def test_without_a_board_there_is_one_sentence(tmp_path: Path) -> None:
@@ -171,7 +186,7 @@ def test_without_a_board_there_is_one_sentence(tmp_path: Path) -> None:
     assert "gitfleet init" in refusal("list", cwd=init(tmp_path / "repo", name="bare"))
 
 
-def test_a_list_starts_without_what_it_does_not_need(lab: Lab) -> None:
+def test_a_list_starts_without_what_it_does_not_need(empty: Lab) -> None:
     """These take longer to import than all a list does."""
     code = (
         "import sys; from gitfleet.cli.main import cli\n"
@@ -179,6 +194,6 @@ def test_a_list_starts_without_what_it_does_not_need(lab: Lab) -> None:
         "heavy = {'rich', 'jsonschema', 'watchdog', 'asyncio'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    # Without the broken task: only what is wrong is explained by jsonschema.
-    lab.commit({"tasks/bad.md": None})
-    subprocess.run([sys.executable, "-c", code], cwd=lab.path, check=True, capture_output=True)
+    # Only what is wrong is explained by jsonschema, so this board has nothing wrong.
+    empty.commit({"tasks/a.md": task("A")})
+    subprocess.run([sys.executable, "-c", code], cwd=empty.path, check=True, capture_output=True)

@@ -1,0 +1,166 @@
+"""`gitfleet doctor`: one line a finding, with a remedy where something is not well."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.acting import add, gitfleet, running
+from tests.conftest import git
+
+
+@pytest.fixture
+def project(repo_path: Path) -> Path:
+    """A repository with a board that has a coder and a check."""
+    gitfleet("init", "--check", "true", cwd=repo_path)
+    return repo_path
+
+
+def settings(project: Path, text: str) -> None:
+    """Commit other settings."""
+    (project / ".fleet" / "fleet.yaml").write_text(f"format: 1\ntarget: main\n{text}")
+    git("commit", "-qam", "settings", cwd=project / ".fleet")
+
+
+def examine(project: Path, *, code: int = 0, env: dict[str, str] | None = None) -> dict[str, Any]:
+    """The findings that are not ok, about -> finding; and `all` of them."""
+    done = gitfleet("doctor", "--json", cwd=project, code=code, env=env)
+    found = json.loads(done.stdout)
+    assert all(f.keys() <= {"level", "about", "what", "remedy"} for f in found)
+    assert all(f["remedy"] for f in found if f["level"] == "problem")
+    return {"all": found, **{f["about"]: f for f in found if f["level"] != "ok"}}
+
+
+def test_a_healthy_clone_has_no_warning(project: Path, tmp_path: Path) -> None:
+    """Everything that was looked at is told in a line of its own."""
+    settings(project, "checks: ['true']\nroles: {work: {coder: shell}}\n")
+    for name in ("gitfleet", "git-fleet"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = gitfleet("doctor", cwd=project, env=env)
+    lines = done.stdout.splitlines()
+    unwell = [line for line in lines if not line.startswith("ok ")]
+    assert [line for line in unwell if " disk: " not in line] == []
+    about = [line.split()[1].rstrip(":") for line in lines]
+    for word in (
+        *("git", "command", "repository", "identity", "board", "target", "checks", "coder"),
+        *("machine", "disk", "watcher", "locks", "window", "runner"),
+    ):
+        assert word in about
+
+
+def test_each_thing_that_is_wrong_is_found(project: Path) -> None:
+    """With one remedy each, and exit status 1."""
+    settings(
+        project,
+        "roles: {work: {coder: mine}, validate: {coder: unheard-of}}\n"
+        "coders: {mine: {argv: [no-such-program, '{prompt}']}}\n",
+    )
+    fleet = project / ".fleet"
+    text = (fleet / "fleet.yaml").read_text()
+    (fleet / "fleet.yaml").write_text(text.replace("target: main", "target: nosuch"))
+    (fleet / "tasks" / "bad.md").write_text("---\ntitel: x\n---\n")
+    (fleet / "tasks" / "far.md").write_text("---\ntitle: x\nbase: far-away\ncoder: odd\n---\n")
+    (fleet / "claims" / "far.yaml").write_text("nonsense\n")
+    git("add", "-A", cwd=fleet)
+    git("commit", "--no-verify", "-qm", "all kinds of mistakes", cwd=fleet)
+    config = Path(os.environ["XDG_CONFIG_HOME"]) / "gitfleet" / "config.yaml"
+    config.parent.mkdir()
+    config.write_text("concurrency: many\n")
+    lock = project / ".git" / "packed-refs.lock"
+    lock.touch()
+    os.utime(lock, (time.time() - 99, time.time() - 99))
+    found = examine(project, code=1)
+    told = [f"{f['level']} {f['about']}: {f['what']}" for f in found["all"]]
+
+    def one(*words: str) -> bool:
+        return any(all(word in line for word in words) for line in told)
+
+    assert one("problem target: work lands on nosuch")
+    assert one("warning target: far is to land on far-away")
+    assert one("problem coder: role validate wants 'unheard-of'")
+    assert one("problem coder: mine (role work) is no-such-program")
+    assert one("warning coder: task far wants 'odd'")
+    assert one("warning board: tasks/bad.md:2:1: unknown key 'titel'")
+    assert one("problem board: claims/far.yaml:1:1")
+    assert one("warning checks: there are none")
+    assert one("problem machine:", "config.yaml:1:")
+    assert one("problem locks:", "packed-refs.lock is ")
+
+
+def test_outside_of_a_repository_it_says_so(tmp_path: Path) -> None:
+    """The first thing that is wrong, and no traceback."""
+    found = examine(tmp_path, code=1)
+    assert "is not in a git repository" in found["git"]["what"]
+
+
+def test_without_a_board_the_rest_is_still_examined(repo_path: Path) -> None:
+    """A clone that is not set up yet can be checked before."""
+    found = examine(repo_path, code=1)
+    assert "there is no board" in found["board"]["what"]
+    assert {"disk", "watcher", "identity"} <= {f["about"] for f in found["all"]}
+
+
+def test_a_person_that_git_does_not_know_is_a_problem(project: Path) -> None:
+    """Nothing could be decided or filed."""
+    git("config", "user.useConfigOnly", "true", cwd=project)
+    env = {"GIT_AUTHOR_NAME": "", "GIT_AUTHOR_EMAIL": ""}
+    assert "who you are" in examine(project, code=1, env=env)["identity"]["what"]
+
+
+def test_the_window_is_told_when_it_does_not_show_the_board(project: Path) -> None:
+    """Edits nobody sees, another branch, gone: each is a warning with its command."""
+    window = project / ".fleet"
+    (window / "tasks" / "new.md").write_text("---\ntitle: x\n---\n")
+    assert "tasks/new.md" in examine(project)["window"]["what"]
+    git("checkout", "-q", "--detach", cwd=window)
+    assert "on no branch" in examine(project)["window"]["what"]
+    git("worktree", "remove", "--force", ".fleet", cwd=project)
+    assert "gitfleet init" in examine(project)["window"]["remedy"]
+
+
+def test_a_window_that_lags_behind_is_told(project: Path) -> None:
+    """Edits in the way keep the files from following the board."""
+    fleet = project / ".fleet"
+    add(project, "one", "true", "--hold")
+    (fleet / "tasks" / "one.md").write_text("an edit\n")
+    gitfleet("release", "one", cwd=project)
+    assert "behind the board" in examine(project)["window"]["what"]
+
+
+def test_a_runner_is_seen_alive_or_dead(project: Path) -> None:
+    """By its process, not by what it left."""
+    with running(project) as runner:
+        runner.until(" running runner=")
+        told = [f["what"] for f in examine(project)["all"] if f["about"] == "runner"]
+        assert f"process {runner.process.pid}" in told[0]
+    held = project / ".git" / "gitfleet" / "held" / f"{'0' * 32}.json"
+    held.parent.mkdir(exist_ok=True)
+    fields = {"nonce": "0" * 32, "task": "one", "role": "work", "attempt": 1}
+    held.write_text(json.dumps(fields))
+    assert "died while it worked on one" in examine(project)["runner"]["what"]
+
+
+def test_a_coder_that_this_machine_does_not_let_run_is_told(project: Path) -> None:
+    """It is the machine's owner who says what may run on it."""
+    settings(project, "checks: ['true']\nroles: {work: {coder: shell}}\n")
+    config = Path(os.environ["XDG_CONFIG_HOME"]) / "gitfleet" / "config.yaml"
+    config.parent.mkdir()
+    config.write_text("coders: [claude]\n")
+    assert "does not let run" in examine(project)["coder"]["what"]
+
+
+def test_text_of_others_cannot_draw_on_the_terminal(project: Path) -> None:
+    """Names of files and keys come from whoever can push."""
+    name = "a\x1b[2Jb"
+    (project / ".fleet" / "tasks" / f"{name}.md").write_text("---\ntitle: x\n---\n")
+    git("add", "-A", cwd=project / ".fleet")
+    git("commit", "--no-verify", "-qm", "odd", cwd=project / ".fleet")
+    done = gitfleet("doctor", cwd=project)
+    assert "\x1b" not in done.stdout

@@ -1,0 +1,158 @@
+"""`gitfleet lint`: every problem where it stands, at the tip and in folders."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.cli.acting import gitfleet, refusal
+from tests.cli.looking import Lab, task
+
+FLEET = "format: 1\ntarget: main\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder that is a board and no repository."""
+    return write(tmp_path / "some" / "board", {"fleet.yaml": FLEET, "tasks/a.md": task("A")})
+
+
+def write(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+def lint(cwd: Path, *args: str, code: int = 0) -> list[str]:
+    return gitfleet("lint", *args, cwd=cwd, code=code).stdout.splitlines()
+
+
+def test_a_clean_folder_needs_no_repository(folder: Path) -> None:
+    """An example, or a board that is about to be made, can be checked as it lies there."""
+    assert lint(folder.parent, "board") == ["2 files: no problems, no warnings"]
+
+
+def test_every_kind_of_file_is_checked_where_it_stands(folder: Path) -> None:
+    """Path as given, line and column, what is wrong and what to do; all of them at once."""
+    write(
+        folder,
+        {
+            "fleet.yaml": FLEET + "concurency: 3\n",
+            "tasks/b.md": "---\ntitle: B\nprioritty: 1\n---\n",
+            "tasks/Upper Case.md": task("C"),
+            "claims/a.yaml": "runner: box\n",
+            "log/a/001-work-abcd.yaml": "runner: [box\n",
+            "log/a/one.yaml": "x: 1\n",
+            "questions/a-1.md": "no front matter\n",
+            "done/2026-11/old/task.md": "---\ntitle: [1]\n---\n",
+            "done/2026-11/old/log/001-closed-abcd.yaml": "runner: 1\n",
+        },
+    )
+    lines = lint(folder.parent, "board", code=1)
+    said = "\n".join(lines)
+    assert "board/tasks/b.md:3:1: unknown key 'prioritty' (did you mean 'priority'?)" in lines
+    assert "board/fleet.yaml:3:1: unknown key 'concurency'" in said
+    for path in (
+        "tasks/Upper Case.md:1:1: ",
+        "claims/a.yaml:1:1: ",
+        "log/a/001-work-abcd.yaml:",
+        "log/a/one.yaml:1:1: not the name of an event",
+        "questions/a-1.md:1:1: no front matter",
+        "done/2026-11/old/task.md:2:8: ",
+        "done/2026-11/old/log/001-closed-abcd.yaml:",
+    ):
+        assert f"board/{path}" in said
+    assert lines[-1].startswith("10 files: ")
+    told = gitfleet("lint", "board", "--json", cwd=folder.parent, code=1).stdout
+    assert '"severity": "error"' in told and '"path": "board/fleet.yaml"' in told
+
+
+def test_what_cannot_be_meant_is_a_warning_where_it_stands(folder: Path) -> None:
+    """A board with nothing but warnings passes; each tells its line."""
+    write(
+        folder,
+        {
+            "tasks/b.md": task("B", depends_on=["nowhere", "a", "b"]),
+            "tasks/c.md": task("C", depends_on=["d"]),
+            "tasks/d.md": task("D", depends_on=["c"]),
+            "tasks/e.md": "---\ntitle: E\n---\nno coder\n",
+            "tasks/f.md": task("F", body="no script\n"),
+            "tasks/g.md": "---\ntitle: G\ncoder: shel\n---\n",
+            "tasks/h.md": task("H", depends_on=["i"]),
+            "tasks/i.md": task("I"),
+            "log/i/001-cancel-abcd.yaml": "at: 2026-11-20T15:00:00Z\n",
+            "tasks/j.md": task("J", body="no script, and it is over\n"),
+            "log/j/001-cancel-abcd.yaml": "at: 2026-11-20T15:00:00Z\n",
+        },
+    )
+    lines = lint(folder, ".")
+    said = "\n".join(lines)
+    for words in (
+        "tasks/b.md:4:14: warning: it depends on nowhere, which is not on the board",
+        "tasks/b.md:4:30: warning: it depends on itself",
+        "tasks/c.md:4:13: warning: its dependencies go in a circle: c → d → c",
+        "tasks/d.md:4:13: warning: its dependencies go in a circle: d → c → d",
+        "tasks/e.md:2:8: warning: no coder does it",
+        "tasks/f.md:3:8: warning: the coder shell needs a fenced block",
+        "tasks/g.md:3:8: warning: this gitfleet knows no coder 'shel'",
+        "tasks/h.md:4:14: warning: it depends on i, which is cancelled",
+    ):
+        assert words in said
+    assert "tasks/j.md" not in said
+    assert lines[-1] == "13 files: no problems, 8 warnings"
+
+
+def test_a_twin_that_differs_in_case_is_named(folder: Path) -> None:
+    """On a system where file names ignore case, one of the two would be lost."""
+    write(folder, {"tasks/A.md": task("Big")})
+    said = "\n".join(lint(folder, ".", code=1))
+    assert "tasks/A.md:1:1: warning: it differs from tasks/a.md only in case" in said
+
+
+def test_only_what_was_asked_for_is_told_and_the_rest_is_known(folder: Path) -> None:
+    """One file is judged with the board around it, however it is named."""
+    write(folder, {"tasks/b.md": "---\ntitel: B\n---\n", "tasks/c.md": task("C", depends_on=["a"])})
+    assert lint(folder, "tasks/c.md") == ["1 file: no problems, no warnings"]
+    assert lint(folder / "tasks", "c.md") == ["1 file: no problems, no warnings"]
+    assert lint(folder.parent, str(folder / "tasks" / "c.md"))[-1].startswith("1 file: no problems")
+    (line, *_) = lint(folder / "tasks", "b.md", "c.md", code=1)
+    assert line.startswith("../tasks/b.md:2:1: ")
+    assert lint(folder, "tasks", code=1)[-1].startswith("3 files: ")
+
+
+@pytest.mark.parametrize("path", ["nowhere", "..", "notes.txt", "../nowhere/tasks/a.md"])
+def test_a_path_that_is_no_board_is_one_sentence(folder: Path, path: str) -> None:
+    """Exit status 1, and what could be meant."""
+    (folder / "notes.txt").write_text("mine\n")
+    said = refusal("lint", path, cwd=folder)
+    assert len(said.splitlines()) <= 2
+
+
+def test_no_link_is_followed_and_nothing_large_is_loaded(folder: Path) -> None:
+    """A folder from anyone may lead anywhere."""
+    (folder / "tasks" / "link.md").symlink_to(folder / "tasks" / "a.md")
+    (folder / "log").mkdir()
+    (folder / "log" / "a").symlink_to("/")
+    os.mkfifo(folder / "tasks" / "pipe.md")
+    (folder / "tasks" / "large.md").write_bytes(b"x" * 300_000)
+    said = "\n".join(lint(folder, ".", code=1))
+    assert "tasks/link.md:1:1: not a plain file" in said
+    assert "tasks/pipe.md:1:1: not a plain file" in said
+    assert "tasks/large.md:1:1: larger than 256 KiB" in said
+
+
+def test_without_a_path_it_is_the_board_at_the_tip(tmp_path: Path) -> None:
+    """What is committed counts, from wherever in the repository one asks; the window tells the
+    same of the same files, and sees what is not committed yet."""
+    lab = Lab(tmp_path / "repo")
+    lab.commit({"tasks/a.md": "---\ntitel: A\n---\n", "tasks/b.md": task("B")})
+    tip = lint(lab.path, code=1)
+    window = lint(lab.path, ".fleet", code=1)
+    assert [line.replace(".fleet/", "") for line in window] == tip
+    assert tip[0].startswith("tasks/a.md:2:1: ")
+    write(lab.path / ".fleet", {"tasks/a.md": task("A")})
+    assert lint(lab.path / ".fleet", ".")[-1].endswith("no problems, no warnings")
+    assert lint(lab.path, code=1) == tip
