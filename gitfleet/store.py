@@ -94,6 +94,7 @@ class Store:
         self.runner = runner
         self.now = now
         self._lock = threading.RLock()
+        self._courtesy = courtesy.Courtesy(repo)
         self._boards: OrderedDict[str, Board] = OrderedDict()
 
     # -- reading
@@ -219,7 +220,7 @@ class Store:
         Raises what `decide` raises, and FleetError if the board moves too fast for us.
         """
         for round_ in range(_TRIES):
-            courtesy.give_way(self.repo, self.tip)
+            self._courtesy.give_way(self.tip)
             result = self._try(decide)
             if result is not None:
                 return result
@@ -282,15 +283,15 @@ class Store:
                 taken.append(stack.enter_context(window))
         return taken, ""
 
-    def keep_windows(self) -> dict[Path, str]:
+    def keep_windows(self) -> dict[Path, checkout.Refusal]:
         """Bring every checkout of the board to where the board is: those whose index was busy
         when it moved were left behind. Returns why, for those that cannot come along."""
-        behind: dict[Path, str] = {}
+        behind: dict[Path, checkout.Refusal] = {}
         with self._lock, refs.mutex(self.repo):
             for path in holders(self.repo, self.ref):
                 refusal = checkout.catch_up(self.repo, path, self.ref)
                 if refusal is not None:
-                    behind[path] = refusal.reason
+                    behind[path] = refusal
         return behind
 
     def _commit(self, board: Board, change: Change) -> str:

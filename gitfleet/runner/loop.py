@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import select
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ from gitfleet.work.sweep import sweep
 SLOW_POLL: Final = 30.0  # seconds; behind the watcher, in case it misses something
 _AFTER_ERROR: Final = 5.0
 _WINDOW_AGAIN: Final = 2.0
+_PASSING: Final = 5.0  # seconds
 IDLE_DONE: Final = 0
 IDLE_WAITS: Final = 4  # something waits for a person
 
@@ -73,7 +75,7 @@ class Runner:
         self.ending = False
         self.upkeep = Upkeep(fleet)
         self._signals = 0
-        self._behind: set[Path] = set()
+        self._behind: dict[Path, float] = {}  # windows left behind, since when
 
     # -- from outside
 
@@ -184,11 +186,17 @@ class Runner:
     def _keep_window(self) -> None:
         """Checkouts of the board whose index was busy when it moved catch up now."""
         behind = self.fleet.store.keep_windows()
-        for path, reason in behind.items():
-            self.fleet.report.once(f"window {path}", "window-behind", path=path, reason=reason)
-        for path in self._behind - behind.keys():
+        now = time.monotonic()
+        for path, refusal in behind.items():
+            since = self._behind.setdefault(path, now)
+            # A commit of somebody's takes a moment; only what lasts longer is worth a line.
+            if not refusal.passing or now - since > _PASSING:
+                self.fleet.report.once(
+                    f"window {path}", "window-behind", path=path, reason=refusal.reason
+                )
+        for path in self._behind.keys() - behind.keys():
+            del self._behind[path]
             self.fleet.report.settled(f"window {path}")
-        self._behind = set(behind)
 
     def _follow_up(self) -> None:
         """Write what is due after people's decisions, one change at a time."""
