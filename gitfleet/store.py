@@ -132,6 +132,7 @@ class Store:
         self._lock = threading.RLock()
         self._queue: list[_Request] = []
         self._queue_lock = threading.Lock()
+        self._courtesy = courtesy.Courtesy(repo)
         self._boards: OrderedDict[str, Board] = OrderedDict()
 
     # -- reading
@@ -275,7 +276,7 @@ class Store:
         """Settle every request; called by one thread at a time."""
         losses = 0
         while left := [request for request in batch if not request.settled]:
-            courtesy.give_way(self.repo, self.tip)
+            self._courtesy.give_way(self.tip)
             try:
                 moved = self._round(left)
             except BaseException as error:
@@ -342,7 +343,7 @@ class Store:
             taken |= mine
         return group
 
-    def keep_windows(self) -> dict[Path, str]:
+    def keep_windows(self) -> dict[Path, checkout.Refusal]:
         """Bring every checkout of the board to where the board is: those whose index was busy
         when it moved were left behind. Returns why, for those that cannot come along."""
         behind: dict[Path, str] = {}
@@ -350,7 +351,7 @@ class Store:
             for path in holders(self.repo, self.ref):
                 refusal = checkout.catch_up(self.repo, path, self.ref)
                 if refusal is not None:
-                    behind[path] = refusal.reason
+                    behind[path] = refusal
         return behind
 
     def _commit(self, board: Board, change: Change) -> str:

@@ -26,13 +26,16 @@ FLOORS: Final[Mapping[str, int]] = {
     "process": 3,
     "git": 4,
     "clone": 5,
-    "store": 5,
     "coders": 5,
-    "work": 6,
-    "runner": 7,
-    "demo": 7,
-    "cli": 8,
-    "__main__": 9,
+    "people": 5,
+    "swap": 5,
+    "store": 6,
+    "shared": 6,
+    "work": 7,
+    "runner": 8,
+    "demo": 8,
+    "cli": 9,
+    "__main__": 10,
 }
 # One library, one room; a module may be named where its room as a whole may not.
 HOMES: Final[Mapping[str, frozenset[str]]] = {

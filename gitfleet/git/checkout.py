@@ -42,6 +42,7 @@ class Refusal:
     """Why a checkout cannot follow: a sentence for the person whose checkout it is."""
 
     reason: str
+    passing: bool = False  # something is at work there for a moment, and nobody need do anything
 
 
 @dataclass
@@ -102,10 +103,12 @@ def prepare(repo: Repo, path: Path, ref: str, old: str, new: str) -> Held | Refu
     except GitError as error:
         return Refusal(f"{path} cannot be looked into: {error.what}")
     try:
-        refused = lock.take()
-        if refused is None:
-            base = in_step(repo, path) or old
-            refused = _unfit(lock) or in_the_way(lock, base)
+        busy = lock.take()
+        if busy is not None:
+            lock.release()
+            return Refusal(busy, passing=True)
+        base = in_step(repo, path) or old
+        refused = _unfit(lock) or in_the_way(lock, base)
         if refused is not None:
             lock.release()
             return Refusal(refused)

@@ -45,6 +45,7 @@ SLOW_POLL: Final = 30.0  # seconds; behind the watcher, in case it misses someth
 _AFTER_ERROR: Final = 5.0
 _ASK_AGAIN: Final = 300.0  # seconds until a server that refused is asked again
 _WINDOW_AGAIN: Final = 2.0
+_PASSING: Final = 5.0  # seconds
 IDLE_DONE: Final = 0
 IDLE_WAITS: Final = 4  # something waits for a person
 
@@ -87,7 +88,7 @@ class Runner:
             else None
         )
         self._signals = 0
-        self._behind: set[Path] = set()
+        self._behind: dict[Path, float] = {}  # windows left behind, since when
 
     # -- from outside
 
@@ -246,11 +247,17 @@ class Runner:
     def _keep_window(self) -> None:
         """Checkouts of the board whose index was busy when it moved catch up now."""
         behind = self.fleet.store.keep_windows()
-        for path, reason in behind.items():
-            self.fleet.report.once(f"window {path}", "window-behind", path=path, reason=reason)
-        for path in self._behind - behind.keys():
+        now = time.monotonic()
+        for path, refusal in behind.items():
+            since = self._behind.setdefault(path, now)
+            # A commit of somebody's takes a moment; only what lasts longer is worth a line.
+            if not refusal.passing or now - since > _PASSING:
+                self.fleet.report.once(
+                    f"window {path}", "window-behind", path=path, reason=refusal.reason
+                )
+        for path in self._behind.keys() - behind.keys():
+            del self._behind[path]
             self.fleet.report.settled(f"window {path}")
-        self._behind = set(behind)
 
     def _follow_up(self) -> None:
         """Write what is due after people's decisions, one change at a time."""

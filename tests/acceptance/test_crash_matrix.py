@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gitfleet import faults
-from tests.acceptance.fleetlab import Lab
+from tests.acceptance.fleetlab import Lab, git
 from tests.acceptance.smallboard import all_is_well, small_board
 
 LONG = os.environ.get("GITFLEET_LONG") == "1"
@@ -67,3 +67,51 @@ def test_killed_at_one_point_after_the_other(small: Lab) -> None:
     assert ran.status in (0, 4), ran
     assert len(small.landings()) == len(set(small.landings()))
     assert small.fsck().status == 0
+
+
+def test_a_landing_that_a_crash_cut_in_two_is_completed(lab: Lab) -> None:
+    """git renames one ref after the other. Where the target has moved and the board has not, the
+    next runner believes the merge with its claim's nonce, and lands nothing twice."""
+    lab.task("one", script="echo one > one.txt")
+    git("worktree", "remove", str(lab.window), cwd=lab.path)  # so that main's checkout is the first
+    killed = lab.run("--until-idle", env={"GITFLEET_FAULT": "sync-announced"})
+    assert killed.status == -signal.SIGKILL
+    claim = lab.board().entries["one"].claim
+    assert claim is not None and lab.landings() == []
+    listed = git("fsck", "--unreachable", "--no-reflogs", "--no-progress", cwd=lab.path)
+    commits = [line.split()[2] for line in listed.splitlines() if " commit " in line]
+    trailer = f"\nGitfleet-Nonce: {claim.nonce}"
+    (merge,) = (
+        oid for oid in commits if trailer in git("log", "-1", "--format=%B", oid, cwd=lab.path)
+    )
+    git("update-ref", "-m", "gitfleet: landed", "refs/heads/main", merge, cwd=lab.path)
+    ran = lab.run("--until-idle")
+    assert ran.status == 0
+    assert [line.fields["outcome"] for line in ran.lines.of("recovered")] == ["landed"]
+    assert (lab.tip(), lab.landings(), lab.status("one")) == (merge, ["one"], "done")
+    assert (lab.path / "one.txt").read_text() == "one\n"
+    assert git("status", "--porcelain", cwd=lab.path) == ""
+    assert lab.fsck().status == 0
+    assert lab.worktrees() == [lab.path]
+
+
+def test_a_merge_that_only_looks_like_a_landing_is_not_believed(lab: Lab) -> None:
+    """A commit of somebody who copied the trailer of a claim lands nothing for it."""
+    gate = lab.gate("gate")
+    lab.set(checks=["; ".join(gate.pause.splitlines())])
+    lab.task("one", script="echo one > one.txt")
+    live = lab.start()
+    gate.reached()
+    claim = lab.board().entries["one"].claim
+    assert claim is not None
+    message = f"Sly\n\nGitfleet-Task: one\nGitfleet-Nonce: {claim.nonce}\n"
+    git("commit", "-q", "--allow-empty", "-m", message, cwd=lab.path)
+    live.signal(signal.SIGKILL)
+    live.wait()
+    gate.open(5)
+    ran = lab.run("--until-idle")
+    assert ran.status == 0
+    assert [line.fields["outcome"] for line in ran.lines.of("recovered")] == ["interrupted"]
+    assert lab.tree()["one.txt"] == "one"
+    (landed,) = lab.events("one", "landed")
+    assert landed.content.merge == lab.tip()  # type: ignore[union-attr]

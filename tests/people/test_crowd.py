@@ -61,7 +61,8 @@ class Person:
 
     def end(self) -> None:
         self._thread.join(PATIENCE * 2)
-        assert not self._thread.is_alive() and not self.trouble, self.trouble
+        said = "\n".join(self.refused[-20:])
+        assert not self._thread.is_alive() and not self.trouble, f"{self.trouble}\n{said}"
 
 
 @pytest.mark.slow
@@ -144,5 +145,9 @@ def test_two_people_and_a_runner(project: Project, tmp_path: Path) -> None:
         f"{len(ran.lines.of('letter'))} letters; {len(ran.lines.of('repaired'))} repairs"
     )
     sys.stdout.write(f"{told}\n")  # with `pytest -s`
+    for line in ran.lines.of("repaired"):
+        sys.stdout.write(f"{line}\n")
+    if ran.lines.of("repaired"):
+        sys.stdout.write(str(project.path) + "\n")
     # And people get through beside the runner.
     assert len(people[0].refused) < 5 * len(people[0].kept) + 20, told

@@ -61,9 +61,9 @@ def test_what_would_be_overwritten_is_refused_and_told(project: Project) -> None
     project.write({"tasks/a.md": task("A, as I want it")})
     project.change({"tasks/a.md": task("A, as others want it").encode()}, author=ADA)
     assert (project.window / "tasks/a.md").read_text() == task("A, as I want it")
-    (reason,) = project.store.keep_windows().values()
+    (refusal,) = project.store.keep_windows().values()
     restore = f"git restore --source={old[:12]} --staged --worktree -- tasks/a.md"
-    assert f"tasks/a.md; copy them elsewhere, then `{restore}`; do not stash" in reason
+    assert f"tasks/a.md; copy them elsewhere, then `{restore}`; do not stash" in refusal.reason
     project.git(*restore.split()[1:])
     assert project.store.keep_windows() == {}
     assert (project.window / "tasks/a.md").read_text() == task("A, as others want it")

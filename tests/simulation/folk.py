@@ -98,9 +98,7 @@ class Folk:
         def decide(board: Board, now: datetime) -> Change | None:
             entry = board.get(task)
             text = self.library.blobs[entry.blob] if entry and entry.blob else b""
-            return settle.release(
-                board, now, task=task, text=text, person=ANN, suffix=suffix
-            )
+            return settle.release(board, now, task=task, text=text, person=ANN, suffix=suffix)
 
         yield from self.clone.transact(decide)
 

@@ -272,7 +272,8 @@ class Play:
         there = Counter(
             entry.task.outbox
             for entry in self.server.board().entries.values()
-            if entry.task is not None and (key := entry.task.outbox)
+            if entry.task is not None
+            and (key := entry.task.outbox)
             # What a person's edit went beside of is a copy of it, key and all.
             and entry.id in (f"found-{key[:4]}", f"found-{key[:4]}-{key[:6]}")
         )
