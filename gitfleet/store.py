@@ -346,7 +346,7 @@ class Store:
     def keep_windows(self) -> dict[Path, checkout.Refusal]:
         """Bring every checkout of the board to where the board is: those whose index was busy
         when it moved were left behind. Returns why, for those that cannot come along."""
-        behind: dict[Path, str] = {}
+        behind: dict[Path, checkout.Refusal] = {}
         with self._lock, self.swap.turn():
             for path in holders(self.repo, self.ref):
                 refusal = checkout.catch_up(self.repo, path, self.ref)
