@@ -168,8 +168,8 @@ def test_secrets_of_the_environment_do_not_come_onto_the_board(make_lab: MakeLab
     lab.commit("Both")
     ran = lab.run("--until-idle")
     assert ran.status == 4
-    assert "bad token ***" in lab.attempts("one")[0].reason
-    assert lab.attempts("two", "validate")[0].checks[-1].tail == "with ***"
+    assert "bad token <masked>" in lab.attempts("one")[0].reason
+    assert lab.attempts("two", "validate")[0].checks[-1].tail == "with <masked>"
     assert secret not in git("log", "-p", "fleet", cwd=lab.path)
     assert secret not in str(ran)
 
