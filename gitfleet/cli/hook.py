@@ -21,7 +21,6 @@ from gitfleet.git.repo import Repo, find
 from gitfleet.git.worktree import git_dir
 from gitfleet.model.board import Problem
 from gitfleet.store import Store, branch_of
-from gitfleet.work import guardpush
 
 _MOST: Final = 20  # problems shown
 _PEOPLES: Final = (What.TASK, What.QUESTION, What.SETTINGS)
@@ -206,6 +205,9 @@ def push_to_checkout(commit: str) -> None:
 @command.command("pre-receive")
 def pre_receive() -> None:
     """Judge what is being pushed to a server's fleet branch; standard input tells what it is."""
+    # Imported here on purpose: the other hooks run at every commit, and need none of it.
+    from gitfleet.work import guardpush  # noqa: PLC0415
+
     enter_quarantine()
     repo = find(Path.cwd())
     refusals = guardpush.judge(Store(repo), sys.stdin.readlines())

@@ -278,9 +278,8 @@ def repair(fleet: Fleet) -> None:
     store = fleet.store
     note = fleet.clone.folder / "judged.json"
     tip = store.tip()
-    assert tip is not None
     seen = read_json(note).get("commit")
-    if seen == tip:
+    if tip is None or seen == tip:
         return
     for on in _since(store, tip, seen if isinstance(seen, str) else None):
         if not of_a_runner(on.commit):

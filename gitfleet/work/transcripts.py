@@ -168,7 +168,7 @@ class Transcripts:
         """Bring up what there is, for a while; the next start of a runner does the rest."""
         self._ending.set()
         self._news.set()
-        self._thread.join(_FAREWELL)
+        self._thread.join(0.2 if self.fleet.giving_up.is_set() else _FAREWELL)
 
     def _run(self) -> None:
         pause = 0.0

@@ -137,6 +137,32 @@ def test_a_real_runners_work_passes(served: Served, tmp_path: Path) -> None:
     assert "0 broken" in gitfleet("fsck", cwd=box).stdout
 
 
+def test_a_runner_passes_that_repairs_what_people_committed_beside_it(
+    served: Served, tmp_path: Path
+) -> None:
+    """Their local commits are below its own: damage goes up with its repair, a broken task as it
+    is. Otherwise one slip of a person would end all work on that machine."""
+    git("clone", "-q", served.url, "box", cwd=tmp_path)
+    box = tmp_path / "box"
+    gitfleet("init", cwd=box)
+    gitfleet("run", "--until-idle", cwd=box)
+    window = box / ".fleet"
+    event = next(iter(window.glob("done/*/old/log/*work*.yaml")))
+    event.unlink()
+    (window / "tasks" / "broken.md").write_text("no front matter")
+    (window / "tasks" / "fine.md").write_text(
+        "---\ntitle: F\ncoder: shell\n---\n```sh\necho f > f\n```\n"
+    )
+    git("add", "-A", cwd=window)
+    git("commit", "-q", "--no-verify", "-m", "A slip", cwd=window)
+    said = gitfleet("run", "--until-idle", cwd=box, code=4).stdout
+    assert " repaired " in said and " landed task=fine" in said and " error " not in said, said
+    path = event.relative_to(window)
+    assert git("cat-file", "-t", f"fleet:{path}", cwd=served.bare) == "blob"
+    assert git("cat-file", "-t", "fleet:tasks/broken.md", cwd=served.bare) == "blob"
+    assert "0 broken, 1 repaired" in gitfleet("fsck", cwd=box).stdout
+
+
 def test_everything_else_passes_untouched(served: Served) -> None:
     """Other branches, tags, heartbeats, letters: whatever they hold, python is not even started."""
     past = served.past

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 from gitfleet.git.objects import Objects
 from gitfleet.git.repo import find
@@ -36,8 +37,8 @@ def _shared(tmp_path: Path, *names: str) -> list[Path]:
     return [first, *others]
 
 
-def _told(cwd: Path) -> list[dict[str, object]]:
-    found: list[dict[str, object]] = json.loads(gitfleet("runners", "--json", cwd=cwd).stdout)
+def _told(cwd: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(gitfleet("runners", "--json", cwd=cwd).stdout)
     return found
 
 
@@ -51,14 +52,14 @@ def test_a_clone_sees_the_runner_of_another_one_and_its_attempt(tmp_path: Path) 
     with running(box, "--until-idle") as runner:
         runner.until("claimed", "task=slow")
 
-        def working() -> dict[str, object] | None:
+        def working() -> dict[str, Any] | None:
             found = next((one for one in _told(desk) if one["attempts"]), None)
-            return found if found and found["attempts"][0]["doing"] == "working" else None  # type: ignore[index]
+            return found if found and found["attempts"][0]["doing"] == "working" else None
 
         found = wait_for(working, "a heartbeat that tells of the attempt")
         assert found["capacity"] == 7 and found["labels"] == [] and found["here"] is False
         assert found["host"] and found["version"] and found["at"]
-        (attempt,) = found["attempts"]  # type: ignore[misc]
+        (attempt,) = found["attempts"]
         assert attempt["task"] == "slow" and attempt["role"] == "work"
         assert attempt["coder"] == "shell" and attempt["attempt"] == 1
         assert attempt["elapsed"] >= 0 and attempt["silence"] >= 0
@@ -86,7 +87,7 @@ def test_a_board_without_a_remote_shows_its_own_runner(repo_path: Path, tmp_path
         runner.until("claimed", "task=slow")
         (found,) = _told(repo_path)
         assert found["here"] is True and found["capacity"] == 3
-        (attempt,) = found["attempts"]  # type: ignore[misc]
+        (attempt,) = found["attempts"]
         assert attempt["task"] == "slow" and attempt["tokens"] is None
         assert "in this clone" in gitfleet("runners", cwd=repo_path).stdout
     assert _told(repo_path) == []
@@ -125,7 +126,7 @@ def test_a_heartbeat_is_read_as_data_of_a_stranger(tmp_path: Path) -> None:
         git("push", "-q", "origin", f"{oid}:refs/gitfleet/runners/{name}", cwd=box)
     (found,) = _told(box)
     assert found["name"] == "odd" and found["host"] == "" and found["labels"] == []
-    first, second = found["attempts"]  # type: ignore[misc]
+    first, second = found["attempts"]
     assert first["elapsed"] is None and first["tokens"] is None and first["silence"] == 0
     assert second["task"] == "" and second["attempt"] is None
     assert "\x1b" not in gitfleet("runners", cwd=box).stdout

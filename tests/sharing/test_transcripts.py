@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from gitfleet.clone import Clone
-from gitfleet.files import codec, yaml
+from gitfleet.files import yaml
 from gitfleet.git.repo import find
+from gitfleet.model.event import Attempt
 from gitfleet.model.masking import NOTHING, Mask
 from gitfleet.report import Report
 from gitfleet.shared import Shared
@@ -145,7 +146,7 @@ def test_old_transcripts_are_pruned_here_and_on_the_remote(tmp_path: Path) -> No
     assert REF in world.refs(world.srv)
     window = world.box / ".fleet"
     (path,) = window.glob("log/say/*-work-*.yaml")
-    data = yaml.load(path.read_text(), codec.CONTENT_OF[codec.layout.Kind.WORK]).data
+    data = yaml.load(path.read_text(), Attempt).data
     old = (datetime.now(UTC) - timedelta(days=2)).isoformat()
     path.write_bytes(yaml.dump({**data, "started": old, "ended": old}))
     git("commit", "-qam", "long ago", "--no-verify", cwd=window)

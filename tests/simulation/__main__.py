@@ -11,6 +11,10 @@ from tests.simulation.faults import MUTANTS
 from tests.simulation.play import play
 
 
+def tell(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+
+
 def main() -> int:
     """`--seed N` tells a run; `--seeds A-B` plays many; `--mutant NAME` breaks the protocol."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=main.__doc__)
@@ -21,8 +25,8 @@ def main() -> int:
     given = parser.parse_args()
     mutants = frozenset(given.mutant)
     if given.seed is not None:
-        result = play(given.seed, mutants, print)
-        print(result.breach or "nothing wrong", dict(result.counts))
+        result = play(given.seed, mutants, tell)
+        tell(f"{result.breach or 'nothing wrong'} {dict(result.counts)}")
         return bool(result.breach)
     first, _, last = given.seeds.partition("-")
     counts: Counter[str] = Counter()
@@ -32,12 +36,12 @@ def main() -> int:
         counts.update(result.counts)
         if result.breach:
             failed += 1
-            print(f"seed {seed}: {result.breach}")
+            tell(f"seed {seed}: {result.breach}")
             if not given.keep_going:
                 break
     spent = time.monotonic() - began
-    print(f"{counts['runs']} runs, {failed} fail, {counts['runs'] / spent:.1f} a second")
-    print(dict(counts))
+    tell(f"{counts['runs']} runs, {failed} fail, {counts['runs'] / spent:.1f} a second")
+    tell(str(dict(counts)))
     return bool(failed)
 
 

@@ -354,6 +354,3 @@ def _together(changes: Sequence[Change]) -> Change:
 def task_ref(task: str) -> str:
     """The server's ref for a task's branch."""
     return f"{TASKS}{task}"
-
-
-__all__ = ["TARGET", "Clone", "Decide", "Disk", "Held", "Request", "Unreachable", "task_ref"]

@@ -23,14 +23,18 @@ FOUND: dict[str, str] = {
     "lost-is-settled": "a `lost` that another runner wrote counts as the attempt's own event",
     "dead-forgotten": "a restarted runner forgets nonces that are not on the board yet",
     "dead-unpublished": "a restarted runner names a head in its event and does not send it",
-    "look-timed-at-end": "a look counts for when its answer came, not for when it was begun",
-    "own-lease-of-all": "a heartbeat keeps also the claims that it does not list",
     "claims-beside-ending": "a task is claimed while a former attempt on it is still ending here",
     "limbo-kept": "a nonce whose claim can never arrive any more is remembered for ever",
     "letters-dropped": "what an agent filed is deleted although nobody knows whether it arrived",
     "letters-interrupt": "a remote that is away when an agent files a task ends its attempt",
 }
-MUTANTS = DELIBERATE | FOUND
+# Found by reading: races so narrow that thousands of seeds may miss them. tests/plan/test_lease.py
+# holds what mends them.
+NARROW: dict[str, str] = {
+    "own-lease-of-all": "a heartbeat keeps also the claims that it does not list",
+    "look-timed-at-end": "a look counts for when its answer came, not for when it was begun",
+}
+MUTANTS = DELIBERATE | FOUND | NARROW
 
 
 @dataclass
@@ -57,8 +61,9 @@ class Plan:
 
 
 def plan_of(seed: int, mutants: frozenset[str]) -> Plan:
-    """What a seed means. Half of the worlds have few sorts of fault, so that each shows alone; a
-    third is about leases: long work, links that get bad before they go."""
+    """What a seed means. Half of the worlds have few sorts of fault, so that each shows alone. A
+    third is about leases: long work and links that go; another about crashes where messages get
+    lost."""
     dice = random.Random(f"plan {seed}")
     few = dice.random() < 0.5
 
@@ -90,4 +95,8 @@ def plan_of(seed: int, mutants: frozenset[str]) -> Plan:
         plan.mishap, plan.crash, plan.outage = some(0.02), some(0.0005), some(0.01)
         plan.cut, plan.slow, plan.suspend = 0.02, 0.0, some(0.005)
         plan.pace, plan.busy = 5.0, 400.0
+    if seed % 3 == 1:
+        plan.runners = dice.choice([1, 1, 2, 3])
+        plan.mishap, plan.crash = 0.1 + dice.random() * 0.3, 0.002 + dice.random() * 0.008
+        plan.cut, plan.outage, plan.suspend = some(0.02), some(0.01), 0.0
     return plan

@@ -1,4 +1,4 @@
-"""People: they add, cancel, hold, retry and edit, from clones that lag behind, and merge by hand."""
+"""People: they add, cancel, hold, retry, edit, merge by hand, and commit in clones that lag."""
 
 from __future__ import annotations
 
@@ -38,8 +38,6 @@ class Folk:
         """Do something now and then, until things are to calm down."""
         while not self.world.calm:
             yield self.dice.random() * self.world.plan.busy / 4
-            if self.world.calm:
-                return
             deed = self.dice.choice(
                 [self.add, self.say, self.say, self.release, self.edit, self.commit_here,
                  self.merge_by_hand, self.push_to_target]

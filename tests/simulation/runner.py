@@ -18,7 +18,7 @@ from gitfleet.model.change import Change
 from gitfleet.model.change import Move as Ref
 from gitfleet.model.claim import Claim
 from gitfleet.model.event import Attempt, Landed
-from gitfleet.model.states import REJECTIONS, VERDICTS, Kind, Outcome, Role
+from gitfleet.model.states import REJECTIONS, Kind, Outcome, Role
 from gitfleet.plan import pick as picking
 from gitfleet.plan import settle
 from gitfleet.plan.graph import cancelled, done
@@ -28,7 +28,7 @@ from gitfleet.plan.settle import Addition
 from gitfleet.plan.standing import standing, standings, submission_of, verdict_of
 from gitfleet.swap import Answer
 from tests.simulation.clone import Clone, Decide, Disk, Held, Request, Unreachable, task_ref
-from tests.simulation.server import BEATS, FLEET, HEARTBEAT, LEASE, TARGET, Act, Move, Server
+from tests.simulation.server import BEATS, HEARTBEAT, LEASE, TARGET, Act, Move, Server
 from tests.simulation.world import Breach, Lost, Machine, Signal, Steps, Wait, converse
 
 POLL, SLOW_POLL, ASK_AGAIN, GRACE = 5.0, 10.0, 60.0, 4.0
@@ -266,7 +266,8 @@ class Runner:
         ref = f"{BEATS}{self.name}"
         move = Move(ref, self.disk.track.get(ref), oid)
         try:
-            fate = yield from converse(self.machine, lambda: self.server.push([move]))
+            push = self.server.push
+            fate = yield from converse(self.machine, lambda: push([move]), pushes=True)
         except Lost:
             raise Unreachable("the heartbeat did not arrive") from None
         if fate == "done":
@@ -735,6 +736,3 @@ class Runner:
         return lambda board, now: settle.settle(
             board, task=task, attempt=attempt, role=role, publish=publish
         )
-
-
-__all__ = ["FLEET", "SCRIPTED", "VERDICTS", "Runner", "Scenes"]

@@ -76,7 +76,8 @@ class Machine:
         self.life = 0
         self.up = True
         self.asleep_until = 0.0
-        self.bad_until = 0.0  # its link is about to fail
+        self.slow_until = 0.0  # answers take their time
+        self.doomed = 0.0  # for so long its link fails, once an answer has come late
         self.cut_until = 0.0
         self.shaken = False  # a conversation has just failed
         self.slept = 0.0
@@ -116,7 +117,6 @@ class World:
         self.dice = random.Random(seed)
         self.now = 0.0
         self.outage_until = 0.0
-        self.slow_until = 0.0  # answers take their time
         self.outages: list[tuple[float, float]] = []
         self.calm = False  # faults have stopped
         self.events = 0
@@ -210,7 +210,7 @@ class Lost(Exception):
 TIMEOUT = 20.0  # seconds a client waits; a third of the real one, as all times here
 
 
-def converse(machine: Machine, act: Callable[[], T]) -> Steps[T]:
+def converse(machine: Machine, act: Callable[[], T], *, pushes: bool = False) -> Steps[T]:
     """One conversation with the server: `act` happens there, perhaps. Raises Lost.
 
     What was sent may arrive although the client was told otherwise, even long after.
@@ -225,7 +225,10 @@ def converse(machine: Machine, act: Callable[[], T]) -> Steps[T]:
     patience = TIMEOUT
     there, back = swift, swift
     lost_back = False
-    if world.now < max(world.slow_until, machine.bad_until):
+    doomed, machine.doomed = (machine.doomed, 0.0) if pushes else (0.0, machine.doomed)
+    if doomed:
+        back = 4 + dice.random() * 14
+    elif world.now < machine.slow_until:
         back = dice.random() * 18
     elif world.chance(world.plan.mishap):
         match dice.randrange(5):
@@ -252,6 +255,9 @@ def converse(machine: Machine, act: Callable[[], T]) -> Steps[T]:
     def reply() -> None:
         if not machine.cut:
             answered.give()
+            if doomed and not world.calm:
+                machine.cut_until = max(machine.cut_until, world.now + doomed)
+                world.say(machine.name, f"cut off until {machine.cut_until:.0f}, just now")
 
     if there < FOREVER:
         world.at(there, arrive)
