@@ -7,6 +7,7 @@ The names are for programs as much as for people (docs/architecture.md lists the
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 from collections.abc import Callable
@@ -60,7 +61,8 @@ class Report:
             f"{key}={value(self.mask(str(v)))}" for key, v in fields.items() if v not in ("", None)
         )
         line = " ".join((f"{self._now():%Y-%m-%dT%H:%M:%SZ}", name, *given))
-        with self._lock:
+        # Where nobody reads any more, the work goes on.
+        with self._lock, contextlib.suppress(OSError, ValueError):
             self._sink(line)
 
     def once(self, key: str, name: str, **fields: object) -> None:

@@ -54,12 +54,16 @@ def _run(runner: Runner) -> int:
         return runner.run()
 
 
+# A terminal that goes away is like a first Ctrl-C: what runs is ended well, nothing new is begun.
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 @contextlib.contextmanager
 def _signals(runner: Runner) -> Iterator[None]:
     def handle(_number: int, _frame: FrameType | None) -> None:
         runner.signalled()
 
-    old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    old = {number: signal.signal(number, handle) for number in _ENDINGS}
     try:
         with _woken_by_signals(runner):
             yield

@@ -62,6 +62,12 @@ def who_asks(repo: Repo) -> Person:
             "git does not know who you are",
             remedy="git config --global user.name NAME; git config --global user.email MAIL",
         )
+    if who[1].endswith("@gitfleet.invalid"):
+        # The identity of an attempt: an agent does not decide as a person.
+        raise FleetError(
+            "this is the identity of a coder's attempt, and people decide here",
+            remedy="Run it outside of the attempt.",
+        )
     return Person(*who)
 
 

@@ -23,7 +23,7 @@ _WATCHED: Final = re.compile(
     r"""
     core\.(hookspath|fsmonitor|sshcommand|editor|pager|worktree|bare|attributesfile|excludesfile
           |askpass|gitproxy|alternaterefscommand|repositoryformatversion)
-    | (alias|filter|pager|credential|include|includeif|url|gpg|user|author|committer|gitfleet
+    | (alias|filter|pager|credential|include|includeif|url|gpg|gitfleet
       |protocol|uploadpack|receive|transfer|extensions|difftool|mergetool|guitool|browser|man
       |safe|trailer|sequence|interactive|http|hook)\..*
     | submodule\..*\.update  # url and active are written by every `submodule update --init`

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from itertools import takewhile
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -295,6 +296,8 @@ def _proof_pause(board: Board, entry: Entry) -> tuple[datetime | None, str, str 
         until = later(last.ended, pause(board, count(trailing, Counter.ATTEMPTS)))
     elif last.outcome is Outcome.LIMITED:
         until = last.until or later(last.ended, pause(board, same))
+    elif COUNTS.get(last.outcome) is Counter.INTERRUPTIONS and (often := _in_a_row(trailing)) > 1:
+        until = later(last.ended, pause(board, often - 1))
     else:
         return None, "", None
     return until, f"its validation ended {last.outcome}: {last.reason}", None
@@ -307,6 +310,16 @@ def pause(board: Board, failures: int, longest: float | None = None) -> float:
     # The exponent is bounded so that a long night of failures cannot overflow a float.
     factor: float = retry.factor ** min(max(failures, 1) - 1, 64)
     return min(cap, seconds(retry.first) * factor)
+
+
+def _in_a_row(newest_first: Iterable[Attempt]) -> int:
+    """How many attempts in a row were interrupted. The first is resumed at once; what interrupts
+    again and again (a full disk, a lock) would else use all of them up within a second."""
+    return sum(1 for _ in takewhile(_interrupted, newest_first))
+
+
+def _interrupted(attempt: Attempt) -> bool:
+    return COUNTS.get(attempt.outcome) is Counter.INTERRUPTIONS
 
 
 def _delayed(board: Board, entry: Entry, now: datetime) -> Standing | None:
@@ -324,6 +337,11 @@ def _delayed(board: Board, entry: Entry, now: datetime) -> Standing | None:
     elif last.outcome is Outcome.LIMITED:
         same = sum(1 for attempt in attempts if attempt.outcome is Outcome.LIMITED)
         until = last.until or later(last.ended, pause(board, same))
+    elif COUNTS.get(last.outcome) is Counter.INTERRUPTIONS:
+        often = _in_a_row(attempts[::-1])
+        if often < 2:
+            return None
+        until = later(last.ended, pause(board, often - 1))
     else:
         return None
     if until <= now:
@@ -370,7 +388,8 @@ def _ready(board: Board, entry: Entry, now: datetime) -> Standing | None:
     if answered:
         reason = "its question is answered" if entry.questions else "its question was removed"
     elif not attempts:
-        reason = "nobody has tried it yet"
+        again = any(event.kind is Kind.RETRY for event in entry.events)
+        reason = "to be tried afresh" if again else "nobody has tried it yet"
     else:
         last = attempts[-1]
         reason = f"to be tried again; the last attempt: {last.outcome}: {last.reason}"

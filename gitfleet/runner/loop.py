@@ -22,13 +22,13 @@ from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.model.claim import Claim
 from gitfleet.model.config import FORMAT
-from gitfleet.model.states import FOR_A_PERSON, Outcome, Status
+from gitfleet.model.states import FINISHED, FOR_A_PERSON, Outcome, Status
 from gitfleet.model.task import Task
 from gitfleet.plan import settle
 from gitfleet.plan.graph import cancelled, done
 from gitfleet.plan.pick import Offer, Passed, Pick, picks, target_of
 from gitfleet.plan.standing import Standing, standings
-from gitfleet.process import Wake
+from gitfleet.process import Wake, reap_orphans
 from gitfleet.runner.heart import Heart, claims_of
 from gitfleet.runner.upkeep import Upkeep
 from gitfleet.runner.watch import watching
@@ -37,7 +37,7 @@ from gitfleet.work import history, letters
 from gitfleet.work.beginning import Beginning
 from gitfleet.work.claiming import claim, late_order
 from gitfleet.work.fleet import Blocked, Control, Fleet, Live, Order, Underway
-from gitfleet.work.perform import perform, settle_dead
+from gitfleet.work.perform import perform, settle_dead, settle_orphan
 from gitfleet.work.sweep import sweep
 from gitfleet.work.transcripts import Transcripts
 
@@ -87,6 +87,7 @@ class Runner:
             if isinstance(shared, Shared)
             else None
         )
+        self._started: set[str] = set()
         self._signals = 0
         self._behind: dict[Path, float] = {}  # windows left behind, since when
 
@@ -207,15 +208,12 @@ class Runner:
         """See, decide, do. Seconds until the next round at the latest; None: finished."""
         self._reap()
         self._obey()
-        self._keep_window()
-        history.repair(self.fleet)
-        letters.empty_box(self.fleet)
-        self._follow_up()
-        self.upkeep.round()
+        for name, duty in self._duties.items():
+            self._safely(name, duty)
         board = self.fleet.store.board()
         self._end_superseded(board)
         self._keep_leases(board)
-        self._start_late(board)
+        self._settle_orphans(board)
         self._tell(board)
         now = self.fleet.store.now()
         if self._may_claim(board):
@@ -223,6 +221,34 @@ class Runner:
         if self.draining and not self.attempts:
             return None
         return self._pause(self.fleet.store.board(), now)
+
+    @property
+    def _duties(self) -> dict[str, Callable[[], None]]:
+        """What is done beside the work, in this order."""
+        return {
+            "window": self._keep_window,
+            "repair": lambda: history.repair(self.fleet),
+            "letters": lambda: letters.empty_box(self.fleet),
+            "follow-up": self._follow_up,
+            "upkeep": self.upkeep.round,
+            "orphans": self._reap_orphans,
+        }
+
+    def _safely(self, name: str, duty: Callable[[], None]) -> None:
+        """One duty that fails must not stop the others, nor the work."""
+        try:
+            duty()
+        except Unreachable:
+            raise
+        except Exception as error:
+            what = error.what if isinstance(error, FleetError) else repr(error)
+            self.fleet.report.once(f"duty {name}", "error", doing=name, reason=what)
+        else:
+            self.fleet.report.settled(f"duty {name}")
+
+    def _reap_orphans(self) -> None:
+        """Collect what attempts left to us: we are the subreaper of their processes."""
+        reap_orphans()
 
     def _reap(self) -> None:
         for nonce, attempt in list(self.attempts.items()):
@@ -304,17 +330,27 @@ class Runner:
         if result.won:
             self.fleet.report.action("taken-over", task=task, runner=claim.runner)
 
-    def _start_late(self, board: Board) -> None:
-        """Work on a claim of ours that arrived after its push was given up for unknown."""
-        if self.draining or not isinstance(self.fleet.store.swap, Shared):
-            return
+    def _settle_orphans(self, board: Board) -> None:
+        """Every claim of ours is under way, or being ended: none may be stuck.
+
+        One whose push was given up for unknown and that arrived after all is worked on. One whose
+        attempt has died without its event, or that came back with a rewound board, is ended.
+        """
         held = self.fleet.clone.held()
         for nonce, task in claims_of(board, self.fleet.runner).items():
-            if nonce in held and nonce not in self.attempts:
-                late = late_order(self.fleet, board, task)
-                if late is not None:
-                    self.fleet.report.action("turned-up", task=task)
-                    self._start(late[0].pick, *late)
+            if nonce in self.attempts:
+                continue
+            if nonce in held and nonce not in self._started:
+                if not self.draining:
+                    self._start_late(board, task)
+            else:
+                settle_orphan(self.fleet, task, nonce)
+
+    def _start_late(self, board: Board, task: str) -> None:
+        late = late_order(self.fleet, board, task)
+        if late is not None:
+            self.fleet.report.action("turned-up", task=task)
+            self._start(late[0].pick, *late)
 
     # -- claiming
 
@@ -405,7 +441,7 @@ class Runner:
                 self._start(pick, *taken)
             board = self.fleet.store.board()
         for one in passed:
-            if one.for_a_person:
+            if one.for_a_person or self.options.once:
                 self.fleet.report.once(
                     f"passed {one.task}", "passed", task=one.task, reason=one.reason
                 )
@@ -419,6 +455,7 @@ class Runner:
         thread = threading.Thread(
             target=_then(lambda: perform(way, begin), self.wake.set), name=pick.task, daemon=True
         )
+        self._started.add(order.claim.nonce)
         self.attempts[order.claim.nonce] = _Attempt(order, control, live, thread)
         thread.start()
 
@@ -450,7 +487,7 @@ class Runner:
         """Until when nothing is to do; None if all that can be done is done and that was asked."""
         # A window that was busy is looked after soon: until then people's commits are refused.
         due: list[float] = [_WINDOW_AGAIN] if self._behind else []
-        waits = bool(self.attempts)
+        waits = bool(self.attempts) or bool(claims_of(board, self.fleet.runner))
         only = self._only(board)
         known = standings(board, now)
         for entry in board.entries.values():
@@ -461,8 +498,10 @@ class Runner:
             mine = only is None or entry.id in only
             waits = waits or (mine and entry.task is not None and _worth(entry.task, where, now))
         if self.options.until_idle or self.options.once:
-            chosen, _ = self._picks(board, now)
-            if not waits and not chosen:
+            # What nothing may be claimed of now (a full disk, a newer format) is not waited for.
+            chosen = self._picks(board, now)[0] if self._may_claim(board) else []
+            away = self.heart is not None and bool(self.heart.offline)
+            if not (waits or chosen or away):
                 return None
             due += [1.0] if chosen else []
         return min([SLOW_POLL, *due])
@@ -484,6 +523,8 @@ class Runner:
         waiting = FOR_A_PERSON | {Status.SUBMITTED, Status.ACCEPTED}
         if any(status in waiting for status in found):
             return IDLE_WAITS
+        if self.options.once and not all(status in FINISHED for status in found):
+            return IDLE_WAITS  # the one task that was asked for is not done
         chosen, passed = self._picks(board, now)
         stuck = bool(chosen) or any(one.for_a_person for one in passed)
         return IDLE_WAITS if stuck else IDLE_DONE

@@ -13,6 +13,7 @@ from msgspec import Struct
 from gitfleet import faults, process
 from gitfleet.coders import registry
 from gitfleet.coders.base import Cannot, Coder, CoderEvent, Evidence, Job, Said
+from gitfleet.errors import FleetError
 from gitfleet.files import codec, layout
 from gitfleet.model.config import CoderSettings
 from gitfleet.model.durations import seconds, spoken
@@ -25,7 +26,9 @@ from gitfleet.work.fleet import Fleet, Live, Order, Underway
 
 _TICK: Final = 1.0  # seconds between looks at the output of a running coder
 GRACE: Final = 10.0  # seconds between TERM and KILL
-_CHUNK: Final = 1 << 20
+_CHUNK: Final = 1 << 18
+_AT_ONCE: Final = 1 << 20  # bytes of output read between two looks at the limits
+_AT_END: Final = 64 << 20  # and when it has ended
 _LONGEST_LINE: Final = 16 << 20
 
 
@@ -74,7 +77,9 @@ class Output:
             size = file.seek(0, 2)
             # The coder may cut its own output short; a file that shrank begins again.
             file.seek(self._at if self._at <= size else 0)
-            while chunk := file.read(_CHUNK):
+            # Bounded, so that whoever writes faster than we read outruns no limit of time.
+            stop = file.tell() + (_AT_END if end else _AT_ONCE)
+            while file.tell() < stop and (chunk := file.read(_CHUNK)):
                 self._take(chunk, live)
             self._at = file.tell()
         if end and self._rest:
@@ -121,7 +126,10 @@ def run(way: Underway, *, workspace: Path, prompt: str, env: dict[str, str]) -> 
     except Cannot as error:
         return Ended(outcome=Outcome.MISCONFIGURED, reason=str(error))
     spec = process.Spec(launch.argv, workspace, {**env, **launch.env}, way.nonce, launch.stdin)
-    running = process.start(way.run_dir, spec)
+    try:
+        running = process.start(way.run_dir, spec)
+    except FleetError as error:  # its program is not there, or cannot be run
+        return Ended(outcome=Outcome.MISCONFIGURED, reason=error.what)
     faults.point("coder-started")
     way.live.doing = "working"
     output = Output(way.run_dir / "stdout", coder.read)

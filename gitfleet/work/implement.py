@@ -38,18 +38,20 @@ def implement(way: Underway, begin: Beginning) -> None:
     faults.point("workspace-made")
     with scratch(way.nonce) as tmp:
         env = environment(fleet, order, way.run_dir, tmp)
-        why = workspace.fill(fleet, order.board, path, way.run_dir, env)
+        why = workspace.fill(way, path, env)
         if why:
-            attempt = endings.attempt_of(way, outcome=Outcome.FAILED, reason=why)
+            stopped = way.control.stopped
+            outcome = stopped.outcome if stopped else Outcome.FAILED
+            attempt = endings.attempt_of(way, outcome=outcome, reason=why)
             endings.write(way, attempt)
             return
         branch = task_branch(order.task)
         own = coding.own_prompt(fleet, order)
         told = prompt.work_prompt(order.board, order.entry, begin, branch, own)
-        before = guard.fingerprint(fleet.repo)
+        before = look(way)
         ended = coding.run(way, workspace=path, prompt=told, env=env)
         coding.collect(way)
-    tampered = _tampering(way, before)
+    tampered = tampering(way, before)
     facts = None
     if order.claim.role is Role.WORK:
         ended = _commit_rest(way, path, ended)
@@ -61,17 +63,33 @@ def implement(way: Underway, begin: Beginning) -> None:
         endings.clear_away(way, path)
 
 
-def _tampering(way: Underway, before: guard.Fingerprint) -> tuple[str, ...]:
+class Before(Struct, frozen=True):
+    """How the repository was when an attempt began."""
+
+    print: guard.Fingerprint
+    branches: frozenset[str]
+
+
+def look(way: Underway) -> Before:
+    """Note how the repository is now, to compare with later."""
+    repo = way.fleet.repo
+    return Before(guard.fingerprint(repo), frozenset(refs.names(repo, "refs/heads/")))
+
+
+def tampering(way: Underway, before: Before) -> tuple[str, ...]:
     """What the attempt changed of the repository that is not its own."""
     repo = way.fleet.repo
-    changed = guard.differences(before, guard.fingerprint(repo))
+    changed = guard.differences(before.print, guard.fingerprint(repo))
     own = {f"refs/heads/{task_branch(way.task)}"}
+    # A branch that the attempt made itself harms nobody: its work is missed on its own one.
     moved = guard.moved_by(repo, committer_of(way.order), own)
+    moved = tuple(ref for ref in moved if ref in before.branches)
     return (*changed, *(f"it moved {ref}" for ref in moved))
 
 
 def _commit_rest(way: Underway, path: Path, ended: Ended) -> Ended:
     """Commit what a coder that ended well left uncommitted, unless it left a conflict unsolved."""
+    workspace.unlock(path)
     if ended.outcome is not None:
         return ended
     unsolved = [
@@ -120,7 +138,7 @@ def _judge(
 ) -> tuple[Outcome, str]:
     """The outcome, from what was seen."""
     if tampered:
-        return Outcome.TAMPERED, "; ".join(tampered)
+        return Outcome.TAMPERED, f"{'; '.join(tampered)} (if that was you, try it again)"
     if ended.outcome is not None:
         return ended.outcome, ended.reason
     if way.order.claim.role is Role.PLAN:

@@ -79,6 +79,21 @@ def settle_dead(fleet: Fleet) -> None:
         fleet.clone.forget(nonce)
 
 
+def settle_orphan(fleet: Fleet, task: str, nonce: str) -> None:
+    """End a claim of this runner's that no attempt of it works on.
+
+    Its thread has died, or the board was rewound to where the claim still stood. Raises FleetError
+    while the board cannot be written: then it is tried again.
+    """
+    entry = fleet.store.board().get(task)
+    if entry is None or entry.claim is None or entry.claim.nonce != nonce:
+        return
+    end(None, nonce, grace=GRACE)
+    drop_scratch(nonce)
+    _settle_one(fleet, task, entry.claim)
+    fleet.clone.forget(nonce)
+
+
 def _settle_one(fleet: Fleet, task: str, claim: Claim) -> None:
     if claim.role is Role.VALIDATE and (commit := _landed_commit(fleet, task, claim)):
         _complete(fleet, task, claim, commit)

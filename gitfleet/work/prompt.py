@@ -12,6 +12,7 @@ from typing import Final
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.event import Attempt, Check
 from gitfleet.model.states import Role
+from gitfleet.plan.standing import submission_of
 from gitfleet.work.beginning import Beginning, How
 
 _LONGEST: Final = 20_000  # characters of history
@@ -61,13 +62,22 @@ def work_prompt(board: Board, entry: Entry, begin: Beginning, branch: str, own: 
     return "\n".join(parts)
 
 
+_CHANGED: Final = (
+    "The text of the task was changed after the work on it was done. Judge by the text below."
+)
+
+
 def validate_prompt(
     entry: Entry, target: str, base: str, checks: tuple[Check, ...], own: str
 ) -> str:
-    """The prompt of a validator."""
+    """The prompt of a validator; it is told if the task's text is not what was worked to."""
     told = own or _VALIDATE.format(target=target, base=base)
     ran = "\n".join(f"- `{check.command}`: exit status {check.exit_code}" for check in checks)
-    return "\n".join([told, _task(entry), f"# Checks that were run\n\n{ran or 'None.'}\n"])
+    done = submission_of(entry)
+    worked_to = done.attempt.task_blob if done is not None and done.attempt is not None else None
+    changed = [_CHANGED] if worked_to not in (None, entry.blob) else []
+    ran_text = f"# Checks that were run\n\n{ran or 'None.'}\n"
+    return "\n".join([told, *changed, _task(entry), ran_text])
 
 
 def _task(entry: Entry) -> str:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from gitfleet import faults
 from gitfleet.errors import FleetError
-from gitfleet.git import guard, merge
+from gitfleet.git import merge
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.change import Change, Move
 from gitfleet.model.durations import seconds
@@ -30,14 +30,18 @@ from gitfleet.work import checks, coding, endings, outbox, prompt, workspace
 from gitfleet.work.coding import Ended
 from gitfleet.work.environment import environment, outbox_of, scratch
 from gitfleet.work.fleet import Blocked, Underway
-from gitfleet.work.implement import outside
+from gitfleet.work.implement import look, outside, tampering
 
 _SETUP: Final = "workspace.setup"
 _ROUNDS: Final = 20  # how often a target may move under a validation before it gives way
 
 
 class _Moved(Exception):
-    """The target, the task or the settings changed: prove it again."""
+    """The target moved: prove it again."""
+
+
+class _Changed(Exception):
+    """The task or the settings changed: what was claimed is not what is wanted any more."""
 
 
 class Proof(Struct, frozen=True, kw_only=True):
@@ -77,6 +81,9 @@ def validate(way: Underway) -> None:
             except _Moved:
                 way.fleet.report.action("again", task=way.task, reason="the target moved")
         _settle(way, Outcome.INTERRUPTED, f"{way.order.pick.target} moved {_ROUNDS} times")
+    except _Changed:
+        reason = "the task or the settings changed while it was proved; it is proved again"
+        _settle(way, Outcome.INTERRUPTED, reason)
     except checks.Stopped:
         stopped = way.control.stopped
         assert stopped is not None
@@ -203,7 +210,9 @@ def _check(way: Underway, proof: Proof) -> tuple[bool, tuple[Check, ...]]:
         return False, ran
     red = _red(way, proof, failing)
     blamed = [command for command in failing if command not in red]
-    if not blamed:
+    shared = {*proof.board.settings.checks, _SETUP}
+    if red and not shared & set(blamed):
+        # A task's own check may fail only because of what is broken already.
         _target_is_red(way, proof, failing, ran)
         return True, ran
     shown = tuple(check for check in ran if check.command in blamed or check.exit_code == 0)
@@ -236,7 +245,9 @@ def _run(
     path = workspace.check_out(way.fleet, way.task, commit)
     with scratch(way.nonce) as tmp:
         env = environment(way.fleet, way.order, way.run_dir, tmp)
-        why = workspace.fill(way.fleet, way.order.board, path, way.run_dir, env)
+        why = workspace.fill(way, path, env)
+        if why and way.control.stopped is not None:
+            raise checks.Stopped
         if why:
             return (Check(command=_SETUP, exit_code=1, tail=why),)
         limit = seconds(way.order.board.settings.checks_timeout)
@@ -283,12 +294,12 @@ def _judge(way: Underway, proof: Proof, ran: tuple[Check, ...]) -> tuple[Ended, 
             **environment(way.fleet, way.order, way.run_dir, tmp),
             "GITFLEET_BASE": proof.tip,
         }
-        why = workspace.fill(way.fleet, way.order.board, path, way.run_dir, env)
+        why = workspace.fill(way, path, env)
         if why:
             raise FleetError(why)
-        before = guard.fingerprint(way.fleet.repo)
+        before = look(way)
         ended = coding.run(way, workspace=path, prompt=told, env=env)
-    changed = guard.differences(before, guard.fingerprint(way.fleet.repo))
+    changed = tampering(way, before)
     if changed:
         return Ended(outcome=Outcome.TAMPERED, reason="; ".join(changed)), None
     if ended.outcome is not None:
@@ -394,7 +405,7 @@ def _land(
         if entry is None or settle.obstacle(entry):
             return None
         if entry.blob != proof.entry.blob or board.settings != proof.board.settings:
-            raise _Moved
+            raise _Changed
         if way.fleet.tip_of(target) != proof.tip:
             raise _Moved
         return settle.land(board, now, task=way.task, attempt=attempt, landed=landed, move=move)

@@ -17,11 +17,10 @@ from gitfleet import faults, process
 from gitfleet.clone import read_json, write_json
 from gitfleet.errors import FleetError, GitError
 from gitfleet.git import merge, refs, salvage, worktree
-from gitfleet.model.board import Board
 from gitfleet.model.config import WorkspaceSettings
 from gitfleet.model.durations import seconds
 from gitfleet.work.beginning import Beginning, How
-from gitfleet.work.fleet import Fleet, Order, task_branch
+from gitfleet.work.fleet import Fleet, Order, Underway, task_branch
 
 CHECK: Final = ".check"  # what follows a task's id in the name of its worktree for checking
 
@@ -34,11 +33,23 @@ def prepare(fleet: Fleet, order: Order, begin: Beginning) -> Path:
     path = fleet.clone.workspace(order.task)
     with fleet.worktrees:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not (begin.how is How.GO_ON and _usable(path, order.task)):
+        if begin.how is How.GO_ON and _usable(path, order.task):
+            unlock(path)
+        else:
             _start_over(fleet, order, path, begin)
     if begin.how is How.MERGE and begin.tip is not None:
         merge.conflict_into(path, begin.tip)
     return path
+
+
+def unlock(path: Path) -> None:
+    """Drop the locks of git commands that were killed with their attempt.
+
+    No process of an attempt lives when it has ended, so whatever held them is gone.
+    """
+    folder = worktree.git_dir(path)
+    for name in ("index.lock", "HEAD.lock"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _usable(path: Path, task: str) -> bool:
@@ -82,22 +93,22 @@ def drop_check(fleet: Fleet, task: str) -> None:
 # -- filling
 
 
-def fill(fleet: Fleet, board: Board, path: Path, run_dir: Path, env: Mapping[str, str]) -> str:
+def fill(way: Underway, path: Path, env: Mapping[str, str]) -> str:
     """Copy, link and set up what a fresh worktree needs; empty, or why it failed.
 
     Done once per worktree and settings, so that a second attempt does not wait for it again.
     """
-    settings = board.settings.workspace
+    settings = way.order.board.settings.workspace
     stamp = _stamp(path)
     wanted = hashlib.sha256(repr(settings).encode()).hexdigest()
     if read_json(stamp).get("filled") == wanted:
         return ""
-    source = fleet.repo.main_top()
+    source = way.fleet.repo.main_top()
     for name in settings.copy:
         _bring(source, path, name, link=False)
     for name in settings.link:
         _bring(source, path, name, link=True)
-    why = _set_up(settings, seconds(board.settings.checks_timeout), path, run_dir, env)
+    why = _set_up(way, settings, path, env)
     if not why:
         write_json(stamp, {"filled": wanted})
     return why
@@ -131,16 +142,21 @@ def _bring(source: Path | None, path: Path, name: str, *, link: bool) -> None:
         shutil.copy2(origin, goal)
 
 
-def _set_up(
-    settings: WorkspaceSettings, limit: float, path: Path, run_dir: Path, env: Mapping[str, str]
-) -> str:
-    marker = env[process.MARKER]
+def _set_up(way: Underway, settings: WorkspaceSettings, path: Path, env: Mapping[str, str]) -> str:
+    limit = seconds(way.order.board.settings.checks_timeout)
+    marker, run_dir = way.nonce, way.run_dir
     for number, command in enumerate(settings.setup, 1):
         name = f"setup-{number}."
         spec = process.Spec(("sh", "-c", command), path, env, marker)
         running = process.start(run_dir, spec, name=name)
-        ended = running.wait(limit)
-        process.end(running.child, marker, grace=2.0)
+        try:
+            ended = running.wait(limit, way.control.wake)
+        finally:
+            process.end(running.child, marker, grace=2.0)
+            running.wait(2.0)
+            running.close()
+        if ended is None and way.control.stopped is not None:
+            return "it was told to end while its workspace was set up"
         if ended is None:
             return f"workspace.setup took longer than {limit:g}s: {command}"
         if ended.code != 0:
@@ -168,7 +184,8 @@ def _targets(fleet: Fleet) -> list[str]:
 
 def discard(fleet: Fleet, task: str, path: Path) -> None:
     """Remove a workspace, after all that is uncommitted in it was saved."""
-    if not (path / ".git").exists():
+    known = worktree.registered(fleet.repo, path)
+    if known is None or not (path / ".git").exists():
         if path.exists():
             os.rename(path, _aside(path))  # noqa: PTH104 - not a worktree of ours: kept
         worktree.remove(fleet.repo, path)
