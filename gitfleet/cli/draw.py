@@ -6,6 +6,7 @@ nothing that turns the direction of text, reaches a terminal.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -105,5 +106,8 @@ def _cell(text: str, columns: int, last: bool) -> str:
 
 def out_json(value: Any) -> None:
     """Print as JSON in UTF-8, indented; what a terminal could take for a command is escaped."""
-    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    try:
+        text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    except UnicodeEncodeError:  # a file name on the board that is not UTF-8
+        text = json.dumps(msgspec.to_builtins(value), indent=2)
     click.echo(UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode())

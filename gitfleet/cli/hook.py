@@ -50,7 +50,10 @@ def pre_commit() -> None:
         return
     _refuse_lag(repo, top, ref)
     changes = _staged(top)
-    problems = [*_problems_of_text(repo, changes), *_taken_ids(top, changes), *_foreign(changes)]
+    foreign = _foreign(changes)
+    if foreign:
+        _refuse_lag(repo, top, ref)  # perhaps it moved between the two looks
+    problems = [*_problems_of_text(repo, changes), *_taken_ids(top, changes), *foreign]
     for problem in problems[:_MOST]:
         click.echo(plain(problem), err=True)
     if problems:
@@ -188,15 +191,32 @@ def push_to_checkout(commit: str) -> None:
     """Bring the window's files to what is being pushed; git moves the ref after that."""
     repo, top = _window()
     ref = f"refs/heads/{branch_of(repo)}"
-    tip = refs.read(repo, ref)
-    assert tip is not None
-    held = checkout.prepare(repo, top, ref, tip, commit)
-    refusal = held if isinstance(held, checkout.Refusal) else held.follow()
-    if refusal is not None:
-        click.echo(f"gitfleet: {plain(refusal.reason)}", err=True)
+    refused = _bring(repo, top, ref, commit)
+    if refused:
+        click.echo(f"gitfleet: {plain(refused)}", err=True)
         click.echo("  Nothing was changed; push again when that is settled.", err=True)
         click.echo("  What is pushed to gitfleet/in/<name> is always taken in.", err=True)
         sys.exit(1)
+
+
+def _bring(repo: Repo, top: Path, ref: str, commit: str) -> str:
+    """Bring the files to a commit that is to be where the ref is; why not, if not."""
+    tip = refs.read(repo, ref)
+    held = checkout.prepare(repo, top, ref, tip or commit, commit)
+    if isinstance(held, checkout.Refusal):
+        return held.reason
+    with held:
+        # git will compare the ref only after us. Files that had gone back to what the push began
+        # from would meanwhile be committed by whoever is just committing here.
+        tip = refs.read(repo, ref)
+        if tip is not None and not Objects(repo).is_ancestor(tip, commit):
+            return (
+                "the board has moved, and this push does not have what is there: git pull"
+                " --rebase, and push again (who means to rewind the board does so in this"
+                f" repository: git -C {top} reset --hard COMMIT)"
+            )
+        refusal = held.follow()
+        return refusal.reason if refusal else ""
 
 
 # -- pre-receive

@@ -162,7 +162,7 @@ def catch_up(repo: Repo, path: Path, ref: str) -> Refusal | None:
             time.sleep(_PAUSE)
     except GitError as error:
         return Refusal(f"{path} cannot be looked into: {error.what}")
-    return Refusal(f"{ref} is being moved by another process")
+    return Refusal(f"{ref} is being moved by another process", passing=True)
 
 
 def recover(repo: Repo) -> list[tuple[Path, Refusal]]:

@@ -54,7 +54,6 @@ def test_ordinary_work_changes_nothing(repo: Repo, repo_path: Path, tmp_path: Pa
         "remote.origin.uploadpack",
         "remote.origin.vcs",
         "gpg.program",
-        "user.email",
         "gitfleet.branch",
         "init.templateDir",
         "uploadpack.packObjectsHook",

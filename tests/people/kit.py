@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -193,12 +193,14 @@ class Project:
         assert result.won
         return result.board.commit
 
-    def close_task(self, name: str, at: datetime) -> None:
-        """A person closed it by hand at that time, and the runner has seen it."""
+    def close_task(self, names: Iterable[str], at: datetime) -> None:
+        """A person closed them by hand at that time, and the runner has seen it."""
         said = codec.write(Said(at=at, by="Ada <ada@example.org>"))
         closed = codec.write(Closed(runner="box", at=at, reason="by hand"))
-        self.change({layout.event_path(name, "001-close-aaaa.yaml"): said}, "Close it", ADA)
-        self.change({layout.event_path(name, "002-closed-bbbb.yaml"): closed}, "closed")
+        first = {layout.event_path(name, "001-close-aaaa.yaml"): said for name in names}
+        second = {layout.event_path(name, "002-closed-bbbb.yaml"): closed for name in names}
+        self.change(first, "Close", ADA)
+        self.change(second, "closed")
 
     # -- what there is
 

@@ -25,10 +25,9 @@ def batch(project: Project, now: datetime) -> None:
 @pytest.fixture
 def offline(project: Project, tmp_path: Path) -> Path:
     """Bob's clone with all tasks in tasks/; afterwards `a`, `b` and `c` have moved to done/."""
-    for name in "abcde":
-        project.put({f"tasks/{name}.md": task(f"Task {name}", "true\n" * 20, labels=[name])})
-    for name in "abc":
-        project.close_task(name, OVER)
+    texts = {name: task(f"Task {name}", "true\n" * 20, labels=[name]) for name in "abcde"}
+    project.put({f"tasks/{name}.md": text for name, text in texts.items()})
+    project.close_task("abc", OVER)
     clone = project.clone_to(tmp_path / "bobs")
     batch(project, OVER + timedelta(days=2))
     assert {"done/2026-01/a/task.md", "done/2026-01/c/log/001-close-aaaa.yaml"} <= project.files()
@@ -75,8 +74,7 @@ def test_a_day_must_have_passed_and_some_more_for_company(project: Project) -> N
 def test_many_do_not_wait(project: Project) -> None:
     """Fifty that are due go at once."""
     project.put({f"tasks/t{n}.md": task(f"T{n}") for n in range(50)})
-    for n in range(50):
-        project.close_task(f"t{n}", OVER)
+    project.close_task([f"t{n}" for n in range(50)], OVER)
     batch(project, OVER + timedelta(hours=24.1))
     assert project.told("archived") == ["archived tasks=50"]
     assert project.broken() == []

@@ -13,6 +13,7 @@ import pytest
 
 from gitfleet.files import boards, layout
 from gitfleet.files.boards import File
+from gitfleet.git.objects import Objects
 from gitfleet.model.board import Problem
 from gitfleet.report import UNSAFE
 from tests.acceptance.fleetlab import Ran
@@ -35,17 +36,18 @@ peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 before, dearest = peak(), (0.0, "")
 for path, data, kind in files:
     file = File("a" * 40, data)
-    began = time.process_time()
-    boards.read({path: file})
-    boards.read({"questions/a-1.md": file, "fleet.yaml": file})
-    boards.read({"log/a/001-work-aaaa.yaml": file, "claims/a.yaml": file})
-    dearest = max(dearest, ((time.process_time() - began) / 5, f"{kind} {data[:60]!r}"))
+    more = ["questions/a-1.md", "fleet.yaml", "claims/a.yaml", "log/a/001-work-aaaa.yaml"]
+    for where in [path, *(more if kind in ("many", "bomb", "deep", "binary") else [])]:
+        began = time.process_time()
+        boards.read({where: file})
+        dearest = max(dearest, (time.process_time() - began, f"{kind} {where} {data[:60]!r}"))
 print(json.dumps({"seconds": dearest[0], "what": dearest[1], "memory": peak() - before}))
 """
 
 
 def test_none_costs_more_than_a_second_or_100_mb() -> None:
-    """Read as a task, a question, settings, an event and a claim, in a process of its own."""
+    """Read as a task, what may be dear also as a question, settings, a claim and an event, in a
+    process of its own."""
     done = subprocess.run(
         [sys.executable, "-c", _WORKER],
         cwd=Path(__file__).parents[2],
@@ -103,8 +105,11 @@ class Trees:
 
     def __init__(self, project: Project) -> None:
         self.at = project.path
+        self.objects = Objects(project.repo)
 
     def put(self, kind: str, data: bytes) -> str:
+        if kind == "blob":
+            return self.objects.put_blob(data)
         args = ["git", "hash-object", "-t", kind, "-w", "--stdin", "--literally"]
         made = subprocess.run(args, cwd=self.at, input=data, capture_output=True, check=True)
         return made.stdout.decode().strip()

@@ -143,6 +143,20 @@ def test_with_a_runner_at_work(project: Project, other: Path) -> None:
     project.clean()
 
 
+def test_a_forced_push_does_not_take_the_board_back(project: Project, other: Path) -> None:
+    """It would drop what runners wrote meanwhile, and for a moment the window's files would be
+    behind the branch while git has yet to move it: a commit right then would undo what came."""
+    commit(other, "tasks/bob.md", task())
+    project.put({"tasks/a.md": task("A")})
+    project.claim("a")
+    before = project.tip()
+    said = tell("git", "push", "-q", "--force", "origin", "fleet", cwd=other)
+    assert said.status != 0 and "the board has moved" in said.err
+    assert "git pull --rebase" in said.err.replace("\nremote:", "")
+    assert project.tip() == before and (project.window / "claims/a.yaml").exists()
+    project.clean()
+
+
 def test_a_bare_repository_with_a_window(project: Project, tmp_path: Path) -> None:
     """Where most pushes go; a worktree elsewhere shows the board there."""
     bare = tmp_path / "bare.git"

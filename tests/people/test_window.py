@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from gitfleet.git import courtesy
 from gitfleet.work import history
 from tests.acceptance.fleetlab import git as plain_git
 from tests.acceptance.fleetlab import until
+from tests.conftest import init
 from tests.people.kit import ADA, Project, git, script, task, tell
 
 
@@ -191,3 +196,68 @@ def test_a_window_without_its_git_file_is_no_window(project: Project) -> None:
     assert project.store.keep_windows() == {}
     assert plain_git("status", "--porcelain", cwd=project.path) == before
     assert not (project.window / "claims/a.yaml").exists()
+
+
+def test_a_runner_gives_way_to_a_commit(project: Project, tmp_path: Path) -> None:
+    """While a commit's hooks run the board stands still, so that git does not refuse the commit;
+    when it is through the runner goes on."""
+    project.put({"tasks/a.md": task("A")})
+    go, here = tmp_path / "go", tmp_path / "here"
+    os.mkfifo(go)
+    hook = script(tmp_path / "hooks/commit-msg", f"touch '{here}'; cat '{go}' > /dev/null")
+    git("config", "--global", "core.hooksPath", str(hook.parent), cwd=project.path)
+    project.write({"tasks/b.md": task("B")})
+    project.git("add", "-A")
+    commit = subprocess.Popen(["git", "commit", "-qm", "B"], cwd=project.window)
+    until(here.exists, what="the hook")
+    courtesy.mark(project.repo).touch()  # the machine may be slow
+    claiming = threading.Thread(target=project.claim, args=("a",))
+    claiming.start()
+    go.write_text("go\n")
+    assert commit.wait(60) == 0
+    claiming.join(60)
+    assert {"tasks/b.md", "claims/a.yaml"} <= project.files()
+    assert not courtesy.mark(project.repo).exists() and project.findings() == []
+
+
+def test_nobody_holds_up_the_runner(project: Project) -> None:
+    """A mark that stays (a commit that was killed, a loop of commits) costs one short wait."""
+    project.put({"tasks/a.md": task("A")})
+    patience = courtesy.Courtesy(project.repo)
+    stop = threading.Event()
+
+    def loop() -> None:
+        while not stop.is_set():
+            courtesy.mark(project.repo).touch()
+            stop.wait(0.01)
+
+    marking = threading.Thread(target=loop)
+    courtesy.mark(project.repo).touch()
+    marking.start()
+    began = time.monotonic()
+    patience.give_way(project.store.tip)
+    waited = time.monotonic() - began
+    for _ in range(100):
+        patience.give_way(project.store.tip)
+    again = time.monotonic() - began - waited
+    stop.set()
+    marking.join()
+    assert waited >= courtesy.LONGEST
+    assert again < courtesy.LONGEST
+
+
+def test_init_and_uninstall_take_care_of_the_hooks(tmp_path: Path) -> None:
+    """Nobody has to know of `gitfleet hooks`."""
+    path = init(tmp_path / "fresh", name="fresh")
+    config = (path / ".git/config").read_text()
+    run = (sys.executable, "-P", "-m", "gitfleet")
+    said = tell(*run, "init", cwd=path)
+    assert said.status == 0 and "refuses invalid tasks" in said.out
+    (path / ".fleet/tasks/a.md").write_text("nothing\n")
+    git("add", "-A", cwd=path / ".fleet")
+    assert tell("git", "commit", "-qm", "x", cwd=path / ".fleet").status == 1
+    git("rm", "-qf", "tasks/a.md", cwd=path / ".fleet")
+    said = tell(*run, "uninstall", cwd=path)
+    assert said.status == 0 and "push-to-checkout" in said.out, said.err
+    assert (path / ".git/config").read_text().split() == config.split()
+    assert not (path / ".git/hooks/push-to-checkout").exists()
