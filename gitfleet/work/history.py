@@ -110,6 +110,7 @@ class _Judge:
         # What is broken now: path -> which finding, and the file as it was before that.
         self._broken: dict[str, tuple[int, str | None]] = {}
         self._landings: list[_Claim] = []
+        self._mended: set[str] = set()  # what was broken and put right since
 
     def run(self, tick: Tick) -> None:
         """Judge each step."""
@@ -140,6 +141,7 @@ class _Judge:
             index, before = self._broken.pop(path)
             if step.changed[path][1] == before:
                 restored[path] = before
+                self._mended.add(path)
                 number, finding = self._found[index]
                 self._found[index] = number, replace(finding, repaired=True)
         return restored
@@ -193,6 +195,9 @@ class _Judge:
         else:
             what = f"the commit {merge} is not in {target}"
         self._note(one.number, one.commit, Breach(4, one.path, what), warn=warn)
+        if one.path in self._mended:
+            number, finding = self._found[-1]
+            self._found[-1] = number, replace(finding, repaired=True)
 
     def _made_for(self, landed: Landed) -> bool:
         merge = self._store.objects.commit(landed.merge)
