@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-import secrets
 import sys
 from pathlib import Path
 
@@ -86,7 +86,8 @@ def _checked(text: bytes, task: str) -> Task:
 def _drop(box: Path, text: bytes, wanted: str | None) -> str:
     """Into the outbox, written aside and linked, so that it appears whole or not at all."""
     task = _checked(text, wanted or "new")
-    name = wanted or new_id(task.title, secrets.token_hex(2))
+    # Of the text: an attempt that is made again files the same again, known by its name.
+    name = wanted or new_id(task.title, hashlib.sha256(text).hexdigest()[:4])
     aside = box / f".{name}.{os.getpid()}"
     try:
         aside.write_bytes(text)

@@ -35,10 +35,11 @@ concurrency: 3            # attempts at once, per runner
 {checks}{setup}
 # Who does the work; `shell` runs the fenced sh block of a task, without any model.
 # roles:
-#   work: {{coder: claude, model: opus}}
-#   validate: {{coder: codex}}    # without it, checks alone decide
+#   work: {{coder: mine}}
+#   validate: {{coder: judge}}    # without it, checks alone decide
 # coders:
 #   mine: {{argv: [mycli, --prompt-file, "{{prompt_file}}"]}}
+#   judge: {{argv: [python3, /opt/judge.py]}}
 """
 
 

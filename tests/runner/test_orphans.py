@@ -1,0 +1,98 @@
+"""Every claim of a runner is under way, or being ended."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from gitfleet.clone import Clone
+from gitfleet.git.repo import find
+from gitfleet.model.board import Board
+from gitfleet.model.change import Change, Person
+from gitfleet.model.claim import Claim
+from gitfleet.model.states import Outcome, Role, Status
+from gitfleet.plan import settle
+from gitfleet.plan.standing import standing
+from gitfleet.report import Report
+from gitfleet.runner.loop import Options, Runner
+from gitfleet.store import Store
+from gitfleet.work.fleet import Fleet
+
+ANN = Person("Ann", "ann@example.invalid")
+
+
+@pytest.fixture
+def runner(repo_path: Path) -> Runner:
+    """A runner on a board with one task."""
+    repo = find(repo_path)
+    clone = Clone(repo)
+    name = clone.runner_name()
+    store = Store(repo, runner=name)
+    files = {"fleet.yaml": b"format: 1\ntarget: main\n", "tasks/a.md": b"---\ntitle: A\n---\n"}
+    store.create(files, ANN)
+    report = Report(lambda _line: None)
+    fleet = Fleet(
+        repo=repo, clone=clone, store=store, report=report, runner=name, default_target="main"
+    )
+    return Runner(fleet, Options())
+
+
+def _claim(runner: Runner) -> str:
+    """Claim the task in this runner's name, as an attempt whose thread died then left it."""
+    store, nonce = runner.fleet.store, secrets.token_hex(16)
+
+    def decide(board: Board, now: datetime) -> Change | None:
+        tip = runner.fleet.tip_of("main")
+        assert tip is not None
+        wanted = Claim(
+            runner=runner.fleet.runner,
+            nonce=nonce,
+            role=Role.WORK,
+            attempt=board.entries["a"].next_attempt,
+            coder="shell",
+            task_blob=board.entries["a"].blob,
+            base=tip,
+            at=now,
+        )
+        return settle.claim(board, now, task="a", claim=wanted, due=True)
+
+    assert store.transact(decide).won
+    return nonce
+
+
+def test_a_claim_that_nothing_works_on_is_ended(runner: Runner) -> None:
+    """Its attempt died without an event, or a rewound board brought it back: it is not stuck."""
+    _claim(runner)
+    runner._round()
+    entry = runner.fleet.store.board().entries["a"]
+    assert entry.claim is None
+    assert [attempt.outcome for attempt in entry.attempts()] == [Outcome.INTERRUPTED]
+
+
+def test_what_is_interrupted_again_and_again_waits(runner: Runner) -> None:
+    """The first time it goes on at once; a full disk must not use all tries up in a second."""
+    store = runner.fleet.store
+    for wanted in (Status.READY, Status.DELAYED):
+        _claim(runner)
+        runner._settle_orphans(store.board())
+        assert standing(store.board(), "a", store.now()).status is wanted
+
+
+def test_a_duty_that_fails_stops_nothing_else(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broken side duty is told, and the round goes on to the work."""
+    told: list[str] = []
+    runner.fleet.report = Report(told.append)
+
+    def broken() -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(runner, "_keep_window", broken)
+    _claim(runner)
+    runner._round()
+    assert runner.fleet.store.board().entries["a"].claim is None
+    assert any("no space left" in line and "doing=window" in line for line in told)
