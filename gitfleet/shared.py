@@ -56,8 +56,11 @@ class Shared:
         branches = [self.branch, *sorted(self.targets)]
         specs = [f"+refs/heads/{b}:{self.track}{b}" for b in branches]
         specs += [f"+{BEATS}*:{SEEN_BEATS}*", *extra]
-        remote.fetch(self.repo, self.name, specs)
-        self._fetched = True
+        # Not beside a push or another look: one that was answered late would move what we know
+        # back, to before a claim of ours, and its attempt would be ended for nothing.
+        with self._pushing:
+            remote.fetch(self.repo, self.name, specs)
+            self._fetched = True
 
     def ensure(self, oid: str, branch: str) -> bool:
         """Have a commit that another machine made on a task's branch. False if it is not there."""

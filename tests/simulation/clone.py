@@ -75,7 +75,8 @@ class _Objects:
     def _tree(self, commit: str | None) -> Mapping[str, str]:
         return self.library.boards[commit].tree if commit else {}
 
-    def diff(self, before: str | None, after: str) -> list[Changed]:
+    def diff(self, before: str | None, after: str, *, deepest: int | None = None) -> list[Changed]:
+        assert deepest is None or deepest > 0  # nothing here lies deep
         old, new = self._tree(before), self._tree(after)
         paths = sorted(p for p in old.keys() | new.keys() if old.get(p) != new.get(p))
         return [Changed(p, _entry(old.get(p)), _entry(new.get(p))) for p in paths]
@@ -247,13 +248,11 @@ class Clone:
             self._free.clear()
             yield Wait(self._free)
         self._busy = True
-        try:
-            if not asked.settled:
-                batch, self._queue = self._queue, []
-                yield from self._serve(batch)
-        finally:
-            self._busy = False
-            self._free.give()
+        if not asked.settled:
+            batch, self._queue = self._queue, []
+            yield from self._serve(batch)
+        self._busy = False
+        self._free.give()
         if asked.error is not None:
             raise asked.error
         return asked
@@ -283,11 +282,16 @@ class Clone:
 
     def _round(self, left: list[Request]) -> Steps[bool]:
         self._turning = True
+        moved: bool | FleetError
         try:
-            return (yield from self._in_turn(left))
-        finally:
-            self._turning = False
-            self._turned.give()
+            moved = yield from self._in_turn(left)
+        except FleetError as error:  # no `finally`: who died gives nothing back
+            moved = error
+        self._turning = False
+        self._turned.give()
+        if isinstance(moved, FleetError):
+            raise moved
+        return moved
 
     def _in_turn(self, left: list[Request]) -> Steps[bool]:
         base = yield from self.base()

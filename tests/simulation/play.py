@@ -278,11 +278,10 @@ class Play:
             and entry.id in (f"found-{key[:4]}", f"found-{key[:4]}-{key[:6]}")
         )
         believed = {ghost for ghost, _ in self.scenes.believed}
-        gone = {entry.id for entry in self.server.board().entries.values() if entry.gone}
         for key, ghost in self.scenes.filed.items():
             if there[key] > 1:
                 raise Breach(f"what #{ghost} filed is on the board twice")
-            if ghost in believed and not there[key] and f"found-{key[:4]}" not in gone:
+            if ghost in believed and key not in self.server.filed:
                 raise Breach(f"what #{ghost} filed is not on the board")
 
     def _check_all_done(self) -> None:

@@ -178,6 +178,7 @@ class Server:
         self.landings: list[tuple[str, str]] = []  # task, head
         self.owner_of: dict[int, Any] = {}  # ghost -> the attempt in its runner, see runner.py
         self.nonces: dict[tuple[str, str], int] = {}  # runner, nonce -> ghost at the tip
+        self.filed: set[str] = set()  # keys of what agents filed, once they were on the board
         self.takeovers = 0
         self.commits = 0
 
@@ -235,6 +236,10 @@ class Server:
         breaches = rules.judge(step)
         if breaches:
             raise Breach(f"{commit.subject}: rule {breaches[0].rule}: {breaches[0].what}")
+        for path in commit.changed:
+            entry = commit.board.get(layout.place(path).task)
+            if entry is not None and entry.task is not None and entry.task.outbox:
+                self.filed.add(entry.task.outbox)
         for act in commit.acts:
             self._claim_matters(commit, act)
         for _, landed in rules.merges_to_see(step):
