@@ -8,10 +8,10 @@ from typing import Final, NamedTuple
 
 import click
 
-from gitfleet.cli import reading
+from gitfleet.cli import draw, reading
 from gitfleet.cli.session import Session, open_session
 from gitfleet.errors import FleetError
-from gitfleet.git import refs
+from gitfleet.git import merge, refs
 from gitfleet.git.command import clean_env
 from gitfleet.model.board import Entry
 from gitfleet.model.event import Attempt, Closed, Landed
@@ -33,12 +33,24 @@ class Span(NamedTuple):
 @click.command("diff")
 @click.argument("task", metavar="ID")
 @click.option("--stat", is_flag=True, help="Only the files, and how much of each.")
-def command(task: str, stat: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: the commits, the files.")
+def command(task: str, stat: bool, as_json: bool) -> None:
     """Show what the task ID changed: what landed, else what is on its branch."""
     session = open_session()
     board = session.store.board()
     entry = reading.task_of(session.store, board, task)
     span = _of_landing(session, entry) or _of_branch(session, entry)
+    if as_json:
+        paths = merge.changed_paths(session.repo, span.old, span.new) if span else ()
+        draw.out_json(
+            {
+                "id": task,
+                "old": span.old if span else None,
+                "new": span.new if span else None,
+                "files": list(paths),
+            }
+        )
+        return
     if span is None or span.old == span.new:
         click.echo(f"gitfleet: {task} has changed nothing: {_why(entry)}", err=True)
         return

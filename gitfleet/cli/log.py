@@ -56,12 +56,19 @@ class Try(NamedTuple):
 @click.option("--follow", is_flag=True, help="What the running attempt says, until it ends.")
 @click.option("--stderr", "only_errors", is_flag=True, help="Only the standard error.")
 @click.option("--raw", is_flag=True, help="The bytes as they are; headings go to standard error.")
-def command(task: str, wanted: int | None, follow: bool, only_errors: bool, raw: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="The attempts, and where their files lie.")
+def command(
+    task: str, wanted: int | None, follow: bool, only_errors: bool, raw: bool, as_json: bool
+) -> None:
     """Show what the attempts on the task ID wrote, as it is stored in this clone."""
     session = open_session()
     board = session.store.board()
     entry = reading.task_of(session.store, board, task)
     tries = _tries(session, entry)
+    if as_json:
+        chosen = [one for one in tries if wanted is None or one.number == wanted]
+        draw.out_json([_plain(one) for one in chosen])
+        return
     out = _Out(raw=raw)
     if follow:
         running = _running(tries, task, wanted)
@@ -76,6 +83,16 @@ def command(task: str, wanted: int | None, follow: bool, only_errors: bool, raw:
             _print_pushed(session, task, one, out, only_errors=only_errors)
             continue
         _print(one, out, only_errors=only_errors)
+
+
+def _plain(one: Try) -> dict[str, object]:
+    return {
+        "attempt": one.number,
+        "runner": one.runner,
+        "running": one.running,
+        "summary": one.head,
+        "folder": str(one.folder) if one.folder else None,
+    }
 
 
 def _none(task: str, tries: list[Try], wanted: int | None) -> FleetError:

@@ -60,6 +60,13 @@ class Heart:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
         self._due = 0.0
+        self._changed: dict[str, tuple[str, float]] = {}  # runner -> its beat, and since when
+
+    def first(self) -> bool:
+        """Whether of all live runners this one's name is the lowest: it draws the page."""
+        since = time.monotonic() - self.watch.lease
+        live = [name for name, (_, at) in list(self._changed.items()) if at >= since]
+        return self.fleet.runner <= min(live, default=self.fleet.runner)
 
     def start(self) -> None:
         """Begin to beat."""
@@ -170,7 +177,11 @@ class Heart:
             for entry in board.entries.values()
             if entry.claim is not None and entry.claim.runner != self.fleet.runner
         }
-        self.lost = self.watch.look(time.monotonic(), others, beats(self.fleet))
+        seen = beats(self.fleet)
+        for name, beat in seen.items():
+            if self._changed.get(name, ("", 0.0))[0] != beat.mark:
+                self._changed[name] = (beat.mark, time.monotonic())
+        self.lost = self.watch.look(time.monotonic(), others, seen)
 
 
 def beats(fleet: Fleet) -> dict[str, Beat]:

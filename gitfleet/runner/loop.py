@@ -79,7 +79,7 @@ class Runner:
         self.attempts: dict[str, _Attempt] = {}
         self.draining = False
         self.ending = False
-        self.upkeep = Upkeep(fleet)
+        self.upkeep = Upkeep(fleet, first=lambda: self.heart is None or self.heart.first())
         self.transcripts = Transcripts(fleet)
         shared = fleet.store.swap
         self.heart = (

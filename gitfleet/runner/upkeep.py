@@ -30,8 +30,15 @@ _LONG: Final = 3600.0
 class Upkeep:
     """Keeps its own time, so that the loop may call it as often as it likes."""
 
-    def __init__(self, fleet: Fleet, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        clock: Callable[[], float] = time.monotonic,
+        first: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`first`: whether of several runners it is this one that draws the page."""
         self.fleet = fleet
+        self._first = first
         self._clock = clock
         self._drawn = clock()
         self._looked: tuple[str | None, float] = (None, 0.0)
@@ -52,6 +59,8 @@ class Upkeep:
     def draw(self) -> None:
         """Draw the page, if it would differ."""
         self._drawn = self._clock()
+        if not self._first():
+            return
         # An idle runner must not draw a board of thousands of tasks again and again. Time alone
         # changes little on it (a `not_before` that has come), so that may wait a while.
         tip, looked = self._looked

@@ -95,6 +95,12 @@ def verdict(box: Path) -> tuple[Verdict | None, str]:
     return found, str(problems[0]) if problems else ""
 
 
+def forget_verdict(box: Path) -> None:
+    """Remove a verdict that was given on something else."""
+    with contextlib.suppress(OSError):  # a folder of that name is no verdict anyway
+        (box / VERDICT).unlink()
+
+
 def set_aside(letter: Refused) -> None:
     """Put what says nothing beside the outbox, with the reason.
 

@@ -79,6 +79,9 @@ def validate(way: Underway) -> None:
                 _land(way, proof, ran, ended, verdict)
                 return
             except _Moved:
+                # Another tree would land: what was said of the old one does not hold for it.
+                ended = verdict = None
+                outbox.forget_verdict(outbox_of(way.run_dir))
                 way.fleet.report.action("again", task=way.task, reason="the target moved")
         _settle(way, Outcome.INTERRUPTED, f"{way.order.pick.target} moved {_ROUNDS} times")
     except _Changed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,11 @@ def test_a_task_is_followed_from_nothing_to_its_landing(lab: Lab) -> None:
     git("branch", "-q", "-D", "gitfleet/task/a", cwd=lab.path)
     assert lab.say("diff", "a") == working
     assert "a.txt | 1 +" in lab.say("diff", "a", "--stat")
+    told = json.loads(lab.say("diff", "a", "--json"))
+    assert told["id"] == "a" and told["files"] == ["a.txt"]
+    assert json.loads(lab.say("diff", "b", "--json"))["files"] == []
+    assert json.loads(lab.say("log", "b", "--json")) == []
+    assert [one["attempt"] for one in json.loads(lab.say("log", "a", "--json"))][:1] == [1]
 
 
 def test_what_a_person_merged_by_hand_is_told_apart(lab: Lab) -> None:
