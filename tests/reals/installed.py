@@ -1,4 +1,4 @@
-"""Where the pinned command line coders are: in $GITFLEET_CLIS or the cache, put there by .ci/clis."""
+"""Where the pinned command line coders are: in $GITFLEET_CLIS or the cache; .ci/clis installs them."""
 
 from __future__ import annotations
 
