@@ -1,4 +1,4 @@
-"""Where the pinned command line coders are: in $GITFLEET_CLIS or the cache; .ci/clis installs them."""
+"""Where the pinned command line coders are: in $GITFLEET_CLIS, else in the cache (.ci/clis)."""
 
 from __future__ import annotations
 
