@@ -434,7 +434,8 @@ def start(run_dir: Path, spec: Spec, *, name: str = "") -> Running:
         append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         stdout = opened(run_dir / f"{name}stdout", append)
         stderr = opened(run_dir / f"{name}stderr", append)
-        env = {**spec.env, MARKER: spec.marker}
+        # There are coders that believe PWD rather than ask, and would work where we were started.
+        env = {**spec.env, "PWD": str(spec.cwd), MARKER: spec.marker}
         pid, pidfd = _spawn(spec.argv, spec.cwd, env, (stdin, stdout, stderr))
     try:
         seen = _look_at(pid)
