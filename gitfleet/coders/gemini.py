@@ -4,12 +4,15 @@
   ends with 0, and only the missing `result` tells.
 - Its totals are sums over requests: nothing it prints is the context now.
 - Without a person it has no shell, unless a rule of its policy allows it. Ours does, for this run.
+- A base URL alone is taken for a way to log in that it then refuses.
+- Settings come from the home, or from where only root can write: a run gets a home of its own.
 - It starts itself again as a child and then ignores TERM, unless told not to.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -23,8 +26,9 @@ from gitfleet.coders.lines import Object, count, dig, inner, name, text
 from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
 
-_SETTINGS: Final = "GEMINI_CLI_SYSTEM_SETTINGS_PATH"
-_SYSTEM: Final = "/etc/gemini-cli/settings.json"
+_HOME: Final = "GEMINI_CLI_HOME"
+_FOLDER: Final = ".gemini"
+_SETTINGS: Final = "settings.json"
 _WINDOW: Final = 1_048_576
 _DENIED: Final = frozenset({"policy_violation", "tool_not_registered"})
 # Edits need no rule in this mode; the shell does, and the tools of our own server.
@@ -56,8 +60,8 @@ def launch(job: Job) -> Launch:
     env = {"GEMINI_CLI_NO_RELAUNCH": "true"}
     if job.settings.base_url:
         env["GOOGLE_GEMINI_BASE_URL"] = job.settings.base_url
-    if job.mcp is not None:
-        env[_SETTINGS] = str(_settings(job, job.mcp))
+    if job.mcp is not None or job.settings.base_url:
+        env[_HOME] = str(_home(job))
     env |= job.settings.env
     return Launch(argv=(*argv, *job.settings.args), env=env, stdin=job.prompt)
 
@@ -68,27 +72,56 @@ def _policy(job: Job) -> Path:
     return path
 
 
-def _settings(job: Job, mcp: Mcp) -> Path:
-    """The machine's own settings with our server in them, in place of those."""
-    found = Path(job.settings.env.get(_SETTINGS) or os.environ.get(_SETTINGS) or _SYSTEM)
+def _home(job: Job) -> Path:
+    """A home for this run: the user's own, seen through links, with other settings.
+
+    Settings for the whole system would be read from anywhere, but only if root alone can write
+    there. The sessions stay where the user's are, so that they can be gone on with.
+    """
+    user = Path(job.settings.env.get(_HOME) or os.environ.get(_HOME) or Path.home()) / _FOLDER
+    (user / "tmp").mkdir(mode=0o700, parents=True, exist_ok=True)
+    home = job.run_dir / "gemini-home"
+    folder = home / _FOLDER
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for path in user.iterdir():
+        if path.name != _SETTINGS:
+            (folder / path.name).symlink_to(path)
+    path = folder / _SETTINGS
+    path.touch(mode=0o600)
+    path.write_bytes(msgspec.json.encode(_settings(job, user / _SETTINGS)))
+    return home
+
+
+def _settings(job: Job, found: Path) -> dict[str, Any]:
+    """The user's settings with what this run needs."""
     settings: dict[str, Any] = {}
     if found.is_file():
         settings = dict(lines.parse(found.read_text("utf-8", "replace")) or {})
-    servers = settings.get("mcpServers")
-    settings["mcpServers"] = {
-        **(servers if isinstance(servers, dict) else {}),
-        mcp.name: {
-            "command": mcp.argv[0],
-            "args": list(mcp.argv[1:]),
-            "env": dict(mcp.env),
-            "trust": True,
-            "timeout": mcp.timeout * 1000,
-        },
+    if job.settings.base_url:
+        # Else it takes the address for a way to log in ("gateway") which it then refuses itself.
+        security = _table(settings, "security")
+        auth = {**_table(security, "auth"), "selectedType": "gemini-api-key"}
+        settings["security"] = {**security, "auth": auth}
+    if job.mcp is not None:
+        servers = _table(settings, "mcpServers")
+        settings["mcpServers"] = {**servers, job.mcp.name: _server(job.mcp)}
+    return settings
+
+
+def _table(settings: dict[str, Any], key: str) -> dict[str, Any]:
+    found = settings.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _server(mcp: Mcp) -> dict[str, Any]:
+    return {
+        "command": mcp.argv[0],
+        "args": list(mcp.argv[1:]),
+        "env": dict(mcp.env),
+        "trust": True,
+        "timeout": mcp.timeout * 1000,
     }
-    path = job.run_dir / "gemini-settings.json"
-    path.touch(mode=0o600)
-    path.write_bytes(msgspec.json.encode(settings))
-    return path
 
 
 class _Reading:

@@ -22,6 +22,13 @@ from tests.reals.installed import PINNED
 from tests.reals.model import Model, Step, cue, refuse, say, shell
 
 TOOLLESS: Final = "aider"  # it has no tools: it writes files by what the model says, and commits
+MODELS: Final = {
+    "claude": "claude-sonnet-4-5",
+    "codex": "gpt-5",
+    "opencode": "scripted",
+    "gemini": "gemini-2.5-pro",
+    "aider": "scripted",
+}
 NOWHERE: Final = "http://the-network-is-off-limits-to-tests.invalid:9"
 
 
@@ -35,7 +42,8 @@ class Stage:
     def task(self, id: str, coder: str, **keys: Any) -> None:
         """Write a task whose prompt carries the cue of the play of its name; not committed."""
         body = f"Make the file {id}.txt. {cue(id)}\n"
-        self.lab.write_task(id, body=body, coder=coder, checks=[f"test -s {id}.txt"], **keys)
+        keys = {"coder": coder, "model": MODELS[coder], "checks": [f"test -s {id}.txt"], **keys}
+        self.lab.write_task(id, body=body, **keys)
 
     def use(self, key: str) -> None:
         """The key that the coders have from now on."""
@@ -47,8 +55,8 @@ def work(task: str, coder: str) -> list[Step]:
     """A play: plan, make a file, be told to wait, commit, say that it is done."""
     wait = refuse(429, after=1)
     if coder == TOOLLESS:
-        block = f"{task}.txt\n```\n<<<<<<< SEARCH\n=======\nhello\n>>>>>>> REPLACE\n```\n"
-        return [wait, say(f"I make {task}.txt.\n\n{block}"), say(f"Add {task}.txt")]
+        whole = f"I make {task}.txt.\n\n{task}.txt\n```\nhello\n```\n"
+        return [wait, say(whole), say(f"Add {task}.txt")]
     return [
         shell(f"echo hello > {task}.txt", f"The plan: I make {task}.txt, then I commit it."),
         wait,
