@@ -27,8 +27,8 @@ from gitfleet.coders.judging import classify, judge_of
 from gitfleet.model.event import Tokens
 
 _FLAGS: Final = (
-    *("--yes-always", "--no-show-model-warnings", "--no-check-update", "--analytics-disable"),
-    *("--no-analytics", "--no-pretty", "--no-stream", "--no-show-release-notes"),
+    *("--yes-always", "--no-show-model-warnings", "--no-check-update", "--no-analytics"),
+    *("--no-pretty", "--no-stream", "--no-show-release-notes"),
     *("--no-detect-urls", "--no-gitignore", "--no-suggest-shell-commands", "--map-tokens", "0"),
     *("--no-attribute-author", "--no-attribute-committer"),
 )

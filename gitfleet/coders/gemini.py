@@ -4,15 +4,14 @@
   ends with 0, and only the missing `result` tells.
 - Its totals are sums over requests: nothing it prints is the context now.
 - Without a person it has no shell, unless a rule of its policy allows it. Ours does, for this run.
-- A base URL alone is taken for a way to log in that it then refuses.
-- Settings come from the home, or from where only root can write: a run gets a home of its own.
+- It takes an MCP server from its home alone, or from settings of the machine that root must own. So
+  a run has a home of its own, in which all but the settings are links to the user's.
 - It starts itself again as a child and then ignores TERM, unless told not to.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -28,7 +27,7 @@ from gitfleet.model.event import Tokens
 
 _HOME: Final = "GEMINI_CLI_HOME"
 _FOLDER: Final = ".gemini"
-_SETTINGS: Final = "settings.json"
+_KEPT: Final = ("tmp", "history")  # what a later run needs of an earlier one: its sessions
 _WINDOW: Final = 1_048_576
 _DENIED: Final = frozenset({"policy_violation", "tool_not_registered"})
 # Edits need no rule in this mode; the shell does, and the tools of our own server.
@@ -60,9 +59,8 @@ def launch(job: Job) -> Launch:
     env = {"GEMINI_CLI_NO_RELAUNCH": "true"}
     if job.settings.base_url:
         env["GOOGLE_GEMINI_BASE_URL"] = job.settings.base_url
-    if job.mcp is not None or job.settings.base_url:
-        env[_HOME] = str(_home(job))
     env |= job.settings.env
+    env[_HOME] = str(_home(job))
     return Launch(argv=(*argv, *job.settings.args), env=env, stdin=job.prompt)
 
 
@@ -73,45 +71,37 @@ def _policy(job: Job) -> Path:
 
 
 def _home(job: Job) -> Path:
-    """A home for this run: the user's own, seen through links, with other settings.
-
-    Settings for the whole system would be read from anywhere, but only if root alone can write
-    there. The sessions stay where the user's are, so that they can be gone on with.
-    """
-    user = Path(job.settings.env.get(_HOME) or os.environ.get(_HOME) or Path.home()) / _FOLDER
-    (user / "tmp").mkdir(mode=0o700, parents=True, exist_ok=True)
+    told = job.settings.env.get(_HOME) or os.environ.get(_HOME)
+    user = (Path(told) if told else Path.home()) / _FOLDER
+    for name_ in _KEPT:
+        (user / name_).mkdir(parents=True, exist_ok=True)
     home = job.run_dir / "gemini-home"
-    folder = home / _FOLDER
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    own = home / _FOLDER
+    own.mkdir(parents=True, exist_ok=True)
     for path in user.iterdir():
-        if path.name != _SETTINGS:
-            (folder / path.name).symlink_to(path)
-    path = folder / _SETTINGS
-    path.touch(mode=0o600)
-    path.write_bytes(msgspec.json.encode(_settings(job, user / _SETTINGS)))
+        link = own / path.name
+        if path.name != "settings.json" and path.suffix != ".tmp" and not link.is_symlink():
+            link.symlink_to(path)
+    settings = own / "settings.json"
+    settings.touch(mode=0o600)
+    settings.write_bytes(msgspec.json.encode(_settings(job, user / "settings.json")))
     return home
 
 
-def _settings(job: Job, found: Path) -> dict[str, Any]:
-    """The user's settings with what this run needs."""
+def _settings(job: Job, user: Path) -> dict[str, Any]:
+    """The user's settings with our server in them."""
     settings: dict[str, Any] = {}
-    if found.is_file():
-        settings = dict(lines.parse(found.read_text("utf-8", "replace")) or {})
-    if job.settings.base_url:
-        # Else it takes the address for a way to log in ("gateway") which it then refuses itself.
-        security = _table(settings, "security")
-        auth = {**_table(security, "auth"), "selectedType": "gemini-api-key"}
-        settings["security"] = {**security, "auth": auth}
+    if user.is_file():
+        settings = dict(lines.parse(user.read_text("utf-8", "replace")) or {})
+    if "GEMINI_API_KEY" in {**os.environ, **job.settings.env}:
+        # With a base URL it would otherwise take itself to be behind a gateway, and refuse.
+        auth = {"auth": {"selectedType": "gemini-api-key"}}
+        if not dig(settings, "security", "auth", "selectedType"):
+            settings["security"] = {**inner(settings, "security"), **auth}
     if job.mcp is not None:
-        servers = _table(settings, "mcpServers")
-        settings["mcpServers"] = {**servers, job.mcp.name: _server(job.mcp)}
+        server = _server(job.mcp)
+        settings["mcpServers"] = {**inner(settings, "mcpServers"), job.mcp.name: server}
     return settings
-
-
-def _table(settings: dict[str, Any], key: str) -> dict[str, Any]:
-    found = settings.get(key)
-    return found if isinstance(found, dict) else {}
 
 
 def _server(mcp: Mcp) -> dict[str, Any]:

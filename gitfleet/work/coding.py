@@ -98,6 +98,8 @@ class Output:
             self._at = file.tell()
         if end:
             self._note(self._stream.end(time.monotonic()), live)
+        for event in self._coder.gauge(self._job, self.tally):
+            self.tally.take(event, time.monotonic())
 
     def _note(self, events: Iterator[CoderEvent], live: Live) -> None:
         for event in events:
