@@ -48,4 +48,5 @@ def test_all_of_them_work_at_once(tmp_path: Path) -> None:
         assert on.lab.statuses() == dict.fromkeys(tasks, "done")
         assert on.lab.tree().keys() == {"README", *(f"{task}.txt" for task in tasks)}
         assert sorted(on.lab.landings()) == sorted(tasks)
-        assert {len(on.lab.attempts(task, "work")) for task in tasks} == {1}
+        again = {task: on.lab.attempts(task, "work") for task in tasks}
+        assert not {task: made for task, made in again.items() if len(made) > 1}
