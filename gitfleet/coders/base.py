@@ -17,7 +17,7 @@ from msgspec import Struct
 from gitfleet.model.config import CoderSettings
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Outcome, Role
-from gitfleet.process import Exit
+from gitfleet.process.start import Exit
 
 
 class Job(Struct, frozen=True, kw_only=True):
