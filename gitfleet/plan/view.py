@@ -22,8 +22,8 @@ from gitfleet.model.claim import Claim
 from gitfleet.model.event import Attempt, Closed, Landed
 from gitfleet.model.question import Question
 from gitfleet.model.states import FINISHED, Kind, Role, Status
+from gitfleet.plan.choosing import coder_of
 from gitfleet.plan.graph import cancelled, graph_of, is_done
-from gitfleet.plan.pick import coder_of
 from gitfleet.plan.standing import Standing, standing
 
 ORDER: Final = (
