@@ -30,6 +30,7 @@ _FIRST_REFUSED: Final = 300.0  # a key is mended by a person, so it need not be 
 _SHORTEST: Final = 1.0  # however short the pauses are set
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 _NOW: Final = datetime.max.replace(tzinfo=UTC)
+_UNHEARD: Final = RESTS | SAYS_NOTHING
 
 
 def pause(board: Board, failures: int, longest: float | None = None) -> float:
@@ -121,27 +122,37 @@ def _known(board: Board, now: datetime) -> _Known:
 
 
 def _read(board: Board, now: datetime) -> _Known:
+    tired = {(a.runner, a.coder) for a in _attempts(board) if a.outcome in RESTS and a.coder}
+    if not tired:
+        return _Known({}, {}, now, None)
+    coders = {coder for _, coder in tired}
     attempts: defaultdict[_Key, list[Attempt]] = defaultdict(list)
     spoke: dict[_Key, datetime] = {}
-    for entry in board.entries.values():
-        for event in entry.events:
-            made = event.attempt
-            if made is None or not made.coder:
-                continue
-            key = made.runner, made.coder
+    for made in _attempts(board):
+        if made.coder not in coders:
+            continue
+        key = made.runner, made.coder
+        if key in tired:
             attempts[key].append(made)
-            if made.outcome not in RESTS | SAYS_NOTHING:
-                spoke[key] = max(made.ended, spoke.get(key, _LONG_AGO))
-        if entry.claim is not None and entry.claim.coder:
+        if made.outcome not in _UNHEARD:
+            spoke[key] = max(made.ended, spoke.get(key, _LONG_AGO))
+    for entry in board.entries.values():
+        if entry.claim is not None:
             spoke[entry.claim.runner, entry.claim.coder] = _NOW
-    tired = {key for key, made in attempts.items() if any(a.outcome in RESTS for a in made)}
-    lifted, ahead = _lifted(board, tired, now) if tired else ({}, None)
+    lifted, ahead = _lifted(board, tired, now)
     rests: dict[_Key, Rest] = {}
     for key in tired:
         rest = _rest(board, key, attempts[key], lifted.get(key, _LONG_AGO))
         if rest is not None:
             rests[key] = rest
     return _Known(rests, spoke, now, ahead)
+
+
+def _attempts(board: Board) -> Iterator[Attempt]:
+    for entry in board.entries.values():
+        for event in entry.events:
+            if isinstance(event.content, Attempt):
+                yield event.content
 
 
 def _lifted(
@@ -190,11 +201,13 @@ def _rest(board: Board, key: _Key, made: list[Attempt], lifted: datetime) -> Res
     What ran beside the first that was limited says nothing new: neither that it is limited once
     more, nor that it is not any more. Only what was begun after that does.
     """
+    # What ended before one began that got somewhere is over: few are left to look at in order.
+    well = (min(a.started, a.ended) for a in made if a.outcome not in _UNHEARD)
+    floor = max([lifted, *well])
     rest: Rest | None = None
     seen = _LONG_AGO  # the end of the first of those that ran at once
-    for attempt in sorted(made, key=lambda a: (a.ended, a.attempt)):
-        if attempt.ended <= lifted:
-            continue
+    left = (attempt for attempt in made if attempt.ended > floor)
+    for attempt in sorted(left, key=lambda a: (a.ended, a.attempt)):
         afresh = rest is None or attempt.started >= seen
         if attempt.outcome in RESTS:
             seen = attempt.ended if afresh else seen

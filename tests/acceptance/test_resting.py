@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from datetime import timedelta
 from typing import Any
@@ -99,3 +100,20 @@ def test_a_budget_that_is_used_up_begins_nothing(lab: Lab) -> None:
     lab.task("app", budget={"usd": 2.0})
     assert lab.run("--until-idle").status == 0
     assert lab.landings() == ["app"]
+
+
+def test_whoever_looks_sees_which_coder_rests_where(lab: Lab) -> None:
+    """The task says so, and so does the runner; both for programs, too."""
+    lab.set(**TWO)
+    lab.task("app")
+    ended(lab, "app", Outcome.LIMITED, until=utc_now() + timedelta(hours=5))
+    live = lab.start()
+    live.wait_for("resting", coder="one")
+    name = lab.clone.runner_name()
+    (runner,) = json.loads(lab.gitfleet("runners", "--json").stdout)
+    assert runner["resting"]["one"].startswith(f"one is limited on {name} until ")
+    assert f"  one is limited on {name} until " in lab.gitfleet("runners").stdout
+    (row,) = json.loads(lab.gitfleet("list", "--json").stdout)
+    assert row["status"] == "delayed" and row["until"] is not None
+    assert f"one is limited on {name}" in lab.gitfleet("show", "app").stdout
+    assert not live.lines.of("claimed")
