@@ -83,15 +83,6 @@ class Retry(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     max: Duration = "5m"
 
 
-class Timeouts(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How long an attempt may take, and how long it may be silent."""
-
-    first_event: Duration = "5m"
-    silence: Duration = "15m"
-    tool: Duration = "60m"
-    attempt: Duration = "2h"
-
-
 class ContextSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What is done about a coder's context that fills up."""
 
@@ -99,6 +90,15 @@ class ContextSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defa
         int,
         Meta(ge=1, le=100, description="Percent of the window at which an attempt is ended."),
     ] = 90
+
+
+class Timeouts(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How long an attempt may take, and how long it may be silent."""
+
+    first_event: Duration = "5m"
+    silence: Duration = "15m"
+    tool: Duration = "60m"
+    attempt: Duration = "2h"
 
 
 class WorkspaceSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -137,8 +137,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     attempts: Annotated[int, Meta(ge=1, le=100)] = 3
     max_fix_rounds: Annotated[int, Meta(ge=0, le=100)] = 3
     retry: Retry = Retry()
-    timeouts: Timeouts = Timeouts()
     context: ContextSettings = ContextSettings()
+    timeouts: Timeouts = Timeouts()
     heartbeat: Duration = "30s"
     lease: Duration = "5m"
     transcripts: Annotated[
