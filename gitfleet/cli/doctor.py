@@ -338,8 +338,8 @@ def _coders(place: Place) -> Iterator[Finding]:
     roles = board.settings.roles
     named: dict[str, str] = {}
     for name, role in (("validate", roles.validate), ("work", roles.work), ("plan", roles.plan)):
-        for coder in named_by(role) if role is not None else ():
-            named.setdefault(coder, f"role {name}")
+        for one in named_by(role) if role is not None else ():
+            named.setdefault(one.coder, f"role {name}")
     if not named_by(roles.work):
         remedy = "Set roles.work.coder in fleet.yaml, or name one in each task."
         yield _warning("coder", "role work has none", remedy)

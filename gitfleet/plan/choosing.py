@@ -56,6 +56,6 @@ def coder_of(board: Board, entry: Entry, role: Role) -> tuple[str, str]:
     return (named[0].coder, named[0].model) if named else ("", "")
 
 
-def named_by(role: RoleSettings) -> tuple[str, ...]:
-    """Every coder that a role names, best first."""
-    return tuple(one.coder for one in _over(role, ()))
+def named_by(role: RoleSettings) -> tuple[Choice, ...]:
+    """Every coder that a role names by itself, best first."""
+    return _over(role, ())
