@@ -22,6 +22,7 @@ from gitfleet.git.repo import Repo
 from gitfleet.model.board import Board
 from gitfleet.model.claim import Claim
 from gitfleet.model.durations import spoken
+from gitfleet.plan.resting import resting
 from gitfleet.runner.heart import seen
 from gitfleet.shared import BEATS, SEEN_BEATS
 
@@ -44,7 +45,11 @@ def command(as_json: bool) -> None:
     own = _own(session, board, known)
     if own is not None:
         known[own["name"]] = own
-    found = [known[runner] for runner in sorted(known)]
+    now = session.store.now()
+    found = [
+        {**known[runner], "resting": {c: str(r) for c, r in resting(board, runner, now).items()}}
+        for runner in sorted(known)
+    ]
     if as_json:
         draw.out_json(found)
         return
@@ -164,6 +169,8 @@ def _show(one: Mapping[str, Any]) -> None:
     ]
     for row in draw.columns(cells, draw.room()):
         click.echo("".join(row))
+    for rest in one["resting"].values():
+        click.echo(f"  {draw.line(rest)}")
 
 
 def said(attempt: Mapping[str, Any]) -> str:

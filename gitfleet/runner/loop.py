@@ -27,6 +27,7 @@ from gitfleet.model.task import Task
 from gitfleet.plan import settle
 from gitfleet.plan.graph import cancelled, done
 from gitfleet.plan.pick import Offer, Passed, Pick, picks, target_of
+from gitfleet.plan.resting import resting
 from gitfleet.plan.standing import Standing, standings
 from gitfleet.process.orphans import reap_orphans
 from gitfleet.process.wake import Wake
@@ -92,6 +93,7 @@ class Runner:
         self._started: set[str] = set()
         self._signals = 0
         self._behind: dict[Path, float] = {}  # windows left behind, since when
+        self._resting: dict[str, tuple[Outcome, datetime]] = {}  # of which coder what was told
 
     # -- from outside
 
@@ -218,6 +220,7 @@ class Runner:
         self._settle_orphans(board)
         self._tell(board)
         now = self.fleet.store.now()
+        self._tell_of_coders(board, now)
         if self._may_claim(board):
             self._claim(board, now)
         if self.draining and not self.attempts:
@@ -443,7 +446,7 @@ class Runner:
                 self._start(pick, *taken)
             board = self.fleet.store.board()
         for one in passed:
-            if one.for_a_person or self.options.once:
+            if (one.for_a_person and not one.rests) or self.options.once:
                 self.fleet.report.once(
                     f"passed {one.task}", "passed", task=one.task, reason=one.reason
                 )
@@ -485,23 +488,43 @@ class Runner:
                 else:
                     report.settled(f"person {entry.id}")
 
+    def _tell_of_coders(self, board: Board, now: datetime) -> None:
+        """Which coders rest here: a limit each time, a refused key once until it works again."""
+        for coder, rest in resting(board, self.fleet.runner, now).items():
+            what = (rest.outcome, rest.since if rest.refused else rest.until)
+            if self._resting.get(coder) == what:
+                continue
+            self._resting[coder] = what
+            if rest.refused:
+                remedy = "mend it on this machine; `gitfleet doctor` looks at it"
+                self.fleet.report.action(
+                    "key-refused", coder=coder, reason=rest.reason, remedy=remedy
+                )
+            else:
+                self.fleet.report.action(
+                    "resting", coder=coder, until=rest.until.isoformat(), reason=rest.reason
+                )
+
     def _pause(self, board: Board, now: datetime) -> float | None:
         """Until when nothing is to do; None if all that can be done is done and that was asked."""
         # A window that was busy is looked after soon: until then people's commits are refused.
         due: list[float] = [_WINDOW_AGAIN] if self._behind else []
+        rests = resting(board, self.fleet.runner, now).values()
+        due += [(rest.until - now).total_seconds() + 0.05 for rest in rests]
         waits = bool(self.attempts) or bool(claims_of(board, self.fleet.runner))
         only = self._only(board)
         known = standings(board, now)
         for entry in board.entries.values():
             where = known[entry.id]
-            if where.role is None or where.until is None or where.until <= now:
+            if where.role is None or where.until is None or where.until <= now or where.rests:
                 continue
             due.append((where.until - now).total_seconds() + 0.05)
             mine = only is None or entry.id in only
             waits = waits or (mine and entry.task is not None and _worth(entry.task, where, now))
         if self.options.until_idle or self.options.once:
             # What nothing may be claimed of now (a full disk, a newer format) is not waited for.
-            chosen = self._picks(board, now)[0] if self._may_claim(board) else []
+            chosen, passed = self._picks(board, now) if self._may_claim(board) else ([], [])
+            waits = waits or any(one.until is not None for one in passed)
             away = self.heart is not None and bool(self.heart.offline)
             if not (waits or chosen or away):
                 return None
