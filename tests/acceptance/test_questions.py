@@ -43,7 +43,8 @@ def by_commit(lab: Lab) -> None:
 
 
 def by_push(lab: Lab) -> None:
-    """A push of the fleet branch from another clone."""
+    """A push of the fleet branch from another clone; the window's hooks let it move along."""
+    assert lab.gitfleet("hooks", "install").returncode == 0
     _push(lab, "fleet")
 
 
@@ -91,7 +92,8 @@ def _push(lab: Lab, refspec: str) -> None:
 
     def pushed() -> bool:
         command = ["git", "push", "-q", "origin", refspec]
-        if subprocess.run(command, cwd=clone, capture_output=True, check=False).returncode == 0:
+        ran = subprocess.run(command, cwd=clone, capture_output=True, check=False)
+        if ran.returncode == 0:
             return True
         git("pull", "-q", "--rebase", cwd=clone, check=False)
         return False
@@ -106,7 +108,7 @@ _WAYS: Final = (by_verb, by_commit, by_push, by_letter, by_branch)
 def test_one_asks_and_parks_another_gets_the_slot_and_with_the_answer_both_land(
     lab: Lab, way: Callable[[Lab], None]
 ) -> None:
-    """Two tasks, one slot: who waits for a person holds nothing, and every way to answer will do."""
+    """Two tasks, one slot: who waits for a person holds nothing; every way to answer will do."""
     lab.write_task("one", priority=0, script=_ASK)
     lab.write_task("two", script="echo x > x")
     lab.commit("Both")
@@ -161,7 +163,7 @@ def test_a_file_in_the_outbox_asks_as_well(lab: Lab) -> None:
     lab.task(
         "one",
         script="cd $GITFLEET_OUTBOX\n"
-        "printf '%s\\n' '---' 'options: [a, b]' '---' 'Which?' > .aside && mv .aside question-x.md\n"
+        "printf '%s\\n' '---' 'options: [a, b]' '---' 'Which?' > .aside\nmv .aside question-x.md\n"
         "printf '%s\\n' 'Sly?' '## Answer' 'yes' > .aside && mv .aside question-sly.md\n"
         "cd - > /dev/null\necho half > half",
     )

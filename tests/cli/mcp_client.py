@@ -25,4 +25,5 @@ async def call(tool: str, arguments: dict[str, str]) -> str:
 
 
 if __name__ == "__main__":
-    print(anyio.run(call, sys.argv[1], dict(word.split("=", 1) for word in sys.argv[2:])))
+    said = anyio.run(call, sys.argv[1], dict(word.split("=", 1) for word in sys.argv[2:]))
+    sys.stdout.write(said + "\n")
