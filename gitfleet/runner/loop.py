@@ -83,6 +83,7 @@ class Runner:
         self.upkeep = Upkeep(fleet, first=lambda: self.heart is None or self.heart.first())
         self.transcripts = Transcripts(fleet)
         self.asks = AskBranches(fleet)
+        self._mender = fleet.store.mender = history.Mender(fleet)
         shared = fleet.store.swap
         self.heart = (
             Heart(fleet, shared, self._beating, self.wake.set, options.slots)
@@ -230,7 +231,7 @@ class Runner:
         """What is done beside the work, in this order."""
         return {
             "window": self._keep_window,
-            "repair": lambda: history.repair(self.fleet),
+            "repair": self._mender.remember,
             "letters": lambda: letters.empty_box(self.fleet),
             "questions": self._keep_branches,
             "follow-up": self._follow_up,

@@ -13,7 +13,16 @@ from msgspec import Struct
 
 from gitfleet import faults, process
 from gitfleet.coders import registry
-from gitfleet.coders.base import Cannot, Coder, CoderEvent, Evidence, Failure, Job, Tally
+from gitfleet.coders.base import (
+    Cannot,
+    Coder,
+    CoderEvent,
+    Evidence,
+    Failure,
+    Job,
+    NoSession,
+    Tally,
+)
 from gitfleet.coders.stream import Stream
 from gitfleet.errors import FleetError
 from gitfleet.files import codec, layout
@@ -89,6 +98,8 @@ class Output:
             self._at = file.tell()
         if end:
             self._note(self._stream.end(time.monotonic()), live)
+        for event in self._coder.gauge(self._job, self.tally):
+            self.tally.take(event, time.monotonic())
 
     def _note(self, events: Iterator[CoderEvent], live: Live) -> None:
         for event in events:
@@ -112,6 +123,8 @@ def run(way: Underway, *, workspace: Path, prompt: str, env: dict[str, str]) -> 
         coder = find(way.order)
         job = _job(way, workspace, prompt, coder, env)
         launch = coder.launch(job)
+    except NoSession as error:
+        return Ended(outcome=Outcome.FAILED, reason=str(error), failure=Failure.NO_SESSION)
     except Cannot as error:
         return Ended(outcome=Outcome.MISCONFIGURED, reason=str(error))
     spec = process.Spec(launch.argv, workspace, {**env, **launch.env}, way.nonce, launch.stdin)
