@@ -17,7 +17,6 @@ from typing import Final, NamedTuple
 
 import click
 
-from gitfleet import process
 from gitfleet.cli import draw, reading
 from gitfleet.cli.fleet import remote_of
 from gitfleet.cli.session import Session, open_session
@@ -26,6 +25,8 @@ from gitfleet.model.board import Entry
 from gitfleet.model.durations import clock, spoken
 from gitfleet.model.event import Attempt
 from gitfleet.model.ids import is_id
+from gitfleet.process.look import alive
+from gitfleet.process.start import load
 from gitfleet.report import harmless
 from gitfleet.work import transcripts
 
@@ -316,5 +317,5 @@ def _alive(session: Session, folder: Path) -> bool:
     """Whether anybody is left who could still write: the runner, or the attempt's own process."""
     if session.clone.running() is not None:
         return True
-    child = process.load(folder)
-    return child is not None and process.alive(child[0])
+    child = load(folder)
+    return child is not None and alive(child[0])

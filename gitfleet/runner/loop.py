@@ -28,7 +28,8 @@ from gitfleet.plan import settle
 from gitfleet.plan.graph import cancelled, done
 from gitfleet.plan.pick import Offer, Passed, Pick, picks, target_of
 from gitfleet.plan.standing import Standing, standings
-from gitfleet.process import Wake, reap_orphans
+from gitfleet.process.orphans import reap_orphans
+from gitfleet.process.wake import Wake
 from gitfleet.runner.heart import Heart, claims_of
 from gitfleet.runner.upkeep import Upkeep
 from gitfleet.runner.watch import watching

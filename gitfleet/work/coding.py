@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gitfleet import faults, process
+from gitfleet import faults
 from gitfleet.coders import registry
 from gitfleet.coders.base import (
     Cannot,
@@ -31,6 +31,9 @@ from gitfleet.model.durations import seconds, spoken
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Outcome
 from gitfleet.plan import settle
+from gitfleet.process.end import end
+from gitfleet.process.output import end_of
+from gitfleet.process.start import Exit, Running, Spec, start
 from gitfleet.work import hearing, outbox, resuming
 from gitfleet.work.environment import outbox_of
 from gitfleet.work.fleet import Fleet, Live, Order, Underway
@@ -127,9 +130,9 @@ def run(way: Underway, *, workspace: Path, prompt: str, env: dict[str, str]) -> 
         return Ended(outcome=Outcome.FAILED, reason=str(error), failure=Failure.NO_SESSION)
     except Cannot as error:
         return Ended(outcome=Outcome.MISCONFIGURED, reason=str(error))
-    spec = process.Spec(launch.argv, workspace, {**env, **launch.env}, way.nonce, launch.stdin)
+    spec = Spec(launch.argv, workspace, {**env, **launch.env}, way.nonce, launch.stdin)
     try:
-        running = process.start(way.run_dir, spec)
+        running = start(way.run_dir, spec)
     except FleetError as error:  # its program is not there, or cannot be run
         return Ended(outcome=Outcome.MISCONFIGURED, reason=error.what)
     faults.point("coder-started")
@@ -138,7 +141,7 @@ def run(way: Underway, *, workspace: Path, prompt: str, env: dict[str, str]) -> 
     try:
         why = _watch(way, running, output)
     finally:
-        left = process.end(running.child, way.nonce, grace=GRACE)
+        left = end(running.child, way.nonce, grace=GRACE)
         ended = running.wait(GRACE)
         running.close()
     faults.point("coder-ended")
@@ -146,7 +149,7 @@ def run(way: Underway, *, workspace: Path, prompt: str, env: dict[str, str]) -> 
     if left:
         pids = ",".join(str(child.pid) for child in left)
         way.fleet.report.action("left-behind", task=way.task, pids=pids)
-    return _judged(way, coder, ended or process.Exit(None, None, time.time()), why, output)
+    return _judged(way, coder, ended or Exit(None, None, time.time()), why, output)
 
 
 def _job(way: Underway, workspace: Path, prompt: str, coder: Coder, env: Mapping[str, str]) -> Job:
@@ -177,7 +180,7 @@ def _job(way: Underway, workspace: Path, prompt: str, coder: Coder, env: Mapping
     )
 
 
-def _watch(way: Underway, running: process.Running, output: Output) -> Ended | None:
+def _watch(way: Underway, running: Running, output: Output) -> Ended | None:
     """Wait for the end of a run; if it must end before its time, why."""
     limits = limits_of(way.order)
     began = heard = time.monotonic()
@@ -211,9 +214,7 @@ def _size(run_dir: Path) -> int:
     return total
 
 
-def _judged(
-    way: Underway, coder: Coder, exit_: process.Exit, why: Ended | None, output: Output
-) -> Ended:
+def _judged(way: Underway, coder: Coder, exit_: Exit, why: Ended | None, output: Output) -> Ended:
     run_dir = way.run_dir
     tally = output.tally
     evidence = Evidence(
@@ -224,7 +225,7 @@ def _judged(
     if judged.outcome is not None:
         # Masked before it is cut: half a secret is one, too.
         mask = way.fleet.mask
-        said = mask.tail(process.tail(run_dir / "stderr", 2000 + mask.reach), 2000)
+        said = mask.tail(end_of(run_dir / "stderr", 2000 + mask.reach), 2000)
         tail = said.strip().splitlines()
         reason += f": {tail[-1][:300]}" if tail else ""
     return Ended(

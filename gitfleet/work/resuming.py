@@ -9,13 +9,13 @@ from typing import Final
 
 from msgspec import Struct
 
-from gitfleet import process
 from gitfleet.coders import registry
 from gitfleet.coders.base import Mcp
 from gitfleet.model.durations import seconds
 from gitfleet.model.event import Attempt, Tokens
 from gitfleet.model.states import Outcome
 from gitfleet.plan import asking
+from gitfleet.process.look import MARKER
 from gitfleet.work.beginning import Beginning, How
 from gitfleet.work.fleet import Fleet, Order
 
@@ -28,7 +28,7 @@ _PASSED_ON: Final = (
     "GITFLEET_OUTBOX",
     "GITFLEET_INBOX",
     "GITFLEET_ASK_WAIT",
-    process.MARKER,  # not inherited by all: by this the server is found and ended with the attempt
+    MARKER,  # not inherited by all: by this the server is found and ended with the attempt
 )
 _LONGER: Final = 60  # seconds more than a tool waits by itself
 
