@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -34,7 +34,7 @@ from gitfleet.plan import settle
 from gitfleet.process.end import end
 from gitfleet.process.output import end_of
 from gitfleet.process.start import Exit, Running, Spec, start
-from gitfleet.work import outbox
+from gitfleet.work import hearing, outbox, resuming
 from gitfleet.work.environment import outbox_of
 from gitfleet.work.fleet import Fleet, Live, Order, Underway
 
@@ -124,7 +124,7 @@ def run(way: Underway, *, workspace: Path, prompt: str, env: dict[str, str]) -> 
     """Run the claim's coder in a workspace until it ends, or must. Leaves no process behind."""
     try:
         coder = find(way.order)
-        job = _job(way, workspace, prompt)
+        job = _job(way, workspace, prompt, coder, env)
         launch = coder.launch(job)
     except NoSession as error:
         return Ended(outcome=Outcome.FAILED, reason=str(error), failure=Failure.NO_SESSION)
@@ -152,7 +152,7 @@ def run(way: Underway, *, workspace: Path, prompt: str, env: dict[str, str]) -> 
     return _judged(way, coder, ended or Exit(None, None, time.time()), why, output)
 
 
-def _job(way: Underway, workspace: Path, prompt: str) -> Job:
+def _job(way: Underway, workspace: Path, prompt: str, coder: Coder, env: Mapping[str, str]) -> Job:
     order = way.order
     assert order.entry.task is not None
     path = way.run_dir / "prompt.md"
@@ -161,6 +161,7 @@ def _job(way: Underway, workspace: Path, prompt: str) -> Job:
     settings = order.board.settings.coders.get(name) or CoderSettings()
     # A board comes from elsewhere: it alone never opens a machine.
     allowed = way.fleet.machine.permissions.get(name, Permission.LEAST)
+    session = resuming.session_of(way.fleet, order)
     return Job(
         task=order.task,
         title=order.entry.task.title,
@@ -171,6 +172,10 @@ def _job(way: Underway, workspace: Path, prompt: str) -> Job:
         workspace=workspace,
         run_dir=way.run_dir,
         settings=settings,
+        session=session.id,
+        used=session.used,
+        used_usd=session.usd,
+        mcp=resuming.server_of(order, env) if coder.mcp else None,
         permission=settings.permission if allowed is Permission.BYPASS else Permission.LEAST,
     )
 
@@ -238,10 +243,11 @@ def _judged(way: Underway, coder: Coder, exit_: Exit, why: Ended | None, output:
 
 
 def collect(way: Underway) -> None:
-    """Take the tasks that a worker came across onto the board, as they arrive.
+    """Take what a coder says onto the board, as it arrives: questions, notes, tasks it came across.
 
     A plan's tasks stay in the outbox until the plan is submitted: they are one commit with it.
     """
+    hearing.listen(way)
     if settle.is_plan(way.order.entry):
         return
     letters = read_letters(way)

@@ -37,13 +37,23 @@ says. Then say what you found, once:
 Without a verdict the work is not accepted.
 """
 _SAY: Final = """\
+If you need a decision that is not yours to make, ask: `gitfleet ask "…" --option A --option B`, or
+put a file question-<anything>.md into the folder $GITFLEET_OUTBOX. Unless the answer comes straight
+back, commit what you have, write down where you are (`gitfleet note plan "…"`) and stop: you will
+go on from there when a person has answered. What others should know about this project goes into
+`gitfleet note knowledge "…"`.
 If you come across other work that should be done, do not do it: file it with
 `gitfleet add "Title" < body.md`.
 """
 
 
-def work_prompt(board: Board, entry: Entry, begin: Beginning, branch: str, own: str) -> str:
-    """The prompt of an attempt at work or at a plan; `own` is the board's prompts/<role>.md."""
+def work_prompt(
+    board: Board, entry: Entry, begin: Beginning, branch: str, own: str, more: str = ""
+) -> str:
+    """The prompt of an attempt at work or at a plan; `own` is the board's prompts/<role>.md.
+
+    `more`: questions with their answers, and notes (work.hearing).
+    """
     assert entry.task is not None
     plan = entry.task.role.value == Role.PLAN.value
     parts = [own or (_PLAN if plan else _WORK).format(branch=branch)]
@@ -58,7 +68,9 @@ def work_prompt(board: Board, entry: Entry, begin: Beginning, branch: str, own: 
         )
     history = list(_history(entry))
     if history:
-        parts.append("# What happened before\n\n" + "\n".join(history)[-_LONGEST:])
+        parts.append("# What happened before\n\n" + "\n".join(history)[-_LONGEST:] + "\n")
+    if more:
+        parts.append(more)
     return "\n".join(parts)
 
 
@@ -68,16 +80,19 @@ _CHANGED: Final = (
 
 
 def validate_prompt(
-    entry: Entry, target: str, base: str, checks: tuple[Check, ...], own: str
+    entry: Entry, target: str, base: str, checks: tuple[Check, ...], own: str, more: str = ""
 ) -> str:
-    """The prompt of a validator; it is told if the task's text is not what was worked to."""
+    """The prompt of a validator; it is told if the task's text is not what was worked to.
+
+    `more`: as for `work_prompt`.
+    """
     told = own or _VALIDATE.format(target=target, base=base)
     ran = "\n".join(f"- `{check.command}`: exit status {check.exit_code}" for check in checks)
     done = submission_of(entry)
     worked_to = done.attempt.task_blob if done is not None and done.attempt is not None else None
     changed = [_CHANGED] if worked_to not in (None, entry.blob) else []
     ran_text = f"# Checks that were run\n\n{ran or 'None.'}\n"
-    return "\n".join([told, *changed, _task(entry), ran_text])
+    return "\n".join([told, *changed, _task(entry), ran_text, *([more] if more else [])])
 
 
 def _task(entry: Entry) -> str:
