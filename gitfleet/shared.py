@@ -16,13 +16,15 @@ from gitfleet import people
 from gitfleet.errors import FleetError
 from gitfleet.git import refs, remote
 from gitfleet.git.objects import Objects, Signature
-from gitfleet.git.remote import Fate, Pushed
+from gitfleet.git.remote import Fate, Pushed, Refused
 from gitfleet.git.repo import Repo
 from gitfleet.model.change import Change, Move
 from gitfleet.swap import Answer, Outcome, hold, no_board
 
 BEATS: Final = "refs/gitfleet/runners/"
 SEEN_BEATS: Final = "refs/gitfleet/seen/runners/"
+LETTERS: Final = "refs/heads/gitfleet/in/"
+SEEN_LETTERS: Final = "refs/gitfleet/seen/in/"
 
 
 class Shared:
@@ -52,21 +54,42 @@ class Shared:
     # -- looking
 
     def look(self, extra: Iterable[str] = ()) -> None:
-        """Fetch the board, the targets and every runner's heartbeat. Raises Unreachable."""
-        branches = [self.branch, *sorted(self.targets)]
-        specs = [f"+refs/heads/{b}:{self.track}{b}" for b in branches]
-        specs += [f"+{BEATS}*:{SEEN_BEATS}*", *extra]
+        """Fetch the board, the targets, every heartbeat and letter, and the branches `extra`.
+
+        Raises Unreachable; FleetError if the remote has no board any more.
+        """
         # Not beside a push or another look: one that was answered late would move what we know
         # back, to before a claim of ours, and its attempt would be ended for nothing.
         with self._pushing:
-            remote.fetch(self.repo, self.name, specs)
+            branches = [self.branch, *sorted({*self.targets, *extra})]
+            specs = [f"+refs/heads/{b}:{self.track}{b}" for b in branches]
+            specs += [f"+{BEATS}*:{SEEN_BEATS}*", f"+{LETTERS}*:{SEEN_LETTERS}*"]
+            for ref in remote.fetch(self.repo, self.name, specs):
+                self._gone(ref)
             self._fetched = True
+
+    def _gone(self, ref: str) -> None:
+        """Know that the remote has a branch no more: whoever moves it has to make it anew."""
+        if ref == self.ref:
+            raise FleetError(
+                f"{self.name} has no branch {self.branch} any more",
+                remedy=f"`git push {self.name} {self.branch}` puts the board back.",
+            )
+        track = f"{self.track}{ref.removeprefix('refs/heads/')}"
+        known = refs.read(self.repo, track)
+        if known is not None:
+            refs.swap(self.repo, track, known, None, message="gone from the remote")
 
     def ensure(self, oid: str, branch: str) -> bool:
         """Have a commit that another machine made on a task's branch. False if it is not there."""
         if not self._objects.exists(oid):
-            remote.fetch(self.repo, self.name, [f"+refs/heads/{branch}:{self.track}{branch}"])
+            self.look([branch])
         return self._objects.exists(oid)
+
+    def letters(self) -> dict[str, str]:
+        """The letters that lie on the remote, by their branch there, as of the last look."""
+        found = refs.names(self.repo, SEEN_LETTERS)
+        return {f"{LETTERS}{ref.removeprefix(SEEN_LETTERS)}": oid for ref, oid in found.items()}
 
     def tip_of(self, branch: str) -> str | None:
         """Where the remote has a branch, as of the last look."""
@@ -135,6 +158,8 @@ class Shared:
     def land(self, old: str, new: str, change: Change) -> Outcome | None:
         """Push the board with all that goes along, each ref with the value it must have."""
         theirs = self.tip()
+        if theirs is None or not self._objects.is_ancestor(theirs, old):
+            return None  # whoever decided has looked meanwhile: this was decided on less
         moves = [refs.Move(self.ref, theirs, new)]
         moves += [refs.Move(move.ref, move.old, move.new) for move in change.moves]
         moves += [self._published(move) for move in change.publish]
@@ -144,14 +169,17 @@ class Shared:
             case Fate.DONE:
                 return self._won(moves, new, change)
             case Fate.STALE:
-                self.look()
+                self.look(_branches(change))
                 return None
             case Fate.REFUSED:
                 return self._refused(pushed, change)
         return self._unknown(moves, new, change, pushed)
 
     def _published(self, move: Move) -> refs.Move:
-        """A task's branch goes up from wherever the remote has it."""
+        """A task's branch goes up from wherever the remote has it; a letter goes from where it was
+        read, so that what was pushed there since stays."""
+        if move.ref.startswith(LETTERS):
+            return refs.Move(move.ref, move.old, move.new)
         short = move.ref.removeprefix("refs/heads/")
         return refs.Move(move.ref, refs.read(self.repo, f"{self.track}{short}"), move.new)
 
@@ -159,7 +187,7 @@ class Shared:
         if any(move.ref == pushed.ref for move in change.moves):
             target = pushed.ref.removeprefix("refs/heads/")
             return Outcome(Answer.LOST, f"{self.name} refuses to move {target}: {pushed.reason}")
-        raise FleetError(
+        raise Refused(
             f"{self.name} refuses to move {pushed.ref}: {pushed.reason}",
             remedy="Let runners push to the fleet branch, or look at the server's hooks.",
         )
@@ -170,7 +198,7 @@ class Shared:
         """The answer was lost. A fetch that shows our commit means won; a board that has moved
         elsewhere means lost, for then the push can never succeed; else nobody knows."""
         before = moves[0].old
-        self.look()
+        self.look(_branches(change))
         tip = self.tip()
         if tip is not None and self._objects.is_ancestor(new, tip):
             return self._won(moves, new, change)
@@ -182,6 +210,9 @@ class Shared:
 
     def _won(self, moves: list[refs.Move], new: str, change: Change) -> Outcome:
         for pushed in moves:
+            if pushed.ref.startswith(LETTERS):
+                self._note(f"{SEEN_LETTERS}{pushed.ref.removeprefix(LETTERS)}", pushed.new)
+                continue
             short = pushed.ref.removeprefix("refs/heads/")
             self._note(f"{self.track}{short}", pushed.new)
         self._follow(self.ref, new)
@@ -231,3 +262,12 @@ class Shared:
             if refs.swap(self.repo, ref, old, new, message="fetched"):
                 for one in held:
                     one.follow()
+
+
+def _branches(change: Change) -> list[str]:
+    """The tasks' branches that go up with a change: where they are is not looked at otherwise."""
+    return [
+        move.ref.removeprefix("refs/heads/")
+        for move in change.publish
+        if not move.ref.startswith(LETTERS)
+    ]
