@@ -7,6 +7,7 @@ a wake; everything it decides is pure (`plan.lease`).
 from __future__ import annotations
 
 import json
+import math
 import secrets
 import socket
 import threading
@@ -86,6 +87,11 @@ class Heart:
     def expired(self, nonce: str | None = None) -> bool:
         """Whether others may have taken this claim by now, or without one all that we hold."""
         return self.own.over(boot_seconds(), nonce)
+
+    def left(self) -> float:
+        """Seconds until the first lease of what we hold is over."""
+        now, lives = boot_seconds(), self._lives()
+        return min((self.own.left(now, nonce) for nonce in lives), default=math.inf)
 
     def too_late(self) -> frozenset[str]:
         """Which of the remembered nonces can never turn up on the board any more.

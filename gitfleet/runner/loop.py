@@ -498,6 +498,8 @@ class Runner:
         """Until when nothing is to do; None if all that can be done is done and that was asked."""
         # A window that was busy is looked after soon: until then people's commits are refused.
         due: list[float] = [_WINDOW_AGAIN] if self._behind else []
+        if self.heart is not None and (left := self.heart.left()) > 0:
+            due.append(left)  # others may take what we hold: it is ended just then
         waits = bool(self.attempts) or bool(claims_of(board, self.fleet.runner))
         only = self._only(board)
         known = standings(board, now)

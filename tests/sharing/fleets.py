@@ -33,7 +33,7 @@ from gitfleet.model.board import Board
 from gitfleet.plan.standing import standings
 from gitfleet.store import Store, utc_now
 from tests.acceptance.random_kills import isolate
-from tests.cli.acting import GITFLEET, script
+from tests.cli.acting import GITFLEET, script, wait_for
 from tests.conftest import git, init
 from tests.sharing.links import Link, PathLink, Proxy, ProxyLink, Ssh, ssh_server
 from tests.sharing.servers import PASSWORD, USER, http_server, serve_copy
@@ -44,10 +44,10 @@ SETTINGS: Final = """\
 format: 1
 target: main
 concurrency: 2
-heartbeat: 2s
-lease: 10s
-retry: {first: 1s, factor: 1, max: 1s}
-roles: {work: {coder: shell}}
+heartbeat: {heartbeat}s
+lease: {lease:g}s
+retry: {{first: 1s, factor: 1, max: 1s}}
+roles: {{work: {{coder: shell}}}}
 checks: ["test ! -e broken"]
 """
 _TRACE: Final = re.compile(r"Traceback|Error\(|trace=")
@@ -62,14 +62,14 @@ class Box:
     link: Link
     env: dict[str, str]
     log: Path
-    runner: str = ""
+    runner: str
+    inside: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
-    asleep: bool = False
 
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*GITFLEET, "run"], cwd=self.path, env={**os.environ, **self.env},
+                [*self.inside, *GITFLEET, "run"], cwd=self.path, env={**os.environ, **self.env},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 
@@ -82,6 +82,10 @@ class Box:
         if self.process is not None:
             self.signal(signal.SIGKILL)
             self.process.wait(60)
+
+    def until(self, *words: str) -> str:
+        """The first line with all these words, said already or soon."""
+        return wait_for(lambda: next(iter(self.lines(*words)), None), f"{words} of {self.name}")
 
     def lines(self, *words: str) -> list[str]:
         """What its runners told, as far as it has all these words."""
@@ -136,16 +140,23 @@ class Fleets:
 
     def tasks(self, first: int, last: int) -> None:
         """File tasks, as a person does; each adds a line to a file of its own."""
-        window = self.seed / ".fleet"
         for one in range(first, last):
             # The file tells how often the work on it went into the target.
             text = f"mkdir -p made\necho done >> made/t{one:03d}\nsleep 0.{one % 4}"
-            body = f"---\ntitle: Make {one}\n---\n{script(text)}"
-            (window / "tasks" / f"t{one:03d}.md").write_text(body)
+            self.write(f"t{one:03d}", text)
+        self.send(f"tasks-{first}")
+
+    def write(self, task: str, text: str) -> None:
+        """Write a task that runs a script."""
+        body = f"---\ntitle: Make {task}\n---\n{script(text)}"
+        (self.seed / ".fleet" / "tasks" / f"{task}.md").write_text(body)
+
+    def send(self, letter: str) -> None:
+        """Push what was written into the letter box: no runner can be faster than that."""
+        window = self.seed / ".fleet"
         git("add", "-A", cwd=window)
         git("commit", "-q", "-m", "Tasks", cwd=window)
-        # Into the letter box: a push that no runner can be faster than.
-        git("push", "-q", str(self.bare), f"HEAD:gitfleet/in/tasks-{first}", cwd=window)
+        git("push", "-q", str(self.bare), f"HEAD:gitfleet/in/{letter}", cwd=window)
 
     def disturb(self, dice: random.Random, times: int, done: Callable[[], bool]) -> None:
         """Kill, stop and cut off at random, one at a time, `times` times or until all is done."""
@@ -245,23 +256,26 @@ def _rest(seconds: float, done: Callable[[], bool]) -> None:
 
 
 @contextlib.contextmanager
-def fleets(folder: Path, over: str, boxes: int = 4) -> Iterator[Fleets]:
+def fleets(
+    folder: Path, over: str, boxes: int = 4, *, heartbeat: int = 2, lease: float = LEASE
+) -> Iterator[Fleets]:
     """Boxes with a clone each of one board, over `path`, `http` or `ssh`; nothing runs yet."""
     root = folder / "srv"
     seed = init(folder / "seed", name="seed")
-    bare = _server(seed, root)
+    bare = served(seed, root, SETTINGS.format(heartbeat=heartbeat, lease=lease))
     with contextlib.ExitStack() as stack:
         link = _links(stack, folder, bare, over)
         made = Fleets(bare, seed, [])
         stack.callback(made.stop)
         for number in range(boxes):
-            made.boxes.append(_box(folder, f"box{number}", *link(number)))
+            made.boxes.append(new_box(folder, f"box{number}", *link(number)))
         yield made
 
 
-def _server(seed: Path, root: Path) -> Path:
+def served(seed: Path, root: Path, settings: str) -> Path:
+    """A server's repository with a board, made of a person's."""
     subprocess.run([*GITFLEET, "init"], cwd=seed, check=True, capture_output=True)
-    (seed / ".fleet" / "fleet.yaml").write_text(SETTINGS)
+    (seed / ".fleet" / "fleet.yaml").write_text(settings)
     git("commit", "-qam", "Settings", cwd=seed / ".fleet")
     return serve_copy(seed, root)
 
@@ -298,17 +312,20 @@ def _links(
     return by_ssh
 
 
-def _box(folder: Path, name: str, link: Link, env: dict[str, str]) -> Box:
+def new_box(
+    folder: Path, name: str, link: Link, env: dict[str, str], inside: tuple[str, ...] = ()
+) -> Box:
+    """A clone with a board; `inside`: the command by which everything of it is started."""
     path = folder / name
     around = {**os.environ, **env}
     for command in (["git", "clone", "-q", link.url, name], [*GITFLEET, "init"]):
         cwd = folder if command[0] == "git" else path
         done = subprocess.run(
-            command, cwd=cwd, env=around, capture_output=True, text=True, check=False
+            [*inside, *command], cwd=cwd, env=around, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
     runner = Clone(find(path)).runner_name(name)
-    return Box(name, path, link, env, folder / f"{name}.log", runner)
+    return Box(name, path, link, env, folder / f"{name}.log", runner, inside)
 
 
 def work_off(
