@@ -7,7 +7,10 @@ that the remote does not have yet: those are taken along with the next change.
 from __future__ import annotations
 
 import contextlib
+import random
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import Final
@@ -25,6 +28,54 @@ BEATS: Final = "refs/gitfleet/runners/"
 SEEN_BEATS: Final = "refs/gitfleet/seen/runners/"
 LETTERS: Final = "refs/heads/gitfleet/in/"
 SEEN_LETTERS: Final = "refs/gitfleet/seen/in/"
+
+
+_MOST_NOTICED: Final = 200  # commits of one look
+_SHARE: Final = 5.0  # how many of our conversations long the others and people have, each round
+_LONGEST: Final = 15.0  # seconds
+_RECENT: Final = 30.0  # seconds; who wrote to the board since is there
+
+
+class Pace:
+    """How often it is fair to begin something new, on a board that others write to as well.
+
+    Everybody who pushes as fast as the server takes it wins nothing: most pushes are too late, and
+    a person's pull and push, which takes longer than a runner's, never gets through. So each
+    leaves room for as many as were seen on the board lately. Whoever sees the same leaves the same
+    room, so that all get their share. What was begun is finished without a pause.
+    """
+
+    def __init__(self) -> None:
+        # Seconds that conversations took. The shortest counts: what a crowd makes of it must not
+        # make everybody wait ever longer.
+        self._looks, self._pushes = deque[float](maxlen=8), deque[float](maxlen=8)
+        self._met: dict[str, float] = {}
+        self._next, self._pause = 0.0, 0.0
+
+    def looked(self, seconds: float) -> None:
+        """A look took so long."""
+        self._looks.append(seconds)
+
+    def pushed(self, seconds: float) -> None:
+        """A push took so long."""
+        self._pushes.append(seconds)
+
+    def met(self, name: str) -> None:
+        """Somebody else wrote to the board."""
+        self._met[name] = time.monotonic()
+
+    def begun(self) -> None:
+        """Something new was begun just now."""
+        now = time.monotonic()
+        since = now - max(_RECENT, 2 * self._pause)
+        self._met = {name: at for name, at in self._met.items() if at >= since}
+        takes = min(self._looks, default=0.0) + min(self._pushes, default=0.0)
+        self._pause = min(_LONGEST, _SHARE * takes * (1 + len(self._met)))
+        self._next = now + random.uniform(0.7, 1.3) * self._pause  # noqa: S311 - spreads tries
+
+    def left(self) -> float:
+        """Seconds until the next new thing may be begun."""
+        return max(0.0, self._next - time.monotonic())
 
 
 class Shared:
@@ -48,6 +99,8 @@ class Shared:
         self._signature = signature
         self._tell = tell or (lambda _name, **_fields: None)
         self._fetched = False
+        self._behind: tuple[str, ...] = ()  # branches to look at, too, before the next decision
+        self.pace = Pace()
         self._pushing = threading.RLock()
         self._merged: tuple[str, str, str] | None = None
 
@@ -64,9 +117,23 @@ class Shared:
             branches = [self.branch, *sorted({*self.targets, *extra})]
             specs = [f"+refs/heads/{b}:{self.track}{b}" for b in branches]
             specs += [f"+{BEATS}*:{SEEN_BEATS}*", f"+{LETTERS}*:{SEEN_LETTERS}*"]
+            before, began = self.tip(), time.monotonic()
             for ref in remote.fetch(self.repo, self.name, specs):
                 self._gone(ref)
-            self._fetched = True
+            self._fetched, self._behind = True, ()
+            self.pace.looked(time.monotonic() - began)
+            self._notice(before)
+
+    def _notice(self, before: str | None) -> None:
+        """Know who else writes to the board just now."""
+        at, own = self.tip(), self._signature().name
+        for _ in range(_MOST_NOTICED):
+            if at is None or at == before or before is None:
+                return
+            commit = self._objects.commit(at)
+            if commit.author.name != own:
+                self.pace.met(commit.author.name)
+            at = commit.parents[0] if commit.parents else None
 
     def _gone(self, ref: str) -> None:
         """Know that the remote has a branch no more: whoever moves it has to make it anew."""
@@ -124,7 +191,7 @@ class Shared:
     def base(self) -> str:
         """The remote's board, with what people committed here on top of it."""
         if not self._fetched:
-            self.look()
+            self.look(self._behind)
         return self._base()
 
     def _base(self) -> str:
@@ -164,12 +231,16 @@ class Shared:
         moves += [refs.Move(move.ref, move.old, move.new) for move in change.moves]
         moves += [self._published(move) for move in change.publish]
         moves = [move for move in moves if move.old != move.new]
+        began = time.monotonic()
         pushed = remote.push(self.repo, self.name, moves)
+        self.pace.pushed(time.monotonic() - began)
         match pushed.fate:
             case Fate.DONE:
                 return self._won(moves, new, change)
             case Fate.STALE:
-                self.look(_branches(change))
+                # Looked at after the pause, right before the next try: what is known by now would
+                # be old again by then.
+                self._fetched, self._behind = False, tuple(_branches(change))
                 return None
             case Fate.REFUSED:
                 return self._refused(pushed, change)

@@ -22,7 +22,7 @@ from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.model.claim import Claim
 from gitfleet.model.config import FORMAT
-from gitfleet.model.states import FINISHED, FOR_A_PERSON, Outcome, Status
+from gitfleet.model.states import FINISHED, FOR_A_PERSON, Outcome, Role, Status
 from gitfleet.model.task import Task
 from gitfleet.plan import settle
 from gitfleet.plan.graph import cancelled, done
@@ -443,7 +443,7 @@ class Runner:
 
     def _claim(self, board: Board, now: datetime) -> None:
         chosen, passed = self._picks(board, now)
-        free = [pick for pick in chosen if not self._busy(pick.task)]
+        free = self._fair([pick for pick in chosen if not self._busy(pick.task)])
         sending = self.heart.claiming if self.heart is not None else lambda _nonce: None
         for order, begin in claim_all(self.fleet, board, free, sending):
             self._start(order.pick, order, begin)
@@ -452,6 +452,17 @@ class Runner:
                 self.fleet.report.once(
                     f"passed {one.task}", "passed", task=one.task, reason=one.reason
                 )
+
+    def _fair(self, chosen: list[Pick]) -> list[Pick]:
+        """Without what is new, if it is the turn of others on a shared board to begin something;
+        what was begun is finished first anyway."""
+        if self.heart is None or all(pick.role is Role.VALIDATE for pick in chosen):
+            return chosen
+        pace = self.heart.shared.pace
+        if pace.left() > 0:
+            return [pick for pick in chosen if pick.role is Role.VALIDATE]
+        pace.begun()
+        return chosen
 
     def _busy(self, task: str) -> bool:
         """Whether a former attempt on the task is still ending in its workspace here."""
@@ -500,6 +511,8 @@ class Runner:
         due: list[float] = [_WINDOW_AGAIN] if self._behind else []
         if self.heart is not None and (left := self.heart.left()) > 0:
             due.append(left)  # others may take what we hold: it is ended just then
+        if self.heart is not None and (turn := self.heart.shared.pace.left()) > 0:
+            due.append(turn)
         waits = bool(self.attempts) or bool(claims_of(board, self.fleet.runner))
         only = self._only(board)
         known = standings(board, now)
