@@ -123,11 +123,15 @@ def settle(
     )
 
 
-def settled(board: Board, task: str, nonce: str) -> bool:
-    """Whether the attempt with this nonce has its event on the board."""
+def settled(board: Board, task: str, attempt: Attempt) -> bool:
+    """Whether this end of the attempt is on the board. Another one, such as the `lost` by which
+    another runner took it over, is not."""
     entry = board.get(task)
     return entry is not None and any(
-        event.attempt is not None and event.attempt.nonce == nonce for event in entry.events
+        event.attempt is not None
+        and event.attempt.nonce == attempt.nonce
+        and event.attempt.outcome is attempt.outcome
+        for event in entry.events
     )
 
 
