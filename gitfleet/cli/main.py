@@ -32,6 +32,7 @@ VERBS: Final[Mapping[str, str]] = {
     "show": "Show one task: what, why this status, what happened, what next.",
     "diff": "Show what a task changed.",
     "log": "Show the stored output of a task's attempts.",
+    "prompts": "Show what attempts are told, and what may stand in a prompt.",
     "lint": "Check the files of a board.",
     "retry": "Try a task afresh: undoes cancel and failed.",
     "cancel": "Give a task up; a running attempt ends at once.",

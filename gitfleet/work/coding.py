@@ -14,7 +14,7 @@ from gitfleet import faults, process
 from gitfleet.coders import registry
 from gitfleet.coders.base import Cannot, Coder, CoderEvent, Evidence, Job, Said
 from gitfleet.errors import FleetError
-from gitfleet.files import codec, layout
+from gitfleet.files import layout
 from gitfleet.model.config import CoderSettings
 from gitfleet.model.durations import seconds, spoken
 from gitfleet.model.event import Tokens
@@ -22,7 +22,7 @@ from gitfleet.model.states import Outcome
 from gitfleet.plan import settle
 from gitfleet.work import outbox
 from gitfleet.work.environment import outbox_of
-from gitfleet.work.fleet import Fleet, Live, Order, Underway
+from gitfleet.work.fleet import Live, Order, Underway
 
 _TICK: Final = 1.0  # seconds between looks at the output of a running coder
 GRACE: Final = 10.0  # seconds between TERM and KILL
@@ -267,13 +267,3 @@ def read_letters(way: Underway) -> list[outbox.Letter]:
             reason=letter.reason,
         )
     return letters
-
-
-def own_prompt(fleet: Fleet, order: Order) -> str:
-    """The board's prompts/<role>.md, if there is one."""
-    role = order.claim.role.value
-    oid = order.board.prompts.get(role)
-    if oid is None:
-        return ""
-    text, problems = codec.decode(fleet.store.text(oid), f"prompts/{role}.md")
-    return "" if problems else text

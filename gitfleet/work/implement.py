@@ -45,9 +45,7 @@ def implement(way: Underway, begin: Beginning) -> None:
             attempt = endings.attempt_of(way, outcome=outcome, reason=why)
             endings.write(way, attempt)
             return
-        branch = task_branch(order.task)
-        own = coding.own_prompt(fleet, order)
-        told = prompt.work_prompt(order.board, order.entry, begin, branch, own)
+        told = prompt.of_work(fleet, order, begin)
         before = look(way)
         ended = coding.run(way, workspace=path, prompt=told, env=env)
         coding.collect(way)
