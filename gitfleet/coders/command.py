@@ -12,12 +12,18 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from gitfleet.coders.base import Cannot, Coder, Job, Launch, judge_exit, read_text
+from gitfleet.coders.base import (
+    LONGEST_ARGUMENT,
+    Cannot,
+    Coder,
+    Job,
+    Launch,
+    judge_exit,
+    text_reader,
+)
 from gitfleet.model.config import PromptBy
 
 _PLACE: Final = re.compile(r"\{(prompt_file|prompt|model|workspace|task)\}")
-# Linux refuses an argument of 128 KiB, and says so in words nobody understands.
-_LONGEST: Final = 120_000
 
 
 def launch(job: Job) -> Launch:
@@ -39,7 +45,7 @@ def launch(job: Job) -> Launch:
         by = PromptBy.FILE if told else PromptBy.STDIN
     elif by is PromptBy.ARGUMENT and not any("{prompt}" in word for word in job.settings.argv):
         argv.append(prompt)
-    if any(len(word.encode()) > _LONGEST for word in argv):
+    if any(len(word.encode()) > LONGEST_ARGUMENT for word in argv):
         raise Cannot("the prompt is too long for an argument; use {prompt_file}, or prompt: stdin")
     stdin = job.prompt if by is PromptBy.STDIN else None
     return Launch(argv=tuple(argv), env=job.settings.env, stdin=stdin)
@@ -47,7 +53,7 @@ def launch(job: Job) -> Launch:
 
 def named(name: str) -> Coder:
     """The described coder of that name."""
-    return Coder(name, fresh=False, launch=launch, read=read_text, judge=judge_exit)
+    return Coder(name, program="", launch=launch, reader=text_reader, judge=judge_exit)
 
 
 CODER: Final = named("command")

@@ -28,6 +28,13 @@ class EventsAs(StrEnum):
     NONE = "none"
 
 
+class Permission(StrEnum):
+    """How much a coder may do without being asked."""
+
+    LEAST = "least"  # the least that works with nobody there
+    BYPASS = "bypass"  # everything; the machine's own config.yaml must allow it, too
+
+
 class RoleSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Who does the attempts of one role."""
 
@@ -63,6 +70,19 @@ class CoderSettings(
     env: Annotated[
         dict[str, str], Meta(description="Environment it gets in addition. Never a secret.")
     ] = {}
+    program: Annotated[
+        Line | None, Meta(description="Where its program is, if not on PATH by its own name.")
+    ] = None
+    args: Annotated[
+        tuple[Line, ...], Meta(description="Words put behind those that gitfleet gives it.")
+    ] = ()
+    base_url: Annotated[
+        Line | None, Meta(description="Where its model is: Ollama, vLLM, llama.cpp, a gateway.")
+    ] = None
+    permission: Annotated[
+        Permission,
+        Meta(description="bypass: it asks for nothing, where a machine's config.yaml allows it."),
+    ] = Permission.LEAST
 
 
 class Retry(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -144,6 +164,10 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
         tuple[Word, ...] | None, Meta(description="Only these coders may run here.")
     ] = None
     name: Annotated[Word | None, Meta(description="What its runners are called.")] = None
+    permissions: Annotated[
+        dict[Word, Permission],
+        Meta(description="How much each coder may do here: bypass, or least (if absent)."),
+    ] = {}
     disk_reserve: Annotated[
         int, Meta(ge=0, description="MiB that stay free: with less, nothing new is begun.")
     ] = 1024

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -12,10 +13,11 @@ from msgspec import Struct
 
 from gitfleet import faults, process
 from gitfleet.coders import registry
-from gitfleet.coders.base import Cannot, Coder, CoderEvent, Evidence, Job, Said
+from gitfleet.coders.base import Cannot, Coder, CoderEvent, Evidence, Failure, Job, Tally
+from gitfleet.coders.stream import Stream
 from gitfleet.errors import FleetError
 from gitfleet.files import layout
-from gitfleet.model.config import CoderSettings
+from gitfleet.model.config import CoderSettings, Permission
 from gitfleet.model.durations import seconds, spoken
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Outcome
@@ -29,7 +31,6 @@ GRACE: Final = 10.0  # seconds between TERM and KILL
 _CHUNK: Final = 1 << 18
 _AT_ONCE: Final = 1 << 20  # bytes of output read between two looks at the limits
 _AT_END: Final = 64 << 20  # and when it has ended
-_LONGEST_LINE: Final = 16 << 20
 
 
 class Ended(Struct, frozen=True, kw_only=True):
@@ -43,6 +44,8 @@ class Ended(Struct, frozen=True, kw_only=True):
     tokens: Tokens = Tokens()
     usd: float = 0.0
     tool_calls: int = 0
+    failure: Failure | None = None
+    until: datetime | None = None  # when a limit resets, where it is known
 
 
 class Limits(Struct, frozen=True):
@@ -60,54 +63,39 @@ def limits_of(order: Order) -> Limits:
 
 
 class Output:
-    """Follows a growing file and turns its whole lines into events."""
+    """Follows a growing file and turns its whole lines into events and what they come to."""
 
-    def __init__(self, path: Path, read: Callable[[str], Iterator[CoderEvent]]) -> None:
-        self._path, self._read = path, read
+    def __init__(self, path: Path, coder: Coder, job: Job) -> None:
+        self._path, self._coder, self._job = path, coder, job
         self._at = 0
-        self._rest = b""
-        self.tokens = Tokens()
-        self.session = ""
-        self.usd = 0.0
-        self.tool_calls = 0
+        self._stream = Stream(coder.reader(job))
+
+    @property
+    def tally(self) -> Tally:
+        """What all events so far come to."""
+        return self._stream.tally
 
     def follow(self, live: Live, *, end: bool = False) -> None:
         """Read what came since the last call."""
         with contextlib.suppress(FileNotFoundError), self._path.open("rb") as file:
-            size = file.seek(0, 2)
-            # The coder may cut its own output short; a file that shrank begins again.
-            file.seek(self._at if self._at <= size else 0)
+            if file.seek(0, 2) < self._at:
+                # The coder may cut its own output short; a file that shrank begins again.
+                self._at, self._stream = 0, Stream(self._coder.reader(self._job))
+            file.seek(self._at)
             # Bounded, so that whoever writes faster than we read outruns no limit of time.
-            stop = file.tell() + (_AT_END if end else _AT_ONCE)
+            stop = self._at + (_AT_END if end else _AT_ONCE)
             while file.tell() < stop and (chunk := file.read(_CHUNK)):
-                self._take(chunk, live)
+                self._note(self._stream.feed(chunk, time.monotonic()), live)
             self._at = file.tell()
-        if end and self._rest:
-            self._line(self._rest, live)
-            self._rest = b""
+        if end:
+            self._note(self._stream.end(time.monotonic()), live)
 
-    def _take(self, chunk: bytes, live: Live) -> None:
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
-        if len(self._rest) > _LONGEST_LINE:
-            lines.append(self._rest)
-            self._rest = b""
-        for line in lines:
-            self._line(line, live)
-
-    def _line(self, line: bytes, live: Live) -> None:
-        live.heard = time.monotonic()
-        for event in self._read(line.decode("utf-8", "replace")):
-            self._note(event, live)
-
-    def _note(self, event: CoderEvent, live: Live) -> None:
-        if event.text.strip():
-            live.lines.append(event.text.strip().splitlines()[-1][:300])
-        if event.tokens is not None:
-            self.tokens = live.tokens = event.tokens
-        if event.usd is not None:
-            self.usd = event.usd
-        self.session = event.session or self.session
-        self.tool_calls += event.said is Said.TOOL_START
+    def _note(self, events: Iterator[CoderEvent], live: Live) -> None:
+        for event in events:
+            live.heard = time.monotonic()
+            if event.text.strip():
+                live.lines.append(event.text.strip().splitlines()[-1][:300])
+        live.tokens = self.tally.tokens
 
 
 def find(order: Order) -> Coder:
@@ -122,7 +110,8 @@ def run(way: Underway, *, workspace: Path, prompt: str, env: dict[str, str]) -> 
     """Run the claim's coder in a workspace until it ends, or must. Leaves no process behind."""
     try:
         coder = find(way.order)
-        launch = coder.launch(_job(way, workspace, prompt))
+        job = _job(way, workspace, prompt)
+        launch = coder.launch(job)
     except Cannot as error:
         return Ended(outcome=Outcome.MISCONFIGURED, reason=str(error))
     spec = process.Spec(launch.argv, workspace, {**env, **launch.env}, way.nonce, launch.stdin)
@@ -132,7 +121,7 @@ def run(way: Underway, *, workspace: Path, prompt: str, env: dict[str, str]) -> 
         return Ended(outcome=Outcome.MISCONFIGURED, reason=error.what)
     faults.point("coder-started")
     way.live.doing = "working"
-    output = Output(way.run_dir / "stdout", coder.read)
+    output = Output(way.run_dir / "stdout", coder, job)
     try:
         why = _watch(way, running, output)
     finally:
@@ -152,7 +141,10 @@ def _job(way: Underway, workspace: Path, prompt: str) -> Job:
     assert order.entry.task is not None
     path = way.run_dir / "prompt.md"
     path.write_text(prompt)
-    settings = order.board.settings.coders.get(order.claim.coder) or CoderSettings()
+    name = order.claim.coder
+    settings = order.board.settings.coders.get(name) or CoderSettings()
+    # A board comes from elsewhere: it alone never opens a machine.
+    allowed = way.fleet.machine.permissions.get(name, Permission.LEAST)
     return Job(
         task=order.task,
         title=order.entry.task.title,
@@ -163,6 +155,7 @@ def _job(way: Underway, workspace: Path, prompt: str) -> Job:
         workspace=workspace,
         run_dir=way.run_dir,
         settings=settings,
+        permission=settings.permission if allowed is Permission.BYPASS else Permission.LEAST,
     )
 
 
@@ -204,7 +197,10 @@ def _judged(
     way: Underway, coder: Coder, exit_: process.Exit, why: Ended | None, output: Output
 ) -> Ended:
     run_dir = way.run_dir
-    evidence = Evidence(exit=exit_, stdout=run_dir / "stdout", stderr=run_dir / "stderr")
+    tally = output.tally
+    evidence = Evidence(
+        exit=exit_, tally=tally, stdout=run_dir / "stdout", stderr=run_dir / "stderr"
+    )
     judged = coder.judge(evidence)
     reason = judged.reason
     if judged.outcome is not None:
@@ -218,10 +214,12 @@ def _judged(
         reason=why.reason if why else reason,
         exit_code=exit_.code,
         signal=exit_.signal,
-        session=output.session,
-        tokens=output.tokens,
-        usd=output.usd,
-        tool_calls=output.tool_calls,
+        session=tally.session,
+        tokens=tally.tokens,
+        usd=tally.usd or 0.0,
+        tool_calls=tally.tool_calls,
+        failure=None if why else judged.failure,
+        until=None if why else judged.until,
     )
 
 

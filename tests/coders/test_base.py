@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gitfleet.coders import registry
-from gitfleet.coders.base import Evidence, Judgement, Said, judge_exit, read_text
+from gitfleet.coders.base import Evidence, Judgement, Said, Tally, judge_exit, read_text
 from gitfleet.model.config import CoderSettings
 from gitfleet.model.states import Outcome
 from gitfleet.process import Exit
@@ -26,7 +26,9 @@ def test_an_end_is_judged_by_the_exit_status(
     tmp_path: Path, code: int | None, signal: int | None, outcome: Outcome | None, word: str
 ) -> None:
     """0 is not a success yet: what it did is looked at by others."""
-    ended = Evidence(exit=Exit(code, signal, 0.0), stdout=tmp_path / "o", stderr=tmp_path / "e")
+    ended = Evidence(
+        exit=Exit(code, signal, 0.0), tally=Tally(), stdout=tmp_path / "o", stderr=tmp_path / "e"
+    )
     judged = judge_exit(ended)
     assert isinstance(judged, Judgement)
     assert judged.outcome is outcome and word in judged.reason
