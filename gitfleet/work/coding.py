@@ -25,6 +25,7 @@ from gitfleet.plan import settle
 from gitfleet.work import outbox
 from gitfleet.work.environment import outbox_of
 from gitfleet.work.fleet import Live, Order, Underway
+from gitfleet.work.pace import Pace
 
 _TICK: Final = 1.0  # seconds between looks at the output of a running coder
 GRACE: Final = 10.0  # seconds between TERM and KILL
@@ -69,6 +70,7 @@ class Output:
         self._path, self._coder, self._job = path, coder, job
         self._at = 0
         self._stream = Stream(coder.reader(job))
+        self._pace = Pace(path.parent)
 
     @property
     def tally(self) -> Tally:
@@ -87,6 +89,7 @@ class Output:
             while file.tell() < stop and (chunk := file.read(_CHUNK)):
                 self._note(self._stream.feed(chunk, time.monotonic()), live)
             self._at = file.tell()
+            self._pace.note(self._at, end=end)
         if end:
             self._note(self._stream.end(time.monotonic()), live)
 
