@@ -34,7 +34,7 @@ def lines(told: Told) -> list[str]:
     mark, rest = _FORMS[told.said](told)
     how = _STYLES.get(told.said, _DIM)
     if told.said is Said.TEXT:
-        return ["", *mark.split("\n"), ""]
+        return mark.split("\n")
     at = f"{told.at.astimezone(UTC):%H:%M:%S} " if told.at is not None else ""
     shown = [draw.style(at, dim=True) + draw.style(mark, **how)]
     shown += [draw.style(f"    {row}".rstrip(), dim=True) for row in rest]
@@ -54,13 +54,14 @@ def _thought(told: Told) -> _Form:
 
 def _call(told: Told) -> _Form:
     first, *more = told.text.split("\n")
-    return f"> {told.tool or 'a tool'}  {first}".rstrip(), [*more, *_left(told)]
+    return f"> {told.tool}  {first}".rstrip(), [*more, *_left(told)]
 
 
 def _answer(told: Told) -> _Form:
-    took = f" took {spoken(told.seconds)}" if told.seconds is not None else " is done"
+    # What took no second, some coders told of only when it was over.
+    took = f" took {spoken(told.seconds)}" if told.seconds else " is done"
     rows = told.text.split("\n") if told.text else []
-    return f"< {told.tool or 'the tool'}{took}", [*_left(told), *rows]
+    return f"< {told.tool}{took}", [*_left(told), *rows]
 
 
 def _left(told: Told) -> list[str]:
@@ -73,10 +74,15 @@ def _plainly(word: str) -> Callable[[Told], _Form]:
     def form(told: Told) -> _Form:
         until = f", until {clock(told.until)}" if told.until is not None else ""
         first, *more = told.text.split("\n")
-        told_so = f"{word}: {first}" if first else word
-        return told_so + until, more
+        why = f" ({told.failure})" if told.failure is not None else ""
+        return f"{word}{why}{until}{': ' if first else ''}{first}", more
 
     return form
+
+
+def _error(told: Told) -> _Form:
+    """What is no failure is a warning: some coders say both in one way."""
+    return _plainly("error" if told.failure is not None else "warning")(told)
 
 
 _FORMS: Final[Mapping[Said, Callable[[Told], _Form]]] = {
@@ -88,28 +94,26 @@ _FORMS: Final[Mapping[Said, Callable[[Told], _Form]]] = {
     Said.USAGE: _plainly("used"),
     Said.RETRYING: _plainly("tries again"),
     Said.LIMIT: _plainly("limit"),
-    Said.ERROR: _plainly("error"),
+    Said.ERROR: _error,
     Said.ENDED: _plainly("ended"),
 }
 
 
 class Page:
-    """Lines one below the other, with never more than one empty line between them."""
+    """Things one below the other; an empty line stands between what was said and what was done."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
-        self._gap = True  # nothing stands above, so no empty line is needed
+        self._last: bool | None = None  # whether words came last; None: nothing did
 
     def show(self, told: Told) -> None:
         """The lines of one more thing."""
+        words = told.said is Said.TEXT
+        if self._last is not None and words is not self._last:
+            self._write("")
+        self._last = words
         for row in lines(told):
-            self.row(row)
-
-    def row(self, text: str) -> None:
-        """One line."""
-        if text or not self._gap:
-            self._write(text)
-        self._gap = not text
+            self._write(row)
 
 
 # -- the whole of an attempt

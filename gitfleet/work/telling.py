@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gitfleet.coders.base import CoderEvent, Said, Tally
+from gitfleet.coders.base import CoderEvent, Failure, Said, Tally
 from gitfleet.model.event import Tokens
 from gitfleet.report import harmless, without_colours
 
@@ -32,6 +32,7 @@ class Told(Struct, frozen=True, kw_only=True, omit_defaults=True):
     seconds: float | None = None  # how long a tool took, where that is known
     at: datetime | None = None
     left_out: int = 0  # lines of the text that are not here
+    failure: Failure | None = None  # why something went wrong, if it did
     until: datetime | None = None  # when a limit resets
 
 
@@ -51,24 +52,13 @@ class Teller:
     def __init__(self, *, full: bool = False) -> None:
         self._full = full
         self._began: dict[str, tuple[str, datetime | None]] = {}  # call -> its tool, since when
-        self._session = ""
+        self._opening = self._last = ""  # what it said of itself, and its last words
 
     def tell(self, event: CoderEvent, at: datetime | None) -> Iterator[Told]:
         """What is worth telling of an event that was heard at that time."""
-        tool, seconds = event.tool, None
-        if event.said is Said.TOOL_START:
-            self._began[event.call] = tool, at
-        elif event.said is Said.TOOL_END:
-            began, since = self._began.pop(event.call, ("", None))
-            tool = tool or began
-            if at is not None and since is not None:
-                seconds = max(0.0, (at - since).total_seconds())
-        text = _opening(event) if event.said is Said.STARTED else event.text
-        if event.said is Said.STARTED and text == self._session:
-            return  # some say with every request that it begins
-        if event.said is Said.STARTED:
-            self._session = text
-        elif event.said is Said.USAGE or not (text.strip() or tool or event.denied):
+        tool, seconds = self._tool(event, at)
+        text = self._text(event)
+        if event.said is Said.USAGE or not (text.strip() or tool or event.failure or event.denied):
             return
         if event.denied:
             text = f"{text}\nnot allowed: {', '.join(event.denied)}".strip("\n")
@@ -80,8 +70,34 @@ class Teller:
             seconds=seconds,
             at=at,
             left_out=left,
+            failure=event.failure,
             until=event.until,
         )
+
+    def _tool(self, event: CoderEvent, at: datetime | None) -> tuple[str, float | None]:
+        """Which tool it is about, and how long that took."""
+        if event.said is Said.TOOL_START:
+            self._began[event.call] = event.tool or "a tool", at
+            return event.tool or "a tool", None
+        if event.said is not Said.TOOL_END:
+            return event.tool, None
+        began, since = self._began.pop(event.call, ("", None))
+        tool = event.tool or began or "a tool"
+        if at is None or since is None:
+            return tool, None
+        return tool, max(0.0, (at - since).total_seconds())
+
+    def _text(self, event: CoderEvent) -> str:
+        """Its words, but nothing twice: many repeat at the end what they said last, and some
+        begin anew with every request."""
+        if event.said is Said.TEXT and event.text.strip():
+            self._last = event.text
+        if event.said is Said.ENDED and event.text.strip() == self._last.strip():
+            return ""
+        if event.said is not Said.STARTED:
+            return event.text
+        before, self._opening = self._opening, _opening(event)
+        return "" if self._opening == before else self._opening
 
     def _bounded(self, said: Said, text: str) -> tuple[str, int]:
         most = _SHOWN.get(said)
