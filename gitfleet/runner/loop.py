@@ -31,6 +31,7 @@ from gitfleet.plan.standing import Standing, standings
 from gitfleet.process import Wake, reap_orphans
 from gitfleet.runner.heart import Heart, claims_of
 from gitfleet.runner.upkeep import Upkeep
+from gitfleet.runner.vitals import Vitals
 from gitfleet.runner.watch import watching
 from gitfleet.shared import Shared
 from gitfleet.work import history, letters
@@ -87,6 +88,7 @@ class Runner:
             if isinstance(shared, Shared)
             else None
         )
+        self.vitals = Vitals(fleet, self._beating, options.slots)
         self._started: set[str] = set()
         self._signals = 0
         self._behind: dict[Path, float] = {}  # windows left behind, since when
@@ -114,7 +116,7 @@ class Runner:
         with self.fleet.clone.only_runner(), self._watcher():
             if not self._begun():
                 return IDLE_DONE
-            with self._beats(), self._transcripts():
+            with self._beats(), self._transcripts(), self.vitals.kept():
                 while True:
                     pause = self._guarded()
                     if pause is None:

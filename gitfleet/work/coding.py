@@ -98,7 +98,8 @@ class Output:
             live.heard = time.monotonic()
             if event.text.strip():
                 live.lines.append(event.text.strip().splitlines()[-1][:300])
-        live.tokens = self.tally.tokens
+        tally = self.tally
+        live.tokens, live.context, live.window = tally.tokens, tally.context or 0, tally.window or 0
 
 
 def find(order: Order) -> Coder:
