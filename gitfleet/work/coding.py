@@ -13,7 +13,16 @@ from msgspec import Struct
 
 from gitfleet import faults, process
 from gitfleet.coders import registry
-from gitfleet.coders.base import Cannot, Coder, CoderEvent, Evidence, Failure, Job, Tally
+from gitfleet.coders.base import (
+    Cannot,
+    Coder,
+    CoderEvent,
+    Evidence,
+    Failure,
+    Job,
+    NoSession,
+    Tally,
+)
 from gitfleet.coders.stream import Stream
 from gitfleet.errors import FleetError
 from gitfleet.files import layout
@@ -116,6 +125,8 @@ def run(way: Underway, *, workspace: Path, prompt: str, env: dict[str, str]) -> 
         coder = find(way.order)
         job = _job(way, workspace, prompt)
         launch = coder.launch(job)
+    except NoSession as error:
+        return Ended(outcome=Outcome.FAILED, reason=str(error), failure=Failure.NO_SESSION)
     except Cannot as error:
         return Ended(outcome=Outcome.MISCONFIGURED, reason=str(error))
     spec = process.Spec(launch.argv, workspace, {**env, **launch.env}, way.nonce, launch.stdin)
