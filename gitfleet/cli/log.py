@@ -21,8 +21,8 @@ from gitfleet.cli.tell import Out, Output, Speech, Wish
 from gitfleet.cli.tries import Try, tries_of
 from gitfleet.errors import FleetError
 from gitfleet.work import outputs, pace, transcripts
-from gitfleet.work.hearing import Hearing
 from gitfleet.work.outputs import Bytes, Source
+from gitfleet.work.rereading import Hearing
 from gitfleet.work.telling import Teller, Told, sum_of
 
 _PAUSE: Final = 0.2  # seconds between looks at the files and the board while following

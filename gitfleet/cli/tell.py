@@ -14,9 +14,9 @@ from gitfleet.coders.base import Said
 from gitfleet.model.durations import clock, counted, spoken
 from gitfleet.report import harmless, without_colours
 from gitfleet.work import telling
-from gitfleet.work.hearing import Hearing
 from gitfleet.work.outputs import Source
 from gitfleet.work.pace import Mark
+from gitfleet.work.rereading import Hearing
 from gitfleet.work.telling import Teller, Told
 
 _STYLES: Final[Mapping[Said, Mapping[str, Any]]] = {

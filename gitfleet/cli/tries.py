@@ -13,7 +13,7 @@ from gitfleet.model.event import Attempt
 from gitfleet.model.ids import is_id
 from gitfleet.model.states import Role
 from gitfleet.work import outputs
-from gitfleet.work.hearing import Speaker
+from gitfleet.work.rereading import Speaker
 
 _FOLDER: Final = re.compile(r"([0-9]{3,})-([0-9a-f]{8})\Z")
 
