@@ -23,7 +23,7 @@ from gitfleet.errors import FleetError
 from gitfleet.work import outputs, pace, transcripts
 from gitfleet.work.outputs import Bytes, Source
 from gitfleet.work.rereading import Hearing
-from gitfleet.work.telling import Teller, Told, sum_of
+from gitfleet.work.retelling import Teller, Told, sum_of
 
 _PAUSE: Final = 0.2  # seconds between looks at the files and the board while following
 _PROMPT: Final = "prompt.md"

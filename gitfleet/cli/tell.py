@@ -13,11 +13,11 @@ from gitfleet.cli import draw
 from gitfleet.coders.base import Said
 from gitfleet.model.durations import clock, counted, spoken
 from gitfleet.report import harmless, without_colours
-from gitfleet.work import telling
+from gitfleet.work import retelling
 from gitfleet.work.outputs import Source
 from gitfleet.work.pace import Mark
 from gitfleet.work.rereading import Hearing
-from gitfleet.work.telling import Teller, Told
+from gitfleet.work.retelling import Teller, Told
 
 _STYLES: Final[Mapping[Said, Mapping[str, Any]]] = {
     Said.TOOL_START: {"fg": "cyan"},
@@ -215,4 +215,4 @@ class Speech(Output):
                 yield from self._teller.tell(event, at)
 
     def sum(self) -> str:
-        return telling.in_words(telling.sum_of(self._hearing.tally))
+        return retelling.in_words(retelling.sum_of(self._hearing.tally))
