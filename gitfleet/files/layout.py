@@ -127,6 +127,11 @@ def prompt_path(role: str) -> str:
     return f"prompts/{role}.md"
 
 
+def note_path(task: str, name: str) -> str:
+    """notes/<id>/<name>"""
+    return f"notes/{task}/{name}"
+
+
 def archive_folder(task: str, month: str) -> str:
     """done/<yyyy-mm>/<id>"""
     return f"done/{month}/{task}"

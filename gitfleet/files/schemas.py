@@ -21,7 +21,7 @@ from gitfleet.model.claim import Claim
 from gitfleet.model.config import Machine, Settings
 from gitfleet.model.durations import Moment
 from gitfleet.model.event import Attempt, Closed, Landed, Said
-from gitfleet.model.question import Question
+from gitfleet.model.question import Asked, Question
 from gitfleet.model.task import Task
 from gitfleet.model.verdict import Verdict
 
@@ -29,12 +29,14 @@ from gitfleet.model.verdict import Verdict
 HIDDEN: Final[Mapping[type, frozenset[str]]] = {
     Task: frozenset({"body"}),
     Question: frozenset({"name", "text", "answer"}),
+    Asked: frozenset({"text"}),
 }
 SCHEMAS: Final[Mapping[str, type]] = {
     "task": Task,
     "fleet": Settings,
     "machine": Machine,
     "question": Question,
+    "asked": Asked,
     "claim": Claim,
     "attempt": Attempt,
     "decision": Said,

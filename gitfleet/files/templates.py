@@ -44,6 +44,7 @@ VARIABLES: Final[Mapping[Role, Mapping[str, str]]] = {
         "task": _SECTIONS["task"],
         "submitted": "who did the work, and whether the task's text was changed since",
         "checks": "the checks that were run on this tree, and how each ended",
+        "answers": _SECTIONS["answers"],
         "before": "how earlier validations of this work ended",
     },
 }

@@ -106,6 +106,15 @@ class Timeouts(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     attempt: Duration = "2h"
 
 
+class Ask(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How agents ask people."""
+
+    wait: Annotated[
+        Duration,
+        Meta(description="How long an agent that asks through MCP waits before it is to stop."),
+    ] = "2m"
+
+
 class WorkspaceSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a fresh worktree needs before anybody can work in it."""
 
@@ -143,6 +152,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     max_fix_rounds: Annotated[int, Meta(ge=0, le=100)] = 3
     retry: Retry = Retry()
     timeouts: Timeouts = Timeouts()
+    ask: Ask = Ask()
     heartbeat: Duration = "30s"
     lease: Duration = "5m"
     transcripts: Annotated[

@@ -13,6 +13,7 @@ from typing import Final
 from gitfleet.model.board import Entry
 from gitfleet.model.durations import counted, spoken
 from gitfleet.model.event import Attempt, Check, Event, Said
+from gitfleet.model.question import Question
 from gitfleet.model.states import ATTEMPT_KINDS, VERDICTS, Kind, Role
 from gitfleet.plan.quoting import fenced, line, shortened
 from gitfleet.plan.standing import submission_of
@@ -59,18 +60,28 @@ def task_section(entry: Entry) -> str:
 
 
 def answers_section(entry: Entry) -> str:
-    """What earlier attempts asked, and what people answered; the newest last."""
-    told = [question for question in entry.questions if not question.open][-_MOST_ANSWERS:]
-    if not told:
-        return ""
-    lines = ["# Questions that people answered", ""]
-    lines.append("An earlier attempt asked. Where an answer decides something, keep to it.")
-    for question in told:
-        by = f"Attempt {question.by.attempt}" if question.by.attempt else "An attempt"
-        lines += ["", f"{by} asked ({question.name}):", ""]
-        lines += [fenced(question.text, _QUESTION, "question"), "", "The answer:", ""]
+    """What earlier attempts asked and what people answered, the newest last; and what is open."""
+    answered = [question for question in entry.questions if not question.open][-_MOST_ANSWERS:]
+    waits = [question for question in entry.questions if question.open][-_MOST_ANSWERS:]
+    lines: list[str] = []
+    if answered:
+        lines += ["# Questions that people answered", ""]
+        lines.append("An earlier attempt asked. Each answer is a person's decision: go by it.")
+    for question in answered:
+        lines += ["", *_asked(question), "", "A person answered:", ""]
         lines.append(fenced(question.answer, _ANSWER, "answer"))
-    return "\n".join(lines)
+    if waits:
+        lines += ["", "# Asked, and not answered yet"]
+    for question in waits:
+        lines += ["", *_asked(question)]
+    return "\n".join(lines).strip("\n")
+
+
+def _asked(question: Question) -> Iterator[str]:
+    by = f"Attempt {question.by.attempt}" if question.by.attempt else "An attempt"
+    options = "".join(f"\n- {option}" for option in question.options)
+    yield from (f"{by} asked ({_word(question.name)}):", "")
+    yield fenced(question.text + options, _QUESTION, "question")
 
 
 def notes_section(notes: Mapping[str, str]) -> str:

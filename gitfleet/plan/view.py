@@ -290,7 +290,11 @@ def _next_of_asking(one: Row) -> str:
     if waiting is None:
         return "Repair its question on the board and commit it; `gitfleet lint` checks it."
     path = layout.question_path(waiting.name)
-    return f"Write the answer below a line `## Answer` in {path} on the board, and commit it."
+    chosen = ", or `--option N` for its N-th option" if waiting.options else ""
+    return (
+        f"`gitfleet answer {waiting.name} TEXT` answers it{chosen}; or write the answer below a"
+        f" line `## Answer` in {path} on the board, and commit it."
+    )
 
 
 def _next_of_waiting(board: Board, entry: Entry) -> str:

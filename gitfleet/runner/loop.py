@@ -34,7 +34,8 @@ from gitfleet.runner.upkeep import Upkeep
 from gitfleet.runner.vitals import Vitals
 from gitfleet.runner.watch import watching
 from gitfleet.shared import Shared
-from gitfleet.work import history, letters
+from gitfleet.work import hearing, history, letters
+from gitfleet.work.askbranch import AskBranches
 from gitfleet.work.beginning import Beginning
 from gitfleet.work.claiming import claim, late_order
 from gitfleet.work.fleet import Blocked, Control, Fleet, Live, Order, Underway
@@ -82,6 +83,7 @@ class Runner:
         self.ending = False
         self.upkeep = Upkeep(fleet, first=lambda: self.heart is None or self.heart.first())
         self.transcripts = Transcripts(fleet)
+        self.asks = AskBranches(fleet)
         shared = fleet.store.swap
         self.heart = (
             Heart(fleet, shared, self._beating, self.wake.set, options.slots)
@@ -216,6 +218,7 @@ class Runner:
         self._end_superseded(board)
         self._keep_leases(board)
         self._settle_orphans(board)
+        self._deliver(board)
         self._tell(board)
         now = self.fleet.store.now()
         if self._may_claim(board):
@@ -231,6 +234,7 @@ class Runner:
             "window": self._keep_window,
             "repair": lambda: history.repair(self.fleet),
             "letters": lambda: letters.empty_box(self.fleet),
+            "questions": self._keep_branches,
             "follow-up": self._follow_up,
             "upkeep": self.upkeep.round,
             "orphans": self._reap_orphans,
@@ -247,6 +251,11 @@ class Runner:
             self.fleet.report.once(f"duty {name}", "error", doing=name, reason=what)
         else:
             self.fleet.report.settled(f"duty {name}")
+
+    def _keep_branches(self) -> None:
+        """Every open question has a branch to answer on; one runner cares for that."""
+        if self.heart is None or (self.heart.first() and not self.heart.offline):
+            self.asks.keep()
 
     def _reap_orphans(self) -> None:
         """Collect what attempts left to us: we are the subreaper of their processes."""
@@ -320,6 +329,13 @@ class Runner:
         for entry in board.entries.values():
             if entry.claim is not None and entry.claim.nonce in self.heart.lost:
                 self._take_over(entry.id, entry.claim)
+
+    def _deliver(self, board: Board) -> None:
+        """Answers reach the attempts that may still wait for them."""
+        for nonce, attempt in self.attempts.items():
+            order = attempt.order
+            run_dir = self.fleet.clone.run_dir(order.task, order.claim.attempt, nonce)
+            hearing.deliver(self.fleet, board, order.task, run_dir)
 
     def _take_over(self, task: str, claim: Claim) -> None:
         reason = f"nothing was heard of {claim.runner} for a whole lease"

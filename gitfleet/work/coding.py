@@ -31,7 +31,7 @@ from gitfleet.model.durations import seconds, spoken
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Outcome
 from gitfleet.plan import settle
-from gitfleet.work import outbox
+from gitfleet.work import hearing, outbox
 from gitfleet.work.environment import outbox_of
 from gitfleet.work.fleet import Live, Order, Underway
 from gitfleet.work.pace import Pace
@@ -239,10 +239,11 @@ def _judged(
 
 
 def collect(way: Underway) -> None:
-    """Take the tasks that a worker came across onto the board, as they arrive.
+    """Take what a coder says onto the board, as it arrives: questions, notes, tasks it came across.
 
     A plan's tasks stay in the outbox until the plan is submitted: they are one commit with it.
     """
+    hearing.listen(way)
     if settle.is_plan(way.order.entry):
         return
     letters = read_letters(way)

@@ -51,6 +51,7 @@ def environment(fleet: Fleet, order: Order, run_dir: Path, tmp: Path) -> dict[st
         "GITFLEET_BASE": order.claim.base,
         "GITFLEET_OUTBOX": str(outbox_of(run_dir)),
         "GITFLEET_INBOX": str(run_dir / "inbox"),
+        "GITFLEET_ASK_WAIT": order.board.settings.ask.wait,
         process.MARKER: order.claim.nonce,
         "TMPDIR": str(tmp),
         "PATH": f"{_command_folder(fleet)}{os.pathsep}{base.get('PATH', os.defpath)}",

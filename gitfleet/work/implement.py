@@ -14,8 +14,8 @@ from gitfleet.git.command import git
 from gitfleet.model.durations import counted
 from gitfleet.model.states import Outcome, Role
 from gitfleet.model.task import Task
-from gitfleet.plan import settle
-from gitfleet.work import coding, endings, prompt, workspace
+from gitfleet.plan import asking, settle
+from gitfleet.work import coding, endings, hearing, prompt, workspace
 from gitfleet.work.beginning import Beginning
 from gitfleet.work.coding import Ended
 from gitfleet.work.environment import committer_of, environment, identity, scratch
@@ -49,13 +49,17 @@ def implement(way: Underway, begin: Beginning) -> None:
         before = look(way)
         ended = coding.run(way, workspace=path, prompt=told, env=env)
         coding.collect(way)
+    hearing.last_words(way)
+    parked = hearing.parked(way)
     tampered = tampering(way, before)
     facts = None
     if order.claim.role is Role.WORK:
-        ended = _commit_rest(way, path, ended)
+        ended = _commit_rest(way, path, ended, parked)
         facts = inspect(way)
     faults.point("work-committed")
     outcome, reason = _judge(way, ended, facts, tampered, path)
+    if parked and asking.overrules(outcome):
+        outcome, reason = Outcome.ASKED, parked
     _write(way, ended, facts, outcome, reason)
     if outcome is Outcome.CANCELLED or order.claim.role is Role.PLAN:
         endings.clear_away(way, path)
@@ -85,10 +89,13 @@ def tampering(way: Underway, before: Before) -> tuple[str, ...]:
     return (*changed, *(f"it moved {ref}" for ref in moved))
 
 
-def _commit_rest(way: Underway, path: Path, ended: Ended) -> Ended:
-    """Commit what a coder that ended well left uncommitted, unless it left a conflict unsolved."""
+def _commit_rest(way: Underway, path: Path, ended: Ended, parked: str) -> Ended:
+    """Commit what a coder that ended well left uncommitted, unless it left a conflict unsolved.
+
+    Also what one left that waits for an answer: any machine may go on with it.
+    """
     workspace.unlock(path)
-    if ended.outcome is not None:
+    if ended.outcome is not None and not parked:
         return ended
     unsolved = [
         name
@@ -101,7 +108,8 @@ def _commit_rest(way: Underway, path: Path, ended: Ended) -> Ended:
     task = way.order.entry.task
     assert task is not None
     sign = way.order.board.settings.sign
-    worktree.commit_all(path, task.title, identity(way.order), sign=sign)
+    title = f"{task.title} (unfinished: {parked})" if parked else task.title
+    worktree.commit_all(path, title, identity(way.order), sign=sign)
     return ended
 
 

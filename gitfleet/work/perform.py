@@ -12,7 +12,7 @@ from gitfleet.model.event import Landed
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan import settle
 from gitfleet.process import end, load
-from gitfleet.work import endings
+from gitfleet.work import endings, hearing
 from gitfleet.work.beginning import Beginning
 from gitfleet.work.coding import GRACE
 from gitfleet.work.fleet import Fleet, Underway
@@ -26,7 +26,8 @@ _FAR = 10_000  # commits of the target looked at for a landing that was cut shor
 def perform(way: Underway, begin: Beginning) -> None:
     """Do the attempt. Never raises: an error of ours ends it as `interrupted`, and is told."""
     way.run_dir.joinpath("outbox").mkdir(parents=True, exist_ok=True)
-    _fill_inbox(way)
+    hearing.inbox_of(way.run_dir).mkdir(exist_ok=True)
+    hearing.deliver(way.fleet, way.order.board, way.task, way.run_dir)
     try:
         if way.order.claim.role is Role.VALIDATE:
             validate(way)
@@ -37,16 +38,6 @@ def perform(way: Underway, begin: Beginning) -> None:
     except Exception as error:
         (way.run_dir / "error.txt").write_text(traceback.format_exc())
         _give_up(way, f"gitfleet failed: {type(error).__name__}: {error}")
-
-
-def _fill_inbox(way: Underway) -> None:
-    """A copy of every answered question of the task."""
-    inbox = way.run_dir / "inbox"
-    inbox.mkdir(exist_ok=True)
-    for question in way.order.entry.questions:
-        if not question.open:
-            text = f"## Question\n{question.text}\n\n## Answer\n{question.answer}\n"
-            (inbox / f"{question.name}.md").write_text(text)
 
 
 def _give_up(way: Underway, reason: str) -> None:
@@ -101,6 +92,8 @@ def _settle_one(fleet: Fleet, task: str, claim: Claim) -> None:
     attempt = settle.interrupted(
         claim, fleet.store.now(), Outcome.INTERRUPTED, "its runner died", fleet.runner
     )
+    run_dir = fleet.clone.run_dir(task, claim.attempt, claim.nonce)
+    attempt = hearing.of_dead(fleet, task, claim, run_dir, attempt)
     if claim.role is Role.WORK:
         attempt = endings.with_head(fleet, task, attempt)
     fleet.store.transact(

@@ -87,6 +87,7 @@ def of_validation(
         "task": briefing.task_section(entry),
         "submitted": briefing.submitted_section(entry),
         "checks": briefing.checks_section(checks),
+        "answers": briefing.answers_section(entry),
         "before": briefing.before_section(entry, Role.VALIDATE),
     }
     return template(fleet.store, order.board, Role.VALIDATE).filled(values)

@@ -115,16 +115,23 @@ def test_a_validator_is_told_of_no_verdict() -> None:
     assert "fine" not in text and "old" not in text and "Attempt 3" not in text
 
 
-def test_answers_are_told_with_their_questions_and_open_questions_are_not() -> None:
-    """What was decided is worth more than what was asked."""
+def test_answers_are_told_with_their_questions_and_open_questions_apart() -> None:
+    """What was decided is to be gone by; what is open is not asked once more."""
     one = Question(
-        task="app", asked=NOW, by=Asker("box", "claude", 2), text="Which?", answer="JWT\n```\nno"
+        task="app",
+        asked=NOW,
+        by=Asker("box", "claude", 2),
+        text="Which?",
+        options=("JWT", "cookie"),
+        answer="JWT\n```\nno",
     )
     two = Question(task="app", asked=NOW, text="And?")
     tree = {"questions/app-1.md": codec.write_question(one)}
     tree["questions/app-2.md"] = codec.write_question(two)
     text = briefing.answers_section(board(tasks("app"), tree).entries["app"])
-    assert "Attempt 2 asked (app-1):" in text and "Which?" in text and "And?" not in text
+    answered, _, waits = text.partition("# Asked, and not answered yet")
+    assert "Attempt 2 asked (app-1):" in answered and "Which?\n- JWT\n- cookie" in answered
+    assert "And?" in waits and "And?" not in answered
     assert "JWT" in text and "JWT" not in outside(text)
 
 
