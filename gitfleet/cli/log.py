@@ -22,7 +22,7 @@ from gitfleet.cli.tries import Try, tries_of
 from gitfleet.errors import FleetError
 from gitfleet.work import outputs, pace, transcripts
 from gitfleet.work.outputs import Bytes, Source
-from gitfleet.work.rereading import Hearing
+from gitfleet.work.rereading import Rereading
 from gitfleet.work.retelling import Teller, Told, sum_of
 
 _PAUSE: Final = 0.2  # seconds between looks at the files and the board while following
@@ -157,9 +157,9 @@ class _Reader:
             return Output(self.out, name, source)
         return Speech(self.out, source, hearing, self.wish, lambda: self._marks(one))
 
-    def _hearing(self, one: Try) -> Hearing:
+    def _hearing(self, one: Try) -> Rereading:
         folder = one.folder or self.session.clone.runs
-        return Hearing(self.board, self.entry, one.speaker, folder)
+        return Rereading(self.board, self.entry, one.speaker, folder)
 
     def _marks(self, one: Try) -> list[pace.Mark]:
         return pace.read(one.folder) if one.folder is not None else []

@@ -16,7 +16,7 @@ from gitfleet.report import harmless, without_colours
 from gitfleet.work import retelling
 from gitfleet.work.outputs import Source
 from gitfleet.work.pace import Mark
-from gitfleet.work.rereading import Hearing
+from gitfleet.work.rereading import Rereading
 from gitfleet.work.retelling import Teller, Told
 
 _STYLES: Final[Mapping[Said, Mapping[str, Any]]] = {
@@ -181,7 +181,7 @@ class Speech(Output):
         self,
         out: Out,
         source: Source,
-        hearing: Hearing,
+        hearing: Rereading,
         wish: Wish,
         marks: Callable[[], list[Mark]] = list,
     ) -> None:

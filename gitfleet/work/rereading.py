@@ -31,7 +31,7 @@ class Speaker(Struct, frozen=True, kw_only=True):
     session: str = ""
 
 
-class Hearing:
+class Rereading:
     """The events of one run's output, with the times at which they were heard."""
 
     def __init__(self, board: Board, entry: Entry, speaker: Speaker, folder: Path) -> None:
