@@ -47,6 +47,7 @@ HOMES: Final[Mapping[str, frozenset[str]]] = {
     "watchdog": frozenset({"runner", "cli.log"}),
     "yaml": frozenset({"files"}),
     "mcp": frozenset({"mcp"}),
+    "anyio": frozenset({"mcp"}),
     "jsonschema": frozenset({"files"}),
     "subprocess": frozenset({"process", "cli", "demo"}),  # above: a person's pager, a whole play
 }

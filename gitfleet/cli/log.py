@@ -13,13 +13,14 @@ from typing import Any, Final
 
 import click
 
-from gitfleet import process
 from gitfleet.cli import draw, reading
 from gitfleet.cli.fleet import remote_of
 from gitfleet.cli.session import Session, open_session
 from gitfleet.cli.tell import Out, Output, Speech, Wish
 from gitfleet.cli.tries import Try, tries_of
 from gitfleet.errors import FleetError
+from gitfleet.process.look import alive
+from gitfleet.process.start import load
 from gitfleet.work import outputs, pace, transcripts
 from gitfleet.work.outputs import Bytes, Source
 from gitfleet.work.rereading import Rereading
@@ -218,5 +219,5 @@ class _Reader:
         """Whether anybody is left who could write: the runner, or the attempt's own process."""
         if self.session.clone.running() is not None:
             return True
-        child = process.load(folder)
-        return child is not None and process.alive(child[0])
+        child = load(folder)
+        return child is not None and alive(child[0])

@@ -11,6 +11,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -178,7 +180,8 @@ _TOOLS: Final = {
 
 def _brief(item: Object) -> str:
     changed = ", ".join(name(change, "path") for change in objects(item, "changes"))
-    return changed[:300] or lines.brief(item) or lines.brief(item, "arguments")
+    ran = lines.brief(item, "command") or lines.brief(item, "query")
+    return changed[:300] or ran or lines.brief(item, "arguments")
 
 
 def _outcome(item: Object) -> str:
@@ -204,12 +207,20 @@ def gauge(job: Job, tally: Tally) -> Iterator[CoderEvent]:
     session = tally.session
     if not session or not session.replace("-", "").isalnum():
         return
-    for path in sorted(folder.glob(f"sessions/*/*/*/rollout-*-{session}.jsonl"))[-1:]:
-        for line in reversed(_tail(path)):
+    with contextlib.suppress(LookupError):
+        for line in reversed(_tail(_rollout(folder, session))):
             found = lines.parse(line)
             if dig(found, "payload", "type") == "token_count":
                 yield from _gauged(inner(found, "payload"))
                 return
+
+
+@functools.lru_cache(maxsize=256)
+def _rollout(folder: Path, session: str) -> Path:
+    """Its file of a session, which keeps its place; LookupError while there is none."""
+    for path in sorted(folder.glob(f"sessions/*/*/*/rollout-*-{session}.jsonl"), reverse=True):
+        return path
+    raise LookupError(session)
 
 
 def _tail(path: Path) -> list[str]:

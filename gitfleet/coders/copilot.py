@@ -2,20 +2,20 @@
 
 - It tells no totals of tokens; the context now stands in what it tells of its tools.
 - `session.error` is final, `model.call_failure` is what it tries again.
-- Its id of the session comes with its last line, so that one which is killed has none.
+- It tells its session with its last line only, so that a fresh one is given its id.
 """
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from gitfleet.coders import lines
 from gitfleet.coders.base import (
-    LONGEST_ARGUMENT,
-    Cannot,
     Coder,
     CoderEvent,
     Failure,
@@ -31,12 +31,8 @@ from gitfleet.model.config import Permission
 
 
 def launch(job: Job) -> Launch:
-    """Its prompt is an argument: it takes none from a file."""
-    prompt = job.prompt.read_text()
-    if len(prompt.encode()) > LONGEST_ARGUMENT:
-        raise Cannot("the prompt is too long for an argument, and copilot takes no other")
-    argv = [job.settings.program or "copilot", "-p", prompt, "--output-format", "json"]
-    argv.append("--no-auto-update")
+    """Its prompt comes on standard input; the MCP server stands in a file of the run."""
+    argv = [job.settings.program or "copilot", "--output-format", "json", "--no-auto-update"]
     if job.permission is Permission.BYPASS:
         argv.append("--allow-all-tools")
     else:
@@ -45,23 +41,29 @@ def launch(job: Job) -> Launch:
     if job.model:
         argv += ["--model", job.model]
     if job.mcp is not None:
-        argv += ["--additional-mcp-config", _mcp(job.mcp)]
-    if job.session:
-        argv += ["--resume", job.session]
-    return Launch(argv=(*argv, *job.settings.args), env=_env(job))
+        argv += ["--additional-mcp-config", f"@{_mcp_file(job.run_dir, job.mcp)}"]
+    argv += ["--resume", job.session] if job.session else ["--session-id", _fresh(job)]
+    return Launch(argv=(*argv, *job.settings.args), env=_env(job), stdin=job.prompt)
 
 
-def _mcp(mcp: Mcp) -> str:
-    """It has our environment from copilot's own: an argument is for all to read."""
+def _fresh(job: Job) -> str:
+    """The id of a fresh session: that of its run."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"gitfleet:{job.run_dir.name}:{job.task}"))
+
+
+def _mcp_file(folder: Path, mcp: Mcp) -> Path:
     server = {
         "type": "local",
         "command": mcp.argv[0],
         "args": list(mcp.argv[1:]),
-        "env": {key: f"${{{key}}}" for key in mcp.env},
+        "env": dict(mcp.env),
         "tools": ["*"],
         "timeout": mcp.timeout * 1000,
     }
-    return msgspec.json.encode({"mcpServers": {mcp.name: server}}).decode()
+    path = folder / "mcp.json"
+    path.touch(mode=0o600)
+    path.write_bytes(msgspec.json.encode({"mcpServers": {mcp.name: server}}))
+    return path
 
 
 def _env(job: Job) -> dict[str, str]:
@@ -70,15 +72,14 @@ def _env(job: Job) -> dict[str, str]:
         env["COPILOT_PROVIDER_BASE_URL"] = job.settings.base_url
         if job.model:
             env["COPILOT_MODEL"] = job.model
-    if job.mcp is not None:
-        env |= job.mcp.env
     return {**env, **job.settings.env}
 
 
 class _Reading:
     """One run's output so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, session: str) -> None:
+        self._session = session
         self._tools: dict[str, str] = {}
         self._wrong: tuple[str, Failure] | None = None
 
@@ -89,9 +90,11 @@ class _Reading:
         data = inner(found, "data")
         match dig(found, "type"):
             case "session.tools_updated":
-                yield CoderEvent(said=Said.STARTED, model=name(data, "model"))
+                model = name(data, "model")
+                yield CoderEvent(said=Said.STARTED, session=self._session, model=model)
             case "assistant.message":
-                yield CoderEvent(said=Said.TEXT, text=text(data, "content"))
+                if words := text(data, "content"):
+                    yield CoderEvent(said=Said.TEXT, text=words)
             case "assistant.reasoning":
                 yield CoderEvent(said=Said.THINKING, text=text(data, "content"))
             case "tool.execution_start":
@@ -150,9 +153,9 @@ def _failing(data: Object) -> CoderEvent:
     return CoderEvent(said=Said.RETRYING, text=f"{status or ''} {words}".strip(), failure=failure)
 
 
-def reader(_job: Job) -> Reader:
+def reader(job: Job) -> Reader:
     """A new reader for a run's output."""
-    return _Reading().read
+    return _Reading(job.session or _fresh(job)).read
 
 
 CODER: Final = Coder(

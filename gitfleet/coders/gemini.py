@@ -4,6 +4,8 @@
   ends with 0, and only the missing `result` tells.
 - Its totals are sums over requests: nothing it prints is the context now.
 - Without a person it has no shell, unless a rule of its policy allows it. Ours does, for this run.
+- It takes an MCP server from its home alone, or from settings of the machine that root must own. So
+  a run has a home of its own, in which all but the settings are links to the user's.
 - It starts itself again as a child and then ignores TERM, unless told not to.
 """
 
@@ -17,14 +19,24 @@ from typing import Any, Final
 import msgspec
 
 from gitfleet.coders import lines
-from gitfleet.coders.base import Coder, CoderEvent, Job, Launch, Mcp, Reader, Said
+from gitfleet.coders.base import (
+    LONGEST_TEXT,
+    Coder,
+    CoderEvent,
+    Job,
+    Launch,
+    Mcp,
+    Reader,
+    Said,
+)
 from gitfleet.coders.judging import classify, judge_of
 from gitfleet.coders.lines import Object, count, dig, inner, name, text
 from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
 
-_SETTINGS: Final = "GEMINI_CLI_SYSTEM_SETTINGS_PATH"
-_SYSTEM: Final = "/etc/gemini-cli/settings.json"
+_HOME: Final = "GEMINI_CLI_HOME"
+_FOLDER: Final = ".gemini"
+_KEPT: Final = ("tmp", "history")  # what a later run needs of an earlier one: its sessions
 _WINDOW: Final = 1_048_576
 _DENIED: Final = frozenset({"policy_violation", "tool_not_registered"})
 # Edits need no rule in this mode; the shell does, and the tools of our own server.
@@ -56,9 +68,8 @@ def launch(job: Job) -> Launch:
     env = {"GEMINI_CLI_NO_RELAUNCH": "true"}
     if job.settings.base_url:
         env["GOOGLE_GEMINI_BASE_URL"] = job.settings.base_url
-    if job.mcp is not None:
-        env[_SETTINGS] = str(_settings(job, job.mcp))
     env |= job.settings.env
+    env[_HOME] = str(_home(job))
     return Launch(argv=(*argv, *job.settings.args), env=env, stdin=job.prompt)
 
 
@@ -68,27 +79,48 @@ def _policy(job: Job) -> Path:
     return path
 
 
-def _settings(job: Job, mcp: Mcp) -> Path:
-    """The machine's own settings with our server in them, in place of those."""
-    found = Path(job.settings.env.get(_SETTINGS) or os.environ.get(_SETTINGS) or _SYSTEM)
+def _home(job: Job) -> Path:
+    told = job.settings.env.get(_HOME) or os.environ.get(_HOME)
+    user = (Path(told) if told else Path.home()) / _FOLDER
+    for name_ in _KEPT:
+        (user / name_).mkdir(parents=True, exist_ok=True)
+    home = job.run_dir / "gemini-home"
+    own = home / _FOLDER
+    own.mkdir(parents=True, exist_ok=True)
+    for path in user.iterdir():
+        link = own / path.name
+        if path.name != "settings.json" and path.suffix != ".tmp" and not link.is_symlink():
+            link.symlink_to(path)
+    settings = own / "settings.json"
+    settings.touch(mode=0o600)
+    settings.write_bytes(msgspec.json.encode(_settings(job, user / "settings.json")))
+    return home
+
+
+def _settings(job: Job, user: Path) -> dict[str, Any]:
+    """The user's settings with our server in them."""
     settings: dict[str, Any] = {}
-    if found.is_file():
-        settings = dict(lines.parse(found.read_text("utf-8", "replace")) or {})
-    servers = settings.get("mcpServers")
-    settings["mcpServers"] = {
-        **(servers if isinstance(servers, dict) else {}),
-        mcp.name: {
-            "command": mcp.argv[0],
-            "args": list(mcp.argv[1:]),
-            "env": dict(mcp.env),
-            "trust": True,
-            "timeout": mcp.timeout * 1000,
-        },
+    if user.is_file():
+        settings = dict(lines.parse(user.read_text("utf-8", "replace")) or {})
+    if "GEMINI_API_KEY" in {**os.environ, **job.settings.env}:
+        # With a base URL it would otherwise take itself to be behind a gateway, and refuse.
+        auth = {"auth": {"selectedType": "gemini-api-key"}}
+        if not dig(settings, "security", "auth", "selectedType"):
+            settings["security"] = {**inner(settings, "security"), **auth}
+    if job.mcp is not None:
+        server = _server(job.mcp)
+        settings["mcpServers"] = {**inner(settings, "mcpServers"), job.mcp.name: server}
+    return settings
+
+
+def _server(mcp: Mcp) -> dict[str, Any]:
+    return {
+        "command": mcp.argv[0],
+        "args": list(mcp.argv[1:]),
+        "env": dict(mcp.env),
+        "trust": True,
+        "timeout": mcp.timeout * 1000,
     }
-    path = job.run_dir / "gemini-settings.json"
-    path.touch(mode=0o600)
-    path.write_bytes(msgspec.json.encode(settings))
-    return path
 
 
 class _Reading:
@@ -131,7 +163,7 @@ class _Reading:
 
     def _said(self) -> Iterator[CoderEvent]:
         if self._pieces:
-            yield CoderEvent(said=Said.TEXT, text="".join(self._pieces)[: lines.LONGEST_TEXT])
+            yield CoderEvent(said=Said.TEXT, text="".join(self._pieces)[:LONGEST_TEXT])
             self._pieces = []
 
     def _ended(self, found: Object) -> CoderEvent:

@@ -105,7 +105,7 @@ class _Reading:
     def __init__(self, job: Job) -> None:
         self._session = ""
         self._tokens, self._usd = Tokens(), 0.0
-        self._window = job.settings.window
+        self._window = job.settings.window or (_WINDOW if job.settings.base_url else None)
 
     def read(self, line: str) -> Iterator[CoderEvent]:
         found = lines.parse(line)

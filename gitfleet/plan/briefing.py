@@ -59,10 +59,10 @@ def task_section(entry: Entry) -> str:
     return "\n".join([*lines, "", task.body.strip()])
 
 
-def answers_section(entry: Entry) -> str:
+def answers_section(questions: Sequence[Question]) -> str:
     """What earlier attempts asked and what people answered, the newest last; and what is open."""
-    answered = [question for question in entry.questions if not question.open][-_MOST_ANSWERS:]
-    waits = [question for question in entry.questions if question.open][-_MOST_ANSWERS:]
+    answered = [question for question in questions if not question.open][-_MOST_ANSWERS:]
+    waits = [question for question in questions if question.open][-_MOST_ANSWERS:]
     lines: list[str] = []
     if answered:
         lines += ["# Questions that people answered", ""]

@@ -21,7 +21,7 @@ from gitfleet.git.repo import Repo
 from gitfleet.model.board import Board
 from gitfleet.model.durations import seconds
 from gitfleet.plan.lease import Beat, LeaseWatch, OwnLease
-from gitfleet.process import boot_seconds
+from gitfleet.process.look import boot_seconds
 from gitfleet.runner import vitals
 from gitfleet.shared import BEATS, SEEN_BEATS, Shared
 from gitfleet.work.fleet import Fleet, Live

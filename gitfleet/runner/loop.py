@@ -28,7 +28,8 @@ from gitfleet.plan import settle
 from gitfleet.plan.graph import cancelled, done
 from gitfleet.plan.pick import Offer, Passed, Pick, picks, target_of
 from gitfleet.plan.standing import Standing, standings
-from gitfleet.process import Wake, reap_orphans
+from gitfleet.process.orphans import reap_orphans
+from gitfleet.process.wake import Wake
 from gitfleet.runner.heart import Heart, claims_of
 from gitfleet.runner.upkeep import Upkeep
 from gitfleet.runner.vitals import Vitals
@@ -84,6 +85,7 @@ class Runner:
         self.upkeep = Upkeep(fleet, first=lambda: self.heart is None or self.heart.first())
         self.transcripts = Transcripts(fleet)
         self.asks = AskBranches(fleet)
+        self._mender = fleet.store.mender = history.Mender(fleet)
         shared = fleet.store.swap
         self.heart = (
             Heart(fleet, shared, self._beating, self.wake.set, options.slots)
@@ -232,7 +234,7 @@ class Runner:
         """What is done beside the work, in this order."""
         return {
             "window": self._keep_window,
-            "repair": lambda: history.repair(self.fleet),
+            "repair": self._mender.remember,
             "letters": lambda: letters.empty_box(self.fleet),
             "questions": self._keep_branches,
             "follow-up": self._follow_up,

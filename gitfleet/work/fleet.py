@@ -20,7 +20,7 @@ from gitfleet.model.event import Tokens
 from gitfleet.model.masking import Mask
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan.pick import Pick
-from gitfleet.process import Wake
+from gitfleet.process.wake import Wake
 from gitfleet.report import Report
 from gitfleet.store import Store
 

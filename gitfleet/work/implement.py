@@ -15,7 +15,7 @@ from gitfleet.model.durations import counted
 from gitfleet.model.states import Outcome, Role
 from gitfleet.model.task import Task
 from gitfleet.plan import asking, settle
-from gitfleet.work import coding, endings, hearing, prompt, workspace
+from gitfleet.work import coding, endings, hearing, prompt, resuming, workspace
 from gitfleet.work.beginning import Beginning
 from gitfleet.work.coding import Ended
 from gitfleet.work.environment import committer_of, environment, identity, scratch
@@ -45,7 +45,7 @@ def implement(way: Underway, begin: Beginning) -> None:
             attempt = endings.attempt_of(way, outcome=outcome, reason=why)
             endings.write(way, attempt)
             return
-        told = prompt.of_work(fleet, order, begin)
+        told = resuming.go_on_prompt(fleet, order, begin) or prompt.of_work(fleet, order, begin)
         before = look(way)
         ended = coding.run(way, workspace=path, prompt=told, env=env)
         coding.collect(way)

@@ -11,7 +11,8 @@ from gitfleet.model.claim import Claim
 from gitfleet.model.event import Landed
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan import settle
-from gitfleet.process import end, load
+from gitfleet.process.end import end
+from gitfleet.process.start import load
 from gitfleet.work import endings, hearing
 from gitfleet.work.beginning import Beginning
 from gitfleet.work.coding import GRACE

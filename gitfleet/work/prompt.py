@@ -71,7 +71,7 @@ def of_work(fleet: Fleet, order: Order, begin: Beginning) -> str:
         "branch": order.claim.branch,
         "task": briefing.task_section(entry),
         "start": f"# How to begin\n\n{_start(entry, order.claim.attempt, begin)}",
-        "answers": briefing.answers_section(entry),
+        "answers": briefing.answers_section(entry.questions),
         "notes": briefing.notes_section(_notes(fleet.store, order.board, entry)),
         "before": briefing.before_section(entry, role),
     }
@@ -87,7 +87,7 @@ def of_validation(
         "task": briefing.task_section(entry),
         "submitted": briefing.submitted_section(entry),
         "checks": briefing.checks_section(checks),
-        "answers": briefing.answers_section(entry),
+        "answers": briefing.answers_section(entry.questions),
         "before": briefing.before_section(entry, Role.VALIDATE),
     }
     return template(fleet.store, order.board, Role.VALIDATE).filled(values)

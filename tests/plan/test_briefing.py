@@ -48,7 +48,7 @@ def outside(text: str) -> str:
 def test_a_first_attempt_is_told_of_no_past() -> None:
     """An empty section is left out, heading and all."""
     assert briefing.before_section(entry(), Role.WORK) == ""
-    assert briefing.answers_section(entry()) == "" and briefing.notes_section({}) == ""
+    assert briefing.answers_section(()) == "" and briefing.notes_section({}) == ""
 
 
 def test_outcomes_failing_checks_and_findings_are_told_oldest_first() -> None:
@@ -128,7 +128,7 @@ def test_answers_are_told_with_their_questions_and_open_questions_apart() -> Non
     two = Question(task="app", asked=NOW, text="And?")
     tree = {"questions/app-1.md": codec.write_question(one)}
     tree["questions/app-2.md"] = codec.write_question(two)
-    text = briefing.answers_section(board(tasks("app"), tree).entries["app"])
+    text = briefing.answers_section(board(tasks("app"), tree).entries["app"].questions)
     answered, _, waits = text.partition("# Asked, and not answered yet")
     assert "Attempt 2 asked (app-1):" in answered and "Which?\n- JWT\n- cookie" in answered
     assert "And?" in waits and "And?" not in answered
@@ -191,7 +191,7 @@ def test_nothing_that_was_said_of_the_past_stands_outside_of_a_fence(
     )
     for text in (
         briefing.before_section(made, Role.WORK),
-        briefing.answers_section(made),
+        briefing.answers_section(made.questions),
         briefing.notes_section({"notes/app/plan.md": b, f"notes/app/{a}": c}),
         briefing.checks_section((check,)),
     ):
