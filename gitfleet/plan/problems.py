@@ -79,6 +79,7 @@ def _warnings(
     board: Board, files: Mapping[str, File], known: Known, objects: Objects
 ) -> Iterator[Problem]:
     yield from _twins(board)
+    yield from _strange_prompts(files)
     yield from _roles(board, files, known)
     for entry in board.entries.values():
         if entry.task is None or not is_id(entry.id) or is_over(board, entry.id):
@@ -102,6 +103,15 @@ def _twins(board: Board) -> Iterator[Problem]:
             what = f"it differs from {layout.task_path(first)} only in case"
             remedy = "rename it: on some systems the two are one file"
             yield Problem(layout.task_path(task), 1, 1, what, remedy)
+
+
+def _strange_prompts(files: Mapping[str, File]) -> Iterator[Problem]:
+    """Prompts that nobody is ever told."""
+    for path in files:
+        there = layout.place(path)
+        if there.what is What.PROMPT and there.name not in Role.__members__.values():
+            what = f"no attempt has the role {there.name!r}, so nobody is told this"
+            yield Problem(path, 1, 1, what, f"the roles are {', '.join(Role)}")
 
 
 def _roles(board: Board, files: Mapping[str, File], known: Known) -> Iterator[Problem]:

@@ -9,13 +9,11 @@ from __future__ import annotations
 import json
 import math
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from gitfleet.assets import own_version
 from gitfleet.errors import FleetError, GitError
 from gitfleet.git import refs, remote
 from gitfleet.git.objects import Objects, Signature
@@ -25,12 +23,12 @@ from gitfleet.model.board import Board
 from gitfleet.model.durations import seconds
 from gitfleet.plan.lease import Beat, LeaseWatch, Limbo, OwnLease, adrift
 from gitfleet.process.look import boot_seconds
+from gitfleet.runner import vitals
 from gitfleet.shared import BEATS, SEEN_BEATS, Shared
 from gitfleet.work.fleet import Fleet, Live
 
 POLL: Final = 5.0  # seconds between looks at the remote, where heartbeats are rarer
 _FILE: Final = "heartbeat.json"
-_FORMAT: Final = 1
 
 
 class Heart:
@@ -47,12 +45,7 @@ class Heart:
         self.fleet, self.shared = fleet, shared
         self._lives, self._wake = lives, wake
         settings = fleet.store.board().settings
-        self._about = {
-            "host": socket.gethostname(),
-            "version": own_version(),
-            "capacity": slots or fleet.machine.concurrency or settings.concurrency,
-            "labels": list(fleet.machine.labels),
-        }
+        self._about = vitals.about(fleet, slots)
         self.every = seconds(settings.heartbeat)
         self.watch = LeaseWatch(heartbeat=self.every, lease=seconds(settings.lease))
         self.own = OwnLease(lease=seconds(settings.lease))
@@ -163,7 +156,9 @@ class Heart:
 
     def _send(self, lives: tuple[tuple[str, Live], ...]) -> None:
         started = boot_seconds()
-        content = self._content(lives)
+        fleet = self.fleet
+        content = vitals.content(fleet, self._about, dict(lives), words=vitals.may_tell(fleet))
+        content["mark"] = secrets.token_hex(8)
         objects = Objects(self.fleet.repo)
         who = self.fleet.store.signature()
         tree = objects.write_tree(None, {_FILE: json.dumps(content).encode()})
@@ -186,30 +181,6 @@ class Heart:
                 f"{self.shared.name} takes no heartbeat: {pushed.reason}",
                 remedy=f"Let runners push to {BEATS}*: without it they lose what they hold.",
             )
-
-    def _content(self, lives: tuple[tuple[str, Live], ...]) -> dict[str, Any]:
-        now = time.monotonic()
-        return {
-            "format": _FORMAT,
-            "runner": self.fleet.runner,
-            "at": self.fleet.store.now().isoformat(),  # to be shown; nobody compares clocks
-            "mark": secrets.token_hex(8),
-            **self._about,
-            "attempts": [
-                {
-                    "nonce": nonce,
-                    "task": live.task,
-                    "role": live.role.value,
-                    "coder": live.coder,
-                    "attempt": live.attempt,
-                    "doing": self.fleet.mask.text(live.doing),
-                    "elapsed": round(now - live.began),
-                    "silence": round(now - live.heard),
-                    "tokens": live.tokens.total,
-                }
-                for nonce, live in lives
-            ],
-        }
 
     def _judge(self, began: float) -> None:
         """What of others' claims is lost by now, as a look shows that was begun then."""

@@ -33,6 +33,7 @@ from gitfleet.process.orphans import reap_orphans
 from gitfleet.process.wake import Wake
 from gitfleet.runner.heart import Heart, claims_of
 from gitfleet.runner.upkeep import Upkeep
+from gitfleet.runner.vitals import Vitals
 from gitfleet.runner.watch import watching
 from gitfleet.shared import Shared
 from gitfleet.work import hearing, history, letters
@@ -92,6 +93,7 @@ class Runner:
             if isinstance(shared, Shared)
             else None
         )
+        self.vitals = Vitals(fleet, self._beating, options.slots)
         self._started: set[str] = set()
         self._former: frozenset[str] = frozenset()  # nonces that a former life sent
         self._signals = 0
@@ -121,7 +123,7 @@ class Runner:
         with self.fleet.clone.only_runner(), self._watcher():
             if not self._begun():
                 return IDLE_DONE
-            with self._beats(), self._transcripts():
+            with self._beats(), self._transcripts(), self.vitals.kept():
                 while True:
                     pause = self._guarded()
                     if pause is None:

@@ -45,12 +45,7 @@ def implement(way: Underway, begin: Beginning) -> None:
             attempt = endings.attempt_of(way, outcome=outcome, reason=why)
             endings.write(way, attempt)
             return
-        branch = task_branch(order.task)
-        own = coding.own_prompt(fleet, order)
-        more = hearing.told(fleet, order.board, order.entry)
-        told = resuming.go_on_prompt(fleet, order, begin) or prompt.work_prompt(
-            order.board, order.entry, begin, branch, own, more
-        )
+        told = resuming.go_on_prompt(fleet, order, begin) or prompt.of_work(fleet, order, begin)
         before = look(way)
         ended = coding.run(way, workspace=path, prompt=told, env=env)
         coding.collect(way)
