@@ -15,7 +15,7 @@ from gitfleet.errors import FleetError
 from gitfleet.model.board import Board
 from gitfleet.model.durations import spoken
 from gitfleet.model.states import FINISHED, Role
-from gitfleet.plan.pick import coder_of
+from gitfleet.plan.choosing import choices, named_by
 from gitfleet.plan.standing import standings
 from gitfleet.work import examine
 from gitfleet.work.examine import Answer, Program
@@ -36,7 +36,7 @@ class Use(Struct, frozen=True):
 
 def coders(fleet: Fleet, board: Board, *, seconds: float | None) -> Iterator[Finding]:
     """Look at every coder that is named; call each for at most `seconds` (None: do not call)."""
-    if not board.settings.roles.work.coder:
+    if not named_by(board.settings.roles.work):
         remedy = "Set roles.work.coder in fleet.yaml, or name one in each task."
         yield warning("coder", "role work has none", remedy)
     there: dict[Use, Program] = {}
@@ -56,18 +56,17 @@ def coders(fleet: Fleet, board: Board, *, seconds: float | None) -> Iterator[Fin
 def uses(fleet: Fleet, board: Board) -> list[Use]:
     """Every coder that is named, each once: by roles first, then tasks, settings, this machine."""
     roles, described = board.settings.roles, board.settings.coders
-    found = [
-        ("role work", roles.work),
-        ("role validate", roles.validate),
-        ("role plan", roles.plan),
+    found = (("work", roles.work), ("validate", roles.validate), ("plan", roles.plan))
+    named = [
+        Use(one.coder, f"role {role}", one.model)
+        for role, said in found
+        for one in (named_by(said) if said is not None else ())
     ]
-    named = [Use(role.coder, by, role.model or "") for by, role in found if role and role.coder]
     where = standings(board, fleet.store.now())
     for task, entry in sorted(board.entries.items()):
         if entry.task is not None and where[task].status not in FINISHED:
-            coder, model = coder_of(board, entry, Role(entry.task.role.value))
-            if coder:
-                named.append(Use(coder, f"task {task}", model, Level.WARNING))
+            for one in choices(board, entry, Role(entry.task.role.value)):
+                named.append(Use(one.coder, f"task {task}", one.model, Level.WARNING))
     # What the machine lets run may be described on another board.
     own = [name for name in fleet.machine.coders or () if registry.find(name, described)]
     named += [Use(coder, "fleet.yaml", "", Level.WARNING) for coder in described]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from gitfleet.coders.base import (
+    LONGEST_TEXT,
     Coder,
     CoderEvent,
     Failure,
@@ -82,7 +83,7 @@ class _Reading:
         self._wrong: list[str] = []  # the lines of an error; it may go on in the next
 
     def read(self, line: str) -> Iterator[CoderEvent]:
-        line = line.strip()
+        line = line[:LONGEST_TEXT].strip()
         if not self._begun:
             self._begun = True
             yield CoderEvent(said=Said.STARTED, session=self._session)
@@ -102,7 +103,7 @@ class _Reading:
             yield CoderEvent(said=Said.TEXT, text=line, final=self._replied)
 
     def _error(self, said: Said) -> CoderEvent:
-        words = " ".join(self._wrong)
+        words = " ".join(self._wrong)[:LONGEST_TEXT]
         failure = classify(words)
         if said is Said.RETRYING:
             self._wrong = []

@@ -21,10 +21,11 @@ from msgspec import Struct
 from gitfleet.model.config import CoderSettings, Permission
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Outcome, Role
-from gitfleet.process import Exit
+from gitfleet.process.start import Exit
 
 # Linux refuses an argument of 128 KiB, and says so in words nobody understands.
 LONGEST_ARGUMENT: Final = 120_000
+LONGEST_TEXT: Final = 20_000  # characters of one event that are kept; the raw output has them all
 
 
 class Failure(StrEnum):
@@ -251,7 +252,7 @@ def window_of(coder: Coder, job: Job, tally: Tally) -> int | None:
 def read_text(line: str) -> Iterator[CoderEvent]:
     """Output without structure: each line is something said."""
     if line.strip():
-        yield CoderEvent(said=Said.TEXT, text=line)
+        yield CoderEvent(said=Said.TEXT, text=line[:LONGEST_TEXT])
 
 
 def text_reader(_job: Job) -> Reader:

@@ -19,7 +19,16 @@ from typing import Any, Final
 import msgspec
 
 from gitfleet.coders import lines
-from gitfleet.coders.base import Coder, CoderEvent, Job, Launch, Mcp, Reader, Said
+from gitfleet.coders.base import (
+    LONGEST_TEXT,
+    Coder,
+    CoderEvent,
+    Job,
+    Launch,
+    Mcp,
+    Reader,
+    Said,
+)
 from gitfleet.coders.judging import classify, judge_of
 from gitfleet.coders.lines import Object, count, dig, inner, name, text
 from gitfleet.model.config import Permission
@@ -154,7 +163,7 @@ class _Reading:
 
     def _said(self) -> Iterator[CoderEvent]:
         if self._pieces:
-            yield CoderEvent(said=Said.TEXT, text="".join(self._pieces)[: lines.LONGEST_TEXT])
+            yield CoderEvent(said=Said.TEXT, text="".join(self._pieces)[:LONGEST_TEXT])
             self._pieces = []
 
     def _ended(self, found: Object) -> CoderEvent:

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import msgspec
 
+from gitfleet.coders.base import LONGEST_TEXT
 from gitfleet.model.event import Tokens
 
-LONGEST_TEXT: Final = 20_000  # characters of one event that are kept; the raw output has them all
 _MANY: Final = 1 << 53  # more than any count; a number beyond it is none
 _PLACES: Final = (
     *("command", "file_path", "filePath", "path", "pattern", "query", "url", "question"),

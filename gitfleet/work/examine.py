@@ -19,7 +19,6 @@ from typing import Final
 
 from msgspec import Struct
 
-from gitfleet import process
 from gitfleet.coders import registry
 from gitfleet.coders.base import Cannot, Coder, Evidence, Failure, Job, Judgement, Tally
 from gitfleet.coders.stream import Stream
@@ -31,6 +30,10 @@ from gitfleet.model.config import CoderSettings, Permission
 from gitfleet.model.states import Role
 from gitfleet.model.task import Task
 from gitfleet.plan.pick import Pick
+from gitfleet.process.end import end
+from gitfleet.process.output import end_of
+from gitfleet.process.run import run
+from gitfleet.process.start import Limits, Spec, start
 from gitfleet.work.environment import environment, outbox_of, scratch
 from gitfleet.work.fleet import Fleet, Order
 
@@ -86,7 +89,7 @@ def program(fleet: Fleet, board: Board, name: str) -> Program:
 
 
 def _version(coder: Coder, path: str, env: Mapping[str, str], tmp: Path) -> str:
-    done = process.run((path, *coder.version_argv), cwd=tmp, env=env, timeout=_VERSION_SECONDS)
+    done = run((path, *coder.version_argv), cwd=tmp, env=env, timeout=_VERSION_SECONDS)
     told = coder.version_re.search(done.stdout.decode(errors="replace"))
     return told[0] if told else ""
 
@@ -125,8 +128,9 @@ def _run(
     began = time.monotonic()
     try:
         launch = coder.launch(job)
-        spec = process.Spec(launch.argv, job.workspace, {**env, **launch.env}, nonce, launch.stdin)
-        running = process.start(job.run_dir, spec)
+        limits = Limits(attempt=limit + _GRACE)  # it ends even if we are killed meanwhile
+        spec = Spec(launch.argv, job.workspace, {**env, **launch.env}, nonce, launch.stdin, limits)
+        running = start(job.run_dir, spec)
     except Cannot as error:
         return Answer(took=0.0, reason=str(error), failure=Failure.MISCONFIGURED)
     except FleetError as error:
@@ -135,7 +139,7 @@ def _run(
         in_time = running.wait(limit)
         took = time.monotonic() - began
     finally:
-        process.end(running.child, nonce, grace=_GRACE)
+        end(running.child, nonce, grace=_GRACE)
         ended = running.wait(_GRACE)
         running.close()
     tally = _tally(coder, job)
@@ -182,7 +186,7 @@ def _answer(fleet: Fleet, judged: Judgement, run_dir: Path, took: float) -> Answ
 def _last_words(fleet: Fleet, run_dir: Path) -> str:
     """The last line of its standard error, without secrets."""
     mask = fleet.mask
-    said = mask.tail(process.tail(run_dir / "stderr", _TAIL + mask.reach), _TAIL)
+    said = mask.tail(end_of(run_dir / "stderr", _TAIL + mask.reach), _TAIL)
     lines = said.strip().splitlines()
     return lines[-1][:300] if lines else ""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gitfleet import process
+from gitfleet.process.look import marked
 from tests.cli.acting import add, gitfleet, running
 from tests.conftest import git
 
@@ -199,7 +199,7 @@ def test_a_coder_is_called_as_an_attempt_calls_it(project: Path, tmp_path: Path)
     assert git("worktree", "list", cwd=project) == before
     assert git("branch", "--list", "gitfleet/*", cwd=project) == ""
     marker = next(line for line in env.splitlines() if line.startswith("GITFLEET_RUN="))
-    assert not process.marked(marker.partition("=")[2])
+    assert not marked(marker.partition("=")[2])
 
 
 def test_no_calls_means_none(project: Path, tmp_path: Path) -> None:
@@ -225,4 +225,4 @@ def test_a_coder_that_does_not_end_is_ended(project: Path, tmp_path: Path) -> No
     done = gitfleet("doctor", "--seconds", "1", "--json", cwd=project)
     (told,) = [f for f in json.loads(done.stdout) if "had not ended" in f["what"]]
     assert told["level"] == "warning" and "busy" in told["what"]
-    assert not process.marked(run.read_text().strip())
+    assert not marked(run.read_text().strip())

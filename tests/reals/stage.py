@@ -99,7 +99,7 @@ def stage(
     with Model(plays, toolless=toolless) as model:
         coders = settings(model.url, list(PINNED))
         with laboratory(folder / "lab", coders=coders, **keys) as lab:
-            lab.env.update(_environment(bin))
+            lab.env.update(_environment(bin), PWD=str(lab.path))
             on = Stage(lab, model)
             on.use(model.key)
             yield on
