@@ -153,7 +153,7 @@ def test_a_coder_that_this_machine_does_not_let_run_is_told(project: Path) -> No
     settings(project, "checks: ['true']\nroles: {work: {coder: shell}}\n")
     config = Path(os.environ["XDG_CONFIG_HOME"]) / "gitfleet" / "config.yaml"
     config.parent.mkdir()
-    config.write_text("coders: [claude]\n")
+    config.write_text("coders: [another]\n")
     assert "does not let run" in examine(project)["coder"]["what"]
 
 
