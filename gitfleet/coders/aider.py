@@ -23,6 +23,7 @@ from gitfleet.coders.base import (
     NoSession,
     Reader,
     Said,
+    extra,
 )
 from gitfleet.coders.judging import classify, judge_of
 from gitfleet.model.event import Tokens
@@ -52,7 +53,7 @@ def launch(job: Job) -> Launch:
     argv += ["--chat-history-file", str(folder / _HISTORY)]
     argv += ["--input-history-file", str(job.run_dir / "aider.input.history")]
     env = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", **job.settings.env}
-    return Launch(argv=(*argv, *job.settings.args), env=env)
+    return Launch(argv=(*argv, *extra(job)), env=env)
 
 
 def _begun(job: Job) -> Path:

@@ -87,6 +87,23 @@ class NoSession(Cannot):
     """The session to go on with is not here (any more): `no-session`. A fresh one can be begun."""
 
 
+# What lets one of them do everything, by whichever of its own words.
+_BYPASSES: Final = re.compile(
+    r"dangerous|bypass|yolo|full-access|full-auto|allow-all|skip-permissions|^(?:-y|--force|--auto)$"
+)
+
+
+def extra(job: Job) -> tuple[str, ...]:
+    """The words that the settings add. Raises Cannot where they would get round the permission."""
+    for word in job.settings.args:
+        if job.permission is not Permission.BYPASS and _BYPASSES.search(word):
+            raise Cannot(
+                f"its args hold {word!r}; that needs permission: bypass in fleet.yaml, and in"
+                " permissions of this machine's config.yaml"
+            )
+    return job.settings.args
+
+
 class Said(StrEnum):
     """What an event of a coder tells: the one vocabulary of them all."""
 

@@ -27,6 +27,7 @@ from gitfleet.coders.base import (
     Mcp,
     Reader,
     Said,
+    extra,
 )
 from gitfleet.coders.judging import classify, judge_of
 from gitfleet.coders.lines import Object, count, dig, flat, inner, name, number, text
@@ -49,7 +50,7 @@ def launch(job: Job) -> Launch:
         argv += ["--mcp-config", str(_mcp_file(job.run_dir, job.mcp)), "--strict-mcp-config"]
     if job.session:
         argv += ["--resume", job.session]
-    return Launch(argv=(*argv, *job.settings.args), env=_env(job), stdin=job.prompt)
+    return Launch(argv=(*argv, *extra(job)), env=_env(job), stdin=job.prompt)
 
 
 def _permission(job: Job) -> list[str]:

@@ -31,6 +31,7 @@ from gitfleet.coders.base import (
     Reader,
     Said,
     Tally,
+    extra,
 )
 from gitfleet.coders.judging import classify, judge_of
 from gitfleet.coders.lines import Object, count, dig, flat, inner, name, number, objects, text
@@ -57,7 +58,7 @@ def launch(job: Job) -> Launch:
     if job.mcp is not None:
         argv += _mcp(job.mcp)
         env.update(job.mcp.env)
-    argv += job.settings.args
+    argv += extra(job)
     if job.session:
         argv.append(job.session)
     return Launch(argv=(*argv, "-"), env={**env, **job.settings.env}, stdin=job.prompt)

@@ -24,6 +24,7 @@ from gitfleet.coders.base import (
     Mcp,
     Reader,
     Said,
+    extra,
 )
 from gitfleet.coders.judging import classify, judge_of
 from gitfleet.coders.lines import Object, count, dig, flat, inner, name, number, text
@@ -43,7 +44,7 @@ def launch(job: Job) -> Launch:
     if job.mcp is not None:
         argv += ["--additional-mcp-config", f"@{_mcp_file(job.run_dir, job.mcp)}"]
     argv += ["--resume", job.session] if job.session else ["--session-id", _fresh(job)]
-    return Launch(argv=(*argv, *job.settings.args), env=_env(job), stdin=job.prompt)
+    return Launch(argv=(*argv, *extra(job)), env=_env(job), stdin=job.prompt)
 
 
 def _fresh(job: Job) -> str:

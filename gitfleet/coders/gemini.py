@@ -28,6 +28,7 @@ from gitfleet.coders.base import (
     Mcp,
     Reader,
     Said,
+    extra,
 )
 from gitfleet.coders.judging import classify, judge_of
 from gitfleet.coders.lines import Object, count, dig, inner, name, text
@@ -70,7 +71,7 @@ def launch(job: Job) -> Launch:
         env["GOOGLE_GEMINI_BASE_URL"] = job.settings.base_url
     env |= job.settings.env
     env[_HOME] = str(_home(job))
-    return Launch(argv=(*argv, *job.settings.args), env=env, stdin=job.prompt)
+    return Launch(argv=(*argv, *extra(job)), env=env, stdin=job.prompt)
 
 
 def _policy(job: Job) -> Path:

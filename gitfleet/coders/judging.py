@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from gitfleet.coders.base import Evidence, Failure, Judgement, Tally
+from gitfleet.coders.base import Evidence, Failure, Judgement, Tally, judge_exit
 from gitfleet.coders.resets import reset_in
 from gitfleet.model.states import Outcome
 
@@ -189,6 +189,15 @@ def judge(coder: str, evidence: Evidence) -> Judgement:
         return _failed(evidence, Failure.DENIED, f"it may not use {', '.join(tally.denied)}")
     failure, words = _from_outside(coder, evidence)
     return _failed(evidence, failure, words or _how(evidence))
+
+
+def judge_told(evidence: Evidence) -> Judgement:
+    """What the evidence says of a program that need not tell its end, and may tell its failures."""
+    tally = evidence.tally
+    if tally.failure is not None:
+        return _failed(evidence, tally.failure, tally.error)
+    judged = judge_exit(evidence)
+    return judged if judged.outcome else Judgement(denied=tally.denied)
 
 
 def if_nothing_was_done(judged: Judgement) -> Judgement:

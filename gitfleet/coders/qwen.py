@@ -26,6 +26,7 @@ from gitfleet.coders.base import (
     Mcp,
     Reader,
     Said,
+    extra,
 )
 from gitfleet.coders.judging import classify, judge_of
 from gitfleet.coders.lines import Object, dig, flat, inner, name, text
@@ -57,7 +58,7 @@ def launch(job: Job) -> Launch:
     if job.session:
         argv += ["--resume", job.session]
     env |= job.settings.env
-    return Launch(argv=(*argv, *job.settings.args), env=env, stdin=job.prompt)
+    return Launch(argv=(*argv, *extra(job)), env=env, stdin=job.prompt)
 
 
 def _mcp(mcp: Mcp) -> str:
