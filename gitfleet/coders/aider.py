@@ -23,6 +23,7 @@ from gitfleet.coders.base import (
     NoSession,
     Reader,
     Said,
+    any_key,
     extra,
 )
 from gitfleet.coders.judging import classify, judge_of
@@ -52,7 +53,10 @@ def launch(job: Job) -> Launch:
         argv.append("--restore-chat-history")
     argv += ["--chat-history-file", str(folder / _HISTORY)]
     argv += ["--input-history-file", str(job.run_dir / "aider.input.history")]
-    env = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", **job.settings.env}
+    env = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    if job.settings.base_url:
+        env |= any_key(job, "OPENAI_API_KEY")
+    env |= job.settings.env
     return Launch(argv=(*argv, *extra(job)), env=env)
 
 

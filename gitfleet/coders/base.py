@@ -8,6 +8,7 @@ again gives the same events.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -102,6 +103,12 @@ def extra(job: Job) -> tuple[str, ...]:
                 " permissions of this machine's config.yaml"
             )
     return job.settings.args
+
+
+def any_key(job: Job, *names: str) -> dict[str, str]:
+    """A key for a model that wants none, where its program does: only if nobody gives one."""
+    given = {**os.environ, **job.settings.env}
+    return {} if any(name in given for name in names) else {names[0]: "none"}
 
 
 class Said(StrEnum):

@@ -27,6 +27,7 @@ from gitfleet.coders.base import (
     Mcp,
     Reader,
     Said,
+    any_key,
     extra,
 )
 from gitfleet.coders.judging import classify, judge_of
@@ -84,6 +85,7 @@ def _env(job: Job) -> dict[str, str]:
         env["MCP_TOOL_TIMEOUT"] = str(job.mcp.timeout * 1000)
     if job.settings.base_url:
         env["ANTHROPIC_BASE_URL"] = job.settings.base_url
+        env |= any_key(job, "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_API_KEY")
         if job.model:  # there is one model behind it, and it does the small things, too
             env["ANTHROPIC_DEFAULT_HAIKU_MODEL"] = job.model
     return {**env, **job.settings.env}

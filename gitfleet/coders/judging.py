@@ -140,6 +140,7 @@ _TROUBLE: Final = re.compile(
 )
 _FRAME: Final = re.compile(r"\s*(?:at |\{|\}|\[?(?:startup|debug|info)\b)", re.IGNORECASE)
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_FIELD: Final = re.compile(r'\berror\.error="([^"]+)"')  # of a line of opencode's log
 _TAIL: Final = 16_000  # bytes of standard error that are looked at
 _REASON: Final = 300  # characters of a coder's own words in a reason
 
@@ -259,7 +260,9 @@ def _last(evidence: Evidence) -> str:
     """The last line of standard error that speaks of trouble."""
     for line in reversed(_tail(evidence.stderr).splitlines()):
         if _TROUBLE.search(line) and not _FRAME.match(line):
-            return _COLOUR.sub("", line).strip()
+            words = _COLOUR.sub("", line).strip()
+            told = _FIELD.search(words)
+            return told[1] if told else words
     return ""
 
 

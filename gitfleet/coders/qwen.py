@@ -26,6 +26,7 @@ from gitfleet.coders.base import (
     Mcp,
     Reader,
     Said,
+    any_key,
     extra,
 )
 from gitfleet.coders.judging import classify, judge_of
@@ -52,6 +53,7 @@ def launch(job: Job) -> Launch:
     if job.settings.base_url:
         argv += ["--auth-type", "openai"]
         env["OPENAI_BASE_URL"] = job.settings.base_url
+        env |= any_key(job, "OPENAI_API_KEY")
     if job.mcp is not None:
         argv += ["--mcp-config", _mcp(job.mcp)]
         env |= job.mcp.env

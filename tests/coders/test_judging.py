@@ -217,7 +217,8 @@ def test_standard_error_explains_an_end_from_outside_only_if_it_came_last(tmp_pa
     wrong = "error: unknown option\n"  # and what is no waiting explains no such end at all
     assert _judge(tmp_path, "gemini", None, stderr=wrong).failure is Failure.CRASHED
     silent = 'level=ERROR message="stream error" error.error="AI_APICallError: Rate limit"\n'
-    assert _judge(tmp_path, "opencode", None, stderr=silent).failure is Failure.LIMITED
+    judged = _judge(tmp_path, "opencode", None, stderr=silent)
+    assert judged.failure is Failure.LIMITED and judged.reason == "AI_APICallError: Rate limit"
 
 
 def test_a_limit_is_told_with_its_end(tmp_path: Path) -> None:
