@@ -20,6 +20,7 @@ FLOORS: Final[Mapping[str, int]] = {
     "faults": 0,
     "assets": 0,
     "report": 0,
+    "speech": 1,
     "model": 1,
     "files": 2,
     "plan": 3,
@@ -34,6 +35,7 @@ FLOORS: Final[Mapping[str, int]] = {
     "work": 7,
     "runner": 8,
     "demo": 8,
+    "mcp": 8,
     "cli": 9,
     "__main__": 10,
 }
@@ -44,6 +46,8 @@ HOMES: Final[Mapping[str, frozenset[str]]] = {
     "rich": frozenset({"cli"}),
     "watchdog": frozenset({"runner", "cli.log"}),
     "yaml": frozenset({"files"}),
+    "mcp": frozenset({"mcp"}),
+    "anyio": frozenset({"mcp"}),
     "jsonschema": frozenset({"files"}),
     "subprocess": frozenset({"process", "cli", "demo"}),  # above: a person's pager, a whole play
 }

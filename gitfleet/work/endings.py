@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gitfleet import faults
 from gitfleet.git import refs
-from gitfleet.git.remote import Unreachable
+from gitfleet.git.remote import Refused, Unreachable
 from gitfleet.model.change import Decide, Move
 from gitfleet.model.event import Attempt, Check
 from gitfleet.model.states import Outcome, Role
@@ -78,10 +78,10 @@ def write(way: Underway, attempt: Attempt, additions: Sequence[Addition] = ()) -
 
 def finish(way: Underway, attempt: Attempt, decide: Decide) -> Result:
     """Make the change that ends the attempt, and tell what became of it."""
-    result = _patiently(way, decide)
+    result = patiently(way, decide)
     if result is None:
         return Result(answer=Answer.UNKNOWN, board=way.fleet.store.board(), why="unreachable")
-    if result.won or settle.settled(result.board, way.task, way.nonce):
+    if result.won or settle.settled(result.board, way.task, attempt):
         faults.point("work-settled")
         way.fleet.clone.forget(way.nonce)
         tell(way, attempt)
@@ -94,7 +94,7 @@ def finish(way: Underway, attempt: Attempt, decide: Decide) -> Result:
     return result
 
 
-def _patiently(way: Underway, decide: Decide) -> Result | None:
+def patiently(way: Underway, decide: Decide) -> Result | None:
     """Transact until the answer is known, however long the remote is away; None if the runner is
     to end before that: then its next start settles the claim, which is still remembered."""
     pause = 0.5
@@ -103,7 +103,7 @@ def _patiently(way: Underway, decide: Decide) -> Result | None:
             result = way.fleet.store.transact(decide)
             if result.answer is not Answer.UNKNOWN:
                 return result
-        except Unreachable as error:
+        except (Unreachable, Refused) as error:
             way.fleet.report.once(
                 f"offline {way.nonce}", "waits-for-remote", task=way.task, reason=error.what
             )

@@ -14,8 +14,8 @@ from gitfleet.git.command import git
 from gitfleet.model.durations import counted
 from gitfleet.model.states import Outcome, Role
 from gitfleet.model.task import Task
-from gitfleet.plan import settle
-from gitfleet.work import coding, endings, prompt, workspace
+from gitfleet.plan import asking, settle
+from gitfleet.work import coding, endings, hearing, prompt, resuming, workspace
 from gitfleet.work.beginning import Beginning
 from gitfleet.work.coding import Ended
 from gitfleet.work.environment import committer_of, environment, identity, scratch
@@ -45,19 +45,21 @@ def implement(way: Underway, begin: Beginning) -> None:
             attempt = endings.attempt_of(way, outcome=outcome, reason=why)
             endings.write(way, attempt)
             return
-        branch = task_branch(order.task)
-        own = coding.own_prompt(fleet, order)
-        told = prompt.work_prompt(order.board, order.entry, begin, branch, own)
+        told = resuming.go_on_prompt(fleet, order, begin) or prompt.of_work(fleet, order, begin)
         before = look(way)
         ended = coding.run(way, workspace=path, prompt=told, env=env)
         coding.collect(way)
+    hearing.last_words(way)
+    parked = hearing.parked(way)
     tampered = tampering(way, before)
     facts = None
     if order.claim.role is Role.WORK:
-        ended = _commit_rest(way, path, ended)
+        ended = _commit_rest(way, path, ended, parked)
         facts = inspect(way)
     faults.point("work-committed")
     outcome, reason = _judge(way, ended, facts, tampered, path)
+    if parked and asking.overrules(outcome):
+        outcome, reason = Outcome.ASKED, parked
     _write(way, ended, facts, outcome, reason)
     if outcome is Outcome.CANCELLED or order.claim.role is Role.PLAN:
         endings.clear_away(way, path)
@@ -87,10 +89,13 @@ def tampering(way: Underway, before: Before) -> tuple[str, ...]:
     return (*changed, *(f"it moved {ref}" for ref in moved))
 
 
-def _commit_rest(way: Underway, path: Path, ended: Ended) -> Ended:
-    """Commit what a coder that ended well left uncommitted, unless it left a conflict unsolved."""
+def _commit_rest(way: Underway, path: Path, ended: Ended, parked: str) -> Ended:
+    """Commit what a coder that ended well left uncommitted, unless it left a conflict unsolved.
+
+    Also what one left that waits for an answer: any machine may go on with it.
+    """
     workspace.unlock(path)
-    if ended.outcome is not None:
+    if ended.outcome is not None and not parked:
         return ended
     unsolved = [
         name
@@ -103,7 +108,8 @@ def _commit_rest(way: Underway, path: Path, ended: Ended) -> Ended:
     task = way.order.entry.task
     assert task is not None
     sign = way.order.board.settings.sign
-    worktree.commit_all(path, task.title, identity(way.order), sign=sign)
+    title = f"{task.title} (unfinished: {parked})" if parked else task.title
+    worktree.commit_all(path, title, identity(way.order), sign=sign)
     return ended
 
 
@@ -169,9 +175,11 @@ def _why_empty(way: Underway, path: Path) -> str:
 
 
 def _write(way: Underway, ended: Ended, facts: Facts | None, outcome: Outcome, reason: str) -> None:
-    additions = []
-    if way.order.claim.role is Role.PLAN and outcome is Outcome.SUBMITTED:
-        additions = [letter.addition for letter in coding.read_letters(way)]
+    plan = way.order.claim.role is Role.PLAN
+    # Of work only what did not get onto the board before, while the remote was away.
+    wanted = outcome is Outcome.SUBMITTED or not plan
+    additions = [letter.addition for letter in coding.read_letters(way)] if wanted else []
+    if plan and wanted:
         if not additions:
             outcome, reason = Outcome.EMPTY, "it ended well and planned no task"
         else:

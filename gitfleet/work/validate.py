@@ -24,9 +24,9 @@ from gitfleet.model.event import Attempt, Check, Landed
 from gitfleet.model.states import Outcome
 from gitfleet.model.task import Task
 from gitfleet.model.verdict import Fix, Ruling, Verdict
-from gitfleet.plan import settle
+from gitfleet.plan import asking, settle
 from gitfleet.plan.standing import submission_of, verdict_of
-from gitfleet.work import checks, coding, endings, outbox, prompt, workspace
+from gitfleet.work import checks, coding, endings, hearing, outbox, prompt, workspace
 from gitfleet.work.coding import Ended
 from gitfleet.work.environment import environment, outbox_of, scratch
 from gitfleet.work.fleet import Blocked, Underway
@@ -290,8 +290,7 @@ def _judge(way: Underway, proof: Proof, ran: tuple[Check, ...]) -> tuple[Ended, 
     """Ask the validator, in a worktree of what would land."""
     way.live.doing = "judging"
     path = workspace.check_out(way.fleet, way.task, proof.merge)
-    own = coding.own_prompt(way.fleet, way.order)
-    told = prompt.validate_prompt(proof.entry, way.order.pick.target, proof.tip, ran, own)
+    told = prompt.of_validation(way.fleet, way.order, proof.entry, proof.tip, ran)
     with scratch(way.nonce) as tmp:
         env = {
             **environment(way.fleet, way.order, way.run_dir, tmp),
@@ -302,9 +301,13 @@ def _judge(way: Underway, proof: Proof, ran: tuple[Check, ...]) -> tuple[Ended, 
             raise FleetError(why)
         before = look(way)
         ended = coding.run(way, workspace=path, prompt=told, env=env)
+    hearing.last_words(way)
+    parked = hearing.parked(way)
     changed = tampering(way, before)
     if changed:
         return Ended(outcome=Outcome.TAMPERED, reason="; ".join(changed)), None
+    if parked and (ended.outcome is None or asking.overrules(ended.outcome)):
+        return replace(ended, outcome=Outcome.ASKED, reason=parked), None
     if ended.outcome is not None:
         return ended, None
     verdict, why = outbox.verdict(outbox_of(way.run_dir))

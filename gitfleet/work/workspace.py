@@ -13,12 +13,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from gitfleet import faults, process
+from gitfleet import faults
 from gitfleet.clone import read_json, write_json
 from gitfleet.errors import FleetError, GitError
 from gitfleet.git import merge, refs, salvage, worktree
 from gitfleet.model.config import WorkspaceSettings
 from gitfleet.model.durations import seconds
+from gitfleet.process.end import end
+from gitfleet.process.output import end_of
+from gitfleet.process.start import Spec, start
 from gitfleet.work.beginning import Beginning, How
 from gitfleet.work.fleet import Fleet, Order, Underway, task_branch
 
@@ -147,12 +150,12 @@ def _set_up(way: Underway, settings: WorkspaceSettings, path: Path, env: Mapping
     marker, run_dir = way.nonce, way.run_dir
     for number, command in enumerate(settings.setup, 1):
         name = f"setup-{number}."
-        spec = process.Spec(("sh", "-c", command), path, env, marker)
-        running = process.start(run_dir, spec, name=name)
+        spec = Spec(("sh", "-c", command), path, env, marker)
+        running = start(run_dir, spec, name=name)
         try:
             ended = running.wait(limit, way.control.wake)
         finally:
-            process.end(running.child, marker, grace=2.0)
+            end(running.child, marker, grace=2.0)
             running.wait(2.0)
             running.close()
         if ended is None and way.control.stopped is not None:
@@ -160,7 +163,7 @@ def _set_up(way: Underway, settings: WorkspaceSettings, path: Path, env: Mapping
         if ended is None:
             return f"workspace.setup took longer than {limit:g}s: {command}"
         if ended.code != 0:
-            tail = process.tail(run_dir / f"{name}stderr", 2000).strip()
+            tail = end_of(run_dir / f"{name}stderr", 2000).strip()
             last = tail.splitlines()[-1] if tail else f"exit status {ended.code}"
             return f"workspace.setup failed: {command}: {last}"
     return ""
