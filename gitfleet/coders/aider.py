@@ -81,8 +81,8 @@ _CONTEXT: Final = ("exceeds the token limit", "Context window", "exhausted conte
 class _Reading:
     """One run's output so far."""
 
-    def __init__(self, session: str) -> None:
-        self._session = session
+    def __init__(self, session: str, told: int | None) -> None:
+        self._session, self._window = session, told
         self._begun = self._replied = False
         self._tokens = Tokens()
         self._wrong: list[str] = []  # the lines of an error; it may go on in the next
@@ -91,7 +91,7 @@ class _Reading:
         line = line[:LONGEST_TEXT].strip()
         if not self._begun:
             self._begun = True
-            yield CoderEvent(said=Said.STARTED, session=self._session)
+            yield CoderEvent(said=Said.STARTED, session=self._session, window=self._window)
         if not line:
             return
         if _RETRY.search(line):
@@ -146,7 +146,7 @@ def _number(found: re.Match[str]) -> int:
 
 def reader(job: Job) -> Reader:
     """A new reader for a run's output."""
-    return _Reading(job.session or job.run_dir.name).read
+    return _Reading(job.session or job.run_dir.name, job.settings.window).read
 
 
 CODER: Final = Coder(

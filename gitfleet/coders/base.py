@@ -268,11 +268,6 @@ class Coder(NamedTuple):
     gauge: Callable[[Job, Tally], Iterator[CoderEvent]] = lambda _job, _tally: iter(())
 
 
-def window_of(coder: Coder, job: Job, tally: Tally) -> int | None:
-    """How many tokens fit into the context: as the settings say, else the run, else its model."""
-    return job.settings.window or tally.window or coder.window(tally.model or job.model)
-
-
 def read_text(line: str) -> Iterator[CoderEvent]:
     """Output without structure: each line is something said."""
     if line.strip():

@@ -97,7 +97,7 @@ class _Reading:
     def __init__(self, job: Job) -> None:
         self._resumed, self._used, self._used_usd = bool(job.session), job.used, job.used_usd
         self._model = job.model
-        self._window: int | None = None
+        self._window = self._told = job.settings.window  # a model elsewhere is not known to it
         self._messages: dict[str, Tokens] = {}  # what each used; every block of one repeats it
         self._seen = Tokens()  # all of them together
         self._wrong = ("", Failure.CRASHED)  # the last error, which the end repeats with less
@@ -122,7 +122,7 @@ class _Reading:
         kind = text(found, "subtype")
         if kind == "init":
             self._model = name(found, "model") or self._model
-            self._window = window(self._model)
+            self._window = self._told or window(self._model)
             session, model = name(found, "session_id"), self._model
             yield CoderEvent(said=Said.STARTED, session=session, model=model, window=self._window)
         elif kind == "api_retry":
@@ -200,7 +200,7 @@ class _Reading:
         own = inner(used, self._model) or max(
             _values(used), key=lambda model: count(model, "inputTokens"), default=used
         )
-        return count(own, "contextWindow") or self._window
+        return self._told or count(own, "contextWindow") or self._window
 
 
 def _values(found: Object) -> list[Object]:

@@ -127,7 +127,8 @@ def _server(mcp: Mcp) -> dict[str, Any]:
 class _Reading:
     """One run's output so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, told: int | None) -> None:
+        self._window = told
         self._pieces: list[str] = []  # of what it is just saying, a word at a time
         self._tools: dict[str, str] = {}
 
@@ -145,9 +146,8 @@ class _Reading:
         match kind:
             case "init":
                 session, model = name(found, "session_id"), name(found, "model")
-                yield CoderEvent(
-                    said=Said.STARTED, session=session, model=model, window=window(model)
-                )
+                size = self._window or window(model)
+                yield CoderEvent(said=Said.STARTED, session=session, model=model, window=size)
             case "tool_use":
                 tool, call = name(found, "tool_name"), name(found, "tool_id")
                 self._tools[call] = tool
@@ -199,9 +199,9 @@ def window(model: str) -> int | None:
     return _WINDOW if model.startswith(("gemini-", "auto")) else None
 
 
-def reader(_job: Job) -> Reader:
+def reader(job: Job) -> Reader:
     """A new reader for a run's output."""
-    return _Reading().read
+    return _Reading(job.settings.window).read
 
 
 CODER: Final = Coder(

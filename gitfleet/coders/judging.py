@@ -226,14 +226,21 @@ def _failed(evidence: Evidence, failure: Failure, words: str) -> Judgement:
     until = tally.until
     if until is None and failure in (Failure.LIMITED, Failure.OVERLOADED):
         until = reset_in(words, datetime.fromtimestamp(evidence.exit.at, UTC))
-    reason = " ".join(words.split())[:_REASON]
     return Judgement(
         outcome=OUTCOMES[failure],
-        reason=reason or failure.value,
+        reason=_short(words) or failure.value,
         failure=failure,
         until=until if failure is Failure.LIMITED else None,
         denied=tally.denied,
     )
+
+
+def _short(words: str) -> str:
+    """One line of a sane length, of whole words: half a secret would be known by nobody."""
+    line = " ".join(words.split())
+    if len(line) <= _REASON:
+        return line
+    return f"{line[:_REASON].rpartition(' ')[0]} …".strip()
 
 
 def _from_outside(coder: str, evidence: Evidence) -> tuple[Failure, str]:

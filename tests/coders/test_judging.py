@@ -245,3 +245,13 @@ def test_files_that_are_gone_are_no_evidence(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     evidence = Evidence(exit=ended, tally=Tally(), stdout=missing, stderr=missing)
     assert judge("codex", evidence).reason == "exit status 1"
+
+
+def test_a_reason_is_cut_between_words(tmp_path: Path) -> None:
+    """Half a secret would be masked by nobody."""
+    secret = "k" * 60
+    event = CoderEvent(said=Said.ERROR, failure=Failure.AUTH, text=f"{'word ' * 58}{secret} end")
+    reason = _judge(tmp_path, "codex", 1, event).reason
+    assert len(reason) <= 302 and reason.endswith("word …") and "k" not in reason
+    event = CoderEvent(said=Said.ERROR, failure=Failure.AUTH, text="k" * 5000)
+    assert _judge(tmp_path, "codex", 1, event).reason == "…"

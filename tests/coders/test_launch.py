@@ -14,13 +14,11 @@ import pytest
 from gitfleet.coders import registry
 from gitfleet.coders.base import (
     Cannot,
-    CoderEvent,
     Launch,
     Mcp,
     NoSession,
     Said,
     Tally,
-    window_of,
 )
 from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
@@ -450,11 +448,29 @@ def test_aiders_counts_are_read_out_of_its_words(
     assert (event.tokens, event.usd) == (tokens, usd)
 
 
-def test_a_window_is_what_the_settings_say(tmp_path: Path) -> None:
-    """Else what the run told, else what its model has."""
-    claude = coder_of("claude")
-    tally = Tally()
-    assert window_of(claude, job(tmp_path, model="claude-sonnet-5"), tally) == 200_000
-    tally.take(CoderEvent(said=Said.USAGE, window=1_000_000))
-    assert window_of(claude, job(tmp_path, model="claude-sonnet-5"), tally) == 1_000_000
-    assert window_of(claude, job(tmp_path, window=32_000), tally) == 32_000
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("claude", '{"type": "system", "subtype": "init", "model": "claude-sonnet-5"}'),
+        ("opencode", '{"type": "text", "sessionID": "s", "part": {"text": "x"}}'),
+        ("gemini", '{"type": "init", "model": "gemini-2.5-pro"}'),
+        ("qwen", '{"type": "system", "subtype": "init", "model": "qwen3-coder"}'),
+        ("aider", "Aider v0.86.2"),
+        (
+            "copilot",
+            '{"type": "tool.execution_complete", "data": {"toolTelemetry": {"metrics":'
+            ' {"context_token_limit": 128000}}}}',
+        ),
+    ],
+)
+def test_a_window_is_what_the_settings_say(tmp_path: Path, name: str, line: str) -> None:
+    """A coder takes a model that it does not know for one that it knows."""
+    (event, *_) = coder_of(name).reader(job(tmp_path, window=32_000))(line)
+    assert event.window == 32_000
+
+
+def test_a_window_is_else_what_its_model_has(tmp_path: Path) -> None:
+    """And the end tells it for sure."""
+    line = '{"type": "system", "subtype": "init", "model": "claude-sonnet-5"}'
+    (event,) = coder_of("claude").reader(job(tmp_path))(line)
+    assert event.window == 200_000
