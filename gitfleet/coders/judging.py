@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from gitfleet.coders import lines
 from gitfleet.coders.base import Evidence, Failure, Judgement, Tally, judge_exit
 from gitfleet.coders.resets import reset_in
 from gitfleet.model.states import Outcome
@@ -78,7 +79,13 @@ WORDS: Final = (
     ),
     _words(
         Failure.LIMITED,
-        *(r"rate[-_ ]?limit", r"too many requests", r"quota", r"RESOURCE_EXHAUSTED"),
+        *(
+            r"rate[-_ ]?limit",
+            r"too many requests",
+            r"\bquotas?\b",
+            r"insufficient_quota",
+            r"RESOURCE_EXHAUSTED",
+        ),
         *(r"(?:usage|session|weekly|daily|hourly|request) limit", r"hit your .{0,30}limit"),
         *(r"credit balance", r"out of credits?", r"billing", r"payment required"),
         *(r"insufficient (?:credits?|funds|balance)", _STATUS + r"4(?:02|29)\b"),
@@ -106,9 +113,10 @@ WORDS: Final = (
     ),
     _words(
         Failure.MISCONFIGURED,
-        *(r"model_not_found", r"\bmodel\b.{0,100}(?:not found|does ?n.t exist|not supported)"),
-        *(r"unknown (?:option|argument|flag|model)", r"unexpected argument", r"unrecogni[sz]ed"),
-        *(r"no such option", r"invalid (?:option|argument|value)", r"requires --\w+"),
+        *(r"model_not_found", r"\bmodel\b[^.]{0,60}(?:not found|not exist|not supported)"),
+        *(r"unknown (?:option|argument|flag|model)", r"unexpected argument"),
+        *(r"unrecogni[sz]ed (?:option|argument|flag)", r"invalid argument .{0,60}--"),
+        *(r"no such option", r"invalid option", r"invalid value .{0,60}for", r"requires --\w+"),
         *(r"error loading config", r"configuration is invalid", r"invalid config"),
         *(r"cannot be used with root", r"required MCP servers failed", r"session id .{0,60}in use"),
         *(r"trusted (?:directory|folder)", r"not inside a trusted"),
@@ -265,21 +273,12 @@ def explained(failure: Failure) -> bool:
 
 def _last(evidence: Evidence) -> str:
     """The last line of standard error that speaks of trouble."""
-    for line in reversed(_tail(evidence.stderr).splitlines()):
+    for line in reversed(lines.tail(evidence.stderr, _TAIL)):
         if _TROUBLE.search(line) and not _FRAME.match(line):
             words = _COLOUR.sub("", line).strip()
             told = _FIELD.search(words)
             return told[1] if told else words
     return ""
-
-
-def _tail(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, 2) - _TAIL))
-            return file.read(_TAIL).decode("utf-8", "replace")
-    except OSError:
-        return ""
 
 
 def _younger(one: Path, other: Path) -> bool:

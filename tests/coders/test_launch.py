@@ -315,6 +315,24 @@ def test_codexs_gauge_tells_limits(tmp_path: Path, home: Path) -> None:
     assert limit.text == "93% used" and limit.until is not None and limit.failure is None
 
 
+def test_geminis_own_file_tells_the_context_now(tmp_path: Path, home: Path) -> None:
+    """Its output has sums alone."""
+    gauge, tally = coder_of("gemini").gauge, Tally(session="31e4409d-b187-4fc1-885c-a567ba6a6b6d")
+    made = job(tmp_path)
+    assert list(gauge(made, tally)) == [] == list(gauge(made, Tally(session="*" * 9)))
+    folder = home / ".gemini" / "tmp" / "wt" / "chats"
+    folder.mkdir(parents=True)
+    told = [
+        {"type": "gemini", "tokens": {"input": 10, "total": 12}},
+        {"type": "gemini", "tokens": {"input": 10372, "output": 20, "total": 10392}},
+        {"$set": {"lastUpdated": "2026-11-26T06:40:24.309Z"}},
+    ]
+    path = folder / "session-2026-11-26T06-40-31e4409d.jsonl"
+    path.write_text("\n".join(map(json.dumps, told)) + "\n{half")
+    (usage,) = gauge(made, tally)
+    assert (usage.said, usage.context) == (Said.USAGE, 10_392)
+
+
 def _opencode(launch: Launch) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(launch.env["OPENCODE_CONFIG_CONTENT"])
     return found
