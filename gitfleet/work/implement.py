@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitfleet import faults
+from gitfleet.coders.base import Failure
 from gitfleet.git import guard, merge, refs, worktree
 from gitfleet.git.command import git
 from gitfleet.model.durations import counted
@@ -53,6 +54,9 @@ def implement(way: Underway, begin: Beginning) -> None:
         )
         before = look(way)
         ended = coding.run(way, workspace=path, prompt=told, env=env)
+        if ended.failure is Failure.NO_SESSION:
+            # It has done nothing wrong, and nothing at all: the next one begins afresh.
+            ended = replace(ended, outcome=Outcome.INTERRUPTED, session="")
         coding.collect(way)
     hearing.last_words(way)
     parked = hearing.parked(way)
