@@ -38,14 +38,16 @@ class Held(Struct, frozen=True, kw_only=True):
     attempt: int
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write so that a reader, or a crash, finds the old file or the new one."""
+def write_json(path: Path, content: Mapping[str, Any], *, durable: bool = True) -> None:
+    """Write so that a reader, or a crash, finds the old file or the new one. What need not outlive
+    a power cut is not `durable`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fd, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     with os.fdopen(fd, "w", encoding="utf-8") as file:
         json.dump(content, file)
-        file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
     Path(aside).replace(path)
 
 

@@ -25,7 +25,8 @@ from gitfleet.coders.base import (
 )
 from gitfleet.coders.stream import Stream
 from gitfleet.errors import FleetError
-from gitfleet.files import codec, layout
+from gitfleet.files import layout
+from gitfleet.git.remote import Refused, Unreachable
 from gitfleet.model.config import CoderSettings, Permission
 from gitfleet.model.durations import seconds, spoken
 from gitfleet.model.event import Tokens
@@ -34,9 +35,11 @@ from gitfleet.plan import settle
 from gitfleet.process.end import end
 from gitfleet.process.output import end_of
 from gitfleet.process.start import Exit, Running, Spec, start
+from gitfleet.swap import Answer
 from gitfleet.work import hearing, outbox, resuming
 from gitfleet.work.environment import outbox_of
-from gitfleet.work.fleet import Fleet, Live, Order, Underway
+from gitfleet.work.fleet import Live, Order, Underway
+from gitfleet.work.pace import Pace
 
 _TICK: Final = 1.0  # seconds between looks at the output of a running coder
 GRACE: Final = 10.0  # seconds between TERM and KILL
@@ -81,6 +84,7 @@ class Output:
         self._path, self._coder, self._job = path, coder, job
         self._at = 0
         self._stream = Stream(coder.reader(job))
+        self._pace = Pace(path.parent)
 
     @property
     def tally(self) -> Tally:
@@ -99,6 +103,7 @@ class Output:
             while file.tell() < stop and (chunk := file.read(_CHUNK)):
                 self._note(self._stream.feed(chunk, time.monotonic()), live)
             self._at = file.tell()
+            self._pace.note(self._at, end=end)
         if end:
             self._note(self._stream.end(time.monotonic()), live)
         for event in self._coder.gauge(self._job, self.tally):
@@ -109,7 +114,8 @@ class Output:
             live.heard = time.monotonic()
             if event.text.strip():
                 live.lines.append(event.text.strip().splitlines()[-1][:300])
-        live.tokens = self.tally.tokens
+        tally = self.tally
+        live.tokens, live.context, live.window = tally.tokens, tally.context or 0, tally.window or 0
 
 
 def find(order: Order) -> Coder:
@@ -254,11 +260,16 @@ def collect(way: Underway) -> None:
     if not letters:
         return
     additions = [letter.addition for letter in letters]
-    result = way.fleet.store.transact(
-        lambda board, now: settle.file_additions(
-            board, task=way.task, nonce=way.nonce, additions=additions
+    try:
+        result = way.fleet.store.transact(
+            lambda board, now: settle.file_additions(
+                board, task=way.task, nonce=way.nonce, additions=additions
+            )
         )
-    )
+    except (Unreachable, Refused):
+        return  # a remote that is away ends no attempt: next time, or together with its end
+    if result.answer is Answer.UNKNOWN:
+        return
     faults.point("outbox-committed")
     if result.won and result.change is not None:
         for path in result.change.files:
@@ -285,13 +296,3 @@ def read_letters(way: Underway) -> list[outbox.Letter]:
             reason=letter.reason,
         )
     return letters
-
-
-def own_prompt(fleet: Fleet, order: Order) -> str:
-    """The board's prompts/<role>.md, if there is one."""
-    role = order.claim.role.value
-    oid = order.board.prompts.get(role)
-    if oid is None:
-        return ""
-    text, problems = codec.decode(fleet.store.text(oid), f"prompts/{role}.md")
-    return "" if problems else text
