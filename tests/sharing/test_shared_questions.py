@@ -36,7 +36,7 @@ class Shared:
         agent.write_text(_AGENT.format(folder=folder))
         window = self.box / ".fleet"
         (window / "fleet.yaml").write_text(
-            "format: 1\ntarget: main\nheartbeat: 1s\nlease: 60s\n"
+            "format: 1\ntarget: main\nheartbeat: 1s\nlease: 20s\n"
             "roles: {work: {coder: mine}}\n"
             f"coders: {{mine: {{argv: [sh, {agent}, '{{prompt_file}}']}}}}\n"
         )
@@ -89,8 +89,9 @@ def test_another_machine_goes_on_after_a_merge_on_the_server(shared: Shared) -> 
     work(shared.desk)
     assert git("show", "main:whole", cwd=shared.bare) == "begun"
     told = (shared.folder / "2.md").read_text()
-    assert "> Yes, gently" in told and "then whole" in told
-    assert shared.branches() == []
+    assert "Yes, gently" in told and "then whole" in told
+    with running(shared.desk):
+        wait_for(lambda: not shared.branches(), "the branch to go")
     assert gitfleet("fsck", cwd=shared.desk).returncode == 0
 
 
@@ -145,24 +146,25 @@ def test_a_server_that_refuses_the_branch_stops_nothing(shared: Shared) -> None:
     assert shared.branches() == []
 
 
-def test_what_others_made_and_removed_is_seen(shared: Shared) -> None:
-    """A runner that never heard of a branch removes it all the same; one that was removed on the
-    server is not made again by who still remembers it."""
+def test_a_branch_that_vanished_on_the_server_comes_again(shared: Shared) -> None:
+    """Whoever still remembers it looks, and makes it anew while the question is open."""
     work(shared.box, code=4)
     git("update-ref", "-d", f"refs/heads/{BRANCH}", cwd=shared.bare)
-    with running(shared.box):
-        wait_for(
-            lambda: (
-                not git("for-each-ref", f"refs/remotes/origin/{BRANCH}", cwd=shared.box).strip()
-                or shared.branches()
-            ),
-            "box to notice",
-        )
+    work(shared.box, code=4)
+    assert shared.branches() == [f"refs/heads/{BRANCH}"]
     gitfleet("answer", "one", "yes", cwd=shared.box)
-    work(shared.desk, code=4) if not _has_answer(shared) else work(shared.desk)
     work(shared.box)
     assert shared.branches() == []
 
 
-def _has_answer(shared: Shared) -> bool:
-    return "## Answer" in git("show", "fleet:questions/one-1.md", cwd=shared.bare)
+def test_who_comes_back_goes_on_where_another_machine_stopped(shared: Shared) -> None:
+    """Its own old worktree is not the last state of the work any more."""
+    (shared.folder / "agent.sh").write_text(
+        'echo $GITFLEET_ATTEMPT >> trace\ngitfleet ask "Number $GITFLEET_ATTEMPT?"\n'
+    )
+    for number, machine in enumerate((shared.box, shared.desk), 1):
+        work(machine, code=4)
+        gitfleet("answer", f"one-{number}", "on", cwd=machine)
+        git("push", "-q", "origin", "fleet", cwd=machine)
+    work(shared.box, code=4)
+    assert git("show", "gitfleet/task/one:trace", cwd=shared.bare) == "1\n2\n3"
