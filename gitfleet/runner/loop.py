@@ -86,7 +86,7 @@ class Runner:
         self.ending = False
         self.upkeep = Upkeep(fleet, first=lambda: self.heart is None or self.heart.first())
         self.transcripts = Transcripts(fleet)
-        self.asks = AskBranches(fleet)
+        self.asks = AskBranches(fleet, first=lambda: self.heart is None or self.heart.first())
         self._mender = fleet.store.mender = history.Mender(fleet)
         shared = fleet.store.swap
         self.heart = (
@@ -267,8 +267,8 @@ class Runner:
             self.fleet.report.settled(f"duty {name}")
 
     def _keep_branches(self) -> None:
-        """Every open question has a branch to answer on; one runner cares for that."""
-        if self.heart is None or (self.heart.first() and not self.heart.offline):
+        """Every open question has a branch to answer on."""
+        if self.heart is None or not self.heart.offline:
             self.asks.keep()
 
     def _reap_orphans(self) -> None:
