@@ -23,6 +23,7 @@ from msgspec import Struct
 
 from gitfleet import process
 from gitfleet.errors import FleetError
+from gitfleet.git.durable import syncing
 from gitfleet.git.repo import Repo
 from gitfleet.model.states import Role
 
@@ -44,8 +45,9 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     fd, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     with os.fdopen(fd, "w", encoding="utf-8") as file:
         json.dump(content, file)
-        file.flush()
-        os.fsync(file.fileno())
+        if syncing():
+            file.flush()
+            os.fsync(file.fileno())
     Path(aside).replace(path)
 
 
