@@ -50,6 +50,7 @@ SLOW_POLL: Final = 30.0  # seconds; behind the watcher, in case it misses someth
 _AFTER_ERROR: Final = 5.0
 _ASK_AGAIN: Final = 300.0  # seconds until a server that refused is asked again
 _WINDOW_AGAIN: Final = 2.0
+_PICK_AGAIN: Final = 20  # times in a row that others may be faster
 _PASSING: Final = 5.0  # seconds
 IDLE_DONE: Final = 0
 IDLE_WAITS: Final = 4  # something waits for a person
@@ -471,27 +472,37 @@ class Runner:
         }
 
     def _claim(self, board: Board, now: datetime) -> None:
-        chosen, passed = self._picks(board, now)
-        free = self._fair([pick for pick in chosen if not self._busy(pick.task)])
-        sending = self.heart.claiming if self.heart is not None else lambda _nonce: None
-        for order, begin in claim_all(self.fleet, board, free, sending):
-            self._start(order.pick, order, begin)
+        passed: list[Passed] = []
+        for _ in range(_PICK_AGAIN):
+            chosen, passed = self._picks(board, now)
+            if not self._take(board, chosen):
+                break
+            # Somebody was faster with some of them: pick again from what is left, at once.
+            board, now = self.fleet.store.board(), self.fleet.store.now()
         for one in passed:
             if (one.for_a_person and not one.rests) or self.options.once:
                 self.fleet.report.once(
                     f"passed {one.task}", "passed", task=one.task, reason=one.reason
                 )
 
+    def _take(self, board: Board, chosen: list[Pick]) -> bool:
+        """Claim and start these. Whether others got some of them first."""
+        free = self._fair([pick for pick in chosen if not self._busy(pick.task)])
+        sending = self.heart.claiming if self.heart is not None else lambda _nonce: None
+        taken = claim_all(self.fleet, board, free, sending)
+        for order, begin in taken:
+            self._start(order.pick, order, begin)
+        new = any(order.claim.role is not Role.VALIDATE for order, _ in taken)
+        if self.heart is not None and new:
+            self.heart.shared.pace.begun()
+        return len(taken) < len(free) and self.fleet.store.board().commit != board.commit
+
     def _fair(self, chosen: list[Pick]) -> list[Pick]:
         """Without what is new, if it is the turn of others on a shared board to begin something;
         what was begun is finished first anyway."""
-        if self.heart is None or all(pick.role is Role.VALIDATE for pick in chosen):
+        if self.heart is None or self.heart.shared.pace.left() <= 0:
             return chosen
-        pace = self.heart.shared.pace
-        if pace.left() > 0:
-            return [pick for pick in chosen if pick.role is Role.VALIDATE]
-        pace.begun()
-        return chosen
+        return [pick for pick in chosen if pick.role is Role.VALIDATE]
 
     def _busy(self, task: str) -> bool:
         """Whether a former attempt on the task is still ending in its workspace here."""
