@@ -24,7 +24,7 @@ from gitfleet.process.start import load
 from gitfleet.work import outputs, pace, transcripts
 from gitfleet.work.outputs import Bytes, Source
 from gitfleet.work.rereading import Rereading
-from gitfleet.work.retelling import Teller, Told, sum_of
+from gitfleet.work.retelling import Teller, Told
 
 _PAUSE: Final = 0.2  # seconds between looks at the files and the board while following
 _PROMPT: Final = "prompt.md"
@@ -121,7 +121,7 @@ class _Reader:
             "summary": one.head,
             "folder": str(one.folder) if one.folder else None,
             "events": events,
-            "sum": sum_of(hearing.tally),
+            "sum": hearing.sum,
         }
 
     def _outputs(self, one: Try) -> list[Output] | None:

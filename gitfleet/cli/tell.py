@@ -215,4 +215,4 @@ class Speech(Output):
                 yield from self._teller.tell(event, at)
 
     def sum(self) -> str:
-        return retelling.in_words(retelling.sum_of(self._hearing.tally))
+        return retelling.in_words(self._hearing.sum)
