@@ -22,6 +22,7 @@ from gitfleet.model.board import Board
 from gitfleet.model.claim import Claim
 from gitfleet.model.config import Machine
 from gitfleet.model.durations import spoken
+from gitfleet.plan.resting import resting
 from gitfleet.runner import vitals
 from gitfleet.runner.heart import seen
 from gitfleet.shared import BEATS, SEEN_BEATS
@@ -35,10 +36,15 @@ _NUMBERS: Final = ("attempt", "elapsed", "silence", "tokens", "context", "window
 def known(session: Session) -> list[dict[str, Any]]:
     """Every runner, as it told of itself last, in the order of their names."""
     found = {runner: _told(runner, beat) for runner, beat in seen(session.repo).items()}
-    own = _own(session, session.store.board(), found)
+    board = session.store.board()
+    own = _own(session, board, found)
     if own is not None:
         found[own["name"]] = own
-    return [found[runner] for runner in sorted(found)]
+    now = session.store.now()
+    return [
+        {**found[runner], "resting": {c: str(r) for c, r in resting(board, runner, now).items()}}
+        for runner in sorted(found)
+    ]
 
 
 def fetch(repo: Repo, name: str) -> None:

@@ -47,6 +47,8 @@ def _show(one: Mapping[str, Any]) -> None:
     ]
     for row in draw.columns(cells, draw.room()):
         click.echo("".join(row))
+    for rest in one["resting"].values():
+        click.echo(f"  {draw.line(rest)}")
 
 
 def _said(attempt: Mapping[str, Any]) -> str:

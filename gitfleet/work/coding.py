@@ -26,6 +26,7 @@ from gitfleet.coders.base import (
 from gitfleet.coders.stream import Stream
 from gitfleet.errors import FleetError
 from gitfleet.files import layout
+from gitfleet.git.remote import Refused, Unreachable
 from gitfleet.model.config import CoderSettings, Permission
 from gitfleet.model.durations import seconds, spoken
 from gitfleet.model.event import Tokens
@@ -34,6 +35,7 @@ from gitfleet.plan import settle
 from gitfleet.process.end import end
 from gitfleet.process.output import end_of
 from gitfleet.process.start import Exit, Running, Spec, start
+from gitfleet.swap import Answer
 from gitfleet.work import hearing, outbox, resuming
 from gitfleet.work.environment import outbox_of
 from gitfleet.work.fleet import Live, Order, Underway
@@ -258,11 +260,16 @@ def collect(way: Underway) -> None:
     if not letters:
         return
     additions = [letter.addition for letter in letters]
-    result = way.fleet.store.transact(
-        lambda board, now: settle.file_additions(
-            board, task=way.task, nonce=way.nonce, additions=additions
+    try:
+        result = way.fleet.store.transact(
+            lambda board, now: settle.file_additions(
+                board, task=way.task, nonce=way.nonce, additions=additions
+            )
         )
-    )
+    except (Unreachable, Refused):
+        return  # a remote that is away ends no attempt: next time, or together with its end
+    if result.answer is Answer.UNKNOWN:
+        return
     faults.point("outbox-committed")
     if result.won and result.change is not None:
         for path in result.change.files:

@@ -175,9 +175,11 @@ def _why_empty(way: Underway, path: Path) -> str:
 
 
 def _write(way: Underway, ended: Ended, facts: Facts | None, outcome: Outcome, reason: str) -> None:
-    additions = []
-    if way.order.claim.role is Role.PLAN and outcome is Outcome.SUBMITTED:
-        additions = [letter.addition for letter in coding.read_letters(way)]
+    plan = way.order.claim.role is Role.PLAN
+    # Of work only what did not get onto the board before, while the remote was away.
+    wanted = outcome is Outcome.SUBMITTED or not plan
+    additions = [letter.addition for letter in coding.read_letters(way)] if wanted else []
+    if plan and wanted:
         if not additions:
             outcome, reason = Outcome.EMPTY, "it ended well and planned no task"
         else:
