@@ -98,7 +98,7 @@ class _Reader:
             return
         shown = [output.more(end=True, begin=True) for output in found]
         if not any(shown):
-            self.out.heading("it wrote nothing", "--")
+            self.out.heading(f"it {'has written' if one.running else 'wrote'} nothing", "--")
         self._sum(found)
 
     def plain(self, one: Try) -> dict[str, Any]:

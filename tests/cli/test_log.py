@@ -65,14 +65,16 @@ def test_what_is_not_there_is_said(lab: Lab) -> None:
     here = lab.claim("a")
     wrote(lab, here, {"stdout": b""})
     lab.end("a", here, Outcome.LIMITED)
+    assert "it wrote nothing" in lab.say("log", "a")
     there = lab.claim("b", runner="elsewhere")
     said = lab.say("log", "b")
     assert "not in this clone; it ran on elsewhere" in said
     assert "not in this clone" in refusal("log", "b", "--follow", cwd=lab.path)
     assert there.attempt == 1
-    assert "it wrote nothing" in lab.say("log", "a")
     assert "There are 1." in refusal("log", "a", "--attempt", "9", cwd=lab.path)
     assert "nothing to follow" in refusal("log", "a", "--follow", cwd=lab.path)
+    wrote(lab, lab.claim("a"), {"stdout": b""})
+    assert "it has written nothing" in lab.say("log", "a")
 
 
 def test_output_that_is_on_no_board_is_shown_as_such(lab: Lab) -> None:
