@@ -106,8 +106,9 @@ class _Reader:
         source = self._sources(one).get(_SPEECH)
         hearing, teller = self._hearing(one), Teller(full=True)
         events: list[Told] = []
+        marks = self._marks(one)
         for start, data in source.chunks() if source else ():
-            for event, at in hearing.feed(data, start, self._marks(one)):
+            for event, at in hearing.feed(data, start, marks):
                 events += teller.tell(event, at)
         for event, at in hearing.end():
             events += teller.tell(event, at)
