@@ -81,6 +81,10 @@ class Heart:
         """Whether others may have taken this claim by now, or without one all that we hold."""
         return self.own.over(boot_seconds(), nonce)
 
+    def lease_left(self, nonce: str) -> float | None:
+        """Seconds for which this claim is surely ours; None as long as nobody has heard of us."""
+        return self.own.left(boot_seconds(), nonce) if self.own.heard else None
+
     def left(self) -> float:
         """Seconds until the first lease of what we hold is over."""
         now, lives = boot_seconds(), self._lives()

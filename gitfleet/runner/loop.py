@@ -39,9 +39,10 @@ from gitfleet.shared import Shared
 from gitfleet.work import hearing, history, letters
 from gitfleet.work.askbranch import AskBranches
 from gitfleet.work.beginning import Beginning
-from gitfleet.work.claiming import claim_all, late_order
+from gitfleet.work.claiming import claim_all, late_order, order_of
 from gitfleet.work.fleet import Blocked, Control, Fleet, Live, Order, Underway
 from gitfleet.work.perform import perform, settle_dead, settle_orphan
+from gitfleet.work.record import Record
 from gitfleet.work.sweep import sweep
 from gitfleet.work.transcripts import Transcripts
 
@@ -93,6 +94,8 @@ class Runner:
             if isinstance(shared, Shared)
             else None
         )
+        if self.heart is not None:
+            fleet.lease_left = self.heart.lease_left
         self.vitals = Vitals(fleet, self._beating, options.slots)
         self._started: set[str] = set()
         self._former: frozenset[str] = frozenset()  # nonces that a former life sent
@@ -188,9 +191,10 @@ class Runner:
         self.fleet.store.swap.base()  # raises Unreachable where the board is far away
         for path, refusal in checkout.recover(self.fleet.repo):
             self.fleet.report.action("left-behind", path=path, reason=refusal.reason)
-        settle_dead(self.fleet)
+        going_on = settle_dead(self.fleet, self.attempts.keys())
         self._former = frozenset(self.fleet.clone.held())
-        sweep(self.fleet)
+        busy = {attempt.order.task for attempt in self.attempts.values()}
+        sweep(self.fleet, busy | going_on.keys())
         board = self.fleet.store.board()
         self.fleet.report.action(
             "running",
@@ -198,6 +202,8 @@ class Runner:
             board=self.fleet.store.branch,
             target=board.settings.target or self.fleet.default_target,
         )
+        for task, known in going_on.items():
+            self._go_on(board, task, known)
 
     def _guarded(self) -> float | None:
         """One round; a transient error is told once and tried again."""
@@ -491,7 +497,18 @@ class Runner:
         """Whether a former attempt on the task is still ending in its workspace here."""
         return any(attempt.order.task == task for attempt in self.attempts.values())
 
-    def _start(self, pick: Pick, order: Order, begin: Beginning) -> None:
+    def _go_on(self, board: Board, task: str, known: Record) -> None:
+        """Take an attempt up again whose coder did not notice that its runner died."""
+        order = order_of(self.fleet, board, task)
+        if order is None:
+            return
+        claim = order.claim
+        self.fleet.report.action("gone-on", task=task, role=claim.role, attempt=claim.attempt)
+        self._start(order.pick, order, known)
+        since = (self.fleet.store.now() - claim.at).total_seconds()
+        self.attempts[claim.nonce].live.began -= max(0.0, since)
+
+    def _start(self, pick: Pick, order: Order, begin: Beginning | Record) -> None:
         control = Control()
         live = Live(pick.task, pick.role, pick.coder or "checks", order.claim.attempt)
         run_dir = self.fleet.clone.run_dir(pick.task, order.claim.attempt, order.claim.nonce)
