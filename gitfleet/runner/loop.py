@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from gitfleet.coders import registry
 from gitfleet.errors import FleetError
@@ -33,12 +33,13 @@ from gitfleet.runner.heart import Heart, claims_of
 from gitfleet.runner.upkeep import Upkeep
 from gitfleet.runner.watch import watching
 from gitfleet.shared import Shared
-from gitfleet.work import hearing, history, letters
+from gitfleet.work import hearing, history, letters, publish
 from gitfleet.work.askbranch import AskBranches
 from gitfleet.work.beginning import Beginning
 from gitfleet.work.claiming import claim, late_order
 from gitfleet.work.fleet import Blocked, Control, Fleet, Live, Order, Underway
 from gitfleet.work.perform import perform, settle_dead, settle_orphan
+from gitfleet.work.publish import Publisher
 from gitfleet.work.sweep import sweep
 from gitfleet.work.transcripts import Transcripts
 
@@ -83,9 +84,10 @@ class Runner:
         self.upkeep = Upkeep(fleet, first=lambda: self.heart is None or self.heart.first())
         self.transcripts = Transcripts(fleet)
         self.asks = AskBranches(fleet)
+        self.publisher = Publisher(fleet, lambda: self._leads(publish.DUTY))
         shared = fleet.store.swap
         self.heart = (
-            Heart(fleet, shared, self._beating, self.wake.set, options.slots)
+            Heart(fleet, shared, self._beating, self.wake.set, options.slots, self._able)
             if isinstance(shared, Shared)
             else None
         )
@@ -109,6 +111,14 @@ class Runner:
         """What the heartbeat tells: every claim that is held, by its nonce."""
         return {nonce: attempt.live for nonce, attempt in list(self.attempts.items())}
 
+    def _able(self) -> list[str]:
+        """What this runner could do for all beside the work."""
+        return [publish.DUTY] if publish.able(self.fleet) else []
+
+    def _leads(self, duty: str) -> bool:
+        """Whether of several runners it is this one that does it."""
+        return self.heart is None or self.heart.first(duty)
+
     # -- the loop
 
     def run(self) -> int:
@@ -116,7 +126,7 @@ class Runner:
         with self.fleet.clone.only_runner(), self._watcher():
             if not self._begun():
                 return IDLE_DONE
-            with self._beats(), self._transcripts():
+            with self._beats(), _underway(self.transcripts), _underway(self.publisher):
                 while True:
                     pause = self._guarded()
                     if pause is None:
@@ -153,14 +163,6 @@ class Runner:
             yield
         finally:
             self.heart.stop()
-
-    @contextlib.contextmanager
-    def _transcripts(self) -> Iterator[None]:
-        self.transcripts.start()
-        try:
-            yield
-        finally:
-            self.transcripts.stop()
 
     @contextlib.contextmanager
     def _watcher(self) -> Iterator[None]:
@@ -234,6 +236,7 @@ class Runner:
             "letters": lambda: letters.empty_box(self.fleet),
             "questions": self._keep_branches,
             "follow-up": self._follow_up,
+            "publish": self.publisher.wake,
             "upkeep": self.upkeep.round,
             "orphans": self._reap_orphans,
         }
@@ -551,6 +554,22 @@ def _worth(task: Task, where: Standing, now: datetime) -> bool:
     not for a target that only a person or another task can repair."""
     later = task.not_before is not None and task.not_before > now
     return where.red is None and not later
+
+
+class _Companion(Protocol):
+    """A thread beside the loop."""
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+@contextlib.contextmanager
+def _underway(thread: _Companion) -> Iterator[None]:
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.stop()
 
 
 def _suffix(now: datetime) -> str:
