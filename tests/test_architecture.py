@@ -30,6 +30,7 @@ FLOORS: Final[Mapping[str, int]] = {
     "clone": 5,
     "coders": 5,
     "forges": 5,
+    "notices": 5,
     "people": 5,
     "swap": 5,
     "store": 6,
@@ -51,6 +52,7 @@ HOMES: Final[Mapping[str, frozenset[str]]] = {
     "mcp": frozenset({"mcp"}),
     "jsonschema": frozenset({"files"}),
     "httpx": frozenset({"rest"}),
+    "apprise": frozenset({"notices"}),
     "subprocess": frozenset({"process", "cli", "demo"}),  # above: a person's pager, a whole play
 }
 

@@ -71,11 +71,11 @@ class Heart:
 
         With a duty, of those that can do it; who cannot comes after all that can.
         """
-        return self.since(duty) is not None
+        return self.since(duty)[0]
 
-    def since(self, duty: str = "") -> float | None:
-        """The same: None if another one comes first, else the monotonic time of the last sign of
-        life of one that came first before, 0 if there was none."""
+    def since(self, duty: str = "") -> tuple[bool, float]:
+        """The same, and the monotonic time of the last sign of life of those that come before this
+        one; 0 if there is none."""
         mine = not duty or duty in self._duties()
         last = max(
             (
@@ -87,7 +87,7 @@ class Heart:
             ),
             default=0.0,
         )
-        return last if last == 0.0 or last < time.monotonic() - self.watch.lease else None
+        return last == 0.0 or last < time.monotonic() - self.watch.lease, last
 
     def start(self) -> None:
         """Begin to beat."""

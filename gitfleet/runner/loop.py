@@ -33,11 +33,12 @@ from gitfleet.runner.heart import Heart, claims_of
 from gitfleet.runner.upkeep import Upkeep
 from gitfleet.runner.watch import watching
 from gitfleet.shared import Shared
-from gitfleet.work import hearing, history, letters, publish
+from gitfleet.work import hearing, history, letters, notify, publish
 from gitfleet.work.askbranch import AskBranches
 from gitfleet.work.beginning import Beginning
 from gitfleet.work.claiming import claim, late_order
 from gitfleet.work.fleet import Blocked, Control, Fleet, Live, Order, Underway
+from gitfleet.work.notify import Notifier
 from gitfleet.work.perform import perform, settle_dead, settle_orphan
 from gitfleet.work.publish import Publisher
 from gitfleet.work.sweep import sweep
@@ -84,7 +85,8 @@ class Runner:
         self.upkeep = Upkeep(fleet, first=lambda: self.heart is None or self.heart.first())
         self.transcripts = Transcripts(fleet)
         self.asks = AskBranches(fleet)
-        self.publisher = Publisher(fleet, lambda: self._leads(publish.DUTY))
+        self.publisher = Publisher(fleet, lambda: self._leads(publish.DUTY)[0])
+        self.notifier = Notifier(fleet, lambda: self._leads(notify.DUTY))
         shared = fleet.store.swap
         self.heart = (
             Heart(fleet, shared, self._beating, self.wake.set, options.slots, self._able)
@@ -113,11 +115,13 @@ class Runner:
 
     def _able(self) -> list[str]:
         """What this runner could do for all beside the work."""
-        return [publish.DUTY] if publish.able(self.fleet) else []
+        able = {publish.DUTY: publish.able, notify.DUTY: notify.able}
+        return [duty for duty, can in able.items() if can(self.fleet)]
 
-    def _leads(self, duty: str) -> bool:
-        """Whether of several runners it is this one that does it."""
-        return self.heart is None or self.heart.first(duty)
+    def _leads(self, duty: str) -> tuple[bool, float]:
+        """Whether of several runners it is this one that does it; and when another one was last
+        heard of that did."""
+        return (True, 0.0) if self.heart is None else self.heart.since(duty)
 
     # -- the loop
 
@@ -126,7 +130,8 @@ class Runner:
         with self.fleet.clone.only_runner(), self._watcher():
             if not self._begun():
                 return IDLE_DONE
-            with self._beats(), _underway(self.transcripts), _underway(self.publisher):
+            beside = (self.transcripts, self.publisher, self.notifier)
+            with self._beats(), _underway(*beside):
                 while True:
                     pause = self._guarded()
                     if pause is None:
@@ -237,6 +242,7 @@ class Runner:
             "questions": self._keep_branches,
             "follow-up": self._follow_up,
             "publish": self.publisher.wake,
+            "notify": self.notifier.wake,
             "upkeep": self.upkeep.round,
             "orphans": self._reap_orphans,
         }
@@ -564,12 +570,12 @@ class _Companion(Protocol):
 
 
 @contextlib.contextmanager
-def _underway(thread: _Companion) -> Iterator[None]:
-    thread.start()
-    try:
+def _underway(*threads: _Companion) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        for thread in threads:
+            stack.callback(thread.stop)
+            thread.start()
         yield
-    finally:
-        thread.stop()
 
 
 def _suffix(now: datetime) -> str:
