@@ -139,6 +139,8 @@ def _receipt(box: Path, key: str) -> Reply:
         told = json.loads((box / RECEIPTS / f"{key}.json").read_bytes())
     except (OSError, ValueError):
         return Reply()
+    if not isinstance(told, dict):
+        return Reply()
     return Reply(str(told.get("question", "")), "", str(told.get("refused", "")))
 
 

@@ -70,6 +70,6 @@ def _told(session: Session, question: Question, change: Change) -> str:
     name = question.name
     remark = not change.subject.startswith("Answer ")
     done = (
-        f"{name} was answered already; yours stands under it" if remark else f"{name} is answered"
+        f"{name} was answered already; yours stands under that" if remark else f"{name} is answered"
     )
     return f"{done}. {question.task} is {where.status}: {where.reason}"

@@ -25,6 +25,7 @@ from gitfleet.process import Exit
 
 # Linux refuses an argument of 128 KiB, and says so in words nobody understands.
 LONGEST_ARGUMENT: Final = 120_000
+LONGEST_TEXT: Final = 20_000  # characters of one event that are kept; the raw output has them all
 
 
 class Failure(StrEnum):
@@ -38,13 +39,15 @@ class Failure(StrEnum):
     DENIED = "permission-denied"  # it may not use the tools it needs
     CRASHED = "crashed"
     MISCONFIGURED = "misconfigured"  # a wrong model, flag or setting: no other try helps
+    OVER_BUDGET = "over-budget"  # by its own settings
+    NO_SESSION = "no-session"  # what it was to go on with is not there (any more)
 
 
 class Mcp(Struct, frozen=True, kw_only=True):
     """The MCP server that a coder is to offer its model."""
 
     argv: tuple[str, ...]
-    env: Mapping[str, str] = {}
+    env: Mapping[str, str] = {}  # all it needs, the run's marker too: some coders pass on no more
     name: str = "gitfleet"
     timeout: int = 86_400  # seconds that one of its tools may take
 
@@ -78,6 +81,10 @@ class Launch(Struct, frozen=True, kw_only=True):
 
 class Cannot(Exception):
     """This job cannot be started as the task or the settings stand: `misconfigured`."""
+
+
+class NoSession(Cannot):
+    """The session to go on with is not here (any more): `no-session`. A fresh one can be begun."""
 
 
 class Said(StrEnum):
@@ -233,12 +240,19 @@ class Coder(NamedTuple):
     version_argv: tuple[str, ...] = ("--version",)  # after the program
     version_re: re.Pattern[str] = VERSION  # found in what that prints
     window: Callable[[str], int | None] = lambda _model: None  # by model, where no event tells
+    # What stands outside of its output, asked now and then: events that change no other's meaning.
+    gauge: Callable[[Job, Tally], Iterator[CoderEvent]] = lambda _job, _tally: iter(())
+
+
+def window_of(coder: Coder, job: Job, tally: Tally) -> int | None:
+    """How many tokens fit into the context: as the settings say, else the run, else its model."""
+    return job.settings.window or tally.window or coder.window(tally.model or job.model)
 
 
 def read_text(line: str) -> Iterator[CoderEvent]:
     """Output without structure: each line is something said."""
     if line.strip():
-        yield CoderEvent(said=Said.TEXT, text=line)
+        yield CoderEvent(said=Said.TEXT, text=line[:LONGEST_TEXT])
 
 
 def text_reader(_job: Job) -> Reader:

@@ -23,6 +23,7 @@ def has_heading(data: bytes) -> bool:
 
 def answered(data: bytes, text: str) -> bytes:
     """The open question with its answer."""
+    text = _closed(text)
     whole = _text(data)
     lines = whole.splitlines()
     at = next((i for i, line in enumerate(lines) if line.strip() == HEADING), None)
@@ -39,7 +40,13 @@ def remarked(data: bytes, text: str, by: str) -> bytes:
     # Nothing in the text may end the comment, or begin one within it.
     plain = text.strip().replace("--", "- -")
     who = by.replace("--", "- -")
-    return _limited(_joined(data, f"<!-- {who} answered later:\n{plain}\n-->\n"))
+    made = _joined(data, f"<!-- {who} answered later:\n{plain}\n-->\n")
+    if _answer(made) != _answer(data):  # a comment in it that has no end would end with ours
+        raise FleetError(
+            "the answer has a comment `<!--` without an end, so that nothing can stand under it",
+            remedy="Mend it in the question's file on the board.",
+        )
+    return _limited(made)
 
 
 def united(here: bytes, theirs: bytes, path: str, by: str) -> bytes | None:
@@ -53,14 +60,27 @@ def united(here: bytes, theirs: bytes, path: str, by: str) -> bytes | None:
         return None
     if mine.open:
         return answered(here, other.answer)
-    made = remarked(here, other.answer, by)
+    try:
+        made = remarked(here, other.answer, by)
+    except FleetError:
+        return None
     # What was put there once (a merge is made again when the board has moved) stays once.
     comment = made[len(here) :].strip()
     return None if comment in here else made
 
 
+def _answer(data: bytes) -> str:
+    return codec.split_answer(_text(data))[1]
+
+
 def _text(data: bytes) -> str:
     return codec.decode(data, "")[0]
+
+
+def _closed(text: str) -> str:
+    """The text with no comment left open, which would hide what comes to stand under it."""
+    head, mark, tail = text.rpartition("<!--")
+    return f"{head}<! --{tail}" if mark and "-->" not in tail else text
 
 
 def _joined(data: bytes, more: str) -> bytes:

@@ -79,6 +79,10 @@ class CoderSettings(
     base_url: Annotated[
         Line | None, Meta(description="Where its model is: Ollama, vLLM, llama.cpp, a gateway.")
     ] = None
+    window: Annotated[
+        Annotated[int, Meta(ge=1000)] | None,
+        Meta(description="How many tokens its model takes, where that is not known."),
+    ] = None
     permission: Annotated[
         Permission,
         Meta(description="bypass: it asks for nothing, where a machine's config.yaml allows it."),

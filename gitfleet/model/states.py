@@ -57,6 +57,7 @@ class Outcome(StrEnum):
     EMPTY = "empty"  # ended well and changed nothing
     OUT_OF_SCOPE = "out-of-scope"  # changed what `touches` does not allow
     LIMITED = "limited"  # the coder's rate or quota is used up
+    AUTH_FAILED = "auth-failed"  # the coder's key was refused
     CONTEXT_FULL = "context-full"
     INTERRUPTED = "interrupted"  # its runner stopped
     LOST = "lost"  # its runner vanished

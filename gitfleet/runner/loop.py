@@ -87,6 +87,7 @@ class Runner:
         self.asks = AskBranches(fleet)
         self.publisher = Publisher(fleet, lambda: self._leads(publish.DUTY)[0])
         self.notifier = Notifier(fleet, lambda: self._leads(notify.DUTY))
+        self._mender = fleet.store.mender = history.Mender(fleet)
         shared = fleet.store.swap
         self.heart = (
             Heart(fleet, shared, self._beating, self.wake.set, options.slots, self._able)
@@ -237,7 +238,7 @@ class Runner:
         """What is done beside the work, in this order."""
         return {
             "window": self._keep_window,
-            "repair": lambda: history.repair(self.fleet),
+            "repair": self._mender.remember,
             "letters": lambda: letters.empty_box(self.fleet),
             "questions": self._keep_branches,
             "follow-up": self._follow_up,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -13,7 +13,16 @@ from msgspec import Struct
 
 from gitfleet import faults, process
 from gitfleet.coders import registry
-from gitfleet.coders.base import Cannot, Coder, CoderEvent, Evidence, Failure, Job, Tally
+from gitfleet.coders.base import (
+    Cannot,
+    Coder,
+    CoderEvent,
+    Evidence,
+    Failure,
+    Job,
+    NoSession,
+    Tally,
+)
 from gitfleet.coders.stream import Stream
 from gitfleet.errors import FleetError
 from gitfleet.files import codec, layout
@@ -22,7 +31,7 @@ from gitfleet.model.durations import seconds, spoken
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Outcome
 from gitfleet.plan import settle
-from gitfleet.work import hearing, outbox
+from gitfleet.work import hearing, outbox, resuming
 from gitfleet.work.environment import outbox_of
 from gitfleet.work.fleet import Fleet, Live, Order, Underway
 
@@ -89,6 +98,8 @@ class Output:
             self._at = file.tell()
         if end:
             self._note(self._stream.end(time.monotonic()), live)
+        for event in self._coder.gauge(self._job, self.tally):
+            self.tally.take(event, time.monotonic())
 
     def _note(self, events: Iterator[CoderEvent], live: Live) -> None:
         for event in events:
@@ -110,8 +121,10 @@ def run(way: Underway, *, workspace: Path, prompt: str, env: dict[str, str]) -> 
     """Run the claim's coder in a workspace until it ends, or must. Leaves no process behind."""
     try:
         coder = find(way.order)
-        job = _job(way, workspace, prompt)
+        job = _job(way, workspace, prompt, coder, env)
         launch = coder.launch(job)
+    except NoSession as error:
+        return Ended(outcome=Outcome.FAILED, reason=str(error), failure=Failure.NO_SESSION)
     except Cannot as error:
         return Ended(outcome=Outcome.MISCONFIGURED, reason=str(error))
     spec = process.Spec(launch.argv, workspace, {**env, **launch.env}, way.nonce, launch.stdin)
@@ -136,7 +149,7 @@ def run(way: Underway, *, workspace: Path, prompt: str, env: dict[str, str]) -> 
     return _judged(way, coder, ended or process.Exit(None, None, time.time()), why, output)
 
 
-def _job(way: Underway, workspace: Path, prompt: str) -> Job:
+def _job(way: Underway, workspace: Path, prompt: str, coder: Coder, env: Mapping[str, str]) -> Job:
     order = way.order
     assert order.entry.task is not None
     path = way.run_dir / "prompt.md"
@@ -145,6 +158,7 @@ def _job(way: Underway, workspace: Path, prompt: str) -> Job:
     settings = order.board.settings.coders.get(name) or CoderSettings()
     # A board comes from elsewhere: it alone never opens a machine.
     allowed = way.fleet.machine.permissions.get(name, Permission.LEAST)
+    session = resuming.session_of(way.fleet, order)
     return Job(
         task=order.task,
         title=order.entry.task.title,
@@ -155,6 +169,10 @@ def _job(way: Underway, workspace: Path, prompt: str) -> Job:
         workspace=workspace,
         run_dir=way.run_dir,
         settings=settings,
+        session=session.id,
+        used=session.used,
+        used_usd=session.usd,
+        mcp=resuming.server_of(order, env) if coder.mcp else None,
         permission=settings.permission if allowed is Permission.BYPASS else Permission.LEAST,
     )
 

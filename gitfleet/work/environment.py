@@ -80,12 +80,13 @@ def _settings(base: Mapping[str, str], *, sign: bool) -> dict[str, str]:
 def _command_folder(fleet: Fleet) -> Path:
     """A folder with nothing but `gitfleet` in it, for PATH.
 
-    Our own virtual environment's folder would put our python before the project's.
+    Our own virtual environment's folder would put our python before the project's. `-P`: what
+    lies in the worktree is never taken for gitfleet, not even where it is gitfleet.
     """
     folder = fleet.clone.folder / "bin"
     script = folder / "gitfleet"
     python = sys.executable.replace("'", "'\\''")
-    text = f"#!/bin/sh\nexec '{python}' -m gitfleet \"$@\"\n"
+    text = f"#!/bin/sh\nexec '{python}' -P -m gitfleet \"$@\"\n"
     if not script.exists() or script.read_text() != text:
         folder.mkdir(parents=True, exist_ok=True)
         fd, aside = tempfile.mkstemp(dir=folder)

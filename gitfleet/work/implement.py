@@ -15,7 +15,7 @@ from gitfleet.model.durations import counted
 from gitfleet.model.states import Outcome, Role
 from gitfleet.model.task import Task
 from gitfleet.plan import asking, settle
-from gitfleet.work import coding, endings, hearing, prompt, workspace
+from gitfleet.work import coding, endings, hearing, prompt, resuming, workspace
 from gitfleet.work.beginning import Beginning
 from gitfleet.work.coding import Ended
 from gitfleet.work.environment import committer_of, environment, identity, scratch
@@ -48,7 +48,9 @@ def implement(way: Underway, begin: Beginning) -> None:
         branch = task_branch(order.task)
         own = coding.own_prompt(fleet, order)
         more = hearing.told(fleet, order.board, order.entry)
-        told = prompt.work_prompt(order.board, order.entry, begin, branch, own, more)
+        told = resuming.go_on_prompt(fleet, order, begin) or prompt.work_prompt(
+            order.board, order.entry, begin, branch, own, more
+        )
         before = look(way)
         ended = coding.run(way, workspace=path, prompt=told, env=env)
         coding.collect(way)
