@@ -14,6 +14,7 @@ from typing import Final
 import click
 from msgspec import Struct, to_builtins
 
+from gitfleet.cli.fleet import remote_of
 from gitfleet.cli.main import own_version
 from gitfleet.cli.session import machine, plain, target_here
 from gitfleet.clone import Clone, config_home
@@ -28,7 +29,7 @@ from gitfleet.plan.pick import coder_of, target_of
 from gitfleet.plan.standing import standing, standings
 from gitfleet.runner.watch import watching
 from gitfleet.store import Store
-from gitfleet.work import setup
+from gitfleet.work import outside, setup
 
 _MIB: Final = 1 << 20
 _STALE: Final = 30.0  # seconds after which a lock that nobody holds is stale
@@ -379,6 +380,18 @@ def _coder(board: Board, own: Machine, coder: str, use: str, level: Level) -> Fi
     return _ok("coder", f"{coder} ({use}) is {found}")
 
 
+def _outside(place: Place) -> Iterator[Finding]:
+    """The forge and the services that people are told through."""
+    if place.board is None:
+        return
+    try:
+        own = machine()
+    except FleetError:
+        own = Machine()  # told by another look
+    for seen in outside.look(place.repo, place.board, own, remote_of(place.repo, place.store)):
+        yield Finding(Level(seen.grade), seen.about, seen.what, seen.remedy)
+
+
 _LOOKS: Final[tuple[Callable[[Place], Iterator[Finding]], ...]] = (
     _repository,
     _identity,
@@ -386,6 +399,7 @@ _LOOKS: Final[tuple[Callable[[Place], Iterator[Finding]], ...]] = (
     _target,
     _checks,
     _coders,
+    _outside,
     _machine,
     _disk,
     _watcher,

@@ -29,7 +29,7 @@ DUTY: Final = "notify"
 
 FOLDER: Final = "notices"
 _LOOK: Final = 30.0  # seconds; the loop wakes us earlier
-_FAREWELL: Final = 5.0  # seconds that the end of a runner waits for services
+_FAREWELL: Final = 10.0  # seconds that the end of a runner waits for services
 
 
 def wanted(fleet: Fleet, board: Board) -> frozenset[Notice]:

@@ -15,6 +15,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gitfleet import faults
 from gitfleet.errors import FleetError
 from gitfleet.files import answers, codec, layout
 from gitfleet.forges.base import Comment, Desk, Draft, Forge, Pull, Site, State
@@ -132,6 +133,7 @@ class Round:
             if found is None:
                 raise
             pull = found
+        faults.point("pull-opened")
         self.fleet.report.action("published", question=name, url=pull.url)
 
     def _news_in(self, case: Case, pull: Pull) -> bool:
@@ -181,6 +183,7 @@ class Round:
             return replace(made, body=f"A comment on {pull.url}")
 
         if self.fleet.store.transact(decide).won:
+            faults.point("comment-answered")
             self.fleet.report.action("answered", question=name, by=person, url=pull.url)
 
     def _merged(self, case: Case, pull: Pull, comments: list[Comment]) -> None:
@@ -206,7 +209,9 @@ class Round:
             said = [one for one in self.forge.comments(self.desk, pull) if one.ours]
             if not any(one.text.startswith(pullrequest.OVER) for one in said):
                 self.forge.comment(self.desk, pull, self._last_words(board, name))
+                faults.point("pull-thanked")
             self.forge.close(self.desk, pull)
+            faults.point("pull-closed")
             self.fleet.report.action("withdrawn", question=name, url=pull.url)
         tip = askbranch.known(self.fleet).get(name)
         if tip is not None:

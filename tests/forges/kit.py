@@ -91,14 +91,18 @@ class Desk:
 
     def edit(self, branch: str, answer: str, who: Person) -> None:
         """Write an answer on a branch of the remote, as somebody does in a browser."""
-        path = self.clone.parent / f"edit-{abs(hash((branch, answer)))}"
-        git("clone", "-q", "-b", branch, str(self.bare), str(path), cwd=self.clone.parent)
-        file = path / PATH
-        file.write_text(file.read_text().rstrip("\n") + f"\n{answer}\n")
-        env = ("-c", f"user.name={who.name}", "-c", f"user.email={who.email}")
-        author = f"--author={who.name} <{who.email}>"
-        git(*env, "commit", "-qam", "An answer", author, cwd=path)
-        git("push", "-q", "origin", branch, cwd=path)
+        edit(self.bare, self.clone.parent / f"edit-{len(answer)}", branch, PATH, answer, who)
+
+
+def edit(bare: Path, work: Path, branch: str, path: str, answer: str, who: Person) -> Path:
+    """Write an answer at the end of a file of a branch, and push it; the clone it was made in."""
+    git("clone", "-q", "-b", branch, str(bare), str(work), cwd=bare)
+    file = work / path
+    file.write_text(file.read_text().rstrip("\n") + f"\n{answer}\n")
+    env = ("-c", f"user.name={who.name}", "-c", f"user.email={who.email}")
+    git(*env, "commit", "-qam", "An answer", f"--author={who}", cwd=work)
+    git("push", "-q", "origin", branch, cwd=work)
+    return work
 
 
 def settings(text: str) -> bytes:
