@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from gitfleet.coders import registry
 from gitfleet.errors import FleetError
@@ -36,12 +36,14 @@ from gitfleet.runner.upkeep import Upkeep
 from gitfleet.runner.vitals import Vitals
 from gitfleet.runner.watch import watching
 from gitfleet.shared import Shared
-from gitfleet.work import hearing, history, letters
+from gitfleet.work import hearing, history, letters, notify, publish
 from gitfleet.work.askbranch import AskBranches
 from gitfleet.work.beginning import Beginning
 from gitfleet.work.claiming import claim_all, late_order, order_of
 from gitfleet.work.fleet import Blocked, Control, Fleet, Live, Order, Underway
+from gitfleet.work.notify import Notifier
 from gitfleet.work.perform import perform, settle_dead, settle_orphan
+from gitfleet.work.publish import Publisher
 from gitfleet.work.record import Record
 from gitfleet.work.sweep import sweep
 from gitfleet.work.transcripts import Transcripts
@@ -88,10 +90,12 @@ class Runner:
         self.upkeep = Upkeep(fleet, first=lambda: self.heart is None or self.heart.first())
         self.transcripts = Transcripts(fleet)
         self.asks = AskBranches(fleet, first=lambda: self.heart is None or self.heart.first())
+        self.publisher = Publisher(fleet, lambda: self._leads(publish.DUTY)[0])
+        self.notifier = Notifier(fleet, lambda: self._leads(notify.DUTY))
         self._mender = fleet.store.mender = history.Mender(fleet)
         shared = fleet.store.swap
         self.heart = (
-            Heart(fleet, shared, self._beating, self.wake.set, options.slots)
+            Heart(fleet, shared, self._beating, self.wake.set, options.slots, self._able)
             if isinstance(shared, Shared)
             else None
         )
@@ -120,6 +124,16 @@ class Runner:
         """What the heartbeat tells: every claim that is held, by its nonce."""
         return {nonce: attempt.live for nonce, attempt in list(self.attempts.items())}
 
+    def _able(self) -> list[str]:
+        """What this runner could do for all beside the work."""
+        able = {publish.DUTY: publish.able, notify.DUTY: notify.able}
+        return [duty for duty, can in able.items() if can(self.fleet)]
+
+    def _leads(self, duty: str) -> tuple[bool, float]:
+        """Whether of several runners it is this one that does it; and when another one was last
+        heard of that did."""
+        return (True, 0.0) if self.heart is None else self.heart.since(duty)
+
     # -- the loop
 
     def run(self) -> int:
@@ -127,7 +141,8 @@ class Runner:
         with self.fleet.clone.only_runner(), self._watcher():
             if not self._begun():
                 return IDLE_DONE
-            with self._beats(), self._transcripts(), self.vitals.kept():
+            beside = (self.transcripts, self.publisher, self.notifier)
+            with self._beats(), _underway(*beside), self.vitals.kept():
                 while True:
                     pause = self._guarded()
                     if pause is None:
@@ -164,14 +179,6 @@ class Runner:
             yield
         finally:
             self.heart.stop()
-
-    @contextlib.contextmanager
-    def _transcripts(self) -> Iterator[None]:
-        self.transcripts.start()
-        try:
-            yield
-        finally:
-            self.transcripts.stop()
 
     @contextlib.contextmanager
     def _watcher(self) -> Iterator[None]:
@@ -251,6 +258,8 @@ class Runner:
             "questions": self._keep_branches,
             "letters": lambda: letters.empty_box(self.fleet, self._letters()),
             "follow-up": self._follow_up,
+            "publish": self.publisher.wake,
+            "notify": self.notifier.wake,
             "upkeep": self.upkeep.round,
             "orphans": self._reap_orphans,
         }
@@ -632,6 +641,22 @@ def _worth(task: Task, where: Standing, now: datetime) -> bool:
     not for a target that only a person or another task can repair."""
     later = task.not_before is not None and task.not_before > now
     return where.red is None and not later
+
+
+class _Companion(Protocol):
+    """A thread beside the loop."""
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+@contextlib.contextmanager
+def _underway(*threads: _Companion) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        for thread in threads:
+            stack.callback(thread.stop)
+            thread.start()
+        yield
 
 
 def _suffix(now: datetime) -> str:
