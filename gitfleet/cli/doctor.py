@@ -16,6 +16,7 @@ from msgspec import Struct, to_builtins
 
 from gitfleet.cli import coderlooks
 from gitfleet.cli.finding import Finding, Level, of_error, ok, problem, warning
+from gitfleet.cli.fleet import remote_of
 from gitfleet.cli.main import own_version
 from gitfleet.cli.session import machine, target_here
 from gitfleet.clone import Clone, config_home
@@ -31,7 +32,7 @@ from gitfleet.plan.standing import standing
 from gitfleet.report import Report
 from gitfleet.runner.watch import watching
 from gitfleet.store import Store
-from gitfleet.work import setup
+from gitfleet.work import outside, setup
 from gitfleet.work.fleet import Fleet
 
 _MIB: Final = 1 << 20
@@ -325,6 +326,18 @@ def _coders(place: Place) -> Iterator[Finding]:
     yield from coderlooks.coders(fleet, place.board, seconds=place.seconds)
 
 
+def _outside(place: Place) -> Iterator[Finding]:
+    """The forge and the services that people are told through."""
+    if place.board is None:
+        return
+    try:
+        own = machine()
+    except FleetError:
+        own = Machine()  # told by another look
+    for seen in outside.look(place.repo, place.board, own, remote_of(place.repo, place.store)):
+        yield Finding(Level(seen.grade), seen.about, seen.what, seen.remedy)
+
+
 _LOOKS: Final[tuple[Callable[[Place], Iterator[Finding]], ...]] = (
     _repository,
     _identity,
@@ -332,6 +345,7 @@ _LOOKS: Final[tuple[Callable[[Place], Iterator[Finding]], ...]] = (
     _target,
     _checks,
     _coders,
+    _outside,
     _machine,
     _disk,
     _watcher,

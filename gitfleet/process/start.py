@@ -6,6 +6,8 @@ was started anew reads there whether its attempts still run, or how they ended m
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
 import sys
@@ -193,6 +195,15 @@ def _prepare(run_dir: Path, spec: Spec, name: str) -> None:
         },
         durable=False,
     )
+
+
+def set_aside(run_dir: Path) -> None:
+    """Put what an earlier run left in a run directory under other names, so that another may begin
+    there as if it were the first."""
+    number = next(n for n in itertools.count(1) if not (run_dir / f"{n}.stdout").exists())
+    for what in ("child.json", "exit.json", "stdout", "stderr"):
+        with contextlib.suppress(FileNotFoundError):
+            (run_dir / what).replace(run_dir / f"{number}.{what}")
 
 
 def renew(run_dir: Path, until: float, *, name: str = "") -> None:
