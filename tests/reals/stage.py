@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -86,6 +86,16 @@ def _environment(bin: Path) -> Mapping[str, str]:
     }
 
 
+def processes_in(folder: Path) -> list[str]:
+    """Live processes that work below a folder, whatever environment they have."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "cwd").readlink().is_relative_to(folder):
+                found.append((process / "cmdline").read_text().replace("\0", " ")[:200])
+    return found
+
+
 @contextmanager
 def stage(
     folder: Path, plays: Mapping[str, Sequence[Step]], *, toolless: Sequence[str] = (), **keys: Any
@@ -105,3 +115,4 @@ def stage(
             yield on
             assert not model.missed
             assert not lab.left_over()
+            assert not processes_in(lab.folder)
