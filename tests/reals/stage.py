@@ -79,6 +79,7 @@ def _environment(bin: Path) -> Mapping[str, str]:
         **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), NOWHERE),
         **dict.fromkeys(("NO_PROXY", "no_proxy"), "localhost,127.0.0.1"),
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "CLAUDE_CODE_MAX_RETRIES": "2",  # of its own accord it tries ten times, three minutes long
         "DISABLE_TELEMETRY": "1",
         "DISABLE_ERROR_REPORTING": "1",
         "OPENCODE_DISABLE_MODELS_FETCH": "1",
