@@ -19,7 +19,7 @@ import click
 
 from gitfleet import process
 from gitfleet.cli import draw, reading
-from gitfleet.cli.fleet import remote_of
+from gitfleet.cli.home import remote_of
 from gitfleet.cli.session import Session, open_session
 from gitfleet.errors import FleetError
 from gitfleet.model.board import Entry

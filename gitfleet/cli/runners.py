@@ -14,7 +14,7 @@ import click
 
 from gitfleet.assets import own_version
 from gitfleet.cli import draw
-from gitfleet.cli.fleet import remote_of
+from gitfleet.cli.home import remote_of
 from gitfleet.cli.session import Session, machine, open_session
 from gitfleet.git import remote
 from gitfleet.git.remote import Unreachable
