@@ -14,7 +14,7 @@ from typing import Any, Final
 import click
 
 from gitfleet.cli import draw, reading
-from gitfleet.cli.fleet import remote_of
+from gitfleet.cli.home import remote_of
 from gitfleet.cli.session import Session, open_session
 from gitfleet.cli.tell import Out, Output, Speech, Wish
 from gitfleet.cli.tries import Try, tries_of
