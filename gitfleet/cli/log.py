@@ -24,7 +24,7 @@ from gitfleet.process.start import load
 from gitfleet.work import outputs, pace, transcripts
 from gitfleet.work.outputs import Bytes, Source
 from gitfleet.work.rereading import Rereading
-from gitfleet.work.retelling import Teller, Told, sum_of
+from gitfleet.work.retelling import Teller, Told
 
 _PAUSE: Final = 0.2  # seconds between looks at the files and the board while following
 _PROMPT: Final = "prompt.md"
@@ -98,7 +98,7 @@ class _Reader:
             return
         shown = [output.more(end=True, begin=True) for output in found]
         if not any(shown):
-            self.out.heading("it wrote nothing", "--")
+            self.out.heading(f"it {'has written' if one.running else 'wrote'} nothing", "--")
         self._sum(found)
 
     def plain(self, one: Try) -> dict[str, Any]:
@@ -106,8 +106,9 @@ class _Reader:
         source = self._sources(one).get(_SPEECH)
         hearing, teller = self._hearing(one), Teller(full=True)
         events: list[Told] = []
+        marks = self._marks(one)
         for start, data in source.chunks() if source else ():
-            for event, at in hearing.feed(data, start, self._marks(one)):
+            for event, at in hearing.feed(data, start, marks):
                 events += teller.tell(event, at)
         for event, at in hearing.end():
             events += teller.tell(event, at)
@@ -121,7 +122,7 @@ class _Reader:
             "summary": one.head,
             "folder": str(one.folder) if one.folder else None,
             "events": events,
-            "sum": sum_of(hearing.tally),
+            "sum": hearing.sum,
         }
 
     def _outputs(self, one: Try) -> list[Output] | None:

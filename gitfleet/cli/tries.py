@@ -39,7 +39,9 @@ def tries_of(session: Session, entry: Entry) -> list[Try]:
         if done is not None and role is not None:
             folder = folders.pop((done.attempt, done.nonce[:8]), None)
             head = _heading(done, role)
-            who = Speaker(coder=done.coder, model=done.model, role=role)
+            who = Speaker(
+                coder=done.coder, model=done.model, role=role, tokens=done.tokens, usd=done.usd
+            )
             found.append(Try(done.attempt, head, folder, done.runner, done.nonce, speaker=who))
     claim = entry.claim
     if claim is not None:

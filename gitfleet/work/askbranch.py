@@ -20,6 +20,7 @@ from gitfleet.git.holders import holders
 from gitfleet.git.objects import trailers
 from gitfleet.git.remote import Fate
 from gitfleet.model.board import Board
+from gitfleet.model.config import ForgeKind
 from gitfleet.model.question import Question
 from gitfleet.plan import asking
 from gitfleet.shared import Shared
@@ -66,6 +67,8 @@ class AskBranches:
         for name, question in open_.items():
             if name not in there and (first or question.by.runner == self.fleet.runner):
                 make(self.fleet, board, question)
+        if on_a_forge(board):
+            return  # work.pulls closes the pull request first, and says why
         for name, tip in there.items():
             if name not in open_ and (first or self._mine(board, name)):
                 drop(self.fleet, name, tip)
@@ -92,6 +95,12 @@ class AskBranches:
         for name in mine.keys() - names.keys():
             _note(self.fleet, f"{swap.track}{PREFIX}{name}", None)
         self._listed = self._clock()
+
+
+def on_a_forge(board: Board) -> bool:
+    """Whether questions are pull requests somewhere."""
+    forge = board.settings.forge
+    return forge is not None and forge.kind is not ForgeKind.NONE
 
 
 def known(fleet: Fleet) -> dict[str, str]:
