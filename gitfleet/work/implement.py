@@ -49,6 +49,7 @@ def implement(way: Underway, begin: Beginning) -> None:
             attempt = endings.attempt_of(way, outcome=outcome, reason=why)
             endings.write(way, attempt)
             return
+        resuming.bring_over(way)
         told = resuming.go_on_prompt(fleet, order, begin) or prompt.of_work(fleet, order, begin)
         before = record.look(fleet.repo)
         record.keep(way, before)
