@@ -7,7 +7,10 @@ that the remote does not have yet: those are taken along with the next change.
 from __future__ import annotations
 
 import contextlib
+import random
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import Final
@@ -16,13 +19,63 @@ from gitfleet import people
 from gitfleet.errors import FleetError
 from gitfleet.git import refs, remote
 from gitfleet.git.objects import Objects, Signature
-from gitfleet.git.remote import Fate, Pushed
+from gitfleet.git.remote import Fate, Pushed, Refused
 from gitfleet.git.repo import Repo
 from gitfleet.model.change import Change, Move
 from gitfleet.swap import Answer, Outcome, hold, no_board
 
 BEATS: Final = "refs/gitfleet/runners/"
 SEEN_BEATS: Final = "refs/gitfleet/seen/runners/"
+LETTERS: Final = "refs/heads/gitfleet/in/"
+SEEN_LETTERS: Final = "refs/gitfleet/seen/in/"
+
+
+_MOST_NOTICED: Final = 200  # commits of one look
+_SHARE: Final = 5.0  # how many of our conversations long the others and people have, each round
+_LONGEST: Final = 15.0  # seconds
+_RECENT: Final = 30.0  # seconds; who wrote to the board since is there
+
+
+class Pace:
+    """How often it is fair to begin something new, on a board that others write to as well.
+
+    Everybody who pushes as fast as the server takes it wins nothing: most pushes are too late, and
+    a person's pull and push, which takes longer than a runner's, never gets through. So each
+    leaves room for as many as were seen on the board lately. Whoever sees the same leaves the same
+    room, so that all get their share. What was begun is finished without a pause.
+    """
+
+    def __init__(self) -> None:
+        # Seconds that conversations took. The shortest counts: what a crowd makes of it must not
+        # make everybody wait ever longer.
+        self._looks, self._pushes = deque[float](maxlen=8), deque[float](maxlen=8)
+        self._met: dict[str, float] = {}
+        self._next, self._pause = 0.0, 0.0
+
+    def looked(self, seconds: float) -> None:
+        """A look took so long."""
+        self._looks.append(seconds)
+
+    def pushed(self, seconds: float) -> None:
+        """A push took so long."""
+        self._pushes.append(seconds)
+
+    def met(self, name: str) -> None:
+        """Somebody else wrote to the board."""
+        self._met[name] = time.monotonic()
+
+    def begun(self) -> None:
+        """Something new was begun just now."""
+        now = time.monotonic()
+        since = now - max(_RECENT, 2 * self._pause)
+        self._met = {name: at for name, at in self._met.items() if at >= since}
+        takes = min(self._looks, default=0.0) + min(self._pushes, default=0.0)
+        self._pause = min(_LONGEST, _SHARE * takes * (1 + len(self._met)))
+        self._next = now + random.uniform(0.7, 1.3) * self._pause  # noqa: S311 - spreads tries
+
+    def left(self) -> float:
+        """Seconds until the next new thing may be begun."""
+        return max(0.0, self._next - time.monotonic())
 
 
 class Shared:
@@ -46,27 +99,64 @@ class Shared:
         self._signature = signature
         self._tell = tell or (lambda _name, **_fields: None)
         self._fetched = False
+        self._behind: tuple[str, ...] = ()  # branches to look at, too, before the next decision
+        self.pace = Pace()
         self._pushing = threading.RLock()
         self._merged: tuple[str, str, str] | None = None
 
     # -- looking
 
     def look(self, extra: Iterable[str] = ()) -> None:
-        """Fetch the board, the targets and every runner's heartbeat. Raises Unreachable."""
-        branches = [self.branch, *sorted(self.targets)]
-        specs = [f"+refs/heads/{b}:{self.track}{b}" for b in branches]
-        specs += [f"+{BEATS}*:{SEEN_BEATS}*", *extra]
+        """Fetch the board, the targets, every heartbeat and letter, and the branches `extra`.
+
+        Raises Unreachable; FleetError if the remote has no board any more.
+        """
         # Not beside a push or another look: one that was answered late would move what we know
         # back, to before a claim of ours, and its attempt would be ended for nothing.
         with self._pushing:
-            remote.fetch(self.repo, self.name, specs)
-            self._fetched = True
+            branches = [self.branch, *sorted({*self.targets, *extra})]
+            specs = [f"+refs/heads/{b}:{self.track}{b}" for b in branches]
+            specs += [f"+{BEATS}*:{SEEN_BEATS}*", f"+{LETTERS}*:{SEEN_LETTERS}*"]
+            before, began = self.tip(), time.monotonic()
+            for ref in remote.fetch(self.repo, self.name, specs):
+                self._gone(ref)
+            self._fetched, self._behind = True, ()
+            self.pace.looked(time.monotonic() - began)
+            self._notice(before)
+
+    def _notice(self, before: str | None) -> None:
+        """Know who else writes to the board just now."""
+        at, own = self.tip(), self._signature().name
+        for _ in range(_MOST_NOTICED):
+            if at is None or at == before or before is None:
+                return
+            commit = self._objects.commit(at)
+            if commit.author.name != own:
+                self.pace.met(commit.author.name)
+            at = commit.parents[0] if commit.parents else None
+
+    def _gone(self, ref: str) -> None:
+        """Know that the remote has a branch no more: whoever moves it has to make it anew."""
+        if ref == self.ref:
+            raise FleetError(
+                f"{self.name} has no branch {self.branch} any more",
+                remedy=f"`git push {self.name} {self.branch}` puts the board back.",
+            )
+        track = f"{self.track}{ref.removeprefix('refs/heads/')}"
+        known = refs.read(self.repo, track)
+        if known is not None:
+            refs.swap(self.repo, track, known, None, message="gone from the remote")
 
     def ensure(self, oid: str, branch: str) -> bool:
         """Have a commit that another machine made on a task's branch. False if it is not there."""
         if not self._objects.exists(oid):
-            remote.fetch(self.repo, self.name, [f"+refs/heads/{branch}:{self.track}{branch}"])
+            self.look([branch])
         return self._objects.exists(oid)
+
+    def letters(self) -> dict[str, str]:
+        """The letters that lie on the remote, by their branch there, as of the last look."""
+        found = refs.names(self.repo, SEEN_LETTERS)
+        return {f"{LETTERS}{ref.removeprefix(SEEN_LETTERS)}": oid for ref, oid in found.items()}
 
     def tip_of(self, branch: str) -> str | None:
         """Where the remote has a branch, as of the last look."""
@@ -101,7 +191,7 @@ class Shared:
     def base(self) -> str:
         """The remote's board, with what people committed here on top of it."""
         if not self._fetched:
-            self.look()
+            self.look(self._behind)
         return self._base()
 
     def _base(self) -> str:
@@ -135,23 +225,32 @@ class Shared:
     def land(self, old: str, new: str, change: Change) -> Outcome | None:
         """Push the board with all that goes along, each ref with the value it must have."""
         theirs = self.tip()
+        if theirs is None or not self._objects.is_ancestor(theirs, old):
+            return None  # whoever decided has looked meanwhile: this was decided on less
         moves = [refs.Move(self.ref, theirs, new)]
         moves += [refs.Move(move.ref, move.old, move.new) for move in change.moves]
         moves += [self._published(move) for move in change.publish]
         moves = [move for move in moves if move.old != move.new]
+        began = time.monotonic()
         pushed = remote.push(self.repo, self.name, moves)
+        self.pace.pushed(time.monotonic() - began)
         match pushed.fate:
             case Fate.DONE:
                 return self._won(moves, new, change)
             case Fate.STALE:
-                self.look()
+                # Looked at after the pause, right before the next try: what is known by now would
+                # be old again by then.
+                self._fetched, self._behind = False, tuple(_branches(change))
                 return None
             case Fate.REFUSED:
                 return self._refused(pushed, change)
         return self._unknown(moves, new, change, pushed)
 
     def _published(self, move: Move) -> refs.Move:
-        """A task's branch goes up from wherever the remote has it."""
+        """A task's branch goes up from wherever the remote has it; a letter goes from where it was
+        read, so that what was pushed there since stays."""
+        if move.ref.startswith(LETTERS):
+            return refs.Move(move.ref, move.old, move.new)
         short = move.ref.removeprefix("refs/heads/")
         return refs.Move(move.ref, refs.read(self.repo, f"{self.track}{short}"), move.new)
 
@@ -159,7 +258,7 @@ class Shared:
         if any(move.ref == pushed.ref for move in change.moves):
             target = pushed.ref.removeprefix("refs/heads/")
             return Outcome(Answer.LOST, f"{self.name} refuses to move {target}: {pushed.reason}")
-        raise FleetError(
+        raise Refused(
             f"{self.name} refuses to move {pushed.ref}: {pushed.reason}",
             remedy="Let runners push to the fleet branch, or look at the server's hooks.",
         )
@@ -170,7 +269,7 @@ class Shared:
         """The answer was lost. A fetch that shows our commit means won; a board that has moved
         elsewhere means lost, for then the push can never succeed; else nobody knows."""
         before = moves[0].old
-        self.look()
+        self.look(_branches(change))
         tip = self.tip()
         if tip is not None and self._objects.is_ancestor(new, tip):
             return self._won(moves, new, change)
@@ -182,6 +281,9 @@ class Shared:
 
     def _won(self, moves: list[refs.Move], new: str, change: Change) -> Outcome:
         for pushed in moves:
+            if pushed.ref.startswith(LETTERS):
+                self._note(f"{SEEN_LETTERS}{pushed.ref.removeprefix(LETTERS)}", pushed.new)
+                continue
             short = pushed.ref.removeprefix("refs/heads/")
             self._note(f"{self.track}{short}", pushed.new)
         self._follow(self.ref, new)
@@ -231,3 +333,12 @@ class Shared:
             if refs.swap(self.repo, ref, old, new, message="fetched"):
                 for one in held:
                     one.follow()
+
+
+def _branches(change: Change) -> list[str]:
+    """The tasks' branches that go up with a change: where they are is not looked at otherwise."""
+    return [
+        move.ref.removeprefix("refs/heads/")
+        for move in change.publish
+        if not move.ref.startswith(LETTERS)
+    ]

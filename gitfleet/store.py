@@ -142,7 +142,8 @@ class Store:
         self.swap: Swap = swap or Local(repo, self.ref)
         self.mender: Mender | None = None  # a runner has one
         self._sound: str | None = None  # the newest commit known to need no repair
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # one transaction at a time
+        self._reading = threading.RLock()  # not held while anybody talks to a server
         self._queue: list[_Request] = []
         self._queue_lock = threading.Lock()
         self._courtesy = courtesy.Courtesy(repo)
@@ -162,13 +163,13 @@ class Store:
         tip = self.tip()
         if tip is None:
             raise no_board(self.ref)
-        if self.mender is not None and tip != self._sound:
+        if self._repair_due(tip) is not None:
             return self.transact(lambda _board, _now: None).board
         return self.board_at(tip)
 
     def board_at(self, commit: str) -> Board:
         """The board at any commit. Only what differs from a board read before is read."""
-        with self._lock:
+        with self._reading:
             known = self._boards.get(commit)
             if known is None:
                 known = self._read(commit)
@@ -284,36 +285,42 @@ class Store:
         with self._queue_lock:
             self._queue.extend(asked)
         with self._lock:
-            while not all(request.settled for request in asked):
-                with self._queue_lock:
-                    batch, self._queue = self._queue, []
-                self._serve(batch)
+            self._serve(asked)
         return [request.outcome() for request in asked]
 
-    def _serve(self, batch: list[_Request]) -> None:
-        """Settle every request; called by one thread at a time."""
+    def _serve(self, asked: Sequence[_Request]) -> None:
+        """Settle what was asked, and on the way what others ask for; by one thread at a time."""
         losses = 0
-        while left := [request for request in batch if not request.settled]:
-            self._courtesy.give_way(self.tip)
-            try:
-                moved = self._round(left)
-            except BaseException as error:
-                for request in left:
-                    request.error = error
-                if not isinstance(error, Exception):
-                    raise
-                return
+        waiting: list[_Request] = []
+        while not all(request.settled for request in asked):
+            with self._queue_lock:
+                waiting, self._queue = waiting + self._queue, []
+            waiting = [request for request in waiting if not request.settled]
+            moved = self._guarded_round(waiting)
             losses = 0 if moved else losses + 1
             if losses > _TRIES:
-                for request in left:
+                for request in waiting:
                     request.error = FleetError(
                         f"{self.branch} moved {_TRIES} times while we tried to write to it",
                         remedy=f"Look who writes to it so fast: `git log {self.branch}`.",
                     )
-                return
-            if losses:
+            elif losses:
                 # Grows with losses, so that nobody is always too late.
                 time.sleep(random.random() * self.swap.patience(losses))  # noqa: S311
+        with self._queue_lock:  # whoever asked for the rest is waiting to serve it
+            self._queue = [request for request in waiting if not request.settled] + self._queue
+
+    def _guarded_round(self, left: list[_Request]) -> bool:
+        """One round; an error is that of all who wait."""
+        self._courtesy.give_way(self.tip)
+        try:
+            return self._round(left)
+        except BaseException as error:
+            for request in left:
+                request.error = error
+            if not isinstance(error, Exception):
+                raise
+            return True
 
     def _round(self, left: list[_Request]) -> bool:
         """Decide all, commit those that go together. False: somebody else was faster."""
@@ -342,12 +349,13 @@ class Store:
 
     def _repair_due(self, tip: str) -> Change | None:
         """What has to be put right before anything is decided on this commit."""
-        if self.mender is None or tip == self._sound:
-            return None
-        due = self.mender.due(tip)
-        if due is None:
-            self._sound = tip
-        return due
+        with self._reading:
+            if self.mender is None or tip == self._sound:
+                return None
+            due = self.mender.due(tip)
+            if due is None:
+                self._sound = tip
+            return due
 
     def _repair(self, base: str, repair: Change) -> bool:
         """Make the repair; then, or if somebody was faster, all look again."""

@@ -25,7 +25,8 @@ from gitfleet.git.repo import Repo, find, git_version, identity
 from gitfleet.model.board import Board, Problem
 from gitfleet.model.config import Machine
 from gitfleet.model.states import FINISHED, Role
-from gitfleet.plan.pick import coder_of, target_of
+from gitfleet.plan.choosing import choices, named_by
+from gitfleet.plan.pick import target_of
 from gitfleet.plan.standing import standing, standings
 from gitfleet.runner.watch import watching
 from gitfleet.store import Store
@@ -337,12 +338,10 @@ def _coders(place: Place) -> Iterator[Finding]:
         own = Machine()  # told by another look
     roles = board.settings.roles
     named: dict[str, str] = {}
-    if roles.validate is not None and roles.validate.coder:
-        named.setdefault(roles.validate.coder, "role validate")
-    for role, coder in (("work", roles.work.coder), ("plan", roles.plan.coder)):
-        if coder:
-            named.setdefault(coder, f"role {role}")
-    if not roles.work.coder:
+    for name, role in (("validate", roles.validate), ("work", roles.work), ("plan", roles.plan)):
+        for one in named_by(role) if role is not None else ():
+            named.setdefault(one.coder, f"role {name}")
+    if not named_by(roles.work):
         remedy = "Set roles.work.coder in fleet.yaml, or name one in each task."
         yield _warning("coder", "role work has none", remedy)
     for coder, use in {**_of_tasks(place, board), **named}.items():
@@ -354,9 +353,8 @@ def _of_tasks(place: Place, board: Board) -> dict[str, str]:
     where = standings(board, place.store.now())
     for task, entry in sorted(board.entries.items()):
         if entry.task is not None and where[task].status not in FINISHED:
-            coder, _ = coder_of(board, entry, Role(entry.task.role.value))
-            if coder:
-                found.setdefault(coder, f"task {task}")
+            for one in choices(board, entry, Role(entry.task.role.value)):
+                found.setdefault(one.coder, f"task {task}")
     return found
 
 

@@ -12,10 +12,10 @@ from types import FrameType
 
 import click
 
-from gitfleet import process
 from gitfleet.cli.fleet import fleet_of
 from gitfleet.cli.session import Session, open_session
 from gitfleet.errors import FleetError
+from gitfleet.process.end import subreaper
 from gitfleet.report import Report
 from gitfleet.runner.loop import Options, Runner
 
@@ -49,7 +49,7 @@ def _runner(session: Session, report: Report, options: Options) -> Runner:
 
 
 def _run(runner: Runner) -> int:
-    process.subreaper()
+    subreaper()
     with _signals(runner):
         return runner.run()
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import click
 
-from gitfleet import process
 from gitfleet.clone import Clone
 from gitfleet.errors import FleetError
 from gitfleet.git.repo import find
+from gitfleet.process.look import alive
 
 
 @click.command("stop")
@@ -45,7 +45,7 @@ def _runner() -> int:
     if child is not None:
         with contextlib.suppress(ProcessLookupError):
             fd = os.pidfd_open(child.pid)
-            if process.alive(child):
+            if alive(child):
                 return fd
             os.close(fd)
     raise FleetError("no runner is at work in this clone", remedy="`gitfleet run` starts one.")

@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
-from gitfleet import process, rest
+from gitfleet import rest
 from gitfleet.errors import FleetError
 from gitfleet.forges.base import Desk, Forge, Site
 from gitfleet.model.config import ForgeKind, ForgeSettings
+from gitfleet.process.run import run
 
 MODULES: Final[Mapping[ForgeKind, str]] = {
     ForgeKind.GITHUB: "gitfleet.forges.github",
@@ -142,7 +143,7 @@ def _asked(command: Sequence[str], where: Site) -> str:
         "GITFLEET_FORGE_HOST": where.host,
         "GITFLEET_FORGE_REPOSITORY": where.repository,
     }
-    done = process.run(command, env=env, timeout=_SECONDS)
+    done = run(command, env=env, timeout=_SECONDS)
     if done.timed_out or done.code != 0:
         how = "takes too long" if done.timed_out else f"ends with exit status {done.code}"
         raise FleetError(

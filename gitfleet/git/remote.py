@@ -6,7 +6,10 @@ What a failed push means is told apart: somebody was faster, the server refuses,
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import time
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -20,10 +23,18 @@ from gitfleet.git.refs import Move
 from gitfleet.git.repo import Repo
 
 TIMEOUT: Final = 60.0  # seconds for one conversation with the server
+PATIENCE: Final = "GITFLEET_REMOTE_TIMEOUT"
+"""The environment variable that says otherwise, in seconds: for servers whose hooks take longer."""
+
+_BUSY_TRIES: Final = 5
 
 
 class Unreachable(FleetError):
     """The remote does not answer, or does not let us in."""
+
+
+class Refused(FleetError):
+    """The server answers, and does not want it."""
 
 
 class Fate(StrEnum):
@@ -51,24 +62,50 @@ _RACE: Final = re.compile(
     r"remote ref updated since checkout|failed to read ref|missing necessary objects"
 )
 _TOGETHER: Final = re.compile(r"atomic (?:transaction|push) failed")
+# The connection went after the push was sent: whether it counted was never heard.
+_UNHEARD: Final = re.compile(r"remote failed to report status|\[remote failure\]")
+# Somebody else fetches into the same clone at this moment, a person perhaps.
+_BUSY_HERE: Final = re.compile(r"cannot lock ref|Unable to create '[^'\n]*\.lock'")
 
 
-def fetch(repo: Repo, remote: str, refspecs: Sequence[str], *, timeout: float = TIMEOUT) -> None:
-    """Fetch these refs; one that the remote does not have is no error. Raises Unreachable."""
-    wanted = list(refspecs)
+def patience() -> float:
+    """How many seconds one conversation with the server may take."""
+    with contextlib.suppress(ValueError):
+        said = float(os.environ.get(PATIENCE, ""))
+        return said if said > 0 else TIMEOUT
+    return TIMEOUT
+
+
+def fetch(
+    repo: Repo, remote: str, refspecs: Sequence[str], *, timeout: float | None = None
+) -> list[str]:
+    """Fetch these refs, and drop what a pattern brought and the remote has no more. The refs that
+    were asked for by name and are not there. Raises Unreachable."""
+    wanted, missing, busy = list(refspecs), list[str](), 0
+    args = ("fetch", "-q", "--prune", "--no-tags", "--no-write-fetch-head", "--refmap=")
     while wanted:
-        args = ("fetch", "-q", "--no-tags", "--no-write-fetch-head", "--refmap=", "--", remote)
         try:
-            done = git(*_QUIET, *args, *wanted, cwd=_place(repo), timeout=timeout, check=False)
+            done = git(
+                *(*_QUIET, *args, "--", remote, *wanted),
+                cwd=_place(repo),
+                timeout=patience() if timeout is None else timeout,
+                check=False,
+            )
         except GitError as error:
             raise Unreachable(f"{remote} does not answer: {error.what}") from error
         if done.code == 0:
-            return
-        missing = re.search(r"couldn't find remote ref (\S+)", done.stderr)
-        left = [s for s in wanted if not missing or s.lstrip("+").split(":")[0] != missing[1]]
-        if not missing or len(left) == len(wanted):
+            return missing
+        if _BUSY_HERE.search(done.stderr) and busy < _BUSY_TRIES:
+            busy += 1
+            time.sleep(0.05 * 2**busy)
+            continue
+        found = re.search(r"couldn't find remote ref (\S+)", done.stderr)
+        left = [s for s in wanted if not found or s.lstrip("+").split(":")[0] != found[1]]
+        if not found or len(left) == len(wanted):
             raise _unreachable(remote, done)
         wanted = left
+        missing.append(found[1])
+    return missing
 
 
 _QUIET: Final = ("-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "fetch.parallel=1")
@@ -82,24 +119,26 @@ def _unreachable(remote: str, done: Result) -> Unreachable:
     )
 
 
-def push(repo: Repo, remote: str, moves: Sequence[Move], *, timeout: float = TIMEOUT) -> Pushed:
+def push(repo: Repo, remote: str, moves: Sequence[Move], *, timeout: float | None = None) -> Pushed:
     """Move these refs of the remote, all or none, each only if it is what we think it is."""
     leases = [f"--force-with-lease={move.ref}:{move.old or ''}" for move in moves]
     specs = [f"{move.new or ''}:{move.ref}" for move in moves]
     args = ("push", "--porcelain", "--no-verify", "--atomic", *leases, "--", remote, *specs)
+    limit = patience() if timeout is None else timeout
     try:
-        done = git(*_QUIET, *args, cwd=_place(repo), timeout=timeout, check=False)
+        done = git(*_QUIET, *args, cwd=_place(repo), timeout=limit, check=False)
     except GitError as error:
         return Pushed(Fate.UNKNOWN, reason=error.what)
-    if done.code == 0:
-        return Pushed(Fate.DONE)
-    return _judged(done)
+    return _judged(done, {move.ref for move in moves})
 
 
-def _judged(done: Result) -> Pushed:
+def _judged(done: Result, wanted: set[str]) -> Pushed:
     out = done.stdout.decode("utf-8", "replace")
-    found = [m for line in out.splitlines() if (m := _STATUS.match(line)) and m["flag"] == "!"]
-    if not found:
+    told = [m for line in out.splitlines() if (m := _STATUS.match(line))]
+    found = [m for m in told if m["flag"] == "!"]
+    if done.code == 0 and not found and wanted <= {m["ref"] for m in told}:
+        return Pushed(Fate.DONE)
+    if not found or any(_UNHEARD.search(m["what"]) for m in found):
         last = [line for line in done.stderr.splitlines() if line.strip()]
         return Pushed(Fate.UNKNOWN, reason=mask(last[-1]) if last else "no answer")
     if any(_RACE.search(m["what"]) for m in found):
@@ -122,12 +161,15 @@ def _remote_words(stderr: str) -> str:
     return mask(" ".join(word for word in said if word)[:300])
 
 
-def listing(repo: Repo, remote: str, pattern: str, *, timeout: float = TIMEOUT) -> dict[str, str]:
+def listing(
+    repo: Repo, remote: str, pattern: str, *, timeout: float | None = None
+) -> dict[str, str]:
     """The refs that the remote has and their ids, by a pattern such as `refs/x/*`. Raises
     Unreachable."""
     args = ("ls-remote", "--refs", "--", remote, pattern)
+    limit = patience() if timeout is None else timeout
     try:
-        done = git(*args, cwd=_place(repo), timeout=timeout, check=False)
+        done = git(*args, cwd=_place(repo), timeout=limit, check=False)
     except GitError as error:
         raise Unreachable(f"{remote} does not answer: {error.what}") from error
     if done.code != 0:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from gitfleet.model.durations import Duration
-from gitfleet.model.task import Branch, Command, Line, Word
+from gitfleet.model.task import Branch, CoderList, Command, Line, Word, check_choice
 
 FORMAT = 1
 
@@ -40,6 +40,16 @@ class RoleSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
     coder: Annotated[Word | None, Meta(description="A coder's name.")] = None
     model: Annotated[Word | None, Meta(description="The model it is to use.")] = None
+    coders: Annotated[
+        CoderList,
+        Meta(
+            description="Instead of coder and model: several, best first, a name or {coder, model}."
+            " The first that does not rest does it."
+        ),
+    ] = ()
+
+    def __post_init__(self) -> None:
+        check_choice(self.coder, self.model, self.coders)
 
 
 class Roles(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -95,6 +105,15 @@ class Retry(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     first: Duration = "10s"
     factor: Annotated[float, Meta(ge=1, le=100)] = 2.0
     max: Duration = "5m"
+
+
+class ContextSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What is done about a coder's context that fills up."""
+
+    stop: Annotated[
+        int,
+        Meta(ge=1, le=100, description="Percent of the window at which an attempt is ended."),
+    ] = 90
 
 
 class Timeouts(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -184,6 +203,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     attempts: Annotated[int, Meta(ge=1, le=100)] = 3
     max_fix_rounds: Annotated[int, Meta(ge=0, le=100)] = 3
     retry: Retry = Retry()
+    context: ContextSettings = ContextSettings()
     timeouts: Timeouts = Timeouts()
     ask: Ask = Ask()
     heartbeat: Duration = "30s"

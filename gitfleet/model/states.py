@@ -88,6 +88,21 @@ REJECTIONS: Final = frozenset({Outcome.REJECTED, Outcome.CHECKS_FAILED})
 # These wait for a person at once: another try would end the same way, or do harm.
 HOPELESS: Final = frozenset({Outcome.OVER_BUDGET, Outcome.MISCONFIGURED, Outcome.TAMPERED})
 
+# These are the coder's matter, not the task's: the coder rests on that runner (plan/resting.py).
+RESTS: Final = frozenset({Outcome.LIMITED, Outcome.AUTH_FAILED})
+# Ends that tell nothing of the coder's account: somebody else ended it, or it never spoke.
+SAYS_NOTHING: Final = frozenset(
+    {
+        Outcome.INTERRUPTED,
+        Outcome.LOST,
+        Outcome.CANCELLED,
+        Outcome.MISCONFIGURED,
+        Outcome.TARGET_RED,
+        Outcome.CHECKS_FAILED,
+        Outcome.CONFLICT,
+    }
+)
+
 COUNTS: Final[Mapping[Outcome, Counter]] = {
     Outcome.FAILED: Counter.ATTEMPTS,
     Outcome.TIMED_OUT: Counter.ATTEMPTS,

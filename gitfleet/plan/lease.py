@@ -111,8 +111,12 @@ class OwnLease:
         A heartbeat keeps only those claims that it lists: one that was made after the heartbeat
         was begun is unheard of until the next.
         """
+        return self.left(now, nonce) <= 0
+
+    def left(self, now: float, nonce: str | None = None) -> float:
+        """Seconds until that is so."""
         heard = self._heard if nonce is None else self._of.get(nonce, self._heard)
-        return heard is None or now - heard >= self.lease
+        return 0.0 if heard is None else heard + self.lease - now
 
 
 class Limbo:

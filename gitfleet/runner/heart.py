@@ -7,29 +7,28 @@ a wake; everything it decides is pure (`plan.lease`).
 from __future__ import annotations
 
 import json
+import math
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from gitfleet.assets import own_version
 from gitfleet.errors import FleetError, GitError
 from gitfleet.git import refs, remote
 from gitfleet.git.objects import Objects, Signature
-from gitfleet.git.remote import Fate, Unreachable
+from gitfleet.git.remote import Fate, Refused, Unreachable
 from gitfleet.git.repo import Repo
 from gitfleet.model.board import Board
 from gitfleet.model.durations import seconds
-from gitfleet.plan.lease import Beat, LeaseWatch, OwnLease
-from gitfleet.process import boot_seconds
+from gitfleet.plan.lease import Beat, LeaseWatch, Limbo, OwnLease, adrift
+from gitfleet.process.look import boot_seconds
+from gitfleet.runner import vitals
 from gitfleet.shared import BEATS, SEEN_BEATS, Shared
 from gitfleet.work.fleet import Fleet, Live
 
 POLL: Final = 5.0  # seconds between looks at the remote, where heartbeats are rarer
 _FILE: Final = "heartbeat.json"
-_FORMAT: Final = 1
 
 
 class Heart:
@@ -49,15 +48,12 @@ class Heart:
         self.fleet, self.shared = fleet, shared
         self._lives, self._wake = lives, wake
         settings = fleet.store.board().settings
-        self._about = {
-            "host": socket.gethostname(),
-            "version": own_version(),
-            "capacity": slots or fleet.machine.concurrency or settings.concurrency,
-            "labels": list(fleet.machine.labels),
-        }
+        self._about = vitals.about(fleet, slots)
         self.every = seconds(settings.heartbeat)
         self.watch = LeaseWatch(heartbeat=self.every, lease=seconds(settings.lease))
         self.own = OwnLease(lease=seconds(settings.lease))
+        self._limbo = Limbo()
+        self._letters: dict[tuple[str, str], float] = {}  # branch and commit -> since when
         self.offline = ""  # why, while the remote cannot be reached
         self.lost: frozenset[str] = frozenset()
         self._stop = threading.Event()
@@ -96,33 +92,70 @@ class Heart:
     def stop(self) -> None:
         """Say goodbye: the last beat holds nothing, so that others need not wait for a lease."""
         self._stop.set()
-        self._thread.join(timeout=remote.TIMEOUT)
+        self._thread.join(timeout=remote.patience())
 
-    def expired(self) -> bool:
-        """Whether others may have taken what we hold."""
-        return self.own.over(boot_seconds())
+    def claiming(self, nonce: str) -> None:
+        """A claim is about to be sent."""
+        self.own.claimed(nonce, boot_seconds())
+
+    def expired(self, nonce: str | None = None) -> bool:
+        """Whether others may have taken this claim by now, or without one all that we hold."""
+        return self.own.over(boot_seconds(), nonce)
+
+    def left(self) -> float:
+        """Seconds until the first lease of what we hold is over."""
+        now, lives = boot_seconds(), self._lives()
+        return min((self.own.left(now, nonce) for nonce in lives), default=math.inf)
+
+    def too_late(self) -> frozenset[str]:
+        """Which of the remembered nonces can never turn up on the board any more.
+
+        To be asked by the thread that claims: what it is just sending is not given up.
+        """
+        tip = self.shared.tip()
+        if tip is None:
+            return frozenset()
+        board, held = self.fleet.store.board_at(tip), self.fleet.clone.held()
+        there = {entry.claim.nonce for entry in board.entries.values() if entry.claim is not None}
+        return self._limbo.look(tip, held.keys() - self._lives().keys() - there)
+
+    def letters(self) -> dict[str, str]:
+        """The letters on the remote that this runner is to take in now, by their branch.
+
+        The runner that comes first takes them at once; the others only what it leaves lying.
+        """
+        found, now = self.shared.letters(), time.monotonic()
+        self._letters = {one: self._letters.get(one, now) for one in found.items()}
+        wait = 0.0 if self.first() else 2 * self.every
+        return {ref: oid for (ref, oid), at in self._letters.items() if now - at >= wait}
 
     def _run(self) -> None:
         while not self._stop.is_set():
             self.beat()
             self._stop.wait(min(self.every, POLL))
-        self._send(())
+        try:
+            self._send(())
+        except FleetError as error:  # others wait for a lease, then
+            self.fleet.report.once("heart", "error", doing="goodbye", reason=error.what)
 
     def beat(self) -> None:
         """One look, and a heartbeat if one is due. Never raises."""
         try:
-            before = self.shared.tip()
+            before, began = self.shared.tip(), time.monotonic()
             self.shared.look()
             self.shared.follow()
             if time.monotonic() >= self._due:
                 self._send(tuple(self._lives().items()))
-            self._judge()
-            moved = self.shared.tip() != before
+            self._judge(began)
+            moved = self.shared.tip() != before or bool(self.letters())
         except Unreachable as error:
             self._say_offline(error.what)
         except FleetError as error:
-            self.fleet.report.once("heart", "error", reason=error.what)
+            self.fleet.report.once("heart", "error", reason=error.what, remedy=error.remedy)
+        except Exception as error:  # a heart that stops would end every attempt
+            self.fleet.report.once("heart", "error", reason=repr(error))
         else:
+            self.fleet.report.settled("heart")
             if self.offline:
                 self.offline = ""
                 self.fleet.report.settled("offline")
@@ -144,7 +177,10 @@ class Heart:
 
     def _send(self, lives: tuple[tuple[str, Live], ...]) -> None:
         started = boot_seconds()
-        content = self._content(lives)
+        fleet = self.fleet
+        content = vitals.content(fleet, self._about, dict(lives), words=vitals.may_tell(fleet))
+        content["mark"] = secrets.token_hex(8)
+        content["duties"] = [] if self._stop.is_set() else list(self._duties())
         objects = Objects(self.fleet.repo)
         who = self.fleet.store.signature()
         tree = objects.write_tree(None, {_FILE: json.dumps(content).encode()})
@@ -155,57 +191,32 @@ class Heart:
         seen = refs.read(self.fleet.repo, f"{SEEN_BEATS}{self.fleet.runner}")
         pushed = remote.push(self.fleet.repo, self.shared.name, [refs.Move(ref, seen, commit)])
         if pushed.fate is Fate.DONE:
-            self.own.arrived(started)
+            self.own.arrived(started, [nonce for nonce, _ in lives])
             self._due = time.monotonic() + self.every
             refs.swap(
                 self.fleet.repo, f"{SEEN_BEATS}{self.fleet.runner}", seen, commit, message="beat"
             )
         elif pushed.fate is Fate.UNKNOWN:
             raise Unreachable(f"the heartbeat did not arrive: {pushed.reason}")
+        elif pushed.fate is Fate.REFUSED:
+            raise Refused(
+                f"{self.shared.name} takes no heartbeat: {pushed.reason}",
+                remedy=f"Let runners push to {BEATS}*: without it they lose what they hold.",
+            )
 
-    def _content(self, lives: tuple[tuple[str, Live], ...]) -> dict[str, Any]:
-        now = time.monotonic()
-        return {
-            "format": _FORMAT,
-            "runner": self.fleet.runner,
-            "at": self.fleet.store.now().isoformat(),  # to be shown; nobody compares clocks
-            "mark": secrets.token_hex(8),
-            **self._about,
-            "duties": [] if self._stop.is_set() else list(self._duties()),
-            "attempts": [
-                {
-                    "nonce": nonce,
-                    "task": live.task,
-                    "role": live.role.value,
-                    "coder": live.coder,
-                    "attempt": live.attempt,
-                    "doing": self.fleet.mask.text(live.doing),
-                    "elapsed": round(now - live.began),
-                    "silence": round(now - live.heard),
-                    "tokens": live.tokens.total,
-                }
-                for nonce, live in lives
-            ],
-        }
-
-    def _judge(self) -> None:
-        """What of others' claims is lost by now."""
+    def _judge(self, began: float) -> None:
+        """What of others' claims is lost by now, as a look shows that was begun then."""
         tip = self.shared.tip()
         if tip is None:
             return
-        board = self.fleet.store.board_at(tip)
-        others = {
-            entry.claim.nonce: entry.claim.runner
-            for entry in board.entries.values()
-            if entry.claim is not None and entry.claim.runner != self.fleet.runner
-        }
+        others = adrift(self.fleet.store.board_at(tip), self.fleet.clone.held())
         told = contents(self.fleet)
         seen = _beats(told)
         self._able = {name: _words(content.get("duties")) for name, content in told.items()}
         for name, beat in seen.items():
             if self._changed.get(name, ("", 0.0))[0] != beat.mark:
                 self._changed[name] = (beat.mark, time.monotonic())
-        self.lost = self.watch.look(time.monotonic(), others, seen)
+        self.lost = self.watch.look(time.monotonic(), others, seen, began=began)
 
 
 def _words(given: object) -> tuple[str, ...]:

@@ -17,26 +17,29 @@ from gitfleet.coders import registry
 from gitfleet.errors import FleetError
 from gitfleet.git import checkout
 from gitfleet.git.holders import holders
-from gitfleet.git.remote import Unreachable
+from gitfleet.git.remote import Refused, Unreachable
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.model.claim import Claim
 from gitfleet.model.config import FORMAT
-from gitfleet.model.states import FINISHED, FOR_A_PERSON, Outcome, Status
+from gitfleet.model.states import FINISHED, FOR_A_PERSON, Outcome, Role, Status
 from gitfleet.model.task import Task
 from gitfleet.plan import settle
 from gitfleet.plan.graph import cancelled, done
 from gitfleet.plan.pick import Offer, Passed, Pick, picks, target_of
+from gitfleet.plan.resting import resting
 from gitfleet.plan.standing import Standing, standings
-from gitfleet.process import Wake, reap_orphans
+from gitfleet.process.orphans import reap_orphans
+from gitfleet.process.wake import Wake
 from gitfleet.runner.heart import Heart, claims_of
 from gitfleet.runner.upkeep import Upkeep
+from gitfleet.runner.vitals import Vitals
 from gitfleet.runner.watch import watching
 from gitfleet.shared import Shared
 from gitfleet.work import hearing, history, letters, notify, publish
 from gitfleet.work.askbranch import AskBranches
 from gitfleet.work.beginning import Beginning
-from gitfleet.work.claiming import claim, late_order
+from gitfleet.work.claiming import claim_all, late_order
 from gitfleet.work.fleet import Blocked, Control, Fleet, Live, Order, Underway
 from gitfleet.work.notify import Notifier
 from gitfleet.work.perform import perform, settle_dead, settle_orphan
@@ -84,7 +87,7 @@ class Runner:
         self.ending = False
         self.upkeep = Upkeep(fleet, first=lambda: self.heart is None or self.heart.first())
         self.transcripts = Transcripts(fleet)
-        self.asks = AskBranches(fleet)
+        self.asks = AskBranches(fleet, first=lambda: self.heart is None or self.heart.first())
         self.publisher = Publisher(fleet, lambda: self._leads(publish.DUTY)[0])
         self.notifier = Notifier(fleet, lambda: self._leads(notify.DUTY))
         self._mender = fleet.store.mender = history.Mender(fleet)
@@ -94,9 +97,12 @@ class Runner:
             if isinstance(shared, Shared)
             else None
         )
+        self.vitals = Vitals(fleet, self._beating, options.slots)
         self._started: set[str] = set()
+        self._former: frozenset[str] = frozenset()  # nonces that a former life sent
         self._signals = 0
         self._behind: dict[Path, float] = {}  # windows left behind, since when
+        self._resting: dict[str, tuple[Outcome, datetime]] = {}  # of which coder what was told
 
     # -- from outside
 
@@ -133,7 +139,7 @@ class Runner:
             if not self._begun():
                 return IDLE_DONE
             beside = (self.transcripts, self.publisher, self.notifier)
-            with self._beats(), _underway(*beside):
+            with self._beats(), _underway(*beside), self.vitals.kept():
                 while True:
                     pause = self._guarded()
                     if pause is None:
@@ -147,7 +153,7 @@ class Runner:
         while not self._signals:
             try:
                 self._begin()
-            except Unreachable as error:
+            except (Refused, Unreachable) as error:
                 self.fleet.report.once(
                     "offline",
                     "offline",
@@ -191,6 +197,7 @@ class Runner:
         for path, refusal in checkout.recover(self.fleet.repo):
             self.fleet.report.action("left-behind", path=path, reason=refusal.reason)
         settle_dead(self.fleet)
+        self._former = frozenset(self.fleet.clone.held())
         sweep(self.fleet)
         board = self.fleet.store.board()
         self.fleet.report.action(
@@ -219,6 +226,7 @@ class Runner:
         """See, decide, do. Seconds until the next round at the latest; None: finished."""
         self._reap()
         self._obey()
+        self._end_expired()
         for name, duty in self._duties.items():
             self._safely(name, duty)
         board = self.fleet.store.board()
@@ -228,6 +236,7 @@ class Runner:
         self._deliver(board)
         self._tell(board)
         now = self.fleet.store.now()
+        self._tell_of_coders(board, now)
         if self._may_claim(board):
             self._claim(board, now)
         if self.draining and not self.attempts:
@@ -240,8 +249,8 @@ class Runner:
         return {
             "window": self._keep_window,
             "repair": self._mender.remember,
-            "letters": lambda: letters.empty_box(self.fleet),
             "questions": self._keep_branches,
+            "letters": lambda: letters.empty_box(self.fleet, self._letters()),
             "follow-up": self._follow_up,
             "publish": self.publisher.wake,
             "notify": self.notifier.wake,
@@ -262,8 +271,8 @@ class Runner:
             self.fleet.report.settled(f"duty {name}")
 
     def _keep_branches(self) -> None:
-        """Every open question has a branch to answer on; one runner cares for that."""
-        if self.heart is None or (self.heart.first() and not self.heart.offline):
+        """Every open question has a branch to answer on."""
+        if self.heart is None or not self.heart.offline:
             self.asks.keep()
 
     def _reap_orphans(self) -> None:
@@ -326,15 +335,26 @@ class Runner:
             elif done(entry):
                 attempt.control.stop(Outcome.CANCELLED, "the task was closed by hand")
 
-    def _keep_leases(self, board: Board) -> None:
-        """On a shared board: take over what its runner lost, give up what we may have lost."""
+    def _letters(self) -> dict[str, str]:
+        return self.heart.letters() if self.heart is not None else {}
+
+    def _end_expired(self) -> None:
+        """On a shared board: give up what others may have taken by now."""
         if self.heart is None:
             return
-        if self.heart.expired():
-            for attempt in self.attempts.values():
-                attempt.control.stop(
-                    Outcome.INTERRUPTED, "the remote did not answer for a whole lease"
-                )
+        for nonce, attempt in self.attempts.items():
+            if self.heart.expired(nonce) and attempt.control.stopped is None:
+                reason = f"{self.heart.shared.name} did not answer for a whole lease"
+                self.fleet.report.action("lease-over", task=attempt.order.task, reason=reason)
+                attempt.control.stop(Outcome.INTERRUPTED, reason)
+
+    def _keep_leases(self, board: Board) -> None:
+        """On a shared board: take over what its runner lost, forget what can never turn up."""
+        if self.heart is None:
+            return
+        for nonce in self.heart.too_late():
+            self.heart.own.forgotten(nonce)
+            self.fleet.clone.forget(nonce)
         for entry in board.entries.values():
             if entry.claim is not None and entry.claim.nonce in self.heart.lost:
                 self._take_over(entry.id, entry.claim)
@@ -367,8 +387,8 @@ class Runner:
         for nonce, task in claims_of(board, self.fleet.runner).items():
             if nonce in self.attempts:
                 continue
-            if nonce in held and nonce not in self._started:
-                if not self.draining:
+            if nonce in held and nonce not in self._started | self._former:
+                if not self.draining and not self._busy(task):
                     self._start_late(board, task)
             else:
                 settle_orphan(self.fleet, task, nonce)
@@ -456,22 +476,30 @@ class Runner:
 
     def _claim(self, board: Board, now: datetime) -> None:
         chosen, passed = self._picks(board, now)
-        for pick in chosen:
-            try:
-                taken = claim(self.fleet, board, pick)
-            except FleetError as error:
-                self.fleet.report.once(
-                    f"begin {pick.task}", "cannot-begin", task=pick.task, reason=error.what
-                )
-                continue
-            if taken is not None:
-                self._start(pick, *taken)
-            board = self.fleet.store.board()
+        free = self._fair([pick for pick in chosen if not self._busy(pick.task)])
+        sending = self.heart.claiming if self.heart is not None else lambda _nonce: None
+        for order, begin in claim_all(self.fleet, board, free, sending):
+            self._start(order.pick, order, begin)
         for one in passed:
-            if one.for_a_person or self.options.once:
+            if (one.for_a_person and not one.rests) or self.options.once:
                 self.fleet.report.once(
                     f"passed {one.task}", "passed", task=one.task, reason=one.reason
                 )
+
+    def _fair(self, chosen: list[Pick]) -> list[Pick]:
+        """Without what is new, if it is the turn of others on a shared board to begin something;
+        what was begun is finished first anyway."""
+        if self.heart is None or all(pick.role is Role.VALIDATE for pick in chosen):
+            return chosen
+        pace = self.heart.shared.pace
+        if pace.left() > 0:
+            return [pick for pick in chosen if pick.role is Role.VALIDATE]
+        pace.begun()
+        return chosen
+
+    def _busy(self, task: str) -> bool:
+        """Whether a former attempt on the task is still ending in its workspace here."""
+        return any(attempt.order.task == task for attempt in self.attempts.values())
 
     def _start(self, pick: Pick, order: Order, begin: Beginning) -> None:
         control = Control()
@@ -510,23 +538,47 @@ class Runner:
                 else:
                     report.settled(f"person {entry.id}")
 
+    def _tell_of_coders(self, board: Board, now: datetime) -> None:
+        """Which coders rest here: a limit each time, a refused key once until it works again."""
+        for coder, rest in resting(board, self.fleet.runner, now).items():
+            what = (rest.outcome, rest.since if rest.refused else rest.until)
+            if self._resting.get(coder) == what:
+                continue
+            self._resting[coder] = what
+            if rest.refused:
+                remedy = "mend it on this machine; `gitfleet doctor` looks at it"
+                self.fleet.report.action(
+                    "key-refused", coder=coder, reason=rest.reason, remedy=remedy
+                )
+            else:
+                self.fleet.report.action(
+                    "resting", coder=coder, until=rest.until.isoformat(), reason=rest.reason
+                )
+
     def _pause(self, board: Board, now: datetime) -> float | None:
         """Until when nothing is to do; None if all that can be done is done and that was asked."""
         # A window that was busy is looked after soon: until then people's commits are refused.
         due: list[float] = [_WINDOW_AGAIN] if self._behind else []
+        rests = resting(board, self.fleet.runner, now).values()
+        due += [(rest.until - now).total_seconds() + 0.05 for rest in rests]
+        if self.heart is not None and (left := self.heart.left()) > 0:
+            due.append(left)  # others may take what we hold: it is ended just then
+        if self.heart is not None and (turn := self.heart.shared.pace.left()) > 0:
+            due.append(turn)
         waits = bool(self.attempts) or bool(claims_of(board, self.fleet.runner))
         only = self._only(board)
         known = standings(board, now)
         for entry in board.entries.values():
             where = known[entry.id]
-            if where.role is None or where.until is None or where.until <= now:
+            if where.role is None or where.until is None or where.until <= now or where.rests:
                 continue
             due.append((where.until - now).total_seconds() + 0.05)
             mine = only is None or entry.id in only
             waits = waits or (mine and entry.task is not None and _worth(entry.task, where, now))
         if self.options.until_idle or self.options.once:
             # What nothing may be claimed of now (a full disk, a newer format) is not waited for.
-            chosen = self._picks(board, now)[0] if self._may_claim(board) else []
+            chosen, passed = self._picks(board, now) if self._may_claim(board) else ([], [])
+            waits = waits or any(one.until is not None for one in passed)
             away = self.heart is not None and bool(self.heart.offline)
             if not (waits or chosen or away):
                 return None

@@ -10,6 +10,7 @@ from gitfleet.coders import registry
 from gitfleet.errors import FleetError
 from gitfleet.git import refs
 from gitfleet.model.board import Board, Entry
+from gitfleet.model.event import Attempt
 from gitfleet.model.states import REJECTIONS, Kind, Outcome, Role
 from gitfleet.plan.pick import Pick
 from gitfleet.plan.standing import submission_of, verdict_of
@@ -58,19 +59,35 @@ def _of_work(fleet: Fleet, board: Board, entry: Entry, pick: Pick, target: str) 
             return Beginning(target, How.CLEAN)
         return Beginning(target, How.MERGE, head)
     if last is None or last.attempt is None or fresh:
-        return Beginning(_rejected_head(board, entry) or target, How.CLEAN)
-    base = last.attempt.base
-    tip = refs.read(fleet.repo, f"refs/heads/{task_branch(entry.id)}") or last.attempt.head
-    if base is None or tip is None or not fleet.objects.exists(tip):
-        return Beginning(_rejected_head(board, entry) or target, How.CLEAN)
+        return Beginning(_rejected_head(fleet, board, entry) or target, How.CLEAN)
+    base, tip = last.attempt.base, _left_at(fleet, entry.id, last.attempt)
+    if base is None or tip is None:
+        return Beginning(_rejected_head(fleet, board, entry) or target, How.CLEAN)
     return Beginning(base, How.GO_ON, tip)
 
 
-def _rejected_head(board: Board, entry: Entry) -> str | None:
+def _left_at(fleet: Fleet, task: str, last: Attempt) -> str | None:
+    """Where the last attempt left the work: in this clone the task's branch, whatever came on top
+    of it; done by another machine, what its event names."""
+    here = refs.read(fleet.repo, f"refs/heads/{task_branch(task)}")
+    if last.head is None or (last.runner == fleet.runner and here is not None):
+        return here
+    return last.head if fleet.store.swap.ensure(last.head, task_branch(task)) else here
+
+
+def _rejected_head(fleet: Fleet, board: Board, entry: Entry) -> str | None:
     """The work that a fix task repairs."""
     fixed = board.get(entry.task.fixes) if entry.task and entry.task.fixes else None
     for event in reversed(fixed.events if fixed else ()):
         attempt = event.attempt
         if attempt and attempt.outcome in REJECTIONS and attempt.fixed_by == entry.id:
+            assert fixed is not None
+            if attempt.head is None or not fleet.store.swap.ensure(
+                attempt.head, task_branch(fixed.id)
+            ):
+                raise FleetError(
+                    f"the rejected work on {fixed.id} is on no branch that can be fetched",
+                    remedy=f"`gitfleet retry {fixed.id}` starts it afresh.",
+                )
             return attempt.head
     return None

@@ -1,16 +1,18 @@
-"""Take a task: where it begins, a nonce that is remembered first, one atomic commit."""
+"""Take tasks: where each begins, nonces that are remembered first, few commits."""
 
 from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from gitfleet import faults
 from gitfleet.clone import Held
 from gitfleet.errors import FleetError
-from gitfleet.model.board import Board
-from gitfleet.model.change import Change
+from gitfleet.model.board import Board, Entry
+from gitfleet.model.change import Change, Decide
 from gitfleet.model.claim import Claim
 from gitfleet.model.states import Role
 from gitfleet.plan import pick as picking
@@ -35,14 +37,89 @@ def late_order(fleet: Fleet, board: Board, task: str) -> tuple[Order, Beginning]
     return order, begin
 
 
-def claim(fleet: Fleet, board: Board, pick: Pick) -> tuple[Order, Beginning] | None:
-    """Claim the picked task; None if it is not to be had any more.
+class _Wanted(NamedTuple):
+    """A claim that is about to be sent."""
 
-    FleetError if it cannot begin: its target does not exist.
+    pick: Pick
+    claim: Claim
+    begin: Beginning
+    decide: Decide
+
+
+def claim_all(
+    fleet: Fleet,
+    board: Board,
+    picks: Sequence[Pick],
+    sending: Callable[[str], None] = lambda _nonce: None,
+) -> list[tuple[Order, Beginning]]:
+    """Claim what was picked, in as few commits as can be; those that we got.
+
+    `sending` is told each nonce right before it is sent. What cannot begin (its target does not
+    exist) is told, and keeps nothing else from it.
     """
+    wanted = [one for pick in picks if (one := _prepared(fleet, board, pick)) is not None]
+    if not wanted:
+        return []
+    faults.point("nonce-remembered")
+    for one in wanted:
+        sending(one.claim.nonce)
+    try:
+        results = fleet.store.transact_all([one.decide for one in wanted])
+    except FleetError as error:
+        # They may have been sent: their nonces stay remembered until that is known.
+        for one in wanted:
+            _cannot_begin(fleet, one.pick, error)
+        return []
+    taken = []
+    for one, result in zip(wanted, results, strict=True):
+        if result.answer is Answer.UNKNOWN:
+            continue  # it may turn up yet: then the claim is worked on
+        if not result.won:
+            fleet.clone.forget(one.claim.nonce)
+            continue
+        faults.point("claimed")
+        taken.append((_order(fleet, one, result.board), one.begin))
+    return taken
+
+
+def _cannot_begin(fleet: Fleet, pick: Pick, error: FleetError) -> None:
+    fleet.report.once(
+        f"begin {pick.task}", "cannot-begin", task=pick.task, reason=error.what, remedy=error.remedy
+    )
+
+
+def _prepared(fleet: Fleet, board: Board, pick: Pick) -> _Wanted | None:
+    """The claim on a picked task, its nonce remembered; None if it is not to be had any more."""
     entry = board.get(pick.task)
     if entry is None:
         return None
+    try:
+        begin = _begin(fleet, board, entry, pick)
+    except FleetError as error:
+        _cannot_begin(fleet, pick, error)
+        return None
+    submitted = submission_of(entry)
+    wanted = Claim(
+        runner=fleet.runner,
+        nonce=secrets.token_hex(16),
+        role=pick.role,
+        attempt=entry.next_attempt,
+        coder=pick.coder,
+        model=pick.model,
+        task_blob=entry.blob,
+        base=begin.base,
+        head=submitted.attempt.head
+        if pick.role is Role.VALIDATE and submitted and submitted.attempt
+        else None,
+        branch=task_branch(pick.task),
+        at=fleet.store.now(),
+    )
+    held = Held(nonce=wanted.nonce, task=pick.task, role=pick.role, attempt=wanted.attempt)
+    fleet.clone.remember(held)
+    return _Wanted(pick, wanted, begin, _decision(fleet, board, pick, wanted))
+
+
+def _begin(fleet: Fleet, board: Board, entry: Entry, pick: Pick) -> Beginning:
     begin = beginning_of(fleet, board, entry, pick)
     submitted = submission_of(entry)
     head = submitted.attempt.head if submitted and submitted.attempt else None
@@ -51,25 +128,11 @@ def claim(fleet: Fleet, board: Board, pick: Pick) -> tuple[Order, Beginning] | N
             f"the work on {pick.task} ({head[:10]}) is on no branch that can be fetched",
             remedy=f"`gitfleet retry {pick.task}` starts it afresh.",
         )
-    nonce = secrets.token_hex(16)
-    wanted = Claim(
-        runner=fleet.runner,
-        nonce=nonce,
-        role=pick.role,
-        attempt=entry.next_attempt,
-        coder=pick.coder,
-        model=pick.model,
-        task_blob=entry.blob,
-        base=begin.base,
-        head=head if pick.role is Role.VALIDATE else None,
-        branch=task_branch(pick.task),
-        at=fleet.store.now(),
-    )
-    due = standing(board, pick.task, fleet.store.now()).red is not None
-    held = Held(nonce=nonce, task=pick.task, role=pick.role, attempt=wanted.attempt)
-    fleet.clone.remember(held)
-    faults.point("nonce-remembered")
+    return begin
 
+
+def _decision(fleet: Fleet, board: Board, pick: Pick, wanted: Claim) -> Decide:
+    due = standing(board, pick.task, fleet.store.now()).red is not None
     # Two changes of one commit are each judged without the other: what excludes must be said.
     words = frozenset({f"validate {pick.target}"} if pick.role is Role.VALIDATE else ())
 
@@ -78,22 +141,18 @@ def claim(fleet: Fleet, board: Board, pick: Pick) -> tuple[Order, Beginning] | N
             return None
         return settle.claim(now_board, now, task=pick.task, claim=wanted, due=due, words=words)
 
-    result = fleet.store.transact(decide)
-    if result.answer is Answer.UNKNOWN:
-        return None  # it may turn up yet: the nonce stays remembered, and the claim is worked on
-    if not result.won:
-        fleet.clone.forget(nonce)
-        return None
-    faults.point("claimed")
-    mine = result.board.get(pick.task)
+    return decide
+
+
+def _order(fleet: Fleet, one: _Wanted, board: Board) -> Order:
+    pick, mine = one.pick, board.get(one.pick.task)
     assert mine is not None
     fleet.report.action(
         "claimed",
         task=pick.task,
         role=pick.role,
-        attempt=wanted.attempt,
+        attempt=one.claim.attempt,
         coder=pick.coder,
         model=pick.model,
     )
-    order = Order(board=result.board, entry=mine, pick=pick, claim=wanted, claimed=time.monotonic())
-    return order, begin
+    return Order(board=board, entry=mine, pick=pick, claim=one.claim, claimed=time.monotonic())

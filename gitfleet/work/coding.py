@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gitfleet import faults, process
+from gitfleet import faults
 from gitfleet.coders import registry
 from gitfleet.coders.base import (
     Cannot,
@@ -25,15 +25,21 @@ from gitfleet.coders.base import (
 )
 from gitfleet.coders.stream import Stream
 from gitfleet.errors import FleetError
-from gitfleet.files import codec, layout
+from gitfleet.files import layout
+from gitfleet.git.remote import Refused, Unreachable
 from gitfleet.model.config import CoderSettings, Permission
 from gitfleet.model.durations import seconds, spoken
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Outcome
 from gitfleet.plan import settle
+from gitfleet.process.end import end
+from gitfleet.process.output import end_of
+from gitfleet.process.start import Exit, Running, Spec, start
+from gitfleet.swap import Answer
 from gitfleet.work import hearing, outbox, resuming
 from gitfleet.work.environment import outbox_of
-from gitfleet.work.fleet import Fleet, Live, Order, Underway
+from gitfleet.work.fleet import Live, Order, Underway
+from gitfleet.work.pace import Pace
 
 _TICK: Final = 1.0  # seconds between looks at the output of a running coder
 GRACE: Final = 10.0  # seconds between TERM and KILL
@@ -78,6 +84,7 @@ class Output:
         self._path, self._coder, self._job = path, coder, job
         self._at = 0
         self._stream = Stream(coder.reader(job))
+        self._pace = Pace(path.parent)
 
     @property
     def tally(self) -> Tally:
@@ -96,6 +103,7 @@ class Output:
             while file.tell() < stop and (chunk := file.read(_CHUNK)):
                 self._note(self._stream.feed(chunk, time.monotonic()), live)
             self._at = file.tell()
+            self._pace.note(self._at, end=end)
         if end:
             self._note(self._stream.end(time.monotonic()), live)
         for event in self._coder.gauge(self._job, self.tally):
@@ -106,7 +114,8 @@ class Output:
             live.heard = time.monotonic()
             if event.text.strip():
                 live.lines.append(event.text.strip().splitlines()[-1][:300])
-        live.tokens = self.tally.tokens
+        tally = self.tally
+        live.tokens, live.context, live.window = tally.tokens, tally.context or 0, tally.window or 0
 
 
 def find(order: Order) -> Coder:
@@ -127,9 +136,9 @@ def run(way: Underway, *, workspace: Path, prompt: str, env: dict[str, str]) -> 
         return Ended(outcome=Outcome.FAILED, reason=str(error), failure=Failure.NO_SESSION)
     except Cannot as error:
         return Ended(outcome=Outcome.MISCONFIGURED, reason=str(error))
-    spec = process.Spec(launch.argv, workspace, {**env, **launch.env}, way.nonce, launch.stdin)
+    spec = Spec(launch.argv, workspace, {**env, **launch.env}, way.nonce, launch.stdin)
     try:
-        running = process.start(way.run_dir, spec)
+        running = start(way.run_dir, spec)
     except FleetError as error:  # its program is not there, or cannot be run
         return Ended(outcome=Outcome.MISCONFIGURED, reason=error.what)
     faults.point("coder-started")
@@ -138,7 +147,7 @@ def run(way: Underway, *, workspace: Path, prompt: str, env: dict[str, str]) -> 
     try:
         why = _watch(way, running, output)
     finally:
-        left = process.end(running.child, way.nonce, grace=GRACE)
+        left = end(running.child, way.nonce, grace=GRACE)
         ended = running.wait(GRACE)
         running.close()
     faults.point("coder-ended")
@@ -146,7 +155,7 @@ def run(way: Underway, *, workspace: Path, prompt: str, env: dict[str, str]) -> 
     if left:
         pids = ",".join(str(child.pid) for child in left)
         way.fleet.report.action("left-behind", task=way.task, pids=pids)
-    return _judged(way, coder, ended or process.Exit(None, None, time.time()), why, output)
+    return _judged(way, coder, ended or Exit(None, None, time.time()), why, output)
 
 
 def _job(way: Underway, workspace: Path, prompt: str, coder: Coder, env: Mapping[str, str]) -> Job:
@@ -177,7 +186,7 @@ def _job(way: Underway, workspace: Path, prompt: str, coder: Coder, env: Mapping
     )
 
 
-def _watch(way: Underway, running: process.Running, output: Output) -> Ended | None:
+def _watch(way: Underway, running: Running, output: Output) -> Ended | None:
     """Wait for the end of a run; if it must end before its time, why."""
     limits = limits_of(way.order)
     began = heard = time.monotonic()
@@ -211,9 +220,7 @@ def _size(run_dir: Path) -> int:
     return total
 
 
-def _judged(
-    way: Underway, coder: Coder, exit_: process.Exit, why: Ended | None, output: Output
-) -> Ended:
+def _judged(way: Underway, coder: Coder, exit_: Exit, why: Ended | None, output: Output) -> Ended:
     run_dir = way.run_dir
     tally = output.tally
     evidence = Evidence(
@@ -224,7 +231,7 @@ def _judged(
     if judged.outcome is not None:
         # Masked before it is cut: half a secret is one, too.
         mask = way.fleet.mask
-        said = mask.tail(process.tail(run_dir / "stderr", 2000 + mask.reach), 2000)
+        said = mask.tail(end_of(run_dir / "stderr", 2000 + mask.reach), 2000)
         tail = said.strip().splitlines()
         reason += f": {tail[-1][:300]}" if tail else ""
     return Ended(
@@ -253,11 +260,16 @@ def collect(way: Underway) -> None:
     if not letters:
         return
     additions = [letter.addition for letter in letters]
-    result = way.fleet.store.transact(
-        lambda board, now: settle.file_additions(
-            board, task=way.task, nonce=way.nonce, additions=additions
+    try:
+        result = way.fleet.store.transact(
+            lambda board, now: settle.file_additions(
+                board, task=way.task, nonce=way.nonce, additions=additions
+            )
         )
-    )
+    except (Unreachable, Refused):
+        return  # a remote that is away ends no attempt: next time, or together with its end
+    if result.answer is Answer.UNKNOWN:
+        return
     faults.point("outbox-committed")
     if result.won and result.change is not None:
         for path in result.change.files:
@@ -284,13 +296,3 @@ def read_letters(way: Underway) -> list[outbox.Letter]:
             reason=letter.reason,
         )
     return letters
-
-
-def own_prompt(fleet: Fleet, order: Order) -> str:
-    """The board's prompts/<role>.md, if there is one."""
-    role = order.claim.role.value
-    oid = order.board.prompts.get(role)
-    if oid is None:
-        return ""
-    text, problems = codec.decode(fleet.store.text(oid), f"prompts/{role}.md")
-    return "" if problems else text

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gitfleet import faults
 from gitfleet.git import refs
-from gitfleet.git.remote import Unreachable
+from gitfleet.git.remote import Refused, Unreachable
 from gitfleet.model.change import Decide, Move
 from gitfleet.model.event import Attempt, Check
 from gitfleet.model.states import Outcome, Role
@@ -81,7 +81,7 @@ def finish(way: Underway, attempt: Attempt, decide: Decide) -> Result:
     result = patiently(way, decide)
     if result is None:
         return Result(answer=Answer.UNKNOWN, board=way.fleet.store.board(), why="unreachable")
-    if result.won or settle.settled(result.board, way.task, way.nonce):
+    if result.won or settle.settled(result.board, way.task, attempt):
         faults.point("work-settled")
         way.fleet.clone.forget(way.nonce)
         tell(way, attempt)
@@ -103,7 +103,7 @@ def patiently(way: Underway, decide: Decide) -> Result | None:
             result = way.fleet.store.transact(decide)
             if result.answer is not Answer.UNKNOWN:
                 return result
-        except Unreachable as error:
+        except (Unreachable, Refused) as error:
             way.fleet.report.once(
                 f"offline {way.nonce}", "waits-for-remote", task=way.task, reason=error.what
             )

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from gitfleet import process
 from gitfleet.forges.registry import TOKEN
 from gitfleet.git.command import clean_env
 from gitfleet.notices.base import URLS
+from gitfleet.process.look import MARKER
 from gitfleet.work.fleet import Fleet, Order
 
 DOMAIN: Final = "gitfleet.invalid"  # a name that never exists (RFC 2606)
@@ -55,7 +55,7 @@ def environment(fleet: Fleet, order: Order, run_dir: Path, tmp: Path) -> dict[st
         "GITFLEET_OUTBOX": str(outbox_of(run_dir)),
         "GITFLEET_INBOX": str(run_dir / "inbox"),
         "GITFLEET_ASK_WAIT": order.board.settings.ask.wait,
-        process.MARKER: order.claim.nonce,
+        MARKER: order.claim.nonce,
         "TMPDIR": str(tmp),
         "PATH": f"{_command_folder(fleet)}{os.pathsep}{base.get('PATH', os.defpath)}",
     }

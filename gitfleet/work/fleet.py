@@ -20,7 +20,7 @@ from gitfleet.model.event import Tokens
 from gitfleet.model.masking import Mask
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan.pick import Pick
-from gitfleet.process import Wake
+from gitfleet.process.wake import Wake
 from gitfleet.report import Report
 from gitfleet.store import Store
 
@@ -110,9 +110,12 @@ class Live:
     coder: str
     attempt: int
     doing: str = "starting"
+    state: str = ""  # of the coder, from what was seen of it: `active`, `in tool Bash for 12s` …
     began: float = field(default_factory=time.monotonic)
     heard: float = field(default_factory=time.monotonic)  # when it last said something
     tokens: Tokens = field(default_factory=Tokens)
+    context: int = 0  # tokens in the coder's context now, 0 where that is not known
+    window: int = 0  # and how many fit into it
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=1))
 
     @property

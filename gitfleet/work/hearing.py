@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from gitfleet import faults, speech
 from gitfleet.files import codec, layout
 from gitfleet.git.remote import Unreachable
-from gitfleet.model.board import Board, Entry
+from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Decide
 from gitfleet.model.claim import Claim
 from gitfleet.model.event import Attempt
@@ -311,21 +311,3 @@ def of_dead(fleet: Fleet, task: str, claim: Claim, run_dir: Path, attempt: Attem
     if why and asking.overrules(attempt.outcome):
         return replace(attempt, outcome=asking.ASKED, reason=why)
     return attempt
-
-
-# -- what a later attempt is told
-
-
-def told(fleet: Fleet, board: Board, entry: Entry) -> str:
-    """What an attempt is told of questions, answers and notes, as a part of its prompt."""
-    parts = [asking.told(entry.questions), asking.unanswered(entry.questions)]
-    notes = [
-        (path.rpartition("/")[2], data)
-        for path in entry.notes
-        if (data := fleet.store.file(board, path)) is not None
-    ]
-    for name, data in notes:
-        text, problems = codec.decode(data, name)
-        if not problems and text.strip():
-            parts.append(f"# Notes: {name.removesuffix('.md')}\n\n{text.strip()}\n")
-    return "\n".join(part for part in parts if part)

@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitfleet import faults
+from gitfleet.coders.base import Failure
 from gitfleet.git import guard, merge, refs, worktree
 from gitfleet.git.command import git
 from gitfleet.model.durations import counted
@@ -45,14 +46,12 @@ def implement(way: Underway, begin: Beginning) -> None:
             attempt = endings.attempt_of(way, outcome=outcome, reason=why)
             endings.write(way, attempt)
             return
-        branch = task_branch(order.task)
-        own = coding.own_prompt(fleet, order)
-        more = hearing.told(fleet, order.board, order.entry)
-        told = resuming.go_on_prompt(fleet, order, begin) or prompt.work_prompt(
-            order.board, order.entry, begin, branch, own, more
-        )
+        told = resuming.go_on_prompt(fleet, order, begin) or prompt.of_work(fleet, order, begin)
         before = look(way)
         ended = coding.run(way, workspace=path, prompt=told, env=env)
+        if ended.failure is Failure.NO_SESSION:
+            # It has done nothing wrong, and nothing at all: the next one begins afresh.
+            ended = replace(ended, outcome=Outcome.INTERRUPTED, session="")
         coding.collect(way)
     hearing.last_words(way)
     parked = hearing.parked(way)
@@ -180,9 +179,11 @@ def _why_empty(way: Underway, path: Path) -> str:
 
 
 def _write(way: Underway, ended: Ended, facts: Facts | None, outcome: Outcome, reason: str) -> None:
-    additions = []
-    if way.order.claim.role is Role.PLAN and outcome is Outcome.SUBMITTED:
-        additions = [letter.addition for letter in coding.read_letters(way)]
+    plan = way.order.claim.role is Role.PLAN
+    # Of work only what did not get onto the board before, while the remote was away.
+    wanted = outcome is Outcome.SUBMITTED or not plan
+    additions = [letter.addition for letter in coding.read_letters(way)] if wanted else []
+    if plan and wanted:
         if not additions:
             outcome, reason = Outcome.EMPTY, "it ended well and planned no task"
         else:

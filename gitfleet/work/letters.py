@@ -8,6 +8,7 @@ on the way: what contradicts the board goes beside it, under another name, and i
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from itertools import islice
 from typing import Final
@@ -18,19 +19,22 @@ from gitfleet.errors import FleetError, GitError
 from gitfleet.files import codec, layout
 from gitfleet.files.answers import united
 from gitfleet.files.layout import What
-from gitfleet.git import refs, salvage
+from gitfleet.git import refs, remote, salvage
 from gitfleet.git.command import git
 from gitfleet.git.holders import holders
 from gitfleet.git.objects import MAX_DEPTH, Changed, Commit
+from gitfleet.git.remote import Fate
 from gitfleet.model.board import Board
-from gitfleet.model.change import Change, Person
+from gitfleet.model.change import Change, Move, Person
 from gitfleet.model.event import Said
 from gitfleet.model.ids import is_id
 from gitfleet.model.states import Kind
 from gitfleet.plan.settle import beside_id
+from gitfleet.shared import LETTERS, Shared
+from gitfleet.swap import Answer
 from gitfleet.work.fleet import Fleet
 
-BOX: Final = "refs/heads/gitfleet/in/"
+BOX: Final = LETTERS
 LETTER: Final = "Gitfleet-Letter"
 """The trailer by which a letter is known on the board: it is taken in once, whatever dies between
 that commit and the deletion of its branch."""
@@ -48,25 +52,33 @@ class _Taken(Struct, frozen=True):
     beside: dict[str, str]  # wanted path -> where it went, or why not
 
 
-def empty_box(fleet: Fleet) -> None:
-    """Take every letter in; one that cannot be read is kept aside, and told."""
+def empty_box(fleet: Fleet, far: Mapping[str, str] | None = None) -> None:
+    """Take every letter in; one that cannot be read is kept aside, and told.
+
+    `far`: letters on the remote that were fetched, by their branch there.
+    """
     for ref, oid in refs.names(fleet.repo, BOX).items():
         somewhere = holders(fleet.repo, ref)
         if somewhere:  # somebody is still writing it
             reason = f"it is checked out in {somewhere[0]}"
             fleet.report.once(ref, "letter-stays", branch=_short(ref), reason=reason)
-            continue
-        try:
-            letter = fleet.objects.commit(oid)
-            fleet.objects.diff(None, letter.tree)
-        except GitError as error:
-            kept = salvage.keep(fleet.repo, oid, f"{salvage.PREFIX}in/{oid[:10]}")
-            fleet.report.action(
-                "letter-unreadable", branch=_short(ref), reason=error.what, kept=kept
-            )
-        else:
-            _take(fleet, ref, letter)
-        _burn(fleet, ref, oid)
+        elif _read(fleet, ref, oid, far=False):
+            _burn(fleet, ref, oid)
+    for ref, oid in (far or {}).items():
+        if _read(fleet, ref, oid, far=True):
+            _burn_far(fleet, ref, oid)
+
+
+def _read(fleet: Fleet, ref: str, oid: str, *, far: bool) -> bool:
+    """Take one letter in. Whether its branch is to go: all of it is somewhere else by now."""
+    try:
+        letter = fleet.objects.commit(oid)
+        fleet.objects.diff(None, letter.tree)
+    except GitError as error:
+        kept = salvage.keep(fleet.repo, oid, f"{salvage.PREFIX}in/{oid[:10]}")
+        fleet.report.action("letter-unreadable", branch=_short(ref), reason=error.what, kept=kept)
+        return True
+    return _take(fleet, ref, letter, far=far)
 
 
 def _short(ref: str) -> str:
@@ -81,13 +93,28 @@ def _burn(fleet: Fleet, ref: str, oid: str) -> None:
         fleet.report.once(ref, "letter-stays", branch=_short(ref), reason=error.what)
 
 
-def _take(fleet: Fleet, ref: str, letter: Commit) -> None:
-    if _came_before(fleet, letter):
+def _burn_far(fleet: Fleet, ref: str, oid: str) -> None:
+    """The same on the remote, for a letter that did not go in the push that took it in."""
+    swap = fleet.store.swap
+    assert isinstance(swap, Shared)
+    if swap.letters().get(ref) != oid:
         return
-    taken = _Taken({}, {})
+    pushed = remote.push(fleet.repo, swap.name, [refs.Move(ref, oid, None)])
+    if pushed.fate is not Fate.DONE:
+        reason = pushed.reason or "it was pushed to just now"
+        fleet.report.once(ref, "letter-stays", branch=_short(ref), reason=reason)
+
+
+def _take(fleet: Fleet, ref: str, letter: Commit, *, far: bool) -> bool:
+    """Put a letter onto the board. False if nobody knows yet whether it is there."""
+    if _came_before(fleet, letter):
+        return True
+    taken, swap = _Taken({}, {}), fleet.store.swap
 
     def decide(board: Board, now: datetime) -> Change | None:
         nonlocal taken
+        if far and isinstance(swap, Shared) and swap.letters().get(ref) != letter.oid:
+            return None  # another runner took it in
         taken = _wanted(fleet, board, letter, now)
         if not taken.files:
             return None
@@ -98,9 +125,13 @@ def _take(fleet: Fleet, ref: str, letter: Commit) -> None:
             author=_author(letter),
             body=f"From {_short(ref)}.",
             trailers={LETTER: letter.oid},
+            publish=(Move(ref, letter.oid, None),) if far else (),
         )
 
-    won = fleet.store.transact(decide).won
+    result = fleet.store.transact(decide)
+    if result.answer is Answer.UNKNOWN:
+        return False
+    won = result.won
     if taken.beside:
         # The whole letter stays to be looked at: nothing of a person's is dropped in silence.
         kept = salvage.keep(fleet.repo, letter.oid, f"{salvage.PREFIX}in/{letter.oid[:10]}")
@@ -112,6 +143,7 @@ def _take(fleet: Fleet, ref: str, letter: Commit) -> None:
     if won:
         names = ",".join(sorted(taken.files)[:_TOLD])
         fleet.report.action("letter", branch=_short(ref), files=names, number=len(taken.files))
+    return True
 
 
 def _author(letter: Commit) -> Person:

@@ -7,15 +7,19 @@ import traceback
 from gitfleet.errors import FleetError
 from gitfleet.git import worktree
 from gitfleet.git.objects import trailers
+from gitfleet.model.change import Move
 from gitfleet.model.claim import Claim
 from gitfleet.model.event import Landed
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan import settle
-from gitfleet.process import end, load
+from gitfleet.process.end import end
+from gitfleet.process.start import load
+from gitfleet.shared import Shared
+from gitfleet.swap import Answer
 from gitfleet.work import endings, hearing
 from gitfleet.work.beginning import Beginning
 from gitfleet.work.coding import GRACE
-from gitfleet.work.fleet import Fleet, Underway
+from gitfleet.work.fleet import Fleet, Underway, task_branch
 from gitfleet.work.implement import implement
 from gitfleet.work.sweep import drop_scratch
 from gitfleet.work.validate import validate
@@ -66,7 +70,10 @@ def settle_dead(fleet: Fleet) -> None:
         drop_scratch(nonce)
         if nonce in claims:
             task, claim = claims[nonce]
-            _settle_one(fleet, task, claim)
+            if not _settle_one(fleet, task, claim):
+                continue
+        elif isinstance(fleet.store.swap, Shared):
+            continue  # its push may arrive yet: the loop knows when it is too late for that
         fleet.clone.forget(nonce)
 
 
@@ -81,14 +88,14 @@ def settle_orphan(fleet: Fleet, task: str, nonce: str) -> None:
         return
     end(None, nonce, grace=GRACE)
     drop_scratch(nonce)
-    _settle_one(fleet, task, entry.claim)
-    fleet.clone.forget(nonce)
+    if _settle_one(fleet, task, entry.claim):
+        fleet.clone.forget(nonce)
 
 
-def _settle_one(fleet: Fleet, task: str, claim: Claim) -> None:
+def _settle_one(fleet: Fleet, task: str, claim: Claim) -> bool:
+    """Write the end of a claim that nothing works on. False if nobody knows whether it arrived."""
     if claim.role is Role.VALIDATE and (commit := _landed_commit(fleet, task, claim)):
-        _complete(fleet, task, claim, commit)
-        return
+        return _complete(fleet, task, claim, commit)
     attempt = settle.interrupted(
         claim, fleet.store.now(), Outcome.INTERRUPTED, "its runner died", fleet.runner
     )
@@ -96,12 +103,21 @@ def _settle_one(fleet: Fleet, task: str, claim: Claim) -> None:
     attempt = hearing.of_dead(fleet, task, claim, run_dir, attempt)
     if claim.role is Role.WORK:
         attempt = endings.with_head(fleet, task, attempt)
-    fleet.store.transact(
-        lambda board, now: settle.settle(board, task=task, attempt=attempt, role=claim.role)
+    # The work of other machines goes on at that head: it must be there for them.
+    branch = f"refs/heads/{task_branch(task)}"
+    work = claim.role is Role.WORK and attempt.head is not None
+    publish = (Move(branch, None, attempt.head),) if work else ()
+    result = fleet.store.transact(
+        lambda board, now: settle.settle(
+            board, task=task, attempt=attempt, role=claim.role, publish=publish
+        )
     )
+    if result.answer is Answer.UNKNOWN:
+        return False
     fleet.report.action("recovered", task=task, role=claim.role, outcome=attempt.outcome)
     if claim.role is Role.VALIDATE:
         worktree.remove(fleet.repo, fleet.clone.check_workspace(task))
+    return True
 
 
 def _landed_commit(fleet: Fleet, task: str, claim: Claim) -> str | None:
@@ -131,7 +147,7 @@ def _target(fleet: Fleet, task: str) -> str:
     return own or board.settings.target or fleet.default_target
 
 
-def _complete(fleet: Fleet, task: str, claim: Claim, commit: str) -> None:
+def _complete(fleet: Fleet, task: str, claim: Claim, commit: str) -> bool:
     attempt = settle.interrupted(
         claim,
         fleet.store.now(),
@@ -147,11 +163,14 @@ def _complete(fleet: Fleet, task: str, claim: Claim, commit: str) -> None:
         merge=commit,
         head=claim.head,
     )
-    fleet.store.transact(
+    result = fleet.store.transact(
         lambda board, now: settle.land(
             board, now, task=task, attempt=attempt, landed=landed, move=None, forced=True
         )
     )
+    if result.answer is Answer.UNKNOWN:
+        return False
     fleet.report.action("recovered", task=task, role=claim.role, outcome="landed")
     worktree.remove(fleet.repo, fleet.clone.check_workspace(task))
     endings.drop_workspaces(fleet, task)
+    return True

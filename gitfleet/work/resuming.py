@@ -9,13 +9,13 @@ from typing import Final
 
 from msgspec import Struct
 
-from gitfleet import process
 from gitfleet.coders import registry
 from gitfleet.coders.base import Mcp
 from gitfleet.model.durations import seconds
 from gitfleet.model.event import Attempt, Tokens
 from gitfleet.model.states import Outcome
-from gitfleet.plan import asking
+from gitfleet.plan import briefing
+from gitfleet.process.look import MARKER
 from gitfleet.work.beginning import Beginning, How
 from gitfleet.work.fleet import Fleet, Order
 
@@ -28,7 +28,7 @@ _PASSED_ON: Final = (
     "GITFLEET_OUTBOX",
     "GITFLEET_INBOX",
     "GITFLEET_ASK_WAIT",
-    process.MARKER,  # not inherited by all: by this the server is found and ended with the attempt
+    MARKER,  # not inherited by all: by this the server is found and ended with the attempt
 )
 _LONGER: Final = 60  # seconds more than a tool waits by itself
 
@@ -77,8 +77,9 @@ def go_on_prompt(fleet: Fleet, order: Order, begin: Beginning) -> str:
     assert task is not None
     last = entry.attempts(order.claim.role)[-1]
     parts = [f"Go on with the task {entry.id} where you stopped, in the same worktree."]
-    answered = asking.told([q for q in entry.questions if q.by.attempt == last.attempt])
-    parts.append(answered or asking.told(entry.questions))
+    answered = [question for question in entry.questions if not question.open]
+    own = [question for question in answered if question.by.attempt == last.attempt]
+    parts.append(briefing.answers_section(own or answered))
     if last.task_blob not in (None, entry.blob):
         parts.append(f"# The task was changed meanwhile\n\n{task.title}\n\n{task.body.strip()}\n")
     return "\n\n".join(part for part in parts if part)

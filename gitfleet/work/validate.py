@@ -290,9 +290,7 @@ def _judge(way: Underway, proof: Proof, ran: tuple[Check, ...]) -> tuple[Ended, 
     """Ask the validator, in a worktree of what would land."""
     way.live.doing = "judging"
     path = workspace.check_out(way.fleet, way.task, proof.merge)
-    own = coding.own_prompt(way.fleet, way.order)
-    more = hearing.told(way.fleet, proof.board, proof.entry)
-    told = prompt.validate_prompt(proof.entry, way.order.pick.target, proof.tip, ran, own, more)
+    told = prompt.of_validation(way.fleet, way.order, proof.entry, proof.tip, ran)
     with scratch(way.nonce) as tmp:
         env = {
             **environment(way.fleet, way.order, way.run_dir, tmp),

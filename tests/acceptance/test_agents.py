@@ -141,7 +141,7 @@ def test_a_second_attempt_goes_on_in_the_workspace_and_knows_what_happened(lab: 
     assert lab.tree()["whole"] == "begun"
     first, second = ((lab.folder / f"{n}.md").read_text() for n in (1, 2))
     assert "Make it whole." in first and "What happened before" not in first
-    assert "Attempt 1 (work): failed. exit status 1: I am stuck" in second
+    assert "Attempt 1, work by mind" in second and "exit status 1: I am stuck" in second
     assert lab.refs("refs/gitfleet/salvage/") == []
 
 

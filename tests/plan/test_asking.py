@@ -252,17 +252,3 @@ def test_options_are_counted_from_one() -> None:
             asking.option(made, number)
     with pytest.raises(FleetError, match="write a text"):
         asking.option(replace(made, options=()), 1)
-
-
-def test_what_an_agent_is_told_names_the_answer_as_a_persons() -> None:
-    """Quoted line by line, so that neither text can pass for something else."""
-    found = board(
-        tasks("one"),
-        question("one-1", text="Which?\n# Odd", options=("a", "b"), answer="a\n## one-2"),
-        question("one-2", text="Open?"),
-    ).entries["one"]
-    told = asking.told(found.questions)
-    assert "> Which?\n> # Odd" in told and "You gave to choose: a; b" in told
-    assert "A person answered:\n\n> a\n> ## one-2" in told and "Open?" not in told
-    assert "> Open?" in asking.unanswered(found.questions)
-    assert asking.told(()) == asking.unanswered(()) == ""

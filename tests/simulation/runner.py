@@ -572,7 +572,7 @@ class Runner:
             yield pause
             pause = min(10.0, pause * 2)
         assert made.board is not None
-        if made.won or self._settled(made.board, way, attempt.outcome):
+        if made.won or self._settled(made.board, way, attempt):
             yield 0.01
             self._forget(way.nonce)
             self.scenes.believed.append((way.ghost, attempt.outcome))
@@ -582,15 +582,12 @@ class Runner:
             self.say(f"fenced: {way.task} #{way.ghost} {attempt.outcome}")
         return made
 
-    def _settled(self, board: Board, way: Way, outcome: Outcome) -> bool:
-        if "lost-is-settled" in self.mutants:
-            return settle.settled(board, way.task, way.nonce)
+    def _settled(self, board: Board, way: Way, attempt: Attempt) -> bool:
+        if "lost-is-settled" not in self.mutants:
+            return settle.settled(board, way.task, attempt)
         entry = board.get(way.task)
         return entry is not None and any(
-            event.attempt is not None
-            and event.attempt.nonce == way.nonce
-            and event.attempt.outcome is outcome
-            for event in entry.events
+            event.attempt is not None and event.attempt.nonce == way.nonce for event in entry.events
         )
 
     # -- validating and landing

@@ -1,0 +1,343 @@
+"""How fast and how fairly runners share a board. By hand: `python -m benchmarks.sharing`.
+
+Every runner is a process with a clone of its own, and claims and ends attempts as `gitfleet run`
+does, with its heart beating; only the work in between takes no time, so that nothing is measured
+but the sharing. Each ratio is of one run, its sides made in turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from gitfleet.cli.fleet import fleet_of
+from gitfleet.cli.session import open_session
+from gitfleet.coders import registry
+from gitfleet.model.board import Board
+from gitfleet.model.change import Change, Person
+from gitfleet.model.claim import Claim
+from gitfleet.model.states import Outcome
+from gitfleet.plan import settle
+from gitfleet.plan.pick import Offer, Pick, picks
+from gitfleet.runner.heart import Heart
+from gitfleet.shared import Shared
+from gitfleet.store import Store
+from gitfleet.swap import Answer
+from gitfleet.work import letters
+from gitfleet.work.claiming import claim_all
+from gitfleet.work.fleet import Fleet, Live, Order
+
+ME = Person("Bench", "bench@example.invalid")
+SETTINGS = b"format: 1\ntarget: main\nattempts: 1\nroles: {work: {coder: shell}}\n"
+LETTERS, BRANCH = "letters", "branch"
+
+
+# -- a runner, in a process of its own
+
+
+class Bench:
+    """What a runner does on the board, without the work."""
+
+    def __init__(self, slots: int, alone: bool, until: Path) -> None:
+        self.fleet: Fleet = fleet_of(open_session())
+        self.slots, self.alone, self.until = slots, alone, until
+        self.orders: dict[str, Order] = {}
+        self.claims = 0
+
+    def run(self) -> dict[str, Any]:
+        """Claim and end until nothing is left or time is up; what came of it."""
+        swap = self.fleet.store.swap
+        heart = Heart(self.fleet, swap, self._lives, lambda: None) if self._shared(swap) else None
+        if heart is not None:
+            heart.beat()
+            heart.start()
+        (self.until.parent / f"ready-{os.getpid()}").touch()
+        while not (self.until.parent / "go").exists():
+            time.sleep(0.01)
+        began = time.monotonic()
+        while not self.until.exists():
+            if heart is not None:
+                letters.empty_box(self.fleet, heart.letters())
+            if not self._round(heart):
+                break
+        spent = time.monotonic() - began
+        if heart is not None:
+            heart.stop()
+        return {"claims": self.claims, "seconds": spent, "runner": self.fleet.runner}
+
+    @staticmethod
+    def _shared(swap: object) -> bool:
+        return isinstance(swap, Shared)
+
+    def _lives(self) -> dict[str, Live]:
+        return {
+            nonce: Live(order.task, order.claim.role, order.claim.coder, order.claim.attempt)
+            for nonce, order in list(self.orders.items())
+        }
+
+    def _round(self, heart: Heart | None) -> bool:
+        swap = self.fleet.store.swap
+        if isinstance(swap, Shared) and not self.alone:
+            time.sleep(min(swap.pace.left(), 0.5))
+            if swap.pace.left() > 0:
+                return True
+            swap.pace.begun()
+        board = self.fleet.store.board()
+        chosen = self._picks(board)
+        if not chosen:
+            return False
+        sending = heart.claiming if heart is not None else lambda _nonce: None
+        groups: list[list[Pick]] = [[pick] for pick in chosen] if self.alone else [chosen]
+        for group in groups:
+            for order, _ in claim_all(self.fleet, self.fleet.store.board(), group, sending):
+                self.orders[order.claim.nonce] = order
+        self.claims += len(self.orders)
+        self._end()
+        return True
+
+    def _picks(self, board: Board) -> list[Pick]:
+        tip = self.fleet.tip_of("main")
+        offer = Offer(
+            runner=self.fleet.runner,
+            slots=self.slots,
+            known=registry.KNOWN,
+            tips={"main": tip} if tip else {},
+        )
+        return picks(board, self.fleet.store.now(), offer, "main")[0]
+
+    def _end(self) -> None:
+        decides = [partial(self._ended, order.task, order.claim) for order in self.orders.values()]
+        for group in [[one] for one in decides] if self.alone else [decides]:
+            while any(r.answer is Answer.UNKNOWN for r in self.fleet.store.transact_all(group)):
+                pass
+        for nonce in list(self.orders):
+            self.fleet.clone.forget(nonce)
+            del self.orders[nonce]
+
+    def _ended(self, task: str, claim: Claim, board: Board, now: Any) -> Change | None:
+        attempt = settle.interrupted(claim, now, Outcome.FAILED, "a benchmark", self.fleet.runner)
+        return settle.settle(board, task=task, attempt=attempt, role=claim.role)
+
+
+# -- a board, clones of it, and what they come to
+
+
+def git(*args: str, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", *args], cwd=cwd, check=check, capture_output=True, text=True)
+
+
+class Stand:
+    """A board with ready tasks on a remote, and runners' clones of it."""
+
+    def __init__(self, folder: Path, tasks: int, clones: int, url: str | None, bare: Path) -> None:
+        self.folder, self.bare = folder, bare
+        seed = folder / "seed"
+        seed.mkdir(parents=True)
+        git("init", "-qb", "main", cwd=seed)
+        git("commit", "-qm", "x", "--allow-empty", cwd=seed)
+        store = Store(open_session_at(seed), runner="bench")
+        store.create({"fleet.yaml": SETTINGS}, ME)
+        files: dict[str, bytes | None] = {
+            f"tasks/t{n:04d}.md": f"---\ntitle: Task {n}\n---\n".encode() for n in range(tasks)
+        }
+        store.transact(lambda _board, _now: Change(subject="Fill", files=files, author=ME))
+        git("init", "-q", "--bare", "-b", "main", str(bare), cwd=folder)
+        git("config", "http.receivepack", "true", cwd=bare)
+        git("push", "-q", str(bare), "main", "fleet", cwd=seed)
+        git("gc", "-q", cwd=bare)
+        self.clones = [folder / f"clone{n}" for n in range(clones)]
+        for clone in self.clones:
+            git("clone", "-q", url or str(bare), clone.name, cwd=folder)
+            git("branch", "-q", "fleet", "origin/fleet", cwd=clone)
+            git("config", "gc.auto", "0", cwd=clone)
+        self.url = url or str(bare)
+
+    def local(self) -> None:
+        """Let the first clone be one that shares its board with nobody."""
+        git("remote", "remove", "origin", cwd=self.clones[0])
+
+    def measure(
+        self, seconds: float, *, alone: bool = False, slots: int = 8, meanwhile: Any = None
+    ) -> tuple[float, list[int]]:
+        """Claims a second of all clones together, and how many each made."""
+        signs = self.folder / "signs"
+        signs.mkdir()
+        command = [sys.executable, "-m", "benchmarks.sharing", "--worker", str(slots)]
+        command += ["--alone"] if alone else []
+        command += ["--until", str(signs / "stop")]
+        around = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+        workers = [
+            subprocess.Popen(command, cwd=clone, env=around, stdout=subprocess.PIPE, text=True)
+            for clone in self.clones
+        ]
+        while len(list(signs.glob("ready-*"))) < len(workers):
+            time.sleep(0.02)
+        (signs / "go").touch()
+        stop = threading.Timer(seconds, (signs / "stop").touch)
+        stop.start()
+        if meanwhile is not None:
+            meanwhile()
+        told = [json.loads(worker.communicate()[0]) for worker in workers]
+        stop.cancel()
+        claims = [one["claims"] for one in told]
+        return sum(claims) / max(one["seconds"] for one in told), claims
+
+
+def open_session_at(path: Path) -> Any:
+    from gitfleet.git.repo import find  # noqa: PLC0415 - only here
+
+    return find(path)
+
+
+# -- a person meanwhile
+
+
+class Person_:
+    """Somebody who files tasks while the runners are at it."""
+
+    def __init__(self, stand: Stand, seconds: float) -> None:
+        self.stand, self.end = stand, seconds
+        self.path = stand.folder / "person"
+        git("clone", "-q", "-b", "fleet", stand.url, "person", cwd=stand.folder)
+        self.tries: dict[str, list[int]] = {LETTERS: [], BRANCH: []}
+        self.taken_in: list[float] = []
+
+    def live(self) -> None:
+        """File one by the letter box, one by the branch, in turn, until time is up."""
+        end, number = time.monotonic() + self.end, 0
+        while time.monotonic() < end:
+            number += 1
+            self._by_letter(number)
+            time.sleep(0.5)
+            self._by_branch(number, end)
+            time.sleep(0.5)
+
+    def _write(self, name: str) -> None:
+        (self.path / "tasks" / f"{name}.md").write_text(f"---\ntitle: {name}\nhold: true\n---\n")
+        git("add", "-A", cwd=self.path)
+        git("commit", "-qm", name, cwd=self.path)
+
+    def _by_letter(self, number: int) -> None:
+        git("fetch", "-q", "origin", cwd=self.path)
+        git("reset", "-q", "--hard", "origin/fleet", cwd=self.path)
+        self._write(f"letter-{number}")
+        push = ("push", "-q", "origin", f"HEAD:gitfleet/in/letter-{number}")
+        tries = 1
+        while git(*push, cwd=self.path, check=False).returncode != 0:
+            tries += 1
+        self.tries[LETTERS].append(tries)
+
+    def _by_branch(self, number: int, end: float) -> None:
+        git("fetch", "-q", "origin", cwd=self.path)
+        git("reset", "-q", "--hard", "origin/fleet", cwd=self.path)
+        self._write(f"branch-{number}")
+        tries = 1
+        while git("push", "-q", "origin", "HEAD:fleet", cwd=self.path, check=False).returncode:
+            if time.monotonic() > end:
+                return
+            tries += 1
+            git("pull", "-q", "--rebase", "origin", "fleet", cwd=self.path)
+        self.tries[BRANCH].append(tries)
+
+
+# -- the table
+
+
+def isolate(world: Path) -> None:
+    """Nobody's settings, an own home, no fsync on either side."""
+    (world / "gitconfig").write_text("[user]\nname = B\nemail = b@example.invalid\n")
+    os.environ |= {
+        "HOME": str(world),
+        "XDG_STATE_HOME": str(world / "state"),
+        "XDG_CONFIG_HOME": str(world / "config"),
+        "GIT_CONFIG_GLOBAL": str(world / "gitconfig"),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GITFLEET_NO_FSYNC": "1",
+    }
+
+
+def once(
+    world: Path, name: str, clones: int, seconds: float, **how: Any
+) -> tuple[float, list[int]]:
+    """One measurement on a board of its own."""
+    with ExitStack() as stack:
+        folder = world / name
+        bare, url = folder / "srv" / "board.git", None
+        bare.parent.mkdir(parents=True)
+        if how.pop("http", False):
+            from tests.sharing.servers import http_server  # noqa: PLC0415 - of the tests
+
+            url = f"{stack.enter_context(http_server(bare.parent))}/board.git"
+        stand = Stand(folder / "work", 1000, clones, url, bare)
+        if how.pop("local", False):
+            stand.local()
+        person: Callable[[], None] | None = how.pop("person", None)
+        return stand.measure(seconds, meanwhile=person(stand) if person else None, **how)
+
+
+def fair(claims: list[int]) -> str:
+    mean = statistics.mean(claims)
+    return f"{min(claims) / mean:.2f}" if mean else "-"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.sharing")
+    parser.add_argument("--worker", type=int)
+    parser.add_argument("--alone", action="store_true")
+    parser.add_argument("--until", type=Path)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--only", nargs="*", default=[])
+    given = parser.parse_args()
+    if given.worker:
+        sys.stdout.write(json.dumps(Bench(given.worker, given.alone, given.until).run()))
+        return 0
+    with tempfile.TemporaryDirectory(prefix="gitfleet-bench-") as folder:
+        world = Path(folder)
+        isolate(world)
+        people: list[Person_] = []
+
+        def somebody(stand: Stand) -> Callable[[], None]:
+            people.append(Person_(stand, given.seconds - 2))
+            return people[-1].live
+
+        cases: dict[str, dict[str, Any]] = {
+            "no remote": {"clones": 1, "local": True},
+            "path, 1 runner": {"clones": 1},
+            "path, 4 runners": {"clones": 4},
+            "path, 16 runners": {"clones": 16},
+            "path, 16 runners, a person": {"clones": 16, "person": somebody},
+            "path, 16 runners, one push per claim": {"clones": 16, "alone": True},
+            "http, 4 runners": {"clones": 4, "http": True},
+        }
+        for number in range(given.rounds):
+            for name, how in cases.items():
+                if given.only and name not in given.only:
+                    continue
+                rate, claims = once(
+                    world, f"{number} {name}", how["clones"], given.seconds,
+                    **{key: value for key, value in how.items() if key != "clones"},
+                )  # fmt: skip
+                print(
+                    f"{number} | {name} | {rate:.1f}/s | {fair(claims)} | {sorted(claims)}",
+                    flush=True,
+                )
+        for one in people:
+            print(f"a person: tries by letter {one.tries[LETTERS]}, by branch {one.tries[BRANCH]}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
