@@ -131,9 +131,10 @@ class Runner:
         return {nonce: attempt.live for nonce, attempt in list(self.attempts.items())}
 
     def _able(self) -> list[str]:
-        """What this runner could do for all beside the work."""
-        able = {publish.DUTY: publish.able, notify.DUTY: notify.able}
-        return [duty for duty, can in able.items() if can(self.fleet)]
+        """What this runner could do for all beside the work; asked by the heart, which must not
+        wait for the store."""
+        able = {publish.DUTY: self.publisher.able, notify.DUTY: notify.able(self.fleet)}
+        return [duty for duty, can in able.items() if can]
 
     def _leads(self, duty: str) -> tuple[bool, float]:
         """Whether of several runners it is this one that does it; and when another one was last
