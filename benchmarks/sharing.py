@@ -66,9 +66,10 @@ class Bench:
         (self.until.parent / f"ready-{os.getpid()}").touch()
         while not (self.until.parent / "go").exists():
             time.sleep(0.01)
-        began = time.monotonic()
+        began = looked = time.monotonic()
         while not self.until.exists():
-            if heart is not None:
+            if heart is not None and time.monotonic() - looked > 2:
+                looked = time.monotonic()
                 letters.empty_box(self.fleet, heart.letters())
             if not self._round(heart):
                 break
@@ -93,7 +94,6 @@ class Bench:
             time.sleep(min(swap.pace.left(), 0.5))
             if swap.pace.left() > 0:
                 return True
-            swap.pace.begun()
         board = self.fleet.store.board()
         chosen = self._picks(board)
         if not chosen:
@@ -104,6 +104,8 @@ class Bench:
             for order, _ in claim_all(self.fleet, self.fleet.store.board(), group, sending):
                 self.orders[order.claim.nonce] = order
         self.claims += len(self.orders)
+        if self.orders and isinstance(swap, Shared):
+            swap.pace.begun()
         self._end()
         return True
 

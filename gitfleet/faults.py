@@ -2,8 +2,8 @@
 
 `GITFLEET_FAULT=landed-refs-moved` kills the process (SIGKILL, as a power cut would) the first
 time it passes that point; `GITFLEET_FAULT=claimed:3` the third time. Unset, a point costs one
-dictionary lookup. `POINTS` and `ASKING` are the whole list: tests walk over them, and a point
-that is passed without standing there is an error.
+dictionary lookup. `POINTS`, `ASKING` and `PUBLISHING` are the whole list: tests walk over them, and
+a point that is passed without standing there is an error.
 """
 
 from __future__ import annotations
@@ -39,6 +39,13 @@ ASKING: Final = (
     "answer-delivered",  # an answer is in the inbox of a running attempt
     "ask-branch-dropped",  # it is answered and its branch is gone
 )
+# And with a forge.
+PUBLISHING: Final = (
+    "pull-opened",  # the pull request is there, nobody here knows of it
+    "comment-answered",  # a comment is the answer on the board, its author does not know
+    "pull-thanked",  # thanks are said, the pull request is open
+    "pull-closed",  # it is closed, its branch is there
+)
 
 _passed: Counter[str] = Counter()
 
@@ -48,7 +55,7 @@ def point(name: str) -> None:
     wanted = os.environ.get("GITFLEET_FAULT")
     if not wanted:
         return
-    assert name in POINTS or name in ASKING, name
+    assert name in (*POINTS, *ASKING, *PUBLISHING), name
     _passed[name] += 1
     where, _, nth = wanted.partition(":")
     if where == name and _passed[name] == int(nth or "1"):

@@ -25,9 +25,12 @@ FLOORS: Final[Mapping[str, int]] = {
     "files": 2,
     "plan": 3,
     "process": 3,
+    "rest": 3,
     "git": 4,
     "clone": 5,
     "coders": 5,
+    "forges": 5,
+    "notices": 5,
     "people": 5,
     "swap": 5,
     "store": 6,
@@ -49,6 +52,8 @@ HOMES: Final[Mapping[str, frozenset[str]]] = {
     "mcp": frozenset({"mcp"}),
     "anyio": frozenset({"mcp"}),
     "jsonschema": frozenset({"files"}),
+    "httpx": frozenset({"rest"}),
+    "apprise": frozenset({"notices"}),
     "subprocess": frozenset({"process", "cli", "demo"}),  # above: a person's pager, a whole play
 }
 
@@ -137,6 +142,14 @@ def test_a_plug_knows_its_base_and_no_sibling(module: str) -> None:
     if module != "coders.registry":
         siblings = {other for other in _own(module) if _room(other) == "coders"}
         assert siblings <= shared
+
+
+@pytest.mark.parametrize("module", sorted(m for m in MODULES if m.startswith("forges.")))
+def test_a_forge_knows_its_base_and_no_sibling(module: str) -> None:
+    """The same of forges."""
+    if module != "forges.registry":
+        siblings = {other for other in _own(module) if _room(other) == "forges"}
+        assert siblings <= {"forges.base"}
 
 
 def test_no_two_modules_have_one_name() -> None:

@@ -11,6 +11,7 @@ from gitfleet.git import refs
 from gitfleet.git.remote import address
 from gitfleet.git.repo import Repo
 from gitfleet.model.masking import Mask, secrets_of
+from gitfleet.notices.base import urls
 from gitfleet.report import Report
 from gitfleet.shared import Shared
 from gitfleet.store import Store
@@ -57,7 +58,7 @@ def fleet_of(session: Session, report: Report | None = None) -> Fleet:
     own = machine()
     name = session.clone.runner_name(own.name)
     told = report or Report(lambda _line: None)
-    mask = Mask(secrets_of(os.environ))
+    mask = Mask([*secrets_of(os.environ), *urls(own)])
     told.mask = mask.text
     store = store_of(session.repo, session.store, runner=name, tell=told.action)
     store.mask = mask

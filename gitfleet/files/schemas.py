@@ -44,6 +44,8 @@ SCHEMAS: Final[Mapping[str, type]] = {
     "closed": Closed,
     "verdict": Verdict,
 }
+# Addresses in there hold tokens: what is wrong is told without them.
+_UNSHOWN: Final[Mapping[type, tuple[str, str]]] = {Machine: ("notify", "urls")}
 _MOST: Final = 50  # errors of one file that are looked at
 _BASE: Final = "urn:git-fleet:schema"
 
@@ -121,7 +123,7 @@ def explain(kind: type, data: Any) -> Iterator[Fault]:
     """The ways in which `data` breaks the schema, not endlessly many."""
     errors = itertools.islice(validator(kind).iter_errors(data), _MOST)
     for error in sorted(errors, key=lambda e: [str(p) for p in e.path]):
-        yield from _tell(error)
+        yield from _tell(kind, error)
 
 
 def _meant(error: Any) -> Any:
@@ -136,7 +138,7 @@ def _meant(error: Any) -> Any:
     return error
 
 
-def _tell(error: Any) -> Iterator[Fault]:
+def _tell(kind: type, error: Any) -> Iterator[Fault]:
     error = _meant(error)
     path = tuple(error.absolute_path)
     match error.validator:
@@ -153,7 +155,7 @@ def _tell(error: Any) -> Iterator[Fault]:
                     yield Fault(path, f"{key!r} is missing", f"add a line `{key}: …`")
         case "type":
             what = f"{_name(path)} must be {_types(error.validator_value)}"
-            yield Fault(path, what, _is(error))
+            yield Fault(path, what, "" if _unshown(kind, path) else _is(error))
         case "pattern":
             hint = error.schema.get("description", f"it must match {error.validator_value}")
             if "propertyNames" in error.absolute_schema_path:
@@ -174,6 +176,12 @@ def _tell(error: Any) -> Iterator[Fault]:
         case _:
             what = f"{_name(path)}: {_clip(error.message)}"
             yield Fault(path, what, error.schema.get("description", ""))
+
+
+def _unshown(kind: type, path: tuple[str | int, ...]) -> bool:
+    """Whether what stands there, or inside of it, is never to be shown."""
+    secret = _UNSHOWN.get(kind, ())
+    return bool(secret and path) and path[: len(secret)] == secret[: len(path)]
 
 
 def _unknown(path: tuple[str | int, ...], error: Any) -> Iterator[Fault]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
@@ -154,6 +154,39 @@ class Transcripts(StrEnum):
     PUSH = "push"  # every clone
 
 
+class ForgeKind(StrEnum):
+    """Where questions become pull requests."""
+
+    GITHUB = "github"  # and Enterprise
+    GITLAB = "gitlab"
+    GITEA = "gitea"  # and Forgejo
+    NONE = "none"  # the branch alone is the pull request
+
+
+class ForgeSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The forge that people answer questions on. Its token is a matter of the machine."""
+
+    kind: Annotated[
+        ForgeKind | None, Meta(description="Where the address of the remote does not tell it.")
+    ] = None
+    base_url: Annotated[
+        Line | None, Meta(description="The forge's address in a browser, likewise.")
+    ] = None
+    repository: Annotated[Line | None, Meta(description="owner/name there, likewise.")] = None
+    poll: Annotated[Duration, Meta(description="How often it is asked for answers.")] = "30s"
+
+
+class Notice(StrEnum):
+    """What people can be told of."""
+
+    QUESTION = "question"  # an agent asks
+    FAILED = "failed"  # a task waits for a person
+    LANDED = "landed"  # work is in the target
+    IDLE = "idle"  # nothing is left that a runner could do
+    LIMITED = "limited"  # a coder's rate or quota is used up
+    RUNNER_LOST = "runner-lost"  # a runner vanished with what it held
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """fleet.yaml: what all runners of a board share."""
 
@@ -188,6 +221,46 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     remote: Annotated[
         Word | None, Meta(description="The git remote the board lives on, or none.")
     ] = None
+    forge: Annotated[
+        ForgeSettings | None, Meta(description="Open questions become pull requests there.")
+    ] = None
+    notify: Annotated[tuple[Notice, ...], Meta(description="What people are told of.")] = ()
+
+
+class MachineForge(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How this machine comes by the token of a forge, where the environment does not hold it."""
+
+    token_command: Annotated[
+        tuple[Line, ...],
+        Meta(description="A command, one word each, that prints the token; no shell reads it."),
+    ] = ()
+
+
+# `writeOnly` is JSON Schema's word for what is never to be shown again.
+_Secret = Annotated[str, Meta(extra_json_schema={"writeOnly": True})]
+
+
+class MachineNotify(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Through which services this machine tells people. The addresses hold tokens."""
+
+    urls: Annotated[
+        _Secret | tuple[_Secret, ...],
+        Meta(
+            description="Addresses of services as apprise has them.",
+            extra_json_schema={"writeOnly": True},
+        ),
+    ] = ()
+    about: Annotated[
+        tuple[Notice, ...] | None, Meta(description="Of what; else as fleet.yaml says.")
+    ] = None
+
+    def __repr__(self) -> str:
+        """Without the addresses: it may end up in a log."""
+        return "MachineNotify(…)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """The same where rich prints it."""
+        return []
 
 
 class Machine(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
@@ -206,3 +279,5 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     disk_reserve: Annotated[
         int, Meta(ge=0, description="MiB that stay free: with less, nothing new is begun.")
     ] = 1024
+    forge: MachineForge = MachineForge()
+    notify: MachineNotify = MachineNotify()

@@ -152,7 +152,8 @@ def start(run_dir: Path, spec: Spec, *, name: str = "") -> Running:
             errors = os.open(told, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             until_started.callback(os.close, errors)
             argv = (sys.executable, *_SHIM, str(run_dir), name, str(write))
-            env = {**spec.env, MARKER: spec.marker}
+            # There are coders that believe PWD rather than ask, and would work where we started.
+            env = {**spec.env, "PWD": str(spec.cwd), MARKER: spec.marker}
             pid, pidfd = spawn(argv, run_dir, env, (null, null, errors), (write,))
         try:
             said = _answer(read, pidfd)

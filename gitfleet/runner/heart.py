@@ -11,7 +11,7 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from gitfleet.errors import FleetError, GitError
@@ -41,7 +41,10 @@ class Heart:
         lives: Callable[[], Mapping[str, Live]],
         wake: Callable[[], None],
         slots: int | None = None,
+        duties: Callable[[], Sequence[str]] = tuple,
     ) -> None:
+        """`duties`: what this runner could do for all beside the work (`first`)."""
+        self._duties = duties
         self.fleet, self.shared = fleet, shared
         self._lives, self._wake = lives, wake
         settings = fleet.store.board().settings
@@ -57,12 +60,30 @@ class Heart:
         self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
         self._due = 0.0
         self._changed: dict[str, tuple[str, float]] = {}  # runner -> its beat, and since when
+        self._able: dict[str, tuple[str, ...]] = {}  # runner -> the duties it could do
 
-    def first(self) -> bool:
-        """Whether of all live runners this one's name is the lowest: it draws the page."""
-        since = time.monotonic() - self.watch.lease
-        live = [name for name, (_, at) in list(self._changed.items()) if at >= since]
-        return self.fleet.runner <= min(live, default=self.fleet.runner)
+    def first(self, duty: str = "") -> bool:
+        """Whether of all live runners this one's name is the lowest: it draws the page.
+
+        With a duty, of those that can do it; who cannot comes after all that can.
+        """
+        return self.since(duty)[0]
+
+    def since(self, duty: str = "") -> tuple[bool, float]:
+        """The same, and the monotonic time of the last sign of life of those that come before this
+        one; 0 if there is none."""
+        mine = not duty or duty in self._duties()
+        last = max(
+            (
+                at
+                for name, (_, at) in list(self._changed.items())
+                if name != self.fleet.runner
+                and (name < self.fleet.runner or not mine)
+                and (not duty or duty in self._able.get(name, ()))
+            ),
+            default=0.0,
+        )
+        return last == 0.0 or last < time.monotonic() - self.watch.lease, last
 
     def start(self) -> None:
         """Begin to beat."""
@@ -163,6 +184,7 @@ class Heart:
         fleet = self.fleet
         content = vitals.content(fleet, self._about, dict(lives), words=vitals.may_tell(fleet))
         content["mark"] = secrets.token_hex(8)
+        content["duties"] = [] if self._stop.is_set() else list(self._duties())
         objects = Objects(self.fleet.repo)
         who = self.fleet.store.signature()
         tree = objects.write_tree(None, {_FILE: json.dumps(content).encode()})
@@ -192,17 +214,24 @@ class Heart:
         if tip is None:
             return
         others = adrift(self.fleet.store.board_at(tip), self.fleet.clone.held())
-        seen = beats(self.fleet)
+        told = contents(self.fleet)
+        seen = _beats(told)
+        self._able = {name: _words(content.get("duties")) for name, content in told.items()}
         for name, beat in seen.items():
             if self._changed.get(name, ("", 0.0))[0] != beat.mark:
                 self._changed[name] = (beat.mark, time.monotonic())
         self.lost = self.watch.look(time.monotonic(), others, seen, began=began)
 
 
-def beats(fleet: Fleet) -> dict[str, Beat]:
+def _words(given: object) -> tuple[str, ...]:
+    """What a stranger's heartbeat lists, as far as it is a list of words."""
+    return tuple(one for one in given if isinstance(one, str)) if isinstance(given, list) else ()
+
+
+def _beats(told: Mapping[str, dict[str, Any]]) -> dict[str, Beat]:
     """Every heartbeat as it was last seen."""
     found = {}
-    for name, content in contents(fleet).items():
+    for name, content in told.items():
         nonces = frozenset(
             str(attempt.get("nonce"))
             for attempt in content["attempts"]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from gitfleet.coders import registry
 from gitfleet.errors import FleetError
@@ -36,12 +36,14 @@ from gitfleet.runner.upkeep import Upkeep
 from gitfleet.runner.vitals import Vitals
 from gitfleet.runner.watch import watching
 from gitfleet.shared import Shared
-from gitfleet.work import hearing, history, letters
+from gitfleet.work import hearing, history, letters, notify, publish
 from gitfleet.work.askbranch import AskBranches
 from gitfleet.work.beginning import Beginning
 from gitfleet.work.claiming import claim_all, late_order, order_of
 from gitfleet.work.fleet import Blocked, Control, Fleet, Live, Order, Underway
+from gitfleet.work.notify import Notifier
 from gitfleet.work.perform import perform, settle_dead, settle_orphan
+from gitfleet.work.publish import Publisher
 from gitfleet.work.record import Record
 from gitfleet.work.sweep import sweep
 from gitfleet.work.transcripts import Transcripts
@@ -50,6 +52,7 @@ SLOW_POLL: Final = 30.0  # seconds; behind the watcher, in case it misses someth
 _AFTER_ERROR: Final = 5.0
 _ASK_AGAIN: Final = 300.0  # seconds until a server that refused is asked again
 _WINDOW_AGAIN: Final = 2.0
+_PICK_AGAIN: Final = 20  # times in a row that others may be faster
 _PASSING: Final = 5.0  # seconds
 IDLE_DONE: Final = 0
 IDLE_WAITS: Final = 4  # something waits for a person
@@ -86,11 +89,13 @@ class Runner:
         self.ending = False
         self.upkeep = Upkeep(fleet, first=lambda: self.heart is None or self.heart.first())
         self.transcripts = Transcripts(fleet)
-        self.asks = AskBranches(fleet)
+        self.asks = AskBranches(fleet, first=lambda: self.heart is None or self.heart.first())
+        self.publisher = Publisher(fleet, lambda: self._leads(publish.DUTY)[0])
+        self.notifier = Notifier(fleet, lambda: self._leads(notify.DUTY))
         self._mender = fleet.store.mender = history.Mender(fleet)
         shared = fleet.store.swap
         self.heart = (
-            Heart(fleet, shared, self._beating, self.wake.set, options.slots)
+            Heart(fleet, shared, self._beating, self.wake.set, options.slots, self._able)
             if isinstance(shared, Shared)
             else None
         )
@@ -119,6 +124,16 @@ class Runner:
         """What the heartbeat tells: every claim that is held, by its nonce."""
         return {nonce: attempt.live for nonce, attempt in list(self.attempts.items())}
 
+    def _able(self) -> list[str]:
+        """What this runner could do for all beside the work."""
+        able = {publish.DUTY: publish.able, notify.DUTY: notify.able}
+        return [duty for duty, can in able.items() if can(self.fleet)]
+
+    def _leads(self, duty: str) -> tuple[bool, float]:
+        """Whether of several runners it is this one that does it; and when another one was last
+        heard of that did."""
+        return (True, 0.0) if self.heart is None else self.heart.since(duty)
+
     # -- the loop
 
     def run(self) -> int:
@@ -126,7 +141,8 @@ class Runner:
         with self.fleet.clone.only_runner(), self._watcher():
             if not self._begun():
                 return IDLE_DONE
-            with self._beats(), self._transcripts(), self.vitals.kept():
+            beside = (self.transcripts, self.publisher, self.notifier)
+            with self._beats(), _underway(*beside), self.vitals.kept():
                 while True:
                     pause = self._guarded()
                     if pause is None:
@@ -163,14 +179,6 @@ class Runner:
             yield
         finally:
             self.heart.stop()
-
-    @contextlib.contextmanager
-    def _transcripts(self) -> Iterator[None]:
-        self.transcripts.start()
-        try:
-            yield
-        finally:
-            self.transcripts.stop()
 
     @contextlib.contextmanager
     def _watcher(self) -> Iterator[None]:
@@ -250,6 +258,8 @@ class Runner:
             "questions": self._keep_branches,
             "letters": lambda: letters.empty_box(self.fleet, self._letters()),
             "follow-up": self._follow_up,
+            "publish": self.publisher.wake,
+            "notify": self.notifier.wake,
             "upkeep": self.upkeep.round,
             "orphans": self._reap_orphans,
         }
@@ -267,8 +277,8 @@ class Runner:
             self.fleet.report.settled(f"duty {name}")
 
     def _keep_branches(self) -> None:
-        """Every open question has a branch to answer on; one runner cares for that."""
-        if self.heart is None or (self.heart.first() and not self.heart.offline):
+        """Every open question has a branch to answer on."""
+        if self.heart is None or not self.heart.offline:
             self.asks.keep()
 
     def _reap_orphans(self) -> None:
@@ -471,27 +481,37 @@ class Runner:
         }
 
     def _claim(self, board: Board, now: datetime) -> None:
-        chosen, passed = self._picks(board, now)
-        free = self._fair([pick for pick in chosen if not self._busy(pick.task)])
-        sending = self.heart.claiming if self.heart is not None else lambda _nonce: None
-        for order, begin in claim_all(self.fleet, board, free, sending):
-            self._start(order.pick, order, begin)
+        passed: list[Passed] = []
+        for _ in range(_PICK_AGAIN):
+            chosen, passed = self._picks(board, now)
+            if not self._take(board, chosen):
+                break
+            # Somebody was faster with some of them: pick again from what is left, at once.
+            board, now = self.fleet.store.board(), self.fleet.store.now()
         for one in passed:
             if (one.for_a_person and not one.rests) or self.options.once:
                 self.fleet.report.once(
                     f"passed {one.task}", "passed", task=one.task, reason=one.reason
                 )
 
+    def _take(self, board: Board, chosen: list[Pick]) -> bool:
+        """Claim and start these. Whether others got some of them first."""
+        free = self._fair([pick for pick in chosen if not self._busy(pick.task)])
+        sending = self.heart.claiming if self.heart is not None else lambda _nonce: None
+        taken = claim_all(self.fleet, board, free, sending)
+        for order, begin in taken:
+            self._start(order.pick, order, begin)
+        new = any(order.claim.role is not Role.VALIDATE for order, _ in taken)
+        if self.heart is not None and new:
+            self.heart.shared.pace.begun()
+        return len(taken) < len(free) and self.fleet.store.board().commit != board.commit
+
     def _fair(self, chosen: list[Pick]) -> list[Pick]:
         """Without what is new, if it is the turn of others on a shared board to begin something;
         what was begun is finished first anyway."""
-        if self.heart is None or all(pick.role is Role.VALIDATE for pick in chosen):
+        if self.heart is None or self.heart.shared.pace.left() <= 0:
             return chosen
-        pace = self.heart.shared.pace
-        if pace.left() > 0:
-            return [pick for pick in chosen if pick.role is Role.VALIDATE]
-        pace.begun()
-        return chosen
+        return [pick for pick in chosen if pick.role is Role.VALIDATE]
 
     def _busy(self, task: str) -> bool:
         """Whether a former attempt on the task is still ending in its workspace here."""
@@ -621,6 +641,22 @@ def _worth(task: Task, where: Standing, now: datetime) -> bool:
     not for a target that only a person or another task can repair."""
     later = task.not_before is not None and task.not_before > now
     return where.red is None and not later
+
+
+class _Companion(Protocol):
+    """A thread beside the loop."""
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+@contextlib.contextmanager
+def _underway(*threads: _Companion) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        for thread in threads:
+            stack.callback(thread.stop)
+            thread.start()
+        yield
 
 
 def _suffix(now: datetime) -> str:

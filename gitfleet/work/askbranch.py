@@ -20,6 +20,7 @@ from gitfleet.git.holders import holders
 from gitfleet.git.objects import trailers
 from gitfleet.git.remote import Fate
 from gitfleet.model.board import Board
+from gitfleet.model.config import ForgeKind
 from gitfleet.model.question import Question
 from gitfleet.plan import asking
 from gitfleet.shared import Shared
@@ -40,8 +41,15 @@ def ask_branch(name: str) -> str:
 class AskBranches:
     """Keeps the branches of questions; the loop may call it as often as it likes."""
 
-    def __init__(self, fleet: Fleet, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        first: Callable[[], bool] = lambda: True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`first`: whether of several runners it is this one that cares for others' questions."""
         self.fleet = fleet
+        self._first = first
         self._clock = clock
         self._listed = -math.inf
 
@@ -51,13 +59,20 @@ class AskBranches:
         board = self.fleet.store.board()
         open_ = {row.name: row.question for row in asking.waiting(board, self.fleet.store.now())}
         self._look(any(entry.questions for entry in board.entries.values()))
-        there = known(self.fleet)
+        there, first = known(self.fleet), self._first()
         for name, question in open_.items():
-            if name not in there:
+            if name not in there and (first or question.by.runner == self.fleet.runner):
                 make(self.fleet, board, question)
+        if on_a_forge(board):
+            return  # work.pulls closes the pull request first, and says why
         for name, tip in there.items():
-            if name not in open_:
+            if name not in open_ and (first or self._mine(board, name)):
                 drop(self.fleet, name, tip)
+
+    def _mine(self, board: Board, name: str) -> bool:
+        entry = board.get(layout.place(layout.question_path(name)).task)
+        asked = entry.questions if entry is not None else ()
+        return any(q.name == name and q.by.runner == self.fleet.runner for q in asked)
 
     def _look(self, any_: bool) -> None:
         """See what others made and removed on a remote, at the start and now and then."""
@@ -76,6 +91,12 @@ class AskBranches:
         for name in mine.keys() - names.keys():
             _note(self.fleet, f"{swap.track}{PREFIX}{name}", None)
         self._listed = self._clock()
+
+
+def on_a_forge(board: Board) -> bool:
+    """Whether questions are pull requests somewhere."""
+    forge = board.settings.forge
+    return forge is not None and forge.kind is not ForgeKind.NONE
 
 
 def known(fleet: Fleet) -> dict[str, str]:

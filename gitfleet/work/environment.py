@@ -11,12 +11,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from gitfleet.forges.registry import TOKEN
 from gitfleet.git.command import clean_env
+from gitfleet.notices.base import URLS
 from gitfleet.process.look import MARKER
 from gitfleet.work.fleet import Fleet, Order
 
 DOMAIN: Final = "gitfleet.invalid"  # a name that never exists (RFC 2606)
-_OURS: Final = ("GITFLEET_FAULT", "GITFLEET_NO_FSYNC")
+# What is not an attempt's business: switches of ours, and what lets a runner speak for people.
+_OURS: Final = ("GITFLEET_FAULT", "GITFLEET_NO_FSYNC", TOKEN, URLS)
 
 
 def committer_of(order: Order) -> str:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitfleet import faults
+from gitfleet.coders.base import Failure
 from gitfleet.git import guard, merge, refs, worktree
 from gitfleet.git.command import git
 from gitfleet.model.durations import counted
@@ -52,6 +53,9 @@ def implement(way: Underway, begin: Beginning) -> None:
         before = record.look(fleet.repo)
         record.keep(way, before)
         ended = coding.run(way, workspace=path, prompt=told, env=env)
+        if ended.failure is Failure.NO_SESSION:
+            # It has done nothing wrong, and nothing at all: the next one begins afresh.
+            ended = replace(ended, outcome=Outcome.INTERRUPTED, session="")
         coding.collect(way)
     _conclude(way, path, ended, before)
 

@@ -36,7 +36,7 @@ def prepare(fleet: Fleet, order: Order, begin: Beginning) -> Path:
     path = fleet.clone.workspace(order.task)
     with fleet.worktrees:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if begin.how is How.GO_ON and _usable(path, order.task):
+        if begin.how is How.GO_ON and _usable(path, order.task, begin.tip):
             unlock(path)
         else:
             _start_over(fleet, order, path, begin)
@@ -55,12 +55,13 @@ def unlock(path: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _usable(path: Path, task: str) -> bool:
-    """Whether the workspace of the last attempt is there, on its own branch."""
+def _usable(path: Path, task: str, tip: str | None) -> bool:
+    """Whether the workspace of the last attempt is there, on its own branch; not where another
+    machine went on since."""
     if not (path / ".git").exists():
         return False
     try:
-        return worktree.head(path)[0] == f"refs/heads/{task_branch(task)}"
+        return worktree.head(path) == (f"refs/heads/{task_branch(task)}", tip)
     except GitError:
         return False
 

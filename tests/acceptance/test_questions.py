@@ -403,6 +403,70 @@ def test_progress_is_shown_and_stored_nowhere(lab: Lab) -> None:
     )
 
 
+# -- the coder's own session
+
+_CLAUDE: Final = """\
+#!/usr/bin/env python3
+# As Claude Code behaves: a session of its own, gone on with by --resume where it is known.
+import json, os, pathlib, subprocess, sys
+here = pathlib.Path(FOLDER)
+told, args = sys.stdin.read(), sys.argv[1:]
+say = lambda **event: print(json.dumps(event), flush=True)
+asked = args[args.index("--resume") + 1] if "--resume" in args else ""
+if asked and not (here / asked).exists():
+    why = "No conversation found with session ID: " + asked
+    end = {"type": "result", "subtype": "error_during_execution", "is_error": True}
+    say(**end, session_id=asked, errors=[why])
+    sys.exit(1)
+session = asked or "session-" + os.environ["GITFLEET_ATTEMPT"]
+(here / session).touch()
+(here / ("told-" + os.environ["GITFLEET_ATTEMPT"])).write_text(told)
+say(type="system", subtype="init", session_id=session, model="m", tools=[], mcp_servers=[])
+if asked or "A person answered" in told:
+    pathlib.Path("answer.txt").write_text(session)
+else:
+    subprocess.run(["gitfleet", "ask", "May I?"])
+say(type="result", subtype="success", is_error=False, session_id=session, result="done")
+"""
+
+
+def _with_claude(lab: Lab) -> Path:
+    """A lab whose coder is Claude Code, as far as sessions go."""
+    folder = lab.folder / "bin"
+    folder.mkdir()
+    program = folder / "claude"
+    program.write_text(_CLAUDE.replace("FOLDER", repr(str(lab.folder))))
+    program.chmod(0o755)
+    lab.set(roles={"work": {"coder": "claude"}}, coders={"claude": {"program": str(program)}})
+    lab.task("one", body="Do it.\n", attempts=1)
+    assert lab.run("--until-idle").status == 4
+    assert lab.outcomes("one") == ["asked"], lab.attempts("one")
+    assert lab.attempts("one")[0].session == "session-1"
+    lab.gitfleet("answer", "one", "Yes, gently")
+    return lab.folder
+
+
+def test_the_coders_own_session_goes_on_with_the_answer(lab: Lab) -> None:
+    """It knows the task and what it did; it is told what it does not know."""
+    folder = _with_claude(lab)
+    assert lab.run("--until-idle").status == 0
+    assert lab.tree()["answer.txt"] == "session-1"
+    told = (folder / "told-2").read_text()
+    assert told.startswith("Go on with the task one") and "> Yes, gently" in told
+    assert "Do it." not in told
+
+
+def test_a_session_that_is_gone_costs_no_attempt(lab: Lab) -> None:
+    """The next attempt begins a fresh one, with the task and the answers."""
+    folder = _with_claude(lab)
+    (folder / "session-1").unlink()
+    assert lab.run("--until-idle").status == 0
+    assert lab.outcomes("one", "work") == ["asked", "interrupted", "submitted"]
+    assert lab.tree()["answer.txt"] == "session-3"
+    told = (folder / "told-3").read_text()
+    assert "Do it." in told and "> Yes, gently" in told
+
+
 # -- kill -9
 
 _STEPS: Final = (
