@@ -49,13 +49,11 @@ def implement(way: Underway, begin: Beginning) -> None:
             attempt = endings.attempt_of(way, outcome=outcome, reason=why)
             endings.write(way, attempt)
             return
+        resuming.bring_over(way)
         told = resuming.go_on_prompt(fleet, order, begin) or prompt.of_work(fleet, order, begin)
         before = record.look(fleet.repo)
         record.keep(way, before)
         ended = coding.run(way, workspace=path, prompt=told, env=env)
-        if ended.failure is Failure.NO_SESSION:
-            # It has done nothing wrong, and nothing at all: the next one begins afresh.
-            ended = replace(ended, outcome=Outcome.INTERRUPTED, session="")
         coding.collect(way)
     _conclude(way, path, ended, before)
 
@@ -74,6 +72,9 @@ def go_on(way: Underway, before: Record) -> None:
 def _conclude(way: Underway, path: Path, ended: Ended, before: Record) -> None:
     """Look at what really happened, and write how the attempt ended."""
     order = way.order
+    if ended.failure is Failure.NO_SESSION:
+        # It has done nothing wrong, and nothing at all: the next one begins afresh.
+        ended = replace(ended, outcome=Outcome.INTERRUPTED, session="")
     hearing.last_words(way)
     parked = hearing.parked(way)
     tampered = tampering(way, before)

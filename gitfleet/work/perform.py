@@ -135,11 +135,13 @@ def _settle_one(fleet: Fleet, task: str, claim: Claim) -> bool:
     """Write the end of a claim that nothing works on. False if nobody knows whether it arrived."""
     if claim.role is Role.VALIDATE and (commit := _landed_commit(fleet, task, claim)):
         return _complete(fleet, task, claim, commit)
-    attempt = settle.interrupted(
+    died = settle.interrupted(
         claim, fleet.store.now(), Outcome.INTERRUPTED, "its runner died", fleet.runner
     )
     run_dir = fleet.clone.run_dir(task, claim.attempt, claim.nonce)
-    attempt = hearing.of_dead(fleet, task, claim, run_dir, attempt)
+    attempt = hearing.of_dead(fleet, task, claim, run_dir, died)
+    if attempt is None:
+        return False
     if claim.role is Role.WORK:
         attempt = endings.with_head(fleet, task, attempt)
     # The work of other machines goes on at that head: it must be there for them.
