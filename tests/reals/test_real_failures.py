@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.reals.installed import PINNED
+from tests.reals.installed import PINNED, needs
+from tests.reals.model import refuse
 from tests.reals.stage import TOOLLESS, stage, work
 
 THERE = [name for name, cli in PINNED.items() if cli.installed]
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.skipif(not THERE, reason="no coder is installed (.ci/cl
 
 
 def test_a_refused_key_burns_no_attempt(tmp_path: Path) -> None:
-    """Each coder is tried once and left alone; with the right key the work is done."""
+    """Each coder is tried once and then left alone, and nothing counts against its task."""
     plays = {coder: work(coder, coder) for coder in THERE}
     toolless = [TOOLLESS] if TOOLLESS in THERE else []
     with stage(tmp_path, plays, toolless=toolless, concurrency=len(THERE)) as on:
@@ -26,5 +27,19 @@ def test_a_refused_key_burns_no_attempt(tmp_path: Path) -> None:
         ran = live.wait(300)
         told = live.told()
         assert ran.status == 4, told
+        assert "failed" not in on.lab.statuses().values()
         outcomes = {coder: on.lab.outcomes(coder, "work") for coder in THERE}
         assert outcomes == {coder: ["auth-failed"] for coder in THERE}, told
+
+
+@needs("claude")
+def test_a_limit_that_lasts_is_waited_for(tmp_path: Path) -> None:
+    """One that is told to come back in an hour has not failed, and is not asked before."""
+    with stage(tmp_path, {"one": [refuse(429, times=1000, after=3600)]}) as on:
+        on.task("one", "claude")
+        on.lab.commit()
+        live = on.lab.start()
+        live.wait_for("ended", task="one", outcome="limited")
+        live.stop()
+        assert on.lab.outcomes("one", "work") == ["limited"]
+        assert on.lab.status("one") != "failed"
