@@ -1,6 +1,7 @@
-"""Files shipped with the package: schemas, hooks, the example board.
+"""Files shipped with the package: schemas, hooks, the example board, prompts.
 
-In a wheel they lie in `gitfleet/_assets`, in a source tree at the top of the repository.
+In a wheel they lie in `gitfleet/_assets`. In a source tree those that people look for lie at the
+top of the repository, and the prompts where they are in the wheel.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ _SHIPPED: Final = _PACKAGE / "_assets"
 
 
 def folder(name: str) -> Path:
-    """The folder `schemas`, `hooks` or `.fleet-example`."""
+    """The folder `schemas`, `hooks`, `.fleet-example` or `prompts`."""
     shipped = _SHIPPED / name
     return shipped if shipped.is_dir() else _PACKAGE.parent / name
 

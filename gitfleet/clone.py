@@ -21,11 +21,11 @@ from typing import IO, Any, Final
 
 from msgspec import Struct
 
-from gitfleet import process
 from gitfleet.errors import FleetError
 from gitfleet.git.durable import syncing
 from gitfleet.git.repo import Repo
 from gitfleet.model.states import Role
+from gitfleet.process.look import Child, alive, myself
 
 _NONCE: Final = re.compile(r"[0-9a-f]{32}\Z")
 
@@ -39,13 +39,14 @@ class Held(Struct, frozen=True, kw_only=True):
     attempt: int
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write so that a reader, or a crash, finds the old file or the new one."""
+def write_json(path: Path, content: Mapping[str, Any], *, durable: bool = True) -> None:
+    """Write so that a reader, or a crash, finds the old file or the new one. What need not outlive
+    a power cut is not `durable`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fd, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     with os.fdopen(fd, "w", encoding="utf-8") as file:
         json.dump(content, file)
-        if syncing():
+        if durable and syncing():
             file.flush()
             os.fsync(file.fileno())
     Path(aside).replace(path)
@@ -122,21 +123,21 @@ class Clone:
                     f"a runner is at work in this clone already (process {pid or 'unknown'})",
                     remedy="`gitfleet stop` ends it; `gitfleet list` shows what it does.",
                 )
-            child = process.myself()
+            child = myself()
             write_json(self.folder / "live.json", {"pid": child.pid, "started": child.started})
             try:
                 yield
             finally:
                 (self.folder / "live.json").unlink(missing_ok=True)
 
-    def running(self) -> process.Child | None:
+    def running(self) -> Child | None:
         """The process of the live runner, if there is one."""
         live = read_json(self.folder / "live.json")
         pid, started = live.get("pid"), live.get("started")
         if not isinstance(pid, int) or not isinstance(started, str):
             return None
-        child = process.Child(pid, started)
-        return child if process.alive(child) else None
+        child = Child(pid, started)
+        return child if alive(child) else None
 
     def running_pid(self) -> int | None:
         """The process id of the live runner."""

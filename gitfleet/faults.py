@@ -2,8 +2,8 @@
 
 `GITFLEET_FAULT=landed-refs-moved` kills the process (SIGKILL, as a power cut would) the first
 time it passes that point; `GITFLEET_FAULT=claimed:3` the third time. Unset, a point costs one
-dictionary lookup. `POINTS` is the whole list: a test walks over it, and a point that is passed
-without standing in it is an error.
+dictionary lookup. `POINTS`, `ASKING` and `PUBLISHING` are the whole list: tests walk over them, and
+a point that is passed without standing there is an error.
 """
 
 from __future__ import annotations
@@ -30,6 +30,22 @@ POINTS: Final = (
     "rejected",  # a verdict and its fix task are on the board
     "outbox-committed",  # what an agent dropped is on the board, its file is still there
 )
+# The same on the way of a question, which only a task that asks goes.
+ASKING: Final = (
+    "question-committed",  # it is on the board, its file is still in the outbox
+    "question-told",  # its asker is told its name, its file is still in the outbox
+    "notes-committed",  # notes are on the board, nobody has noted that they are
+    "ask-branch-made",  # the branch to answer on exists
+    "answer-delivered",  # an answer is in the inbox of a running attempt
+    "ask-branch-dropped",  # it is answered and its branch is gone
+)
+# And with a forge.
+PUBLISHING: Final = (
+    "pull-opened",  # the pull request is there, nobody here knows of it
+    "comment-answered",  # a comment is the answer on the board, its author does not know
+    "pull-thanked",  # thanks are said, the pull request is open
+    "pull-closed",  # it is closed, its branch is there
+)
 
 _passed: Counter[str] = Counter()
 
@@ -39,7 +55,7 @@ def point(name: str) -> None:
     wanted = os.environ.get("GITFLEET_FAULT")
     if not wanted:
         return
-    assert name in POINTS, name
+    assert name in (*POINTS, *ASKING, *PUBLISHING), name
     _passed[name] += 1
     where, _, nth = wanted.partition(":")
     if where == name and _passed[name] == int(nth or "1"):

@@ -13,6 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from gitfleet.files import layout
+from gitfleet.files.answers import united
 from gitfleet.files.layout import What
 from gitfleet.git.objects import Changed, Entry, Objects
 from gitfleet.model.ids import is_id
@@ -24,7 +25,7 @@ _WELCOME: Final = frozenset({What.TASK, What.QUESTION, What.NOTE, What.SETTINGS,
 class Taken(Struct, frozen=True):
     """What goes onto the board, and what could not go where it wanted, and why."""
 
-    files: dict[str, Entry | None]
+    files: dict[str, Entry | bytes | None]
     beside: dict[str, str]  # path -> where it went instead, or why nowhere
 
 
@@ -58,8 +59,19 @@ def _one(objects: Objects, here: str, change: Changed, taken: Taken) -> None:
         if objects.find(here, goal) is None:
             taken.files[goal] = new
         taken.beside[path] = goal
+    elif now is not None and new is not None and there.what is What.QUESTION:
+        _question(objects, now, new, path, taken)
     else:
         taken.beside[path] = "nowhere: the board has another version"
+
+
+def _question(objects: Objects, now: Entry, new: Entry, path: str, taken: Taken) -> None:
+    """Two people answered, each without the other: the first counts, the other goes under it."""
+    both = united(objects.blob(now.oid), objects.blob(new.oid), path, "Somebody")
+    if both is None:
+        taken.beside[path] = "nowhere: the board has this answer, or another version"
+    else:
+        taken.files[path] = both
 
 
 def _refused(objects: Objects, change: Changed) -> str | None:

@@ -25,6 +25,14 @@ def harmless(text: str) -> str:
     return UNSAFE.sub(_code, text)
 
 
+_COLOUR = re.compile("\x1b\\[[0-9;:]*m")
+
+
+def without_colours(text: str) -> str:
+    """Text without codes that only colour it, and with line ends as in files."""
+    return _COLOUR.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+
+
 def _code(found: re.Match[str]) -> str:
     number = ord(found[0])
     return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"

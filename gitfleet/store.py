@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -28,6 +28,7 @@ from gitfleet.git import checkout, courtesy, refs
 from gitfleet.git.command import git
 from gitfleet.git.holders import holders
 from gitfleet.git.objects import Changed, Commit, Entry, Objects, Signature, trailers
+from gitfleet.git.remote import Unreachable
 from gitfleet.git.repo import Repo
 from gitfleet.model.board import Board
 from gitfleet.model.board import Entry as BoardEntry
@@ -56,6 +57,16 @@ class Result(Struct, frozen=True, kw_only=True):
     def won(self) -> bool:
         """Whether the change is on the board."""
         return self.answer is Answer.WON
+
+
+class Mender(Protocol):
+    """Says what must be put right on a board before anybody looks at it or decides on it."""
+
+    def due(self, tip: str) -> Change | None:
+        """The repair that this commit needs; None if it needs none."""
+
+    def done(self, change: Change) -> None:
+        """That repair is on the board."""
 
 
 class _Request:
@@ -129,6 +140,8 @@ class Store:
         self.mask = NOTHING  # takes secrets out of what this runner writes
         self.now = now
         self.swap: Swap = swap or Local(repo, self.ref)
+        self.mender: Mender | None = None  # a runner has one
+        self._sound: str | None = None  # the newest commit known to need no repair
         self._lock = threading.RLock()  # one transaction at a time
         self._reading = threading.RLock()  # not held while anybody talks to a server
         self._queue: list[_Request] = []
@@ -143,10 +156,15 @@ class Store:
         return self.swap.seen()
 
     def board(self) -> Board:
-        """The board at the tip; FleetError if there is none."""
+        """The board at the tip; FleetError if there is none.
+
+        With a mender it is never one that a person's commit has damaged: the repair is made first.
+        """
         tip = self.tip()
         if tip is None:
             raise no_board(self.ref)
+        if self._repair_due(tip) is not None:
+            return self.transact(lambda _board, _now: None).board
         return self.board_at(tip)
 
     def board_at(self, commit: str) -> Board:
@@ -307,7 +325,10 @@ class Store:
     def _round(self, left: list[_Request]) -> bool:
         """Decide all, commit those that go together. False: somebody else was faster."""
         with self.swap.turn():
-            board = self.board_at(self.swap.base())
+            base = self.swap.base()
+            if (repair := self._repair_due(base)) is not None:
+                return self._repair(base, repair)
+            board = self.board_at(base)
             group = self._decided(board, left)
             if not group:
                 return True
@@ -317,12 +338,36 @@ class Store:
             outcome = self.swap.land(board.commit, commit, together)
             if outcome is None:
                 return False
-            after = self.board_at(commit) if outcome.answer is Answer.WON else board
+            after = board
+            if outcome.answer is Answer.WON:
+                after, self._sound = self.board_at(commit), commit
             for request in group:
                 request.result = Result(
                     answer=outcome.answer, board=after, change=request.change, why=outcome.why
                 )
             return True
+
+    def _repair_due(self, tip: str) -> Change | None:
+        """What has to be put right before anything is decided on this commit."""
+        with self._reading:
+            if self.mender is None or tip == self._sound:
+                return None
+            due = self.mender.due(tip)
+            if due is None:
+                self._sound = tip
+            return due
+
+    def _repair(self, base: str, repair: Change) -> bool:
+        """Make the repair; then, or if somebody was faster, all look again."""
+        assert self.mender is not None
+        commit = self._commit(self.board_at(base), repair)
+        outcome = self.swap.land(base, commit, repair)
+        if outcome is None:
+            return False
+        if outcome.answer is not Answer.WON:
+            raise Unreachable(f"the repair of the board did not arrive: {outcome.why}")
+        self.mender.done(repair)
+        return True
 
     def _decided(self, board: Board, left: list[_Request]) -> list[_Request]:
         """Ask each request on this board; those whose changes may share a commit."""

@@ -20,13 +20,17 @@ FLOORS: Final[Mapping[str, int]] = {
     "faults": 0,
     "assets": 0,
     "report": 0,
+    "speech": 1,
     "model": 1,
     "files": 2,
     "plan": 3,
     "process": 3,
+    "rest": 3,
     "git": 4,
     "clone": 5,
     "coders": 5,
+    "forges": 5,
+    "notices": 5,
     "people": 5,
     "swap": 5,
     "store": 6,
@@ -34,6 +38,7 @@ FLOORS: Final[Mapping[str, int]] = {
     "work": 7,
     "runner": 8,
     "demo": 8,
+    "mcp": 8,
     "cli": 9,
     "__main__": 10,
 }
@@ -44,7 +49,11 @@ HOMES: Final[Mapping[str, frozenset[str]]] = {
     "rich": frozenset({"cli"}),
     "watchdog": frozenset({"runner", "cli.log"}),
     "yaml": frozenset({"files"}),
+    "mcp": frozenset({"mcp"}),
+    "anyio": frozenset({"mcp"}),
     "jsonschema": frozenset({"files"}),
+    "httpx": frozenset({"rest"}),
+    "apprise": frozenset({"notices"}),
     "subprocess": frozenset({"process", "cli", "demo"}),  # above: a person's pager, a whole play
 }
 
@@ -129,9 +138,18 @@ def test_one_library_has_one_room(library: str) -> None:
 @pytest.mark.parametrize("module", sorted(m for m in MODULES if m.startswith("coders.")))
 def test_a_plug_knows_its_base_and_no_sibling(module: str) -> None:
     """A coder can be read, and taken out, by itself. The registry alone knows them."""
+    shared = {f"coders.{name}" for name in ("base", "lines", "blocks", "resets", "judging")}
     if module != "coders.registry":
         siblings = {other for other in _own(module) if _room(other) == "coders"}
-        assert siblings <= {"coders.base"}
+        assert siblings <= shared
+
+
+@pytest.mark.parametrize("module", sorted(m for m in MODULES if m.startswith("forges.")))
+def test_a_forge_knows_its_base_and_no_sibling(module: str) -> None:
+    """The same of forges."""
+    if module != "forges.registry":
+        siblings = {other for other in _own(module) if _room(other) == "forges"}
+        assert siblings <= {"forges.base"}
 
 
 def test_no_two_modules_have_one_name() -> None:

@@ -70,6 +70,13 @@ def test_an_installed_package_finds_its_own_assets(site: Path) -> None:
     assert found == {name: str(site / "gitfleet" / "_assets" / name) for name in SHIPPED}
 
 
+def test_a_wheel_carries_the_prompts(site: Path) -> None:
+    """Those that are in force where a board has none of its own."""
+    shipped = _files(ROOT / "gitfleet" / "_assets" / "prompts")
+    assert set(shipped) == {"work.md", "validate.md", "plan.md"}
+    assert _files(site / "gitfleet" / "_assets" / "prompts") == shipped
+
+
 def test_both_commands_are_installed(site: Path) -> None:
     """`gitfleet`, and `git-fleet`, by which git knows `git fleet`, are one and the same."""
     (path,) = site.glob("git_fleet-*.dist-info/entry_points.txt")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from pathlib import Path
@@ -10,9 +9,8 @@ from pathlib import Path
 import click
 
 from gitfleet.errors import FleetError
-from gitfleet.files import codec, layout
-from gitfleet.model.ids import ID_HINT, is_id, new_id
-from gitfleet.model.task import Task
+from gitfleet.files import codec
+from gitfleet.work import telling
 
 
 @click.command("add")
@@ -55,53 +53,20 @@ def command(
         "touches": list(touches),
         "hold": hold or None,
     }
-    text = _text({key: value for key, value in keys.items() if value not in (None, [])}, body)
-    if wanted is not None and not is_id(wanted):
-        raise FleetError(f"{wanted!r} cannot be an id", remedy=ID_HINT)
+    text = telling.task_text(keys, _body(body))
+    telling.id_wanted(wanted)
     box = os.environ.get("GITFLEET_OUTBOX")
-    click.echo(_drop(Path(box), text, wanted) if box else _commit(text, wanted))
+    click.echo(telling.file_task(Path(box), text, wanted) if box else _commit(text, wanted))
 
 
-def _text(keys: dict[str, object], body: str | None) -> bytes:
-    if body is None:
-        told = b"" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.buffer.read()
-        body, problems = codec.decode(told, "standard input")
-        if problems:
-            raise FleetError(problems[0].what, where="standard input", remedy=problems[0].remedy)
-    if body and not body.endswith("\n"):
-        body += "\n"
-    try:
-        return codec.front_matter(keys) + body.encode()
-    except UnicodeEncodeError:
-        raise FleetError("an argument is not UTF-8 text") from None
-
-
-def _checked(text: bytes, task: str) -> Task:
-    value, problems = codec.read_task(text, layout.task_path(task))
-    if value is None:
-        raise FleetError(problems[0].what, remedy=problems[0].remedy)
-    return value
-
-
-def _drop(box: Path, text: bytes, wanted: str | None) -> str:
-    """Into the outbox, written aside and linked, so that it appears whole or not at all."""
-    task = _checked(text, wanted or "new")
-    # Of the text: an attempt that is made again files the same again, known by its name.
-    name = wanted or new_id(task.title, hashlib.sha256(text).hexdigest()[:4])
-    aside = box / f".{name}.{os.getpid()}"
-    try:
-        aside.write_bytes(text)
-        os.link(aside, box / f"task-{name}.md")
-    except FileExistsError:
-        raise FleetError(f"the id {name} is taken", remedy="choose another with --id") from None
-    except OSError as error:
-        raise FleetError(
-            f"the outbox {box} cannot be written to: {error.strerror}",
-            remedy="Is the attempt over?",
-        ) from error
-    finally:
-        aside.unlink(missing_ok=True)
-    return name
+def _body(body: str | None) -> str:
+    if body is not None:
+        return body
+    told = b"" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.buffer.read()
+    text, problems = codec.decode(told, "standard input")
+    if problems:
+        raise FleetError(problems[0].what, where="standard input", remedy=problems[0].remedy)
+    return text
 
 
 def _commit(text: bytes, wanted: str | None) -> str:
@@ -109,7 +74,7 @@ def _commit(text: bytes, wanted: str | None) -> str:
     from gitfleet.cli.session import open_session, suffix  # noqa: PLC0415 - see above
     from gitfleet.plan import settle  # noqa: PLC0415 - see above
 
-    _checked(text, wanted or "new")
+    telling.checked(text, wanted or "new")
     session = open_session()
     person = session.person
     suffixes = [suffix() for _ in range(20)]

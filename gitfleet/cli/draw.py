@@ -70,6 +70,22 @@ def width(text: str) -> int:
     )
 
 
+def tokens(number: int) -> str:
+    """A count of tokens in few characters: 950, 9.5k, 45k, 1.2M; empty where there are none."""
+    if number < 1_000:
+        return str(number or "")
+    if number < 9_950:
+        return f"{number / 1_000:.1f}k"
+    return f"{number / 1_000:.0f}k" if number < 999_500 else f"{number / 1_000_000:.1f}M"
+
+
+def context(now: int, window: int) -> str:
+    """How full a context is: `45k/200k 22%`; empty where that is not known."""
+    if not now or not window:
+        return tokens(now)
+    return f"{tokens(now)}/{tokens(window)} {100 * now // window}%"
+
+
 def cut(text: str, columns: int) -> str:
     """Text that takes at most so many columns, with … where something is left out."""
     if width(text) <= columns:

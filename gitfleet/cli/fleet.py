@@ -7,6 +7,7 @@ import os
 from gitfleet.cli.home import store_of
 from gitfleet.cli.session import Session, machine
 from gitfleet.model.masking import Mask, secrets_of
+from gitfleet.notices.base import urls
 from gitfleet.report import Report
 from gitfleet.work.fleet import Fleet
 
@@ -16,7 +17,7 @@ def fleet_of(session: Session, report: Report | None = None) -> Fleet:
     own = machine()
     name = session.clone.runner_name(own.name)
     told = report or Report(lambda _line: None)
-    mask = Mask(secrets_of(os.environ))
+    mask = Mask([*secrets_of(os.environ), *urls(own)])
     told.mask = mask.text
     store = store_of(session.repo, session.store, runner=name, tell=told.action)
     store.mask = mask

@@ -23,7 +23,7 @@ from gitfleet.model.board import Problem
 from gitfleet.store import Store, branch_of
 
 _MOST: Final = 20  # problems shown
-_PEOPLES: Final = (What.TASK, What.QUESTION, What.SETTINGS)
+_PEOPLES: Final = (What.TASK, What.QUESTION, What.SETTINGS, What.PROMPT)
 _ZERO: Final = "0" * 40
 
 

@@ -234,5 +234,5 @@ def _tell_settings(repo: Repo, board: Board) -> None:
             "There are no checks yet, so work would land UNPROVED: add some to fleet.yaml"
             " under `checks:`."
         )
-    if settings.roles.work.coder is None:
+    if settings.roles.work.coder is None and not settings.roles.work.coders:
         click.echo("No coder is set: name one in fleet.yaml under roles.work.coder, or in a task.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from gitfleet.cli import draw, reading
-from gitfleet.cli.runners import progress
+from gitfleet.cli.crew import progress
 from gitfleet.cli.session import open_session
 from gitfleet.model.board import Board
 from gitfleet.model.states import FINISHED, Status

@@ -1,98 +1,62 @@
-"""`gitfleet log`: the stored output of a task's attempts, or what a running one says.
+"""`gitfleet log`: what the attempts on a task said and did, or what a running one is at.
 
-The files lie in the clone whose runner made the attempt, and the attempt itself could write there:
-a file is read only if it is a plain one, and a terminal gets no control characters of it.
+The files lie in the clone whose runner made the attempt; those of other machines are fetched, if
+their runners push them. Nothing of them reaches a terminal with control characters in it.
 """
 
 from __future__ import annotations
 
-import os
-import re
-import stat
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final
 
 import click
 
-from gitfleet import process
 from gitfleet.cli import draw, reading
 from gitfleet.cli.home import remote_of
 from gitfleet.cli.session import Session, open_session
+from gitfleet.cli.tell import Out, Output, Speech, Wish
+from gitfleet.cli.tries import Try, tries_of
 from gitfleet.errors import FleetError
-from gitfleet.model.board import Entry
-from gitfleet.model.durations import clock, spoken
-from gitfleet.model.event import Attempt
-from gitfleet.model.ids import is_id
-from gitfleet.report import harmless
-from gitfleet.work import transcripts
+from gitfleet.model.durations import spoken
+from gitfleet.process.look import alive
+from gitfleet.process.start import load
+from gitfleet.work import outputs, pace, transcripts
+from gitfleet.work.outputs import Bytes, Source
+from gitfleet.work.rereading import Rereading
+from gitfleet.work.retelling import Teller, Told
 
 _PAUSE: Final = 0.2  # seconds between looks at the files and the board while following
-_CHUNK: Final = 1 << 16  # bytes read at once, and the longest line that is held back
-_FOLDER: Final = re.compile(r"([0-9]{3,})-([0-9a-f]{8})\Z")
-_STREAM: Final = re.compile(r"(?:(setup|check|target)-([0-9]+)\.)?(stdout|stderr)\Z")
-_ORDER: Final = ("setup", "check", "target", None)
-_OURS: Final = "error.txt"
-# A colour is dropped, since it says nothing; all else that could draw is shown as a code.
-_COLOUR: Final = re.compile("\x1b\\[[0-9;:]*m")
-
-
-class Try(NamedTuple):
-    """One attempt: what the board knows of it, and where its files would lie."""
-
-    number: int
-    head: str
-    folder: Path | None  # None: it left nothing in this clone
-    runner: str = ""
-    nonce: str = ""
-    running: bool = False
+_PROMPT: Final = "prompt.md"
+_SPEECH: Final = "stdout"  # the coder's own
 
 
 @click.command("log")
 @click.argument("task", metavar="ID")
 @click.option("--attempt", "wanted", type=click.IntRange(1), metavar="N", help="Only this one.")
-@click.option("--follow", is_flag=True, help="What the running attempt says, until it ends.")
+@click.option("-f", "--follow", is_flag=True, help="What the running attempt does, to its end.")
+@click.option("--full", is_flag=True, help="Leave nothing out of long answers and thoughts.")
+@click.option("--prompt", is_flag=True, help="What the attempts were told.")
 @click.option("--stderr", "only_errors", is_flag=True, help="Only the standard error.")
 @click.option("--raw", is_flag=True, help="The bytes as they are; headings go to standard error.")
-@click.option("--json", "as_json", is_flag=True, help="The attempts, and where their files lie.")
-def command(
-    task: str, wanted: int | None, follow: bool, only_errors: bool, raw: bool, as_json: bool
-) -> None:
-    """Show what the attempts on the task ID wrote, as it is stored in this clone."""
+@click.option(
+    "--json", "as_json", is_flag=True, help="For programs; with -f a line for each event."
+)
+def command(task: str, wanted: int | None, follow: bool, **wish: bool) -> None:
+    """Show what the attempts on the task ID said and did, as it is stored."""
     session = open_session()
-    board = session.store.board()
-    entry = reading.task_of(session.store, board, task)
-    tries = _tries(session, entry)
-    if as_json:
-        chosen = [one for one in tries if wanted is None or one.number == wanted]
-        draw.out_json([_plain(one) for one in chosen])
-        return
-    out = _Out(raw=raw)
+    reader = _Reader(session, task, Wish(**wish))
+    chosen = [one for one in reader.tries if wanted is None or one.number == wanted]
     if follow:
-        running = _running(tries, task, wanted)
-        _follow(session, task, running, out, only_errors=only_errors)
-        return
-    chosen = [one for one in tries if wanted is None or one.number == wanted]
-    if not chosen:
-        raise _none(task, tries, wanted)
-    for one in chosen:
-        out.heading(one.head)
-        if one.folder is None and not one.running:
-            _print_pushed(session, task, one, out, only_errors=only_errors)
-            continue
-        _print(one, out, only_errors=only_errors)
-
-
-def _plain(one: Try) -> dict[str, object]:
-    return {
-        "attempt": one.number,
-        "runner": one.runner,
-        "running": one.running,
-        "summary": one.head,
-        "folder": str(one.folder) if one.folder else None,
-    }
+        reader.follow(_running(reader.tries, task, wanted))
+    elif reader.wish.as_json:
+        draw.out_json([reader.plain(one) for one in chosen])
+    elif not chosen:
+        raise _none(task, reader.tries, wanted)
+    else:
+        for one in chosen:
+            reader.print(one)
 
 
 def _none(task: str, tries: list[Try], wanted: int | None) -> FleetError:
@@ -113,208 +77,157 @@ def _running(tries: list[Try], task: str, wanted: int | None) -> Try:
     return found
 
 
-# -- which attempts there are
+class _Reader:
+    """The attempts on one task, shown as it is wished."""
 
+    def __init__(self, session: Session, task: str, wish: Wish) -> None:
+        self.session, self.task, self.wish = session, task, wish
+        self.board = session.store.board()
+        self.entry = reading.task_of(session.store, self.board, task)
+        self.tries = tries_of(session, self.entry)
+        self.out = Out(wish)
 
-def _tries(session: Session, entry: Entry) -> list[Try]:
-    """Every attempt the board knows, and every one that left files here, by number."""
-    folders = _folders(session, entry.id)
-    found: list[Try] = []
-    for event in entry.events:
-        done = event.attempt
-        if done is not None:
-            folder = folders.pop((done.attempt, done.nonce[:8]), None)
-            head = _heading(done, event.kind.value)
-            found.append(Try(done.attempt, head, folder, done.runner, done.nonce))
-    claim = entry.claim
-    if claim is not None:
-        folder = folders.pop((claim.attempt, claim.nonce[:8]), None)
-        by = f"{claim.coder or 'checks'} on {claim.runner}"
-        head = f"attempt {claim.attempt}: {claim.role} by {by}, running since {clock(claim.at)}"
-        found.append(Try(claim.attempt, head, folder, claim.runner, claim.nonce, running=True))
-    for (number, _), folder in folders.items():
-        found.append(Try(number, f"attempt {number}: it is not on the board", folder))
-    return sorted(found, key=lambda one: one.number)
+    # -- what is stored
 
-
-def _folders(session: Session, task: str) -> dict[tuple[int, str], Path]:
-    """The run directories of a task. A badly named task file may lie about its id."""
-    if not is_id(task):
-        return {}
-    try:
-        names = os.listdir(session.clone.runs / task)  # noqa: PTH208 - a name is all we want
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    parsed = [found for name in names if (found := _FOLDER.match(name))]
-    return {(int(f[1]), f[2]): session.clone.runs / task / f[0] for f in parsed}
-
-
-def _heading(done: Attempt, role: str) -> str:
-    took = spoken((done.ended - done.started).total_seconds())
-    by = f"{done.coder or 'checks'} on {done.runner}"
-    when = clock(done.started)
-    return f"attempt {done.attempt}: {role} by {by}, {when}, {took}, {done.outcome}: {done.reason}"
-
-
-# -- printing
-
-
-class _Out:
-    """Standard output, with headings of ours between what is others'."""
-
-    def __init__(self, *, raw: bool) -> None:
-        self.raw = raw
-        self._clean = not raw and draw.on_terminal()
-
-    def heading(self, text: str, mark: str = "==") -> None:
-        """A line of ours; with --raw it must not stand between the bytes."""
-        how = {"bold": True} if mark == "==" else {"dim": True}
-        styled = draw.style(f"{mark} {draw.line(text)}", **how)
-        click.echo(styled, err=self.raw)
-
-    def write(self, data: bytes) -> None:
-        """Bytes of others, whole lines unless they are very long."""
-        if self._clean:
-            text = _COLOUR.sub("", data.decode("utf-8", "replace").replace("\r\n", "\n"))
-            data = harmless(text.replace("\r", "\n")).encode("utf-8", "replace")
-        click.echo(data, nl=False)
-
-
-class _Source:
-    """One file, read as far as it has come."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._at = 0
-        self._rest = b""
-
-    def more(self, *, end: bool) -> Iterator[bytes]:
-        """What came since the last call, in whole lines; at the end also a line without one."""
-        fd = self._open()
-        if fd is None:
+    def print(self, one: Try) -> None:
+        """Show an attempt as far as it is known here."""
+        self.out.heading(one.head)
+        found = self._outputs(one)
+        if not self.wish.prompt and not self.wish.only_errors:
+            self._checks(one)
+        if found is None:
+            where = f"; it ran on {one.runner}" if one.runner else ""
+            self.out.heading(f"its output is not in this clone{where}", "--")
             return
-        with os.fdopen(fd, "rb") as file:
-            if os.fstat(fd).st_size < self._at:  # a coder may cut its own output short
-                self._at = 0
-            file.seek(self._at)
-            while chunk := file.read(_CHUNK):
-                self._at += len(chunk)
-                whole, newline, rest = (self._rest + chunk).rpartition(b"\n")
-                self._rest = rest
-                if newline:
-                    yield whole + newline
-                if len(self._rest) > _CHUNK:
-                    yield self._rest
-                    self._rest = b""
-        if end and self._rest:
-            yield self._rest + b"\n"
-            self._rest = b""
+        shown = [output.more(end=True, begin=True) for output in found]
+        if not any(shown):
+            self.out.heading(f"it {'has written' if one.running else 'wrote'} nothing", "--")
+        self._sum(found)
 
-    def _open(self) -> int | None:
-        """No link is followed and no pipe waited for: the attempt could have put one there."""
-        try:
-            fd = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
+    def _checks(self, one: Try) -> None:
+        for check in one.checks:
+            how = "passed" if check.exit_code == 0 else f"ended with {check.exit_code}"
+            self.out.heading(f"{check.command}: {how} after {spoken(check.seconds)}", "$")
+
+    def plain(self, one: Try) -> dict[str, Any]:
+        """The same for programs: everything the coder said and did."""
+        source = self._sources(one).get(_SPEECH)
+        hearing, teller = self._hearing(one), Teller(full=True)
+        events: list[Told] = []
+        marks = self._marks(one)
+        for start, data in source.chunks() if source else ():
+            for event, at in hearing.feed(data, start, marks):
+                events += teller.tell(event, at)
+        for event, at in hearing.end():
+            events += teller.tell(event, at)
+        return {
+            "attempt": one.number,
+            "runner": one.runner,
+            "running": one.running,
+            "coder": one.speaker.coder,
+            "model": one.speaker.model,
+            "role": one.speaker.role,
+            "summary": one.head,
+            "folder": str(one.folder) if one.folder else None,
+            "checks": one.checks,
+            "events": events,
+            "sum": hearing.sum,
+        }
+
+    def _outputs(self, one: Try) -> list[Output] | None:
+        """Its files; None if they are not to be had here."""
+        found = self._sources(one)
+        if not found and one.folder is None:
             return None
-        if stat.S_ISREG(os.fstat(fd).st_mode):
-            return fd
-        os.close(fd)
-        return None
+        return [self._output(one, name, source) for name, source in found.items()]
 
+    def _sources(self, one: Try) -> dict[str, Source]:
+        """The files that are wished, by their names, in their order."""
+        if one.folder is not None:
+            folder = one.folder
+            return {name: Source(folder / name) for name in self._wished(outputs.listed(folder))}
+        if one.running:
+            return {}
+        remote = remote_of(self.session.repo, self.session.store)
+        pushed = transcripts.read(self.session.store, remote, self.task, one.number)
+        return {name: Bytes(pushed[name]) for name in self._wished(list(pushed))}
 
-def _files(folder: Path, *, only_errors: bool) -> list[str]:
-    """The names of the files with output, in the order in which they were written."""
-    try:
-        names = os.listdir(folder)  # noqa: PTH208 - a name is all we want
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    def _wished(self, names: list[str]) -> list[str]:
+        if self.wish.prompt:
+            return [name for name in names if name == _PROMPT]
+        found = outputs.streams(names)
+        if self.wish.as_json:
+            return [name for name in found if name == _SPEECH]
+        if self.wish.only_errors:
+            return [name for name in found if not name.endswith("stdout")]
+        return found
 
-    def order(name: str) -> tuple[int, int, str]:
-        found = _STREAM.match(name)
-        assert found is not None
-        return _ORDER.index(found[1]), int(found[2] or 0), found[3].replace("stdout", "")
+    def _output(self, one: Try, name: str, source: Source) -> Output:
+        hearing = self._hearing(one) if name == _SPEECH and not self.wish.raw else None
+        if hearing is None or (hearing.plain and not self.wish.as_json):
+            return Output(self.out, name, source)
+        return Speech(self.out, source, hearing, self.wish, lambda: self._marks(one))
 
-    found = sorted((name for name in names if _STREAM.match(name)), key=order)
-    if only_errors:
-        found = [name for name in found if name.endswith("stderr")]
-    return [*found, *(name for name in names if name == _OURS)]
+    def _hearing(self, one: Try) -> Rereading:
+        folder = one.folder or self.session.clone.runs
+        return Rereading(self.board, self.entry, one.speaker, folder)
 
+    def _marks(self, one: Try) -> list[pace.Mark]:
+        return pace.read(one.folder) if one.folder is not None else []
 
-def _print(one: Try, out: _Out, *, only_errors: bool) -> None:
-    if one.folder is None:
-        where = f"; it ran on {one.runner}" if one.runner else ""
-        out.heading(f"its output is not in this clone{where}", "--")
-        return
-    silent = True
-    for name in _files(one.folder, only_errors=only_errors):
-        source = _Source(one.folder / name)
-        for number, data in enumerate(source.more(end=True)):
-            if not number:
-                out.heading(name, "--")
-            out.write(data)
-            silent = False
-    if silent:
-        out.heading("it wrote nothing", "--")
+    def _sum(self, found: list[Output]) -> None:
+        for output in found:
+            words = output.sum()
+            if words:
+                self.out.heading(words, "--")
 
+    # -- following
 
-def _print_pushed(session: Session, task: str, one: Try, out: _Out, *, only_errors: bool) -> None:
-    """What an attempt on another machine wrote, if its runner pushed that."""
-    remote = remote_of(session.repo, session.store)
-    found = transcripts.read(session.store, remote, task, one.number)
-    if not found:
-        _print(one, out, only_errors=only_errors)
-    for name, data in found.items():
-        if _STREAM.match(name) and (not only_errors or name.endswith("stderr")):
-            out.heading(name, "--")
-            out.write(data if data.endswith(b"\n") or not data else data + b"\n")
-
-
-# -- following
-
-
-def _follow(session: Session, task: str, one: Try, out: _Out, *, only_errors: bool) -> None:
-    """Print what the attempt writes until it is over: its event is on the board, or nobody is
-    left who could write one."""
-    folder = session.clone.run_dir(task, one.number, one.nonce)
-    if not folder.exists() and session.clone.running() is None:
-        raise FleetError(
-            f"the output of {task} is not in this clone; it runs on {draw.line(one.runner)}",
-            remedy="Follow it on that machine.",
-        )
-    out.heading(one.head)
-    sources: dict[str, _Source] = {}
-    last = ""
-    while True:
-        over = _over(session, task, one, folder)  # asked first: what was written before is shown
-        for name in _files(folder, only_errors=only_errors):
-            source = sources.setdefault(name, _Source(folder / name))
-            for data in source.more(end=bool(over)):
-                if name != last:
-                    out.heading(name, "--")
+    def follow(self, one: Try) -> None:
+        """Show what the attempt does until it is over: its event is on the board, or nobody is
+        left who could write one."""
+        clone = self.session.clone
+        one = one._replace(folder=clone.run_dir(self.task, one.number, one.nonce))
+        assert one.folder is not None
+        if not one.folder.exists() and clone.running() is None:
+            raise FleetError(
+                f"the output of {self.task} is not in this clone; it runs on"
+                f" {draw.line(one.runner)}",
+                remedy="Follow it on that machine.",
+            )
+        self.out.heading(one.head)
+        shown: dict[str, Output] = {}
+        last = ""
+        while True:
+            over = self._over(one)  # asked first: what was written before is shown
+            for name, source in self._sources(one).items():
+                if name not in shown:
+                    shown[name] = self._output(one, name, source)
+                if shown[name].more(end=bool(over), begin=name != last):
                     last = name
-                out.write(data)
-        sys.stdout.flush()
-        if over:
-            out.heading(over)
-            return
-        time.sleep(_PAUSE)
+            sys.stdout.flush()
+            if over:
+                self._sum(list(shown.values()))
+                self.out.heading(over)
+                return
+            time.sleep(_PAUSE)
 
+    def _over(self, one: Try) -> str:
+        """How the attempt ended; empty while it runs."""
+        store = self.session.store
+        board = store.board()
+        entry = board.get(self.task) or store.archived(board, self.task)
+        if entry is not None and entry.claim is not None and entry.claim.nonce == one.nonce:
+            alive = one.folder is not None and self._alive(one.folder)
+            return "" if alive else "its runner is gone; `gitfleet run` settles it"
+        for event in reversed(entry.events if entry else ()):
+            if event.attempt is not None and event.attempt.nonce == one.nonce:
+                return f"{event.attempt.outcome}: {event.attempt.reason}"
+        return "its claim is gone from the board"
 
-def _over(session: Session, task: str, one: Try, folder: Path) -> str:
-    """How the attempt ended; empty while it runs."""
-    board = session.store.board()
-    entry = board.get(task) or session.store.archived(board, task)
-    if entry is not None and entry.claim is not None and entry.claim.nonce == one.nonce:
-        return "" if _alive(session, folder) else "its runner is gone; `gitfleet run` settles it"
-    for event in reversed(entry.events if entry else ()):
-        if event.attempt is not None and event.attempt.nonce == one.nonce:
-            return f"{event.attempt.outcome}: {event.attempt.reason}"
-    return "its claim is gone from the board"
-
-
-def _alive(session: Session, folder: Path) -> bool:
-    """Whether anybody is left who could still write: the runner, or the attempt's own process."""
-    if session.clone.running() is not None:
-        return True
-    child = process.load(folder)
-    return child is not None and process.alive(child[0])
+    def _alive(self, folder: Path) -> bool:
+        """Whether anybody is left who could write: the runner, or the attempt's own process."""
+        if self.session.clone.running() is not None:
+            return True
+        child = load(folder)
+        return child is not None and alive(child[0])

@@ -100,7 +100,7 @@ def for_people(verb: str, repo: Repo) -> None:
     if box and Path(box).resolve().is_relative_to(repo.common):
         raise FleetError(
             f"`gitfleet {verb}` is for people, and this is an attempt of a coder",
-            remedy="An attempt speaks through `gitfleet add` and `gitfleet verdict`.",
+            remedy="An attempt speaks through `gitfleet ask`, `note`, `add` and `verdict`.",
         )
 
 

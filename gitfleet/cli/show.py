@@ -73,6 +73,8 @@ def _keys(found: Detail) -> Iterable[tuple[str, str]]:
             yield key, ", ".join(f"{name}: {inner}" for name, inner in value.items())
         else:
             yield key, str(value).lower() if isinstance(value, bool) else str(value)
+    if found.entry.task is not None and found.entry.task.budget is not None:
+        yield "spent", f"usd: {found.spent.usd:.2f}, tokens: {found.spent.tokens}"
     if found.row.archived:
         yield "archived in", f"{found.row.archived}/"
 

@@ -11,9 +11,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from gitfleet.cli import draw
 from gitfleet.model.durations import spoken
-from gitfleet.report import Report, harmless
+from gitfleet.report import Report
 from gitfleet.runner.loop import Runner
+
+_HEADS = ("task", "role", "coder", "state", "elapsed", "silent", "tokens", "context")
 
 
 class _View:
@@ -30,7 +33,7 @@ class _View:
         if not lives:
             return Text("waiting for tasks; Ctrl-C ends", style="dim")
         table = Table(box=None, pad_edge=False, expand=True)
-        for name in ("task", "role", "coder", "elapsed", "silent", "tokens"):
+        for name in _HEADS:
             table.add_column(name, no_wrap=True)
         table.add_column("last line", ratio=1, no_wrap=True, overflow="ellipsis")
         now = time.monotonic()
@@ -39,10 +42,12 @@ class _View:
                 Text(live.task),
                 live.role.value,
                 Text(live.coder),
+                Text(draw.line(live.state or live.doing)),
                 spoken(now - live.began),
                 spoken(now - live.heard),
-                str(live.tokens.total or ""),
-                Text(harmless(live.last or live.doing)),
+                draw.tokens(live.tokens.total),
+                draw.context(live.context, live.window),
+                Text(draw.line(live.last)),
             )
         return table
 

@@ -11,7 +11,7 @@ import click
 from gitfleet.errors import FleetError
 from gitfleet.files import codec
 from gitfleet.model.verdict import Fix, Ruling, Verdict
-from gitfleet.work.outbox import VERDICT
+from gitfleet.work import telling
 
 
 @click.command("verdict")
@@ -33,13 +33,9 @@ def command(
         raise click.UsageError("--fix-body needs --fix-title")
     if ruling == Ruling.ACCEPTED and fix_title is not None:
         raise click.UsageError("accepted work has nothing to fix: no --fix-title")
-    if ruling == Ruling.REJECTED and not (reason or findings or fix_title):
-        raise FleetError(
-            "a rejection must say what is wrong", remedy="Add --finding (once each) or --reason."
-        )
     fix = Fix(title=fix_title, body=_body(fix_body)) if fix_title is not None else None
     verdict = Verdict(verdict=Ruling(ruling), reason=reason, findings=findings, fix=fix)
-    _drop(box, codec.write(verdict))
+    telling.say_verdict(box, telling.ruling(verdict))
     click.echo(ruling)
 
 
@@ -70,19 +66,3 @@ def _body(source: str | None) -> str:
     if problems:
         raise FleetError(problems[0].what, where=source, remedy=problems[0].remedy)
     return text
-
-
-def _drop(box: Path, data: bytes) -> None:
-    """Written aside and renamed, so that the runner reads all of it or none."""
-    found, problems = codec.read_verdict(data, VERDICT)
-    if found is None:
-        raise FleetError(problems[0].what, remedy=problems[0].remedy)
-    aside = box / f".{VERDICT}.{os.getpid()}"
-    try:
-        aside.write_bytes(data)
-        aside.replace(box / VERDICT)
-    except OSError as error:
-        raise FleetError(
-            f"the outbox {box} cannot be written to: {error.strerror}",
-            remedy="Is the attempt over?",
-        ) from error

@@ -1,23 +1,56 @@
 """What a coder is to gitfleet: how it is started, what its output tells, how its end is judged.
 
-A coder is a module with a few names, gathered in a `Coder`. It starts nothing itself and keeps no
-state: `launch` says what to run, `read` turns a line of output into events, `judge` looks at the
-evidence when the process has ended.
+A coder is a module with a few names, gathered in a `Coder`. It starts nothing itself: `launch` says
+what to run, `reader` gives what turns the lines of one run's output into events, `judge` looks at
+the evidence when the process has ended. A reader depends on the lines alone, so that reading them
+again gives the same events.
 """
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from gitfleet.model.config import CoderSettings
+from gitfleet.model.config import CoderSettings, Permission
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Outcome, Role
-from gitfleet.process import Exit
+from gitfleet.process.start import Exit
+
+# Linux refuses an argument of 128 KiB, and says so in words nobody understands.
+LONGEST_ARGUMENT: Final = 120_000
+LONGEST_TEXT: Final = 20_000  # characters of one event that are kept; the raw output has them all
+
+
+class Failure(StrEnum):
+    """Why a coder did not do its work."""
+
+    AUTH = "auth"  # its key or login is refused, or there is none
+    LIMITED = "limited"  # a rate, a quota or a credit is used up
+    OVERLOADED = "overloaded"  # its service does not answer, or not now
+    CONTEXT_FULL = "context-full"
+    REFUSED = "refused"  # the model will not do it
+    DENIED = "permission-denied"  # it may not use the tools it needs
+    CRASHED = "crashed"
+    MISCONFIGURED = "misconfigured"  # a wrong model, flag or setting: no other try helps
+    OVER_BUDGET = "over-budget"  # by its own settings
+    NO_SESSION = "no-session"  # what it was to go on with is not there (any more)
+
+
+class Mcp(Struct, frozen=True, kw_only=True):
+    """The MCP server that a coder is to offer its model."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = {}  # all it needs, the run's marker too: some coders pass on no more
+    name: str = "gitfleet"
+    timeout: int = 86_400  # seconds that one of its tools may take
 
 
 class Job(Struct, frozen=True, kw_only=True):
@@ -33,6 +66,10 @@ class Job(Struct, frozen=True, kw_only=True):
     run_dir: Path
     settings: CoderSettings
     session: str = ""  # the coder's own session to resume; empty: a fresh one
+    used: Tokens = Tokens()  # what that session had used before this run
+    used_usd: float = 0.0
+    mcp: Mcp | None = None
+    permission: Permission = Permission.LEAST
 
 
 class Launch(Struct, frozen=True, kw_only=True):
@@ -45,6 +82,33 @@ class Launch(Struct, frozen=True, kw_only=True):
 
 class Cannot(Exception):
     """This job cannot be started as the task or the settings stand: `misconfigured`."""
+
+
+class NoSession(Cannot):
+    """The session to go on with is not here (any more): `no-session`. A fresh one can be begun."""
+
+
+# What lets one of them do everything, by whichever of its own words.
+_BYPASSES: Final = re.compile(
+    r"dangerous|bypass|yolo|full-access|full-auto|allow-all|skip-permissions|^(?:-y|--force|--auto)$"
+)
+
+
+def extra(job: Job) -> tuple[str, ...]:
+    """The words that the settings add. Raises Cannot where they would get round the permission."""
+    for word in job.settings.args:
+        if job.permission is not Permission.BYPASS and _BYPASSES.search(word):
+            raise Cannot(
+                f"its args hold {word!r}; that needs permission: bypass in fleet.yaml, and in"
+                " permissions of this machine's config.yaml"
+            )
+    return job.settings.args
+
+
+def any_key(job: Job, *names: str) -> dict[str, str]:
+    """A key for a model that wants none, where its program does: only if nobody gives one."""
+    given = {**os.environ, **job.settings.env}
+    return {} if any(name in given for name in names) else {names[0]: "none"}
 
 
 class Said(StrEnum):
@@ -68,16 +132,103 @@ class CoderEvent(Struct, frozen=True, kw_only=True):
     said: Said
     text: str = ""
     tool: str = ""
+    call: str = ""  # pairs a tool_start with its tool_end
     session: str = ""
-    tokens: Tokens | None = None  # of the whole attempt so far
+    model: str = ""
+    tokens: Tokens | None = None  # of this run so far
     context: int | None = None  # tokens in the context now
+    window: int | None = None  # tokens that fit into it
+    usd: float | None = None  # of this run so far
+    failure: Failure | None = None
+    final: bool = False  # with this the run is over, as far as the coder says
+    until: datetime | None = None  # when a limit resets
+    denied: tuple[str, ...] = ()  # tools it may not use
+
+
+class Tool(Struct, frozen=True):
+    """A tool that is at work."""
+
+    name: str
+    since: float
+
+
+_NONE: Final = Tokens()
+
+
+@dataclass
+class Tally:
+    """What the events of one run come to. `take` them in order."""
+
+    events: int = 0
+    session: str = ""
+    model: str = ""
+    tokens: Tokens = _NONE
+    context: int | None = None
+    window: int | None = None
     usd: float | None = None
+    tool_calls: int = 0
+    tools: dict[str, Tool] = field(default_factory=dict)  # those at work, by their call
+    denied: tuple[str, ...] = ()
+    said: str = ""  # its last words
+    error: str = ""  # the last thing that went wrong, in the coder's words
+    failure: Failure | None = None  # what went wrong last, unless it worked on after it
+    retrying: bool = False  # it says that it is trying again just now
+    until: datetime | None = None
+    final: bool = False  # it said that its run is over
+    seen: frozenset[Failure] = frozenset()  # all that ever went wrong
+
+    def take(self, event: CoderEvent, at: float = 0.0) -> None:
+        """Add the next event; `at` is when it was heard, by whichever clock."""
+        self.events += 1
+        self.session = event.session or self.session
+        self.model = event.model or self.model
+        self._count(event)
+        self._follow(event, at)
+        self._fail(event)
+
+    def _count(self, event: CoderEvent) -> None:
+        if event.tokens is not None:
+            self.tokens = event.tokens
+        if event.context is not None:
+            self.context = event.context
+        if event.window is not None:
+            self.window = event.window
+        if event.usd is not None:
+            self.usd = event.usd
+        self.denied = tuple(dict.fromkeys((*self.denied, *event.denied)))
+
+    def _follow(self, event: CoderEvent, at: float) -> None:
+        if event.said is Said.TOOL_START:
+            self.tool_calls += 1
+            self.tools[event.call or f"#{self.tool_calls}"] = Tool(event.tool, at)
+        elif event.said is Said.TOOL_END:
+            self.tools.pop(event.call or next(reversed(self.tools), ""), None)
+        elif event.said is Said.TEXT and event.text.strip():
+            self.said = event.text
+
+    def _fail(self, event: CoderEvent) -> None:
+        self.retrying = event.said is Said.RETRYING or (
+            self.retrying and event.said in (Said.USAGE, Said.LIMIT)
+        )
+        if event.failure is not None:
+            self.seen |= {event.failure}
+            self.failure, self.until = event.failure, event.until or self.until
+            self.error = event.text or self.error
+        elif event.said in _WORKING or event.final:
+            self.failure = None
+        self.final = event.final or (self.final and event.said in _AFTERWORDS)
+
+
+# What shows that an error was overcome, and what may follow the last word.
+_WORKING: Final = frozenset({Said.TEXT, Said.THINKING, Said.TOOL_START, Said.TOOL_END})
+_AFTERWORDS: Final = frozenset({Said.USAGE, Said.LIMIT, Said.TOOL_END})
 
 
 class Evidence(Struct, frozen=True, kw_only=True):
     """What there is to judge an attempt by once its process has ended."""
 
     exit: Exit
+    tally: Tally
     stdout: Path
     stderr: Path
 
@@ -87,29 +238,56 @@ class Judgement(Struct, frozen=True, kw_only=True):
 
     outcome: Outcome | None = None
     reason: str = ""
+    failure: Failure | None = None
+    until: datetime | None = None
+    denied: tuple[str, ...] = ()  # tools it was not allowed, also if it ended well
+
+
+Reader = Callable[[str], Iterator[CoderEvent]]
+"""Turns one line of output into events. It may remember; it never raises."""
+
+VERSION: Final = re.compile(r"\d+(?:\.\d+){1,3}(?:[-+][\w.+-]*\w)?")
 
 
 class Coder(NamedTuple):
     """One coder, as its module describes it."""
 
     name: str
-    fresh: bool  # every attempt begins on a clean tip, not where the last one stopped
+    program: str  # found on PATH; empty: each job names its own
     launch: Callable[[Job], Launch]  # raises Cannot
-    read: Callable[[str], Iterator[CoderEvent]]  # one line of standard output
+    reader: Callable[[Job], Reader]  # a new one for each run
     judge: Callable[[Evidence], Judgement]
+    fresh: bool = False  # every attempt begins on a clean tip, not where the last one stopped
+    resumes: bool = False  # it can go on with a session
+    mcp: bool = False  # it can be given an MCP server
+    versions: tuple[str, ...] = ()  # those known to work as the module says
+    version_argv: tuple[str, ...] = ("--version",)  # after the program
+    version_re: re.Pattern[str] = VERSION  # found in what that prints
+    window: Callable[[str], int | None] = lambda _model: None  # by model, where no event tells
+    # What stands outside of its output, asked now and then: events that change no other's meaning.
+    gauge: Callable[[Job, Tally], Iterator[CoderEvent]] = lambda _job, _tally: iter(())
 
 
 def read_text(line: str) -> Iterator[CoderEvent]:
     """Output without structure: each line is something said."""
     if line.strip():
-        yield CoderEvent(said=Said.TEXT, text=line)
+        yield CoderEvent(said=Said.TEXT, text=line[:LONGEST_TEXT])
+
+
+def text_reader(_job: Job) -> Reader:
+    """For a program that speaks no protocol."""
+    return read_text
 
 
 def judge_exit(evidence: Evidence) -> Judgement:
     """By the exit status alone: all there is for a program that speaks no protocol."""
     ended = evidence.exit
     if ended.signal is not None:
-        return Judgement(outcome=Outcome.FAILED, reason=f"it was ended by signal {ended.signal}")
+        return _crashed(f"it was ended by signal {ended.signal}")
     if ended.code:
-        return Judgement(outcome=Outcome.FAILED, reason=f"exit status {ended.code}")
+        return _crashed(f"exit status {ended.code}")
     return Judgement()
+
+
+def _crashed(reason: str) -> Judgement:
+    return Judgement(outcome=Outcome.FAILED, reason=reason, failure=Failure.CRASHED)

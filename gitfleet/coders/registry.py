@@ -11,6 +11,15 @@ from gitfleet.coders.base import Coder
 from gitfleet.model.config import CoderSettings
 
 MODULES: Final[Mapping[str, str]] = {
+    "agy": "gitfleet.coders.agy",
+    "aider": "gitfleet.coders.aider",
+    "claude": "gitfleet.coders.claude",
+    "codex": "gitfleet.coders.codex",
+    "copilot": "gitfleet.coders.copilot",
+    "cursor-agent": "gitfleet.coders.cursor",
+    "gemini": "gitfleet.coders.gemini",
+    "opencode": "gitfleet.coders.opencode",
+    "qwen": "gitfleet.coders.qwen",
     "shell": "gitfleet.coders.shell",
 }
 KNOWN: Final = frozenset(MODULES)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from gitfleet.coders.base import Cannot, Coder, Job, Launch, judge_exit, read_text
+from gitfleet.coders.base import Cannot, Coder, Job, Launch, judge_exit, text_reader
 
 _BLOCK: Final = re.compile(
     r"^(?P<fence>`{3,}|~{3,})[ \t]*(?:sh|bash|shell)[ \t]*\n(?P<script>.*?)^(?P=fence)[ \t]*$",
@@ -34,4 +34,6 @@ def launch(job: Job) -> Launch:
     return Launch(argv=("sh", "-e", str(path)))
 
 
-CODER: Final = Coder("shell", fresh=True, launch=launch, read=read_text, judge=judge_exit)
+CODER: Final = Coder(
+    "shell", program="sh", launch=launch, reader=text_reader, judge=judge_exit, fresh=True
+)

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gitfleet.files import codec, layout
+from gitfleet.files import codec, layout, templates
 from gitfleet.files.layout import What
 from gitfleet.model.board import Board, Entry, Problem
 from gitfleet.model.config import FORMAT, Settings
 from gitfleet.model.ids import is_id
+from gitfleet.model.states import Role
 
 
 class File(NamedTuple):
@@ -70,9 +71,7 @@ class _Update:
             case What.SETTINGS:
                 self._settings(file)
             case What.PROMPT:
-                self.prompts.pop(there.name, None)
-                if file and not file.trouble:
-                    self.prompts[there.name] = file.oid
+                self._prompt(path, there.name, file)
             case What.ARCHIVED if there.name == "task.md":
                 self._archived(path, there.task, file)
 
@@ -132,6 +131,19 @@ class _Update:
         notes.discard(path)
         if file is not None:
             notes.add(path)
+
+    def _prompt(self, path: str, name: str, file: File | None) -> None:
+        """One that does not validate is told, and the usual one is in force."""
+        self.prompts.pop(name, None)
+        if file is None or name not in Role.__members__.values():
+            return
+        problems: tuple[Problem, ...] = (_trouble(path, file),) if file.trouble else ()
+        if not problems:
+            _, problems = templates.read_prompt(file.data, path, Role(name))
+        if problems:
+            self.damage[path] = problems
+        else:
+            self.prompts[name] = file.oid
 
     def _settings(self, file: File | None) -> None:
         if file is None:

@@ -18,7 +18,7 @@ from gitfleet.model.claim import Claim
 from gitfleet.model.config import FORMAT, Machine, Settings
 from gitfleet.model.event import CONTENT_OF, Event
 from gitfleet.model.ids import ID_HINT, is_id, slug
-from gitfleet.model.question import Question
+from gitfleet.model.question import Asked, Question
 from gitfleet.model.task import Task
 from gitfleet.model.verdict import Verdict
 
@@ -30,6 +30,7 @@ _MOST_PROBLEMS: Final = 20  # of one file; nobody reads more at once
 _MOST_LOOKED_AT: Final = 200  # to choose these from; telling what was meant takes its time
 _QUESTION: Final = "## Question"
 _ANSWER: Final = "## Answer"
+_LONGEST_QUESTION: Final = 20_000  # characters; nobody answers a book
 
 
 def decode(data: bytes, path: str) -> tuple[str, tuple[Problem, ...]]:
@@ -188,6 +189,34 @@ def read_question(data: bytes, path: str) -> Read[Question]:
     return msgspec.structs.replace(question, name=there.name, text=text, answer=answer), ()
 
 
+def read_asked(data: bytes, path: str) -> Read[Asked]:
+    """A question from an outbox: its text, with front matter or without."""
+    text, problems = decode(data, path)
+    if problems:
+        return None, problems
+    asked: Asked | None = Asked()
+    if _FENCE.match(text):
+        asked, text, problems = _read_markdown(data, Asked, path)
+    if asked is None:
+        return None, problems
+    said, _ = split_answer(text)
+    why = ""
+    if has_answer_line(text):
+        why = f"a question cannot have a line `{_ANSWER}`"
+    elif not said:
+        why = "it asks nothing"
+    elif len(said) > _LONGEST_QUESTION:
+        why = f"longer than {_LONGEST_QUESTION} characters"
+    if why:
+        return None, (Problem(path, 1, 1, why, "say it in other words"),)
+    return msgspec.structs.replace(asked, text=said), ()
+
+
+def has_answer_line(text: str) -> bool:
+    """Whether a text has a line by which what follows would be taken for an answer."""
+    return any(line.strip() == _ANSWER for line in text.splitlines())
+
+
 def split_answer(body: str) -> tuple[str, str]:
     """Question and answer: what stands below the first line `## Answer` is the answer."""
     lines = body.split("\n")
@@ -244,7 +273,7 @@ def write_task(task: Task) -> bytes:
 
 def write_question(question: Question) -> bytes:
     """A question's file; FleetError if its text would be taken for an answer."""
-    if any(line.strip() == _ANSWER for line in question.text.splitlines()):
+    if has_answer_line(question.text):
         raise FleetError(
             f"a question cannot have a line `{_ANSWER}`", remedy="Say it in other words."
         )

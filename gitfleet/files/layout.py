@@ -122,6 +122,16 @@ def question_path(name: str) -> str:
     return f"questions/{name}.md"
 
 
+def prompt_path(role: str) -> str:
+    """prompts/<role>.md"""
+    return f"prompts/{role}.md"
+
+
+def note_path(task: str, name: str) -> str:
+    """notes/<id>/<name>"""
+    return f"notes/{task}/{name}"
+
+
 def archive_folder(task: str, month: str) -> str:
     """done/<yyyy-mm>/<id>"""
     return f"done/{month}/{task}"

@@ -21,7 +21,7 @@ from gitfleet.model.claim import Claim
 from gitfleet.model.config import Machine, Settings
 from gitfleet.model.durations import Moment
 from gitfleet.model.event import Attempt, Closed, Landed, Said
-from gitfleet.model.question import Question
+from gitfleet.model.question import Asked, Question
 from gitfleet.model.task import Task
 from gitfleet.model.verdict import Verdict
 
@@ -29,12 +29,14 @@ from gitfleet.model.verdict import Verdict
 HIDDEN: Final[Mapping[type, frozenset[str]]] = {
     Task: frozenset({"body"}),
     Question: frozenset({"name", "text", "answer"}),
+    Asked: frozenset({"text"}),
 }
 SCHEMAS: Final[Mapping[str, type]] = {
     "task": Task,
     "fleet": Settings,
     "machine": Machine,
     "question": Question,
+    "asked": Asked,
     "claim": Claim,
     "attempt": Attempt,
     "decision": Said,
@@ -42,6 +44,8 @@ SCHEMAS: Final[Mapping[str, type]] = {
     "closed": Closed,
     "verdict": Verdict,
 }
+# Addresses in there hold tokens: what is wrong is told without them.
+_UNSHOWN: Final[Mapping[type, tuple[str, str]]] = {Machine: ("notify", "urls")}
 _MOST: Final = 50  # errors of one file that are looked at
 _BASE: Final = "urn:git-fleet:schema"
 
@@ -64,7 +68,16 @@ def schema_of(kind: type) -> dict[str, Any]:
     schema["title"] = f"gitfleet: {name}"
     if definitions:
         schema["$defs"] = definitions
+    for one in (schema, *definitions.values()):
+        if "coders" in one.get("properties", {}) and "coder" in one["properties"]:
+            one["allOf"] = [_apart("coder"), _apart("model")]
     return schema
+
+
+def _apart(key: str) -> dict[str, Any]:
+    """A file names one coder (and its model) or a list of them, as `check_choice` has it."""
+    both = {key: {"type": "string"}, "coders": {"type": "array", "minItems": 1}}
+    return {"not": {"required": list(both), "properties": both}}
 
 
 _FIELDS: Final[Mapping[type, frozenset[str]]] = {
@@ -110,19 +123,35 @@ def explain(kind: type, data: Any) -> Iterator[Fault]:
     """The ways in which `data` breaks the schema, not endlessly many."""
     errors = itertools.islice(validator(kind).iter_errors(data), _MOST)
     for error in sorted(errors, key=lambda e: [str(p) for p in e.path]):
-        yield from _tell(kind, error)
+        for fault in _tell(error):
+            # What is wrong is told; what stands there only where it holds no secret.
+            shown = fault.of_key or not _unshown(kind, fault.path)
+            yield fault if shown else fault._replace(remedy="")
 
 
-def _tell(kind: type, error: Any) -> Iterator[Fault]:
-    path = tuple(error.absolute_path)
-    if error.validator in ("anyOf", "oneOf"):
+def _meant(error: Any) -> Any:
+    """Of what may be one or another, the error in the one that was meant."""
+    while error.validator in ("anyOf", "oneOf"):
         inner = [e for e in error.context or () if e.schema.get("type") != "null"]
-        if inner:
-            yield from _tell(kind, inner[0])
-            return
+        # Where it is of another type altogether, it was not meant.
+        inner.sort(key=lambda e: e.validator == "type" and not e.path)
+        if not inner:
+            break
+        error = inner[0]
+    return error
+
+
+def _tell(error: Any) -> Iterator[Fault]:
+    error = _meant(error)
+    path = tuple(error.absolute_path)
     match error.validator:
         case "additionalProperties":
             yield from _unknown(path, error)
+        case "not":
+            key = error.validator_value["required"][0]
+            what = f"{key!r} and 'coders' are both there"
+            hint = f"keep one; in the list a model stands with its coder: {_IN_A_LIST}"
+            yield Fault((*path, "coders"), what, hint, True)
         case "required":
             for key in error.validator_value:
                 if key not in error.instance:
@@ -152,6 +181,12 @@ def _tell(kind: type, error: Any) -> Iterator[Fault]:
             yield Fault(path, what, error.schema.get("description", ""))
 
 
+def _unshown(kind: type, path: tuple[str | int, ...]) -> bool:
+    """Whether what stands there, or inside of it, is never to be shown."""
+    secret = _UNSHOWN.get(kind, ())
+    return bool(secret and path) and path[: len(secret)] == secret[: len(path)]
+
+
 def _unknown(path: tuple[str | int, ...], error: Any) -> Iterator[Fault]:
     known = sorted(error.schema.get("properties", {}))
     for key in error.instance:
@@ -164,6 +199,7 @@ def _hint(key: str, known: list[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else "remove it, or begin its name with x-"
 
 
+_IN_A_LIST: Final = "coders: [{coder: claude, model: opus}, opencode]"
 _TYPES: Final = {
     "string": "text",
     "integer": "a whole number",

@@ -22,7 +22,8 @@ _MANY: Final = 100  # signs that may open a level; fewer cannot nest deep enough
 _LOADER: Final[Any] = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _DUMPER: Final[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _INT: Final = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})\Z")
-_FLOAT: Final = re.compile(r"[-+]?[0-9]{1,18}(\.[0-9]{0,18})?([eE][-+]?[0-9]{1,3})?\Z")
+# A float written in full has up to twenty digits behind its point: 0.0012345678901234567.
+_FLOAT: Final = re.compile(r"[-+]?[0-9]{1,18}(\.[0-9]{0,40})?([eE][-+]?[0-9]{1,3})?\Z")
 _TRUE: Final = frozenset({"true", "True", "TRUE"})
 _FALSE: Final = frozenset({"false", "False", "FALSE"})
 _NULL: Final = frozenset({"", "~", "null", "Null", "NULL"})

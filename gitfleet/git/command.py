@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from gitfleet import process
 from gitfleet.errors import GitError
+from gitfleet.process.run import run
 
 # What would point git at another repository, another index or another place for objects. A hook
 # or an alias that starts us has some of these set, for *its* repository. GIT_CONFIG_PARAMETERS and
@@ -131,7 +131,7 @@ def git(
     `env` is laid over `clean_env`. Raises GitError if git exits with another status than 0
     (unless `check` is False) or takes too long.
     """
-    done = process.run(["git", *args], cwd=cwd, env=clean_env(env), input=input, timeout=timeout)
+    done = run(["git", *args], cwd=cwd, env=clean_env(env), input=input, timeout=timeout)
     stderr = mask(done.stderr.decode("utf-8", "replace").strip())
     if done.timed_out:
         raise GitError(f"{shown(args)} took longer than {timeout:g} seconds", stderr=stderr)

@@ -94,7 +94,7 @@ class Board(Struct, frozen=True, kw_only=True, eq=False, weakref=True):
     settings: Settings
     entries: Mapping[str, Entry]  # unfinished tasks, and what is left of removed ones
     archived: Mapping[str, str] = _NOTHING  # id -> its folder, done/<yyyy-mm>/<id>
-    prompts: Mapping[str, str] = _NOTHING  # role -> object id of prompts/<role>.md
+    prompts: Mapping[str, str] = _NOTHING  # role -> a valid prompts/<role>.md's id
     damage: Mapping[str, tuple[Problem, ...]] = {}  # path -> what is wrong; not of task files
     # What was read and is not shown as it is: leftovers of archived ids, a second file of one,
     # notes without a task. Kept, since a board is made from any other by what differs.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
 from gitfleet.model.durations import Duration
-from gitfleet.model.task import Branch, Command, Line, Word
+from gitfleet.model.task import Branch, CoderList, Command, Line, Word, check_choice
 
 FORMAT = 1
 
@@ -24,8 +24,16 @@ class PromptBy(StrEnum):
 class EventsAs(StrEnum):
     """How a command's output is read."""
 
-    TEXT = "text"
+    TEXT = "text"  # each line is something said
     NONE = "none"
+    JSON = "json"  # each line is an event in gitfleet's own words: docs/coders.md
+
+
+class Permission(StrEnum):
+    """How much a coder may do without being asked."""
+
+    LEAST = "least"  # the least that works with nobody there
+    BYPASS = "bypass"  # everything; the machine's own config.yaml must allow it, too
 
 
 class RoleSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -33,6 +41,16 @@ class RoleSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
     coder: Annotated[Word | None, Meta(description="A coder's name.")] = None
     model: Annotated[Word | None, Meta(description="The model it is to use.")] = None
+    coders: Annotated[
+        CoderList,
+        Meta(
+            description="Instead of coder and model: several, best first, a name or {coder, model}."
+            " The first that does not rest does it."
+        ),
+    ] = ()
+
+    def __post_init__(self) -> None:
+        check_choice(self.coder, self.model, self.coders)
 
 
 class Roles(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -63,6 +81,23 @@ class CoderSettings(
     env: Annotated[
         dict[str, str], Meta(description="Environment it gets in addition. Never a secret.")
     ] = {}
+    program: Annotated[
+        Line | None, Meta(description="Where its program is, if not on PATH by its own name.")
+    ] = None
+    args: Annotated[
+        tuple[Line, ...], Meta(description="Words put behind those that gitfleet gives it.")
+    ] = ()
+    base_url: Annotated[
+        Line | None, Meta(description="Where its model is: Ollama, vLLM, llama.cpp, a gateway.")
+    ] = None
+    window: Annotated[
+        Annotated[int, Meta(ge=1000)] | None,
+        Meta(description="How many tokens its model takes, where that is not known."),
+    ] = None
+    permission: Annotated[
+        Permission,
+        Meta(description="bypass: it asks for nothing, where a machine's config.yaml allows it."),
+    ] = Permission.LEAST
 
 
 class Retry(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -73,6 +108,15 @@ class Retry(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     max: Duration = "5m"
 
 
+class ContextSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What is done about a coder's context that fills up."""
+
+    stop: Annotated[
+        int,
+        Meta(ge=1, le=100, description="Percent of the window at which an attempt is ended."),
+    ] = 90
+
+
 class Timeouts(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """How long an attempt may take, and how long it may be silent."""
 
@@ -80,6 +124,15 @@ class Timeouts(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     silence: Duration = "15m"
     tool: Duration = "60m"
     attempt: Duration = "2h"
+
+
+class Ask(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How agents ask people."""
+
+    wait: Annotated[
+        Duration,
+        Meta(description="How long an agent that asks through MCP waits before it is to stop."),
+    ] = "2m"
 
 
 class WorkspaceSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -101,6 +154,39 @@ class Transcripts(StrEnum):
     PUSH = "push"  # every clone
 
 
+class ForgeKind(StrEnum):
+    """Where questions become pull requests."""
+
+    GITHUB = "github"  # and Enterprise
+    GITLAB = "gitlab"
+    GITEA = "gitea"  # and Forgejo
+    NONE = "none"  # the branch alone is the pull request
+
+
+class ForgeSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The forge that people answer questions on. Its token is a matter of the machine."""
+
+    kind: Annotated[
+        ForgeKind | None, Meta(description="Where the address of the remote does not tell it.")
+    ] = None
+    base_url: Annotated[
+        Line | None, Meta(description="The forge's address in a browser, likewise.")
+    ] = None
+    repository: Annotated[Line | None, Meta(description="owner/name there, likewise.")] = None
+    poll: Annotated[Duration, Meta(description="How often it is asked for answers.")] = "30s"
+
+
+class Notice(StrEnum):
+    """What people can be told of."""
+
+    QUESTION = "question"  # an agent asks
+    FAILED = "failed"  # a task waits for a person
+    LANDED = "landed"  # work is in the target
+    IDLE = "idle"  # nothing is left that a runner could do
+    LIMITED = "limited"  # a coder's rate or quota is used up
+    RUNNER_LOST = "runner-lost"  # a runner vanished with what it held
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """fleet.yaml: what all runners of a board share."""
 
@@ -118,7 +204,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     attempts: Annotated[int, Meta(ge=1, le=100)] = 3
     max_fix_rounds: Annotated[int, Meta(ge=0, le=100)] = 3
     retry: Retry = Retry()
+    context: ContextSettings = ContextSettings()
     timeouts: Timeouts = Timeouts()
+    ask: Ask = Ask()
     heartbeat: Duration = "30s"
     lease: Duration = "5m"
     transcripts: Annotated[
@@ -133,6 +221,46 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     remote: Annotated[
         Word | None, Meta(description="The git remote the board lives on, or none.")
     ] = None
+    forge: Annotated[
+        ForgeSettings | None, Meta(description="Open questions become pull requests there.")
+    ] = None
+    notify: Annotated[tuple[Notice, ...], Meta(description="What people are told of.")] = ()
+
+
+class MachineForge(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How this machine comes by the token of a forge, where the environment does not hold it."""
+
+    token_command: Annotated[
+        tuple[Line, ...],
+        Meta(description="A command, one word each, that prints the token; no shell reads it."),
+    ] = ()
+
+
+# `writeOnly` is JSON Schema's word for what is never to be shown again.
+_Secret = Annotated[str, Meta(extra_json_schema={"writeOnly": True})]
+
+
+class MachineNotify(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Through which services this machine tells people. The addresses hold tokens."""
+
+    urls: Annotated[
+        _Secret | tuple[_Secret, ...],
+        Meta(
+            description="Addresses of services as apprise has them.",
+            extra_json_schema={"writeOnly": True},
+        ),
+    ] = ()
+    about: Annotated[
+        tuple[Notice, ...] | None, Meta(description="Of what; else as fleet.yaml says.")
+    ] = None
+
+    def __repr__(self) -> str:
+        """Without the addresses: it may end up in a log."""
+        return "MachineNotify(…)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """The same where rich prints it."""
+        return []
 
 
 class Machine(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
@@ -144,6 +272,12 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
         tuple[Word, ...] | None, Meta(description="Only these coders may run here.")
     ] = None
     name: Annotated[Word | None, Meta(description="What its runners are called.")] = None
+    permissions: Annotated[
+        dict[Word, Permission],
+        Meta(description="How much each coder may do here: bypass, or least (if absent)."),
+    ] = {}
     disk_reserve: Annotated[
         int, Meta(ge=0, description="MiB that stay free: with less, nothing new is begun.")
     ] = 1024
+    forge: MachineForge = MachineForge()
+    notify: MachineNotify = MachineNotify()

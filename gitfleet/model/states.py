@@ -57,6 +57,7 @@ class Outcome(StrEnum):
     EMPTY = "empty"  # ended well and changed nothing
     OUT_OF_SCOPE = "out-of-scope"  # changed what `touches` does not allow
     LIMITED = "limited"  # the coder's rate or quota is used up
+    AUTH_FAILED = "auth-failed"  # the coder's key was refused
     CONTEXT_FULL = "context-full"
     INTERRUPTED = "interrupted"  # its runner stopped
     LOST = "lost"  # its runner vanished
@@ -86,6 +87,21 @@ VERDICTS: Final = frozenset(
 REJECTIONS: Final = frozenset({Outcome.REJECTED, Outcome.CHECKS_FAILED})
 # These wait for a person at once: another try would end the same way, or do harm.
 HOPELESS: Final = frozenset({Outcome.OVER_BUDGET, Outcome.MISCONFIGURED, Outcome.TAMPERED})
+
+# These are the coder's matter, not the task's: the coder rests on that runner (plan/resting.py).
+RESTS: Final = frozenset({Outcome.LIMITED, Outcome.AUTH_FAILED})
+# Ends that tell nothing of the coder's account: somebody else ended it, or it never spoke.
+SAYS_NOTHING: Final = frozenset(
+    {
+        Outcome.INTERRUPTED,
+        Outcome.LOST,
+        Outcome.CANCELLED,
+        Outcome.MISCONFIGURED,
+        Outcome.TARGET_RED,
+        Outcome.CHECKS_FAILED,
+        Outcome.CONFLICT,
+    }
+)
 
 COUNTS: Final[Mapping[Outcome, Counter]] = {
     Outcome.FAILED: Counter.ATTEMPTS,

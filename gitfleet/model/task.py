@@ -41,6 +41,24 @@ class TaskRole(StrEnum):
     PLAN = "plan"
 
 
+class CoderChoice(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A coder in a list of them, with the model it is to use."""
+
+    coder: Annotated[Word, Meta(description="A coder's name.")]
+    model: Annotated[Word | None, Meta(description="The model it is to use.")] = None
+
+
+# Best first: the first that does not rest does it.
+CoderList = tuple[Word | CoderChoice, ...]
+
+
+def check_choice(coder: str | None, model: str | None, coders: CoderList) -> None:
+    """ValueError where a file names one coder, or its model, and a list of coders beside it."""
+    for key, value in (("coder", coder), ("model", model)):
+        if coders and value is not None:
+            raise ValueError(f"`{key}` and `coders` are both there; keep one of them")
+
+
 class Budget(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What all attempts on one task may cost together."""
 
@@ -66,6 +84,13 @@ class Task(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, 
         Word | None, Meta(description="The program that does it; else the role's coder.")
     ] = None
     model: Annotated[Word | None, Meta(description="The model the coder is to use.")] = None
+    coders: Annotated[
+        CoderList,
+        Meta(
+            description="Instead of coder and model: several, best first, a name or {coder, model}."
+            " The first that does not rest does it."
+        ),
+    ] = ()
     checks: Annotated[
         tuple[Command, ...],
         Meta(description="Commands that must pass on the tree that lands, after fleet.yaml's."),
@@ -109,3 +134,6 @@ class Task(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, 
         Meta(description="Written by gitfleet: by this key what an agent files arrives only once."),
     ] = None
     body: str = ""  # the Markdown below the front matter; not a key of it
+
+    def __post_init__(self) -> None:
+        check_choice(self.coder, self.model, self.coders)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct
 
 from gitfleet.model.board import Board, Entry
-from gitfleet.model.config import RoleSettings
 from gitfleet.model.ids import is_id
 from gitfleet.model.states import Role, Status
+from gitfleet.plan.choosing import Choice, choices
 from gitfleet.plan.graph import graph_of
+from gitfleet.plan.resting import Rest, resting
 from gitfleet.plan.standing import Standing, standings
 
 _RANK: Final[Mapping[Status, int]] = {
@@ -33,7 +35,6 @@ class Offer(Struct, frozen=True, kw_only=True):
     labels: frozenset[str] = frozenset()
     coders: frozenset[str] | None = None  # only these; None: all it knows
     known: frozenset[str] | None = None  # coders that exist here; None: do not ask
-    resting: Mapping[str, datetime] = {}  # coder -> until when it is limited
     only: frozenset[str] | None = None  # nothing but these tasks
     blocked: Mapping[str, str] = {}  # accepted task -> why it cannot land just now
     tips: Mapping[str, str] = {}  # target branch -> its tip
@@ -55,25 +56,8 @@ class Passed(Struct, frozen=True):
     task: str
     reason: str
     for_a_person: bool = False  # only a person can change that
-
-
-def coder_of(board: Board, entry: Entry, role: Role) -> tuple[str, str]:
-    """The coder and model for an attempt; the coder is empty where none is named."""
-    roles = board.settings.roles
-    if role is Role.VALIDATE:
-        judge = roles.validate
-        return (judge.coder or "", judge.model or "") if judge else ("", "")
-    own = entry.task
-    shared = roles.work
-    if role is Role.PLAN:
-        # A plan's settings may name only the model, or another coder and no model.
-        other = roles.plan.coder is not None and roles.plan.coder != roles.work.coder
-        model = roles.plan.model or (None if other else roles.work.model)
-        shared = RoleSettings(roles.plan.coder or roles.work.coder, model)
-    if own is not None and own.coder:
-        same = shared.model if own.coder == shared.coder else None
-        return own.coder, own.model or same or ""
-    return shared.coder or "", (own.model if own else None) or shared.model or ""
+    rests: bool = False  # since a coder rests, which is told of the coder, once
+    until: datetime | None = None  # when its coder will have rested, if that ends by itself
 
 
 def target_of(board: Board, entry: Entry, default: str) -> str:
@@ -114,25 +98,30 @@ def picks(
     board: Board, now: datetime, offer: Offer, default_target: str
 ) -> tuple[list[Pick], list[Passed]]:
     """What to claim now, best first, and what is passed over although it could be claimed."""
-    busy = _Busy(board, offer, default_target)
+    busy = _Busy(board, offer, default_target, resting(board, offer.runner, now))
     chosen: list[Pick] = []
     passed: list[Passed] = []
     for entry, where in candidates(board, now, frozenset(offer.tips.values())):
         if offer.only is not None and entry.id not in offer.only:
             continue
         assert where.role is not None
-        coder, model = coder_of(board, entry, where.role)
+        if entry.id in offer.blocked:
+            passed.append(Passed(entry.id, offer.blocked[entry.id], for_a_person=True))
+            continue
+        one = busy.choose(entry, where.role)
+        if isinstance(one, Passed):
+            passed.append(one)
+            continue
         pick = Pick(
             task=entry.id,
             role=where.role,
-            coder=coder,
-            model=model,
+            coder=one.coder,
+            model=one.model,
             target=target_of(board, entry, default_target),
         )
-        stuck = offer.blocked.get(entry.id) or busy.of_coder(pick)
-        reason = stuck or busy.objection(pick, entry, now)
+        reason = busy.objection(pick, entry)
         if reason:
-            passed.append(Passed(entry.id, reason, for_a_person=bool(stuck)))
+            passed.append(Passed(entry.id, reason))
         else:
             busy.add(pick, entry)
             chosen.append(pick)
@@ -142,8 +131,14 @@ def picks(
 class _Busy:
     """What runs already, and what a further attempt would collide with."""
 
-    def __init__(self, board: Board, offer: Offer, default_target: str) -> None:
-        self.board, self.offer = board, offer
+    def __init__(
+        self,
+        board: Board,
+        offer: Offer,
+        default_target: str,
+        resting: Mapping[str, Rest] = MappingProxyType({}),
+    ) -> None:
+        self.board, self.offer, self.resting = board, offer, resting
         self.mine = 0
         self.coders: Counter[str] = Counter()
         self.words: dict[str, str] = {}
@@ -168,40 +163,59 @@ class _Busy:
         self.coders[pick.coder] += 1
         self._occupy(entry, pick.role, pick.target)
 
-    def objection(self, pick: Pick, entry: Entry, now: datetime) -> str:
-        """Why this attempt cannot start here and now; empty if it can."""
-        return (
-            self._of_slots(pick, now) or self._of_labels(pick, entry) or self.of_place(pick, entry)
+    def choose(self, entry: Entry, role: Role) -> Choice | Passed:
+        """The first coder that can do it here and does not rest; or why there is none.
+
+        One that is only busy is waited for: the next in the list is for when it cannot, not for
+        when it is slower.
+        """
+        whys: list[str] = []
+        rests: list[Rest] = []
+        for one in choices(self.board, entry, role) or (Choice(""),):
+            why, rest = self._of_coder(one.coder, role), self.resting.get(one.coder)
+            if not why and rest is None:
+                return one
+            if not why and rest is not None:
+                rests.append(rest)
+            whys.append(why or str(rest))
+        ends = [rest.until for rest in rests if not rest.refused]
+        return Passed(
+            entry.id,
+            "; ".join(dict.fromkeys(whys)),
+            for_a_person=not ends,
+            rests=bool(rests),
+            until=min(ends, default=None),
         )
+
+    def objection(self, pick: Pick, entry: Entry) -> str:
+        """Why this attempt cannot start here and now; empty if it can."""
+        return self._of_slots(pick) or self._of_labels(pick, entry) or self.of_place(pick, entry)
 
     def _of_labels(self, pick: Pick, entry: Entry) -> str:
         needs = entry.task.needs if entry.task and pick.role is not Role.VALIDATE else ()
         lacking = [label for label in needs if label not in self.offer.labels]
         return f"needs a runner with {', '.join(lacking)}" if lacking else ""
 
-    def _of_slots(self, pick: Pick, now: datetime) -> str:
+    def _of_slots(self, pick: Pick) -> str:
         if self.mine >= self.offer.slots:
             return f"all {self.offer.slots} slots are taken"
         settings = self.board.settings.coders.get(pick.coder)
         limit = settings.concurrency if settings else None
         if pick.coder and limit is not None and self.coders[pick.coder] >= limit:
             return f"{pick.coder} runs {limit} times already"
-        until = self.offer.resting.get(pick.coder)
-        if until is not None and until > now:
-            return f"{pick.coder} is limited until {until:%Y-%m-%d %H:%M:%S} UTC"
         return ""
 
-    def of_coder(self, pick: Pick) -> str:
-        """Why nobody here could do it; empty if somebody can."""
-        if not pick.coder:
-            if pick.role is Role.VALIDATE:
+    def _of_coder(self, coder: str, role: Role) -> str:
+        """Why it could not do it here at any time; empty if it could."""
+        if not coder:
+            if role is Role.VALIDATE:
                 return ""
             return "no coder: name one in the task, or in fleet.yaml under roles.work.coder"
-        if self.offer.coders is not None and pick.coder not in self.offer.coders:
-            return f"this machine's configuration does not let {pick.coder} run here"
+        if self.offer.coders is not None and coder not in self.offer.coders:
+            return f"this machine's configuration does not let {coder} run here"
         known = self.offer.known
-        if known is not None and pick.coder not in known | set(self._described()):
-            return f"no coder is called {pick.coder}; describe it in fleet.yaml under coders"
+        if known is not None and coder not in known | set(self._described()):
+            return f"no coder is called {coder}; describe it in fleet.yaml under coders"
         return ""
 
     def _described(self) -> list[str]:

@@ -16,12 +16,12 @@ from gitfleet.files import boards, codec, layout, yaml
 from gitfleet.files.boards import File
 from gitfleet.files.layout import What
 from gitfleet.model.board import Board, Entry, Problem
-from gitfleet.model.config import Settings
+from gitfleet.model.config import RoleSettings, Settings
 from gitfleet.model.ids import is_id
 from gitfleet.model.states import Role
 from gitfleet.model.task import Task
+from gitfleet.plan.choosing import choices
 from gitfleet.plan.graph import cancelled, graph_of, is_over
-from gitfleet.plan.pick import coder_of
 
 
 class Finding(Struct, frozen=True):
@@ -79,6 +79,7 @@ def _warnings(
     board: Board, files: Mapping[str, File], known: Known, objects: Objects
 ) -> Iterator[Problem]:
     yield from _twins(board)
+    yield from _strange_prompts(files)
     yield from _roles(board, files, known)
     for entry in board.entries.values():
         if entry.task is None or not is_id(entry.id) or is_over(board, entry.id):
@@ -104,12 +105,31 @@ def _twins(board: Board) -> Iterator[Problem]:
             yield Problem(layout.task_path(task), 1, 1, what, remedy)
 
 
+def _strange_prompts(files: Mapping[str, File]) -> Iterator[Problem]:
+    """Prompts that nobody is ever told."""
+    for path in files:
+        there = layout.place(path)
+        if there.what is What.PROMPT and there.name not in Role.__members__.values():
+            what = f"no attempt has the role {there.name!r}, so nobody is told this"
+            yield Problem(path, 1, 1, what, f"the roles are {', '.join(Role)}")
+
+
 def _roles(board: Board, files: Mapping[str, File], known: Known) -> Iterator[Problem]:
     roles = board.settings.roles
     for name, role in (("work", roles.work), ("validate", roles.validate), ("plan", roles.plan)):
-        if role is not None and role.coder and not known(role.coder, board.settings):
-            line, column = _mark_in_settings(files.get(layout.SETTINGS), ("roles", name, "coder"))
-            yield Problem(layout.SETTINGS, line, column, *_unknown(role.coder))
+        for coder, key, item in _named(role) if role is not None else ():
+            if not known(coder, board.settings):
+                at = ("roles", name, key) if item is None else ("roles", name, key, item)
+                line, column = _mark_in_settings(files.get(layout.SETTINGS), at)
+                yield Problem(layout.SETTINGS, line, column, *_unknown(coder))
+
+
+def _named(said: Task | RoleSettings) -> Iterator[tuple[str, str, int | None]]:
+    """The coders that are named in one place: by which key, and which item of its list."""
+    if said.coder:
+        yield said.coder, "coder", None
+    for number, one in enumerate(said.coders):
+        yield one if isinstance(one, str) else one.coder, "coders", number
 
 
 def _unknown(coder: str) -> tuple[str, str]:
@@ -133,13 +153,16 @@ def _of_task(
     if cycle and entry.id not in task.depends_on:
         what = f"its dependencies go in a circle: {' → '.join(cycle)}"
         yield "depends_on", None, what, "take one of them out"
-    coder = coder_of(board, entry, Role(task.role.value))[0]
-    if not coder:
+    able = choices(board, entry, Role(task.role.value))
+    if not able:
         yield "title", None, "no coder does it", "name one here, or in fleet.yaml under roles"
-    elif task.coder and not known(coder, board.settings):
-        yield ("coder", None, *_unknown(coder))
-    elif why := objects(coder, task):
-        yield "coder", None, why, "write what to run into the text below the front matter"
+    strange = [one for one in _named(task) if not known(one[0], board.settings)]
+    for coder, key, item in strange:
+        yield (key, item, *_unknown(coder))
+    for one in () if strange else able:
+        if why := objects(one.coder, task):
+            key = "coders" if task.coders else "coder"
+            yield key, None, why, "write what to run into the text below the front matter"
 
 
 def _objection(board: Board, entry: Entry, need: str) -> str:

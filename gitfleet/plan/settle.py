@@ -20,7 +20,7 @@ from gitfleet.model.claim import Claim
 from gitfleet.model.event import Attempt, Closed, Content, Event, Landed, Said
 from gitfleet.model.ids import is_id, new_id, slug
 from gitfleet.model.states import CLAIMED, Kind, Outcome, Role, Status
-from gitfleet.model.task import Task, TaskRole
+from gitfleet.model.task import CoderChoice, CoderList, Task, TaskRole
 from gitfleet.plan.graph import cancelled, done
 from gitfleet.plan.standing import put_on_hold, standing, submission_of
 
@@ -232,14 +232,16 @@ def fix_task(
     stem = f"{origin[0].id[:48]}-fix"
     number = next(n for n in itertools.count(1) if not board.taken(f"{stem}-{n}"))
     own = entry.task
+    coder, model, coders = _repairer(own, fix)
     title = fix.title if fix else f"Fix: {own.title.removeprefix('Fix: ')}"[:200]
     task = Task(
         title=title,
         priority=own.priority,
         labels=own.labels,
         role=own.role,
-        coder=(fix.coder if fix else None) or own.coder,
-        model=(fix.model if fix else None) or own.model,
+        coder=coder,
+        model=model,
+        coders=coders,
         checks=own.checks,
         touches=own.touches,
         base=own.base,
@@ -253,6 +255,18 @@ def fix_task(
         body=fix.body if fix else _fix_body(entry, origin[0], attempt),
     )
     return f"{stem}-{number}", task
+
+
+def _repairer(own: Task, fix: Task | None) -> tuple[str | None, str | None, CoderList]:
+    """Who repairs it: whom the validator proposes, else whoever the task is for."""
+    if fix is None or not (fix.coder or fix.model):
+        return own.coder, own.model, own.coders
+    if fix.coder or not own.coders:
+        same = fix.coder in (None, own.coder)
+        return fix.coder or own.coder, fix.model or (own.model if same else None), ()
+    first = own.coders[0]
+    coder = first if isinstance(first, str) else first.coder
+    return None, None, (CoderChoice(coder, fix.model), *own.coders[1:])
 
 
 def _fix_body(entry: Entry, origin: Entry, attempt: Attempt) -> str:

@@ -12,13 +12,14 @@ from msgspec import Struct
 
 from gitfleet.files import layout
 from gitfleet.model.board import Board, Entry
-from gitfleet.model.durations import clock, later, seconds
+from gitfleet.model.durations import clock, later
 from gitfleet.model.event import Attempt, Closed, Event, Landed, Said
 from gitfleet.model.states import (
     COUNTS,
     HOPELESS,
     OWN_LIMITS,
     REJECTIONS,
+    RESTS,
     STATUS_OF_ROLE,
     VERDICTS,
     Counter,
@@ -27,7 +28,10 @@ from gitfleet.model.states import (
     Role,
     Status,
 )
+from gitfleet.plan import budget
+from gitfleet.plan.choosing import choices
 from gitfleet.plan.graph import cancelled, done, graph_of, is_done, is_over
+from gitfleet.plan.resting import at_rest, pause
 
 _WORK: Final = (Kind.WORK, Kind.PLAN)
 _LONGEST_RED_PAUSE: Final = 3600.0
@@ -41,12 +45,15 @@ class Standing(Struct, frozen=True, kw_only=True):
     reason: str
     role: Role | None = None  # what it can be claimed for, once `until` is past
     until: datetime | None = None  # not claimed before this time
+    # Only its coders rest, on the runners that the reason names: any other may claim it now.
+    rests: bool = False
     answered: bool = False  # its questions have answers now
     red: str | None = None  # the commit of the target that failed the checks by itself
 
     def claimable(self, now: datetime) -> bool:
         """Whether a runner may claim it now."""
-        return self.role is not None and (self.until is None or self.until <= now)
+        due = self.rests or self.until is None or self.until <= now
+        return self.role is not None and due
 
 
 def standing(board: Board, task: str, now: datetime) -> Standing:
@@ -163,7 +170,7 @@ def _failed(board: Board, entry: Entry, now: datetime) -> Standing | None:
         return None
     last = attempts[-1]
     why = ""
-    if last.outcome in HOPELESS:
+    if last.outcome in HOPELESS and not _more_was_allowed(entry, last):
         why = f"{last.outcome}: {last.reason}"
     elif last.outcome in REJECTIONS and last.fixed_by is None:
         why = f"{last.outcome}, and no further repair is tried: {last.reason}"
@@ -184,8 +191,32 @@ def _used_up(board: Board, entry: Entry, attempts: list[Attempt], name: str) -> 
         if len(against) >= limit:
             word = name if counter is Counter.ATTEMPTS else f"{name} ({counter})"
             last = against[-1]
-            return f"all {limit} {word} used up; the last: {last.outcome}: {last.reason}"
+            why = f"all {limit} {word} used up; the last: {last.outcome}: {last.reason}"
+            return f"{why}; split the task" if counter is Counter.CONTEXTS else why
     return ""
+
+
+def _more_was_allowed(entry: Entry, last: Attempt) -> bool:
+    """Whether a task that cost too much goes on: a person has edited it since, and its budget is
+    not used up as it is now."""
+    edited = last.task_blob is not None and last.task_blob != entry.blob
+    return last.outcome is Outcome.OVER_BUDGET and edited and not over_budget(entry)
+
+
+def over_budget(entry: Entry) -> str:
+    """Why nothing that costs may be begun on a task any more; empty if something is left."""
+    allowed = entry.task.budget if entry.task else None
+    return budget.used_up(allowed, budget.spent(entry)) if allowed else ""
+
+
+def _spent(board: Board, entry: Entry, now: datetime) -> Standing | None:
+    """Nothing is left for what would be claimed next. Checks alone and landing cost nothing."""
+    submitted = submission_of(entry) is not None and verdict_of(entry) is None
+    free = submitted and not choices(board, entry, Role.VALIDATE)
+    if not free and (why := over_budget(entry)):
+        remedy = f"raise `budget` in its file, or `gitfleet retry {entry.id}`"
+        return Standing(status=Status.FAILED, reason=f"{why} ({remedy})")
+    return None
 
 
 def _asking(board: Board, entry: Entry, now: datetime) -> Standing | None:
@@ -257,26 +288,35 @@ def _accepted(board: Board, entry: Entry, now: datetime) -> Standing | None:
     verdict = verdict_of(entry)
     if verdict is None or verdict.attempt is None or verdict.attempt.outcome != Outcome.ACCEPTED:
         return None
-    until, why, red = _proof_pause(board, entry)
-    reason = why or f"accepted, and not landed yet: {verdict.attempt.reason}"
-    return Standing(status=Status.ACCEPTED, reason=reason, role=Role.VALIDATE, until=until, red=red)
+    reason = f"accepted, and not landed yet: {verdict.attempt.reason}"
+    return _to_prove(board, entry, now, Status.ACCEPTED, reason)
 
 
 def _submitted(board: Board, entry: Entry, now: datetime) -> Standing | None:
     if submission_of(entry) is None or verdict_of(entry) is not None:
         return None
+    return _to_prove(board, entry, now, Status.SUBMITTED, "worked on, waits for its proof")
+
+
+def _to_prove(board: Board, entry: Entry, now: datetime, status: Status, reason: str) -> Standing:
+    """What is submitted or accepted, and until when it is let alone.
+
+    A target that fails its own checks is tried again when it moves, or after a growing pause.
+    """
     until, why, red = _proof_pause(board, entry)
-    reason = why or "worked on, waits for its proof"
+    rests = False
+    if until is None or until <= now:
+        resting = _at_rest(board, entry, Role.VALIDATE, now)
+        if resting is not None:
+            (until, why), rests = resting, True
     return Standing(
-        status=Status.SUBMITTED, reason=reason, role=Role.VALIDATE, until=until, red=red
+        status=status, reason=why or reason, role=Role.VALIDATE, until=until, rests=rests, red=red
     )
 
 
 def _proof_pause(board: Board, entry: Entry) -> tuple[datetime | None, str, str | None]:
-    """Until when a submitted or accepted task is let alone, why, and the red target if that is it.
-
-    A target that fails its own checks is tried again when it moves, or after a growing pause.
-    """
+    """Until when it is let alone for what its last validation came to, why, and the red target if
+    that is it."""
     trailing: list[Attempt] = []
     for event in reversed(entry.current):
         if event.kind in _WORK:
@@ -292,24 +332,21 @@ def _proof_pause(board: Board, entry: Entry) -> tuple[datetime | None, str, str 
         wait = max(_SHORTEST_RED_PAUSE, pause(board, same, _LONGEST_RED_PAUSE))
         until = later(last.ended, wait)
         return until, f"the target fails its own checks: {last.reason}", last.base
+    why = f"its validation ended {last.outcome}: {last.reason}"
     if COUNTS.get(last.outcome) is Counter.ATTEMPTS:
-        until = later(last.ended, pause(board, count(trailing, Counter.ATTEMPTS)))
-    elif last.outcome is Outcome.LIMITED:
-        until = last.until or later(last.ended, pause(board, same))
-    elif COUNTS.get(last.outcome) is Counter.INTERRUPTIONS and (often := _in_a_row(trailing)) > 1:
-        until = later(last.ended, pause(board, often - 1))
-    else:
-        return None, "", None
-    return until, f"its validation ended {last.outcome}: {last.reason}", None
+        return later(last.ended, pause(board, count(trailing, Counter.ATTEMPTS))), why, None
+    if COUNTS.get(last.outcome) is Counter.INTERRUPTIONS and (often := _in_a_row(trailing)) > 1:
+        return later(last.ended, pause(board, often - 1)), why, None
+    return (None, why, None) if last.outcome in RESTS else (None, "", None)
 
 
-def pause(board: Board, failures: int, longest: float | None = None) -> float:
-    """Seconds to wait after that many failures."""
-    retry = board.settings.retry
-    cap = seconds(retry.max) if longest is None else longest
-    # The exponent is bounded so that a long night of failures cannot overflow a float.
-    factor: float = retry.factor ** min(max(failures, 1) - 1, 64)
-    return min(cap, seconds(retry.first) * factor)
+def _at_rest(board: Board, entry: Entry, role: Role, now: datetime) -> tuple[datetime, str] | None:
+    """Until when all the coders rest that could do it, and why; None if one does not."""
+    found = [at_rest(board, one.coder, now) for one in choices(board, entry, role)]
+    rests = [rest for rest in found if rest is not None]
+    if not rests or len(rests) < len(found):
+        return None
+    return min(rest.until for rest in rests), "; ".join(dict.fromkeys(map(str, rests)))
 
 
 def _in_a_row(newest_first: Iterable[Attempt]) -> int:
@@ -334,9 +371,6 @@ def _delayed(board: Board, entry: Entry, now: datetime) -> Standing | None:
     last = attempts[-1]
     if COUNTS.get(last.outcome) is Counter.ATTEMPTS:
         until = later(last.ended, pause(board, count(attempts, Counter.ATTEMPTS)))
-    elif last.outcome is Outcome.LIMITED:
-        same = sum(1 for attempt in attempts if attempt.outcome is Outcome.LIMITED)
-        until = last.until or later(last.ended, pause(board, same))
     elif COUNTS.get(last.outcome) is Counter.INTERRUPTIONS:
         often = _in_a_row(attempts[::-1])
         if often < 2:
@@ -381,6 +415,24 @@ def _waiting(board: Board, entry: Entry, now: datetime) -> Standing | None:
     return Standing(status=Status.WAITING, reason=reason) if reason else None
 
 
+def _resting(board: Board, entry: Entry, now: datetime) -> Standing | None:
+    """All its coders rest somewhere. A runner on which one of them does not may still take it."""
+    assert entry.task is not None
+    role = Role(entry.task.role.value)
+    found = _at_rest(board, entry, role, now)
+    if found is None:
+        return None
+    until, reason = found
+    return Standing(
+        status=Status.DELAYED,
+        reason=reason,
+        role=role,
+        until=until,
+        rests=True,
+        answered=_asked(entry),
+    )
+
+
 def _ready(board: Board, entry: Entry, now: datetime) -> Standing | None:
     assert entry.task is not None
     attempts = entry.attempts()
@@ -416,8 +468,10 @@ _RULES: Final[tuple[_Rule, ...]] = (
     _asking,
     _fixing,
     _accepted,
+    _spent,
     _submitted,
     _delayed,
     _waiting,
+    _resting,
     _ready,
 )

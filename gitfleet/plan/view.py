@@ -21,10 +21,12 @@ from gitfleet.model.board import Board, Entry
 from gitfleet.model.claim import Claim
 from gitfleet.model.event import Attempt, Closed, Landed
 from gitfleet.model.question import Question
-from gitfleet.model.states import FINISHED, Kind, Role, Status
+from gitfleet.model.states import FINISHED, Kind, Outcome, Role, Status
+from gitfleet.plan.budget import Spent, spent
+from gitfleet.plan.choosing import choices
 from gitfleet.plan.graph import cancelled, graph_of, is_done
-from gitfleet.plan.pick import coder_of
-from gitfleet.plan.standing import Standing, standing
+from gitfleet.plan.resting import at_rest
+from gitfleet.plan.standing import Standing, over_budget, standing
 
 ORDER: Final = (
     Status.ASKING,
@@ -87,6 +89,7 @@ class Detail(Struct, frozen=True, kw_only=True):
     depends_on: tuple[Near, ...]
     waits_for_it: tuple[Near, ...]  # unfinished, directly
     behind: int  # the same, directly or not
+    spent: Spent  # by all its attempts since the last `retry`, which is what `budget` is about
     fix_chain: tuple[Near, ...]  # the first task, then each that repairs the one before
     next: str
 
@@ -192,8 +195,9 @@ def detail(board: Board, entry: Entry, now: datetime) -> Detail:
         depends_on=tuple(_near(whole, task, now) for task in one.depends_on),
         waits_for_it=tuple(sorted((_near(whole, task, now) for task in waits), key=_near_order)),
         behind=graph.behind(entry.id) if waits else 0,
+        spent=spent(entry),
         fix_chain=tuple(_near(whole, task, now) for task in _fix_chain(whole, entry)),
-        next=_next(whole, entry, one),
+        next=_next(whole, entry, one, now),
     )
 
 
@@ -230,7 +234,7 @@ def _fix_chain(board: Board, entry: Entry) -> list[str]:
     return chain if len(chain) > 1 else []
 
 
-def _next(board: Board, entry: Entry, one: Row) -> str:
+def _next(board: Board, entry: Entry, one: Row, now: datetime) -> str:
     """What a person can do now: a sentence with the command they would type."""
     task = entry.id
     match one.status:
@@ -244,9 +248,7 @@ def _next(board: Board, entry: Entry, one: Row) -> str:
         case Status.CANCELLED if entry.gone:
             return f"To have it back, restore {layout.task_path(task)} on the board (git revert)."
         case Status.CANCELLED | Status.FAILED:
-            seen = f"`gitfleet log {task}` shows what happened; " if one.attempts else ""
-            text = f"{seen}`gitfleet retry {task}` tries it afresh."
-            return text[0].upper() + text[1:]
+            return _next_of_failed(entry, one)
         case Status.INVALID:
             path = layout.task_path(task)
             return f"Repair {path} on the board and commit it; `gitfleet lint` checks it."
@@ -262,14 +264,46 @@ def _next(board: Board, entry: Entry, one: Row) -> str:
         case Status.WAITING:
             return _next_of_waiting(board, entry)
         case Status.DELAYED:
-            return "Nothing: `gitfleet run` takes it when its time has come."
-    if not coder_of(board, entry, one.role or Role.WORK)[0]:
+            return _next_of_delayed(board, entry, one, now)
+    if not choices(board, entry, one.role or Role.WORK):
         path = layout.task_path(task)
         return (
             f"Name a coder: `coder: shell` in {path}, or roles.{one.role}.coder in"
             f" {layout.SETTINGS}."
         )
     return f"`gitfleet run` takes it; `gitfleet run --once {task}` takes nothing else."
+
+
+def _next_of_failed(entry: Entry, one: Row) -> str:
+    path, task = layout.task_path(entry.id), entry.id
+    last = next(_attempts(entry), None)
+    outcome = last.outcome if last is not None and one.status is Status.FAILED else None
+    poor = over_budget(entry)
+    if poor and (outcome is Outcome.OVER_BUDGET or poor in one.reason):
+        return (
+            f"Raise `budget` in {path} and commit it; or `gitfleet retry {task}` grants it the"
+            " same once more."
+        )
+    if outcome is Outcome.CONTEXT_FULL:
+        return (
+            "It is too large for one context: file its parts (`gitfleet add`), then"
+            f" `gitfleet cancel {task}`; `gitfleet retry {task}` tries it afresh as it is."
+        )
+    seen = f"`gitfleet log {task}` shows what happened; " if one.attempts else ""
+    text = f"{seen}`gitfleet retry {task}` tries it afresh."
+    return text[0].upper() + text[1:]
+
+
+def _next_of_delayed(board: Board, entry: Entry, one: Row, now: datetime) -> str:
+    able = choices(board, entry, one.role or Role.WORK)
+    rests = (at_rest(board, choice.coder, now) for choice in able)
+    refused = next((rest for rest in rests if rest is not None and rest.refused), None)
+    if refused is not None and standing(board, entry.id, now).rests:
+        return (
+            f"Mend the key of {refused.coder} on {refused.runner}, then `gitfleet retry {entry.id}`"
+            " tries it at once."
+        )
+    return "Nothing: `gitfleet run` takes it when its time has come."
 
 
 def _next_of_done(entry: Entry) -> str:
@@ -290,7 +324,11 @@ def _next_of_asking(one: Row) -> str:
     if waiting is None:
         return "Repair its question on the board and commit it; `gitfleet lint` checks it."
     path = layout.question_path(waiting.name)
-    return f"Write the answer below a line `## Answer` in {path} on the board, and commit it."
+    chosen = ", or `--option N` for its N-th option" if waiting.options else ""
+    return (
+        f"`gitfleet answer {waiting.name} TEXT` answers it{chosen}; or write the answer below a"
+        f" line `## Answer` in {path} on the board, and commit it."
+    )
 
 
 def _next_of_waiting(board: Board, entry: Entry) -> str:
@@ -336,6 +374,7 @@ def story(whole: Detail) -> dict[str, Any]:
         "checks": _plain(whole.validation.checks if whole.validation else ()),
         "waits_for_it": _plain(whole.waits_for_it),
         "fix_chain": _plain(whole.fix_chain),
+        "spent": _plain(whole.spent),
         "next": whole.next,
     }
 

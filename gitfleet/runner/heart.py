@@ -9,13 +9,11 @@ from __future__ import annotations
 import json
 import math
 import secrets
-import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from gitfleet.assets import own_version
 from gitfleet.errors import FleetError, GitError
 from gitfleet.git import refs, remote
 from gitfleet.git.objects import Objects, Signature
@@ -24,13 +22,13 @@ from gitfleet.git.repo import Repo
 from gitfleet.model.board import Board
 from gitfleet.model.durations import seconds
 from gitfleet.plan.lease import Beat, LeaseWatch, Limbo, OwnLease, adrift
-from gitfleet.process import boot_seconds
+from gitfleet.process.look import boot_seconds
+from gitfleet.runner import vitals
 from gitfleet.shared import BEATS, SEEN_BEATS, Shared
 from gitfleet.work.fleet import Fleet, Live
 
 POLL: Final = 5.0  # seconds between looks at the remote, where heartbeats are rarer
 _FILE: Final = "heartbeat.json"
-_FORMAT: Final = 1
 
 
 class Heart:
@@ -43,16 +41,14 @@ class Heart:
         lives: Callable[[], Mapping[str, Live]],
         wake: Callable[[], None],
         slots: int | None = None,
+        duties: Callable[[], Sequence[str]] = tuple,
     ) -> None:
+        """`duties`: what this runner could do for all beside the work (`first`)."""
+        self._duties = duties
         self.fleet, self.shared = fleet, shared
         self._lives, self._wake = lives, wake
         settings = fleet.store.board().settings
-        self._about = {
-            "host": socket.gethostname(),
-            "version": own_version(),
-            "capacity": slots or fleet.machine.concurrency or settings.concurrency,
-            "labels": list(fleet.machine.labels),
-        }
+        self._about = vitals.about(fleet, slots)
         self.every = seconds(settings.heartbeat)
         self.watch = LeaseWatch(heartbeat=self.every, lease=seconds(settings.lease))
         self.own = OwnLease(lease=seconds(settings.lease))
@@ -61,15 +57,34 @@ class Heart:
         self.offline = ""  # why, while the remote cannot be reached
         self.lost: frozenset[str] = frozenset()
         self._stop = threading.Event()
+        self._leaving = False
         self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
         self._due = 0.0
         self._changed: dict[str, tuple[str, float]] = {}  # runner -> its beat, and since when
+        self._able: dict[str, tuple[str, ...]] = {}  # runner -> the duties it could do
 
-    def first(self) -> bool:
-        """Whether of all live runners this one's name is the lowest: it draws the page."""
-        since = time.monotonic() - self.watch.lease
-        live = [name for name, (_, at) in list(self._changed.items()) if at >= since]
-        return self.fleet.runner <= min(live, default=self.fleet.runner)
+    def first(self, duty: str = "") -> bool:
+        """Whether of all live runners this one's name is the lowest: it draws the page.
+
+        With a duty, of those that can do it; who cannot comes after all that can.
+        """
+        return self.since(duty)[0]
+
+    def since(self, duty: str = "") -> tuple[bool, float]:
+        """The same, and the monotonic time of the last sign of life of those that come before this
+        one; 0 if there is none."""
+        mine = not duty or duty in self._duties()
+        last = max(
+            (
+                at
+                for name, (_, at) in list(self._changed.items())
+                if name != self.fleet.runner
+                and (name < self.fleet.runner or not mine)
+                and (not duty or duty in self._able.get(name, ()))
+            ),
+            default=0.0,
+        )
+        return last == 0.0 or last < time.monotonic() - self.watch.lease, last
 
     def start(self) -> None:
         """Begin to beat."""
@@ -80,6 +95,10 @@ class Heart:
         self._stop.set()
         self._thread.join(timeout=remote.patience())
 
+    def leave(self) -> None:
+        """No goodbye: what we hold is gone on with by the next runner of this clone."""
+        self._leaving = True
+
     def claiming(self, nonce: str) -> None:
         """A claim is about to be sent."""
         self.own.claimed(nonce, boot_seconds())
@@ -87,6 +106,10 @@ class Heart:
     def expired(self, nonce: str | None = None) -> bool:
         """Whether others may have taken this claim by now, or without one all that we hold."""
         return self.own.over(boot_seconds(), nonce)
+
+    def lease_left(self, nonce: str) -> float | None:
+        """Seconds for which this claim is surely ours; None as long as nobody has heard of us."""
+        return self.own.left(boot_seconds(), nonce) if self.own.heard else None
 
     def left(self) -> float:
         """Seconds until the first lease of what we hold is over."""
@@ -119,6 +142,8 @@ class Heart:
         while not self._stop.is_set():
             self.beat()
             self._stop.wait(min(self.every, POLL))
+        if self._leaving:
+            return
         try:
             self._send(())
         except FleetError as error:  # others wait for a lease, then
@@ -163,7 +188,10 @@ class Heart:
 
     def _send(self, lives: tuple[tuple[str, Live], ...]) -> None:
         started = boot_seconds()
-        content = self._content(lives)
+        fleet = self.fleet
+        content = vitals.content(fleet, self._about, dict(lives), words=vitals.may_tell(fleet))
+        content["mark"] = secrets.token_hex(8)
+        content["duties"] = [] if self._stop.is_set() else list(self._duties())
         objects = Objects(self.fleet.repo)
         who = self.fleet.store.signature()
         tree = objects.write_tree(None, {_FILE: json.dumps(content).encode()})
@@ -187,47 +215,30 @@ class Heart:
                 remedy=f"Let runners push to {BEATS}*: without it they lose what they hold.",
             )
 
-    def _content(self, lives: tuple[tuple[str, Live], ...]) -> dict[str, Any]:
-        now = time.monotonic()
-        return {
-            "format": _FORMAT,
-            "runner": self.fleet.runner,
-            "at": self.fleet.store.now().isoformat(),  # to be shown; nobody compares clocks
-            "mark": secrets.token_hex(8),
-            **self._about,
-            "attempts": [
-                {
-                    "nonce": nonce,
-                    "task": live.task,
-                    "role": live.role.value,
-                    "coder": live.coder,
-                    "attempt": live.attempt,
-                    "doing": self.fleet.mask.text(live.doing),
-                    "elapsed": round(now - live.began),
-                    "silence": round(now - live.heard),
-                    "tokens": live.tokens.total,
-                }
-                for nonce, live in lives
-            ],
-        }
-
     def _judge(self, began: float) -> None:
         """What of others' claims is lost by now, as a look shows that was begun then."""
         tip = self.shared.tip()
         if tip is None:
             return
         others = adrift(self.fleet.store.board_at(tip), self.fleet.clone.held())
-        seen = beats(self.fleet)
+        told = contents(self.fleet)
+        seen = _beats(told)
+        self._able = {name: _words(content.get("duties")) for name, content in told.items()}
         for name, beat in seen.items():
             if self._changed.get(name, ("", 0.0))[0] != beat.mark:
                 self._changed[name] = (beat.mark, time.monotonic())
         self.lost = self.watch.look(time.monotonic(), others, seen, began=began)
 
 
-def beats(fleet: Fleet) -> dict[str, Beat]:
+def _words(given: object) -> tuple[str, ...]:
+    """What a stranger's heartbeat lists, as far as it is a list of words."""
+    return tuple(one for one in given if isinstance(one, str)) if isinstance(given, list) else ()
+
+
+def _beats(told: Mapping[str, dict[str, Any]]) -> dict[str, Beat]:
     """Every heartbeat as it was last seen."""
     found = {}
-    for name, content in contents(fleet).items():
+    for name, content in told.items():
         nonces = frozenset(
             str(attempt.get("nonce"))
             for attempt in content["attempts"]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from gitfleet.coders import registry
 from gitfleet.errors import FleetError
@@ -27,17 +27,24 @@ from gitfleet.model.task import Task
 from gitfleet.plan import settle
 from gitfleet.plan.graph import cancelled, done
 from gitfleet.plan.pick import Offer, Passed, Pick, picks, target_of
+from gitfleet.plan.resting import resting
 from gitfleet.plan.standing import Standing, standings
-from gitfleet.process import Wake, reap_orphans
+from gitfleet.process.orphans import reap_orphans
+from gitfleet.process.wake import Wake
 from gitfleet.runner.heart import Heart, claims_of
 from gitfleet.runner.upkeep import Upkeep
+from gitfleet.runner.vitals import Vitals
 from gitfleet.runner.watch import watching
 from gitfleet.shared import Shared
-from gitfleet.work import history, letters
+from gitfleet.work import hearing, history, letters, notify, publish
+from gitfleet.work.askbranch import AskBranches
 from gitfleet.work.beginning import Beginning
-from gitfleet.work.claiming import claim_all, late_order
+from gitfleet.work.claiming import claim_all, late_order, order_of
 from gitfleet.work.fleet import Blocked, Control, Fleet, Live, Order, Underway
+from gitfleet.work.notify import Notifier
 from gitfleet.work.perform import perform, settle_dead, settle_orphan
+from gitfleet.work.publish import Publisher
+from gitfleet.work.record import Record
 from gitfleet.work.sweep import sweep
 from gitfleet.work.transcripts import Transcripts
 
@@ -82,22 +89,36 @@ class Runner:
         self.ending = False
         self.upkeep = Upkeep(fleet, first=lambda: self.heart is None or self.heart.first())
         self.transcripts = Transcripts(fleet)
+        self.asks = AskBranches(fleet, first=lambda: self.heart is None or self.heart.first())
+        self.publisher = Publisher(fleet, lambda: self._leads(publish.DUTY)[0])
+        self.notifier = Notifier(fleet, lambda: self._leads(notify.DUTY))
+        self._mender = fleet.store.mender = history.Mender(fleet)
         shared = fleet.store.swap
         self.heart = (
-            Heart(fleet, shared, self._beating, self.wake.set, options.slots)
+            Heart(fleet, shared, self._beating, self.wake.set, options.slots, self._able)
             if isinstance(shared, Shared)
             else None
         )
+        if self.heart is not None:
+            fleet.lease_left = self.heart.lease_left
+        self.vitals = Vitals(fleet, self._beating, options.slots)
         self._started: set[str] = set()
         self._former: frozenset[str] = frozenset()  # nonces that a former life sent
         self._signals = 0
+        self._leaving = False
         self._behind: dict[Path, float] = {}  # windows left behind, since when
+        self._resting: dict[str, tuple[Outcome, datetime]] = {}  # of which coder what was told
 
     # -- from outside
 
     def signalled(self) -> None:
         """First: claim nothing more. Second: end what runs. Called from a signal handler."""
         self._signals += 1
+        self.wake.set()
+
+    def told_to_leave(self) -> None:
+        """End at once; attempts are left to their supervisors. Called from a signal handler."""
+        self._leaving = True
         self.wake.set()
 
     @property
@@ -109,6 +130,17 @@ class Runner:
         """What the heartbeat tells: every claim that is held, by its nonce."""
         return {nonce: attempt.live for nonce, attempt in list(self.attempts.items())}
 
+    def _able(self) -> list[str]:
+        """What this runner could do for all beside the work; asked by the heart, which must not
+        wait for the store."""
+        able = {publish.DUTY: self.publisher.able, notify.DUTY: notify.able(self.fleet)}
+        return [duty for duty, can in able.items() if can]
+
+    def _leads(self, duty: str) -> tuple[bool, float]:
+        """Whether of several runners it is this one that does it; and when another one was last
+        heard of that did."""
+        return (True, 0.0) if self.heart is None else self.heart.since(duty)
+
     # -- the loop
 
     def run(self) -> int:
@@ -116,18 +148,28 @@ class Runner:
         with self.fleet.clone.only_runner(), self._watcher():
             if not self._begun():
                 return IDLE_DONE
-            with self._beats(), self._transcripts():
+            beside = (self.transcripts, self.publisher, self.notifier)
+            with self._beats(), _underway(*beside), self.vitals.kept():
                 while True:
                     pause = self._guarded()
+                    if self._leaving:
+                        self._leave()
+                        return IDLE_DONE
                     if pause is None:
                         with contextlib.suppress(FleetError):  # drawn by the next runner, then
                             self.upkeep.draw()
                         return self._exit_status()
                     self._wait(pause)
 
+    def _leave(self) -> None:
+        """Say nothing to the others: what we hold is ours for a lease yet."""
+        self.fleet.report.action("leaving", attempts=len(self.attempts))
+        if self.heart is not None:
+            self.heart.leave()
+
     def _begun(self) -> bool:
         """Begin; a board whose remote cannot be reached is waited for. False: told to stop."""
-        while not self._signals:
+        while not (self._signals or self._leaving):
             try:
                 self._begin()
             except (Refused, Unreachable) as error:
@@ -155,14 +197,6 @@ class Runner:
             self.heart.stop()
 
     @contextlib.contextmanager
-    def _transcripts(self) -> Iterator[None]:
-        self.transcripts.start()
-        try:
-            yield
-        finally:
-            self.transcripts.stop()
-
-    @contextlib.contextmanager
     def _watcher(self) -> Iterator[None]:
         with contextlib.ExitStack() as stack:
             try:
@@ -181,9 +215,10 @@ class Runner:
         self.fleet.store.swap.base()  # raises Unreachable where the board is far away
         for path, refusal in checkout.recover(self.fleet.repo):
             self.fleet.report.action("left-behind", path=path, reason=refusal.reason)
-        settle_dead(self.fleet)
+        going_on = settle_dead(self.fleet, self.attempts.keys())
         self._former = frozenset(self.fleet.clone.held())
-        sweep(self.fleet)
+        busy = {attempt.order.task for attempt in self.attempts.values()}
+        sweep(self.fleet, busy | going_on.keys())
         board = self.fleet.store.board()
         self.fleet.report.action(
             "running",
@@ -191,6 +226,8 @@ class Runner:
             board=self.fleet.store.branch,
             target=board.settings.target or self.fleet.default_target,
         )
+        for task, known in going_on.items():
+            self._go_on(board, task, known)
 
     def _guarded(self) -> float | None:
         """One round; a transient error is told once and tried again."""
@@ -218,8 +255,10 @@ class Runner:
         self._end_superseded(board)
         self._keep_leases(board)
         self._settle_orphans(board)
+        self._deliver(board)
         self._tell(board)
         now = self.fleet.store.now()
+        self._tell_of_coders(board, now)
         if self._may_claim(board):
             self._claim(board, now)
         if self.draining and not self.attempts:
@@ -231,9 +270,12 @@ class Runner:
         """What is done beside the work, in this order."""
         return {
             "window": self._keep_window,
-            "repair": lambda: history.repair(self.fleet),
+            "repair": self._mender.remember,
+            "questions": self._keep_branches,
             "letters": lambda: letters.empty_box(self.fleet, self._letters()),
             "follow-up": self._follow_up,
+            "publish": self.publisher.wake,
+            "notify": self.notifier.wake,
             "upkeep": self.upkeep.round,
             "orphans": self._reap_orphans,
         }
@@ -249,6 +291,11 @@ class Runner:
             self.fleet.report.once(f"duty {name}", "error", doing=name, reason=what)
         else:
             self.fleet.report.settled(f"duty {name}")
+
+    def _keep_branches(self) -> None:
+        """Every open question has a branch to answer on."""
+        if self.heart is None or not self.heart.offline:
+            self.asks.keep()
 
     def _reap_orphans(self) -> None:
         """Collect what attempts left to us: we are the subreaper of their processes."""
@@ -334,6 +381,13 @@ class Runner:
             if entry.claim is not None and entry.claim.nonce in self.heart.lost:
                 self._take_over(entry.id, entry.claim)
 
+    def _deliver(self, board: Board) -> None:
+        """Answers reach the attempts that may still wait for them."""
+        for nonce, attempt in self.attempts.items():
+            order = attempt.order
+            run_dir = self.fleet.clone.run_dir(order.task, order.claim.attempt, nonce)
+            hearing.deliver(self.fleet, board, order.task, run_dir)
+
     def _take_over(self, task: str, claim: Claim) -> None:
         reason = f"nothing was heard of {claim.runner} for a whole lease"
         attempt = settle.interrupted(
@@ -371,7 +425,7 @@ class Runner:
 
     def _may_claim(self, board: Board) -> bool:
         away = self.heart is not None and (self.heart.offline or self.heart.expired())
-        if self.draining or away:
+        if self.draining or self._leaving or away:
             return False
         return self._format_known(board) and not self.upkeep.short_of_disk()
 
@@ -451,7 +505,7 @@ class Runner:
             # Somebody was faster with some of them: pick again from what is left, at once.
             board, now = self.fleet.store.board(), self.fleet.store.now()
         for one in passed:
-            if one.for_a_person or self.options.once:
+            if (one.for_a_person and not one.rests) or self.options.once:
                 self.fleet.report.once(
                     f"passed {one.task}", "passed", task=one.task, reason=one.reason
                 )
@@ -479,7 +533,18 @@ class Runner:
         """Whether a former attempt on the task is still ending in its workspace here."""
         return any(attempt.order.task == task for attempt in self.attempts.values())
 
-    def _start(self, pick: Pick, order: Order, begin: Beginning) -> None:
+    def _go_on(self, board: Board, task: str, known: Record) -> None:
+        """Take an attempt up again whose coder did not notice that its runner died."""
+        order = order_of(self.fleet, board, task)
+        if order is None:
+            return
+        claim = order.claim
+        self.fleet.report.action("gone-on", task=task, role=claim.role, attempt=claim.attempt)
+        self._start(order.pick, order, known)
+        since = (self.fleet.store.now() - claim.at).total_seconds()
+        self.attempts[claim.nonce].live.began -= max(0.0, since)
+
+    def _start(self, pick: Pick, order: Order, begin: Beginning | Record) -> None:
         control = Control()
         live = Live(pick.task, pick.role, pick.coder or "checks", order.claim.attempt)
         run_dir = self.fleet.clone.run_dir(pick.task, order.claim.attempt, order.claim.nonce)
@@ -516,10 +581,29 @@ class Runner:
                 else:
                     report.settled(f"person {entry.id}")
 
+    def _tell_of_coders(self, board: Board, now: datetime) -> None:
+        """Which coders rest here: a limit each time, a refused key once until it works again."""
+        for coder, rest in resting(board, self.fleet.runner, now).items():
+            what = (rest.outcome, rest.since if rest.refused else rest.until)
+            if self._resting.get(coder) == what:
+                continue
+            self._resting[coder] = what
+            if rest.refused:
+                remedy = "mend it on this machine; `gitfleet doctor` looks at it"
+                self.fleet.report.action(
+                    "key-refused", coder=coder, reason=rest.reason, remedy=remedy
+                )
+            else:
+                self.fleet.report.action(
+                    "resting", coder=coder, until=rest.until.isoformat(), reason=rest.reason
+                )
+
     def _pause(self, board: Board, now: datetime) -> float | None:
         """Until when nothing is to do; None if all that can be done is done and that was asked."""
         # A window that was busy is looked after soon: until then people's commits are refused.
         due: list[float] = [_WINDOW_AGAIN] if self._behind else []
+        rests = resting(board, self.fleet.runner, now).values()
+        due += [(rest.until - now).total_seconds() + 0.05 for rest in rests]
         if self.heart is not None and (left := self.heart.left()) > 0:
             due.append(left)  # others may take what we hold: it is ended just then
         if self.heart is not None and (turn := self.heart.shared.pace.left()) > 0:
@@ -529,14 +613,15 @@ class Runner:
         known = standings(board, now)
         for entry in board.entries.values():
             where = known[entry.id]
-            if where.role is None or where.until is None or where.until <= now:
+            if where.role is None or where.until is None or where.until <= now or where.rests:
                 continue
             due.append((where.until - now).total_seconds() + 0.05)
             mine = only is None or entry.id in only
             waits = waits or (mine and entry.task is not None and _worth(entry.task, where, now))
         if self.options.until_idle or self.options.once:
             # What nothing may be claimed of now (a full disk, a newer format) is not waited for.
-            chosen = self._picks(board, now)[0] if self._may_claim(board) else []
+            chosen, passed = self._picks(board, now) if self._may_claim(board) else ([], [])
+            waits = waits or any(one.until is not None for one in passed)
             away = self.heart is not None and bool(self.heart.offline)
             if not (waits or chosen or away):
                 return None
@@ -572,6 +657,22 @@ def _worth(task: Task, where: Standing, now: datetime) -> bool:
     not for a target that only a person or another task can repair."""
     later = task.not_before is not None and task.not_before > now
     return where.red is None and not later
+
+
+class _Companion(Protocol):
+    """A thread beside the loop."""
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+@contextlib.contextmanager
+def _underway(*threads: _Companion) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        for thread in threads:
+            stack.callback(thread.stop)
+            thread.start()
+        yield
 
 
 def _suffix(now: datetime) -> str:

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from gitfleet import process
 from gitfleet.model.event import Check
+from gitfleet.process.end import end
+from gitfleet.process.output import end_of
+from gitfleet.process.start import Spec, start
 from gitfleet.work.coding import GRACE
 from gitfleet.work.fleet import Underway
 
@@ -44,12 +46,12 @@ def _one(
 ) -> Check:
     way.live.doing = f"checking: {command}"
     began = time.monotonic()
-    spec = process.Spec(("sh", "-c", command), workspace, env, way.nonce)
-    running = process.start(way.run_dir, spec, name=name)
+    spec = Spec(("sh", "-c", command), workspace, env, way.nonce)
+    running = start(way.run_dir, spec, name=name)
     try:
         ended = running.wait(limit, way.control.wake)
     finally:
-        process.end(running.child, way.nonce, grace=GRACE)
+        end(running.child, way.nonce, grace=GRACE)
         running.wait(GRACE)
         running.close()
     if ended is None and way.control.stopped is not None:
@@ -67,4 +69,4 @@ def _one(
 def _tail(way: Underway, name: str) -> str:
     """The end of a file of output. Masked before it is cut: half a secret is one, too."""
     mask = way.fleet.mask
-    return mask.tail(process.tail(way.run_dir / name, _TAIL + mask.reach), _TAIL)
+    return mask.tail(end_of(way.run_dir / name, _TAIL + mask.reach), _TAIL)

@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
-from gitfleet import faults, process
+from gitfleet import faults
 from gitfleet.coders import registry
-from gitfleet.coders.base import Cannot, Coder, CoderEvent, Evidence, Job, Said
+from gitfleet.coders.base import (
+    Cannot,
+    Coder,
+    Evidence,
+    Failure,
+    Job,
+    NoSession,
+)
 from gitfleet.errors import FleetError
-from gitfleet.files import codec, layout
+from gitfleet.files import layout
 from gitfleet.git.remote import Refused, Unreachable
-from gitfleet.model.config import CoderSettings
+from gitfleet.model.config import CoderSettings, Permission
 from gitfleet.model.durations import seconds, spoken
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Outcome
 from gitfleet.plan import settle
+from gitfleet.process import shim
+from gitfleet.process.end import end
+from gitfleet.process.output import end_of
+from gitfleet.process.start import Exit, Limits, Running, Spec, attach, start
 from gitfleet.swap import Answer
-from gitfleet.work import outbox
+from gitfleet.work import hearing, outbox, resuming
 from gitfleet.work.environment import outbox_of
-from gitfleet.work.fleet import Fleet, Live, Order, Underway
+from gitfleet.work.fleet import Order, Underway
+from gitfleet.work.watching import Output, Vigil
 
-_TICK: Final = 1.0  # seconds between looks at the output of a running coder
+_TICK: Final = 1.0  # seconds between looks at a running coder
 GRACE: Final = 10.0  # seconds between TERM and KILL
-_CHUNK: Final = 1 << 18
-_AT_ONCE: Final = 1 << 20  # bytes of output read between two looks at the limits
-_AT_END: Final = 64 << 20  # and when it has ended
-_LONGEST_LINE: Final = 16 << 20
+_TIRED: Final = frozenset({Failure.LIMITED, Failure.OVERLOADED, Failure.AUTH})
 
 
 class Ended(Struct, frozen=True, kw_only=True):
@@ -45,71 +54,8 @@ class Ended(Struct, frozen=True, kw_only=True):
     tokens: Tokens = Tokens()
     usd: float = 0.0
     tool_calls: int = 0
-
-
-class Limits(Struct, frozen=True):
-    """How long a run may take and be silent, in seconds."""
-
-    attempt: float
-    silence: float
-
-
-def limits_of(order: Order) -> Limits:
-    """The limits of an attempt: the task's own, else those of the settings."""
-    timeouts = order.board.settings.timeouts
-    own = order.entry.task.timeout if order.entry.task else None
-    return Limits(seconds(own or timeouts.attempt), seconds(timeouts.silence))
-
-
-class Output:
-    """Follows a growing file and turns its whole lines into events."""
-
-    def __init__(self, path: Path, read: Callable[[str], Iterator[CoderEvent]]) -> None:
-        self._path, self._read = path, read
-        self._at = 0
-        self._rest = b""
-        self.tokens = Tokens()
-        self.session = ""
-        self.usd = 0.0
-        self.tool_calls = 0
-
-    def follow(self, live: Live, *, end: bool = False) -> None:
-        """Read what came since the last call."""
-        with contextlib.suppress(FileNotFoundError), self._path.open("rb") as file:
-            size = file.seek(0, 2)
-            # The coder may cut its own output short; a file that shrank begins again.
-            file.seek(self._at if self._at <= size else 0)
-            # Bounded, so that whoever writes faster than we read outruns no limit of time.
-            stop = file.tell() + (_AT_END if end else _AT_ONCE)
-            while file.tell() < stop and (chunk := file.read(_CHUNK)):
-                self._take(chunk, live)
-            self._at = file.tell()
-        if end and self._rest:
-            self._line(self._rest, live)
-            self._rest = b""
-
-    def _take(self, chunk: bytes, live: Live) -> None:
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
-        if len(self._rest) > _LONGEST_LINE:
-            lines.append(self._rest)
-            self._rest = b""
-        for line in lines:
-            self._line(line, live)
-
-    def _line(self, line: bytes, live: Live) -> None:
-        live.heard = time.monotonic()
-        for event in self._read(line.decode("utf-8", "replace")):
-            self._note(event, live)
-
-    def _note(self, event: CoderEvent, live: Live) -> None:
-        if event.text.strip():
-            live.lines.append(event.text.strip().splitlines()[-1][:300])
-        if event.tokens is not None:
-            self.tokens = live.tokens = event.tokens
-        if event.usd is not None:
-            self.usd = event.usd
-        self.session = event.session or self.session
-        self.tool_calls += event.said is Said.TOOL_START
+    failure: Failure | None = None
+    until: datetime | None = None  # when a limit resets, where it is known
 
 
 def find(order: Order) -> Coder:
@@ -124,21 +70,61 @@ def run(way: Underway, *, workspace: Path, prompt: str, env: dict[str, str]) -> 
     """Run the claim's coder in a workspace until it ends, or must. Leaves no process behind."""
     try:
         coder = find(way.order)
-        launch = coder.launch(_job(way, workspace, prompt))
+        (way.run_dir / "prompt.md").write_text(prompt)
+        job = _job(way, workspace, coder, env)
+        launch = coder.launch(job)
+    except NoSession as error:
+        return Ended(outcome=Outcome.FAILED, reason=str(error), failure=Failure.NO_SESSION)
     except Cannot as error:
         return Ended(outcome=Outcome.MISCONFIGURED, reason=str(error))
-    spec = process.Spec(launch.argv, workspace, {**env, **launch.env}, way.nonce, launch.stdin)
+    whole = {**env, **launch.env}
+    spec = Spec(launch.argv, workspace, whole, way.nonce, launch.stdin, _limits(way.order))
     try:
-        running = process.start(way.run_dir, spec)
+        running = start(way.run_dir, spec)
     except FleetError as error:  # its program is not there, or cannot be run
         return Ended(outcome=Outcome.MISCONFIGURED, reason=error.what)
     faults.point("coder-started")
-    way.live.doing = "working"
-    output = Output(way.run_dir / "stdout", coder.read)
+    return _attend(way, coder, job, running)
+
+
+def go_on(way: Underway, *, workspace: Path, env: dict[str, str]) -> Ended:
+    """Attend to the coder that another life of this runner started, or to how it ended meanwhile.
+
+    Its output is read from its beginning, so that all that it told counts, and once.
+    """
+    running = attach(way.run_dir)
+    if running is None:
+        return Ended(outcome=Outcome.INTERRUPTED, reason="its runner died before it began")
     try:
-        why = _watch(way, running, output)
+        coder = find(way.order)
+    except Cannot as error:  # it was taken out of fleet.yaml meanwhile
+        end(running.child, way.nonce, grace=GRACE)
+        return Ended(outcome=Outcome.MISCONFIGURED, reason=str(error))
+    return _attend(way, coder, _job(way, workspace, coder, env), running)
+
+
+def _limits(order: Order) -> Limits:
+    """What the supervisor keeps by itself, whether a runner is there or not."""
+    timeouts = order.board.settings.timeouts
+    own = order.entry.task.timeout if order.entry.task else None
+    longest = max(seconds(timeouts.silence), seconds(timeouts.tool))
+    return Limits(
+        attempt=seconds(own or timeouts.attempt),
+        silence=longest + 2 * _TICK,  # what is stricter, and knows of tools, the runner keeps
+        grace=GRACE,
+        lease=seconds(order.board.settings.lease),
+    )
+
+
+def _attend(way: Underway, coder: Coder, job: Job, running: Running) -> Ended:
+    """Follow a run until it ends, or must, and judge it."""
+    way.live.doing = "working"
+    output = Output(way.run_dir / "stdout", coder, job)
+    try:
+        why = _watch(way, running, output, Vigil(way, coder, job, running))
     finally:
-        left = process.end(running.child, way.nonce, grace=GRACE)
+        way.live.state = ""
+        left = end(running.child, way.nonce, grace=GRACE)
         ended = running.wait(GRACE)
         running.close()
     faults.point("coder-ended")
@@ -146,73 +132,99 @@ def run(way: Underway, *, workspace: Path, prompt: str, env: dict[str, str]) -> 
     if left:
         pids = ",".join(str(child.pid) for child in left)
         way.fleet.report.action("left-behind", task=way.task, pids=pids)
-    return _judged(way, coder, ended or process.Exit(None, None, time.time()), why, output)
+    return _judged(way, coder, ended or Exit(None, None, time.time()), why, output)
 
 
-def _job(way: Underway, workspace: Path, prompt: str) -> Job:
+def _job(way: Underway, workspace: Path, coder: Coder, env: Mapping[str, str]) -> Job:
     order = way.order
     assert order.entry.task is not None
-    path = way.run_dir / "prompt.md"
-    path.write_text(prompt)
-    settings = order.board.settings.coders.get(order.claim.coder) or CoderSettings()
+    name = order.claim.coder
+    settings = order.board.settings.coders.get(name) or CoderSettings()
+    # A board comes from elsewhere: it alone never opens a machine.
+    allowed = way.fleet.machine.permissions.get(name, Permission.LEAST)
+    session = resuming.session_of(way.fleet, order)
     return Job(
         task=order.task,
         title=order.entry.task.title,
         body=order.entry.task.body,
         role=order.claim.role,
         model=order.claim.model,
-        prompt=path,
+        prompt=way.run_dir / "prompt.md",
         workspace=workspace,
         run_dir=way.run_dir,
         settings=settings,
+        session=session.id,
+        used=session.used,
+        used_usd=session.usd,
+        mcp=resuming.server_of(order, env) if coder.mcp else None,
+        permission=settings.permission if allowed is Permission.BYPASS else Permission.LEAST,
     )
 
 
-def _watch(way: Underway, running: process.Running, output: Output) -> Ended | None:
+def _watch(way: Underway, running: Running, output: Output, vigil: Vigil) -> Ended | None:
     """Wait for the end of a run; if it must end before its time, why."""
-    limits = limits_of(way.order)
-    began = heard = time.monotonic()
-    grown = -1
     while True:
-        left = min(began + limits.attempt, heard + limits.silence) - time.monotonic()
-        if running.wait(max(0.0, min(_TICK, left)), way.control.wake) is not None:
+        vigil.keep_lease()
+        if running.wait(_TICK, way.control.wake) is not None:
             return None
-        if way.control.stopped is not None:
-            return Ended(outcome=way.control.stopped.outcome, reason=way.control.stopped.reason)
-        now = time.monotonic()
-        size = _size(way.run_dir)
-        if size != grown:
-            grown, heard, way.live.heard = size, now, now
+        stopped = way.control.stopped
+        if stopped is not None:
+            return Ended(outcome=stopped.outcome, reason=stopped.reason)
         output.follow(way.live)
+        _hear(way)
+        due = vigil.look(output.tally)
+        if due is not None:
+            return Ended(outcome=due[0], reason=due[1])
+
+
+def _hear(way: Underway) -> None:
+    """Take what the coder says; what cannot be written now must not end it, and is tried again."""
+    name = f"outbox {way.nonce}"
+    try:
         collect(way)
-        if now - began >= limits.attempt:
+    except Exception as error:
+        what = error.what if isinstance(error, FleetError) else repr(error)
+        way.fleet.report.once(name, "error", task=way.task, doing="outbox", reason=what)
+    else:
+        way.fleet.report.settled(name)
+
+
+def _of_supervisor(way: Underway, exit_: Exit) -> Ended | None:
+    """What its supervisor says: why it ended the run, or nothing, if it died itself."""
+    limits = _limits(way.order)
+    match exit_.why:
+        case shim.TIMED_OUT:
             reason = f"it took longer than {spoken(limits.attempt)}"
             return Ended(outcome=Outcome.TIMED_OUT, reason=reason)
-        if now - heard >= limits.silence:
+        case shim.SILENT:
             reason = f"it was silent for {spoken(limits.silence)}"
             return Ended(outcome=Outcome.STALLED, reason=reason)
+        case shim.ABANDONED:
+            reason = f"no runner looked after it for {spoken(limits.lease)}"
+            return Ended(outcome=Outcome.INTERRUPTED, reason=reason)
+        case shim.TOLD:
+            return Ended(outcome=Outcome.INTERRUPTED, reason="a signal ended its supervisor")
+    if exit_.code is None and exit_.signal is None:
+        return Ended(outcome=Outcome.INTERRUPTED, reason="its supervisor is gone")
+    return None
 
 
-def _size(run_dir: Path) -> int:
-    """By size, not by time of change: the clock may jump."""
-    total = 0
-    for name in ("stdout", "stderr"):
-        with contextlib.suppress(FileNotFoundError):
-            total += (run_dir / name).stat().st_size
-    return total
-
-
-def _judged(
-    way: Underway, coder: Coder, exit_: process.Exit, why: Ended | None, output: Output
-) -> Ended:
+def _judged(way: Underway, coder: Coder, exit_: Exit, why: Ended | None, output: Output) -> Ended:
     run_dir = way.run_dir
-    evidence = Evidence(exit=exit_, stdout=run_dir / "stdout", stderr=run_dir / "stderr")
+    tally = output.tally
+    evidence = Evidence(
+        exit=exit_, tally=tally, stdout=run_dir / "stdout", stderr=run_dir / "stderr"
+    )
     judged = coder.judge(evidence)
+    why = why or _of_supervisor(way, exit_)
+    if why is not None and why.outcome in (Outcome.STALLED, Outcome.TIMED_OUT):
+        # Silent because its service lets it wait: that is the coder's matter, not the task's.
+        why = None if judged.failure in _TIRED else why
     reason = judged.reason
     if judged.outcome is not None:
         # Masked before it is cut: half a secret is one, too.
         mask = way.fleet.mask
-        said = mask.tail(process.tail(run_dir / "stderr", 2000 + mask.reach), 2000)
+        said = mask.tail(end_of(run_dir / "stderr", 2000 + mask.reach), 2000)
         tail = said.strip().splitlines()
         reason += f": {tail[-1][:300]}" if tail else ""
     return Ended(
@@ -220,18 +232,21 @@ def _judged(
         reason=why.reason if why else reason,
         exit_code=exit_.code,
         signal=exit_.signal,
-        session=output.session,
-        tokens=output.tokens,
-        usd=output.usd,
-        tool_calls=output.tool_calls,
+        session=tally.session,
+        tokens=tally.tokens,
+        usd=tally.usd or 0.0,
+        tool_calls=tally.tool_calls,
+        failure=None if why else judged.failure,
+        until=None if why else judged.until,
     )
 
 
 def collect(way: Underway) -> None:
-    """Take the tasks that a worker came across onto the board, as they arrive.
+    """Take what a coder says onto the board, as it arrives: questions, notes, tasks it came across.
 
     A plan's tasks stay in the outbox until the plan is submitted: they are one commit with it.
     """
+    hearing.listen(way)
     if settle.is_plan(way.order.entry):
         return
     letters = read_letters(way)
@@ -274,13 +289,3 @@ def read_letters(way: Underway) -> list[outbox.Letter]:
             reason=letter.reason,
         )
     return letters
-
-
-def own_prompt(fleet: Fleet, order: Order) -> str:
-    """The board's prompts/<role>.md, if there is one."""
-    role = order.claim.role.value
-    oid = order.board.prompts.get(role)
-    if oid is None:
-        return ""
-    text, problems = codec.decode(fleet.store.text(oid), f"prompts/{role}.md")
-    return "" if problems else text

@@ -78,7 +78,7 @@ def write(way: Underway, attempt: Attempt, additions: Sequence[Addition] = ()) -
 
 def finish(way: Underway, attempt: Attempt, decide: Decide) -> Result:
     """Make the change that ends the attempt, and tell what became of it."""
-    result = _patiently(way, decide)
+    result = patiently(way, decide)
     if result is None:
         return Result(answer=Answer.UNKNOWN, board=way.fleet.store.board(), why="unreachable")
     if result.won or settle.settled(result.board, way.task, attempt):
@@ -94,7 +94,7 @@ def finish(way: Underway, attempt: Attempt, decide: Decide) -> Result:
     return result
 
 
-def _patiently(way: Underway, decide: Decide) -> Result | None:
+def patiently(way: Underway, decide: Decide) -> Result | None:
     """Transact until the answer is known, however long the remote is away; None if the runner is
     to end before that: then its next start settles the claim, which is still remembered."""
     pause = 0.5

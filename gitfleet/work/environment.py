@@ -11,12 +11,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from gitfleet import process
+from gitfleet.forges.registry import TOKEN
 from gitfleet.git.command import clean_env
+from gitfleet.notices.base import URLS
+from gitfleet.process.look import MARKER
 from gitfleet.work.fleet import Fleet, Order
 
 DOMAIN: Final = "gitfleet.invalid"  # a name that never exists (RFC 2606)
-_OURS: Final = ("GITFLEET_FAULT", "GITFLEET_NO_FSYNC")
+# What is not an attempt's business: switches of ours, and what lets a runner speak for people.
+_OURS: Final = ("GITFLEET_FAULT", "GITFLEET_NO_FSYNC", TOKEN, URLS)
 
 
 def committer_of(order: Order) -> str:
@@ -51,7 +54,8 @@ def environment(fleet: Fleet, order: Order, run_dir: Path, tmp: Path) -> dict[st
         "GITFLEET_BASE": order.claim.base,
         "GITFLEET_OUTBOX": str(outbox_of(run_dir)),
         "GITFLEET_INBOX": str(run_dir / "inbox"),
-        process.MARKER: order.claim.nonce,
+        "GITFLEET_ASK_WAIT": order.board.settings.ask.wait,
+        MARKER: order.claim.nonce,
         "TMPDIR": str(tmp),
         "PATH": f"{_command_folder(fleet)}{os.pathsep}{base.get('PATH', os.defpath)}",
     }
@@ -76,12 +80,13 @@ def _settings(base: Mapping[str, str], *, sign: bool) -> dict[str, str]:
 def _command_folder(fleet: Fleet) -> Path:
     """A folder with nothing but `gitfleet` in it, for PATH.
 
-    Our own virtual environment's folder would put our python before the project's.
+    Our own virtual environment's folder would put our python before the project's. `-P`: what
+    lies in the worktree is never taken for gitfleet, not even where it is gitfleet.
     """
     folder = fleet.clone.folder / "bin"
     script = folder / "gitfleet"
     python = sys.executable.replace("'", "'\\''")
-    text = f"#!/bin/sh\nexec '{python}' -m gitfleet \"$@\"\n"
+    text = f"#!/bin/sh\nexec '{python}' -P -m gitfleet \"$@\"\n"
     if not script.exists() or script.read_text() != text:
         folder.mkdir(parents=True, exist_ok=True)
         fd, aside = tempfile.mkstemp(dir=folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from gitfleet.model.event import Tokens
 from gitfleet.model.masking import Mask
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan.pick import Pick
-from gitfleet.process import Wake
+from gitfleet.process.wake import Wake
 from gitfleet.report import Report
 from gitfleet.store import Store
 
@@ -47,6 +48,8 @@ class Fleet:
     worktrees: threading.Lock = field(default_factory=threading.Lock)
     # Accepted tasks that cannot land just now: why, and the move to try again.
     blocked: dict[str, Blocked] = field(default_factory=dict)
+    # Seconds for which the claim with a nonce is ours; None: a lease from now, if nobody says else.
+    lease_left: Callable[[str], float | None] | None = None
     # Set when the runner is to end at once: nobody waits for a remote any more.
     giving_up: threading.Event = field(default_factory=threading.Event)
 
@@ -110,9 +113,12 @@ class Live:
     coder: str
     attempt: int
     doing: str = "starting"
+    state: str = ""  # of the coder, from what was seen of it: `active`, `in tool Bash for 12s` …
     began: float = field(default_factory=time.monotonic)
     heard: float = field(default_factory=time.monotonic)  # when it last said something
     tokens: Tokens = field(default_factory=Tokens)
+    context: int = 0  # tokens in the coder's context now, 0 where that is not known
+    window: int = 0  # and how many fit into it
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=1))
 
     @property

@@ -15,7 +15,6 @@ from gitfleet.files import layout
 from gitfleet.git import refs
 from gitfleet.git.command import git
 from gitfleet.git.objects import Commit, trailers
-from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.model.event import Landed
 from gitfleet.plan import rules
@@ -274,57 +273,68 @@ def _repairable(path: str) -> bool:
 # -- repair
 
 
-def repair(fleet: Fleet) -> None:
-    """Put back what people's commits did to runners' files since we last looked.
+class Mender:
+    """Puts back what people's commits did to runners' files since this clone last looked.
 
     A commit made while an index lagged behind does that, with nobody meaning it. Only files that
-    nobody touched since are put back.
+    nobody touched since are put back. The store asks it before anything is read or decided, so
+    that no attempt ends, and no task is claimed twice, for a claim that only seems to be gone.
     """
-    store = fleet.store
-    note = fleet.clone.folder / "judged.json"
-    tip = store.tip()
-    seen = read_json(note).get("commit")
-    if tip is None or seen == tip:
-        return
-    for on in _since(store, tip, seen if isinstance(seen, str) else None):
-        if not of_a_runner(on.commit):
-            _repair_one(fleet, on)
-    write_json(note, {"commit": store.tip() or tip})
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._store, self._report = fleet.store, fleet.report
+        self._note = fleet.clone.folder / "judged.json"
+        known = read_json(self._note).get("commit")
+        self._seen = known if isinstance(known, str) else None
+        self._noted = self._seen
+
+    def due(self, tip: str) -> Change | None:
+        """The repair of the oldest damage that is still there."""
+        for on in _since(self._store, tip, self._seen):
+            if not of_a_runner(on.commit) and (repair := _repair_of(self._store, tip, on)):
+                return repair
+        self._seen = tip
+        return None
+
+    def done(self, change: Change) -> None:
+        """Tell of a repair that was made."""
+        on = self._store.objects.commit(change.trailers[REPAIR])
+        self._report.action(
+            "repaired",
+            commit=on.oid[:10],
+            author=on.author.name,
+            files=",".join(sorted(change.files)),
+            reason=change.body,
+        )
+
+    def remember(self) -> None:
+        """Note how far was looked, for this clone's next runner."""
+        if self._seen is not None and self._seen != self._noted:
+            write_json(self._note, {"commit": self._seen})
+            self._noted = self._seen
 
 
 def _since(store: Store, tip: str, seen: str | None) -> list[OnLine]:
     """The board line since we last looked; where we never did, or the branch was rewound, the
     newest part of it."""
+    if seen == tip:
+        return []
     if seen is not None and store.objects.exists(seen) and store.objects.is_ancestor(seen, tip):
         return board_line(store, tip, seen)
     return board_line(store, tip, None)[-_UNKNOWN_PAST:]
 
 
-def _repair_one(fleet: Fleet, on: OnLine) -> None:
+def _repair_of(store: Store, tip: str, on: OnLine) -> Change | None:
+    """What puts right at `tip` what one commit before it broke."""
     if on.parent is None:
-        return
-    broken = {b.path: b.what for b in rules.judge(step_of(fleet.store, on)) if _repairable(b.path)}
-    if not broken:
-        return
-
-    def decide(board: Board, _now: datetime) -> Change | None:
-        files = {
-            path: fleet.objects.blob(before) if before else None
-            for path, before in damage_of(fleet.store, board.commit, on.commit.oid).items()
-        }
-        if not files:
-            return None
-        return Change(
-            subject=f"Repair what {on.commit.oid[:10]} did to runners' files",
-            files=files,
-            trailers={REPAIR: on.commit.oid},
-        )
-
-    if fleet.store.transact(decide).won:
-        fleet.report.action(
-            "repaired",
-            commit=on.commit.oid[:10],
-            author=on.commit.author.name,
-            files=",".join(sorted(broken)),
-            reason=next(iter(broken.values())),
-        )
+        return None
+    broken = {b.path: b.what for b in rules.judge(step_of(store, on)) if _repairable(b.path)}
+    befores = damage_of(store, tip, on.commit.oid) if broken else {}
+    if not befores:
+        return None
+    return Change(
+        subject=f"Repair what {on.commit.oid[:10]} did to runners' files",
+        body=next(iter(broken.values())),
+        files={path: store.objects.blob(old) if old else None for path, old in befores.items()},
+        trailers={REPAIR: on.commit.oid},
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pathspec
@@ -9,17 +10,20 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitfleet import faults
+from gitfleet.coders.base import Failure
 from gitfleet.git import guard, merge, refs, worktree
 from gitfleet.git.command import git
 from gitfleet.model.durations import counted
 from gitfleet.model.states import Outcome, Role
 from gitfleet.model.task import Task
-from gitfleet.plan import settle
-from gitfleet.work import coding, endings, prompt, workspace
+from gitfleet.plan import asking, settle
+from gitfleet.work import coding, endings, hearing, prompt, record, resuming, workspace
 from gitfleet.work.beginning import Beginning
 from gitfleet.work.coding import Ended
 from gitfleet.work.environment import committer_of, environment, identity, scratch
 from gitfleet.work.fleet import Underway, task_branch
+from gitfleet.work.record import Record
+from gitfleet.work.sweep import drop_scratch
 
 
 class Facts(Struct, frozen=True, kw_only=True):
@@ -45,38 +49,49 @@ def implement(way: Underway, begin: Beginning) -> None:
             attempt = endings.attempt_of(way, outcome=outcome, reason=why)
             endings.write(way, attempt)
             return
-        branch = task_branch(order.task)
-        own = coding.own_prompt(fleet, order)
-        told = prompt.work_prompt(order.board, order.entry, begin, branch, own)
-        before = look(way)
+        resuming.bring_over(way)
+        told = resuming.go_on_prompt(fleet, order, begin) or prompt.of_work(fleet, order, begin)
+        before = record.look(fleet.repo)
+        record.keep(way, before)
         ended = coding.run(way, workspace=path, prompt=told, env=env)
         coding.collect(way)
+    _conclude(way, path, ended, before)
+
+
+def go_on(way: Underway, before: Record) -> None:
+    """Bring an attempt to its end that another life of this runner began."""
+    path = way.fleet.clone.workspace(way.task)
+    tmp = Path(tempfile.gettempdir())  # its own one is where it was; nothing is started here
+    env = environment(way.fleet, way.order, way.run_dir, tmp)
+    ended = coding.go_on(way, workspace=path, env=env)
+    coding.collect(way)
+    drop_scratch(way.nonce)
+    _conclude(way, path, ended, before)
+
+
+def _conclude(way: Underway, path: Path, ended: Ended, before: Record) -> None:
+    """Look at what really happened, and write how the attempt ended."""
+    order = way.order
+    if ended.failure is Failure.NO_SESSION:
+        # It has done nothing wrong, and nothing at all: the next one begins afresh.
+        ended = replace(ended, outcome=Outcome.INTERRUPTED, session="")
+    hearing.last_words(way)
+    parked = hearing.parked(way)
     tampered = tampering(way, before)
     facts = None
     if order.claim.role is Role.WORK:
-        ended = _commit_rest(way, path, ended)
+        ended = _commit_rest(way, path, ended, parked)
         facts = inspect(way)
     faults.point("work-committed")
     outcome, reason = _judge(way, ended, facts, tampered, path)
+    if parked and asking.overrules(outcome):
+        outcome, reason = Outcome.ASKED, parked
     _write(way, ended, facts, outcome, reason)
     if outcome is Outcome.CANCELLED or order.claim.role is Role.PLAN:
         endings.clear_away(way, path)
 
 
-class Before(Struct, frozen=True):
-    """How the repository was when an attempt began."""
-
-    print: guard.Fingerprint
-    branches: frozenset[str]
-
-
-def look(way: Underway) -> Before:
-    """Note how the repository is now, to compare with later."""
-    repo = way.fleet.repo
-    return Before(guard.fingerprint(repo), frozenset(refs.names(repo, "refs/heads/")))
-
-
-def tampering(way: Underway, before: Before) -> tuple[str, ...]:
+def tampering(way: Underway, before: Record) -> tuple[str, ...]:
     """What the attempt changed of the repository that is not its own."""
     repo = way.fleet.repo
     changed = guard.differences(before.print, guard.fingerprint(repo))
@@ -87,10 +102,13 @@ def tampering(way: Underway, before: Before) -> tuple[str, ...]:
     return (*changed, *(f"it moved {ref}" for ref in moved))
 
 
-def _commit_rest(way: Underway, path: Path, ended: Ended) -> Ended:
-    """Commit what a coder that ended well left uncommitted, unless it left a conflict unsolved."""
+def _commit_rest(way: Underway, path: Path, ended: Ended, parked: str) -> Ended:
+    """Commit what a coder that ended well left uncommitted, unless it left a conflict unsolved.
+
+    Also what one left that waits for an answer: any machine may go on with it.
+    """
     workspace.unlock(path)
-    if ended.outcome is not None:
+    if ended.outcome is not None and not parked:
         return ended
     unsolved = [
         name
@@ -103,7 +121,8 @@ def _commit_rest(way: Underway, path: Path, ended: Ended) -> Ended:
     task = way.order.entry.task
     assert task is not None
     sign = way.order.board.settings.sign
-    worktree.commit_all(path, task.title, identity(way.order), sign=sign)
+    title = f"{task.title} (unfinished: {parked})" if parked else task.title
+    worktree.commit_all(path, title, identity(way.order), sign=sign)
     return ended
 
 

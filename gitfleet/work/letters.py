@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from gitfleet.errors import FleetError, GitError
 from gitfleet.files import codec, layout
+from gitfleet.files.answers import united
 from gitfleet.files.layout import What
 from gitfleet.git import refs, remote, salvage
 from gitfleet.git.command import git
@@ -239,6 +240,12 @@ def _one(
         finished = archived or now is None
         why = "it is finished and archived" if finished else "the board has another version"
         taken.beside[path] = f"nowhere: not removed, {why}"
+    elif there.what is What.QUESTION and now is not None:
+        both = united(fleet.objects.blob(now.oid), fleet.objects.blob(new.oid), path, hold.by)
+        if both is None:
+            taken.beside[path] = "nowhere: the board has this answer, or another version"
+        else:
+            taken.files[path] = both
     elif there.what is What.TASK and is_id(there.task):
         taken.beside[path] = _beside(fleet, here, change, taken, hold)
     else:

@@ -2,6 +2,9 @@
 
     task-<id>.md    a task it came across, or a part of its plan
     verdict.yaml    a validator's verdict
+    question-….md   a question (work.hearing, as all that follows)
+    note-….md       what it means to do, and what it learned
+    progress.txt    what it does just now
 
 A file is written aside (any name that begins with a dot) and renamed. What cannot be read is set
 aside with the reason beside it, and the attempt goes on.
@@ -48,10 +51,10 @@ class Refused(Struct, frozen=True):
 
 def tasks(box: Path, source: str) -> Iterator[Letter | Refused]:
     """The tasks that lie in an outbox of work on the task `source`, in the order of their names."""
-    names = sorted(p.name for p in _files(box) if p.name.startswith(_TASK))
+    names = sorted(p.name for p in files(box) if p.name.startswith(_TASK))
     for name in names[:_MOST]:
         path = box / name
-        data = _read(path)
+        data = read(path)
         if data is None:
             yield Refused(path, "not a plain file of at most 256 KiB")
             continue
@@ -88,7 +91,7 @@ def verdict(box: Path) -> tuple[Verdict | None, str]:
     path = box / VERDICT
     if not path.is_symlink() and not path.exists():
         return None, "it gave no verdict"
-    data = _read(path)
+    data = read(path)
     if data is None:
         return None, "its verdict is not a plain file of at most 256 KiB"
     found, problems = codec.read_verdict(data, VERDICT)
@@ -120,14 +123,15 @@ def take_out(letter: Letter) -> None:
         letter.path.unlink()
 
 
-def _files(box: Path) -> Iterator[Path]:
+def files(box: Path) -> Iterator[Path]:
+    """What lies in an outbox and is not being written any more; nothing if there is no outbox."""
     try:
         yield from (path for path in box.iterdir() if not path.name.startswith("."))
     except OSError:  # an agent removed it, or put something else there
         return
 
 
-def _read(path: Path) -> bytes | None:
+def read(path: Path) -> bytes | None:
     """The bytes of a plain file that is no link and not too large."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -13,12 +13,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from gitfleet import faults, process
+from gitfleet import faults
 from gitfleet.clone import read_json, write_json
 from gitfleet.errors import FleetError, GitError
 from gitfleet.git import merge, refs, salvage, worktree
 from gitfleet.model.config import WorkspaceSettings
 from gitfleet.model.durations import seconds
+from gitfleet.process.end import end
+from gitfleet.process.output import end_of
+from gitfleet.process.start import Spec, start
 from gitfleet.work.beginning import Beginning, How
 from gitfleet.work.fleet import Fleet, Order, Underway, task_branch
 
@@ -33,7 +36,7 @@ def prepare(fleet: Fleet, order: Order, begin: Beginning) -> Path:
     path = fleet.clone.workspace(order.task)
     with fleet.worktrees:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if begin.how is How.GO_ON and _usable(path, order.task):
+        if begin.how is How.GO_ON and _usable(path, order.task, begin.tip):
             unlock(path)
         else:
             _start_over(fleet, order, path, begin)
@@ -52,12 +55,13 @@ def unlock(path: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _usable(path: Path, task: str) -> bool:
-    """Whether the workspace of the last attempt is there, on its own branch."""
+def _usable(path: Path, task: str, tip: str | None) -> bool:
+    """Whether the workspace of the last attempt is there, on its own branch; not where another
+    machine went on since."""
     if not (path / ".git").exists():
         return False
     try:
-        return worktree.head(path)[0] == f"refs/heads/{task_branch(task)}"
+        return worktree.head(path) == (f"refs/heads/{task_branch(task)}", tip)
     except GitError:
         return False
 
@@ -147,12 +151,12 @@ def _set_up(way: Underway, settings: WorkspaceSettings, path: Path, env: Mapping
     marker, run_dir = way.nonce, way.run_dir
     for number, command in enumerate(settings.setup, 1):
         name = f"setup-{number}."
-        spec = process.Spec(("sh", "-c", command), path, env, marker)
-        running = process.start(run_dir, spec, name=name)
+        spec = Spec(("sh", "-c", command), path, env, marker)
+        running = start(run_dir, spec, name=name)
         try:
             ended = running.wait(limit, way.control.wake)
         finally:
-            process.end(running.child, marker, grace=2.0)
+            end(running.child, marker, grace=2.0)
             running.wait(2.0)
             running.close()
         if ended is None and way.control.stopped is not None:
@@ -160,7 +164,7 @@ def _set_up(way: Underway, settings: WorkspaceSettings, path: Path, env: Mapping
         if ended is None:
             return f"workspace.setup took longer than {limit:g}s: {command}"
         if ended.code != 0:
-            tail = process.tail(run_dir / f"{name}stderr", 2000).strip()
+            tail = end_of(run_dir / f"{name}stderr", 2000).strip()
             last = tail.splitlines()[-1] if tail else f"exit status {ended.code}"
             return f"workspace.setup failed: {command}: {last}"
     return ""

@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gitfleet import process
 from gitfleet.clone import Clone
 from gitfleet.files import codec, yaml
 from gitfleet.git.objects import trailers
@@ -34,6 +33,7 @@ from gitfleet.model.board import Board
 from gitfleet.model.change import Person
 from gitfleet.model.event import Attempt, Event
 from gitfleet.plan.standing import standing
+from gitfleet.process.look import Child, marked
 from gitfleet.store import Store, utc_now
 from gitfleet.work import setup
 
@@ -439,13 +439,13 @@ class Lab:
             if field.startswith("worktree ")
         ]
 
-    def left_over(self) -> list[process.Child]:
+    def left_over(self) -> list[Child]:
         """Processes of any attempt that was ever made here."""
         nonces: set[str] = set()
         for entry in self.board().entries.values():
             nonces |= {a.nonce for e in entry.events if (a := e.attempt)}
             nonces |= {entry.claim.nonce} if entry.claim else set()
-        return [child for nonce in sorted(nonces) for child in process.marked(nonce)]
+        return [child for nonce in sorted(nonces) for child in marked(nonce)]
 
     def wait_status(self, task: str, status: str) -> None:
         until(lambda: self.status(task) == status, what=f"{task} to be {status}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet import process
+from gitfleet.process.look import marked
 from tests.cli.acting import (
     add,
     events,
@@ -68,12 +68,12 @@ def test_cancel_and_close_end_a_running_attempt_at_once(
     with running(project) as runner:
         runner.until(" claimed task=slow")
         mark = sleeping(project, "slow")
-        assert process.marked(mark)
+        assert marked(mark)
         said = gitfleet(verb, "slow", "--reason", "not needed", cwd=project).stdout
         assert "its runner ends the attempt under way" in said
         runner.until(" ended task=slow", "outcome=cancelled")
         wait_for(lambda: not workspaces(), "the workspace to be removed")
-        assert process.marked(mark) == []
+        assert marked(mark) == []
         if verb == "close":
             wait_for(lambda: kinds(project, "slow")[-1] == "closed", "the runner to close it")
         assert runner.stop() == 0

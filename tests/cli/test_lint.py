@@ -105,6 +105,25 @@ def test_what_cannot_be_meant_is_a_warning_where_it_stands(folder: Path) -> None
     assert lines[-1] == "13 files: no problems, 8 warnings"
 
 
+def test_every_coder_of_a_list_is_looked_at(folder: Path) -> None:
+    """Each that nobody knows is told where it stands; beside `coder` a list is an error."""
+    write(
+        folder,
+        {
+            "fleet.yaml": FLEET + "roles:\n  work:\n    coders: [{coder: shel, model: m}, shell]\n",
+            "tasks/b.md": "---\ntitle: B\ncoders: [shell, {coder: nobody}]\n---\n",
+            "tasks/c.md": "---\ntitle: C\ncoder: shell\ncoders: [shell]\n---\n",
+        },
+    )
+    said = "\n".join(lint(folder, ".", code=1))
+    for words in (
+        "fleet.yaml:5:14: warning: this gitfleet knows no coder 'shel'",
+        "tasks/b.md:3:17: warning: this gitfleet knows no coder 'nobody'",
+        "tasks/c.md:4:1: 'coder' and 'coders' are both there (keep one; ",
+    ):
+        assert words in said
+
+
 def test_a_twin_that_differs_in_case_is_named(folder: Path) -> None:
     """On a system where file names ignore case, one of the two would be lost."""
     write(folder, {"tasks/A.md": task("Big")})

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet import process
+from gitfleet.process.look import marked
 from tests.cli.acting import add, events, gitfleet, nonce, refusal, running, wait_for
 from tests.conftest import git
 
@@ -42,14 +42,20 @@ def test_stop_now_ends_attempts_and_waits_for_the_runner(project: Path) -> None:
     with running(project) as runner:
         runner.until(" claimed task=slow")
         mark = wait_for(lambda: nonce(project, "slow"), "the claim")
-        wait_for(lambda: process.marked(mark), "the script to run")
+        wait_for(lambda: marked(mark), "the script to run")
         done = gitfleet("stop", "--now", "--wait", cwd=project)
         assert done.stdout == "The runner has ended.\n"
         assert runner.join() == 0
         assert runner.said(" ending")
-    assert process.marked(mark) == []
+    assert marked(mark) == []
     assert events(project, "slow", "work")[0]["outcome"] == "interrupted"
     assert "gitfleet/task/slow" in git("worktree", "list", cwd=project)
+
+
+def test_stop_does_not_do_two_things_at_once(project: Path) -> None:
+    """To end the attempts and to leave them are opposites."""
+    said = gitfleet("stop", "--now", "--leave", cwd=project, code=2)
+    assert "say one" in said.stderr
 
 
 def test_stop_says_when_there_is_no_runner(project: Path) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet import process
 from gitfleet.clone import state_home
+from gitfleet.process.look import marked
 from tests.cli.acting import (
     add,
     events,
@@ -136,11 +136,11 @@ def test_what_a_dead_runner_left_is_settled_first(project: Path) -> None:
     with running(project) as runner:
         runner.until(" claimed task=slow")
         mark = nonce(project, "slow")
-        wait_for(lambda: process.marked(mark), "the script to run")
+        wait_for(lambda: marked(mark), "the script to run")
         os.kill(runner.process.pid, signal.SIGKILL)
         runner.join()
     gitfleet("uninstall", cwd=project)
-    assert process.marked(mark) == []
+    assert marked(mark) == []
     assert files(project, "claims") == ["claims/.gitkeep"]
     assert events(project, "slow", "work")[0]["outcome"] == "interrupted"
 

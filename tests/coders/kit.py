@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from gitfleet.coders.base import Job
-from gitfleet.model.config import CoderSettings, PromptBy
+from gitfleet.coders.base import Job, Mcp
+from gitfleet.model.config import CoderSettings, Permission, PromptBy
+from gitfleet.model.event import Tokens
 from gitfleet.model.states import Role
+
+NONE: Final = Tokens()
 
 
 def job(
@@ -16,6 +19,12 @@ def job(
     body: str = "",
     prompt: str = "Do it.\n",
     by: PromptBy | None = None,
+    session: str = "",
+    used: Tokens = NONE,
+    used_usd: float = 0.0,
+    mcp: Mcp | None = None,
+    permission: Permission = Permission.LEAST,
+    model: str = "small-1",
     **settings: Any,
 ) -> Job:
     path = folder / "prompt.md"
@@ -25,9 +34,14 @@ def job(
         title="Fix login",
         body=body,
         role=Role.WORK,
-        model="small-1",
+        model=model,
         prompt=path,
         workspace=folder / "workspace",
         run_dir=folder,
         settings=CoderSettings(prompt=by, **settings),
+        session=session,
+        used=used,
+        used_usd=used_usd,
+        mcp=mcp,
+        permission=permission,
     )

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from gitfleet.coders import registry
-from gitfleet.coders.base import Evidence, Judgement, Said, judge_exit, read_text
+from gitfleet.coders.base import VERSION, Evidence, Judgement, Said, Tally, judge_exit, read_text
 from gitfleet.model.config import CoderSettings
 from gitfleet.model.states import Outcome
-from gitfleet.process import Exit
+from gitfleet.process.start import Exit
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,9 @@ def test_an_end_is_judged_by_the_exit_status(
     tmp_path: Path, code: int | None, signal: int | None, outcome: Outcome | None, word: str
 ) -> None:
     """0 is not a success yet: what it did is looked at by others."""
-    ended = Evidence(exit=Exit(code, signal, 0.0), stdout=tmp_path / "o", stderr=tmp_path / "e")
+    ended = Evidence(
+        exit=Exit(code, signal, 0.0), tally=Tally(), stdout=tmp_path / "o", stderr=tmp_path / "e"
+    )
     judged = judge_exit(ended)
     assert isinstance(judged, Judgement)
     assert judged.outcome is outcome and word in judged.reason
@@ -58,3 +60,19 @@ def test_every_coder_with_code_can_be_loaded() -> None:
     for name in registry.MODULES:
         coder = registry.find(name, {})
         assert coder is not None and coder.name == name
+
+
+@pytest.mark.parametrize(
+    ("told", "version"),
+    [
+        ("2.1.197 (Claude Code)", "2.1.197"),
+        ("WARNING: no aliases below /tmp\ncodex-cli 0.169.0", "0.169.0"),
+        ("GitHub Copilot CLI 1.0.102.\nRun 'copilot update' to check.", "1.0.102"),
+        ("aider 0.86.2", "0.86.2"),
+        ("v0.25.0-preview.3+abc.", "0.25.0-preview.3+abc"),
+    ],
+)
+def test_a_version_is_found_in_what_a_program_says(told: str, version: str) -> None:
+    """Without the words around it."""
+    found = VERSION.search(told)
+    assert found is not None and found[0] == version

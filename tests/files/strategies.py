@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gitfleet.model.claim import Claim
 from gitfleet.model.config import (
     CoderSettings,
+    ContextSettings,
     EventsAs,
     PromptBy,
     Retry,
@@ -23,7 +25,7 @@ from gitfleet.model.event import Attempt, Check, Closed, Content, Event, Landed,
 from gitfleet.model.ids import is_id
 from gitfleet.model.question import Asker, Question
 from gitfleet.model.states import ATTEMPT_KINDS, PERSON_KINDS, Kind, Outcome, Role
-from gitfleet.model.task import Budget, Task, TaskRole
+from gitfleet.model.task import Budget, CoderChoice, Task, TaskRole
 
 # What YAML 1.1 makes something else of, and what other readers stumble over.
 TRAPS = ["null", "no", "on", "y", "0777", "1_000", "1e3", "12", "0x1f", "true", "~x"]
@@ -61,7 +63,21 @@ def or_none(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.none() | strategy
 
 
-tasks = st.builds(
+lists_of_coders = st.lists(
+    words | st.builds(CoderChoice, coder=words, model=or_none(words)), min_size=1, max_size=3
+).map(tuple)
+
+
+def _or_listed(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """The same with a list of coders in the place of one and its model."""
+    return strategy | st.builds(
+        lambda value, listed: replace(value, coder=None, model=None, coders=listed),
+        strategy,
+        lists_of_coders,
+    )
+
+
+one_coder_tasks = st.builds(
     Task,
     title=lines,
     depends_on=some(ids),
@@ -88,6 +104,7 @@ tasks = st.builds(
     outbox=or_none(st.from_regex(r"\A[0-9a-f]{8,64}\Z")),
     body=bodies,
 )
+tasks = _or_listed(one_coder_tasks)
 claims = st.builds(
     Claim,
     runner=lines,
@@ -183,7 +200,7 @@ coders = st.builds(
     events=st.sampled_from(EventsAs),
     env=st.dictionaries(any_text, any_text, max_size=2),
 )
-role_settings = st.builds(RoleSettings, coder=or_none(words), model=or_none(words))
+role_settings = _or_listed(st.builds(RoleSettings, coder=or_none(words), model=or_none(words)))
 fleets = st.builds(
     Settings,
     format=st.just(1),
@@ -197,6 +214,7 @@ fleets = st.builds(
     max_fix_rounds=st.integers(0, 100),
     retry=st.builds(Retry, first=durations, factor=st.floats(1, 100), max=durations),
     timeouts=st.builds(Timeouts, silence=durations),
+    context=st.builds(ContextSettings, stop=st.integers(1, 100)),
     heartbeat=durations,
     workspace=st.builds(WorkspaceSettings, setup=some(commands), copy=some(lines)),
     sign=st.booleans(),
@@ -219,7 +237,9 @@ scalars = st.one_of(
          "a" * 32,
          "2026-12-01T09:00:00Z", "2026-12-01 09:00:00+02:00", "2026-12-01", "2026-02-30T00:00:00Z",
          "2026-12-01T09:00:00", "fix-login", "con", "Fix_Login", "a" * 65, "x" * 201, '"a\\nb"',
-         "[]", "{}", "[a, b]", "[1, [2]]", "{usd: 1}", "{usd: 0}", "{x-a: 1}", "{work: {coder: c}}"]
+         "[]", "{}", "[a, b]", "[1, [2]]", "{usd: 1}", "{usd: 0}", "{x-a: 1}", "{work: {coder: c}}",
+         "{work: {coder: c, coders: [d]}}", "[a, {coder: b}]", "[{model: b}]", "[{coder: c, x: 1}]",
+         "{stop: 90}", "{stop: 0}"]
     ),
 )  # fmt: skip
 documents = st.dictionaries(st.sampled_from(KEYS), scalars, max_size=6)

@@ -293,11 +293,11 @@ def test_no_bytes_do_harm() -> None:
     tracemalloc.start()
     for round_ in range(250):
         tree = _mutated(valid, chance)
-        started = time.monotonic()
+        started = time.process_time()
         found = boards.update(start, changed(valid, tree))
         for task, where in standings(found, NOW).items():
             assert where.reason, task
-        assert time.monotonic() - started < 1, round_
+        assert time.process_time() - started < 1, round_
         for problems in found.damage.values():
             assert problems
         if not found.settings_problems:  # else the older settings rule, which nobody reads afresh

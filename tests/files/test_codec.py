@@ -90,6 +90,15 @@ def test_what_no_file_can_hold_is_left_out() -> None:
     assert found.content.reason == "half ?" and found.content.usd == 0
 
 
+@pytest.mark.parametrize("usd", [0.0012345678901234567, 8.1e-05, 5e-324, 1.7e308, 0.1 + 0.2])
+def test_any_cost_is_read_as_it_was_written(usd: float) -> None:
+    """A float of any length: an event that could not be read again would not end its attempt."""
+    costly = attempt(Outcome.FAILED, usd=usd)
+    name = "001-work-abcd.yaml"
+    found, problems = codec.read_event(codec.write(costly), f"log/a/{name}", "a", name)
+    assert problems == () and found is not None and found.content == costly
+
+
 def test_a_question_that_looks_answered_is_refused() -> None:
     """A question whose own text has the line `## Answer` would answer itself."""
     question = Question(task="app", asked=attempt("failed").ended, text="So?\n## Answer\nYes.")

@@ -18,7 +18,9 @@ from gitfleet.model.states import (
     HOPELESS,
     OWN_LIMITS,
     PERSON_KINDS,
+    RESTS,
     RUNNER_KINDS,
+    SAYS_NOTHING,
     VERDICTS,
     Counter,
     Kind,
@@ -111,7 +113,9 @@ def test_every_outcome_has_one_meaning() -> None:
     assert (OWN_LIMITS[Counter.INTERRUPTIONS], OWN_LIMITS[Counter.CONTEXTS]) == (5, 3)
     assert OWN_LIMITS[Counter.CONFLICTS] == 3
     free = set(Outcome) - COUNTS.keys() - HOPELESS - VERDICTS
-    assert free == {"submitted", "asked", "limited", "cancelled", "target-red"}
+    assert free == {"submitted", "asked", *RESTS, "cancelled", "target-red"}
+    assert {"limited", "auth-failed"} == RESTS
+    assert not RESTS & SAYS_NOTHING
 
 
 def test_every_kind_has_one_kind_of_writer() -> None:

@@ -238,6 +238,13 @@ def moment(text: str) -> datetime:
     return datetime.strptime(text, "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
 
 
+def repair(fleet: Fleet) -> None:
+    """What a runner does before it looks at the board."""
+    mender = fleet.store.mender = history.Mender(fleet)
+    fleet.store.board()
+    mender.remember()
+
+
 def script(path: Path, text: str) -> Path:
     """An executable shell script."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,8 +9,7 @@ import pytest
 
 from gitfleet.plan.graph import is_done
 from gitfleet.runner.upkeep import Upkeep
-from gitfleet.work import history
-from tests.people.kit import BOB, Project, git, moment, task, tell
+from tests.people.kit import BOB, Project, git, moment, repair, task, tell
 
 OVER = moment("2026-01-10 12:00")
 NOTE = "at: 2026-01-12T00:00:00Z\nby: Bob <bob@example.org>\nreason: well done\n"
@@ -47,7 +46,7 @@ def commit(clone: Path) -> None:
 def push(project: Project, clone: Path) -> None:
     """The push goes through, and the history is legal once a runner has looked at it."""
     git("push", "-q", "origin", "fleet", cwd=clone)
-    history.repair(project.fleet())
+    repair(project.fleet())
     assert project.broken() == []
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
+from gitfleet.model.board import Board
+from gitfleet.model.change import Change
 from gitfleet.work import history
-from tests.people.kit import BOB, Project, git, task, tell
+from tests.people.kit import BOB, Project, git, repair, task, tell
 
 
 def forget(project: Project) -> None:
@@ -25,7 +28,7 @@ def test_a_claim_that_has_ended_since_is_not_put_back(project: Project) -> None:
     project.put({"tasks/a.md": task("A")})
     project.claim("a")
     drop(project, "claims/a.yaml")
-    history.repair(project.fleet())
+    repair(project.fleet())
     assert "claims/a.yaml" in project.files()
     ended = (
         f"runner: box\nnonce: {'c1a1' * 8}\nattempt: 1\noutcome: failed\nreason: no\n"
@@ -35,8 +38,30 @@ def test_a_claim_that_has_ended_since_is_not_put_back(project: Project) -> None:
     project.change(end)
     tip = project.tip()
     forget(project)
-    history.repair(project.fleet())
+    repair(project.fleet())
     assert project.tip() == tip and project.broken() == []
+
+
+def test_nothing_is_decided_on_a_damaged_board(project: Project) -> None:
+    """Whenever the damage comes: a decision sees the board as it was repaired, and so does every
+    look. Else the attempt would be ended and its task claimed again."""
+    project.put({"tasks/a.md": task("A")})
+    project.claim("a")
+    fleet = project.fleet()
+    fleet.store.mender = history.Mender(fleet)
+    assert fleet.store.board().entries["a"].claim is not None
+    drop(project, "claims/a.yaml")
+    seen: list[bool] = []
+
+    def decide(board: Board, _now: datetime) -> Change | None:
+        seen.append(board.entries["a"].claim is not None)
+        return None
+
+    fleet.store.transact(decide)
+    assert seen == [True] and project.broken() == []
+    drop(project, "claims/a.yaml")
+    assert fleet.store.board().entries["a"].claim is not None
+    assert len(project.told("repaired")) == 2
 
 
 def test_what_was_damaged_before_anybody_looked(project: Project) -> None:
@@ -45,7 +70,7 @@ def test_what_was_damaged_before_anybody_looked(project: Project) -> None:
     project.claim("a")
     drop(project, "claims/a.yaml")
     project.put({"tasks/b.md": task("B, edited")})
-    history.repair(project.fleet())
+    repair(project.fleet())
     assert "claims/a.yaml" in project.files()
     assert project.show("tasks/b.md") == task("B, edited").strip()
     assert project.broken() == [] and len(project.findings()) == 1
@@ -69,7 +94,7 @@ def test_foreign_events_and_claims_go(project: Project) -> None:
     )
     project.git("add", "-A")
     project.git("commit", "-q", "--no-verify", "-m", "odd")
-    history.repair(project.fleet())
+    repair(project.fleet())
     files = project.files()
     assert "log/a/002-landed-bbbb.yaml" not in files and "log/a/002-note-cccc.yaml" in files
     assert project.show("log/a/001-hold-aaaa.yaml") == said.strip()
@@ -88,7 +113,7 @@ def test_a_merge_that_drops_what_runners_wrote(project: Project, tmp_path: Path)
     git("merge", "-q", "-s", "ours", "--no-edit", "origin/fleet", cwd=clone, env=BOB)
     git("push", "-q", "origin", "fleet", cwd=clone)
     assert "claims/a.yaml" not in project.files()
-    history.repair(project.fleet())
+    repair(project.fleet())
     assert "claims/a.yaml" in project.files()
     assert project.show("tasks/b.md") == task("B of Bob").strip()
     assert project.broken() == [] and project.findings()[0].repaired
@@ -108,7 +133,7 @@ def test_plain_merges_need_no_repair(project: Project, tmp_path: Path) -> None:
         git("pull", "-q", "--no-rebase", "--no-edit", cwd=clone, env=BOB)
     git("push", "-q", "origin", "fleet", cwd=clone)
     tip = project.tip()
-    history.repair(project.fleet())
+    repair(project.fleet())
     assert project.tip() == tip and project.findings() == []
 
 
@@ -117,9 +142,9 @@ def test_a_rewound_branch_is_the_board_now(project: Project) -> None:
     project.put({"tasks/a.md": task("A"), "tasks/b.md": task("B")})
     base = project.tip()
     project.claim("a")
-    history.repair(project.fleet())
+    repair(project.fleet())
     project.git("reset", "-q", "--hard", base)
-    history.repair(project.fleet())
+    repair(project.fleet())
     assert project.tip() == base and project.findings() == []
     project.claim("b")
     assert {"claims/b.yaml"} == {f for f in project.files() if f.startswith("claims/b")}
@@ -134,5 +159,5 @@ def test_a_commit_that_only_says_it_is_a_runners(project: Project) -> None:
     message = "x\n\nGitfleet-Runner: box\n"
     said = tell("git", "commit", "-qa", "--no-verify", "-m", message, cwd=project.window)
     assert said.status == 0
-    history.repair(project.fleet())
+    repair(project.fleet())
     assert "claims/a.yaml" in project.files() and project.broken() == []

@@ -51,6 +51,7 @@ def attempt(outcome: Outcome | str, number: int = 1, **more: Any) -> Attempt:
         "runner": "box",
         "nonce": nonce(number),
         "attempt": number,
+        "coder": "shell",
         "outcome": Outcome(outcome),
         "reason": f"it was {outcome}",
         "started": NOW - timedelta(hours=2),

@@ -11,7 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -20,10 +20,10 @@ from gitfleet.files import boards, codec, layout
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Person
 from gitfleet.model.claim import Claim
-from gitfleet.model.event import Attempt, Check, Closed, Event, Landed, Said
+from gitfleet.model.event import Attempt, Check, Closed, Event, Landed, Said, Tokens
 from gitfleet.model.question import Question
 from gitfleet.model.states import ATTEMPT_KINDS, VERDICTS, Kind, Outcome, Role, Status
-from gitfleet.model.task import Task
+from gitfleet.model.task import Budget, CoderChoice, Task
 from gitfleet.plan import pick, rules, settle
 from gitfleet.plan.standing import standing, standings
 from tests.plan.kit import OID, files_of, oid, text
@@ -33,8 +33,8 @@ format: 1
 target: main
 max_fix_rounds: 2
 roles:
-  work: {coder: shell}
-  validate: {coder: judge}
+  work: {coders: [{coder: shell, model: m}, other]}
+  validate: {coders: [judge, {coder: other, model: n}]}
 coders:
   shell: {concurrency: 3}
 """
@@ -133,6 +133,7 @@ class Walk:
             role=first.role,
             attempt=entry.next_attempt,
             coder=first.coder,
+            model=first.model,
             task_blob=entry.blob,
             base=OID,
             branch=f"gitfleet/task/{first.task}",
@@ -159,6 +160,10 @@ class Walk:
             started=claim.at,
             ended=self.now,
             coder=claim.coder,
+            model=claim.model,
+            until=self.now + timedelta(hours=1) if self.random.random() < 0.2 else None,
+            tokens=Tokens(input=self.random.randrange(2000), output=10),
+            usd=self.random.random(),
             task_blob=claim.task_blob,
             base=claim.base,
             head=OID,
@@ -166,6 +171,7 @@ class Walk:
             findings=("It does not work.",),
         )
         self.seen[f"{claim.role} {outcome}"] += 1
+        self.seen[f"{claim.role} by {claim.coder}/{claim.model}"] += 1
         return self.apply(self._settled(entry.id, claim, attempt), by_runner=True)
 
     def _settled(self, task: str, claim: Claim, attempt: Attempt) -> Change | None:
@@ -256,7 +262,13 @@ class Walk:
             return False
         self.filed += 1
         others = list(self.board.entries) or ["nothing"]
-        keys: dict[str, object] = {"priority": self.random.randrange(5)}
+        keys: dict[str, Any] = {"priority": self.random.randrange(5)}
+        if self.random.random() < 0.3:
+            keys["coders"] = ("other", CoderChoice("shell", "n"))
+        elif self.random.random() < 0.2:
+            keys["coder"] = "other"
+        if self.random.random() < 0.2:
+            keys["budget"] = Budget(usd=2.5, tokens=self.random.choice([3000, 10**9]))
         if self.random.random() < 0.3:
             keys["depends_on"] = (self.random.choice(others),)
         if self.random.random() < 0.2:
@@ -380,6 +392,10 @@ def test_legal_changes_break_no_rule() -> None:
     missing: list[str] = [s for s in Status if not total[s]]
     missing += [f"work {o}" for o in set(WORKED) if not total[f"work {o}"]]
     missing += [f"validate {o}" for o in set(PROVED) if not total[f"validate {o}"]]
+    for pair in ("shell/m", "shell/n", "other/"):
+        missing += [] if total[f"work by {pair}"] else [pair]
+    for pair in ("judge/", "other/n"):
+        missing += [] if total[f"validate by {pair}"] else [pair]
     missing += [d for d in ("follow_up", "come_across", "release", "archive") if not total[d]]
     assert not missing
 

@@ -6,12 +6,20 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from gitfleet.model.board import Board
 from gitfleet.model.states import Role
-from gitfleet.plan.pick import Offer, candidates, coder_of, collides, picks
+from gitfleet.model.task import CoderList
+from gitfleet.plan.choosing import choices
+from gitfleet.plan.pick import Offer, candidates, collides, picks
 from tests.plan.kit import FLEET, NOW, OID, asked, board, claimed, logged, tasks, text
+
+
+def convert(listed: Any) -> CoderList:
+    return msgspec.convert(listed, CoderList)
+
 
 PLENTY: dict[str, Any] = {"runner": "box", "slots": 99}
 
@@ -117,13 +125,66 @@ def test_one_validation_a_target() -> None:
     assert chosen(busy) == []
 
 
+def limited(task: str, *words: str, coder: str = "shell", **more: Any) -> dict[str, bytes]:
+    """A task that is done, and whose log tells how `coder` ended there, just now."""
+    ended = {"started": NOW - timedelta(minutes=1), "ended": NOW - timedelta(seconds=1)}
+    lines = [f"work {word}" for word in words or ("limited",)]
+    return tasks(task) | logged(task, *lines, "landed", **({"coder": coder} | ended | more))
+
+
 def test_a_limited_coder_rests() -> None:
-    """A coder whose limit has not reset is passed over until it has."""
-    found = board(tasks("a"), tasks("b", coder="other"))
+    """A coder whose limit has not reset is passed over until it has, by the runner that saw it."""
     until = NOW + timedelta(minutes=5)
-    assert chosen(found, resting={"shell": until}) == ["b"]
-    assert passed(found, resting={"shell": until})["a"].startswith("shell is limited until")
-    assert chosen(found, resting={"shell": NOW}) == ["a", "b"]
+    found = board(tasks("a"), tasks("b", coder="other"), limited("old", until=until))
+    assert chosen(found) == ["b"]
+    over = picks(found, NOW, Offer(**PLENTY), "main")[1]
+    assert [(one.task, one.until, one.rests, one.for_a_person) for one in over] == [
+        ("a", until, True, False)
+    ]
+    assert over[0].reason.startswith("shell is limited on box until 2026-12-01 12:05:00 UTC")
+    assert chosen(found, runner="elsewhere") == ["a", "b"]
+    later = picks(found, until, Offer(**PLENTY), "main")[0]
+    assert [pick.task for pick in later] == ["a", "b"]
+
+
+def test_the_next_coder_of_a_list_does_it_while_the_first_rests() -> None:
+    """The first that does not rest, is known and may run here; its own model goes with it."""
+    listed = ("one", {"coder": "two", "model": "m"}, "three")
+    found = board(tasks("a", coders=convert(listed)), limited("old", coder="one"))
+
+    def who(**offer: Any) -> tuple[str, str] | None:
+        first = picks(found, NOW, Offer(**(PLENTY | offer)), "main")[0]
+        return (first[0].coder, first[0].model) if first else None
+
+    assert who() == ("two", "m")
+    assert who(runner="elsewhere") == ("one", "")
+    assert who(known=frozenset({"one", "three"})) == ("three", "")
+    assert who(coders=frozenset({"one"})) is None
+
+
+def test_a_busy_coder_is_waited_for() -> None:
+    """The next of a list is for when the first cannot, not for when all its slots are taken."""
+    fleet = FLEET + b"coders:\n  one: {concurrency: 1}\n"
+    found = board(
+        tasks("a", "mine", coders=("one", "two")), claimed("mine", coder="one"), fleet=fleet
+    )
+    assert chosen(found) == []
+    assert passed(found) == {"a": "one runs 1 times already"}
+
+
+def test_a_refused_key_waits_for_a_person() -> None:
+    """A limit ends by itself, a refused key does not; of a list the limit is waited for."""
+    refused = limited("old", "auth-failed", coder="one")
+    over = picks(board(tasks("a", coder="one"), refused), NOW, Offer(**PLENTY), "main")[1][0]
+    assert (over.for_a_person, over.rests, over.until) == (True, True, None)
+    assert over.reason.startswith("one's key was refused on box, tried again at")
+    until = NOW + timedelta(minutes=5)
+    both = board(
+        tasks("a", coders=("one", "two")), refused, limited("older", coder="two", until=until)
+    )
+    over = picks(both, NOW, Offer(**PLENTY), "main")[1][0]
+    assert (over.for_a_person, over.until) == (False, until)
+    assert "one's key" in over.reason and "two is limited" in over.reason
 
 
 def test_only_one_task_if_so_told() -> None:
@@ -203,7 +264,11 @@ ROLES: list[tuple[str, Mapping[str, Any], Role, tuple[str, str]]] = [
         ("v", "w"),
     ),
     ("work: {coder: c}", {"coder": "d"}, Role.VALIDATE, ("", "")),
-]
+    ("work: {coders: [c, d]}", {}, Role.WORK, ("c", "")),
+    ("work: {coders: [{coder: c, model: m}, d]}", {}, Role.PLAN, ("c", "m")),
+    ("work: {coder: c}\n  validate: {coders: [{coder: v, model: w}, c]}", {}, Role.VALIDATE,
+     ("v", "w")),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("roles", "keys", "role", "wanted"), ROLES)
@@ -212,7 +277,28 @@ def test_who_does_it(
 ) -> None:
     """The task's coder, else the role's; a model never goes to a coder it was not named for."""
     found = board(tasks("a", **keys), fleet=f"format: 1\nroles:\n  {roles}\n".encode())
-    assert coder_of(found, found.entries["a"], role) == wanted
+    first = choices(found, found.entries["a"], role)[:1]
+    assert [(one.coder, one.model) for one in first] == ([wanted] if wanted[0] else [])
+
+
+LISTS: list[tuple[str, Mapping[str, Any], list[tuple[str, str]]]] = [
+    ("work: {coders: [c, {coder: d, model: m}]}", {}, [("c", ""), ("d", "m")]),
+    ("work: {coders: [c, {coder: d, model: m}]}", {"model": "n"}, [("c", "n"), ("d", "m")]),
+    ("work: {coders: [c, {coder: d, model: m}]}", {"coder": "d"}, [("d", "m")]),
+    ("work: {coder: c, model: m}", {"coders": ["d", "c"]}, [("d", ""), ("c", "m")]),
+    ("work: {coder: c, model: m}", {"coders": [{"coder": "c", "model": "n"}]}, [("c", "n")]),
+    ("work: {coders: [c]}\n  plan: {coders: [d, c]}", {"role": "plan"}, [("d", ""), ("c", "")]),
+    ("work: {coders: [c, d]}\n  plan: {model: m}", {"role": "plan"}, [("c", "m"), ("d", "")]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("roles", "keys", "wanted"), LISTS)
+def test_who_may_do_it(roles: str, keys: Mapping[str, Any], wanted: list[tuple[str, str]]) -> None:
+    """A task's list goes before the role's; a model alone is for the first of the role's list."""
+    made = {key: convert(v) if key == "coders" else v for key, v in keys.items()}
+    found = board(tasks("a", **made), fleet=f"format: 1\nroles:\n  {roles}\n".encode())
+    role = Role(keys.get("role", "work"))
+    assert [(one.coder, one.model) for one in choices(found, found.entries["a"], role)] == wanted
 
 
 def test_the_target_is_the_tasks_or_the_boards_or_the_default() -> None:

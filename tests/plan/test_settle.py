@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from gitfleet.model.claim import Claim
 from gitfleet.model.event import Check, Closed, Landed, Said
 from gitfleet.model.ids import is_id
 from gitfleet.model.states import Kind, Outcome, Role, Status
-from gitfleet.model.task import Task
+from gitfleet.model.task import CoderChoice, Task
 from gitfleet.plan import settle
 from gitfleet.plan.standing import standing
 from tests.plan.kit import (
@@ -334,3 +335,28 @@ def test_nothing_can_be_said_of_a_file_with_a_bad_name() -> None:
         settle.say(
             found, NOW, task="Bad Name", kind=Kind.CANCEL, person=ANN, reason="", suffix="abcd"
         )
+
+
+REPAIRERS: list[tuple[Mapping[str, Any], Task | None, Mapping[str, Any]]] = [
+    ({"coder": "c", "model": "m"}, None, {"coder": "c", "model": "m"}),
+    ({"coder": "c", "model": "m"}, Task(title="x", coder="d"), {"coder": "d"}),
+    ({"coder": "c", "model": "m"}, Task(title="x", coder="c"), {"coder": "c", "model": "m"}),
+    ({"coder": "c", "model": "m"}, Task(title="x", model="n"), {"coder": "c", "model": "n"}),
+    ({"coders": ("c", "d")}, Task(title="x"), {"coders": ("c", "d")}),
+    ({"coders": ("c", "d")}, Task(title="x", coder="e", model="n"), {"coder": "e", "model": "n"}),
+    ({"coders": ("c", "d")}, Task(title="x", model="n"),
+     {"coders": (CoderChoice("c", "n"), "d")}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("own", "proposed", "wanted"), REPAIRERS)
+def test_who_repairs_it(
+    own: Mapping[str, Any], proposed: Task | None, wanted: Mapping[str, Any]
+) -> None:
+    """Whom the validator proposes, else whoever the task is for; no model for another's coder."""
+    files = tasks("app", **own) | logged("app", "work submitted") | VALIDATING
+    found = after(files, settle.reject(board(files), task="app", attempt=REJECTED, fix=proposed))
+    fix = found.entries["app-fix-1"].task
+    assert fix is not None
+    whole = {"coder": None, "model": None, "coders": ()} | dict(wanted)
+    assert {"coder": fix.coder, "model": fix.model, "coders": fix.coders} == whole

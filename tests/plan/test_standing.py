@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitfleet.files import layout
-from gitfleet.model.states import COUNTS, HOPELESS, Kind, Outcome, Role, Status
-from gitfleet.plan.standing import standing
+from gitfleet.model.states import COUNTS, HOPELESS, RESTS, Kind, Outcome, Role, Status
+from gitfleet.model.task import Budget, CoderChoice
+from gitfleet.plan.standing import standing, standings
 from tests.plan.kit import (
     ANN,
     FLEET,
@@ -142,8 +143,24 @@ TABLE: list[tuple[str, Files, Status, str]] = [
      "not before 2026-12-02 12:00:00 UTC"),
     ("now", tasks("app", not_before=NOW), Status.READY, "nobody"),
     ("backing off", app("work failed", **JUST_NOW), Status.DELAYED, "tried again at"),
-    ("resting", app("work limited", until=NOW + timedelta(hours=1)), Status.DELAYED, "13:00:00"),
+    ("resting", app("work limited", until=NOW + timedelta(hours=1)), Status.DELAYED,
+     "shell is limited on box until 2026-12-01 13:00:00 UTC: it was limited"),
     ("rested", app("work limited", until=NOW), Status.READY, "limited"),
+    ("a refused key", app("work auth-failed", **JUST_NOW), Status.DELAYED,
+     "shell's key was refused on box, tried again at 2026-12-01 12:04:59 UTC"),
+    ("a refused key, retried", app("work auth-failed", "retry", **JUST_NOW), Status.READY,
+     "tried afresh"),
+    ("its coder rests because of another task", app() | tasks("b")
+     | logged("b", "work limited", until=NOW + timedelta(hours=1)), Status.DELAYED, "until"),
+    ("the next coder of its list is free", tasks("app", coders=("shell", "other"))
+     | logged("app", "work limited", until=NOW + timedelta(hours=1)), Status.READY, "limited"),
+    ("its judge rests", app("work submitted") | tasks("b")
+     | logged("b", "validate limited", coder="judge", until=NOW + timedelta(hours=1)),
+     Status.SUBMITTED, "waits for its proof"),
+    ("it waits, whoever rests", tasks("app", depends_on=("b",)) | tasks("b")
+     | logged("b", "work limited", until=NOW + timedelta(hours=1)), Status.WAITING, "waits for b"),
+    ("no budget left", tasks("app", budget=Budget(usd=1)) | logged("app", "work failed", usd=1.0),
+     Status.FAILED, "budget of 1.00 USD is used up"),
     ("limited a hundred times", app(*["work limited"] * 100, **LONG_AGO), Status.READY, "limited"),
     ("no pause after an interruption", app("work lost", **JUST_NOW), Status.READY, "lost"),
     ("waiting", tasks("app", depends_on=("b",)) | tasks("b"), Status.WAITING, "waits for b"),
@@ -192,7 +209,7 @@ def test_a_counted_outcome_ends_in_failed(outcome: Outcome) -> None:
     assert again.status is Status.READY
 
 
-@pytest.mark.parametrize("outcome", [Outcome.ASKED, Outcome.LIMITED, Outcome.CANCELLED])
+@pytest.mark.parametrize("outcome", [Outcome.ASKED, Outcome.CANCELLED, *sorted(RESTS)])
 def test_what_counts_nothing_never_fails_a_task(outcome: Outcome) -> None:
     """A hundred attempts that nobody is to blame for leave the task to be tried again."""
     found = stands(board(app(*[f"work {outcome}"] * 100, **LONG_AGO)), "app")
@@ -217,6 +234,61 @@ def test_the_pause_grows_and_ends() -> None:
         pauses.append((found.until - ended).total_seconds())
         assert stands(board(app(*["work failed"] * times), fleet=many), "app", found.until).status
     assert pauses == [10, 20, 40, 160, 300, 300]
+
+
+JUDGED = FLEET + b"  validate: {coder: judge}\n"
+IN_AN_HOUR = NOW + timedelta(hours=1)
+
+
+def test_a_task_whose_coder_rests_may_be_taken_elsewhere() -> None:
+    """`delayed`, with the runner named: another machine's account may not be used up."""
+    found = stands(board(app("work limited", until=IN_AN_HOUR)), "app")
+    assert (found.status, found.until, found.rests) == (Status.DELAYED, IN_AN_HOUR, True)
+    assert found.role is Role.WORK and found.claimable(NOW)
+
+
+def test_all_that_rest_are_named_and_the_first_to_come_back_is_waited_for() -> None:
+    """Of a list every coder is told with its reason."""
+    log = logged("app", "work limited", until=IN_AN_HOUR, coder="one")
+    more = logged("b", "work limited", until=IN_AN_HOUR - timedelta(minutes=5), coder="two")
+    found = stands(board(tasks("app", coders=("one", "two")), log, tasks("b"), more), "app")
+    assert found.until == IN_AN_HOUR - timedelta(minutes=5)
+    assert "one is limited" in found.reason and "two is limited" in found.reason
+
+
+def test_an_answered_task_goes_first_though_its_coder_rests() -> None:
+    """That its question was answered is not forgotten meanwhile."""
+    log = logged("app", "work asked") | tasks("b") | logged("b", "work limited", until=IN_AN_HOUR)
+    found = stands(board(tasks("app"), log, asked("app-1", "That")), "app")
+    assert (found.status, found.answered) == (Status.DELAYED, True)
+
+
+@pytest.mark.parametrize("verdict", ["", "validate accepted"])
+def test_a_judge_that_rests_delays_the_proof(verdict: str) -> None:
+    """It stays submitted, or accepted, and says why; on another runner it may be judged."""
+    made = ["work submitted", *([verdict] if verdict else [])]
+    rests = tasks("b") | logged("b", "validate limited", coder="judge", until=IN_AN_HOUR)
+    found = stands(board(app(*made), rests, fleet=JUDGED), "app")
+    assert found.status is (Status.ACCEPTED if verdict else Status.SUBMITTED)
+    assert found.reason.startswith("judge is limited on box until 2026-12-01 13:00:00 UTC")
+    assert (found.until, found.rests, found.claimable(NOW)) == (IN_AN_HOUR, True, True)
+    over = stands(board(app(*made), rests, fleet=JUDGED), "app", IN_AN_HOUR)
+    assert (over.until, over.rests) == (None, False)
+
+
+def test_a_pause_of_its_own_comes_before_a_rest() -> None:
+    """What failed waits out its pause everywhere, whoever rests meanwhile."""
+    rests = tasks("b") | logged("b", "validate limited", coder="judge", until=IN_AN_HOUR)
+    failed = app("work submitted", "validate failed", coder="judge", **JUST_NOW)
+    found = stands(board(failed, rests, fleet=JUDGED), "app")
+    assert not found.rests and not found.claimable(NOW)
+    assert "validation ended failed" in found.reason
+
+
+def test_a_task_too_large_for_its_context_is_to_be_split() -> None:
+    """The third full context waits for a person, with the advice to split it."""
+    found = stands(board(app(*["work context-full"] * 3)), "app")
+    assert found.reason.endswith("split the task (`gitfleet retry app`)")
 
 
 def test_a_red_target_is_tried_ever_more_seldom() -> None:
@@ -301,6 +373,8 @@ TASKS = st.one_of(
         attempts=st.none() | st.integers(1, 3),
         not_before=st.none() | MOMENTS,
         fixes=st.none() | st.sampled_from(["app", "b"]),
+        coders=st.sampled_from([(), ("shell",), ("other", CoderChoice("shell", "m"))]),
+        budget=st.none() | st.just(Budget(usd=1.2)),
     ),
 )
 BOARDS = st.fixed_dictionaries(
@@ -316,7 +390,7 @@ def _tree(drawn: Mapping[str, Any]) -> dict[str, bytes]:
         for number, (kind, word, fixer, ended, until) in enumerate(events, 1):
             line = " ".join([kind, word, fixer]).strip()
             name, made = next(
-                iter(logged(task, line, ended=ended, started=ended, until=until).items())
+                iter(logged(task, line, ended=ended, started=ended, until=until, usd=0.4).items())
             )
             tree[name.replace("/001-", f"/{number:03d}-")] = made
         if claim:
@@ -335,6 +409,7 @@ def test_every_board_has_a_status_for_every_task(drawn: Mapping[str, Any], now: 
         where = standing(found, task, now)
         assert where.reason.strip()
         assert where == standing(again, task, now)
+        assert task not in found.entries or standings(found, now)[task] == where
         assert where.role is None or where.status in {
             Status.READY, Status.DELAYED, Status.SUBMITTED, Status.ACCEPTED,
         }  # fmt: skip

@@ -10,6 +10,7 @@ import pytest
 
 from gitfleet.model.board import Board
 from gitfleet.model.states import Role, Status
+from gitfleet.model.task import Budget
 from gitfleet.plan import view
 from gitfleet.plan.view import Detail
 from tests.plan.kit import FLEET, NOW, asked, board, claimed, logged, tasks, text
@@ -201,3 +202,29 @@ def test_the_time_of_a_list_grows_no_faster_than_the_board() -> None:
         return min(best)
 
     assert seconds(3000) < 40 * seconds(300)
+
+
+def test_a_failed_task_is_told_what_helps_better_than_to_try_again() -> None:
+    """A budget is raised, what is too large is split; anything else is tried afresh."""
+    poor = board(tasks("a", budget=Budget(usd=1.0)), logged("a", "work failed", usd=1.5))
+    one = detail(poor, "a")
+    assert one.next.startswith("Raise `budget` in tasks/a.md") and one.spent.usd == 1.5
+    assert view.story(one)["spent"] == {"usd": 1.5, "tokens": 0}
+    large = board(tasks("a"), logged("a", *["work context-full"] * 3))
+    assert detail(large, "a").next.startswith("It is too large for one context")
+    both = board(tasks("a", budget=Budget(usd=1.0)), logged("a", *["work failed"] * 3, usd=1.5))
+    assert "tries it afresh" in detail(both, "a").next
+
+
+def test_a_task_that_waits_for_a_key_says_where_to_mend_it() -> None:
+    """Nothing else helps; a limit ends by itself, and so does `not_before`."""
+    just_now = {"ended": NOW - timedelta(seconds=1)}
+    found = board(tasks("a"), logged("a", "work auth-failed", **just_now))
+    assert detail(found, "a").next == (
+        "Mend the key of shell on box, then `gitfleet retry a` tries it at once."
+    )
+    limited = board(tasks("a"), logged("a", "work limited", **just_now))
+    assert detail(limited, "a").next.startswith("Nothing: ")
+    later = tasks("a", not_before=NOW + timedelta(days=1))
+    late = board(later, logged("a", "work auth-failed", **just_now))
+    assert detail(late, "a").next.startswith("Nothing: ")

@@ -23,6 +23,7 @@ from gitfleet.work.fleet import Fleet
 from gitfleet.work.line import History, board_line
 from tests.cli.acting import gitfleet, refusal
 from tests.conftest import git
+from tests.people.kit import repair
 from tests.sharing.pasts import Past, text, told
 
 
@@ -296,12 +297,12 @@ def test_a_runner_repairs_a_merge_that_dropped_its_files_and_nothing_else(past: 
     fork = past.task("a")
     past.go(fork)
     lines: list[str] = []
-    history.repair(_fleet(past, lines))
+    repair(_fleet(past, lines))
     theirs = _claim_and_end(past, "a", fork)
     event = past.event("a", theirs)
     mine = past.commit({"tasks/mine.md": text()}, fork)
     past.go(past.merge(mine, theirs, like=theirs, files={event: None, "tasks/mine.md": text()}))
-    history.repair(_fleet(past, lines))
+    repair(_fleet(past, lines))
     assert [line.split()[1] for line in lines] == ["repaired"]
     assert past.blob(event) == past.blob(event, theirs)
     assert "mine" in past.board().entries
@@ -318,7 +319,7 @@ def test_a_claim_that_ended_since_is_not_put_back(past: Past) -> None:
     past.go(past.commit({"claims/a.yaml": claim}, runner=True, message="Back"))
     past.go(past.ended("a", nonce))
     assert history.damage_of(past.store, past.tip, damage) == {}
-    history.repair(_fleet(past, []))
+    repair(_fleet(past, []))
     assert past.store.file(past.board(), "claims/a.yaml") is None
 
 

@@ -77,7 +77,7 @@ def test_a_clone_sees_the_runner_of_another_one_and_its_attempt(tmp_path: Path) 
 
 
 def test_a_board_without_a_remote_shows_its_own_runner(repo_path: Path, tmp_path: Path) -> None:
-    """By the clone's own note and the claims on the board."""
+    """By the clone's own file and the claims on the board."""
     gitfleet("init", cwd=repo_path)
     assert "no runner is known here" in gitfleet("runners", cwd=repo_path).stdout
     pipe = tmp_path / "go"
@@ -88,7 +88,7 @@ def test_a_board_without_a_remote_shows_its_own_runner(repo_path: Path, tmp_path
         (found,) = _told(repo_path)
         assert found["here"] is True and found["capacity"] == 3
         (attempt,) = found["attempts"]
-        assert attempt["task"] == "slow" and attempt["tokens"] is None
+        assert attempt["task"] == "slow" and not attempt["tokens"]
         assert "in this clone" in gitfleet("runners", cwd=repo_path).stdout
     assert _told(repo_path) == []
 

@@ -180,7 +180,10 @@ class Clone:
         before = self.library.merge_base(theirs, ours).id
         taken = people.take(_Objects(self.library), theirs, before, ours)  # type: ignore[arg-type]
         parents = (self.library.boards[theirs], self.library.boards[ours])
-        files = {path: entry.oid if entry else None for path, entry in taken.files.items()}
+        files: dict[str, str | None] = {}
+        for path, entry in taken.files.items():
+            assert not isinstance(entry, bytes)  # of questions alone, and nobody asks here
+            files[path] = entry.oid if entry else None
         made = self.library.commit(
             parents, files, at=self.machine.clock(), by_runner=False, subject="Merge people's"
         )

@@ -1,0 +1,75 @@
+"""`gitfleet answer`: answer a question of an agent's."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import click
+
+from gitfleet.cli.session import Session, for_people, open_session, plain
+from gitfleet.errors import FleetError
+from gitfleet.files import answers, codec, layout
+from gitfleet.model.board import Board
+from gitfleet.model.change import Change
+from gitfleet.model.question import Question
+from gitfleet.plan import asking
+from gitfleet.plan.standing import standing
+
+
+@click.command("answer")
+@click.argument("name", metavar="ID")
+@click.argument("text", required=False)
+@click.option("--option", type=int, metavar="N", help="The N-th of the options it gives.")
+@click.option("--edit", is_flag=True, help="Write the answer in an editor.")
+def command(name: str, text: str | None, option: int | None, edit: bool) -> None:
+    """Answer the question ID with TEXT, an option, or in an editor.
+
+    ID is the question's name, or its task's id while that has just one open question. A question
+    that is answered already gets TEXT as a remark under its answer: the first answer counts.
+    """
+    if (text is not None) + (option is not None) + edit != 1:
+        raise click.UsageError("say TEXT, or --option N, or --edit")
+    session = open_session()
+    for_people("answer", session.repo)
+    question = asking.named(session.store.board(), name)
+    if option is not None:
+        text = asking.option(question, option)
+    elif edit:
+        text = _edited(session, question)
+    assert text is not None
+    change = _answer(session, question.name, text)
+    click.echo(plain(_told(session, question, change)))
+
+
+def _answer(session: Session, name: str, text: str) -> Change:
+    person, path = session.person, layout.question_path(name)
+
+    def decide(board: Board, now: datetime) -> Change:
+        file = session.store.file(board, path) or b""
+        return asking.answer(board, now, question=name, file=file, text=text, person=person)
+
+    return session.change(decide)
+
+
+def _edited(session: Session, question: Question) -> str:
+    """What a person writes below the heading, in the editor that git and click know."""
+    file = session.store.file(session.store.board(), layout.question_path(question.name)) or b""
+    shown, _ = codec.decode(answers.with_heading(file), question.name)
+    written = click.edit(shown, extension=".md")
+    if written is None:
+        raise FleetError("nothing was written; the question is as it was")
+    said = codec.split_answer(written)[1]
+    if said == question.answer:
+        raise FleetError("nothing was written; the question is as it was")
+    return said.removeprefix(question.answer).strip() if not question.open else said
+
+
+def _told(session: Session, question: Question, change: Change) -> str:
+    board = session.store.board()
+    where = standing(board, question.task, session.store.now())
+    name = question.name
+    remark = not change.subject.startswith("Answer ")
+    done = (
+        f"{name} was answered already; yours stands under that" if remark else f"{name} is answered"
+    )
+    return f"{done}. {question.task} is {where.status}: {where.reason}"

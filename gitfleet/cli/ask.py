@@ -1,0 +1,38 @@
+"""`gitfleet ask`: inside an attempt, ask a person; with --wait, for a quick answer."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from gitfleet import speech
+from gitfleet.errors import FleetError
+
+UNANSWERED = 5
+
+
+@click.command("ask")
+@click.argument("question", required=False)
+@click.option("--option", "options", multiple=True, help="An answer to choose from; repeatable.")
+@click.option("--wait", metavar="TIME", help="Wait so long for the answer: 90s, 2m.")
+def command(question: str | None, options: tuple[str, ...], wait: str | None) -> int:
+    """Ask a person QUESTION, or what stands on standard input.
+
+    The answer comes on standard output. Without an answer nothing is printed there: the question
+    is recorded, and you are to write down where you are and stop; with --wait the exit status is
+    then 5. What was answered in an earlier attempt is answered at once.
+    """
+    limit = speech.seconds(wait) if wait is not None else 0.0
+    text = question if question is not None else sys.stdin.read()
+    asked = speech.ask(text, options)
+    reply = speech.wait(asked, limit)
+    if reply.refused:
+        raise FleetError(f"the question was refused: {reply.refused}")
+    if reply.answer:
+        speech.heard(asked, reply.name)
+        click.echo(reply.answer)
+        return 0
+    speech.park(asked)
+    click.echo(speech.stop_words(reply), err=True)
+    return UNANSWERED if wait is not None else 0

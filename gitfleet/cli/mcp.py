@@ -1,0 +1,27 @@
+"""`gitfleet mcp`: inside an attempt, serve what it can say to the coder's model."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from gitfleet import speech
+from gitfleet.cli.main import own_version
+from gitfleet.errors import FleetError
+
+
+@click.command("mcp")
+def command() -> None:
+    """Serve ask_human, note, progress, add and verdict by the Model Context Protocol (stdio)."""
+    speech.outbox()
+    speech.inbox()
+    try:
+        # Here, since the SDK is an extra, and takes half a second to import.
+        from gitfleet.mcp import serve  # noqa: PLC0415 - see above
+    except ModuleNotFoundError as error:
+        raise FleetError(
+            f"the MCP SDK is not installed ({error.name})",
+            remedy="Install gitfleet with its extra `mcp`: pip install '.[mcp]' in a clone of it.",
+        ) from error
+    serve.run(os.environ.get("GITFLEET_ROLE", "work"), own_version())

@@ -1,0 +1,21 @@
+"""`gitfleet note`: inside an attempt, write down what is meant to be done, or was learned."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from gitfleet import speech
+
+
+@click.command("note")
+@click.argument("kind", type=click.Choice(speech.NOTES))
+@click.argument("text", required=False)
+def command(kind: str, text: str | None) -> None:
+    """Write the note plan or knowledge of this task: TEXT, or what stands on standard input.
+
+    It takes the place of the note of that kind. Whoever goes on with the task reads it, on
+    whatever machine.
+    """
+    speech.note(kind, text if text is not None else sys.stdin.read())

@@ -1,0 +1,58 @@
+"""`gitfleet prompts`: what attempts are told, as it is in force on this board."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+from gitfleet.cli import draw
+from gitfleet.cli.session import open_session
+from gitfleet.files import layout
+from gitfleet.files.templates import VARIABLES
+from gitfleet.model.board import Board
+from gitfleet.model.states import Role
+from gitfleet.report import harmless
+from gitfleet.work import prompt
+
+_ROLE: Final = click.argument("role", type=click.Choice([role.value for role in Role]))
+
+
+@click.group("prompts")
+def command() -> None:
+    """Show what attempts are told. A board's own prompt is the file prompts/ROLE.md on it."""
+
+
+@command.command("show")
+@_ROLE
+@click.option("--default", "shipped", is_flag=True, help="The one that comes with gitfleet.")
+def show(role: str, shipped: bool) -> None:
+    """Print the prompt of ROLE that is in force, to be changed: `… > .fleet/prompts/work.md`."""
+    if shipped:
+        click.echo(prompt.shipped_text(Role(role)), nl=False)
+        return
+    session = open_session()
+    board = session.store.board()
+    path = layout.prompt_path(role)
+    own = session.store.file(board, path) if role in board.prompts else None
+    _warn(board, path)
+    text = prompt.shipped_text(Role(role)) if own is None else own.decode("utf-8", "replace")
+    click.echo(harmless(text) if draw.on_terminal() else text, nl=False)
+
+
+def _warn(board: Board, path: str) -> None:
+    for problem in board.damage.get(path, ())[:1]:
+        click.echo(f"gitfleet: {draw.line(str(problem))}", err=True)
+
+
+@command.command("variables")
+@_ROLE
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def variables(role: str, as_json: bool) -> None:
+    """List the variables that a prompt of ROLE may have, and what each holds."""
+    known = VARIABLES[Role(role)]
+    if as_json:
+        draw.out_json(dict(known))
+        return
+    for row in draw.columns([[f"{{{{{name}}}}}", what] for name, what in known.items()], None):
+        click.echo("".join(row))

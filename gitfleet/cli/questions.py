@@ -1,0 +1,73 @@
+"""`gitfleet questions`: what agents want to know, the one that waits longest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from gitfleet.cli import draw
+from gitfleet.cli.session import open_session
+from gitfleet.model.board import Board
+from gitfleet.model.durations import spoken
+from gitfleet.plan import asking
+from gitfleet.plan.asking import Waiting
+from gitfleet.work.askbranch import ask_branch
+
+
+@click.command("questions")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def command(as_json: bool) -> None:
+    """Show the open questions, how long they wait, and what waits behind them."""
+    store = open_session().store
+    board = store.board()
+    rows = asking.waiting(board, store.now())
+    if as_json:
+        draw.out_json([_facts(row) for row in rows])
+        return
+    for row in rows:
+        for line in _lines(row):
+            click.echo(line)
+    click.echo("gitfleet answer NAME TEXT, or --option N, answers one" if rows else "no question")
+    _warn(board)
+
+
+def _lines(row: Waiting) -> Iterator[str]:
+    behind = f", {len(row.behind)} behind it: {', '.join(row.behind[:5])}" if row.behind else ""
+    more = ", …" if len(row.behind) > 5 else ""
+    runs = ", its agent still runs" if row.running else ""
+    head = f"{draw.line(row.name)}  {draw.line(row.title)}"
+    yield draw.style(head, bold=True)
+    yield draw.style(f"  waits {spoken(row.since)}{runs}{behind}{more}", dim=True)
+    yield from (f"  {draw.line(line)}" for line in row.question.text.splitlines())
+    for number, option in enumerate(row.question.options, 1):
+        yield f"  {number}) {draw.line(option)}"
+    yield ""
+
+
+def _facts(row: Waiting) -> dict[str, Any]:
+    question = row.question
+    return {
+        "name": row.name,
+        "task": question.task,
+        "title": row.title,
+        "text": question.text,
+        "options": list(question.options),
+        "asked": question.asked,
+        "seconds": int(row.since),
+        "by": {
+            "runner": question.by.runner,
+            "coder": question.by.coder,
+            "attempt": question.by.attempt,
+        },
+        "running": row.running,
+        "behind": list(row.behind),
+        "branch": ask_branch(row.name),
+    }
+
+
+def _warn(board: Board) -> None:
+    broken = sorted(path for path in board.damage if path.startswith("questions/"))
+    if broken:
+        click.echo(f"gitfleet: {broken[0]} cannot be read; see `gitfleet lint`", err=True)

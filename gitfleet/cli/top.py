@@ -1,0 +1,176 @@
+"""`gitfleet top`: every attempt on every machine that this clone knows of, live."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+import click
+
+from gitfleet.cli import crew, draw
+from gitfleet.cli.home import remote_of
+from gitfleet.cli.session import Session, open_session
+from gitfleet.git.remote import Unreachable
+from gitfleet.model.durations import counted, seconds, spoken
+from gitfleet.runner.vitals import aged
+
+_EVERY: Final = 1.0  # seconds between two pictures
+_FETCH: Final = 5.0  # and between two looks at the remote
+_LATE: Final = 2.5  # heartbeats after which a runner counts as not heard of
+HEADS: Final = (
+    *("task", "role", "coder", "machine", "state", "elapsed", "silent", "tokens", "context"),
+    "last line",
+)
+
+
+@click.command("top")
+@click.option("--once", is_flag=True, help="Print it once; so it is where no terminal is.")
+@click.option("--json", "as_json", is_flag=True, help="For programs, once.")
+def command(once: bool, as_json: bool) -> None:
+    """Show what every attempt does, on all machines that share the board, until Ctrl-C."""
+    session = open_session()
+    crowd = Crowd(session)
+    crowd.fetch()
+    if as_json:
+        draw.out_json(crowd.attempts())
+    elif once or not draw.on_terminal():
+        _print(crowd)
+    else:
+        _watch(crowd)
+
+
+class Crowd:
+    """All runners that are known, how long ago each was heard of, and what their attempts do."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._remote = remote_of(session.repo, session.store)
+        self._late = _LATE * seconds(session.store.board().settings.heartbeat)
+        self._heard: dict[str, tuple[str, float]] = {}  # runner -> its beat, and since when
+        self.trouble = ""  # why the remote does not answer
+        self.machines = self.slots = 0
+        self.resting: list[str] = []  # coders that wait for their limits, a sentence each
+
+    def fetch(self) -> None:
+        """Look at the remote; what was seen last stays where it does not answer."""
+        if self._remote is None:
+            return
+        try:
+            crew.fetch(self._session.repo, self._remote)
+        except Unreachable as error:
+            self.trouble = draw.line(error.what)
+        else:
+            self.trouble = ""
+
+    def attempts(self) -> list[dict[str, Any]]:
+        """What every attempt does by now, each with its runner, in the order they began."""
+        runners = crew.known(self._session)
+        self.machines = len(runners)
+        self.slots = sum(one["capacity"] or 0 for one in runners)
+        self.resting = [draw.line(told) for one in runners for told in one["resting"].values()]
+        found = [
+            {"runner": one["name"], "host": one["host"], "here": one["here"], **attempt}
+            for one in runners
+            for attempt in self._of(one)
+        ]
+        return sorted(found, key=lambda one: (-(one["elapsed"] or 0), one["task"]))
+
+    def _of(self, runner: Mapping[str, Any]) -> list[dict[str, Any]]:
+        if runner["here"]:
+            return list(runner["attempts"])
+        passed = self._since(runner)
+        found = [aged(attempt, passed) for attempt in runner["attempts"]]
+        if passed > self._late:
+            for attempt in found:
+                attempt["state"] = f"not heard of for {spoken(passed)}"
+        return found
+
+    def _since(self, runner: Mapping[str, Any]) -> float:
+        """Seconds since we saw its heartbeat change. Nobody compares clocks."""
+        now = time.monotonic()
+        beat, since = self._heard.get(runner["name"], ("", now))
+        if beat != runner["at"]:
+            beat, since = runner["at"], now
+        self._heard[runner["name"]] = beat, since
+        return now - since
+
+
+def row(attempt: Mapping[str, Any]) -> list[str]:
+    """What the table has of one attempt; text of others without its control characters."""
+    tokens, context, window = attempt["tokens"], attempt["context"], attempt["window"]
+    cells = [
+        attempt["task"],
+        attempt["role"],
+        attempt["coder"] or "checks",
+        attempt["runner"],
+        crew.doing(attempt),
+        *(spoken(attempt[key]) if attempt[key] is not None else "" for key in _TIMES),
+        draw.tokens(tokens or 0),
+        draw.context(context or 0, window or 0),
+        attempt["last"],
+    ]
+    return [draw.line(cell) for cell in cells]
+
+
+_TIMES: Final = ("elapsed", "silence")
+
+
+def summary(crowd: Crowd, number: int) -> str:
+    """The line above the table."""
+    told = f"{counted(crowd.machines, 'runner')}, {number} of {counted(crowd.slots, 'slot')} busy"
+    return f"{told}; {crowd.trouble}, this is what was seen last" if crowd.trouble else told
+
+
+def _print(crowd: Crowd) -> None:
+    attempts = crowd.attempts()
+    click.echo(summary(crowd, len(attempts)))
+    cells = [list(HEADS), *map(row, attempts)] if attempts else []
+    for number, cell in enumerate(draw.columns(cells, draw.room())):
+        click.echo(draw.style("".join(cell).rstrip(), bold=not number))
+    for told in crowd.resting:
+        click.echo(draw.cut(told, draw.room() or len(told) * 2))
+
+
+# -- live
+
+
+def _watch(crowd: Crowd) -> None:
+    # Imported here on purpose: rich is slow to import, and for terminals only.
+    from rich.live import Live  # noqa: PLC0415
+
+    stop = threading.Event()
+    thread = threading.Thread(target=_fetching, args=(crowd, stop), daemon=True)
+    thread.start()
+    try:
+        with Live(auto_refresh=False, screen=True) as live:
+            while True:
+                live.update(_picture(crowd), refresh=True)
+                time.sleep(_EVERY)
+    except KeyboardInterrupt:
+        pass  # that is how it ends
+    finally:
+        stop.set()
+
+
+def _fetching(crowd: Crowd, stop: threading.Event) -> None:
+    while not stop.wait(_FETCH):
+        crowd.fetch()
+
+
+def _picture(crowd: Crowd) -> Any:
+    from rich.console import Group  # noqa: PLC0415 - as above
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    attempts = crowd.attempts()
+    table = Table(box=None, pad_edge=False, expand=True)
+    for head in HEADS[:-1]:
+        table.add_column(head, no_wrap=True, overflow="ellipsis")
+    table.add_column(HEADS[-1], ratio=1, no_wrap=True, overflow="ellipsis")
+    for attempt in attempts:
+        table.add_row(*map(Text, row(attempt)))
+    about = Text(f"{summary(crowd, len(attempts))}; Ctrl-C ends", style="dim")
+    rests = [Text(told, style="yellow", no_wrap=True) for told in crowd.resting]
+    return Group(about, *([table] if attempts else []), *rests)

@@ -1,0 +1,258 @@
+"""Claude Code: `claude -p`, its events as stream-json.
+
+- `subtype` is "success" where `is_error` is true, so only the latter counts.
+- The last message's usage is the context now; its output tokens are those of its beginning, so that
+  totals come from the end. Versions differ in whether that counts the session that is gone on with.
+- `--resume` knows a session only in the folder it was made in, and forgets the model's `[1m]`.
+- As root everything is bypassed only with IS_SANDBOX=1.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from gitfleet.coders import blocks, lines
+from gitfleet.coders.base import (
+    Cannot,
+    Coder,
+    CoderEvent,
+    Failure,
+    Job,
+    Launch,
+    Mcp,
+    Reader,
+    Said,
+    any_key,
+    extra,
+)
+from gitfleet.coders.judging import classify, judge_of
+from gitfleet.coders.lines import Object, count, dig, flat, inner, name, number, text
+from gitfleet.coders.resets import reset_at
+from gitfleet.model.config import Permission
+from gitfleet.model.event import Tokens
+
+_TOOLS: Final = "Bash,Edit,Write,NotebookEdit,WebFetch,WebSearch"
+_MCP_SECONDS: Final = 120  # until its MCP server must be there
+_BASH_SECONDS: Final = 3600  # the longest one command may take; its own default is ten minutes
+_SMALL: Final = ("claude-3", "claude-haiku-4", "claude-sonnet-", "claude-opus-4")
+
+
+def launch(job: Job) -> Launch:
+    """Its prompt comes on standard input; the MCP server stands in a file of the run."""
+    argv = [job.settings.program or "claude", "-p", "--output-format", "stream-json", "--verbose"]
+    argv += _permission(job)
+    if job.model:
+        argv += ["--model", job.model]
+    if job.mcp is not None:
+        argv += ["--mcp-config", str(_mcp_file(job.run_dir, job.mcp)), "--strict-mcp-config"]
+    if job.session:
+        argv += ["--resume", job.session]
+    return Launch(argv=(*argv, *extra(job)), env=_env(job), stdin=job.prompt)
+
+
+def _permission(job: Job) -> list[str]:
+    if job.permission is Permission.BYPASS:
+        sandbox = job.settings.env.get("IS_SANDBOX") or os.environ.get("IS_SANDBOX")
+        if os.geteuid() == 0 and sandbox != "1":
+            raise Cannot(
+                "claude bypasses nothing as root; set IS_SANDBOX: '1' in coders.claude.env if"
+                " its machine is one, or take permission: bypass away"
+            )
+        return ["--permission-mode", "bypassPermissions"]
+    tools = f"{_TOOLS},mcp__{job.mcp.name}" if job.mcp else _TOOLS
+    return ["--permission-mode", "acceptEdits", "--allowedTools", tools]
+
+
+def _mcp_file(folder: Path, mcp: Mcp) -> Path:
+    server = {"command": mcp.argv[0], "args": list(mcp.argv[1:]), "env": dict(mcp.env)}
+    path = folder / "mcp.json"
+    path.touch(mode=0o600)
+    path.write_bytes(msgspec.json.encode({"mcpServers": {mcp.name: server}}))
+    return path
+
+
+def _env(job: Job) -> dict[str, str]:
+    env = {
+        "DISABLE_AUTOUPDATER": "1",
+        "BASH_MAX_TIMEOUT_MS": str(_BASH_SECONDS * 1000),
+        "ENABLE_TOOL_SEARCH": "false",  # else a newer one hides the MCP server's tools
+    }
+    if job.mcp is not None:
+        env["MCP_TOOL_TIMEOUT"] = str(job.mcp.timeout * 1000)
+        # Else it begins without the server's tools if that is not there within a few seconds.
+        env["MCP_CONNECTION_NONBLOCKING"] = "0"
+        env["MCP_TIMEOUT"] = str(_MCP_SECONDS * 1000)
+    if job.settings.base_url:
+        env["ANTHROPIC_BASE_URL"] = job.settings.base_url
+        env |= any_key(job, "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_API_KEY")
+        if job.model:  # there is one model behind it, and it does the small things, too
+            env["ANTHROPIC_DEFAULT_HAIKU_MODEL"] = job.model
+    return {**env, **job.settings.env}
+
+
+class _Reading:
+    """One run's output so far."""
+
+    def __init__(self, job: Job) -> None:
+        self._resumed, self._used, self._used_usd = bool(job.session), job.used, job.used_usd
+        self._model = job.model
+        self._window = self._told = job.settings.window  # a model elsewhere is not known to it
+        self._messages: dict[str, Tokens] = {}  # what each used; every block of one repeats it
+        self._seen = Tokens()  # all of them together
+        self._wrong = ("", Failure.CRASHED)  # the last error, which the end repeats with less
+
+    def read(self, line: str) -> Iterator[CoderEvent]:
+        found = lines.parse(line)
+        if found is None:
+            return
+        match dig(found, "type"):
+            case "system":
+                yield from self._system(found)
+            case "assistant":
+                yield from self._assistant(found)
+            case "user":
+                yield from blocks.ended(found)
+            case "rate_limit_event":
+                yield _limit(inner(found, "rate_limit_info"))
+            case "result":
+                yield self._result(found)
+
+    def _system(self, found: Object) -> Iterator[CoderEvent]:
+        kind = text(found, "subtype")
+        if kind == "init":
+            self._model = name(found, "model") or self._model
+            self._window = self._told or window(self._model)
+            session, model = name(found, "session_id"), self._model
+            yield CoderEvent(said=Said.STARTED, session=session, model=model, window=self._window)
+        elif kind == "api_retry":
+            status, error = count(found, "error_status"), text(found, "error")
+            attempt, most = count(found, "attempt"), count(found, "max_retries")
+            what = f"{error} {status or ''}".strip()
+            failure = classify(what, status, error)
+            if failure is Failure.CRASHED:
+                failure = Failure.OVERLOADED
+            yield CoderEvent(
+                said=Said.RETRYING, text=f"{what}: try {attempt} of {most}", failure=failure
+            )
+
+    def _assistant(self, found: Object) -> Iterator[CoderEvent]:
+        message = inner(found, "message")
+        if name(message, "model") == "<synthetic>":  # an error, in the words for a person
+            words = flat(message, "content")
+            failure = classify(words, 0, text(found, "error"), text(message, "stop_reason"))
+            self._wrong = (words, failure)
+            yield CoderEvent(said=Said.ERROR, text=words, failure=failure)
+            return
+        own = not name(found, "parent_tool_use_id")  # not of an agent that it started itself
+        yield from blocks.said(found)
+        usage = blocks.tokens(inner(message, "usage"))
+        if usage.total:
+            self._note(name(message, "id"), usage)
+            yield CoderEvent(
+                said=Said.USAGE,
+                tokens=self._seen,
+                context=usage.total if own else None,
+            )
+
+    def _note(self, message: str, usage: Tokens) -> None:
+        before = self._messages.get(message, Tokens()) if message else Tokens()
+        self._messages[message] = usage
+        self._seen = lines.plus(lines.less(self._seen, before), usage)
+
+    def _result(self, found: Object) -> CoderEvent:
+        tokens, over = self._totals(found)
+        usd = number(found, "total_cost_usd")
+        if usd is not None and over:
+            usd = max(0.0, usd - self._used_usd)
+        failed = dig(found, "is_error") is True
+        words = blocks.complaint(found) if failed else ""
+        return CoderEvent(
+            said=Said.ENDED,
+            text=words or text(found, "result"),
+            session=name(found, "session_id"),
+            tokens=tokens,
+            usd=usd,
+            window=self._window_of(found),
+            denied=blocks.denied(found),
+            failure=self._failure(found, words) if failed else None,
+            final=True,
+        )
+
+    def _failure(self, found: Object, words: str) -> Failure:
+        if words and words == self._wrong[0]:
+            return self._wrong[1]
+        kinds = (text(found, key) for key in ("terminal_reason", "subtype", "stop_reason"))
+        return classify(words, count(found, "api_error_status"), *kinds)
+
+    def _totals(self, found: Object) -> tuple[Tokens | None, bool]:
+        last = blocks.tokens(inner(found, "usage"))
+        seen = max(self._seen, last, key=lambda tokens: tokens.total)
+        told = Tokens()
+        for used in _values(inner(found, "modelUsage")):
+            told = lines.plus(told, _model_tokens(used))
+        if told.total < seen.total:  # it says nothing, or less than its own messages did
+            return (seen, False) if seen.total else (None, False)
+        return lines.of_this_run(told, self._used if self._resumed else Tokens(), seen)
+
+    def _window_of(self, found: Object) -> int | None:
+        used = inner(found, "modelUsage")
+        own = inner(used, self._model) or max(
+            _values(used), key=lambda model: count(model, "inputTokens"), default=used
+        )
+        return self._told or count(own, "contextWindow") or self._window
+
+
+def _values(found: Object) -> list[Object]:
+    return [value for value in found.values() if isinstance(value, dict)]
+
+
+def _model_tokens(used: Object) -> Tokens:
+    return Tokens(
+        input=count(used, "inputTokens"),
+        output=count(used, "outputTokens"),
+        cache_read=count(used, "cacheReadInputTokens"),
+        cache_write=count(used, "cacheCreationInputTokens"),
+    )
+
+
+def _limit(info: Object) -> CoderEvent:
+    """How much of a subscription is used; a limit only where it says that it rejects."""
+    used = number(info, "utilization")
+    told = f" {used:.0%} used" if used is not None and used < 100 else ""
+    rejected = text(info, "status") == "rejected"
+    return CoderEvent(
+        said=Said.LIMIT,
+        text=f"{name(info, 'rateLimitType')} limit: {name(info, 'status')}{told}",
+        failure=Failure.LIMITED if rejected else None,
+        until=reset_at(number(info, "resetsAt")),
+    )
+
+
+def window(model: str) -> int | None:
+    """By the model's name, until its first result tells; too small a guess would do harm."""
+    if model.endswith("[1m]") or model.startswith("claude-opus-5"):
+        return 1_000_000
+    return 200_000 if model.startswith(_SMALL) else None
+
+
+def reader(job: Job) -> Reader:
+    """A new reader for a run's output."""
+    return _Reading(job).read
+
+
+CODER: Final = Coder(
+    "claude",
+    program="claude",
+    launch=launch,
+    reader=reader,
+    judge=judge_of("claude"),
+    resumes=True,
+    mcp=True,
+    versions=("2.1.197", "2.1.329"),
+    window=window,
+)

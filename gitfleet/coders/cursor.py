@@ -1,0 +1,104 @@
+"""Cursor's `cursor-agent`. Written after its documentation, and never run here.
+
+- When it fails it ends with an exit status and words on standard error, and without a `result`.
+- Without `--force` it only proposes changes, so that less than everything does not work.
+- It takes an MCP server only from the project or the user's home, so it is given none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from gitfleet.coders import blocks, lines
+from gitfleet.coders.base import (
+    LONGEST_ARGUMENT,
+    Cannot,
+    Coder,
+    CoderEvent,
+    Job,
+    Launch,
+    Reader,
+    Said,
+    extra,
+)
+from gitfleet.coders.judging import classify, judge_of
+from gitfleet.coders.lines import Object, dig, inner, name, text
+from gitfleet.model.config import Permission
+
+
+def launch(job: Job) -> Launch:
+    """Its prompt is an argument; its key comes from CURSOR_API_KEY or its own login."""
+    if job.permission is not Permission.BYPASS:
+        raise Cannot(
+            "cursor-agent changes nothing without --force; let it with coders.cursor-agent."
+            "permission: bypass in fleet.yaml and permissions: {cursor-agent: bypass} in this"
+            " machine's config.yaml"
+        )
+    prompt = job.prompt.read_text()
+    if len(prompt.encode()) > LONGEST_ARGUMENT:
+        raise Cannot("the prompt is too long for an argument, and cursor-agent takes no other")
+    argv = [job.settings.program or "cursor-agent", "-p", "--output-format", "stream-json"]
+    argv.append("--force")
+    if job.model:
+        argv += ["--model", job.model]
+    if job.session:
+        argv += ["--resume", job.session]
+    return Launch(argv=(*argv, *extra(job), prompt), env=job.settings.env)
+
+
+def read(line: str) -> Iterator[CoderEvent]:
+    """The events in one line."""
+    found = lines.parse(line)
+    if found is None:
+        return
+    match dig(found, "type"):
+        case "system" if dig(found, "subtype") == "init":
+            session, model = name(found, "session_id"), name(found, "model")
+            yield CoderEvent(said=Said.STARTED, session=session, model=model)
+        case "assistant":
+            yield from blocks.said(found)
+        case "thinking":
+            yield CoderEvent(said=Said.THINKING, text=text(found, "text"))
+        case "tool_call":
+            yield from _tool(found)
+        case "result":
+            failed = dig(found, "is_error") is True or dig(found, "subtype") != "success"
+            words = blocks.complaint(found)
+            yield CoderEvent(
+                said=Said.ENDED,
+                text=words,
+                session=name(found, "session_id"),
+                failure=classify(words) if failed else None,
+                final=True,
+            )
+
+
+def _tool(found: Object) -> Iterator[CoderEvent]:
+    """`tool_call` holds one object, named after the tool: `shellToolCall: {args, result}`."""
+    call, calls = name(found, "call_id"), inner(found, "tool_call")
+    kind = next((str(key)[:100] for key in calls if isinstance(calls[key], dict)), "")
+    tool = name(calls, kind, "name") or kind.removesuffix("ToolCall")
+    if dig(found, "subtype") == "started":
+        began = lines.brief(calls, kind, "args")
+        yield CoderEvent(said=Said.TOOL_START, tool=tool, call=call, text=began)
+    elif dig(found, "subtype") == "completed":
+        result = inner(calls, kind, "result")
+        denied = (tool,) if "rejected" in result or "permissionDenied" in result else ()
+        told = text(result, "success", "content") or text(result, "error", "message")
+        yield CoderEvent(said=Said.TOOL_END, tool=tool, call=call, text=told, denied=denied)
+
+
+def reader(_job: Job) -> Reader:
+    """Its lines need no memory."""
+    return read
+
+
+CODER: Final = Coder(
+    "cursor-agent",
+    program="cursor-agent",
+    launch=launch,
+    reader=reader,
+    judge=judge_of("cursor-agent"),
+    resumes=True,
+)

@@ -1,0 +1,97 @@
+"""Answers as text: put into the file of a question without touching what else stands there."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gitfleet.errors import FleetError
+from gitfleet.files import codec, layout
+
+HEADING: Final = "## Answer"
+HINT: Final = "<!-- Write the answer below this line, then commit and merge. -->"
+
+
+def with_heading(data: bytes) -> bytes:
+    """The question with an empty place for its answer; the same bytes if it has one."""
+    return data if has_heading(data) else _joined(data, f"{HEADING}\n{HINT}\n")
+
+
+def has_heading(data: bytes) -> bool:
+    """Whether a question's file has a line `## Answer`, with text below it or not."""
+    return any(line.strip() == HEADING for line in _text(data).splitlines())
+
+
+def answered(data: bytes, text: str) -> bytes:
+    """The open question with its answer."""
+    text = _closed(text)
+    whole = _text(data)
+    lines = whole.splitlines()
+    at = next((i for i, line in enumerate(lines) if line.strip() == HEADING), None)
+    body = text.strip("\n")
+    if at is None:
+        return _limited(_joined(data, f"{HEADING}\n{body}\n"))
+    # Below the heading nothing but comments stands, else it would not be open; ours go.
+    kept = [line for line in lines[at + 1 :] if line.strip() not in ("", HINT)]
+    return _limited("\n".join([*lines[: at + 1], body, *kept, ""]).encode())
+
+
+def remarked(data: bytes, text: str, by: str) -> bytes:
+    """The answered question with another answer under it, as a comment: the first one counts."""
+    # Nothing in the text may end the comment, or begin one within it.
+    plain = text.strip().replace("--", "- -")
+    who = by.replace("--", "- -")
+    made = _joined(data, f"<!-- {who} answered later:\n{plain}\n-->\n")
+    if _answer(made) != _answer(data):  # a comment in it that has no end would end with ours
+        raise FleetError(
+            "the answer has a comment `<!--` without an end, so that nothing can stand under it",
+            remedy="Mend it in the question's file on the board.",
+        )
+    return _limited(made)
+
+
+def united(here: bytes, theirs: bytes, path: str, by: str) -> bytes | None:
+    """One file of two versions of a question: the board's, and one answered elsewhere.
+
+    None if theirs brings no answer that the board has not.
+    """
+    mine, _ = codec.read_question(here, path)
+    other, _ = codec.read_question(theirs, path)
+    if mine is None or other is None or other.open or other.answer == mine.answer:
+        return None
+    if mine.open:
+        return answered(here, other.answer)
+    try:
+        made = remarked(here, other.answer, by)
+    except FleetError:
+        return None
+    # What was put there once (a merge is made again when the board has moved) stays once.
+    comment = made[len(here) :].strip()
+    return None if comment in here else made
+
+
+def _answer(data: bytes) -> str:
+    return codec.split_answer(_text(data))[1]
+
+
+def _text(data: bytes) -> str:
+    return codec.decode(data, "")[0]
+
+
+def _closed(text: str) -> str:
+    """The text with no comment left open, which would hide what comes to stand under it."""
+    head, mark, tail = text.rpartition("<!--")
+    return f"{head}<! --{tail}" if mark and "-->" not in tail else text
+
+
+def _joined(data: bytes, more: str) -> bytes:
+    whole = _text(data)
+    return (whole.rstrip("\n") + "\n\n" + more).encode()
+
+
+def _limited(data: bytes) -> bytes:
+    if len(data) > layout.LARGEST:
+        raise FleetError(
+            f"with this answer the question's file is larger than {layout.LARGEST // 1024} KiB",
+            remedy="Say it shorter, or put the bulk into a file of the project.",
+        )
+    return data

@@ -1,0 +1,136 @@
+"""Prompts: Markdown with places to fill in, `{{name}}`, each from a fixed list.
+
+Nothing in a place is computed and nothing that is filled in is read again, so text of others that
+holds a place stays text. What does not stand on the list is a mistake, told with its place.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from gitfleet.files import codec
+from gitfleet.model.board import Problem
+from gitfleet.model.states import Role
+
+# What a place may be called, and what comes there. `docs/prompts.md` shows them, and a test holds
+# that it does.
+_WORDS: Final[Mapping[str, str]] = {
+    "id": "the task's id",
+    "title": "its title",
+    "attempt": "the number of this attempt",
+    "coder": "the coder that is told this",
+    "model": "its model; empty where none is set",
+    "target": "the branch that the work lands on",
+    "base": "the commit that the work is compared with",
+}
+_SECTIONS: Final[Mapping[str, str]] = {
+    "task": "the task: its title, what bounds it, its text",
+    "start": "how to begin: with a plan, or where the last attempt ended, or with a conflict",
+    "answers": "questions of earlier attempts, and what people answered",
+    "notes": "the notes that earlier attempts left",
+    "before": "how earlier attempts ended: outcomes, failing checks, findings",
+}
+_WORK: Final = {**_WORDS, "branch": "the branch that the work is on", **_SECTIONS}
+VARIABLES: Final[Mapping[Role, Mapping[str, str]]] = {
+    Role.WORK: _WORK,
+    Role.PLAN: {**_WORDS, **_SECTIONS},
+    Role.VALIDATE: {
+        **_WORDS,
+        "task": _SECTIONS["task"],
+        "submitted": "who did the work, and whether the task's text was changed since",
+        "checks": "the checks that were run on this tree, and how each ended",
+        "answers": _SECTIONS["answers"],
+        "before": "how earlier validations of this work ended",
+    },
+}
+# What stands in a file by itself. A prompt that has no place for one gets it at its end, in this
+# order: nobody loses the task, or an answer, by writing a prompt of their own.
+SECTIONS: Final = ("task", "submitted", "checks", "start", "answers", "notes", "before")
+
+_OPEN: Final = re.compile(r"\\\{\{|\{\{")
+_NAME: Final = re.compile(r"\{\{[ \t]*([A-Za-z_][A-Za-z0-9_-]*)[ \t]*\}\}")
+_MEANWHILE: Final = "; until then gitfleet's own prompt is used"
+_LITERAL: Final = "\\{{ where the two characters themselves are meant"
+
+
+class Template(Struct, frozen=True):
+    """A prompt, cut at its places: text, name, text, name, … text."""
+
+    pieces: tuple[str, ...]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The variables it has a place for."""
+        return frozenset(self.pieces[1::2])
+
+    def filled(self, values: Mapping[str, str]) -> str:
+        """The text with its places filled in; sections it has no place for stand at the end.
+
+        What is filled in stays as it is. Only the empty lines around nothing go.
+        """
+        text = ""
+        for number, piece in enumerate(self.pieces):
+            if number % 2:
+                text += values.get(piece, "")
+            else:
+                gap = not text or text.endswith("\n\n")
+                text += piece.lstrip("\n") if gap else piece
+        rest = (values.get(name, "") for name in SECTIONS if name not in self.names)
+        parts = (part.strip("\n") for part in (text, *rest))
+        return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def read_prompt(data: bytes, path: str, role: Role) -> codec.Read[Template]:
+    """A prompt's file, or what is wrong with it."""
+    text, problems = codec.decode(data, path)
+    if problems:
+        return None, problems
+    if not text.strip():
+        remedy = f"write what an attempt is told, or remove it{_MEANWHILE}"
+        return None, (Problem(path, 1, 1, "the prompt is empty", remedy),)
+    pieces: list[str] = []
+    found: list[Problem] = []
+    for piece in _pieces(text, path, VARIABLES[role]):
+        if isinstance(piece, Problem):
+            found.append(piece)
+        else:
+            pieces.append(piece)
+    return (None, tuple(found)) if found else (Template(tuple(pieces)), ())
+
+
+def _pieces(text: str, path: str, known: Mapping[str, str]) -> Iterator[str | Problem]:
+    """Text and names by turns, and a problem in the place of a name that is none."""
+    told, at = "", 0
+    for found in _OPEN.finditer(text):
+        told += text[at : found.start()]
+        if found[0] != "{{":
+            told += "{{"
+            at = found.end()
+            continue
+        name = _NAME.match(text, found.start())
+        if name is not None and name[1] in known:
+            yield told
+            yield name[1]
+            told, at = "", name.end()
+            continue
+        line = text.count("\n", 0, found.start()) + 1
+        column = found.start() - text.rfind("\n", 0, found.start())
+        yield Problem(path, line, column, *_wrong(name[1] if name else "", known))
+        at = found.end()
+    yield told + text[at:]
+
+
+def _wrong(name: str, known: Mapping[str, str]) -> tuple[str, str]:
+    """What is wrong with a place, and what would be right."""
+    if not name:
+        remedy = f"write {{{{name}}}} in one line, or {_LITERAL}{_MEANWHILE}"
+        return "{{ begins no variable here", remedy
+    near = difflib.get_close_matches(name.lower(), known, n=1)
+    meant = f"{{{{{near[0]}}}}}" if near else f"one of {', '.join(known)}"
+    remedy = f"write {meant}, or {_LITERAL}{_MEANWHILE}"
+    return f"there is no variable {{{{{name}}}}} in this prompt", remedy

@@ -1,0 +1,172 @@
+"""Every forge, by what it is called; and which one a board means. A new one costs its module, a
+line here, its kind in the settings, and its imitation for the contract suite."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+from gitfleet import rest
+from gitfleet.errors import FleetError
+from gitfleet.forges.base import Desk, Forge, Site
+from gitfleet.model.config import ForgeKind, ForgeSettings
+from gitfleet.process.run import run
+
+MODULES: Final[Mapping[ForgeKind, str]] = {
+    ForgeKind.GITHUB: "gitfleet.forges.github",
+    ForgeKind.GITLAB: "gitfleet.forges.gitlab",
+    ForgeKind.GITEA: "gitfleet.forges.gitea",
+}
+TOKEN: Final = "GITFLEET_FORGE_TOKEN"  # noqa: S105 - the name of a variable, not a token
+"""For every kind, before the variables of its own. No attempt of a coder gets to see it."""
+
+_KNOWN: Final[Mapping[str, ForgeKind]] = {
+    "github.com": ForgeKind.GITHUB,
+    "gitlab.com": ForgeKind.GITLAB,
+    "codeberg.org": ForgeKind.GITEA,
+    "gitea.com": ForgeKind.GITEA,
+}
+_SPEAKING: Final[Mapping[str, ForgeKind]] = {  # how the name of a host may begin
+    "github": ForgeKind.GITHUB,
+    "gitlab": ForgeKind.GITLAB,
+    "gitea": ForgeKind.GITEA,
+    "forgejo": ForgeKind.GITEA,
+}
+_SCP: Final = re.compile(r"(?:[^@/:]+@)?(?P<host>[^@/:]+):(?P<path>[^/].*)\Z")
+_REPOSITORY: Final = re.compile(r"[\w.-]+(?:/[\w.-]+)+\Z")
+_PRINTABLE: Final = re.compile(r"[\x21-\x7e]+\Z")
+_SECONDS: Final = 30.0  # for a command that prints a token
+_WHERE: Final = "fleet.yaml"
+
+
+def find(kind: ForgeKind) -> Forge | None:
+    """The forge of that kind; None for `none`: the branch alone is the pull request there, and
+    merging it by hand is the answer."""
+    if kind not in MODULES:
+        return None
+    forge: Forge = importlib.import_module(MODULES[kind]).FORGE
+    return forge
+
+
+def installed() -> bool:
+    """Whether what forges are asked with is there."""
+    return importlib.util.find_spec("httpx") is not None
+
+
+# -- which forge, and where
+
+
+def site(settings: ForgeSettings, remote: str | None) -> Site:
+    """What the settings say, and where they do not, what the address of the remote tells.
+
+    FleetError where neither does.
+    """
+    if settings.kind is ForgeKind.NONE:
+        return Site(kind=ForgeKind.NONE, base_url="", repository="")
+    host, path = _parts(remote or "")
+    base = (settings.base_url or (f"https://{host}" if host else "")).rstrip("/")
+    if not base:
+        raise FleetError(
+            "the address of the remote does not tell where the forge is",
+            where=_WHERE,
+            remedy="Set forge.base_url, for example https://git.example.org",
+        )
+    kind = settings.kind or _kind(urlsplit(base).hostname or "")
+    repository = settings.repository or path
+    if not _REPOSITORY.match(repository):
+        raise FleetError(
+            "the address of the remote does not tell which repository it is on the forge",
+            where=_WHERE,
+            remedy="Set forge.repository to owner/name",
+        )
+    rest.check_address(base)
+    return Site(kind=kind, base_url=base, repository=repository)
+
+
+def _kind(host: str) -> ForgeKind:
+    found = _KNOWN.get(host) or _SPEAKING.get(host.partition(".")[0])
+    if found is None:
+        raise FleetError(
+            f"the name of {host} does not tell what kind of forge it is",
+            where=_WHERE,
+            remedy="Set forge.kind to github, gitlab or gitea (also for Forgejo)",
+        )
+    return found
+
+
+def _parts(remote: str) -> tuple[str, str]:
+    """Host and path of a remote's address; empty where it is a path of this machine."""
+    if "://" in remote:
+        parts = urlsplit(remote)
+        if parts.scheme not in ("http", "https", "ssh", "git"):
+            return "", ""
+        host, path = parts.hostname or "", parts.path
+    elif found := _SCP.match(remote):
+        host, path = found["host"], found["path"]
+    else:
+        return "", ""
+    return host.lower(), path.strip("/").removesuffix(".git")
+
+
+# -- the token
+
+
+def token(forge: Forge, where: Site, command: Sequence[str]) -> rest.Secret:
+    """The token, from the environment or from the machine's own command. FleetError: none."""
+    for name in (TOKEN, *forge.tokens):
+        if value := os.environ.get(name, "").strip():
+            return _checked(value, name)
+    if command:
+        return _checked(_asked(command, where), "the token_command")
+    names = ", ".join((TOKEN, *forge.tokens))
+    raise FleetError(
+        f"there is no token for {where.host}",
+        remedy=f"Set one of {names}, or forge.token_command in this machine's config.yaml."
+        f" It needs: {forge.rights}",
+    )
+
+
+def token_at_hand(forge: Forge, command: Sequence[str]) -> bool:
+    """Whether a token can be had, without asking for it."""
+    return bool(command) or any(os.environ.get(name) for name in (TOKEN, *forge.tokens))
+
+
+def _asked(command: Sequence[str], where: Site) -> str:
+    env = {
+        **os.environ,
+        "GITFLEET_FORGE_HOST": where.host,
+        "GITFLEET_FORGE_REPOSITORY": where.repository,
+    }
+    done = run(command, env=env, timeout=_SECONDS)
+    if done.timed_out or done.code != 0:
+        how = "takes too long" if done.timed_out else f"ends with exit status {done.code}"
+        raise FleetError(
+            f"forge.token_command {how}",
+            where="config.yaml",
+            remedy="Run it by hand; it has to print the token and nothing else.",
+        )
+    return done.stdout.decode("utf-8", "replace").strip()
+
+
+def _checked(value: str, source: str) -> rest.Secret:
+    if not _PRINTABLE.match(value):
+        raise FleetError(f"what {source} gives is no token: it is empty, or more than one word")
+    return rest.Secret(value, source)
+
+
+def desk(forge: Forge, where: Site, secret: rest.Secret, stopping: threading.Event) -> Desk:
+    """A place to work at; `stopping` cuts pauses short."""
+    api = rest.Api(
+        forge.api(where.base_url),
+        secret,
+        scheme=forge.scheme,
+        headers=dict(forge.headers),
+        stopping=stopping,
+    )
+    return Desk(api, where.repository)

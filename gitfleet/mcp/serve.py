@@ -1,0 +1,51 @@
+"""The MCP server of an attempt: on standard input and output, for as long as its client is there.
+
+It is a child of a coder, and must not outlive it: when standard input ends, it ends, also in the
+middle of a call that waits for a person.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from typing import Final
+
+import anyio
+from mcp.server.mcpserver import MCPServer
+
+from gitfleet.mcp import tools
+
+_GRACE: Final = 3.0  # seconds in which what was said before the input ended is still done
+_ABOUT: Final = """\
+What you do here is an attempt at a task of gitfleet, without a person at the keyboard. Through
+these tools you reach people and the board: ask when a decision is not yours, note what others need.
+"""
+
+
+def run(role: str, version: str) -> None:
+    """Serve the tools of that role until standard input ends."""
+    _end_with_input()
+    server = MCPServer("gitfleet", instructions=_ABOUT, version=version, log_level="WARNING")
+    for tool in tools.of_role(role):
+        server.add_tool(tool, structured_output=False)
+    anyio.run(server.run_stdio_async)
+
+
+def _end_with_input() -> None:
+    """End this process when nobody holds the other end of standard input any more.
+
+    The SDK sees the end of its input, too, and ends calls that let it. This watches a copy of it
+    besides: a pipe or socket without a writer hangs up, whether anybody reads it or not.
+    """
+    copy = os.dup(0)  # the SDK puts something else in the place of 0
+
+    def watch() -> None:
+        poll = select.poll()
+        poll.register(copy, select.POLLRDHUP)  # and POLLHUP and POLLERR, which always come
+        poll.poll()
+        time.sleep(_GRACE)
+        os._exit(0)  # no call's thread or handler may hold it up, and nothing is left to write
+
+    threading.Thread(target=watch, name="end with input", daemon=True).start()

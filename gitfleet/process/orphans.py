@@ -1,0 +1,32 @@
+"""Orphans below this process: they become its children, and are collected when they end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Collection
+
+from gitfleet.process.look import Seen, look, look_at
+from gitfleet.process.spawn import children
+
+
+def reap_orphans(known: Collection[int] = ()) -> int:
+    """Collect the orphans that came to us and have ended; return how many.
+
+    Never takes the status of a child that this room started and somebody still waits for, of a
+    pid in `known`, or of a child in our own session: no orphan of a run can be in it.
+    """
+    session, us, count = os.getsid(0), os.getpid(), 0
+
+    def is_orphan(one: Seen | None) -> bool:
+        if one is None or not one.zombie or one.parent != us or one.session == session:
+            return False
+        return one.child.pid not in children.started and one.child.pid not in known
+
+    for pid in [pid for pid, one in look().items() if is_orphan(one)]:
+        # Looked at again under the lock, which no start should have to wait for longer: the
+        # number may be that of a child which another thread has started since.
+        with children.lock, contextlib.suppress(ChildProcessError):
+            if is_orphan(look_at(pid)):
+                count += os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG) is not None
+    return count

@@ -1,0 +1,126 @@
+"""Start a child in a session of its own, and say in a person's words why that did not work."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from gitfleet.errors import FleetError
+
+
+class _Children:
+    """The children that this process started and has not reaped.
+
+    The lock is held over every fork and every reaping, so that `reap_orphans` in one thread never
+    takes the status of a child which another thread is just starting, and a pid never leaves the
+    set after it was handed out again.
+    """
+
+    def __init__(self) -> None:
+        self.started: set[int] = set()
+        self.lock = threading.RLock()
+
+
+children = _Children()
+
+
+def spawn(
+    argv: Sequence[str],
+    cwd: Path | None,
+    env: Mapping[str, str] | None,
+    files: tuple[int, int, int],
+    inherited: tuple[int, ...] = (),
+) -> tuple[int, int]:
+    """Start argv in a session of its own with its three standard files, and others that it
+    inherits; return pid and pidfd."""
+    if not argv:
+        raise FleetError("an empty command cannot be started", remedy="Name a program.")
+    with children.lock:
+        try:
+            popen = subprocess.Popen(
+                argv,
+                cwd=cwd,
+                env=env,
+                stdin=files[0],
+                stdout=files[1],
+                stderr=files[2],
+                close_fds=True,
+                pass_fds=inherited,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise not_started(argv[0], cwd, env, error) from error
+        except ValueError as error:  # a NUL byte in an argument, a "=" in a variable's name
+            raise FleetError(
+                f"{argv[0]!r} cannot be started: {error}",
+                remedy="Take the character out of the arguments or the environment.",
+            ) from error
+        # From here on the child is ours alone. A Popen that believes its child to be running
+        # would otherwise wait for it behind our back when it is collected.
+        popen.returncode = 0
+        children.started.add(popen.pid)
+        try:
+            return popen.pid, os.pidfd_open(popen.pid)
+        except OSError:
+            os.killpg(popen.pid, signal.SIGKILL)
+            os.waitpid(popen.pid, 0)
+            children.started.discard(popen.pid)
+            raise
+
+
+def not_started(
+    program: str, cwd: Path | None, env: Mapping[str, str] | None, error: OSError
+) -> FleetError:
+    """Say what is wrong with a program that the kernel did not start."""
+    if cwd is not None and not cwd.is_dir():
+        return FleetError(
+            f"{program!r} cannot be started: its directory does not exist",
+            where=str(cwd),
+            remedy="Make the directory, or name another one.",
+        )
+    if isinstance(error, FileNotFoundError):
+        path = (os.environ if env is None else env).get("PATH")
+        if shutil.which(program, path=path) is None:
+            return FleetError(
+                f"{program!r} is not installed, or not on the PATH",
+                remedy="Install it, put its directory on the PATH, or name it by its full path.",
+            )
+        return FleetError(
+            f"{program!r} cannot be started: the interpreter in its first line does not exist",
+            remedy="Install the interpreter, or correct the line that begins with #!.",
+        )
+    remedies = {
+        errno.EACCES: "Make it executable (chmod +x), or name another program.",
+        errno.ENOEXEC: "Begin the script with a line such as #!/bin/sh.",
+        errno.E2BIG: "Hand the long text over in a file or on standard input.",
+    }
+    return FleetError(
+        f"{program!r} cannot be started: {error.strerror}",
+        remedy=remedies.get(error.errno or 0, "Try to start it by hand to see more."),
+    )
+
+
+def reap(pid: int, pidfd: int) -> int | None:
+    """Collect the status of an ended child; minus the signal's number; None if there is none."""
+    with children.lock:
+        children.started.discard(pid)
+        try:
+            status = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
+        except ChildProcessError:
+            return None
+    if status is None:
+        return None
+    return status.si_status if status.si_code == os.CLD_EXITED else -status.si_status
+
+
+def kill_group(pid: int, number: int) -> None:
+    """Signal the group of a child that is not reaped: until then its number is its own."""
+    with contextlib.suppress(OSError):
+        os.killpg(pid, number)

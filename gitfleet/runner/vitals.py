@@ -1,0 +1,144 @@
+"""What a runner's attempts do just now, written down for others to see.
+
+One form for two places: the heartbeat on the remote, which other machines read, and a file of the
+clone, which is there without a remote, tells more, and is newer. Times in it are seconds, since
+clocks of two machines are never compared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from gitfleet.assets import own_version
+from gitfleet.clone import read_json, write_json
+from gitfleet.model.config import Transcripts
+from gitfleet.work.fleet import Fleet, Live
+
+FORMAT: Final = 1
+FILE: Final = "live-attempts.json"
+_EVERY: Final = 1.0  # seconds between looks whether something is to be written
+_LAST: Final = 200  # characters of the last line
+
+Lives = Callable[[], Mapping[str, Live]]
+
+
+def about(fleet: Fleet, slots: int | None) -> dict[str, Any]:
+    """What does not change while a runner lives."""
+    settings = fleet.store.board().settings
+    return {
+        "host": socket.gethostname(),
+        "version": own_version(),
+        "capacity": slots or fleet.machine.concurrency or settings.concurrency,
+        "labels": list(fleet.machine.labels),
+    }
+
+
+def content(
+    fleet: Fleet, known: Mapping[str, Any], lives: Mapping[str, Live], *, words: bool
+) -> dict[str, Any]:
+    """The form. `words`: with the last line of each; it is output, and stays here where the
+    settings keep outputs here."""
+    now = time.monotonic()
+    return {
+        "format": FORMAT,
+        "runner": fleet.runner,
+        "at": fleet.store.now().isoformat(),  # to be shown; nobody compares clocks
+        **known,
+        "attempts": [_told(fleet, nonce, live, now, words=words) for nonce, live in lives.items()],
+    }
+
+
+def may_tell(fleet: Fleet) -> bool:
+    """Whether others may read what attempts say."""
+    return fleet.store.board().settings.transcripts is Transcripts.PUSH
+
+
+def _told(fleet: Fleet, nonce: str, live: Live, now: float, *, words: bool) -> dict[str, Any]:
+    mask = fleet.mask.text
+    return {
+        "nonce": nonce,
+        "task": live.task,
+        "role": live.role.value,
+        "coder": live.coder,
+        "attempt": live.attempt,
+        "doing": mask(live.doing),
+        "state": mask(live.state),
+        "elapsed": round(now - live.began),
+        "silence": round(now - live.heard),
+        "tokens": live.tokens.total,
+        "context": live.context,
+        "window": live.window,
+        # Masked before it is cut: half a secret is one, too.
+        "last": mask(live.last)[:_LAST] if words else "",
+    }
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The file of a clone, with its times as they are by now; empty if there is none."""
+    told = read_json(path)
+    written = told.get("monotonic")
+    if not isinstance(told.get("attempts"), list) or not isinstance(written, int | float):
+        return {}
+    passed = max(0.0, time.monotonic() - written)
+    attempts = [one for one in told["attempts"] if isinstance(one, dict)]
+    return {**told, "attempts": [aged(one, passed) for one in attempts]}
+
+
+def aged(attempt: Mapping[str, Any], passed: float) -> dict[str, Any]:
+    """What was told of an attempt, so many seconds later, if it said nothing since."""
+    older = {
+        key: round(attempt[key] + passed)
+        for key in ("elapsed", "silence")
+        if isinstance(attempt.get(key), int | float)
+    }
+    return {**attempt, **older}
+
+
+class Vitals:
+    """Keeps the clone's file as long as the runner lives, written anew only where it changed."""
+
+    def __init__(self, fleet: Fleet, lives: Lives, slots: int | None) -> None:
+        self._fleet, self._lives = fleet, lives
+        self._about = about(fleet, slots)
+        self._path = fleet.clone.folder / FILE
+        self._stop = threading.Event()
+        self._written: object = None
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep the file meanwhile; it is gone after."""
+        thread = threading.Thread(target=self._run, name="vitals", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            thread.join()
+            self._path.unlink(missing_ok=True)
+
+    def _run(self) -> None:
+        while True:
+            with contextlib.suppress(OSError):  # a full disk must not end it
+                self._write()
+            if self._stop.wait(_EVERY):
+                return
+
+    def _write(self) -> None:
+        lives = dict(self._lives())
+        mark = [(nonce, *_mark(live)) for nonce, live in lives.items()]
+        if mark != self._written:
+            told = content(self._fleet, self._about, lives, words=True)
+            # By the clock that all processes of a machine share, so a reader can count on.
+            write_json(self._path, {**told, "monotonic": time.monotonic()}, durable=False)
+            self._written = mark
+
+
+def _mark(live: Live) -> tuple[object, ...]:
+    """What is worth writing; that time goes by is not."""
+    return (live.state, live.doing, live.heard, live.tokens, live.context, live.last)

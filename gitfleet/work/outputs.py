@@ -1,0 +1,99 @@
+"""The files in which an attempt's output lies, read as files of a stranger: the attempt itself
+could write there, so a file is read only if it is a plain one."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+CHUNK: Final = 1 << 16  # bytes read at once, and the longest line that is held back
+# The coder's own output is `stdout`; the others are of the set-up and of checks.
+STREAM: Final = re.compile(r"(?:(setup|check|target)-([0-9]{1,6})\.)?(stdout|stderr)\Z")
+_ORDER: Final = ("setup", "check", "target", None)
+_OURS: Final = "error.txt"
+
+
+def opened(path: Path) -> int | None:
+    """A plain file, opened to be read; None if it is none. No link is followed and no pipe
+    waited for."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    return None
+
+
+def listed(folder: Path) -> list[str]:
+    """The names in a folder; none if there is no such folder."""
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - a name is all we want
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def streams(names: list[str]) -> list[str]:
+    """Those of the names that are outputs, in the order in which they were written."""
+
+    def order(name: str) -> tuple[int, int, str]:
+        found = STREAM.match(name)
+        assert found is not None
+        return _ORDER.index(found[1]), int(found[2] or 0), found[3].replace("stdout", "")
+
+    found = sorted((name for name in names if STREAM.match(name)), key=order)
+    return [*found, *(name for name in names if name == _OURS)]
+
+
+class Source:
+    """One file, read as far as it has come."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.at = 0  # how far it was read
+        self._rest = b""
+
+    def chunks(self) -> Iterator[tuple[int, bytes]]:
+        """What came since the last call, and where in the file it lies."""
+        fd = opened(self.path)
+        if fd is None:
+            return
+        with os.fdopen(fd, "rb") as file:
+            if os.fstat(fd).st_size < self.at:  # a coder may cut its own output short
+                self.at = 0
+            file.seek(self.at)
+            while chunk := file.read(CHUNK):
+                start, self.at = self.at, self.at + len(chunk)
+                yield start, chunk
+
+    def lines(self, *, end: bool) -> Iterator[bytes]:
+        """What came since the last call, in whole lines; at the end also a line without one."""
+        for _, chunk in self.chunks():
+            whole, newline, rest = (self._rest + chunk).rpartition(b"\n")
+            self._rest = rest
+            if newline:
+                yield whole + newline
+            if len(self._rest) > CHUNK:
+                yield self._rest
+                self._rest = b""
+        if end and self._rest:
+            yield self._rest + b"\n"
+            self._rest = b""
+
+
+class Bytes(Source):
+    """The same of a file that lies in no folder: a transcript that was fetched."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(Path())
+        self._data = data
+
+    def chunks(self) -> Iterator[tuple[int, bytes]]:
+        if self._data:
+            yield 0, self._data
+        self._data = b""

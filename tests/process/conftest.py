@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gitfleet.process.end import end
+from gitfleet.process.start import Limits, Running, Spec
+from gitfleet.process.start import start as start_run
+from tests.process.kit import (
+    PATIENCE,
+    Bare,
+    Mouth,
+    Start,
+    Supervise,
+    carriers,
+)
+
+
+@pytest.fixture
+def mouth(tmp_path: Path) -> Iterator[Mouth]:
+    mouth = Mouth(tmp_path / "mouth")
+    yield mouth
+    mouth.close()
+
+
+@pytest.fixture
+def marker() -> Iterator[str]:
+    """A marker of its own for each test; whatever a failed test leaves behind is killed."""
+    marker = uuid.uuid4().hex
+    yield marker
+    for pid in carriers(marker):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    return tmp_path / "run"
+
+
+def _spec(argv: tuple[str, ...], tmp_path: Path, marker: str, env: dict[str, str]) -> Spec:
+    whole = {"PATH": os.environ["PATH"], "MOUTH": str(tmp_path / "mouth"), **env}
+    return Spec(argv, tmp_path, whole, marker)
+
+
+@pytest.fixture
+def start(run_dir: Path, tmp_path: Path, marker: str) -> Iterator[Start]:
+    """Start a command with nobody above it; it is ended, reaped and closed after the test."""
+    started: list[Bare] = []
+
+    def start(*argv: str, **env: str) -> Bare:
+        started.append(Bare(_spec(argv, tmp_path, marker, env), run_dir))
+        return started[-1]
+
+    yield start
+    for running in started:
+        end(running.child, marker, grace=0)
+        if running.fileno() >= 0:
+            running.wait(PATIENCE)
+            running.close()
+
+
+@pytest.fixture
+def supervise(run_dir: Path, tmp_path: Path, marker: str) -> Iterator[Supervise]:
+    """Start a command as an attempt is; it is ended, reaped and closed after the test."""
+    started: list[Running] = []
+
+    def supervise(
+        *argv: str,
+        name: str = "",
+        stdin: Path | None = None,
+        limits: Limits | None = None,
+        **env: str,
+    ) -> Running:
+        spec = _spec(argv, tmp_path, marker, env)
+        spec = replace(spec, stdin=stdin, limits=limits or Limits(grace=1.0))
+        started.append(start_run(run_dir, spec, name=name))
+        return started[-1]
+
+    yield supervise
+    for running in started:
+        end(running.child, marker, grace=0)
+        if running.fileno() >= 0:
+            running.wait(PATIENCE)
+            running.close()
