@@ -54,9 +54,6 @@ def implement(way: Underway, begin: Beginning) -> None:
         before = record.look(fleet.repo)
         record.keep(way, before)
         ended = coding.run(way, workspace=path, prompt=told, env=env)
-        if ended.failure is Failure.NO_SESSION:
-            # It has done nothing wrong, and nothing at all: the next one begins afresh.
-            ended = replace(ended, outcome=Outcome.INTERRUPTED, session="")
         coding.collect(way)
     _conclude(way, path, ended, before)
 
@@ -75,6 +72,9 @@ def go_on(way: Underway, before: Record) -> None:
 def _conclude(way: Underway, path: Path, ended: Ended, before: Record) -> None:
     """Look at what really happened, and write how the attempt ended."""
     order = way.order
+    if ended.failure is Failure.NO_SESSION:
+        # It has done nothing wrong, and nothing at all: the next one begins afresh.
+        ended = replace(ended, outcome=Outcome.INTERRUPTED, session="")
     hearing.last_words(way)
     parked = hearing.parked(way)
     tampered = tampering(way, before)
@@ -85,6 +85,8 @@ def _conclude(way: Underway, path: Path, ended: Ended, before: Record) -> None:
     faults.point("work-committed")
     outcome, reason = _judge(way, ended, facts, tampered, path)
     if parked and asking.overrules(outcome):
+        if outcome is Outcome.CONTEXT_FULL:
+            ended = replace(ended, session="")  # nothing more would go into it
         outcome, reason = Outcome.ASKED, parked
     _write(way, ended, facts, outcome, reason)
     if outcome is Outcome.CANCELLED or order.claim.role is Role.PLAN:
