@@ -94,15 +94,17 @@ class Shared:
         name: str,
         signature: Callable[[], Signature],
         tell: Callable[..., None] | None = None,
+        patience: float | None = None,
     ) -> None:
         """`name` is the remote's; `signature` says who merges people's commits; `tell` is a
-        report's `action`."""
+        report's `action`; `patience`: seconds for one conversation, if not as ever."""
         self.repo, self.branch, self.name = repo, branch, name
         self.ref = f"refs/heads/{branch}"
         self.track = f"refs/remotes/{name}/"
         self.targets: set[str] = set()
         self._objects = Objects(repo)
         self._signature = signature
+        self._patience = patience
         self._tell = tell or (lambda _name, **_fields: None)
         self._fetched = False
         self._seen_at = 0.0
@@ -125,7 +127,7 @@ class Shared:
             specs = [f"+refs/heads/{b}:{self.track}{b}" for b in branches]
             specs += [f"+{BEATS}*:{SEEN_BEATS}*", f"+{LETTERS}*:{SEEN_LETTERS}*"]
             before, began = self.tip(), time.monotonic()
-            for ref in remote.fetch(self.repo, self.name, specs):
+            for ref in remote.fetch(self.repo, self.name, specs, timeout=self._patience):
                 self._gone(ref)
             self._fetched, self._behind, self._seen_at = True, (), time.monotonic()
             self.pace.looked(time.monotonic() - began)
@@ -242,7 +244,7 @@ class Shared:
         moves += [self._published(move) for move in change.publish]
         moves = [move for move in moves if move.old != move.new]
         began = time.monotonic()
-        pushed = remote.push(self.repo, self.name, moves)
+        pushed = remote.push(self.repo, self.name, moves, timeout=self._patience)
         self.pace.pushed(time.monotonic() - began)
         match pushed.fate:
             case Fate.DONE:

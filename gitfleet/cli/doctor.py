@@ -16,7 +16,7 @@ from msgspec import Struct, to_builtins
 
 from gitfleet.cli import coderlooks
 from gitfleet.cli.finding import Finding, Level, of_error, ok, problem, warning
-from gitfleet.cli.fleet import remote_of
+from gitfleet.cli.home import remote_of
 from gitfleet.cli.main import own_version
 from gitfleet.cli.session import machine, target_here
 from gitfleet.clone import Clone, config_home

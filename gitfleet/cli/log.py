@@ -14,11 +14,12 @@ from typing import Any, Final
 import click
 
 from gitfleet.cli import draw, reading
-from gitfleet.cli.fleet import remote_of
+from gitfleet.cli.home import remote_of
 from gitfleet.cli.session import Session, open_session
 from gitfleet.cli.tell import Out, Output, Speech, Wish
 from gitfleet.cli.tries import Try, tries_of
 from gitfleet.errors import FleetError
+from gitfleet.model.durations import spoken
 from gitfleet.process.look import alive
 from gitfleet.process.start import load
 from gitfleet.work import outputs, pace, transcripts
@@ -92,6 +93,8 @@ class _Reader:
         """Show an attempt as far as it is known here."""
         self.out.heading(one.head)
         found = self._outputs(one)
+        if not self.wish.prompt and not self.wish.only_errors:
+            self._checks(one)
         if found is None:
             where = f"; it ran on {one.runner}" if one.runner else ""
             self.out.heading(f"its output is not in this clone{where}", "--")
@@ -100,6 +103,11 @@ class _Reader:
         if not any(shown):
             self.out.heading(f"it {'has written' if one.running else 'wrote'} nothing", "--")
         self._sum(found)
+
+    def _checks(self, one: Try) -> None:
+        for check in one.checks:
+            how = "passed" if check.exit_code == 0 else f"ended with {check.exit_code}"
+            self.out.heading(f"{check.command}: {how} after {spoken(check.seconds)}", "$")
 
     def plain(self, one: Try) -> dict[str, Any]:
         """The same for programs: everything the coder said and did."""
@@ -121,6 +129,7 @@ class _Reader:
             "role": one.speaker.role,
             "summary": one.head,
             "folder": str(one.folder) if one.folder else None,
+            "checks": one.checks,
             "events": events,
             "sum": hearing.sum,
         }

@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 
 from gitfleet.cli import crew, draw
-from gitfleet.cli.fleet import remote_of
+from gitfleet.cli.home import remote_of
 from gitfleet.cli.session import Session, open_session
 from gitfleet.git.remote import Unreachable
 from gitfleet.model.durations import counted, seconds, spoken

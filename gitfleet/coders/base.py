@@ -246,7 +246,7 @@ class Judgement(Struct, frozen=True, kw_only=True):
 Reader = Callable[[str], Iterator[CoderEvent]]
 """Turns one line of output into events. It may remember; it never raises."""
 
-VERSION: Final = re.compile(r"\d+(?:\.\d+){1,3}[-+.\w]*")
+VERSION: Final = re.compile(r"\d+(?:\.\d+){1,3}(?:[-+][\w.+-]*\w)?")
 
 
 class Coder(NamedTuple):

@@ -37,6 +37,7 @@ from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
 
 _TOOLS: Final = "Bash,Edit,Write,NotebookEdit,WebFetch,WebSearch"
+_MCP_SECONDS: Final = 120  # until its MCP server must be there
 _BASH_SECONDS: Final = 3600  # the longest one command may take; its own default is ten minutes
 _SMALL: Final = ("claude-3", "claude-haiku-4", "claude-sonnet-", "claude-opus-4")
 
@@ -83,6 +84,9 @@ def _env(job: Job) -> dict[str, str]:
     }
     if job.mcp is not None:
         env["MCP_TOOL_TIMEOUT"] = str(job.mcp.timeout * 1000)
+        # Else it begins without the server's tools if that is not there within a few seconds.
+        env["MCP_CONNECTION_NONBLOCKING"] = "0"
+        env["MCP_TIMEOUT"] = str(_MCP_SECONDS * 1000)
     if job.settings.base_url:
         env["ANTHROPIC_BASE_URL"] = job.settings.base_url
         env |= any_key(job, "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_API_KEY")

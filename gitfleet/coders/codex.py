@@ -39,6 +39,7 @@ from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
 
 _PROVIDER: Final = "gitfleet"
+_MCP_SECONDS: Final = 120  # until its MCP server must be there
 _TAIL: Final = 1 << 18  # bytes of its own file in which the last count is looked for
 
 
@@ -114,6 +115,8 @@ def _mcp(mcp: Mcp) -> list[str]:
         *_set(f"{server}.command", mcp.argv[0]),
         *_set(f"{server}.args", list(mcp.argv[1:])),
         *_set(f"{server}.env_vars", list(mcp.env)),
+        *_set(f"{server}.required", True),  # else it begins without what is not there at once
+        *_set(f"{server}.startup_timeout_sec", _MCP_SECONDS),
         *_set(f"{server}.tool_timeout_sec", mcp.timeout),
         *_set(f"{server}.default_tools_approval_mode", "approve"),
     ]

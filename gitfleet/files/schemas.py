@@ -123,7 +123,10 @@ def explain(kind: type, data: Any) -> Iterator[Fault]:
     """The ways in which `data` breaks the schema, not endlessly many."""
     errors = itertools.islice(validator(kind).iter_errors(data), _MOST)
     for error in sorted(errors, key=lambda e: [str(p) for p in e.path]):
-        yield from _tell(kind, error)
+        for fault in _tell(error):
+            # What is wrong is told; what stands there only where it holds no secret.
+            shown = fault.of_key or not _unshown(kind, fault.path)
+            yield fault if shown else fault._replace(remedy="")
 
 
 def _meant(error: Any) -> Any:
@@ -138,7 +141,7 @@ def _meant(error: Any) -> Any:
     return error
 
 
-def _tell(kind: type, error: Any) -> Iterator[Fault]:
+def _tell(error: Any) -> Iterator[Fault]:
     error = _meant(error)
     path = tuple(error.absolute_path)
     match error.validator:
@@ -155,7 +158,7 @@ def _tell(kind: type, error: Any) -> Iterator[Fault]:
                     yield Fault(path, f"{key!r} is missing", f"add a line `{key}: …`")
         case "type":
             what = f"{_name(path)} must be {_types(error.validator_value)}"
-            yield Fault(path, what, "" if _unshown(kind, path) else _is(error))
+            yield Fault(path, what, _is(error))
         case "pattern":
             hint = error.schema.get("description", f"it must match {error.validator_value}")
             if "propertyNames" in error.absolute_schema_path:

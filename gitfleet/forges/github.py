@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 from gitfleet.forges.base import Author, Comment, Desk, Draft, Forge, Pull, State
+from gitfleet.rest import NotThere
 
 _READ: Final = "`Pull requests: read`"
 _WRITE: Final = "`Pull requests: write`"
@@ -99,7 +100,10 @@ def _author(user: dict[str, Any]) -> Author:
 
 def _may_write(desk: Desk, author: Author) -> bool:
     path = f"{_repo(desk)}/collaborators/{quote(author.login, safe='')}/permission"
-    return desk.api.get(path, _META).get("permission") in ("admin", "write")
+    try:
+        return desk.api.get(path, _META).get("permission") in ("admin", "write")
+    except NotThere:  # the account is gone
+        return False
 
 
 def _comment(desk: Desk, pull: Pull, text: str) -> None:

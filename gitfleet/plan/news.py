@@ -35,6 +35,7 @@ _BUSY: Final = frozenset(
         Status.ACCEPTED,
     }
 )
+_LOCKED_OUT: Final = "auth-failed"
 _CALL: Final = re.compile(r"([@#!])(?=\w)")
 
 
@@ -90,6 +91,9 @@ def _of_event(entry: Entry, event: Event) -> Iterator[News]:
                 f" until {until}" if until else ""
             )
             yield _news(Notice.LIMITED, key, title, f"{entry.id}: {attempt.reason}")
+        case Attempt() as attempt if attempt.outcome.value == _LOCKED_OUT:
+            title = f"{attempt.coder or 'a coder'} cannot log in on {attempt.runner}"
+            yield _news(Notice.FAILED, name, title, f"{entry.id}: {attempt.reason}")
         case Attempt(outcome=Outcome.LOST) as attempt:
             title = f"the runner {attempt.runner} vanished"
             yield _news(Notice.RUNNER_LOST, name, title, f"{entry.id}: {attempt.reason}")

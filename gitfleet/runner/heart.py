@@ -57,6 +57,7 @@ class Heart:
         self.offline = ""  # why, while the remote cannot be reached
         self.lost: frozenset[str] = frozenset()
         self._stop = threading.Event()
+        self._leaving = False
         self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
         self._due = 0.0
         self._changed: dict[str, tuple[str, float]] = {}  # runner -> its beat, and since when
@@ -93,6 +94,10 @@ class Heart:
         """Say goodbye: the last beat holds nothing, so that others need not wait for a lease."""
         self._stop.set()
         self._thread.join(timeout=remote.patience())
+
+    def leave(self) -> None:
+        """No goodbye: what we hold is gone on with by the next runner of this clone."""
+        self._leaving = True
 
     def claiming(self, nonce: str) -> None:
         """A claim is about to be sent."""
@@ -137,6 +142,8 @@ class Heart:
         while not self._stop.is_set():
             self.beat()
             self._stop.wait(min(self.every, POLL))
+        if self._leaving:
+            return
         try:
             self._send(())
         except FleetError as error:  # others wait for a lease, then

@@ -105,6 +105,7 @@ class Runner:
         self._started: set[str] = set()
         self._former: frozenset[str] = frozenset()  # nonces that a former life sent
         self._signals = 0
+        self._leaving = False
         self._behind: dict[Path, float] = {}  # windows left behind, since when
         self._resting: dict[str, tuple[Outcome, datetime]] = {}  # of which coder what was told
 
@@ -113,6 +114,11 @@ class Runner:
     def signalled(self) -> None:
         """First: claim nothing more. Second: end what runs. Called from a signal handler."""
         self._signals += 1
+        self.wake.set()
+
+    def told_to_leave(self) -> None:
+        """End at once; attempts are left to their supervisors. Called from a signal handler."""
+        self._leaving = True
         self.wake.set()
 
     @property
@@ -125,9 +131,10 @@ class Runner:
         return {nonce: attempt.live for nonce, attempt in list(self.attempts.items())}
 
     def _able(self) -> list[str]:
-        """What this runner could do for all beside the work."""
-        able = {publish.DUTY: publish.able, notify.DUTY: notify.able}
-        return [duty for duty, can in able.items() if can(self.fleet)]
+        """What this runner could do for all beside the work; asked by the heart, which must not
+        wait for the store."""
+        able = {publish.DUTY: self.publisher.able, notify.DUTY: notify.able(self.fleet)}
+        return [duty for duty, can in able.items() if can]
 
     def _leads(self, duty: str) -> tuple[bool, float]:
         """Whether of several runners it is this one that does it; and when another one was last
@@ -145,15 +152,24 @@ class Runner:
             with self._beats(), _underway(*beside), self.vitals.kept():
                 while True:
                     pause = self._guarded()
+                    if self._leaving:
+                        self._leave()
+                        return IDLE_DONE
                     if pause is None:
                         with contextlib.suppress(FleetError):  # drawn by the next runner, then
                             self.upkeep.draw()
                         return self._exit_status()
                     self._wait(pause)
 
+    def _leave(self) -> None:
+        """Say nothing to the others: what we hold is ours for a lease yet."""
+        self.fleet.report.action("leaving", attempts=len(self.attempts))
+        if self.heart is not None:
+            self.heart.leave()
+
     def _begun(self) -> bool:
         """Begin; a board whose remote cannot be reached is waited for. False: told to stop."""
-        while not self._signals:
+        while not (self._signals or self._leaving):
             try:
                 self._begin()
             except (Refused, Unreachable) as error:
@@ -409,7 +425,7 @@ class Runner:
 
     def _may_claim(self, board: Board) -> bool:
         away = self.heart is not None and (self.heart.offline or self.heart.expired())
-        if self.draining or away:
+        if self.draining or self._leaving or away:
             return False
         return self._format_known(board) and not self.upkeep.short_of_disk()
 

@@ -30,21 +30,6 @@ _IDLE: Final = 60.0  # seconds between looks at the settings while there is no f
 _FAREWELL: Final = 10.0  # seconds that the end of a runner waits for a last round
 
 
-def able(fleet: Fleet) -> bool:
-    """Whether this runner has what the forge is spoken to with."""
-    try:
-        settings = fleet.store.board().settings.forge
-        if settings is None or settings.kind is ForgeKind.NONE or not registry.installed():
-            return False
-        swap = fleet.store.swap
-        name = swap.name if isinstance(swap, Shared) else ""
-        where = registry.site(settings, remote.address(fleet.repo, name) if name else None)
-    except FleetError:
-        return False
-    forge = registry.find(where.kind)
-    return forge is not None and registry.token_at_hand(forge, fleet.machine.forge.token_command)
-
-
 class Publisher:
     """Brings questions to the forge and answers back. `leads`: whether of several runners it is
     this one that does so."""
@@ -60,6 +45,7 @@ class Publisher:
         self._known: frozenset[str] | None = None  # what was open at the last round that went well
         self._due = 0.0  # monotonic
         self._pause = 0.0
+        self.able = False  # whether this runner has what the forge is spoken to with
 
     # -- the thread
 
@@ -140,6 +126,7 @@ class Publisher:
         board = self.fleet.store.board()
         settings = board.settings.forge
         self._known = frozenset(open_cases(board))
+        self.able = settings is not None and self._equipped(settings)
         if settings is None or settings.kind is ForgeKind.NONE:
             return _IDLE
         if self._leads():
@@ -147,16 +134,30 @@ class Publisher:
             Round(self.fleet, where, forge, desk, self._looked).run(board)
         return seconds(settings.poll)
 
-    def _at(self, settings: ForgeSettings) -> tuple[Site, Forge, Desk]:
+    def _equipped(self, settings: ForgeSettings) -> bool:
+        if settings.kind is ForgeKind.NONE or not registry.installed():
+            return False
+        try:
+            forge = registry.find(self._site(settings).kind)
+        except FleetError:
+            return False
+        command = self.fleet.machine.forge.token_command
+        return forge is not None and registry.token_at_hand(forge, command)
+
+    def _site(self, settings: ForgeSettings) -> Site:
         swap = self.fleet.store.swap
-        if not isinstance(swap, Shared):
+        name = swap.name if isinstance(swap, Shared) else None
+        return registry.site(settings, remote.address(self.fleet.repo, name) if name else None)
+
+    def _at(self, settings: ForgeSettings) -> tuple[Site, Forge, Desk]:
+        if not isinstance(self.fleet.store.swap, Shared):
             raise FleetError(
                 "a forge is configured, and the board is in this clone only",
                 remedy=f"`git push origin {self.fleet.store.branch}`, and start the runner again.",
             )
         if self._desk is None or self._desk[0] != settings:
             self.leave()
-            where = registry.site(settings, remote.address(self.fleet.repo, swap.name))
+            where = self._site(settings)
             forge = registry.find(where.kind)
             assert forge is not None
             secret = registry.token(forge, where, self.fleet.machine.forge.token_command)

@@ -58,14 +58,19 @@ class Output:
             self._note(self._stream.end(time.monotonic()), live)
         for event in self._coder.gauge(self._job, self.tally):
             self.tally.take(event, time.monotonic())
+        self._show(live)
 
     def _note(self, events: Iterator[CoderEvent], live: Live) -> None:
         for event in events:
             live.heard = time.monotonic()
             if event.text.strip():
                 live.lines.append(event.text.strip().splitlines()[-1][:300])
+
+    def _show(self, live: Live) -> None:
+        """What people see of it; some coders' gauges tell what their events do not."""
         tally = self.tally
-        live.tokens, live.context, live.window = tally.tokens, tally.context or 0, tally.window or 0
+        live.tokens, live.context = tally.tokens, tally.context or 0
+        live.window = tally.window or self._coder.window(self._job.model) or 0
 
 
 class Vigil:

@@ -4,39 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from pathlib import Path
 
 import pytest
 
 from gitfleet.process.look import alive
 from gitfleet.process.start import attach, exit_of
+from tests.acceptance.agents import agent
 from tests.acceptance.conftest import MakeLab
 from tests.acceptance.fleetlab import PATIENCE, Lab, Live, git, until
 
-# Speaks as claude does: a session, some tools, what they cost; waits in the middle for a word.
+# Waits in the middle, within a line, for a word.
 _AGENT = """\
-import json, os, pathlib
-
-task = os.environ["GITFLEET_TASK"]
 starts, gates = (pathlib.Path(os.environ[name]) for name in ("STARTS", "GATES"))
-
-
-def say(kind, **fields):
-    print(json.dumps({"type": kind, "session_id": "s-1", **fields}), flush=True)
-
-
-def tool(number):
-    call = {"type": "tool_use", "id": f"t{number}", "name": "Bash", "input": {}}
-    usage = {"input_tokens": 10, "output_tokens": 1}
-    say("assistant", message={"id": f"m{number}", "content": [call], "usage": usage})
-    done = {"type": "tool_result", "tool_use_id": f"t{number}", "content": "ok"}
-    say("user", message={"content": [done]})
-
-
-say("system", subtype="init", model="m", tools=[])
+begin()
 for number in (1, 2, 3):
-    tool(number)
+    call(number)
+    back(number)
 with (starts / task).open("a") as file:
     file.write("once\\n")
 print("half a line", end="", flush=True)
@@ -44,10 +28,10 @@ print("half a line", end="", flush=True)
 word = (gates / task).read_text()
 print()
 for number in (4, 5):
-    tool(number)
+    call(number)
+    back(number)
 pathlib.Path(f"{task}.txt").write_text(word)
-usage = {"input_tokens": 50, "output_tokens": 5}
-say("result", subtype="success", is_error=False, result="done", total_cost_usd=0.5, usage=usage)
+end()
 """
 
 
@@ -58,22 +42,16 @@ class Agents:
         self.lab = lab
         self.tasks = [f"t{n}" for n in range(number)]
         self.folder = lab.folder / "agents"
-        for name in ("gates", "starts", "bin"):
+        for name in ("gates", "starts"):
             (self.folder / name).mkdir(parents=True)
-        program = self.folder / "bin/claude"
-        program.write_text(f"#!{sys.executable}\n{_AGENT}")
-        program.chmod(0o755)
-        for task in self.tasks:
-            os.mkfifo(self.folder / "gates" / task)
-            lab.task(task, body="Do it.", coder="claude")
-
-    @property
-    def env(self) -> dict[str, str]:
-        return {
-            "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
+        self.env = {
+            **agent(self.folder / "bin", _AGENT),
             "STARTS": str(self.folder / "starts"),
             "GATES": str(self.folder / "gates"),
         }
+        for task in self.tasks:
+            os.mkfifo(self.folder / "gates" / task)
+            lab.task(task, body="Do it.", coder="claude")
 
     def begin(self) -> Live:
         """A runner with all agents under way, half of a line written."""
@@ -115,6 +93,22 @@ def test_ten_agents_go_on_when_their_runner_is_killed(make_lab: MakeLab) -> None
     kill(agents.begin())
     again = agents.lab.start("--until-idle", "--max", "20", env=agents.env)
     again.wait_for("gone-on", times=10)
+    for task in agents.tasks:
+        agents.go(task)
+    assert again.wait().status == 0, again.told()
+    agents.all_well()
+
+
+def test_an_upgrade_leaves_the_agents_at_work(make_lab: MakeLab) -> None:
+    """`stop --leave`: the runner ends at once, and the next one goes on with its agents."""
+    agents = Agents(make_lab(), 2)
+    live = agents.begin()
+    said = agents.lab.gitfleet("stop", "--leave", "--wait")
+    assert said.returncode == 0, said.stderr
+    ended = live.wait()
+    assert ended.status == 0 and ended.lines.of("leaving", attempts=2)
+    again = agents.lab.start("--until-idle", env=agents.env)
+    again.wait_for("gone-on", times=2)
     for task in agents.tasks:
         agents.go(task)
     assert again.wait().status == 0, again.told()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gitfleet.model.claim import Claim
-from gitfleet.model.event import Tokens
+from gitfleet.model.event import Check, Tokens
 from gitfleet.model.states import Outcome, Role
 from tests.cli.acting import GITFLEET, add, gitfleet, refusal, running, wait_for
 from tests.cli.looking import Lab, on_terminal, task
@@ -150,6 +150,25 @@ def test_tokens_are_those_of_the_attempt_where_its_event_tells_them(lab: Lab) ->
     assert lab.say("log", "a").splitlines()[-1] == (
         "-- 3 tool calls, 7 tokens (5 in, 2 out), context 19,470 of 1,000,000 (1 %), $0.50"
     )
+
+
+def test_the_checks_that_were_run_are_told_with_how_each_ended(lab: Lab) -> None:
+    """Before what they wrote: which command it was is in no file's name."""
+    claim = lab.claim("a")
+    wrote(lab, claim, {"check-1.stdout": b"1 failed\n"})
+    checks = (
+        Check(command="pytest -q", exit_code=1, seconds=75.2, tail="1 failed"),
+        Check(command="ruff check .", exit_code=0, seconds=2.0),
+    )
+    lab.end("a", claim, Outcome.LIMITED, checks=checks)
+    assert lab.say("log", "a").splitlines()[1:] == [
+        "$ pytest -q: ended with 1 after 1m 15s",
+        "$ ruff check .: passed after 2s",
+        "-- check-1.stdout",
+        "1 failed",
+    ]
+    (one,) = lab.json("log", "a")
+    assert [check["exit_code"] for check in one["checks"]] == [1, 0]
 
 
 def test_what_an_attempt_was_told_is_shown(lab: Lab) -> None:

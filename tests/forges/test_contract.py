@@ -7,7 +7,7 @@ import pytest
 from gitfleet.forges import registry
 from gitfleet.model.change import Person
 from gitfleet.rest import Denied, Limited, NoAnswer, NotThere
-from tests.forges.fakes.server import TOKEN, FakeForge, Reply
+from tests.forges.fakes.server import TOKEN, FakeForge, Reply, User
 from tests.forges.kit import BRANCH, NAME, PATH, Desk
 
 BEA = Person("Bea", "bea@example.org")
@@ -106,6 +106,9 @@ def test_only_who_may_write_answers_and_the_first_of_them_counts(
     forge.comment(1, "robo", "All checks have passed")
     forge.comment(1, "ada", "<!-- gitfleet:question -->\nsome words of ours")
     forge.comment(1, "ada", "<!-- nothing to see -->")
+    forge.users["gone"] = User(9, "gone", "admin")
+    forge.comment(1, "gone", "2 GB")
+    del forge.users["gone"]
     place.round()
     assert place.question.open
     forge.comment(1, "ada", "500 MB")

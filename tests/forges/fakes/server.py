@@ -139,13 +139,17 @@ class FakeForge:
         """Somebody presses the button."""
         with self.lock:
             pull = self.pull(number)
-            head = self._tip(pull.head)
-            base = self._tip(pull.base)
-            tree = self._git("merge-tree", "--write-tree", base, head).split()[0]
-            args = ("commit-tree", tree, "-p", base, "-p", head, "-m", f"Merge #{number}")
-            pull.merge = self._git(*args)
-            self._git("update-ref", f"refs/heads/{pull.base}", pull.merge, base)
+            while not self._merged(pull):  # a runner pushed meanwhile
+                pass
             pull.state, pull.updated = "merged", now()
+
+    def _merged(self, pull: PullRequest) -> bool:
+        head, base = self._tip(pull.head), self._tip(pull.base)
+        tree = self._git("merge-tree", "--write-tree", base, head).split()[0]
+        args = ("commit-tree", tree, "-p", base, "-p", head, "-m", f"Merge #{pull.number}")
+        pull.merge = self._git(*args)
+        git("update-ref", f"refs/heads/{pull.base}", pull.merge, base, cwd=self.bare, check=False)
+        return self._tip(pull.base) == pull.merge
 
     def close(self, number: int) -> None:
         """Somebody closes it."""
