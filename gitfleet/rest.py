@@ -300,7 +300,10 @@ class Api:
                 remedy="Give it a new one; docs/forges.md tells which rights it needs.",
             )
         if status == 403:
-            raise Denied(f"the token for {self.host} lacks a right: {right}", remedy=said)
+            raise Denied(
+                f"the token for {self.host} lacks a right: {right}",
+                remedy=f"Give it that; docs/forges.md lists all. It says: {said}",
+            )
         if status in (404, 410):
             raise NotThere(
                 f"{self.host} shows nothing at {urlsplit(answer.url).path}",
