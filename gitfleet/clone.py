@@ -22,6 +22,7 @@ from typing import IO, Any, Final
 from msgspec import Struct
 
 from gitfleet.errors import FleetError
+from gitfleet.git.durable import syncing
 from gitfleet.git.repo import Repo
 from gitfleet.model.states import Role
 from gitfleet.process.look import Child, alive, myself
@@ -45,7 +46,7 @@ def write_json(path: Path, content: Mapping[str, Any], *, durable: bool = True) 
     fd, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     with os.fdopen(fd, "w", encoding="utf-8") as file:
         json.dump(content, file)
-        if durable:
+        if durable and syncing():
             file.flush()
             os.fsync(file.fileno())
     Path(aside).replace(path)

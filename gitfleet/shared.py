@@ -33,6 +33,7 @@ SEEN_LETTERS: Final = "refs/gitfleet/seen/in/"
 _MOST_NOTICED: Final = 200  # commits of one look
 _SHARE: Final = 5.0  # how many of our conversations long the others and people have, each round
 _LONGEST: Final = 15.0  # seconds
+_MOMENT: Final = 0.1  # seconds
 _RECENT: Final = 30.0  # seconds; who wrote to the board since is there
 
 
@@ -64,11 +65,16 @@ class Pace:
         """Somebody else wrote to the board."""
         self._met[name] = time.monotonic()
 
+    def crowded(self) -> bool:
+        """Whether others write to the board just now."""
+        since = time.monotonic() - max(_RECENT, 2 * self._pause)
+        self._met = {name: at for name, at in self._met.items() if at >= since}
+        return bool(self._met)
+
     def begun(self) -> None:
         """Something new was begun just now."""
         now = time.monotonic()
-        since = now - max(_RECENT, 2 * self._pause)
-        self._met = {name: at for name, at in self._met.items() if at >= since}
+        self.crowded()  # forgets who is gone
         takes = min(self._looks, default=0.0) + min(self._pushes, default=0.0)
         self._pause = min(_LONGEST, _SHARE * takes * (1 + len(self._met)))
         self._next = now + random.uniform(0.7, 1.3) * self._pause  # noqa: S311 - spreads tries
@@ -88,17 +94,20 @@ class Shared:
         name: str,
         signature: Callable[[], Signature],
         tell: Callable[..., None] | None = None,
+        patience: float | None = None,
     ) -> None:
         """`name` is the remote's; `signature` says who merges people's commits; `tell` is a
-        report's `action`."""
+        report's `action`; `patience`: seconds for one conversation, if not as ever."""
         self.repo, self.branch, self.name = repo, branch, name
         self.ref = f"refs/heads/{branch}"
         self.track = f"refs/remotes/{name}/"
         self.targets: set[str] = set()
         self._objects = Objects(repo)
         self._signature = signature
+        self._patience = patience
         self._tell = tell or (lambda _name, **_fields: None)
         self._fetched = False
+        self._seen_at = 0.0
         self._behind: tuple[str, ...] = ()  # branches to look at, too, before the next decision
         self.pace = Pace()
         self._pushing = threading.RLock()
@@ -118,9 +127,9 @@ class Shared:
             specs = [f"+refs/heads/{b}:{self.track}{b}" for b in branches]
             specs += [f"+{BEATS}*:{SEEN_BEATS}*", f"+{LETTERS}*:{SEEN_LETTERS}*"]
             before, began = self.tip(), time.monotonic()
-            for ref in remote.fetch(self.repo, self.name, specs):
+            for ref in remote.fetch(self.repo, self.name, specs, timeout=self._patience):
                 self._gone(ref)
-            self._fetched, self._behind = True, ()
+            self._fetched, self._behind, self._seen_at = True, (), time.monotonic()
             self.pace.looked(time.monotonic() - began)
             self._notice(before)
 
@@ -190,7 +199,10 @@ class Shared:
 
     def base(self) -> str:
         """The remote's board, with what people committed here on top of it."""
-        if not self._fetched:
+        # On a crowded board what was seen a moment ago is old: a push made on that only takes
+        # from the others the time in which theirs could arrive.
+        old = time.monotonic() - self._seen_at > _MOMENT
+        if not self._fetched or (old and self.pace.crowded()):
             self.look(self._behind)
         return self._base()
 
@@ -232,7 +244,7 @@ class Shared:
         moves += [self._published(move) for move in change.publish]
         moves = [move for move in moves if move.old != move.new]
         began = time.monotonic()
-        pushed = remote.push(self.repo, self.name, moves)
+        pushed = remote.push(self.repo, self.name, moves, timeout=self._patience)
         self.pace.pushed(time.monotonic() - began)
         match pushed.fate:
             case Fate.DONE:
@@ -280,6 +292,7 @@ class Shared:
     # -- after the push
 
     def _won(self, moves: list[refs.Move], new: str, change: Change) -> Outcome:
+        self._seen_at = time.monotonic()
         for pushed in moves:
             if pushed.ref.startswith(LETTERS):
                 self._note(f"{SEEN_LETTERS}{pushed.ref.removeprefix(LETTERS)}", pushed.new)

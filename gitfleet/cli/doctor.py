@@ -3,55 +3,41 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 import click
 from msgspec import Struct, to_builtins
 
-from gitfleet.cli.fleet import remote_of
+from gitfleet.cli import coderlooks
+from gitfleet.cli.finding import Finding, Level, of_error, ok, problem, warning
+from gitfleet.cli.home import remote_of
 from gitfleet.cli.main import own_version
-from gitfleet.cli.session import machine, plain, target_here
+from gitfleet.cli.session import machine, target_here
 from gitfleet.clone import Clone, config_home
-from gitfleet.coders import registry
 from gitfleet.errors import FleetError
 from gitfleet.git import refs, step, worktree
 from gitfleet.git.repo import Repo, find, git_version, identity
 from gitfleet.model.board import Board, Problem
 from gitfleet.model.config import Machine
-from gitfleet.model.states import FINISHED, Role
-from gitfleet.plan.choosing import choices, named_by
+from gitfleet.model.masking import Mask, secrets_of
+from gitfleet.model.states import FINISHED
 from gitfleet.plan.pick import target_of
-from gitfleet.plan.standing import standing, standings
+from gitfleet.plan.standing import standing
+from gitfleet.report import Report
 from gitfleet.runner.watch import watching
 from gitfleet.store import Store
 from gitfleet.work import outside, setup
+from gitfleet.work.fleet import Fleet
 
 _MIB: Final = 1 << 20
 _STALE: Final = 30.0  # seconds after which a lock that nobody holds is stale
 _INOTIFY: Final = Path("/proc/sys/fs/inotify")
-
-
-class Level(StrEnum):
-    """How bad a finding is."""
-
-    OK = "ok"
-    WARNING = "warning"  # it works, and perhaps not as wanted
-    PROBLEM = "problem"  # it does not work
-
-
-class Finding(Struct, frozen=True):
-    """One thing that was looked at; what to do unless it is well."""
-
-    level: Level
-    about: str
-    what: str
-    remedy: str = ""
 
 
 class Place(Struct, frozen=True):
@@ -62,66 +48,59 @@ class Place(Struct, frozen=True):
     store: Store
     board: Board | None
     target: str  # where work lands if neither task nor settings tell
+    seconds: float | None  # that a coder has to answer; None: it is not called
 
 
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="A list of objects instead.")
-def command(as_json: bool) -> int:
-    """Check this clone and this machine. Exit status 1 if something does not work."""
-    findings = list(_examine(Path.cwd()))
+@click.option(
+    "--no-calls",
+    is_flag=True,
+    help="Do not call the coders: each call asks a model for one word, which costs.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=1),
+    default=60,
+    show_default=True,
+    help="How long each coder may take to answer.",
+)
+def command(as_json: bool, no_calls: bool, seconds: float) -> int:
+    """Check this clone, this machine and its coders. Exit status 1 if something does not work."""
+    findings = []
+    for finding in _examine(Path.cwd(), None if no_calls else seconds):
+        findings.append(finding)
+        if not as_json:
+            click.echo(finding.line)
     if as_json:
         click.echo(json.dumps(to_builtins(findings), indent=2, ensure_ascii=False))
-    else:
-        for finding in findings:
-            click.echo(_line(finding))
     return 1 if any(finding.level is Level.PROBLEM for finding in findings) else 0
 
 
-def _line(finding: Finding) -> str:
-    remedy = f" -> {finding.remedy}" if finding.remedy else ""
-    return plain(f"{finding.level:<8} {finding.about}: {finding.what}{remedy}")
-
-
-def _ok(about: str, what: str) -> Finding:
-    return Finding(Level.OK, about, what)
-
-
-def _warning(about: str, what: str, remedy: str = "") -> Finding:
-    return Finding(Level.WARNING, about, what, remedy)
-
-
-def _problem(about: str, what: str, remedy: str = "") -> Finding:
-    return Finding(Level.PROBLEM, about, what, remedy)
-
-
-def _of_error(about: str, error: FleetError) -> Finding:
-    what = f"{error.where}: {error.what}" if error.where else error.what
-    return _problem(about, what, error.remedy)
-
-
-def _examine(start: Path) -> Iterator[Finding]:
-    yield _ok("gitfleet", f"{own_version()}, Python {platform.python_version()}")
+def _examine(start: Path, seconds: float | None) -> Iterator[Finding]:
+    yield ok("gitfleet", f"{own_version()}, Python {platform.python_version()}")
     yield from _commands()
     try:
         repo = find(start)
         version = ".".join(map(str, git_version()))
     except FleetError as error:
-        yield _of_error("git", error)
+        yield of_error("git", error)
         return
-    yield _ok("git", version)
+    yield ok("git", version)
     store = Store(repo)
+    store.mask = Mask(secrets_of(os.environ))
     board: Board | None = None
     try:
         board = store.board()
     except FleetError as error:
-        yield _of_error("board", error)
+        yield of_error("board", error)
     target = target_here(repo, store.branch) or "main"
-    place = Place(repo, Clone(repo), store, board, target)
+    place = Place(repo, Clone(repo), store, board, target, seconds)
     for look in _LOOKS:
         try:
             yield from look(place)
         except FleetError as error:
-            yield _of_error(look.__name__.strip("_"), error)
+            yield of_error(look.__name__.strip("_"), error)
 
 
 # -- the machine
@@ -132,16 +111,16 @@ def _commands() -> Iterator[Finding]:
     for name, use in (("gitfleet", "gitfleet"), ("git-fleet", "git fleet")):
         found = shutil.which(name)
         if found:
-            yield _ok("command", f"`{use}` is {found}")
+            yield ok("command", f"`{use}` is {found}")
         else:
             remedy = "Put the folder it was installed to on PATH (pipx and uv do that)."
-            yield _warning("command", f"`{use}` does not work: {name} is not on PATH", remedy)
+            yield warning("command", f"`{use}` does not work: {name} is not on PATH", remedy)
 
 
 def _machine(_place: Place) -> Iterator[Finding]:
     path = config_home() / "gitfleet" / "config.yaml"
     machine()  # FleetError if it is broken
-    yield _ok("machine", str(path) if path.exists() else f"no {path}; the defaults count")
+    yield ok("machine", str(path) if path.exists() else f"no {path}; the defaults count")
 
 
 def _disk(place: Place) -> Iterator[Finding]:
@@ -150,11 +129,11 @@ def _disk(place: Place) -> Iterator[Finding]:
         free = shutil.disk_usage(there).free // _MIB
         what = f"{free:,} MiB free where the {about} lie" + ("s" if about == "repository" else "")
         if free < 100:
-            yield _problem("disk", what, "Make room.")
+            yield problem("disk", what, "Make room.")
         elif free < 1024:
-            yield _warning("disk", what, "Make room: every workspace is a checkout.")
+            yield warning("disk", what, "Make room: every workspace is a checkout.")
         else:
-            yield _ok("disk", what)
+            yield ok("disk", what)
 
 
 def _watcher(place: Place) -> Iterator[Finding]:
@@ -170,9 +149,9 @@ def _watcher(place: Place) -> Iterator[Finding]:
             pass
     except FleetError as error:
         what = f"{error.what}; a runner would look every 30 s only ({', '.join(limits)})"
-        yield _warning("watcher", what, error.remedy)
+        yield warning("watcher", what, error.remedy)
     else:
-        yield _ok("watcher", f"branches can be watched ({', '.join(limits)})")
+        yield ok("watcher", f"branches can be watched ({', '.join(limits)})")
 
 
 # -- the clone
@@ -186,16 +165,16 @@ def _repository(place: Place) -> Iterator[Finding]:
         kind = f"worktree of {repo.main}" if repo.main else "linked worktree"
     else:
         kind = "plain"
-    yield _ok("repository", f"{repo.common} ({kind})")
+    yield ok("repository", f"{repo.common} ({kind})")
 
 
 def _identity(place: Place) -> Iterator[Finding]:
     who = identity(place.repo)
     if who is None:
         remedy = "git config --global user.name NAME; git config --global user.email MAIL"
-        yield _problem("identity", "git does not know who you are", remedy)
+        yield problem("identity", "git does not know who you are", remedy)
     else:
-        yield _ok("identity", f"{who[0]} <{who[1]}>")
+        yield ok("identity", f"{who[0]} <{who[1]}>")
 
 
 def _locks(place: Place) -> Iterator[Finding]:
@@ -210,9 +189,9 @@ def _locks(place: Place) -> Iterator[Finding]:
     stale = [lock for lock in sorted(found) if _age(lock) > _STALE and not refs.is_open(lock)]
     for lock in stale:
         what = f"{lock} is {_age(lock):.0f} s old, and no process has it open"
-        yield _problem("locks", what, "If no git command is at work here, delete it.")
+        yield problem("locks", what, "If no git command is at work here, delete it.")
     if not stale:
-        yield _ok("locks", "none is stale")
+        yield ok("locks", "none is stale")
 
 
 def _age(path: Path) -> float:
@@ -226,42 +205,42 @@ def _runner(place: Place) -> Iterator[Finding]:
     pid = place.clone.running_pid()
     held = place.clone.held()
     if pid is not None:
-        yield _ok("runner", f"at work, process {pid}, {len(held)} attempts")
+        yield ok("runner", f"at work, process {pid}, {len(held)} attempts")
     elif held:
         tasks = ", ".join(sorted(one.task for one in held.values()))
         what = f"the last one died while it worked on {tasks}"
-        yield _warning("runner", what, "`gitfleet run` settles that and goes on.")
+        yield warning("runner", what, "`gitfleet run` settles that and goes on.")
     else:
-        yield _ok("runner", "none is at work; `gitfleet run` starts one")
+        yield ok("runner", "none is at work; `gitfleet run` starts one")
 
 
 def _window(place: Place) -> Iterator[Finding]:
     repo, store = place.repo, place.store
     path = setup.window_of(repo)
     if path is None:
-        yield _ok("window", "none, since the repository is bare")
+        yield ok("window", "none, since the repository is bare")
         return
     known = worktree.registered(repo, path)
     if known is None or not path.exists():
         if place.board is not None:
             remedy = "`gitfleet init` makes it."
-            yield _warning("window", f"the board is not shown in {setup.WINDOW}/", remedy)
+            yield warning("window", f"the board is not shown in {setup.WINDOW}/", remedy)
         return
     if known.branch != store.ref:
         name = (known.branch or "no branch").removeprefix("refs/heads/")
         what = f"{path} is on {name}, not on {store.branch}"
-        yield _warning("window", what, f"git -C {setup.WINDOW} switch {store.branch}")
+        yield warning("window", what, f"git -C {setup.WINDOW} switch {store.branch}")
         return
     behind = step.in_step(repo, path) != store.tip()
     if behind:
         what = f"{path} is behind the board"
-        yield _warning("window", what, "`gitfleet run` brings it up, unless edits are in its way.")
+        yield warning("window", what, "`gitfleet run` brings it up, unless edits are in its way.")
     elif edits := setup.uncommitted(path):
         shown = ", ".join(edits[:5]) + (" …" if len(edits) > 5 else "")
         remedy = f"git -C {setup.WINDOW} add -A && git -C {setup.WINDOW} commit"
-        yield _warning("window", f"uncommitted, so that no runner sees it: {shown}", remedy)
+        yield warning("window", f"uncommitted, so that no runner sees it: {shown}", remedy)
     else:
-        yield _ok("window", f"{path} shows the board as it is")
+        yield ok("window", f"{path} shows the board as it is")
 
 
 # -- the board
@@ -282,7 +261,7 @@ def _board(place: Place) -> Iterator[Finding]:
     ]
     yield from bad
     if not bad:
-        yield _ok("board", f"{place.store.branch}, {len(board.entries)} tasks, all files validate")
+        yield ok("board", f"{place.store.branch}, {len(board.entries)} tasks, all files validate")
 
 
 def _of_problem(level: Level, problem: Problem) -> Finding:
@@ -297,14 +276,14 @@ def _target(place: Place) -> Iterator[Finding]:
     target = board.settings.target or place.target
     if refs.read(place.repo, f"refs/heads/{target}") is None:
         remedy = "Make the branch, or change `target` in fleet.yaml."
-        yield _problem("target", f"work lands on {target}, and there is no such branch", remedy)
+        yield problem("target", f"work lands on {target}, and there is no such branch", remedy)
     else:
-        yield _ok("target", f"work lands on {target}")
+        yield ok("target", f"work lands on {target}")
     for task, entry in sorted(board.entries.items()):
         own = target_of(board, entry, place.target)
         if own != target and _open(place, task) and not _exists(place, own):
             what = f"{task} is to land on {own}, and there is no such branch"
-            yield _warning("target", what, "Make the branch, or change `base` in the task.")
+            yield warning("target", what, "Make the branch, or change `base` in the task.")
 
 
 def _exists(place: Place, branch: str) -> bool:
@@ -321,61 +300,30 @@ def _checks(place: Place) -> Iterator[Finding]:
         return
     checks = place.board.settings.checks
     if checks:
-        yield _ok("checks", "; ".join(checks))
+        yield ok("checks", "; ".join(checks))
     else:
         what = "there are none, so that work lands unproved"
-        yield _warning("checks", what, "Add some to fleet.yaml under `checks:`.")
+        yield warning("checks", what, "Add some to fleet.yaml under `checks:`.")
 
 
 def _coders(place: Place) -> Iterator[Finding]:
-    """Who does each role; and whether the coders that tasks name are there."""
-    board = place.board
-    if board is None:
+    """Who does each role; whether the coders that are named are there, and answer."""
+    if place.board is None:
         return
     try:
         own = machine()
     except FleetError:
         own = Machine()  # told by another look
-    roles = board.settings.roles
-    named: dict[str, str] = {}
-    for name, role in (("validate", roles.validate), ("work", roles.work), ("plan", roles.plan)):
-        for one in named_by(role) if role is not None else ():
-            named.setdefault(one.coder, f"role {name}")
-    if not named_by(roles.work):
-        remedy = "Set roles.work.coder in fleet.yaml, or name one in each task."
-        yield _warning("coder", "role work has none", remedy)
-    for coder, use in {**_of_tasks(place, board), **named}.items():
-        yield _coder(board, own, coder, use, Level.PROBLEM if coder in named else Level.WARNING)
-
-
-def _of_tasks(place: Place, board: Board) -> dict[str, str]:
-    found: dict[str, str] = {}
-    where = standings(board, place.store.now())
-    for task, entry in sorted(board.entries.items()):
-        if entry.task is not None and where[task].status not in FINISHED:
-            for one in choices(board, entry, Role(entry.task.role.value)):
-                found.setdefault(one.coder, f"task {task}")
-    return found
-
-
-def _coder(board: Board, own: Machine, coder: str, use: str, level: Level) -> Finding:
-    described = board.settings.coders.get(coder)
-    if registry.find(coder, board.settings.coders) is None:
-        what = f"{use} wants {coder!r}, and there is no such coder"
-        return Finding(level, "coder", what, "Describe it in fleet.yaml under `coders`.")
-    if own.coders is not None and coder not in own.coders:
-        what = f"{use} wants {coder}, which this machine's config.yaml does not let run"
-        return _warning("coder", what, "Add it under `coders:` there, if it may.")
-    if described is None or not described.argv:
-        return _ok("coder", f"{coder} ({use})")
-    program = described.argv[0]
-    if "/" in program and not program.startswith("/"):
-        return _ok("coder", f"{coder} ({use}) is {program} in the workspace")
-    found = shutil.which(program)
-    if found is None:
-        what = f"{coder} ({use}) is {program}, which is not on PATH"
-        return Finding(level, "coder", what, "Install it, or correct its argv in fleet.yaml.")
-    return _ok("coder", f"{coder} ({use}) is {found}")
+    fleet = Fleet(
+        repo=place.repo,
+        clone=place.clone,
+        store=place.store,
+        report=Report(lambda _line: None),
+        runner="doctor",
+        default_target=place.target,
+        machine=own,
+    )
+    yield from coderlooks.coders(fleet, place.board, seconds=place.seconds)
 
 
 def _outside(place: Place) -> Iterator[Finding]:

@@ -14,17 +14,18 @@ from typing import Any, Final
 import click
 
 from gitfleet.cli import draw, reading
-from gitfleet.cli.fleet import remote_of
+from gitfleet.cli.home import remote_of
 from gitfleet.cli.session import Session, open_session
 from gitfleet.cli.tell import Out, Output, Speech, Wish
 from gitfleet.cli.tries import Try, tries_of
 from gitfleet.errors import FleetError
+from gitfleet.model.durations import spoken
 from gitfleet.process.look import alive
 from gitfleet.process.start import load
 from gitfleet.work import outputs, pace, transcripts
 from gitfleet.work.outputs import Bytes, Source
 from gitfleet.work.rereading import Rereading
-from gitfleet.work.retelling import Teller, Told, sum_of
+from gitfleet.work.retelling import Teller, Told
 
 _PAUSE: Final = 0.2  # seconds between looks at the files and the board while following
 _PROMPT: Final = "prompt.md"
@@ -92,22 +93,30 @@ class _Reader:
         """Show an attempt as far as it is known here."""
         self.out.heading(one.head)
         found = self._outputs(one)
+        if not self.wish.prompt and not self.wish.only_errors:
+            self._checks(one)
         if found is None:
             where = f"; it ran on {one.runner}" if one.runner else ""
             self.out.heading(f"its output is not in this clone{where}", "--")
             return
         shown = [output.more(end=True, begin=True) for output in found]
         if not any(shown):
-            self.out.heading("it wrote nothing", "--")
+            self.out.heading(f"it {'has written' if one.running else 'wrote'} nothing", "--")
         self._sum(found)
+
+    def _checks(self, one: Try) -> None:
+        for check in one.checks:
+            how = "passed" if check.exit_code == 0 else f"ended with {check.exit_code}"
+            self.out.heading(f"{check.command}: {how} after {spoken(check.seconds)}", "$")
 
     def plain(self, one: Try) -> dict[str, Any]:
         """The same for programs: everything the coder said and did."""
         source = self._sources(one).get(_SPEECH)
         hearing, teller = self._hearing(one), Teller(full=True)
         events: list[Told] = []
+        marks = self._marks(one)
         for start, data in source.chunks() if source else ():
-            for event, at in hearing.feed(data, start, self._marks(one)):
+            for event, at in hearing.feed(data, start, marks):
                 events += teller.tell(event, at)
         for event, at in hearing.end():
             events += teller.tell(event, at)
@@ -120,8 +129,9 @@ class _Reader:
             "role": one.speaker.role,
             "summary": one.head,
             "folder": str(one.folder) if one.folder else None,
+            "checks": one.checks,
             "events": events,
-            "sum": sum_of(hearing.tally),
+            "sum": hearing.sum,
         }
 
     def _outputs(self, one: Try) -> list[Output] | None:

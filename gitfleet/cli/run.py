@@ -17,6 +17,7 @@ from gitfleet.cli.session import Session, open_session
 from gitfleet.errors import FleetError
 from gitfleet.process.end import subreaper
 from gitfleet.report import Report
+from gitfleet.runner.leaving import LEAVE
 from gitfleet.runner.loop import Options, Runner
 
 
@@ -27,7 +28,8 @@ from gitfleet.runner.loop import Options, Runner
 def command(until_idle: bool, once: str | None, slots: int | None) -> int:
     """Claim tasks, have them done, check the work, land it, close them.
 
-    The first Ctrl-C (or SIGTERM) lets running attempts finish; the second ends them.
+    The first Ctrl-C (or SIGTERM) lets running attempts finish; the second ends them. A runner that
+    is killed and started again goes on with its attempts.
     """
     session = open_session()
     if once is not None and session.store.board().get(once) is None:
@@ -63,7 +65,11 @@ def _signals(runner: Runner) -> Iterator[None]:
     def handle(_number: int, _frame: FrameType | None) -> None:
         runner.signalled()
 
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        runner.told_to_leave()
+
     old = {number: signal.signal(number, handle) for number in _ENDINGS}
+    old[LEAVE] = signal.signal(LEAVE, leave)
     try:
         with _woken_by_signals(runner):
             yield

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from gitfleet.cli import crew, draw
-from gitfleet.cli.fleet import remote_of
+from gitfleet.cli.home import remote_of
 from gitfleet.cli.session import open_session
 
 

@@ -7,6 +7,9 @@ import secrets
 from pathlib import Path
 from typing import NamedTuple
 
+import click
+
+from gitfleet.cli import home
 from gitfleet.clone import Clone, config_home
 from gitfleet.errors import FleetError
 from gitfleet.files import codec
@@ -15,7 +18,7 @@ from gitfleet.git.repo import Repo, default_target, find, identity
 from gitfleet.model.change import Change, Decide, Person
 from gitfleet.model.config import Machine
 from gitfleet.report import harmless
-from gitfleet.store import Result, Store
+from gitfleet.store import Store
 
 
 class Session(NamedTuple):
@@ -31,8 +34,11 @@ class Session(NamedTuple):
         return who_asks(self.repo)
 
     def change(self, decide: Decide) -> Change:
-        """Make a person's change; FleetError if there was nothing to change."""
-        result: Result = self.store.transact(decide)
+        """Make a person's change, on the remote where the board is shared; what cannot get there
+        now waits in this clone, and that is said. FleetError if there was nothing to change."""
+        result, waits = home.write(self.repo, self.store, decide)
+        if waits:
+            click.echo(f"gitfleet: {plain(waits)}", err=True)
         if not result.won or result.change is None:
             raise FleetError(result.why or "nothing had to be changed")
         return result.change

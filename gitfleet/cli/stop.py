@@ -14,16 +14,24 @@ from gitfleet.clone import Clone
 from gitfleet.errors import FleetError
 from gitfleet.git.repo import find
 from gitfleet.process.look import alive
+from gitfleet.runner.leaving import LEAVE
 
 
 @click.command("stop")
 @click.option("--now", is_flag=True, help="End running attempts too, as a second Ctrl-C would.")
+@click.option(
+    "--leave",
+    is_flag=True,
+    help="End at once and let attempts go on; start a runner again within `lease`.",
+)
 @click.option("--wait", is_flag=True, help="Return when it has ended.")
-def command(now: bool, wait: bool) -> None:
+def command(now: bool, leave: bool, wait: bool) -> None:
     """Tell the runner of this clone to claim nothing more and to end when its attempts have."""
+    if now and leave:
+        raise click.UsageError("--now ends the attempts and --leave lets them go on: say one.")
     fd = _runner()
     # Two different signals: the kernel makes one of two that are the same.
-    numbers = [signal.SIGTERM, signal.SIGINT] if now else [signal.SIGTERM]
+    numbers = [signal.SIGTERM, signal.SIGINT] if now else [LEAVE if leave else signal.SIGTERM]
     try:
         for number in numbers:
             with contextlib.suppress(ProcessLookupError):
@@ -31,6 +39,8 @@ def command(now: bool, wait: bool) -> None:
         if wait:
             _ended(fd)
             click.echo("The runner has ended.")
+        elif leave:
+            click.echo("The runner ends; its attempts go on for a lease without it.")
         elif now:
             click.echo("The runner ends its attempts now.")
         else:

@@ -205,8 +205,9 @@ class Speech(Output):
 
     def _told(self, *, end: bool) -> Iterator[Told]:
         now = datetime.now(UTC).replace(microsecond=0)
+        marks: list[Mark] | None = None
         for start, data in self.source.chunks():
-            marks = self._marks()
+            marks = self._marks() if marks is None else marks  # only where there is something new
             for event, at in self._hearing.feed(data, start, marks, now=None if end else now):
                 yield from self._teller.tell(event, at)
         if end and not self._ended:
@@ -215,4 +216,4 @@ class Speech(Output):
                 yield from self._teller.tell(event, at)
 
     def sum(self) -> str:
-        return retelling.in_words(retelling.sum_of(self._hearing.tally))
+        return retelling.in_words(self._hearing.sum)

@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 
 from gitfleet.cli import crew, draw
-from gitfleet.cli.fleet import remote_of
+from gitfleet.cli.home import remote_of
 from gitfleet.cli.session import Session, open_session
 from gitfleet.git.remote import Unreachable
 from gitfleet.model.durations import counted, seconds, spoken
@@ -51,6 +51,7 @@ class Crowd:
         self._heard: dict[str, tuple[str, float]] = {}  # runner -> its beat, and since when
         self.trouble = ""  # why the remote does not answer
         self.machines = self.slots = 0
+        self.resting: list[str] = []  # coders that wait for their limits, a sentence each
 
     def fetch(self) -> None:
         """Look at the remote; what was seen last stays where it does not answer."""
@@ -68,6 +69,7 @@ class Crowd:
         runners = crew.known(self._session)
         self.machines = len(runners)
         self.slots = sum(one["capacity"] or 0 for one in runners)
+        self.resting = [draw.line(told) for one in runners for told in one["resting"].values()]
         found = [
             {"runner": one["name"], "host": one["host"], "here": one["here"], **attempt}
             for one in runners
@@ -127,6 +129,8 @@ def _print(crowd: Crowd) -> None:
     cells = [list(HEADS), *map(row, attempts)] if attempts else []
     for number, cell in enumerate(draw.columns(cells, draw.room())):
         click.echo(draw.style("".join(cell).rstrip(), bold=not number))
+    for told in crowd.resting:
+        click.echo(draw.cut(told, draw.room() or len(told) * 2))
 
 
 # -- live
@@ -168,4 +172,5 @@ def _picture(crowd: Crowd) -> Any:
     for attempt in attempts:
         table.add_row(*map(Text, row(attempt)))
     about = Text(f"{summary(crowd, len(attempts))}; Ctrl-C ends", style="dim")
-    return Group(about, table) if attempts else about
+    rests = [Text(told, style="yellow", no_wrap=True) for told in crowd.resting]
+    return Group(about, *([table] if attempts else []), *rests)

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from gitfleet.cli.session import Session
 from gitfleet.model.board import Entry
 from gitfleet.model.durations import clock, spoken
-from gitfleet.model.event import Attempt
+from gitfleet.model.event import Attempt, Check
 from gitfleet.model.ids import is_id
 from gitfleet.model.states import Role
 from gitfleet.work import outputs
@@ -28,6 +28,7 @@ class Try(NamedTuple):
     nonce: str = ""
     running: bool = False
     speaker: Speaker = Speaker(coder="")
+    checks: tuple[Check, ...] = ()  # that were run on what it is about
 
 
 def tries_of(session: Session, entry: Entry) -> list[Try]:
@@ -39,8 +40,11 @@ def tries_of(session: Session, entry: Entry) -> list[Try]:
         if done is not None and role is not None:
             folder = folders.pop((done.attempt, done.nonce[:8]), None)
             head = _heading(done, role)
-            who = Speaker(coder=done.coder, model=done.model, role=role)
-            found.append(Try(done.attempt, head, folder, done.runner, done.nonce, speaker=who))
+            who = Speaker(
+                coder=done.coder, model=done.model, role=role, tokens=done.tokens, usd=done.usd
+            )
+            about = Try(done.attempt, head, folder, done.runner, done.nonce)
+            found.append(about._replace(speaker=who, checks=done.checks))
     claim = entry.claim
     if claim is not None:
         folder = folders.pop((claim.attempt, claim.nonce[:8]), None)

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from gitfleet.coders import lines
-from gitfleet.coders.base import Cannot, Coder, CoderEvent, Job, Launch, Reader, Said
+from gitfleet.coders.base import Cannot, Coder, CoderEvent, Job, Launch, Reader, Said, extra
 from gitfleet.coders.judging import classify, judge_of
 from gitfleet.coders.lines import Object, count, dig, inner, name, text
 from gitfleet.model.config import Permission
@@ -42,7 +42,7 @@ def launch(job: Job) -> Launch:
     if job.session:
         argv += ["--conversation", job.session]
     env = {"AGY_CLI_DISABLE_AUTO_UPDATE": "T", **job.settings.env}
-    return Launch(argv=(*argv, *job.settings.args), env=env, stdin=_spoken(job))
+    return Launch(argv=(*argv, *extra(job)), env=env, stdin=_spoken(job))
 
 
 def _spoken(job: Job) -> Path:

@@ -23,6 +23,8 @@ from gitfleet.coders.base import (
     NoSession,
     Reader,
     Said,
+    any_key,
+    extra,
 )
 from gitfleet.coders.judging import classify, judge_of
 from gitfleet.model.event import Tokens
@@ -51,8 +53,11 @@ def launch(job: Job) -> Launch:
         argv.append("--restore-chat-history")
     argv += ["--chat-history-file", str(folder / _HISTORY)]
     argv += ["--input-history-file", str(job.run_dir / "aider.input.history")]
-    env = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", **job.settings.env}
-    return Launch(argv=(*argv, *job.settings.args), env=env)
+    env = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    if job.settings.base_url:
+        env |= any_key(job, "OPENAI_API_KEY")
+    env |= job.settings.env
+    return Launch(argv=(*argv, *extra(job)), env=env)
 
 
 def _begun(job: Job) -> Path:
@@ -76,8 +81,8 @@ _CONTEXT: Final = ("exceeds the token limit", "Context window", "exhausted conte
 class _Reading:
     """One run's output so far."""
 
-    def __init__(self, session: str) -> None:
-        self._session = session
+    def __init__(self, session: str, told: int | None) -> None:
+        self._session, self._window = session, told
         self._begun = self._replied = False
         self._tokens = Tokens()
         self._wrong: list[str] = []  # the lines of an error; it may go on in the next
@@ -86,7 +91,7 @@ class _Reading:
         line = line[:LONGEST_TEXT].strip()
         if not self._begun:
             self._begun = True
-            yield CoderEvent(said=Said.STARTED, session=self._session)
+            yield CoderEvent(said=Said.STARTED, session=self._session, window=self._window)
         if not line:
             return
         if _RETRY.search(line):
@@ -141,7 +146,7 @@ def _number(found: re.Match[str]) -> int:
 
 def reader(job: Job) -> Reader:
     """A new reader for a run's output."""
-    return _Reading(job.session or job.run_dir.name).read
+    return _Reading(job.session or job.run_dir.name, job.settings.window).read
 
 
 CODER: Final = Coder(

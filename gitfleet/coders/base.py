@@ -8,6 +8,7 @@ again gives the same events.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -85,6 +86,29 @@ class Cannot(Exception):
 
 class NoSession(Cannot):
     """The session to go on with is not here (any more): `no-session`. A fresh one can be begun."""
+
+
+# What lets one of them do everything, by whichever of its own words.
+_BYPASSES: Final = re.compile(
+    r"dangerous|bypass|yolo|full-access|full-auto|allow-all|skip-permissions|^(?:-y|--force|--auto)$"
+)
+
+
+def extra(job: Job) -> tuple[str, ...]:
+    """The words that the settings add. Raises Cannot where they would get round the permission."""
+    for word in job.settings.args:
+        if job.permission is not Permission.BYPASS and _BYPASSES.search(word):
+            raise Cannot(
+                f"its args hold {word!r}; that needs permission: bypass in fleet.yaml, and in"
+                " permissions of this machine's config.yaml"
+            )
+    return job.settings.args
+
+
+def any_key(job: Job, *names: str) -> dict[str, str]:
+    """A key for a model that wants none, where its program does: only if nobody gives one."""
+    given = {**os.environ, **job.settings.env}
+    return {} if any(name in given for name in names) else {names[0]: "none"}
 
 
 class Said(StrEnum):
@@ -222,7 +246,7 @@ class Judgement(Struct, frozen=True, kw_only=True):
 Reader = Callable[[str], Iterator[CoderEvent]]
 """Turns one line of output into events. It may remember; it never raises."""
 
-VERSION: Final = re.compile(r"\d+(?:\.\d+){1,3}[-+.\w]*")
+VERSION: Final = re.compile(r"\d+(?:\.\d+){1,3}(?:[-+][\w.+-]*\w)?")
 
 
 class Coder(NamedTuple):
@@ -242,11 +266,6 @@ class Coder(NamedTuple):
     window: Callable[[str], int | None] = lambda _model: None  # by model, where no event tells
     # What stands outside of its output, asked now and then: events that change no other's meaning.
     gauge: Callable[[Job, Tally], Iterator[CoderEvent]] = lambda _job, _tally: iter(())
-
-
-def window_of(coder: Coder, job: Job, tally: Tally) -> int | None:
-    """How many tokens fit into the context: as the settings say, else the run, else its model."""
-    return job.settings.window or tally.window or coder.window(tally.model or job.model)
 
 
 def read_text(line: str) -> Iterator[CoderEvent]:

@@ -27,6 +27,8 @@ from gitfleet.coders.base import (
     Mcp,
     Reader,
     Said,
+    any_key,
+    extra,
 )
 from gitfleet.coders.judging import classify, judge_of
 from gitfleet.coders.lines import Object, count, dig, flat, inner, name, number, text
@@ -35,6 +37,7 @@ from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
 
 _TOOLS: Final = "Bash,Edit,Write,NotebookEdit,WebFetch,WebSearch"
+_MCP_SECONDS: Final = 120  # until its MCP server must be there
 _BASH_SECONDS: Final = 3600  # the longest one command may take; its own default is ten minutes
 _SMALL: Final = ("claude-3", "claude-haiku-4", "claude-sonnet-", "claude-opus-4")
 
@@ -49,7 +52,7 @@ def launch(job: Job) -> Launch:
         argv += ["--mcp-config", str(_mcp_file(job.run_dir, job.mcp)), "--strict-mcp-config"]
     if job.session:
         argv += ["--resume", job.session]
-    return Launch(argv=(*argv, *job.settings.args), env=_env(job), stdin=job.prompt)
+    return Launch(argv=(*argv, *extra(job)), env=_env(job), stdin=job.prompt)
 
 
 def _permission(job: Job) -> list[str]:
@@ -81,8 +84,12 @@ def _env(job: Job) -> dict[str, str]:
     }
     if job.mcp is not None:
         env["MCP_TOOL_TIMEOUT"] = str(job.mcp.timeout * 1000)
+        # Else it begins without the server's tools if that is not there within a few seconds.
+        env["MCP_CONNECTION_NONBLOCKING"] = "0"
+        env["MCP_TIMEOUT"] = str(_MCP_SECONDS * 1000)
     if job.settings.base_url:
         env["ANTHROPIC_BASE_URL"] = job.settings.base_url
+        env |= any_key(job, "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_API_KEY")
         if job.model:  # there is one model behind it, and it does the small things, too
             env["ANTHROPIC_DEFAULT_HAIKU_MODEL"] = job.model
     return {**env, **job.settings.env}
@@ -94,7 +101,7 @@ class _Reading:
     def __init__(self, job: Job) -> None:
         self._resumed, self._used, self._used_usd = bool(job.session), job.used, job.used_usd
         self._model = job.model
-        self._window: int | None = None
+        self._window = self._told = job.settings.window  # a model elsewhere is not known to it
         self._messages: dict[str, Tokens] = {}  # what each used; every block of one repeats it
         self._seen = Tokens()  # all of them together
         self._wrong = ("", Failure.CRASHED)  # the last error, which the end repeats with less
@@ -119,7 +126,7 @@ class _Reading:
         kind = text(found, "subtype")
         if kind == "init":
             self._model = name(found, "model") or self._model
-            self._window = window(self._model)
+            self._window = self._told or window(self._model)
             session, model = name(found, "session_id"), self._model
             yield CoderEvent(said=Said.STARTED, session=session, model=model, window=self._window)
         elif kind == "api_retry":
@@ -197,7 +204,7 @@ class _Reading:
         own = inner(used, self._model) or max(
             _values(used), key=lambda model: count(model, "inputTokens"), default=used
         )
-        return count(own, "contextWindow") or self._window
+        return self._told or count(own, "contextWindow") or self._window
 
 
 def _values(found: Object) -> list[Object]:

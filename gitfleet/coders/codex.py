@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +30,7 @@ from gitfleet.coders.base import (
     Reader,
     Said,
     Tally,
+    extra,
 )
 from gitfleet.coders.judging import classify, judge_of
 from gitfleet.coders.lines import Object, count, dig, flat, inner, name, number, objects, text
@@ -39,6 +39,7 @@ from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
 
 _PROVIDER: Final = "gitfleet"
+_MCP_SECONDS: Final = 120  # until its MCP server must be there
 _TAIL: Final = 1 << 18  # bytes of its own file in which the last count is looked for
 
 
@@ -57,7 +58,7 @@ def launch(job: Job) -> Launch:
     if job.mcp is not None:
         argv += _mcp(job.mcp)
         env.update(job.mcp.env)
-    argv += job.settings.args
+    argv += extra(job)
     if job.session:
         argv.append(job.session)
     return Launch(argv=(*argv, "-"), env={**env, **job.settings.env}, stdin=job.prompt)
@@ -114,6 +115,8 @@ def _mcp(mcp: Mcp) -> list[str]:
         *_set(f"{server}.command", mcp.argv[0]),
         *_set(f"{server}.args", list(mcp.argv[1:])),
         *_set(f"{server}.env_vars", list(mcp.env)),
+        *_set(f"{server}.required", True),  # else it begins without what is not there at once
+        *_set(f"{server}.startup_timeout_sec", _MCP_SECONDS),
         *_set(f"{server}.tool_timeout_sec", mcp.timeout),
         *_set(f"{server}.default_tools_approval_mode", "approve"),
     ]
@@ -208,28 +211,12 @@ def gauge(job: Job, tally: Tally) -> Iterator[CoderEvent]:
     if not session or not session.replace("-", "").isalnum():
         return
     with contextlib.suppress(LookupError):
-        for line in reversed(_tail(_rollout(folder, session))):
+        path = lines.newest(folder, f"sessions/*/*/*/rollout-*-{session}.jsonl")
+        for line in reversed(lines.tail(path, _TAIL)):
             found = lines.parse(line)
             if dig(found, "payload", "type") == "token_count":
                 yield from _gauged(inner(found, "payload"))
                 return
-
-
-@functools.lru_cache(maxsize=256)
-def _rollout(folder: Path, session: str) -> Path:
-    """Its file of a session, which keeps its place; LookupError while there is none."""
-    for path in sorted(folder.glob(f"sessions/*/*/*/rollout-*-{session}.jsonl"), reverse=True):
-        return path
-    raise LookupError(session)
-
-
-def _tail(path: Path) -> list[str]:
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, 2) - _TAIL))
-            return file.read(_TAIL).decode("utf-8", "replace").splitlines()
-    except OSError:
-        return []
 
 
 def _gauged(payload: Object) -> Iterator[CoderEvent]:

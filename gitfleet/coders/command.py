@@ -5,23 +5,38 @@
 
 `{prompt_file}`, `{prompt}`, `{model}`, `{workspace}` and `{task}` are replaced inside a word. No
 shell reads the words. Where none of them names the prompt, it comes on standard input.
+
+With `events: json` it tells in gitfleet's own words what it does, one event a line:
+
+    {"said": "tool_start", "tool": "build", "call": "1"}
+    {"said": "usage", "tokens": {"input": 1200, "output": 30}, "context": 1230, "window": 32000}
+    {"said": "error", "failure": "limited", "until": "2026-12-01T09:00:00Z", "text": "Come later."}
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Final
 
+from gitfleet.coders import lines
 from gitfleet.coders.base import (
     LONGEST_ARGUMENT,
     Cannot,
     Coder,
+    CoderEvent,
+    Failure,
     Job,
     Launch,
-    judge_exit,
-    text_reader,
+    Reader,
+    Said,
+    read_text,
 )
-from gitfleet.model.config import PromptBy
+from gitfleet.coders.judging import judge_told
+from gitfleet.model.config import EventsAs, PromptBy
+from gitfleet.model.event import Tokens
 
 _PLACE: Final = re.compile(r"\{(prompt_file|prompt|model|workspace|task)\}")
 
@@ -51,9 +66,62 @@ def launch(job: Job) -> Launch:
     return Launch(argv=tuple(argv), env=job.settings.env, stdin=stdin)
 
 
+def reader(job: Job) -> Reader:
+    """As the settings say that its output is read."""
+    if job.settings.events is EventsAs.JSON:
+        return _read_events
+    return read_text if job.settings.events is EventsAs.TEXT else _read_nothing
+
+
+def _read_nothing(_line: str) -> Iterator[CoderEvent]:
+    return iter(())
+
+
+def _read_events(line: str) -> Iterator[CoderEvent]:
+    """An event as it stands; what is none is something said."""
+    found = lines.parse(line)
+    try:
+        said = Said(lines.name(found, "said"))
+    except ValueError:
+        yield from read_text(line)
+        return
+    yield CoderEvent(
+        said=said,
+        text=lines.text(found, "text"),
+        tool=lines.name(found, "tool"),
+        call=lines.name(found, "call"),
+        session=lines.name(found, "session"),
+        model=lines.name(found, "model"),
+        tokens=_tokens(lines.inner(found, "tokens")),
+        context=lines.count(found, "context") or None,
+        window=lines.count(found, "window") or None,
+        usd=lines.number(found, "usd"),
+        failure=_failure(lines.name(found, "failure")),
+        final=lines.dig(found, "final") is True,
+        until=_moment(lines.name(found, "until")),
+        denied=tuple(filter(None, [lines.name(found, "denied")])),
+    )
+
+
+def _tokens(told: lines.Object) -> Tokens | None:
+    counts = {field: lines.count(told, field) for field in Tokens.__struct_fields__}
+    return Tokens(**counts) if any(counts.values()) else None
+
+
+def _failure(name: str) -> Failure | None:
+    return Failure(name) if name in frozenset(Failure) else None
+
+
+def _moment(text: str) -> datetime | None:
+    with contextlib.suppress(ValueError):
+        moment = datetime.fromisoformat(text)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return None
+
+
 def named(name: str) -> Coder:
     """The described coder of that name."""
-    return Coder(name, program="", launch=launch, reader=text_reader, judge=judge_exit)
+    return Coder(name, program="", launch=launch, reader=reader, judge=judge_told)
 
 
 CODER: Final = named("command")

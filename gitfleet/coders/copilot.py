@@ -24,6 +24,7 @@ from gitfleet.coders.base import (
     Mcp,
     Reader,
     Said,
+    extra,
 )
 from gitfleet.coders.judging import classify, judge_of
 from gitfleet.coders.lines import Object, count, dig, flat, inner, name, number, text
@@ -43,7 +44,7 @@ def launch(job: Job) -> Launch:
     if job.mcp is not None:
         argv += ["--additional-mcp-config", f"@{_mcp_file(job.run_dir, job.mcp)}"]
     argv += ["--resume", job.session] if job.session else ["--session-id", _fresh(job)]
-    return Launch(argv=(*argv, *job.settings.args), env=_env(job), stdin=job.prompt)
+    return Launch(argv=(*argv, *extra(job)), env=_env(job), stdin=job.prompt)
 
 
 def _fresh(job: Job) -> str:
@@ -78,8 +79,8 @@ def _env(job: Job) -> dict[str, str]:
 class _Reading:
     """One run's output so far."""
 
-    def __init__(self, session: str) -> None:
-        self._session = session
+    def __init__(self, session: str, told: int | None) -> None:
+        self._session, self._window = session, told
         self._tools: dict[str, str] = {}
         self._wrong: tuple[str, Failure] | None = None
 
@@ -122,7 +123,7 @@ class _Reading:
             call=call,
             text=text(data, "error", "message") or flat(data, "result", "content"),
             context=count(metrics, "context_current_tokens") or None,
-            window=count(metrics, "context_token_limit") or None,
+            window=self._window or count(metrics, "context_token_limit") or None,
             denied=denied,
         )
 
@@ -155,7 +156,7 @@ def _failing(data: Object) -> CoderEvent:
 
 def reader(job: Job) -> Reader:
     """A new reader for a run's output."""
-    return _Reading(job.session or _fresh(job)).read
+    return _Reading(job.session or _fresh(job), job.settings.window).read
 
 
 CODER: Final = Coder(

@@ -20,6 +20,7 @@ from gitfleet.coders.base import (
     Launch,
     Reader,
     Said,
+    extra,
 )
 from gitfleet.coders.judging import classify, judge_of
 from gitfleet.coders.lines import Object, dig, inner, name, text
@@ -43,7 +44,7 @@ def launch(job: Job) -> Launch:
         argv += ["--model", job.model]
     if job.session:
         argv += ["--resume", job.session]
-    return Launch(argv=(*argv, *job.settings.args, prompt), env=job.settings.env)
+    return Launch(argv=(*argv, *extra(job), prompt), env=job.settings.env)
 
 
 def read(line: str) -> Iterator[CoderEvent]:

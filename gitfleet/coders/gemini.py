@@ -2,7 +2,8 @@
 
 - Its exit status is the HTTP status of the last error modulo 256; ended by a signal in mid-work it
   ends with 0, and only the missing `result` tells.
-- Its totals are sums over requests: nothing it prints is the context now.
+- Its totals are sums over requests: nothing it prints is the context now. Its own file of the
+  session tells it (`gauge`).
 - Without a person it has no shell, unless a rule of its policy allows it. Ours does, for this run.
 - It takes an MCP server from its home alone, or from settings of the machine that root must own. So
   a run has a home of its own, in which all but the settings are links to the user's.
@@ -11,6 +12,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +30,8 @@ from gitfleet.coders.base import (
     Mcp,
     Reader,
     Said,
+    Tally,
+    extra,
 )
 from gitfleet.coders.judging import classify, judge_of
 from gitfleet.coders.lines import Object, count, dig, inner, name, text
@@ -38,6 +42,8 @@ _HOME: Final = "GEMINI_CLI_HOME"
 _FOLDER: Final = ".gemini"
 _KEPT: Final = ("tmp", "history")  # what a later run needs of an earlier one: its sessions
 _WINDOW: Final = 1_048_576
+_SHORT: Final = 8  # characters of a session's id in the name of its file
+_TAIL: Final = 1 << 20  # bytes of that file in which the last count is looked for
 _DENIED: Final = frozenset({"policy_violation", "tool_not_registered"})
 # Edits need no rule in this mode; the shell does, and the tools of our own server.
 _POLICY: Final = """\
@@ -70,7 +76,7 @@ def launch(job: Job) -> Launch:
         env["GOOGLE_GEMINI_BASE_URL"] = job.settings.base_url
     env |= job.settings.env
     env[_HOME] = str(_home(job))
-    return Launch(argv=(*argv, *job.settings.args), env=env, stdin=job.prompt)
+    return Launch(argv=(*argv, *extra(job)), env=env, stdin=job.prompt)
 
 
 def _policy(job: Job) -> Path:
@@ -80,8 +86,7 @@ def _policy(job: Job) -> Path:
 
 
 def _home(job: Job) -> Path:
-    told = job.settings.env.get(_HOME) or os.environ.get(_HOME)
-    user = (Path(told) if told else Path.home()) / _FOLDER
+    user = _user(job)
     for name_ in _KEPT:
         (user / name_).mkdir(parents=True, exist_ok=True)
     home = job.run_dir / "gemini-home"
@@ -95,6 +100,11 @@ def _home(job: Job) -> Path:
     settings.touch(mode=0o600)
     settings.write_bytes(msgspec.json.encode(_settings(job, user / "settings.json")))
     return home
+
+
+def _user(job: Job) -> Path:
+    told = job.settings.env.get(_HOME) or os.environ.get(_HOME)
+    return (Path(told) if told else Path.home()) / _FOLDER
 
 
 def _settings(job: Job, user: Path) -> dict[str, Any]:
@@ -126,7 +136,8 @@ def _server(mcp: Mcp) -> dict[str, Any]:
 class _Reading:
     """One run's output so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, told: int | None) -> None:
+        self._window = told
         self._pieces: list[str] = []  # of what it is just saying, a word at a time
         self._tools: dict[str, str] = {}
 
@@ -144,9 +155,8 @@ class _Reading:
         match kind:
             case "init":
                 session, model = name(found, "session_id"), name(found, "model")
-                yield CoderEvent(
-                    said=Said.STARTED, session=session, model=model, window=window(model)
-                )
+                size = self._window or window(model)
+                yield CoderEvent(said=Said.STARTED, session=session, model=model, window=size)
             case "tool_use":
                 tool, call = name(found, "tool_name"), name(found, "tool_id")
                 self._tools[call] = tool
@@ -198,9 +208,23 @@ def window(model: str) -> int | None:
     return _WINDOW if model.startswith(("gemini-", "auto")) else None
 
 
-def reader(_job: Job) -> Reader:
+def gauge(job: Job, tally: Tally) -> Iterator[CoderEvent]:
+    """The context now, from gemini's own file of the session."""
+    session = tally.session
+    if len(session) < _SHORT or not session.replace("-", "").isalnum():
+        return
+    with contextlib.suppress(LookupError):
+        path = lines.newest(_user(job), f"tmp/*/chats/session-*-{session[:_SHORT]}.jsonl")
+        for line in reversed(lines.tail(path, _TAIL)):
+            found = lines.parse(line)
+            if used := count(found, "tokens", "total"):
+                yield CoderEvent(said=Said.USAGE, context=used)
+                return
+
+
+def reader(job: Job) -> Reader:
     """A new reader for a run's output."""
-    return _Reading().read
+    return _Reading(job.settings.window).read
 
 
 CODER: Final = Coder(
@@ -213,4 +237,5 @@ CODER: Final = Coder(
     mcp=True,
     versions=("0.61.0",),
     window=window,
+    gauge=gauge,
 )

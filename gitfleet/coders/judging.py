@@ -19,7 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from gitfleet.coders.base import Evidence, Failure, Judgement, Tally
+from gitfleet.coders import lines
+from gitfleet.coders.base import Evidence, Failure, Judgement, Tally, judge_exit
 from gitfleet.coders.resets import reset_in
 from gitfleet.model.states import Outcome
 
@@ -78,7 +79,13 @@ WORDS: Final = (
     ),
     _words(
         Failure.LIMITED,
-        *(r"rate[-_ ]?limit", r"too many requests", r"quota", r"RESOURCE_EXHAUSTED"),
+        *(
+            r"rate[-_ ]?limit",
+            r"too many requests",
+            r"\bquotas?\b",
+            r"insufficient_quota",
+            r"RESOURCE_EXHAUSTED",
+        ),
         *(r"(?:usage|session|weekly|daily|hourly|request) limit", r"hit your .{0,30}limit"),
         *(r"credit balance", r"out of credits?", r"billing", r"payment required"),
         *(r"insufficient (?:credits?|funds|balance)", _STATUS + r"4(?:02|29)\b"),
@@ -106,9 +113,10 @@ WORDS: Final = (
     ),
     _words(
         Failure.MISCONFIGURED,
-        *(r"model_not_found", r"\bmodel\b.{0,100}(?:not found|does ?n.t exist|not supported)"),
-        *(r"unknown (?:option|argument|flag|model)", r"unexpected argument", r"unrecogni[sz]ed"),
-        *(r"no such option", r"invalid (?:option|argument|value)", r"requires --\w+"),
+        *(r"model_not_found", r"\bmodel\b[^.]{0,60}(?:not found|not exist|not supported)"),
+        *(r"unknown (?:option|argument|flag|model)", r"unexpected argument"),
+        *(r"unrecogni[sz]ed (?:option|argument|flag)", r"invalid argument .{0,60}--"),
+        *(r"no such option", r"invalid option", r"invalid value .{0,60}for", r"requires --\w+"),
         *(r"error loading config", r"configuration is invalid", r"invalid config"),
         *(r"cannot be used with root", r"required MCP servers failed", r"session id .{0,60}in use"),
         *(r"trusted (?:directory|folder)", r"not inside a trusted"),
@@ -140,6 +148,7 @@ _TROUBLE: Final = re.compile(
 )
 _FRAME: Final = re.compile(r"\s*(?:at |\{|\}|\[?(?:startup|debug|info)\b)", re.IGNORECASE)
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_FIELD: Final = re.compile(r'\berror\.error="([^"]+)"')  # of a line of opencode's log
 _TAIL: Final = 16_000  # bytes of standard error that are looked at
 _REASON: Final = 300  # characters of a coder's own words in a reason
 
@@ -191,6 +200,15 @@ def judge(coder: str, evidence: Evidence) -> Judgement:
     return _failed(evidence, failure, words or _how(evidence))
 
 
+def judge_told(evidence: Evidence) -> Judgement:
+    """What the evidence says of a program that need not tell its end, and may tell its failures."""
+    tally = evidence.tally
+    if tally.failure is not None:
+        return _failed(evidence, tally.failure, tally.error)
+    judged = judge_exit(evidence)
+    return judged if judged.outcome else Judgement(denied=tally.denied)
+
+
 def if_nothing_was_done(judged: Judgement) -> Judgement:
     """The judgement of a run that ended well and achieved nothing: what it was denied is why."""
     if judged.outcome is not None or not judged.denied:
@@ -216,14 +234,21 @@ def _failed(evidence: Evidence, failure: Failure, words: str) -> Judgement:
     until = tally.until
     if until is None and failure in (Failure.LIMITED, Failure.OVERLOADED):
         until = reset_in(words, datetime.fromtimestamp(evidence.exit.at, UTC))
-    reason = " ".join(words.split())[:_REASON]
     return Judgement(
         outcome=OUTCOMES[failure],
-        reason=reason or failure.value,
+        reason=_short(words) or failure.value,
         failure=failure,
         until=until if failure is Failure.LIMITED else None,
         denied=tally.denied,
     )
+
+
+def _short(words: str) -> str:
+    """One line of a sane length, of whole words: half a secret would be known by nobody."""
+    line = " ".join(words.split())
+    if len(line) <= _REASON:
+        return line
+    return f"{line[:_REASON].rpartition(' ')[0]} …".strip()
 
 
 def _from_outside(coder: str, evidence: Evidence) -> tuple[Failure, str]:
@@ -248,19 +273,12 @@ def explained(failure: Failure) -> bool:
 
 def _last(evidence: Evidence) -> str:
     """The last line of standard error that speaks of trouble."""
-    for line in reversed(_tail(evidence.stderr).splitlines()):
+    for line in reversed(lines.tail(evidence.stderr, _TAIL)):
         if _TROUBLE.search(line) and not _FRAME.match(line):
-            return _COLOUR.sub("", line).strip()
+            words = _COLOUR.sub("", line).strip()
+            told = _FIELD.search(words)
+            return told[1] if told else words
     return ""
-
-
-def _tail(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, 2) - _TAIL))
-            return file.read(_TAIL).decode("utf-8", "replace")
-    except OSError:
-        return ""
 
 
 def _younger(one: Path, other: Path) -> bool:

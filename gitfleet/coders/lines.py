@@ -5,10 +5,12 @@ What a coder prints was written by another program, often by a model, and may be
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -116,6 +118,24 @@ def flat(value: object, *names: str) -> str:
             :LONGEST_TEXT
         ]
     return text(found)
+
+
+def tail(path: Path, size: int) -> list[str]:
+    """The last lines of a file, of so many bytes; none where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - size))
+            return file.read(size).decode("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+
+
+@functools.lru_cache(maxsize=512)
+def newest(folder: Path, pattern: str) -> Path:
+    """The newest file below a folder, once there is one: LookupError until then."""
+    for path in sorted(folder.glob(pattern), reverse=True):
+        return path
+    raise LookupError(pattern)
 
 
 def plus(one: Tokens, other: Tokens) -> Tokens:

@@ -18,7 +18,17 @@ from typing import Any, Final
 import msgspec
 
 from gitfleet.coders import lines
-from gitfleet.coders.base import Coder, CoderEvent, Failure, Job, Launch, Reader, Said
+from gitfleet.coders.base import (
+    Coder,
+    CoderEvent,
+    Failure,
+    Job,
+    Launch,
+    Reader,
+    Said,
+    any_key,
+    extra,
+)
 from gitfleet.coders.judging import classify, judge_of
 from gitfleet.coders.lines import Object, count, dig, inner, name, number, text
 from gitfleet.model.config import Permission
@@ -43,8 +53,9 @@ def launch(job: Job) -> Launch:
     env = {"OPENCODE_DISABLE_AUTOUPDATE": "1", **job.settings.env}
     if job.settings.base_url:
         env.setdefault("OPENCODE_DISABLE_MODELS_FETCH", "1")
+        env |= any_key(job, "OPENAI_API_KEY")
     env[_CONFIG] = msgspec.json.encode(_config(job)).decode()
-    return Launch(argv=(*argv, *job.settings.args), env=env, stdin=job.prompt)
+    return Launch(argv=(*argv, *extra(job)), env=env, stdin=job.prompt)
 
 
 def _config(job: Job) -> dict[str, Any]:

@@ -26,6 +26,8 @@ from gitfleet.coders.base import (
     Mcp,
     Reader,
     Said,
+    any_key,
+    extra,
 )
 from gitfleet.coders.judging import classify, judge_of
 from gitfleet.coders.lines import Object, dig, flat, inner, name, text
@@ -51,13 +53,14 @@ def launch(job: Job) -> Launch:
     if job.settings.base_url:
         argv += ["--auth-type", "openai"]
         env["OPENAI_BASE_URL"] = job.settings.base_url
+        env |= any_key(job, "OPENAI_API_KEY")
     if job.mcp is not None:
         argv += ["--mcp-config", _mcp(job.mcp)]
         env |= job.mcp.env
     if job.session:
         argv += ["--resume", job.session]
     env |= job.settings.env
-    return Launch(argv=(*argv, *job.settings.args), env=env, stdin=job.prompt)
+    return Launch(argv=(*argv, *extra(job)), env=env, stdin=job.prompt)
 
 
 def _mcp(mcp: Mcp) -> str:

@@ -24,8 +24,9 @@ class PromptBy(StrEnum):
 class EventsAs(StrEnum):
     """How a command's output is read."""
 
-    TEXT = "text"
+    TEXT = "text"  # each line is something said
     NONE = "none"
+    JSON = "json"  # each line is an event in gitfleet's own words: docs/coders.md
 
 
 class Permission(StrEnum):

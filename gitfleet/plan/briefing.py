@@ -25,8 +25,10 @@ _TAIL: Final = 2_500  # of the output of one check
 _FINDING: Final = 1_000
 _LINES: Final = 40  # attempts that are told by a line at least
 _NOTE: Final = 8_000
+ALL_NOTES: Final = 24_000
 _QUESTION: Final = 2_000
 _ANSWER: Final = 8_000
+ALL_ANSWERS: Final = 24_000
 _MOST_ANSWERS: Final = 20
 _WORD: Final = re.compile(r"[A-Za-z0-9_./-]{1,150}")
 _TITLES: Final[Mapping[Kind, str]] = {
@@ -64,12 +66,13 @@ def answers_section(questions: Sequence[Question]) -> str:
     answered = [question for question in questions if not question.open][-_MOST_ANSWERS:]
     waits = [question for question in questions if question.open][-_MOST_ANSWERS:]
     lines: list[str] = []
+    most = min(_ANSWER, ALL_ANSWERS // max(1, len(answered)))
     if answered:
         lines += ["# Questions that people answered", ""]
         lines.append("An earlier attempt asked. Each answer is a person's decision: go by it.")
     for question in answered:
         lines += ["", *_asked(question), "", "A person answered:", ""]
-        lines.append(fenced(question.answer, _ANSWER, "answer"))
+        lines.append(fenced(question.answer, most, "answer"))
     if waits:
         lines += ["", "# Asked, and not answered yet"]
     for question in waits:
@@ -90,8 +93,9 @@ def notes_section(notes: Mapping[str, str]) -> str:
     if not shown:
         return ""
     lines = ["# Notes that earlier attempts left"]
+    most = min(_NOTE, ALL_NOTES // len(shown))
     for path, text in shown.items():
-        lines += ["", f"{_word(path)}:", "", fenced(text, _NOTE, "note")]
+        lines += ["", f"{_word(path)}:", "", fenced(text, most, "note")]
     return "\n".join(lines)
 
 

@@ -50,12 +50,6 @@ def _choice(one: str | CoderChoice) -> Choice:
     return Choice(one) if isinstance(one, str) else Choice(one.coder, one.model or "")
 
 
-def coder_of(board: Board, entry: Entry, role: Role) -> tuple[str, str]:
-    """The first choice's coder and model; the coder is empty where none is named."""
-    named = choices(board, entry, role)
-    return (named[0].coder, named[0].model) if named else ("", "")
-
-
 def named_by(role: RoleSettings) -> tuple[Choice, ...]:
     """Every coder that a role names by itself, best first."""
     return _over(role, ())

@@ -89,6 +89,11 @@ class OwnLease:
         """A claim is about to be sent: nobody can have seen it before that."""
         self._of[nonce] = started
 
+    @property
+    def heard(self) -> bool:
+        """Whether any heartbeat of ours ever arrived."""
+        return self._heard is not None
+
     def forgotten(self, nonce: str) -> None:
         """What it was is over."""
         self._of.pop(nonce, None)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
+from gitfleet.files import layout
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.event import Landed
 from gitfleet.model.states import CLAIMED, FINISHED, FOR_A_PERSON, Kind, Status
@@ -61,9 +62,18 @@ def _table(rows: list[Entry], where: Mapping[str, Standing]) -> Iterator[str]:
     for entry in rows[:_ROWS]:
         standing = where[entry.id]
         link = f"[{text(entry.id)}](tasks/{entry.id}.md)" if entry.task else text(entry.id)
-        yield f"| {link} | {standing.status} | {text(entry.title)} | {text(standing.reason)} |"
+        status = _status(entry, standing.status)
+        yield f"| {link} | {status} | {text(entry.title)} | {text(standing.reason)} |"
     if len(rows) > _ROWS:
         yield f"\nand {len(rows) - _ROWS} more."
+
+
+def _status(entry: Entry, status: Status) -> str:
+    """The status; of a task that asks, with the way to the file that is to be answered."""
+    asked = next((q for q in entry.questions if q.open), None)
+    if status is not Status.ASKING or asked is None:
+        return status.value
+    return f"[{status}]({layout.question_path(asked.name)})"
 
 
 def text(words: str) -> str:

@@ -20,6 +20,9 @@ from typing import Final, NamedTuple
 MARKER: Final = "GITFLEET_RUN"
 """The environment variable by which every process of an attempt is known."""
 
+TICKS: Final = os.sysconf("SC_CLK_TCK")
+"""Ticks of CPU time in a second."""
+
 PROC: Final = Path("/proc")
 _LOOK_ROUNDS: Final = 8  # listings of /proc until one shows nobody new
 _EXEC_TRIES: Final = 50
@@ -66,7 +69,7 @@ def look_at(pid: int) -> Seen | None:
         parent=int(fields[1]),
         session=int(fields[3]),
         zombie=zombie,
-        ticks=int(fields[11]) + int(fields[12]),
+        ticks=sum(int(field) for field in fields[11:15]),  # its own, and of children it reaped
         in_exec=not zombie and not int(fields[6]) & _KERNEL_THREAD and fields[48] == b"0",
     )
 
@@ -123,11 +126,30 @@ def marked(marker: str) -> list[Child]:
     return [one.child for one in look(variable(marker)).values() if one.marked]
 
 
+def used_below(pid: int) -> int:
+    """The ticks of CPU time that what descends from a process has used so far, itself left out.
+
+    What has ended counts as long as its parent lives that has waited for it.
+    """
+    seen = look()
+    below: set[int] = set()
+    fresh = {pid}
+    while fresh:
+        fresh = {one.child.pid for one in seen.values() if one.parent in fresh} - below
+        below |= fresh
+    return sum(seen[one].ticks for one in below)
+
+
 def myself() -> Child:
     """This process."""
     seen = look_at(os.getpid())
     assert seen is not None
     return seen.child
+
+
+def age(child: Child) -> float:
+    """Seconds since a process of this boot was started."""
+    return max(0.0, boot_seconds() - int(child.started.rpartition(" ")[2]) / TICKS)
 
 
 def alive(child: Child) -> bool:

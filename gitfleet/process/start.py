@@ -6,6 +6,8 @@ was started anew reads there whether its attempts still run, or how they ended m
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
 import sys
@@ -150,7 +152,8 @@ def start(run_dir: Path, spec: Spec, *, name: str = "") -> Running:
             errors = os.open(told, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             until_started.callback(os.close, errors)
             argv = (sys.executable, *_SHIM, str(run_dir), name, str(write))
-            env = {**spec.env, MARKER: spec.marker}
+            # There are coders that believe PWD rather than ask, and would work where we started.
+            env = {**spec.env, "PWD": str(spec.cwd), MARKER: spec.marker}
             pid, pidfd = spawn(argv, run_dir, env, (null, null, errors), (write,))
         try:
             said = _answer(read, pidfd)
@@ -192,6 +195,15 @@ def _prepare(run_dir: Path, spec: Spec, name: str) -> None:
         },
         durable=False,
     )
+
+
+def set_aside(run_dir: Path) -> None:
+    """Put what an earlier run left in a run directory under other names, so that another may begin
+    there as if it were the first."""
+    number = next(n for n in itertools.count(1) if not (run_dir / f"{n}.stdout").exists())
+    for what in ("child.json", "exit.json", "stdout", "stderr"):
+        with contextlib.suppress(FileNotFoundError):
+            (run_dir / what).replace(run_dir / f"{number}.{what}")
 
 
 def renew(run_dir: Path, until: float, *, name: str = "") -> None:

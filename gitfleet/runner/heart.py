@@ -57,6 +57,7 @@ class Heart:
         self.offline = ""  # why, while the remote cannot be reached
         self.lost: frozenset[str] = frozenset()
         self._stop = threading.Event()
+        self._leaving = False
         self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
         self._due = 0.0
         self._changed: dict[str, tuple[str, float]] = {}  # runner -> its beat, and since when
@@ -94,6 +95,10 @@ class Heart:
         self._stop.set()
         self._thread.join(timeout=remote.patience())
 
+    def leave(self) -> None:
+        """No goodbye: what we hold is gone on with by the next runner of this clone."""
+        self._leaving = True
+
     def claiming(self, nonce: str) -> None:
         """A claim is about to be sent."""
         self.own.claimed(nonce, boot_seconds())
@@ -101,6 +106,10 @@ class Heart:
     def expired(self, nonce: str | None = None) -> bool:
         """Whether others may have taken this claim by now, or without one all that we hold."""
         return self.own.over(boot_seconds(), nonce)
+
+    def lease_left(self, nonce: str) -> float | None:
+        """Seconds for which this claim is surely ours; None as long as nobody has heard of us."""
+        return self.own.left(boot_seconds(), nonce) if self.own.heard else None
 
     def left(self) -> float:
         """Seconds until the first lease of what we hold is over."""
@@ -133,6 +142,8 @@ class Heart:
         while not self._stop.is_set():
             self.beat()
             self._stop.wait(min(self.every, POLL))
+        if self._leaving:
+            return
         try:
             self._send(())
         except FleetError as error:  # others wait for a lease, then

@@ -39,11 +39,12 @@ from gitfleet.shared import Shared
 from gitfleet.work import hearing, history, letters, notify, publish
 from gitfleet.work.askbranch import AskBranches
 from gitfleet.work.beginning import Beginning
-from gitfleet.work.claiming import claim_all, late_order
+from gitfleet.work.claiming import claim_all, late_order, order_of
 from gitfleet.work.fleet import Blocked, Control, Fleet, Live, Order, Underway
 from gitfleet.work.notify import Notifier
 from gitfleet.work.perform import perform, settle_dead, settle_orphan
 from gitfleet.work.publish import Publisher
+from gitfleet.work.record import Record
 from gitfleet.work.sweep import sweep
 from gitfleet.work.transcripts import Transcripts
 
@@ -51,6 +52,7 @@ SLOW_POLL: Final = 30.0  # seconds; behind the watcher, in case it misses someth
 _AFTER_ERROR: Final = 5.0
 _ASK_AGAIN: Final = 300.0  # seconds until a server that refused is asked again
 _WINDOW_AGAIN: Final = 2.0
+_PICK_AGAIN: Final = 20  # times in a row that others may be faster
 _PASSING: Final = 5.0  # seconds
 IDLE_DONE: Final = 0
 IDLE_WAITS: Final = 4  # something waits for a person
@@ -97,10 +99,13 @@ class Runner:
             if isinstance(shared, Shared)
             else None
         )
+        if self.heart is not None:
+            fleet.lease_left = self.heart.lease_left
         self.vitals = Vitals(fleet, self._beating, options.slots)
         self._started: set[str] = set()
         self._former: frozenset[str] = frozenset()  # nonces that a former life sent
         self._signals = 0
+        self._leaving = False
         self._behind: dict[Path, float] = {}  # windows left behind, since when
         self._resting: dict[str, tuple[Outcome, datetime]] = {}  # of which coder what was told
 
@@ -109,6 +114,11 @@ class Runner:
     def signalled(self) -> None:
         """First: claim nothing more. Second: end what runs. Called from a signal handler."""
         self._signals += 1
+        self.wake.set()
+
+    def told_to_leave(self) -> None:
+        """End at once; attempts are left to their supervisors. Called from a signal handler."""
+        self._leaving = True
         self.wake.set()
 
     @property
@@ -142,15 +152,24 @@ class Runner:
             with self._beats(), _underway(*beside), self.vitals.kept():
                 while True:
                     pause = self._guarded()
+                    if self._leaving:
+                        self._leave()
+                        return IDLE_DONE
                     if pause is None:
                         with contextlib.suppress(FleetError):  # drawn by the next runner, then
                             self.upkeep.draw()
                         return self._exit_status()
                     self._wait(pause)
 
+    def _leave(self) -> None:
+        """Say nothing to the others: what we hold is ours for a lease yet."""
+        self.fleet.report.action("leaving", attempts=len(self.attempts))
+        if self.heart is not None:
+            self.heart.leave()
+
     def _begun(self) -> bool:
         """Begin; a board whose remote cannot be reached is waited for. False: told to stop."""
-        while not self._signals:
+        while not (self._signals or self._leaving):
             try:
                 self._begin()
             except (Refused, Unreachable) as error:
@@ -196,9 +215,10 @@ class Runner:
         self.fleet.store.swap.base()  # raises Unreachable where the board is far away
         for path, refusal in checkout.recover(self.fleet.repo):
             self.fleet.report.action("left-behind", path=path, reason=refusal.reason)
-        settle_dead(self.fleet)
+        going_on = settle_dead(self.fleet, self.attempts.keys())
         self._former = frozenset(self.fleet.clone.held())
-        sweep(self.fleet)
+        busy = {attempt.order.task for attempt in self.attempts.values()}
+        sweep(self.fleet, busy | going_on.keys())
         board = self.fleet.store.board()
         self.fleet.report.action(
             "running",
@@ -206,6 +226,8 @@ class Runner:
             board=self.fleet.store.branch,
             target=board.settings.target or self.fleet.default_target,
         )
+        for task, known in going_on.items():
+            self._go_on(board, task, known)
 
     def _guarded(self) -> float | None:
         """One round; a transient error is told once and tried again."""
@@ -403,7 +425,7 @@ class Runner:
 
     def _may_claim(self, board: Board) -> bool:
         away = self.heart is not None and (self.heart.offline or self.heart.expired())
-        if self.draining or away:
+        if self.draining or self._leaving or away:
             return False
         return self._format_known(board) and not self.upkeep.short_of_disk()
 
@@ -475,33 +497,54 @@ class Runner:
         }
 
     def _claim(self, board: Board, now: datetime) -> None:
-        chosen, passed = self._picks(board, now)
-        free = self._fair([pick for pick in chosen if not self._busy(pick.task)])
-        sending = self.heart.claiming if self.heart is not None else lambda _nonce: None
-        for order, begin in claim_all(self.fleet, board, free, sending):
-            self._start(order.pick, order, begin)
+        passed: list[Passed] = []
+        for _ in range(_PICK_AGAIN):
+            chosen, passed = self._picks(board, now)
+            if not self._take(board, chosen):
+                break
+            # Somebody was faster with some of them: pick again from what is left, at once.
+            board, now = self.fleet.store.board(), self.fleet.store.now()
         for one in passed:
             if (one.for_a_person and not one.rests) or self.options.once:
                 self.fleet.report.once(
                     f"passed {one.task}", "passed", task=one.task, reason=one.reason
                 )
 
+    def _take(self, board: Board, chosen: list[Pick]) -> bool:
+        """Claim and start these. Whether others got some of them first."""
+        free = self._fair([pick for pick in chosen if not self._busy(pick.task)])
+        sending = self.heart.claiming if self.heart is not None else lambda _nonce: None
+        taken = claim_all(self.fleet, board, free, sending)
+        for order, begin in taken:
+            self._start(order.pick, order, begin)
+        new = any(order.claim.role is not Role.VALIDATE for order, _ in taken)
+        if self.heart is not None and new:
+            self.heart.shared.pace.begun()
+        return len(taken) < len(free) and self.fleet.store.board().commit != board.commit
+
     def _fair(self, chosen: list[Pick]) -> list[Pick]:
         """Without what is new, if it is the turn of others on a shared board to begin something;
         what was begun is finished first anyway."""
-        if self.heart is None or all(pick.role is Role.VALIDATE for pick in chosen):
+        if self.heart is None or self.heart.shared.pace.left() <= 0:
             return chosen
-        pace = self.heart.shared.pace
-        if pace.left() > 0:
-            return [pick for pick in chosen if pick.role is Role.VALIDATE]
-        pace.begun()
-        return chosen
+        return [pick for pick in chosen if pick.role is Role.VALIDATE]
 
     def _busy(self, task: str) -> bool:
         """Whether a former attempt on the task is still ending in its workspace here."""
         return any(attempt.order.task == task for attempt in self.attempts.values())
 
-    def _start(self, pick: Pick, order: Order, begin: Beginning) -> None:
+    def _go_on(self, board: Board, task: str, known: Record) -> None:
+        """Take an attempt up again whose coder did not notice that its runner died."""
+        order = order_of(self.fleet, board, task)
+        if order is None:
+            return
+        claim = order.claim
+        self.fleet.report.action("gone-on", task=task, role=claim.role, attempt=claim.attempt)
+        self._start(order.pick, order, known)
+        since = (self.fleet.store.now() - claim.at).total_seconds()
+        self.attempts[claim.nonce].live.began -= max(0.0, since)
+
+    def _start(self, pick: Pick, order: Order, begin: Beginning | Record) -> None:
         control = Control()
         live = Live(pick.task, pick.role, pick.coder or "checks", order.claim.attempt)
         run_dir = self.fleet.clone.run_dir(pick.task, order.claim.attempt, order.claim.nonce)

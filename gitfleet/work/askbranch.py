@@ -52,14 +52,18 @@ class AskBranches:
         self._first = first
         self._clock = clock
         self._listed = -math.inf
+        self._none = False  # there was no branch when we looked last, and we made none
 
     def keep(self) -> None:
         """Make the branch of every open question, remove that of every other. Raises
         Unreachable."""
         board = self.fleet.store.board()
         open_ = {row.name: row.question for row in asking.waiting(board, self.fleet.store.now())}
+        if not open_ and self._none:
+            return
         self._look(any(entry.questions for entry in board.entries.values()))
         there, first = known(self.fleet), self._first()
+        self._none = not (there or open_)
         for name, question in open_.items():
             if name not in there and (first or question.by.runner == self.fleet.runner):
                 make(self.fleet, board, question)

@@ -26,15 +26,19 @@ from gitfleet.work.fleet import Fleet, Order, task_branch
 
 def late_order(fleet: Fleet, board: Board, task: str) -> tuple[Order, Beginning] | None:
     """The order for a claim of ours that turned up after its push was given up for unknown."""
+    order = order_of(fleet, board, task)
+    return (order, beginning_of(fleet, board, order.entry, order.pick)) if order else None
+
+
+def order_of(fleet: Fleet, board: Board, task: str) -> Order | None:
+    """The order for a claim that stands on the board; None if there is none."""
     entry = board.get(task)
     if entry is None or entry.claim is None:
         return None
     claim = entry.claim
     target = picking.target_of(board, entry, fleet.default_target)
     pick = Pick(task=task, role=claim.role, coder=claim.coder, model=claim.model, target=target)
-    begin = beginning_of(fleet, board, entry, pick)
-    order = Order(board=board, entry=entry, pick=pick, claim=claim, claimed=time.monotonic())
-    return order, begin
+    return Order(board=board, entry=entry, pick=pick, claim=claim, claimed=time.monotonic())
 
 
 class _Wanted(NamedTuple):

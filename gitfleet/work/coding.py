@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -16,14 +15,11 @@ from gitfleet.coders import registry
 from gitfleet.coders.base import (
     Cannot,
     Coder,
-    CoderEvent,
     Evidence,
     Failure,
     Job,
     NoSession,
-    Tally,
 )
-from gitfleet.coders.stream import Stream
 from gitfleet.errors import FleetError
 from gitfleet.files import layout
 from gitfleet.git.remote import Refused, Unreachable
@@ -32,20 +28,19 @@ from gitfleet.model.durations import seconds, spoken
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Outcome
 from gitfleet.plan import settle
+from gitfleet.process import shim
 from gitfleet.process.end import end
 from gitfleet.process.output import end_of
-from gitfleet.process.start import Exit, Running, Spec, start
+from gitfleet.process.start import Exit, Limits, Running, Spec, attach, start
 from gitfleet.swap import Answer
 from gitfleet.work import hearing, outbox, resuming
 from gitfleet.work.environment import outbox_of
-from gitfleet.work.fleet import Live, Order, Underway
-from gitfleet.work.pace import Pace
+from gitfleet.work.fleet import Order, Underway
+from gitfleet.work.watching import Output, Vigil
 
-_TICK: Final = 1.0  # seconds between looks at the output of a running coder
+_TICK: Final = 1.0  # seconds between looks at a running coder
 GRACE: Final = 10.0  # seconds between TERM and KILL
-_CHUNK: Final = 1 << 18
-_AT_ONCE: Final = 1 << 20  # bytes of output read between two looks at the limits
-_AT_END: Final = 64 << 20  # and when it has ended
+_TIRED: Final = frozenset({Failure.LIMITED, Failure.OVERLOADED, Failure.AUTH})
 
 
 class Ended(Struct, frozen=True, kw_only=True):
@@ -63,61 +58,6 @@ class Ended(Struct, frozen=True, kw_only=True):
     until: datetime | None = None  # when a limit resets, where it is known
 
 
-class Limits(Struct, frozen=True):
-    """How long a run may take and be silent, in seconds."""
-
-    attempt: float
-    silence: float
-
-
-def limits_of(order: Order) -> Limits:
-    """The limits of an attempt: the task's own, else those of the settings."""
-    timeouts = order.board.settings.timeouts
-    own = order.entry.task.timeout if order.entry.task else None
-    return Limits(seconds(own or timeouts.attempt), seconds(timeouts.silence))
-
-
-class Output:
-    """Follows a growing file and turns its whole lines into events and what they come to."""
-
-    def __init__(self, path: Path, coder: Coder, job: Job) -> None:
-        self._path, self._coder, self._job = path, coder, job
-        self._at = 0
-        self._stream = Stream(coder.reader(job))
-        self._pace = Pace(path.parent)
-
-    @property
-    def tally(self) -> Tally:
-        """What all events so far come to."""
-        return self._stream.tally
-
-    def follow(self, live: Live, *, end: bool = False) -> None:
-        """Read what came since the last call."""
-        with contextlib.suppress(FileNotFoundError), self._path.open("rb") as file:
-            if file.seek(0, 2) < self._at:
-                # The coder may cut its own output short; a file that shrank begins again.
-                self._at, self._stream = 0, Stream(self._coder.reader(self._job))
-            file.seek(self._at)
-            # Bounded, so that whoever writes faster than we read outruns no limit of time.
-            stop = self._at + (_AT_END if end else _AT_ONCE)
-            while file.tell() < stop and (chunk := file.read(_CHUNK)):
-                self._note(self._stream.feed(chunk, time.monotonic()), live)
-            self._at = file.tell()
-            self._pace.note(self._at, end=end)
-        if end:
-            self._note(self._stream.end(time.monotonic()), live)
-        for event in self._coder.gauge(self._job, self.tally):
-            self.tally.take(event, time.monotonic())
-
-    def _note(self, events: Iterator[CoderEvent], live: Live) -> None:
-        for event in events:
-            live.heard = time.monotonic()
-            if event.text.strip():
-                live.lines.append(event.text.strip().splitlines()[-1][:300])
-        tally = self.tally
-        live.tokens, live.context, live.window = tally.tokens, tally.context or 0, tally.window or 0
-
-
 def find(order: Order) -> Coder:
     """The coder of an attempt; Cannot if there is none of that name."""
     coder = registry.find(order.claim.coder, order.board.settings.coders)
@@ -130,23 +70,60 @@ def run(way: Underway, *, workspace: Path, prompt: str, env: dict[str, str]) -> 
     """Run the claim's coder in a workspace until it ends, or must. Leaves no process behind."""
     try:
         coder = find(way.order)
-        job = _job(way, workspace, prompt, coder, env)
+        (way.run_dir / "prompt.md").write_text(prompt)
+        job = _job(way, workspace, coder, env)
         launch = coder.launch(job)
     except NoSession as error:
         return Ended(outcome=Outcome.FAILED, reason=str(error), failure=Failure.NO_SESSION)
     except Cannot as error:
         return Ended(outcome=Outcome.MISCONFIGURED, reason=str(error))
-    spec = Spec(launch.argv, workspace, {**env, **launch.env}, way.nonce, launch.stdin)
+    whole = {**env, **launch.env}
+    spec = Spec(launch.argv, workspace, whole, way.nonce, launch.stdin, _limits(way.order))
     try:
         running = start(way.run_dir, spec)
     except FleetError as error:  # its program is not there, or cannot be run
         return Ended(outcome=Outcome.MISCONFIGURED, reason=error.what)
     faults.point("coder-started")
+    return _attend(way, coder, job, running)
+
+
+def go_on(way: Underway, *, workspace: Path, env: dict[str, str]) -> Ended:
+    """Attend to the coder that another life of this runner started, or to how it ended meanwhile.
+
+    Its output is read from its beginning, so that all that it told counts, and once.
+    """
+    running = attach(way.run_dir)
+    if running is None:
+        return Ended(outcome=Outcome.INTERRUPTED, reason="its runner died before it began")
+    try:
+        coder = find(way.order)
+    except Cannot as error:  # it was taken out of fleet.yaml meanwhile
+        end(running.child, way.nonce, grace=GRACE)
+        return Ended(outcome=Outcome.MISCONFIGURED, reason=str(error))
+    return _attend(way, coder, _job(way, workspace, coder, env), running)
+
+
+def _limits(order: Order) -> Limits:
+    """What the supervisor keeps by itself, whether a runner is there or not."""
+    timeouts = order.board.settings.timeouts
+    own = order.entry.task.timeout if order.entry.task else None
+    longest = max(seconds(timeouts.silence), seconds(timeouts.tool))
+    return Limits(
+        attempt=seconds(own or timeouts.attempt),
+        silence=longest + 2 * _TICK,  # what is stricter, and knows of tools, the runner keeps
+        grace=GRACE,
+        lease=seconds(order.board.settings.lease),
+    )
+
+
+def _attend(way: Underway, coder: Coder, job: Job, running: Running) -> Ended:
+    """Follow a run until it ends, or must, and judge it."""
     way.live.doing = "working"
     output = Output(way.run_dir / "stdout", coder, job)
     try:
-        why = _watch(way, running, output)
+        why = _watch(way, running, output, Vigil(way, coder, job, running))
     finally:
+        way.live.state = ""
         left = end(running.child, way.nonce, grace=GRACE)
         ended = running.wait(GRACE)
         running.close()
@@ -158,11 +135,9 @@ def run(way: Underway, *, workspace: Path, prompt: str, env: dict[str, str]) -> 
     return _judged(way, coder, ended or Exit(None, None, time.time()), why, output)
 
 
-def _job(way: Underway, workspace: Path, prompt: str, coder: Coder, env: Mapping[str, str]) -> Job:
+def _job(way: Underway, workspace: Path, coder: Coder, env: Mapping[str, str]) -> Job:
     order = way.order
     assert order.entry.task is not None
-    path = way.run_dir / "prompt.md"
-    path.write_text(prompt)
     name = order.claim.coder
     settings = order.board.settings.coders.get(name) or CoderSettings()
     # A board comes from elsewhere: it alone never opens a machine.
@@ -174,7 +149,7 @@ def _job(way: Underway, workspace: Path, prompt: str, coder: Coder, env: Mapping
         body=order.entry.task.body,
         role=order.claim.role,
         model=order.claim.model,
-        prompt=path,
+        prompt=way.run_dir / "prompt.md",
         workspace=workspace,
         run_dir=way.run_dir,
         settings=settings,
@@ -186,38 +161,52 @@ def _job(way: Underway, workspace: Path, prompt: str, coder: Coder, env: Mapping
     )
 
 
-def _watch(way: Underway, running: Running, output: Output) -> Ended | None:
+def _watch(way: Underway, running: Running, output: Output, vigil: Vigil) -> Ended | None:
     """Wait for the end of a run; if it must end before its time, why."""
-    limits = limits_of(way.order)
-    began = heard = time.monotonic()
-    grown = -1
     while True:
-        left = min(began + limits.attempt, heard + limits.silence) - time.monotonic()
-        if running.wait(max(0.0, min(_TICK, left)), way.control.wake) is not None:
+        vigil.keep_lease()
+        if running.wait(_TICK, way.control.wake) is not None:
             return None
-        if way.control.stopped is not None:
-            return Ended(outcome=way.control.stopped.outcome, reason=way.control.stopped.reason)
-        now = time.monotonic()
-        size = _size(way.run_dir)
-        if size != grown:
-            grown, heard, way.live.heard = size, now, now
+        stopped = way.control.stopped
+        if stopped is not None:
+            return Ended(outcome=stopped.outcome, reason=stopped.reason)
         output.follow(way.live)
+        _hear(way)
+        due = vigil.look(output.tally)
+        if due is not None:
+            return Ended(outcome=due[0], reason=due[1])
+
+
+def _hear(way: Underway) -> None:
+    """Take what the coder says; what cannot be written now must not end it, and is tried again."""
+    name = f"outbox {way.nonce}"
+    try:
         collect(way)
-        if now - began >= limits.attempt:
+    except Exception as error:
+        what = error.what if isinstance(error, FleetError) else repr(error)
+        way.fleet.report.once(name, "error", task=way.task, doing="outbox", reason=what)
+    else:
+        way.fleet.report.settled(name)
+
+
+def _of_supervisor(way: Underway, exit_: Exit) -> Ended | None:
+    """What its supervisor says: why it ended the run, or nothing, if it died itself."""
+    limits = _limits(way.order)
+    match exit_.why:
+        case shim.TIMED_OUT:
             reason = f"it took longer than {spoken(limits.attempt)}"
             return Ended(outcome=Outcome.TIMED_OUT, reason=reason)
-        if now - heard >= limits.silence:
+        case shim.SILENT:
             reason = f"it was silent for {spoken(limits.silence)}"
             return Ended(outcome=Outcome.STALLED, reason=reason)
-
-
-def _size(run_dir: Path) -> int:
-    """By size, not by time of change: the clock may jump."""
-    total = 0
-    for name in ("stdout", "stderr"):
-        with contextlib.suppress(FileNotFoundError):
-            total += (run_dir / name).stat().st_size
-    return total
+        case shim.ABANDONED:
+            reason = f"no runner looked after it for {spoken(limits.lease)}"
+            return Ended(outcome=Outcome.INTERRUPTED, reason=reason)
+        case shim.TOLD:
+            return Ended(outcome=Outcome.INTERRUPTED, reason="a signal ended its supervisor")
+    if exit_.code is None and exit_.signal is None:
+        return Ended(outcome=Outcome.INTERRUPTED, reason="its supervisor is gone")
+    return None
 
 
 def _judged(way: Underway, coder: Coder, exit_: Exit, why: Ended | None, output: Output) -> Ended:
@@ -227,6 +216,10 @@ def _judged(way: Underway, coder: Coder, exit_: Exit, why: Ended | None, output:
         exit=exit_, tally=tally, stdout=run_dir / "stdout", stderr=run_dir / "stderr"
     )
     judged = coder.judge(evidence)
+    why = why or _of_supervisor(way, exit_)
+    if why is not None and why.outcome in (Outcome.STALLED, Outcome.TIMED_OUT):
+        # Silent because its service lets it wait: that is the coder's matter, not the task's.
+        why = None if judged.failure in _TIRED else why
     reason = judged.reason
     if judged.outcome is not None:
         # Masked before it is cut: half a secret is one, too.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,6 +48,8 @@ class Fleet:
     worktrees: threading.Lock = field(default_factory=threading.Lock)
     # Accepted tasks that cannot land just now: why, and the move to try again.
     blocked: dict[str, Blocked] = field(default_factory=dict)
+    # Seconds for which the claim with a nonce is ours; None: a lease from now, if nobody says else.
+    lease_left: Callable[[str], float | None] | None = None
     # Set when the runner is to end at once: nobody waits for a remote any more.
     giving_up: threading.Event = field(default_factory=threading.Event)
 

@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from gitfleet import faults, speech
 from gitfleet.files import codec, layout
+from gitfleet.git import remote
 from gitfleet.git.remote import Unreachable
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Decide
@@ -31,6 +32,7 @@ from gitfleet.plan import asking
 from gitfleet.plan.asking import Wanted
 from gitfleet.plan.settle import holds
 from gitfleet.store import Result
+from gitfleet.swap import Answer
 from gitfleet.work import endings, outbox
 from gitfleet.work.environment import outbox_of
 from gitfleet.work.fleet import Fleet, Underway
@@ -82,11 +84,16 @@ def listen(way: Underway) -> None:
 
     def once(decide: Decide) -> Result | None:
         try:
-            return way.fleet.store.transact(decide)
-        except Unreachable:
+            return _known(way.fleet.store.transact(decide))
+        except (Unreachable, remote.Refused):
             return None
 
     _take(_ear(way), once, last=False)
+
+
+def _known(result: Result) -> Result | None:
+    """The result, if it is known what became of the change."""
+    return None if result.answer is Answer.UNKNOWN else result
 
 
 def last_words(way: Underway) -> None:
@@ -300,13 +307,26 @@ def _asked(ear: Ear) -> dict[str, str]:
     return found
 
 
-def of_dead(fleet: Fleet, task: str, claim: Claim, run_dir: Path, attempt: Attempt) -> Attempt:
+def of_dead(
+    fleet: Fleet, task: str, claim: Claim, run_dir: Path, attempt: Attempt
+) -> Attempt | None:
     """The event of an attempt that died with its runner, after its last words were taken.
 
-    It is `asked` if it waits for an answer: nothing is gained by asking the same again.
+    It is `asked` if it waits for an answer: nothing is gained by asking the same again. None if
+    nobody knows whether the last words arrived.
     """
     ear = Ear(fleet, task, claim, run_dir)
-    _take(ear, fleet.store.transact, last=True)
+    unknown = False
+
+    def tell(decide: Decide) -> Result | None:
+        nonlocal unknown
+        result = _known(fleet.store.transact(decide))
+        unknown = unknown or result is None
+        return result
+
+    _take(ear, tell, last=True)
+    if unknown:
+        return None
     why = _parked(ear)
     if why and asking.overrules(attempt.outcome):
         return replace(attempt, outcome=asking.ASKED, reason=why)

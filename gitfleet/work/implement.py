@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pathspec
@@ -16,11 +17,13 @@ from gitfleet.model.durations import counted
 from gitfleet.model.states import Outcome, Role
 from gitfleet.model.task import Task
 from gitfleet.plan import asking, settle
-from gitfleet.work import coding, endings, hearing, prompt, resuming, workspace
+from gitfleet.work import coding, endings, hearing, prompt, record, resuming, workspace
 from gitfleet.work.beginning import Beginning
 from gitfleet.work.coding import Ended
 from gitfleet.work.environment import committer_of, environment, identity, scratch
 from gitfleet.work.fleet import Underway, task_branch
+from gitfleet.work.record import Record
+from gitfleet.work.sweep import drop_scratch
 
 
 class Facts(Struct, frozen=True, kw_only=True):
@@ -46,13 +49,32 @@ def implement(way: Underway, begin: Beginning) -> None:
             attempt = endings.attempt_of(way, outcome=outcome, reason=why)
             endings.write(way, attempt)
             return
+        resuming.bring_over(way)
         told = resuming.go_on_prompt(fleet, order, begin) or prompt.of_work(fleet, order, begin)
-        before = look(way)
+        before = record.look(fleet.repo)
+        record.keep(way, before)
         ended = coding.run(way, workspace=path, prompt=told, env=env)
-        if ended.failure is Failure.NO_SESSION:
-            # It has done nothing wrong, and nothing at all: the next one begins afresh.
-            ended = replace(ended, outcome=Outcome.INTERRUPTED, session="")
         coding.collect(way)
+    _conclude(way, path, ended, before)
+
+
+def go_on(way: Underway, before: Record) -> None:
+    """Bring an attempt to its end that another life of this runner began."""
+    path = way.fleet.clone.workspace(way.task)
+    tmp = Path(tempfile.gettempdir())  # its own one is where it was; nothing is started here
+    env = environment(way.fleet, way.order, way.run_dir, tmp)
+    ended = coding.go_on(way, workspace=path, env=env)
+    coding.collect(way)
+    drop_scratch(way.nonce)
+    _conclude(way, path, ended, before)
+
+
+def _conclude(way: Underway, path: Path, ended: Ended, before: Record) -> None:
+    """Look at what really happened, and write how the attempt ended."""
+    order = way.order
+    if ended.failure is Failure.NO_SESSION:
+        # It has done nothing wrong, and nothing at all: the next one begins afresh.
+        ended = replace(ended, outcome=Outcome.INTERRUPTED, session="")
     hearing.last_words(way)
     parked = hearing.parked(way)
     tampered = tampering(way, before)
@@ -69,20 +91,7 @@ def implement(way: Underway, begin: Beginning) -> None:
         endings.clear_away(way, path)
 
 
-class Before(Struct, frozen=True):
-    """How the repository was when an attempt began."""
-
-    print: guard.Fingerprint
-    branches: frozenset[str]
-
-
-def look(way: Underway) -> Before:
-    """Note how the repository is now, to compare with later."""
-    repo = way.fleet.repo
-    return Before(guard.fingerprint(repo), frozenset(refs.names(repo, "refs/heads/")))
-
-
-def tampering(way: Underway, before: Before) -> tuple[str, ...]:
+def tampering(way: Underway, before: Record) -> tuple[str, ...]:
     """What the attempt changed of the repository that is not its own."""
     repo = way.fleet.repo
     changed = guard.differences(before.print, guard.fingerprint(repo))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
 import traceback
+from collections.abc import Collection
+from pathlib import Path
+from typing import Final
 
 from gitfleet.errors import FleetError
 from gitfleet.git import worktree
@@ -13,30 +17,40 @@ from gitfleet.model.event import Landed
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan import settle
 from gitfleet.process.end import end
+from gitfleet.process.look import marked
 from gitfleet.process.start import load
 from gitfleet.shared import Shared
 from gitfleet.swap import Answer
-from gitfleet.work import endings, hearing
+from gitfleet.work import endings, hearing, record
 from gitfleet.work.beginning import Beginning
 from gitfleet.work.coding import GRACE
 from gitfleet.work.fleet import Fleet, Underway, task_branch
-from gitfleet.work.implement import implement
+from gitfleet.work.implement import go_on, implement
+from gitfleet.work.record import Record
 from gitfleet.work.sweep import drop_scratch
 from gitfleet.work.validate import validate
 
+_STARTING: Final = 10.0  # seconds
+_LOOK_AGAIN: Final = 0.05
 _FAR = 10_000  # commits of the target looked at for a landing that was cut short
 
 
-def perform(way: Underway, begin: Beginning) -> None:
-    """Do the attempt. Never raises: an error of ours ends it as `interrupted`, and is told."""
+def perform(way: Underway, begin: Beginning | Record) -> None:
+    """Do the attempt, or with a Record go on with it: its coder was started by another life of
+    this runner. Never raises: an error of ours ends it as `interrupted`, and is told."""
     way.run_dir.joinpath("outbox").mkdir(parents=True, exist_ok=True)
     hearing.inbox_of(way.run_dir).mkdir(exist_ok=True)
     hearing.deliver(way.fleet, way.order.board, way.task, way.run_dir)
     try:
-        if way.order.claim.role is Role.VALIDATE:
-            validate(way)
-        else:
-            implement(way, begin)
+        match way.order.claim.role, begin:
+            case Role.VALIDATE, Record():
+                validate(way, begin)
+            case Role.VALIDATE, _:
+                validate(way)
+            case _, Record():
+                go_on(way, begin)
+            case _, Beginning():
+                implement(way, begin)
     except FleetError as error:
         _give_up(way, error.what)
     except Exception as error:
@@ -54,8 +68,13 @@ def _give_up(way: Underway, reason: str) -> None:
 # -- after a crash
 
 
-def settle_dead(fleet: Fleet) -> None:
-    """End what a runner of this clone left behind when it died: only claims that are ours."""
+def settle_dead(fleet: Fleet, busy: Collection[str] = ()) -> dict[str, Record]:
+    """End what a runner of this clone left behind when it died: only claims that are ours.
+
+    Attempts whose coder was started are not ended: they go on, or tell how they ended meanwhile.
+    Those are returned, by their tasks. `busy`: nonces of attempts that were taken up already.
+    """
+    going_on: dict[str, Record] = {}
     board = fleet.store.board()
     claims = {
         entry.claim.nonce: (entry.id, entry.claim)
@@ -63,7 +82,12 @@ def settle_dead(fleet: Fleet) -> None:
         if entry.claim is not None
     }
     for nonce, held in fleet.clone.held().items():
+        if nonce in busy:
+            continue
         run_dir = fleet.clone.run_dir(held.task, held.attempt, nonce)
+        if nonce in claims and (known := _begun(run_dir, nonce)) is not None:
+            going_on[claims[nonce][0]] = known
+            continue
         child = load(run_dir)
         # By pid and start time, and by the marker that every process of the attempt carries.
         end(child[0] if child else None, nonce, grace=GRACE)
@@ -75,6 +99,21 @@ def settle_dead(fleet: Fleet) -> None:
         elif isinstance(fleet.store.swap, Shared):
             continue  # its push may arrive yet: the loop knows when it is too late for that
         fleet.clone.forget(nonce)
+    return going_on
+
+
+def _begun(run_dir: Path, nonce: str) -> Record | None:
+    """What is known of an attempt whose coder was started; None where none was."""
+    known = record.kept(run_dir)
+    if known is None:
+        return None
+    deadline = time.monotonic() + _STARTING
+    while load(run_dir) is None:
+        # The runner died while a supervisor was starting: it says so any moment.
+        if time.monotonic() >= deadline or not marked(nonce):
+            return None
+        time.sleep(_LOOK_AGAIN)
+    return known
 
 
 def settle_orphan(fleet: Fleet, task: str, nonce: str) -> None:
@@ -96,11 +135,13 @@ def _settle_one(fleet: Fleet, task: str, claim: Claim) -> bool:
     """Write the end of a claim that nothing works on. False if nobody knows whether it arrived."""
     if claim.role is Role.VALIDATE and (commit := _landed_commit(fleet, task, claim)):
         return _complete(fleet, task, claim, commit)
-    attempt = settle.interrupted(
+    died = settle.interrupted(
         claim, fleet.store.now(), Outcome.INTERRUPTED, "its runner died", fleet.runner
     )
     run_dir = fleet.clone.run_dir(task, claim.attempt, claim.nonce)
-    attempt = hearing.of_dead(fleet, task, claim, run_dir, attempt)
+    attempt = hearing.of_dead(fleet, task, claim, run_dir, died)
+    if attempt is None:
+        return False
     if claim.role is Role.WORK:
         attempt = endings.with_head(fleet, task, attempt)
     # The work of other machines goes on at that head: it must be there for them.

@@ -11,15 +11,18 @@ from datetime import datetime
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gitfleet.coders import registry
-from gitfleet.coders.base import CoderEvent, Job, Tally, text_reader
+from gitfleet.coders.base import CoderEvent, Job, text_reader
 from gitfleet.coders.stream import Stream
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.config import CoderSettings
+from gitfleet.model.event import Tokens
 from gitfleet.model.states import Role
 from gitfleet.work import pace
 from gitfleet.work.pace import Mark
+from gitfleet.work.retelling import Sum, sum_of
 
 
 class Speaker(Struct, frozen=True, kw_only=True):
@@ -28,7 +31,8 @@ class Speaker(Struct, frozen=True, kw_only=True):
     coder: str  # empty: only checks were run
     model: str = ""
     role: Role = Role.WORK
-    session: str = ""
+    tokens: Tokens = Tokens()  # as its event has them, once there is one
+    usd: float = 0.0
 
 
 class Rereading:
@@ -39,12 +43,15 @@ class Rereading:
         reader = found.reader if found is not None else text_reader
         self.plain = reader is text_reader  # it says lines, and there is nothing to understand
         self._stream = Stream(reader(_job(board, entry, speaker, folder)))
+        self._speaker = speaker
         self._last: datetime | None = None
 
     @property
-    def tally(self) -> Tally:
-        """What all events so far come to."""
-        return self._stream.tally
+    def sum(self) -> Sum:
+        """What it came to, so far. The event knows what a session had used before, if one was gone
+        on with; the output alone does not."""
+        found, known = sum_of(self._stream.tally), self._speaker
+        return replace(found, tokens=known.tokens, usd=known.usd) if known.tokens.total else found
 
     def feed(
         self, data: bytes, start: int = 0, marks: Sequence[Mark] = (), now: datetime | None = None

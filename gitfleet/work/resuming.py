@@ -13,11 +13,13 @@ from gitfleet.coders import registry
 from gitfleet.coders.base import Mcp
 from gitfleet.model.durations import seconds
 from gitfleet.model.event import Attempt, Tokens
-from gitfleet.model.states import Outcome
+from gitfleet.model.states import Outcome, Role
 from gitfleet.plan import briefing
 from gitfleet.process.look import MARKER
+from gitfleet.work import outbox
 from gitfleet.work.beginning import Beginning, How
-from gitfleet.work.fleet import Fleet, Order
+from gitfleet.work.environment import outbox_of
+from gitfleet.work.fleet import Fleet, Order, Underway
 
 # After these the coder has a session in which nothing went wrong.
 _GOES_ON: Final = frozenset({Outcome.ASKED, Outcome.INTERRUPTED, Outcome.LIMITED})
@@ -83,6 +85,21 @@ def go_on_prompt(fleet: Fleet, order: Order, begin: Beginning) -> str:
     if last.task_blob not in (None, entry.blob):
         parts.append(f"# The task was changed meanwhile\n\n{task.title}\n\n{task.body.strip()}\n")
     return "\n\n".join(part for part in parts if part)
+
+
+def bring_over(way: Underway) -> None:
+    """Give a plan that goes on in its own session the tasks back that it has filed already.
+
+    They were left in the outbox of the attempt that asked: a plan's tasks arrive with its end.
+    """
+    claim = way.order.claim
+    if claim.role is not Role.PLAN or not session_of(way.fleet, way.order).id:
+        return
+    last = [a for a in way.order.entry.attempts(Role.PLAN) if a.nonce != claim.nonce][-1]
+    old = outbox_of(way.fleet.clone.run_dir(way.task, last.attempt, last.nonce))
+    for letter in outbox.tasks(old, way.task):
+        if isinstance(letter, outbox.Letter):
+            (outbox_of(way.run_dir) / letter.path.name).write_bytes(letter.addition.text)
 
 
 def server_of(order: Order, env: Mapping[str, str]) -> Mcp | None:

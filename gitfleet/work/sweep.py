@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 from gitfleet.git import worktree
@@ -18,9 +19,9 @@ from gitfleet.work.fleet import Fleet
 from gitfleet.work.workspace import CHECK, discard
 
 
-def sweep(fleet: Fleet) -> None:
+def sweep(fleet: Fleet, busy: Collection[str] = ()) -> None:
     """Remove worktrees for checking, the workspaces of what is over (all is saved first), and
-    what a crash left half written."""
+    what a crash left half written; nothing of the tasks `busy`, whose coders still run."""
     for half_written in (fleet.clone.folder / "held").glob(".*"):
         half_written.unlink(missing_ok=True)
     board = fleet.store.board()
@@ -28,6 +29,8 @@ def sweep(fleet: Fleet) -> None:
         task = path.name.removesuffix(CHECK)
         if not is_id(task) or worktree.registered(fleet.repo, path) is None:
             continue  # not ours, or set aside for a person
+        if task in busy:
+            continue
         with fleet.worktrees:
             if path.name != task:
                 worktree.remove(fleet.repo, path)

@@ -6,9 +6,11 @@ move the target and close the task in one transaction. If the target moved meanw
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 from msgspec import Struct, convert, to_builtins
@@ -26,11 +28,13 @@ from gitfleet.model.task import Task
 from gitfleet.model.verdict import Fix, Ruling, Verdict
 from gitfleet.plan import asking, settle
 from gitfleet.plan.standing import submission_of, verdict_of
-from gitfleet.work import checks, coding, endings, hearing, outbox, prompt, workspace
+from gitfleet.work import checks, coding, endings, hearing, outbox, prompt, record, workspace
 from gitfleet.work.coding import Ended
 from gitfleet.work.environment import environment, outbox_of, scratch
 from gitfleet.work.fleet import Blocked, Underway
-from gitfleet.work.implement import look, outside, tampering
+from gitfleet.work.implement import outside, tampering
+from gitfleet.work.record import Proving, Record
+from gitfleet.work.sweep import drop_scratch
 
 _SETUP: Final = "workspace.setup"
 _ROUNDS: Final = 20  # how often a target may move under a validation before it gives way
@@ -55,32 +59,22 @@ class Proof(Struct, frozen=True, kw_only=True):
     merge: str
 
 
-def validate(way: Underway) -> None:
-    """Make one attempt at proving and landing, and write how it ended."""
+def validate(way: Underway, before: Record | None = None) -> None:
+    """Make one attempt at proving and landing, and write how it ended.
+
+    `before`: another life of this runner had asked the validator already; it is gone on with.
+    """
     if settle.is_plan(way.order.entry):
-        _validate_plan(way)
+        _validate_plan(way, before)
         return
-    ended: Ended | None = None
-    verdict: Verdict | None = None
     try:
         for _ in range(_ROUNDS):
-            proof = _merge(way)
-            if proof is None:
-                return
             try:
-                failing, ran = _check(way, proof)
-                if failing:
+                if _prove(way, before):
                     return
-                if ended is None and _needs_judge(way, proof):
-                    ended, verdict = _judge(way, proof, ran)
-                if _refused(way, ended, verdict, ran, proof):
-                    return
-                faults.point("checks-passed")
-                _land(way, proof, ran, ended, verdict)
-                return
             except _Moved:
                 # Another tree would land: what was said of the old one does not hold for it.
-                ended = verdict = None
+                before = None
                 outbox.forget_verdict(outbox_of(way.run_dir))
                 way.fleet.report.action("again", task=way.task, reason="the target moved")
         _settle(way, Outcome.INTERRUPTED, f"{way.order.pick.target} moved {_ROUNDS} times")
@@ -93,6 +87,45 @@ def validate(way: Underway) -> None:
         _settle(way, stopped.outcome, stopped.reason)
     finally:
         workspace.drop_check(way.fleet, way.task)
+
+
+def _prove(way: Underway, before: Record | None) -> bool:
+    """Prove what would land now, and land it. True: the attempt has ended."""
+    ended: Ended | None = None
+    verdict: Verdict | None = None
+    if before is not None and before.proving is not None:
+        proof = _taken_up(way, before.proving)
+        ran = before.proving.checks
+        ended, verdict = _judge(way, proof, ran, before)
+    else:
+        merged = _merge(way)
+        if merged is None:
+            return True
+        proof = merged
+        failing, ran = _check(way, proof)
+        if failing:
+            return True
+        if _needs_judge(way, proof):
+            ended, verdict = _judge(way, proof, ran)
+    if not _refused(way, ended, verdict, ran, proof):
+        faults.point("checks-passed")
+        _land(way, proof, ran, ended, verdict)
+    return True
+
+
+def _taken_up(way: Underway, proving: Proving) -> Proof:
+    """What was being proved when the runner died. Whether it still holds is seen at landing."""
+    board = way.fleet.store.board_at(proving.board)
+    entry = board.get(way.task)
+    assert entry is not None, "it was claimed there"
+    return Proof(
+        entry=entry,
+        board=board,
+        tip=proving.tip,
+        head=proving.head,
+        tree=proving.tree,
+        merge=proving.merge,
+    )
 
 
 def _settle(way: Underway, outcome: Outcome, reason: str, checks_: tuple[Check, ...] = ()) -> None:
@@ -286,21 +319,18 @@ def _needs_judge(way: Underway, proof: Proof) -> bool:
     return not (done is not None and done.outcome is Outcome.ACCEPTED and done.head == proof.head)
 
 
-def _judge(way: Underway, proof: Proof, ran: tuple[Check, ...]) -> tuple[Ended, Verdict | None]:
-    """Ask the validator, in a worktree of what would land."""
+def _judge(
+    way: Underway, proof: Proof, ran: tuple[Check, ...], before: Record | None = None
+) -> tuple[Ended, Verdict | None]:
+    """Ask the validator, in a worktree of what would land; or hear out the one that was asked."""
     way.live.doing = "judging"
-    path = workspace.check_out(way.fleet, way.task, proof.merge)
-    told = prompt.of_validation(way.fleet, way.order, proof.entry, proof.tip, ran)
-    with scratch(way.nonce) as tmp:
-        env = {
-            **environment(way.fleet, way.order, way.run_dir, tmp),
-            "GITFLEET_BASE": proof.tip,
-        }
-        why = workspace.fill(way, path, env)
-        if why:
-            raise FleetError(why)
-        before = look(way)
-        ended = coding.run(way, workspace=path, prompt=told, env=env)
+    if before is not None:
+        path = way.fleet.clone.check_workspace(way.task)
+        env = environment(way.fleet, way.order, way.run_dir, Path(tempfile.gettempdir()))
+        ended = coding.go_on(way, workspace=path, env=env)
+        drop_scratch(way.nonce)
+    else:
+        ended, before = _ask(way, proof, ran)
     hearing.last_words(way)
     parked = hearing.parked(way)
     changed = tampering(way, before)
@@ -316,6 +346,30 @@ def _judge(way: Underway, proof: Proof, ran: tuple[Check, ...]) -> tuple[Ended, 
         return Ended(outcome=Outcome.FAILED, reason=f"the validator ended, and {why}"), None
     plain = way.fleet.mask.data(to_builtins(verdict))  # before anything of it is cut
     return ended, convert(plain, Verdict)
+
+
+def _ask(way: Underway, proof: Proof, ran: tuple[Check, ...]) -> tuple[Ended, Record]:
+    path = workspace.check_out(way.fleet, way.task, proof.merge)
+    told = prompt.of_validation(way.fleet, way.order, proof.entry, proof.tip, ran)
+    with scratch(way.nonce) as tmp:
+        env = {
+            **environment(way.fleet, way.order, way.run_dir, tmp),
+            "GITFLEET_BASE": proof.tip,
+        }
+        why = workspace.fill(way, path, env)
+        if why:
+            raise FleetError(why)
+        proving = Proving(
+            board=proof.board.commit,
+            tip=proof.tip,
+            head=proof.head,
+            tree=proof.tree,
+            merge=proof.merge,
+            checks=ran,
+        )
+        before = record.look(way.fleet.repo, proving)
+        record.keep(way, before)
+        return coding.run(way, workspace=path, prompt=told, env=env), before
 
 
 def _refused(
@@ -446,7 +500,7 @@ def _after_landing(way: Underway, landed: Landed) -> None:
 # -- plans
 
 
-def _validate_plan(way: Underway) -> None:
+def _validate_plan(way: Underway, before: Record | None) -> None:
     """A plan has nothing to merge: its tasks are on the board. A validator may judge them."""
     ended: Ended | None = None
     verdict: Verdict | None = None
@@ -456,7 +510,7 @@ def _validate_plan(way: Underway) -> None:
             entry=way.order.entry, board=way.order.board, tip=tip, head=tip, tree="", merge=tip
         )
         try:
-            ended, verdict = _judge(way, proof, ())
+            ended, verdict = _judge(way, proof, (), before)
         finally:
             workspace.drop_check(way.fleet, way.task)
         if _refused(way, ended, verdict, (), proof):

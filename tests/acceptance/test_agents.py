@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from tests.acceptance.conftest import MakeLab
 from tests.acceptance.fleetlab import Lab, git
 
@@ -192,3 +194,13 @@ def test_an_agent_has_an_identity_of_its_own_and_nobody_to_ask(make_lab: MakeLab
     assert env["GITFLEET_TASK"] == "one" and env["GITFLEET_ROLE"] == "work"
     assert not {"GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "GITFLEET_NO_FSYNC"} & env.keys()
     assert git("log", "-1", "--format=%an <%ae>", "main", cwd=lab.path).startswith("gitfleet (")
+
+
+def test_an_agent_is_told_where_it_works(make_lab: MakeLab) -> None:
+    """PWD is its workspace, not where the runner was started: there are agents that believe it."""
+    code = "import os; open('pwd', 'w').write(f\"{os.environ['PWD'] == os.getcwd()}\")"
+    lab = make_lab(coders={"mine": {"argv": [sys.executable, "-c", code]}})
+    lab.env["PWD"] = str(lab.path)
+    lab.task("one", coder="mine")
+    assert lab.run("--until-idle").status == 0
+    assert lab.tree()["pwd"] == "True"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -210,10 +211,11 @@ def test_a_coder_goes_on_from_where_it_was_and_is_told(lab: Lab, status: int) ->
     assert lab.tree()["whole"] == "begun" and "half" not in lab.tree()
     first, second = ((lab.folder / f"{n}.md").read_text() for n in (1, 2))
     assert "A person answered" not in first
-    assert "> May I finish it?" in second
-    assert "A person answered:\n\n> Yes,\n> but gently" in second
+    assert "May I finish it?" in second
+    said = second.split("A person answered:")[1].split("````")[1]
+    assert said == "answer\nYes,\nbut gently\n"
     assert "half is begun; then whole" in second and "The build needs make" in second
-    assert "Attempt 1 (work): asked." in second
+    assert "Attempt 1, work by mine" in second
 
 
 def test_an_answered_task_comes_before_a_ready_one(lab: Lab) -> None:
@@ -426,11 +428,14 @@ if asked or "A person answered" in told:
     pathlib.Path("answer.txt").write_text(session)
 else:
     subprocess.run(["gitfleet", "ask", "May I?"])
+    add = ["gitfleet", "add", "Look there", "--id", "found", "--coder", "shell"]
+    if os.environ["GITFLEET_ROLE"] == "plan":
+        subprocess.run(add, input="```sh\\necho x > x\\n```", text=True)
 say(type="result", subtype="success", is_error=False, session_id=session, result="done")
 """
 
 
-def _with_claude(lab: Lab) -> Path:
+def _with_claude(lab: Lab, **keys: str) -> Path:
     """A lab whose coder is Claude Code, as far as sessions go."""
     folder = lab.folder / "bin"
     folder.mkdir()
@@ -438,7 +443,7 @@ def _with_claude(lab: Lab) -> Path:
     program.write_text(_CLAUDE.replace("FOLDER", repr(str(lab.folder))))
     program.chmod(0o755)
     lab.set(roles={"work": {"coder": "claude"}}, coders={"claude": {"program": str(program)}})
-    lab.task("one", body="Do it.\n", attempts=1)
+    lab.task("one", body="Do it.\n", attempts=1, **keys)
     assert lab.run("--until-idle").status == 4
     assert lab.outcomes("one") == ["asked"], lab.attempts("one")
     assert lab.attempts("one")[0].session == "session-1"
@@ -452,8 +457,28 @@ def test_the_coders_own_session_goes_on_with_the_answer(lab: Lab) -> None:
     assert lab.run("--until-idle").status == 0
     assert lab.tree()["answer.txt"] == "session-1"
     told = (folder / "told-2").read_text()
-    assert told.startswith("Go on with the task one") and "> Yes, gently" in told
+    assert told.startswith("Go on with the task one") and "Yes, gently" in told
     assert "Do it." not in told
+
+
+def test_a_plan_that_goes_on_has_the_tasks_it_filed_already(lab: Lab) -> None:
+    """Its session knows that it filed them, and they arrive with its end, once."""
+    folder = _with_claude(lab, role="plan")
+    assert lab.run("--until-idle").status == 0
+    assert (folder / "told-2").read_text().startswith("Go on with the task one")
+    found = lab.board().entries["found"].task
+    assert found is not None and found.discovered_from == "one"
+    assert lab.statuses() == {"one": "done", "found": "done"}
+
+
+def test_the_mcp_server_is_attached(lab: Lab) -> None:
+    """A coder that speaks MCP is given it, with the environment that not every coder passes on."""
+    _with_claude(lab)
+    (path,) = lab.clone.runs.glob("one/*/mcp.json")
+    server = json.loads(path.read_text())["mcpServers"]["gitfleet"]
+    assert server["args"][-2:] == ["gitfleet", "mcp"]
+    assert server["env"]["GITFLEET_OUTBOX"] == str(path.parent / "outbox")
+    assert server["env"]["GITFLEET_RUN"] and server["env"]["GITFLEET_ASK_WAIT"] == "2m"
 
 
 def test_a_session_that_is_gone_costs_no_attempt(lab: Lab) -> None:
@@ -464,7 +489,7 @@ def test_a_session_that_is_gone_costs_no_attempt(lab: Lab) -> None:
     assert lab.outcomes("one", "work") == ["asked", "interrupted", "submitted"]
     assert lab.tree()["answer.txt"] == "session-3"
     told = (folder / "told-3").read_text()
-    assert "Do it." in told and "> Yes, gently" in told
+    assert "Do it." in told and "Yes, gently" in told
 
 
 # -- kill -9

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gitfleet.process.look import marked
 from tests.cli.acting import add, gitfleet, running
 from tests.conftest import git
 
@@ -152,7 +153,7 @@ def test_a_coder_that_this_machine_does_not_let_run_is_told(project: Path) -> No
     settings(project, "checks: ['true']\nroles: {work: {coder: shell}}\n")
     config = Path(os.environ["XDG_CONFIG_HOME"]) / "gitfleet" / "config.yaml"
     config.parent.mkdir()
-    config.write_text("coders: [claude]\n")
+    config.write_text("coders: [another]\n")
     assert "does not let run" in examine(project)["coder"]["what"]
 
 
@@ -164,3 +165,64 @@ def test_text_of_others_cannot_draw_on_the_terminal(project: Path) -> None:
     git("commit", "--no-verify", "-qm", "odd", cwd=project / ".fleet")
     done = gitfleet("doctor", cwd=project)
     assert "\x1b" not in done.stdout
+
+
+# -- coders
+
+
+def coder(tmp_path: Path, name: str, script: str) -> str:
+    """A program that people would call a coder; its path."""
+    path = tmp_path / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def mine(project: Path, program: str) -> None:
+    """A board on which that program does the work."""
+    coders = f"coders: {{mine: {{argv: ['{program}', '{{prompt_file}}']}}}}\n"
+    settings(project, f"checks: ['true']\nroles: {{work: {{coder: mine}}}}\n{coders}")
+
+
+def test_a_coder_is_called_as_an_attempt_calls_it(project: Path, tmp_path: Path) -> None:
+    """In a worktree of the target, in the environment of attempts; nothing of it stays."""
+    seen = tmp_path / "seen"
+    mine(project, coder(tmp_path, "agent", f'env > "{seen}"; pwd >> "{seen}"; cat "$1"; ls'))
+    before = git("worktree", "list", cwd=project)
+    told = [f["what"] for f in examine(project)["all"] if f["about"] == "coder"]
+    assert any("mine (role work) answered in" in what for what in told)
+    env = seen.read_text()
+    for name in ("GITFLEET_RUN=", "GITFLEET_OUTBOX=", "GIT_AUTHOR_NAME=mine", "TMPDIR="):
+        assert f"\n{name}" in env
+    workspace = Path(env.splitlines()[-1])
+    assert not workspace.exists() and workspace.parent.name.startswith("repo-")
+    assert git("worktree", "list", cwd=project) == before
+    assert git("branch", "--list", "gitfleet/*", cwd=project) == ""
+    marker = next(line for line in env.splitlines() if line.startswith("GITFLEET_RUN="))
+    assert not marked(marker.partition("=")[2])
+
+
+def test_no_calls_means_none(project: Path, tmp_path: Path) -> None:
+    """A call costs, and a person may be offline."""
+    mine(project, coder(tmp_path, "agent", f"touch '{tmp_path}/called'"))
+    done = gitfleet("doctor", "--no-calls", cwd=project)
+    assert f"mine (role work) is {tmp_path}/agent" in done.stdout
+    assert not (tmp_path / "called").exists()
+
+
+def test_a_coder_that_fails_is_told_with_its_last_words(project: Path, tmp_path: Path) -> None:
+    """And without the secrets of the environment that are in them."""
+    mine(project, coder(tmp_path, "agent", 'echo "who is $SOME_TOKEN?" >&2; exit 3'))
+    found = examine(project, env={"SOME_TOKEN": "s3cr3t-0123456789"})["coder"]
+    assert "mine (role work) did not answer: exit status 3: who is <masked>?" in found["what"]
+
+
+def test_a_coder_that_does_not_end_is_ended(project: Path, tmp_path: Path) -> None:
+    """With all it started, after the time it has."""
+    run = tmp_path / "run"
+    script = f"setsid sleep 1000 & echo $GITFLEET_RUN >'{run}'; echo busy >&2; exec sleep 1000"
+    mine(project, coder(tmp_path, "agent", script))
+    done = gitfleet("doctor", "--seconds", "1", "--json", cwd=project)
+    (told,) = [f for f in json.loads(done.stdout) if "had not ended" in f["what"]]
+    assert told["level"] == "warning" and "busy" in told["what"]
+    assert not marked(run.read_text().strip())

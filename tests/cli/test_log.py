@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gitfleet.model.claim import Claim
+from gitfleet.model.event import Check, Tokens
 from gitfleet.model.states import Outcome, Role
 from tests.cli.acting import GITFLEET, add, gitfleet, refusal, running, wait_for
 from tests.cli.looking import Lab, on_terminal, task
@@ -64,14 +65,16 @@ def test_what_is_not_there_is_said(lab: Lab) -> None:
     here = lab.claim("a")
     wrote(lab, here, {"stdout": b""})
     lab.end("a", here, Outcome.LIMITED)
+    assert "it wrote nothing" in lab.say("log", "a")
     there = lab.claim("b", runner="elsewhere")
     said = lab.say("log", "b")
     assert "not in this clone; it ran on elsewhere" in said
     assert "not in this clone" in refusal("log", "b", "--follow", cwd=lab.path)
     assert there.attempt == 1
-    assert "it wrote nothing" in lab.say("log", "a")
     assert "There are 1." in refusal("log", "a", "--attempt", "9", cwd=lab.path)
     assert "nothing to follow" in refusal("log", "a", "--follow", cwd=lab.path)
+    wrote(lab, lab.claim("a"), {"stdout": b""})
+    assert "it has written nothing" in lab.say("log", "a")
 
 
 def test_output_that_is_on_no_board_is_shown_as_such(lab: Lab) -> None:
@@ -137,6 +140,35 @@ def test_an_attempt_of_a_coder_is_told_as_a_person_reads_it(lab: Lab) -> None:
     )
     assert raw.stdout == CLAUDE + b"oops\n"
     assert "said and done" not in lab.say("log", "a", "--stderr")
+
+
+def test_tokens_are_those_of_the_attempt_where_its_event_tells_them(lab: Lab) -> None:
+    """A session that was gone on with counts what it had used before; the event does not."""
+    claim = lab.claim("a", coder="claude")
+    wrote(lab, claim, {"stdout": CLAUDE})
+    lab.end("a", claim, Outcome.LIMITED, tokens=Tokens(input=5, output=2), usd=0.5)
+    assert lab.say("log", "a").splitlines()[-1] == (
+        "-- 3 tool calls, 7 tokens (5 in, 2 out), context 19,470 of 1,000,000 (1 %), $0.50"
+    )
+
+
+def test_the_checks_that_were_run_are_told_with_how_each_ended(lab: Lab) -> None:
+    """Before what they wrote: which command it was is in no file's name."""
+    claim = lab.claim("a")
+    wrote(lab, claim, {"check-1.stdout": b"1 failed\n"})
+    checks = (
+        Check(command="pytest -q", exit_code=1, seconds=75.2, tail="1 failed"),
+        Check(command="ruff check .", exit_code=0, seconds=2.0),
+    )
+    lab.end("a", claim, Outcome.LIMITED, checks=checks)
+    assert lab.say("log", "a").splitlines()[1:] == [
+        "$ pytest -q: ended with 1 after 1m 15s",
+        "$ ruff check .: passed after 2s",
+        "-- check-1.stdout",
+        "1 failed",
+    ]
+    (one,) = lab.json("log", "a")
+    assert [check["exit_code"] for check in one["checks"]] == [1, 0]
 
 
 def test_what_an_attempt_was_told_is_shown(lab: Lab) -> None:

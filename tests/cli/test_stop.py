@@ -52,6 +52,12 @@ def test_stop_now_ends_attempts_and_waits_for_the_runner(project: Path) -> None:
     assert "gitfleet/task/slow" in git("worktree", "list", cwd=project)
 
 
+def test_stop_does_not_do_two_things_at_once(project: Path) -> None:
+    """To end the attempts and to leave them are opposites."""
+    said = gitfleet("stop", "--now", "--leave", cwd=project, code=2)
+    assert "say one" in said.stderr
+
+
 def test_stop_says_when_there_is_no_runner(project: Path) -> None:
     """And never signals a process that only has the number of a dead runner."""
     assert "no runner is at work" in refusal("stop", cwd=project)

@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from gitfleet.clone import Clone, write_json
 from gitfleet.git.objects import Objects
 from gitfleet.git.refs import swap
 from gitfleet.git.repo import find
+from gitfleet.model.durations import clock
 from gitfleet.model.event import Tokens
-from gitfleet.model.states import Role
+from gitfleet.model.states import Outcome, Role
 from gitfleet.report import Report
 from gitfleet.runner import vitals
 from gitfleet.runner.vitals import Vitals
@@ -29,7 +31,7 @@ from gitfleet.shared import SEEN_BEATS
 from gitfleet.store import Store, runner_signature
 from gitfleet.work.fleet import Fleet, Live
 from tests.cli.acting import GITFLEET, add, gitfleet, running, wait_for
-from tests.cli.looking import on_terminal
+from tests.cli.looking import Lab, on_terminal, task
 from tests.conftest import git
 
 
@@ -104,6 +106,20 @@ def test_the_attempts_of_other_machines_are_shown_as_they_were_heard_of(board: P
     expected = ("old", "work", "claude", "birch", "in tool Bash", "1h 1m", "3s", "1.2M")
     assert re.split(r"  +", rows[1]) == [*expected, "45k/200k 22%", "a b"]
     assert "\\x1b[31mred" in rows[3]
+
+
+def test_a_coder_that_rests_is_told_of(tmp_path: Path) -> None:
+    """It explains slots that are free while tasks wait."""
+    lab = Lab(tmp_path / "repo")
+    lab.commit({"tasks/a.md": task("A")})
+    _beat(lab.path, "ash", [])
+    claim = lab.claim("a", runner="ash", coder="claude")
+    at = datetime.now(UTC).replace(microsecond=0)
+    until = at + timedelta(hours=2)
+    lab.end("a", claim, Outcome.LIMITED, ended=at, until=until, reason="the week is used up")
+    (summary, rest) = lab.say("top").splitlines()
+    assert summary == "1 runner, 0 of 4 slots busy"
+    assert rest.startswith(f"claude is limited on ash until {clock(until)}")
 
 
 def test_what_was_not_heard_of_for_long_is_said_to_be_so(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gitfleet.coders import registry
-from gitfleet.coders.base import Evidence, Judgement, Said, Tally, judge_exit, read_text
+from gitfleet.coders.base import VERSION, Evidence, Judgement, Said, Tally, judge_exit, read_text
 from gitfleet.model.config import CoderSettings
 from gitfleet.model.states import Outcome
 from gitfleet.process.start import Exit
@@ -60,3 +60,19 @@ def test_every_coder_with_code_can_be_loaded() -> None:
     for name in registry.MODULES:
         coder = registry.find(name, {})
         assert coder is not None and coder.name == name
+
+
+@pytest.mark.parametrize(
+    ("told", "version"),
+    [
+        ("2.1.197 (Claude Code)", "2.1.197"),
+        ("WARNING: no aliases below /tmp\ncodex-cli 0.169.0", "0.169.0"),
+        ("GitHub Copilot CLI 1.0.102.\nRun 'copilot update' to check.", "1.0.102"),
+        ("aider 0.86.2", "0.86.2"),
+        ("v0.25.0-preview.3+abc.", "0.25.0-preview.3+abc"),
+    ],
+)
+def test_a_version_is_found_in_what_a_program_says(told: str, version: str) -> None:
+    """Without the words around it."""
+    found = VERSION.search(told)
+    assert found is not None and found[0] == version

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from gitfleet.coders import command
-from gitfleet.coders.base import Cannot
-from gitfleet.model.config import PromptBy
+from gitfleet.coders.base import Cannot, Evidence, Tally
+from gitfleet.model.config import EventsAs, PromptBy
+from gitfleet.model.event import Tokens
+from gitfleet.model.states import Outcome
+from gitfleet.process.start import Exit
 from tests.coders.kit import job
+from tests.coders.replay import read
 
 
 def test_places_are_filled_inside_a_word(tmp_path: Path) -> None:
@@ -86,3 +91,61 @@ def test_its_environment_is_what_the_settings_add(tmp_path: Path) -> None:
     """Given as it stands."""
     launch = command.launch(job(tmp_path, argv=("x",), env={"A": "{model}"}))
     assert launch.env == {"A": "{model}"}
+
+
+def _told(folder: Path, *lines: str, events: EventsAs = EventsAs.JSON) -> Tally:
+    _, tally = read(
+        command.CODER, job(folder, argv=("x",), events=events), "\n".join(lines).encode()
+    )
+    return tally
+
+
+def test_it_may_tell_in_gitfleets_own_words_what_it_does(tmp_path: Path) -> None:
+    """One event a line; what is none is something said."""
+    tally = _told(
+        tmp_path,
+        '{"said": "started", "session": "s-1", "model": "m"}',
+        "plain words",
+        '{"said": "tool_start", "tool": "build", "call": "1"}',
+        '{"said": "usage", "tokens": {"input": 5, "output": 2}, "context": 7, "window": 100}',
+        '{"said": "tool_end", "call": "1", "denied": "net"}',
+        '{"said": "nonsense"}',
+        '{"said": "usage", "tokens": "many", "usd": -1, "until": "soon", "failure": "odd"}',
+    )
+    assert (tally.session, tally.model, tally.context, tally.window) == ("s-1", "m", 7, 100)
+    assert tally.tokens == Tokens(5, 2) and tally.tool_calls == 1 and not tally.tools
+    assert tally.denied == ("net",) and tally.usd is None and tally.failure is None
+    assert tally.said == '{"said": "nonsense"}'
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "outcome"),
+    [
+        ('{"said": "error", "failure": "limited"}', 0, Outcome.LIMITED),
+        ('{"said": "error", "failure": "auth", "text": "no key"}', 1, Outcome.AUTH_FAILED),
+        ('{"said": "ended"}', 1, Outcome.FAILED),
+        ('{"said": "text", "text": "fine"}', 0, None),
+        ("", 0, None),
+    ],
+)
+def test_it_is_judged_by_what_it_told_else_by_its_exit_status(
+    tmp_path: Path, line: str, code: int, outcome: Outcome | None
+) -> None:
+    """A program that speaks no protocol need not say that it is done."""
+    ended = Exit(code, None, 1.8e9)
+    tally = _told(tmp_path, line)
+    evidence = Evidence(exit=ended, tally=tally, stdout=tmp_path / "o", stderr=tmp_path / "e")
+    assert command.CODER.judge(evidence).outcome is outcome
+
+
+def test_a_limit_that_it_tells_has_an_end(tmp_path: Path) -> None:
+    """With its zone, or in UTC."""
+    for text in ("2026-12-01T09:00:00Z", "2026-12-01T09:00:00"):
+        line = f'{{"said": "limit", "failure": "limited", "until": "{text}"}}'
+        assert _told(tmp_path, line).until == datetime(2026, 12, 1, 9, tzinfo=UTC)
+
+
+def test_its_output_may_mean_nothing(tmp_path: Path) -> None:
+    """`events: none`: it is kept, and not read."""
+    assert _told(tmp_path, "words", '{"said": "text"}', events=EventsAs.NONE) == Tally()
+    assert _told(tmp_path, "words", events=EventsAs.TEXT).said == "words"

@@ -101,6 +101,20 @@ def test_many_attempts_fit_and_the_newest_is_told_in_full() -> None:
     assert "80 events before these are left out." in text
 
 
+def test_many_notes_and_answers_fit() -> None:
+    """Each has its share: one that is long takes no other's place, and all have a bound."""
+    notes = {f"notes/app/{n}.md": "x" * 99_000 for n in range(8)}
+    assert len(briefing.notes_section(notes)) < briefing.ALL_NOTES + 8 * 150
+    long = "y" * 99_000
+    asked = tuple(
+        Question(task="app", asked=NOW, text=f"Q{n}?", answer=long, name=f"app-{n}")
+        for n in range(1, 31)
+    )
+    text = briefing.answers_section(asked)
+    assert len(text) < briefing.ALL_ANSWERS + 20 * 200
+    assert "Q30?" in text and "Q11?" in text and "Q10?" not in text
+
+
 def test_a_validator_is_told_of_no_verdict() -> None:
     """That one ended without a verdict helps the next; what another thought of it does not."""
     text = told(

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitfleet.cli.tell import Page
-from gitfleet.coders.base import CoderEvent, Failure, Said, Tally
+from gitfleet.coders.base import CoderEvent, Failure, Said
 from gitfleet.coders.registry import MODULES
 from gitfleet.files import boards
 from gitfleet.model.board import Entry
 from gitfleet.model.event import Tokens
 from gitfleet.work.pace import Mark
 from gitfleet.work.rereading import Rereading, Speaker
-from gitfleet.work.retelling import Teller, Told, in_words, sum_of
+from gitfleet.work.retelling import Sum, Teller, Told, in_words
 
 TRANSCRIPTS: Final = Path(__file__).resolve().parents[1] / "coders" / "transcripts"
 ALL: Final = sorted(TRANSCRIPTS.glob("*/*.jsonl"))
@@ -28,11 +28,11 @@ NOON: Final = datetime(2026, 12, 1, 12, 0, tzinfo=UTC)
 
 def heard(
     coder: str, data: bytes, marks: list[Mark] | None = None, *, full: bool = False
-) -> tuple[list[Told], Tally]:
+) -> tuple[list[Told], Sum]:
     told = Rereading(boards.EMPTY, Entry(id="a"), Speaker(coder=coder), Path("/nonexistent"))
     teller = Teller(full=full)
     events = [*told.feed(data, 0, marks or []), *told.end()]
-    return [one for event, at in events for one in teller.tell(event, at)], told.tally
+    return [one for event, at in events for one in teller.tell(event, at)], told.sum
 
 
 def page(told: list[Told]) -> list[str]:
@@ -72,7 +72,7 @@ def test_a_whole_attempt_of_claude_reads_as_what_it_said_and_did() -> None:
         "",
         "All done.",
     ]
-    assert in_words(sum_of(tally)) == (
+    assert in_words(tally) == (
         "3 tool calls, 109,291 tokens (59,189 in, 102 out, 50,000 read from the cache),"
         " context 19,470 of 1,000,000 (1 %), $0.32"
     )
@@ -95,7 +95,7 @@ def test_every_transcript_can_be_told_and_draws_nothing(path: Path) -> None:
     """No event of a real coder is too odd to be told, and none sends a control character."""
     told, tally = heard(path.parent.name, path.read_bytes())
     _check(page(told))
-    _check([in_words(sum_of(tally))])
+    _check([in_words(tally)])
 
 
 def _check(lines: list[str]) -> None:

@@ -1,0 +1,41 @@
+"""A coder that somebody adds: its module. The other two files are the registry and its test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from gitfleet.coders import lines
+from gitfleet.coders.base import Coder, CoderEvent, Job, Launch, Reader, Said, extra
+from gitfleet.coders.judging import classify, judge_of
+
+
+def launch(job: Job) -> Launch:
+    """Its prompt comes on standard input."""
+    argv = (job.settings.program or "eighth", "--json", *extra(job))
+    return Launch(argv=argv, env=job.settings.env, stdin=job.prompt)
+
+
+def read(line: str) -> Iterator[CoderEvent]:
+    """The events in one line."""
+    found = lines.parse(line)
+    words = lines.text(found, "words")
+    match lines.dig(found, "what"):
+        case "hello":
+            yield CoderEvent(said=Said.STARTED, session=lines.name(found, "id"))
+        case "speech":
+            yield CoderEvent(said=Said.TEXT, text=words)
+        case "bye":
+            wrong = lines.dig(found, "ok") is not True
+            failure = classify(words) if wrong else None
+            yield CoderEvent(said=Said.ENDED, text=words, failure=failure, final=True)
+
+
+def reader(_job: Job) -> Reader:
+    """Its lines need no memory."""
+    return read
+
+
+CODER: Final = Coder(
+    "eighth", program="eighth", launch=launch, reader=reader, judge=judge_of("eighth")
+)
