@@ -191,9 +191,7 @@ def main() -> None:
         f" | {busy:.0f} MiB ({alone:.0f} MiB) | |"
     )
     print(f"| peak memory of one supervisor | {small:.1f} MiB | < 15 MB |")
-    print(
-        f"| fifty attempts given up in one commit: until nothing of them is left | {ended:.1f} s | |"
-    )
+    print(f"| fifty attempts given up in one commit: until all is gone | {ended:.1f} s | |")
     print(
         f"Peak of children: {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024} MiB",
         file=sys.stderr,
