@@ -85,6 +85,8 @@ def _conclude(way: Underway, path: Path, ended: Ended, before: Record) -> None:
     faults.point("work-committed")
     outcome, reason = _judge(way, ended, facts, tampered, path)
     if parked and asking.overrules(outcome):
+        if outcome is Outcome.CONTEXT_FULL:
+            ended = replace(ended, session="")  # nothing more would go into it
         outcome, reason = Outcome.ASKED, parked
     _write(way, ended, facts, outcome, reason)
     if outcome is Outcome.CANCELLED or order.claim.role is Role.PLAN:
