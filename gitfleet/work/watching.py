@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from gitfleet.coders.base import Coder, CoderEvent, Job, Tally
+from gitfleet.coders.base import Coder, CoderEvent, Failure, Job, Tally
 from gitfleet.coders.stream import Stream
 from gitfleet.model.durations import seconds
 from gitfleet.model.states import Outcome
@@ -136,6 +136,10 @@ class Vigil:
             tool=oldest.name if oldest else "",
             tool_for=now - oldest.since if oldest else 0.0,
             retrying=tally.retrying,
+            refused=tally.failure is Failure.AUTH,
+            rests=(tally.until - self._way.fleet.store.now()).total_seconds()
+            if tally.until
+            else 0.0,
             tokens=tally.tokens,
             usd=tally.usd,
             used=tally.context,
