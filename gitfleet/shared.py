@@ -173,7 +173,9 @@ class Shared:
         base = self._objects.merge_base(theirs, ours)
         before = self._objects.tree_of(base) if base else None
         here = self._objects.tree_of(theirs)
-        taken = people.take(self._objects, here, before, self._objects.tree_of(ours))
+        commit = self._objects.commit(ours)
+        by = f"{commit.author.name} <{commit.author.email}>"
+        taken = people.take(self._objects, here, before, commit.tree, by)
         for path, where in taken.beside.items():
             self._tell("beside", path=path, went=where, commit=ours[:10])
         tree = self._objects.write_tree(here, taken.files)
