@@ -7,11 +7,11 @@ from typing import Final
 
 import pytest
 
-from tests.reals.installed import needs
+from tests.reals.installed import PINNED, needs
 from tests.reals.model import Step, call, say, shell
-from tests.reals.stage import stage
+from tests.reals.stage import TOOLLESS, stage
 
-EACH = [pytest.param(name, marks=needs(name)) for name in ("claude", "codex", "opencode")]
+EACH = [pytest.param(name, marks=needs(name)) for name in PINNED if name != TOOLLESS]
 _ASK = call("ask_human", question="Which of the two?", options=["JWT", "cookie"])
 
 
