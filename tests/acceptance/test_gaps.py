@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.process.start import attach
+from gitfleet.process.start import Running, attach
 from tests.acceptance.fleetlab import Gate, Lab, Live, git, until
 
 _ACCEPT = "printf 'verdict: accepted\\n' >v; mv v \"$GITFLEET_OUTBOX/verdict.yaml\""
@@ -25,6 +25,14 @@ def _run_dir(lab: Lab, task: str) -> Path:
     claim = lab.board().entries[task].claim
     assert claim is not None
     return lab.path / ".git/gitfleet/runs" / task / f"{claim.attempt:03d}-{claim.nonce[:8]}"
+
+
+def _attached(folder: Path, name: str = "") -> Running:
+    """The handle of a run that says of itself, a moment after it began, who it is."""
+    until((folder / f"{name}child.json").exists, what="the supervisor to tell")
+    running = attach(folder, name=name)
+    assert running is not None
+    return running
 
 
 def _judged(lab: Lab, script: str) -> None:
@@ -42,12 +50,11 @@ def test_a_check_whose_end_nobody_saw_is_run_again(lab: Lab, number: signal.Sign
     """Its supervisor is killed, or a service manager ends all there is: the check has neither
     passed nor failed."""
     gate = lab.gate("gate")
-    lab.set(checks=[gate.pause])
+    lab.set(checks=[gate.pause.replace("\n", "; ")])
     lab.task("one", script="echo one >one")
     live = lab.start("--until-idle")
     gate.reached()
-    running = attach(_run_dir(lab, "one"), name="check-1.")
-    assert running is not None
+    running = _attached(_run_dir(lab, "one"), "check-1.")
     os.kill(running.child.pid, number)
     gate.reached()
     gate.open()
@@ -100,7 +107,8 @@ def _moved(lab: Lab) -> None:
 def _second(lab: Lab, gate: Gate) -> str:
     """A check that waits at the gate from the second time on."""
     mark = lab.folder / "checked"
-    return f"if test -e '{mark}'; then\n{gate.pause}\nfi\ntouch '{mark}'"
+    pause = gate.pause.replace("\n", "; ")
+    return f"if test -e '{mark}'; then {pause}; fi; touch '{mark}'"
 
 
 def test_a_verdict_on_another_tree_is_not_gone_on_with(lab: Lab) -> None:
@@ -148,8 +156,7 @@ def test_an_attempt_that_we_cannot_bring_to_its_end_runs_no_more(lab: Lab) -> No
     live = lab.start("--until-idle")
     gate.reached()
     folder = _run_dir(lab, "one")
-    running = attach(folder)
-    assert running is not None
+    running = _attached(folder)
     _kill(live)
     # Its output cannot be read any more.
     (folder / "stdout").rename(folder / "moved")
