@@ -51,7 +51,7 @@ def implement(way: Underway, begin: Beginning) -> None:
             return
         resuming.bring_over(way)
         told = resuming.go_on_prompt(fleet, order, begin) or prompt.of_work(fleet, order, begin)
-        before = record.look(fleet.repo)
+        before = record.look(way)
         record.keep(way, before)
         ended = coding.run(way, workspace=path, prompt=told, env=env)
         coding.collect(way)
