@@ -56,7 +56,8 @@ def _run(runner: Runner) -> int:
         return runner.run()
 
 
-# A terminal that goes away is like a first Ctrl-C: what runs is ended well, nothing new is begun.
+# A terminal that goes away is like a first Ctrl-C: what runs is ended well, nothing new is begun;
+# unless it is to be outlived, as under `nohup`.
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -68,7 +69,8 @@ def _signals(runner: Runner) -> Iterator[None]:
     def leave(_number: int, _frame: FrameType | None) -> None:
         runner.told_to_leave()
 
-    old = {number: signal.signal(number, handle) for number in _ENDINGS}
+    outlived = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
+    old = {number: signal.signal(number, handle) for number in _ENDINGS if number not in outlived}
     old[LEAVE] = signal.signal(LEAVE, leave)
     try:
         with _woken_by_signals(runner):

@@ -65,6 +65,12 @@ class Changed:
     old: Entry | None
     new: Entry | None
 
+    @property
+    def bit_only(self) -> bool:
+        """Whether nothing differs but the executable bit: the file says what it said."""
+        old, new = self.old, self.new
+        return old is not None and new is not None and (old.kind, old.oid) == (new.kind, new.oid)
+
 
 @dataclass(frozen=True, slots=True)
 class Signature:

@@ -109,6 +109,7 @@ class _Supervisor:
         about = {
             "pid": me.pid,
             "started": me.started,
+            "began": self._began,  # by the clock that stands still while the machine sleeps
             "coder": coder.child._asdict(),
             "argv0": spec.argv[0],
             "marker": spec.marker,
@@ -134,7 +135,7 @@ class _Supervisor:
             ready = poll([pidfd, self._read], _TICK)
             self._collect(pid)
             if pidfd in ready:
-                return ""  # whether it was told to is for `finish` to see
+                return TOLD if self._told else ""  # some end with 0 when a signal ends them
             if self._read in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._read, 64)

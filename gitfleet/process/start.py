@@ -259,6 +259,12 @@ def load(run_dir: Path, *, name: str = "") -> tuple[Child, str] | None:
     return None
 
 
+def began(run_dir: Path, *, name: str = "") -> float | None:
+    """When a run was begun, in monotonic time; None if its supervisor did not tell."""
+    at = notes.read(run_dir / f"{name}child.json").get("began")
+    return float(at) if isinstance(at, int | float) else None
+
+
 def attach(run_dir: Path, *, name: str = "") -> Running | None:
     """The handle of a run that another process started, whether it still runs or has ended; None
     if nothing is known of it."""

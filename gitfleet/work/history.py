@@ -65,6 +65,7 @@ def step_of(store: Store, on: OnLine) -> Step:
             change.new.oid if change.new else None,
         )
         for change in store.objects.diff(before, commit.tree, deepest=layout.DEEPEST)
+        if not change.bit_only  # a file system without that bit harms nobody
     }
     return Step(
         parent=store.board_at(parent) if parent else store.empty(),

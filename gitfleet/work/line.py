@@ -133,7 +133,7 @@ class History:
     def _harm(self, commit: Commit, parent: str) -> int:
         objects = self.store.objects
         changes = objects.diff(objects.tree_of(parent), commit.tree, deepest=layout.DEEPEST)
-        return sum(1 for change in changes if of_runner(change))
+        return sum(1 for change in changes if of_runner(change) and not change.bit_only)
 
     # -- the other lines
 
@@ -152,7 +152,11 @@ class History:
         found: list[list[Changed]] = []
         for before in befores or [None]:
             found.append(
-                [c for c in objects.diff(before, tree, deepest=layout.DEEPEST) if of_runner(c)]
+                [
+                    c
+                    for c in objects.diff(before, tree, deepest=layout.DEEPEST)
+                    if of_runner(c) and not c.bit_only
+                ]
             )
             if not found[-1]:
                 return []

@@ -69,7 +69,8 @@ def _give_up(way: Underway, reason: str) -> None:
     _end_all(way.run_dir, way.nonce)
     stopped = way.control.stopped
     outcome = stopped.outcome if stopped else Outcome.INTERRUPTED
-    endings.write(way, endings.attempt_of(way, outcome=outcome, reason=reason))
+    used = way.live.tokens  # a budget counts them, however the attempt ends
+    endings.write(way, endings.attempt_of(way, outcome=outcome, reason=reason, tokens=used))
 
 
 def _end_all(run_dir: Path, nonce: str) -> None:

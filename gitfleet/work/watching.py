@@ -13,7 +13,7 @@ from gitfleet.coders.stream import Stream
 from gitfleet.model.states import Outcome
 from gitfleet.plan.vigil import Signs, limits_of, must_end, state_of
 from gitfleet.process.look import TICKS, age, used_below
-from gitfleet.process.start import Running
+from gitfleet.process.start import Running, began
 from gitfleet.work.fleet import Live, Underway
 from gitfleet.work.pace import Pace
 
@@ -80,7 +80,9 @@ class Vigil:
         self._running = running
         self._limits = limits_of(way.order.board, way.order.entry, speaks=coder.speaks)
         now = time.monotonic()
-        self._began = now - age(running.child)
+        # Time that the machine slept does not count, whoever looks after the run meanwhile.
+        told = began(way.run_dir)
+        self._began = now - age(running.child) if told is None else told
         self._grown = self._worked = self._looked = now
         self._size = -1
         self._ticks = 0

@@ -376,6 +376,10 @@ class Lab:
         """A runner at work."""
         command = [sys.executable, "-m", "gitfleet", "run", *args]
         live = Live(command, at or self.path, {**os.environ, **self.env, **(env or {})})
+        return self.follow(live)
+
+    def follow(self, live: Live) -> Live:
+        """End a runner with this laboratory, if nobody has by then."""
         self._lives.append(live)
         return live
 

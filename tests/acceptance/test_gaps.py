@@ -168,3 +168,19 @@ def test_an_attempt_that_we_cannot_bring_to_its_end_runs_no_more(lab: Lab) -> No
     gate.open()
     assert again.wait().status == 0, again.told()
     assert lab.outcomes("one", "work") == ["interrupted", "submitted"]
+
+
+def test_an_executable_bit_is_no_damage(lab: Lab) -> None:
+    """Who copies a board over a file system without that bit changes not a word of an event:
+    nothing is to be repaired, least of all again and again."""
+    lab.task("one", script="echo one >one")
+    assert lab.run("--until-idle").status == 0
+    git("checkout", "-q", "fleet", cwd=lab.window)
+    for event in (lab.window / "log" / "one").iterdir():
+        event.chmod(0o755)
+    odd = lab.commit("Copied about")
+    ran = lab.run("--until-idle")
+    assert ran.status == 0 and ran.lines.of("repaired") == []
+    assert lab.tip("fleet") == odd
+    fsck = lab.fsck()
+    assert fsck.status == 0 and " 0 repaired" in fsck.text

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 
 import pytest
 
-from tests.acceptance.fleetlab import Lab
+from tests.acceptance.fleetlab import Lab, Live
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -77,3 +79,15 @@ def test_a_cancelled_task_ends_at_once_and_what_it_had_is_saved(lab: Lab) -> Non
     saved = lab.refs("refs/gitfleet/salvage/one/")
     assert [lab.show(f"{ref}:half.txt") for ref in saved] == ["half"]
     assert not lab.left_over()
+
+
+def test_a_runner_under_nohup_outlives_its_terminal(lab: Lab) -> None:
+    """Who is told to ignore that a terminal goes away goes on with what is there."""
+    command = ["nohup", sys.executable, "-m", "gitfleet", "run"]
+    live = lab.follow(Live(command, lab.path, {**os.environ, **lab.env}))
+    live.wait_for("running")
+    live.signal(signal.SIGHUP)
+    lab.task("one", script="echo one >one")
+    live.wait_for("landed", task="one")
+    live.signal()
+    assert live.wait().status == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from gitfleet.errors import FleetError
 from gitfleet.process import shim
 from gitfleet.process.look import alive, boot_seconds
 from gitfleet.process.run import run
-from gitfleet.process.start import Limits, attach, renew
+from gitfleet.process.start import Limits, attach, began, renew
 from tests.process.kit import (
     FOREVER,
     PATIENCE,
@@ -146,9 +147,19 @@ def test_a_lease_that_cannot_be_read_is_not_longer(supervise: Supervise, run_dir
     assert ended(running).why == shim.ABANDONED
 
 
-def test_a_service_manager_ends_all_at_once(supervise: Supervise, mouth: Mouth) -> None:
-    """Coder and supervisor get the same signal, and the coder ends first: it did not fail."""
-    running = supervise("sh", "-c", 'echo $$ >"$MOUTH"; exec sleep 600')
+@pytest.mark.parametrize(
+    ("script", "how"),
+    [
+        ('echo $$ >"$MOUTH"; exec sleep 600', (None, signal.SIGTERM)),
+        ('trap "exit 0" TERM; sleep 600 & echo $$ >"$MOUTH"; wait', (0, None)),
+    ],
+)
+def test_a_service_manager_ends_all_at_once(
+    supervise: Supervise, mouth: Mouth, script: str, how: tuple[int | None, int | None]
+) -> None:
+    """Coder and supervisor get the same signal, and the coder ends first: it did not fail, and
+    where it says that all is well it was ended all the same."""
+    running = supervise("sh", "-c", script)
     coder = mouth.pid()
     os.kill(running.child.pid, signal.SIGSTOP)
     os.kill(running.child.pid, signal.SIGTERM)
@@ -156,7 +167,8 @@ def test_a_service_manager_ends_all_at_once(supervise: Supervise, mouth: Mouth) 
     await_end(coder)
     os.kill(running.child.pid, signal.SIGCONT)
     end = ended(running)
-    assert (end.signal, end.why) == (signal.SIGTERM, shim.TOLD) and end.cut_short
+    assert (end.code, end.signal) == how
+    assert end.why == shim.TOLD and end.cut_short
 
 
 def test_the_end_is_written_down_when_there_is_room_again(
@@ -188,3 +200,12 @@ def test_no_other_user_reads_what_is_started(supervise: Supervise, run_dir: Path
     modes = {path.name: path.stat().st_mode & 0o077 for path in run_dir.iterdir()}
     assert set(modes) >= {"spec.json", "child.json", "exit.json", "stdout"}
     assert set(modes.values()) == {0}
+
+
+def test_it_tells_when_it_began(supervise: Supervise, run_dir: Path) -> None:
+    """By the clock that stands still while the machine sleeps: who looks after a run later counts
+    its time as the supervisor does."""
+    before = time.monotonic()
+    supervise("sleep", FOREVER)
+    at = began(run_dir)
+    assert at is not None and before <= at <= time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from datetime import datetime
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from gitfleet.plan.standing import standing
 from gitfleet.report import Report
 from gitfleet.runner.loop import Options, Runner
 from gitfleet.store import Store
+from gitfleet.work.claiming import late_order
 from gitfleet.work.fleet import Fleet
 
 ANN = Person("Ann", "ann@example.invalid")
@@ -96,3 +98,26 @@ def test_a_duty_that_fails_stops_nothing_else(
     runner._round()
     assert runner.fleet.store.board().entries["a"].claim is None
     assert any("no space left" in line and "doing=window" in line for line in told)
+
+
+def test_an_attempt_that_no_thread_can_be_had_for_frees_its_slot(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too many processes on the machine: the claim is ended, and the loop does not stumble over
+    it again and again."""
+
+    def full(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    _claim(runner)
+    late = late_order(runner.fleet, runner.fleet.store.board(), "a")
+    assert late is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", full)
+        with pytest.raises(RuntimeError):
+            runner._start(late[0].pick, *late)
+    assert runner.attempts == {}
+    runner._round()
+    entry = runner.fleet.store.board().entries["a"]
+    assert entry.claim is None
+    assert [attempt.outcome for attempt in entry.attempts()] == [Outcome.INTERRUPTED]
