@@ -563,8 +563,7 @@ class Runner:
     def _tell(self, board: Board) -> None:
         """Every problem reaches a person once."""
         report = self.fleet.report
-        for problem in board.settings_problems:
-            report.once("settings", "broken-settings", reason=problem)
+        report.each("settings", "broken-settings", board.settings_problems)
         for path, problems in board.damage.items():
             report.once(f"damage {path}", "damaged", reason=problems[0])
         known = standings(board, self.fleet.store.now())
