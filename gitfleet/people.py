@@ -29,18 +29,23 @@ class Taken(Struct, frozen=True):
     beside: dict[str, str]  # path -> where it went instead, or why nowhere
 
 
-def take(objects: Objects, here: str, before: str | None, after: str) -> Taken:
-    """What people changed between the trees `before` and `after`, for the board's tree `here`."""
+def take(
+    objects: Objects, here: str, before: str | None, after: str, by: str = "Somebody"
+) -> Taken:
+    """What people changed between the trees `before` and `after`, for the board's tree `here`.
+
+    `by`: who, for an answer that comes to stand under another one.
+    """
     changes = objects.diff(before, after, deepest=layout.DEEPEST)
     taken = Taken({}, {})
     for change in changes[:_MOST]:
-        _one(objects, here, change, taken)
+        _one(objects, here, change, taken, by)
     for change in changes[_MOST:]:
         taken.beside[change.path] = f"nowhere: more than {_MOST} files at once"
     return taken
 
 
-def _one(objects: Objects, here: str, change: Changed, taken: Taken) -> None:
+def _one(objects: Objects, here: str, change: Changed, taken: Taken, by: str) -> None:
     path, new = change.path, change.new
     refused = _refused(objects, change)
     if refused is not None:
@@ -60,14 +65,14 @@ def _one(objects: Objects, here: str, change: Changed, taken: Taken) -> None:
             taken.files[goal] = new
         taken.beside[path] = goal
     elif now is not None and new is not None and there.what is What.QUESTION:
-        _question(objects, now, new, path, taken)
+        _question(objects, now, new, path, taken, by)
     else:
         taken.beside[path] = "nowhere: the board has another version"
 
 
-def _question(objects: Objects, now: Entry, new: Entry, path: str, taken: Taken) -> None:
+def _question(objects: Objects, now: Entry, new: Entry, path: str, taken: Taken, by: str) -> None:
     """Two people answered, each without the other: the first counts, the other goes under it."""
-    both = united(objects.blob(now.oid), objects.blob(new.oid), path, "Somebody")
+    both = united(objects.blob(now.oid), objects.blob(new.oid), path, by)
     if both is None:
         taken.beside[path] = "nowhere: the board has this answer, or another version"
     else:

@@ -7,10 +7,8 @@ that the remote does not have yet: those are taken along with the next change.
 from __future__ import annotations
 
 import contextlib
-import random
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import Final
@@ -23,6 +21,7 @@ from gitfleet.git.remote import Fate, Pushed, Refused
 from gitfleet.git.repo import Repo
 from gitfleet.model.change import Change, Move
 from gitfleet.swap import Answer, Outcome, hold, no_board
+from gitfleet.turns import Pace
 
 BEATS: Final = "refs/gitfleet/runners/"
 SEEN_BEATS: Final = "refs/gitfleet/seen/runners/"
@@ -31,57 +30,7 @@ SEEN_LETTERS: Final = "refs/gitfleet/seen/in/"
 
 
 _MOST_NOTICED: Final = 200  # commits of one look
-_SHARE: Final = 5.0  # how many of our conversations long the others and people have, each round
-_LONGEST: Final = 15.0  # seconds
 _MOMENT: Final = 0.1  # seconds
-_RECENT: Final = 30.0  # seconds; who wrote to the board since is there
-
-
-class Pace:
-    """How often it is fair to begin something new, on a board that others write to as well.
-
-    Everybody who pushes as fast as the server takes it wins nothing: most pushes are too late, and
-    a person's pull and push, which takes longer than a runner's, never gets through. So each
-    leaves room for as many as were seen on the board lately. Whoever sees the same leaves the same
-    room, so that all get their share. What was begun is finished without a pause.
-    """
-
-    def __init__(self) -> None:
-        # Seconds that conversations took. The shortest counts: what a crowd makes of it must not
-        # make everybody wait ever longer.
-        self._looks, self._pushes = deque[float](maxlen=8), deque[float](maxlen=8)
-        self._met: dict[str, float] = {}
-        self._next, self._pause = 0.0, 0.0
-
-    def looked(self, seconds: float) -> None:
-        """A look took so long."""
-        self._looks.append(seconds)
-
-    def pushed(self, seconds: float) -> None:
-        """A push took so long."""
-        self._pushes.append(seconds)
-
-    def met(self, name: str) -> None:
-        """Somebody else wrote to the board."""
-        self._met[name] = time.monotonic()
-
-    def crowded(self) -> bool:
-        """Whether others write to the board just now."""
-        since = time.monotonic() - max(_RECENT, 2 * self._pause)
-        self._met = {name: at for name, at in self._met.items() if at >= since}
-        return bool(self._met)
-
-    def begun(self) -> None:
-        """Something new was begun just now."""
-        now = time.monotonic()
-        self.crowded()  # forgets who is gone
-        takes = min(self._looks, default=0.0) + min(self._pushes, default=0.0)
-        self._pause = min(_LONGEST, _SHARE * takes * (1 + len(self._met)))
-        self._next = now + random.uniform(0.7, 1.3) * self._pause  # noqa: S311 - spreads tries
-
-    def left(self) -> float:
-        """Seconds until the next new thing may be begun."""
-        return max(0.0, self._next - time.monotonic())
 
 
 class Shared:
@@ -224,7 +173,9 @@ class Shared:
         base = self._objects.merge_base(theirs, ours)
         before = self._objects.tree_of(base) if base else None
         here = self._objects.tree_of(theirs)
-        taken = people.take(self._objects, here, before, self._objects.tree_of(ours))
+        commit = self._objects.commit(ours)
+        by = f"{commit.author.name} <{commit.author.email}>"
+        taken = people.take(self._objects, here, before, commit.tree, by)
         for path, where in taken.beside.items():
             self._tell("beside", path=path, went=where, commit=ours[:10])
         tree = self._objects.write_tree(here, taken.files)

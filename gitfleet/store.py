@@ -160,10 +160,14 @@ class Store:
 
         With a mender it is never one that a person's commit has damaged: the repair is made first.
         """
-        tip = self.tip()
-        if tip is None:
-            raise no_board(self.ref)
-        if self._repair_due(tip) is not None:
+        with self._reading:
+            # Looked up under the lock: judged after a newer one, an older commit would look like a
+            # branch that was rewound, and all that lies before it would be judged again.
+            tip = self.tip()
+            if tip is None:
+                raise no_board(self.ref)
+            due = self._repair_due(tip)
+        if due is not None:
             return self.transact(lambda _board, _now: None).board
         return self.board_at(tip)
 

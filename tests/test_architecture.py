@@ -33,6 +33,7 @@ FLOORS: Final[Mapping[str, int]] = {
     "notices": 5,
     "people": 5,
     "swap": 5,
+    "turns": 5,
     "store": 6,
     "shared": 6,
     "work": 7,

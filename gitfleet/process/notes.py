@@ -12,7 +12,9 @@ def write(path: Path, content: Mapping[str, object], *, durable: bool = True) ->
     """Write path in one step; each path has one writer. `durable`: also over a power cut."""
     aside = path.with_name(f".{path.name}.new")
     try:
-        with aside.open("w", encoding="utf-8") as file:
+        # 0600: what a coder is started with is nobody else's business.
+        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "w", encoding="utf-8") as file:
             json.dump(content, file)
             file.flush()
             if durable:

@@ -20,6 +20,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Final, NamedTuple
@@ -34,6 +35,7 @@ SILENT: Final = "silent"
 TOLD: Final = "told"  # it got a signal
 
 _TICK: Final = 1.0  # seconds between looks at the limits
+_INSIST: Final = 600.0  # seconds for which the end is tried to be written down on a full disk
 _AGAIN: Final = 3.0  # seconds: a machine that woke up gives its runner time to renew the lease
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -60,6 +62,7 @@ class _Supervisor:
         self._began = self._grown = time.monotonic()
         self._size = -1
         self._overdue: float | None = None
+        self._until: float = 0  # as the runner said last
 
     def _file(self, what: str) -> Path:
         return self._run_dir / f"{self._name}{what}"
@@ -91,6 +94,15 @@ class _Supervisor:
                 setsid=True,
                 setsigdef=[signal.SIGPIPE, signal.SIGXFSZ, *_SIGNALS],
             )
+        try:
+            self._introduce(pid)
+        except BaseException:  # nobody would ever find it
+            end(None, spec.marker, grace=0, parent=os.getpid())
+            raise
+        return pid
+
+    def _introduce(self, pid: int) -> None:
+        spec = self._spec
         coder = look_at(pid)
         assert coder is not None, "a child that is not reaped stands in /proc"
         me = myself()
@@ -102,7 +114,6 @@ class _Supervisor:
             "marker": spec.marker,
         }
         notes.write(self._file("child.json"), about)
-        return pid
 
     def listen(self) -> None:
         """From now on a signal ends the run in order, and not this process."""
@@ -123,7 +134,7 @@ class _Supervisor:
             ready = poll([pidfd, self._read], _TICK)
             self._collect(pid)
             if pidfd in ready:
-                return ""
+                return ""  # whether it was told to is for `finish` to see
             if self._read in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._read, 64)
@@ -153,7 +164,9 @@ class _Supervisor:
     def _abandoned(self, now: float) -> bool:
         """Whether the lease is over, and stays so for a moment."""
         until = notes.read(self._file("lease.json")).get("until")
-        if not isinstance(until, int | float) or boot_seconds() <= until:
+        if isinstance(until, int | float):
+            self._until = until  # a file that is gone or cannot be read prolongs nothing
+        if boot_seconds() <= self._until:
             self._overdue = None
             return False
         if self._overdue is None:
@@ -179,16 +192,31 @@ class _Supervisor:
         running = max(0, len(marked(spec.marker)))
         end(None, spec.marker, grace=spec.grace, parent=os.getpid())
         status = self._status(pid)
-        notes.write(
-            self._file("exit.json"),
+        if self._told and status != 0:
+            # Whoever ends a whole service ends the coder in the same breath, and it may be first.
+            why = why or TOLD
+        self._write_down(
             {
                 "code": None if status is None or status < 0 else status,
                 "signal": -status if status is not None and status < 0 else None,
                 "at": time.time(),
                 "why": why,
                 "running": running,
-            },
+            }
         )
+
+    def _write_down(self, ended: Mapping[str, object]) -> None:
+        """Write the end; on a full disk there is room again, perhaps, in a while."""
+        last = time.monotonic() + _INSIST
+        while True:
+            try:
+                notes.write(self._file("exit.json"), ended)
+            except OSError:
+                if time.monotonic() >= last or not self._run_dir.is_dir():
+                    raise
+                time.sleep(_TICK)
+            else:
+                return
 
     @staticmethod
     def _status(pid: int) -> int | None:

@@ -14,6 +14,15 @@ from pathlib import Path
 
 from gitfleet.errors import FleetError
 
+# What a machine has too little of just now.
+_SHORT = frozenset(
+    {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EIO}
+)
+
+
+class Short(FleetError):
+    """The machine lacks what a start takes. The program is not to blame: try again later."""
+
 
 class _Children:
     """The children that this process started and has not reaped.
@@ -84,6 +93,11 @@ def not_started(
             f"{program!r} cannot be started: its directory does not exist",
             where=str(cwd),
             remedy="Make the directory, or name another one.",
+        )
+    if error.errno in _SHORT:
+        return Short(
+            f"{program!r} cannot be started now: {error.strerror}",
+            remedy="Free some of it (memory, processes, open files, disk); it is tried again.",
         )
     if isinstance(error, FileNotFoundError):
         path = (os.environ if env is None else env).get("PATH")

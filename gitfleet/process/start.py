@@ -20,10 +20,10 @@ from typing import Final
 
 import gitfleet
 from gitfleet.errors import FleetError
-from gitfleet.process import notes
+from gitfleet.process import notes, shim
 from gitfleet.process.end import end
 from gitfleet.process.look import MARKER, Child, boot_seconds, hold, look_at, poll
-from gitfleet.process.spawn import children, not_started, reap, spawn
+from gitfleet.process.spawn import Short, children, not_started, reap, spawn
 from gitfleet.process.wake import Wake
 
 _START_SECONDS: Final = 60.0  # a loaded machine may take its time; then something is wrong
@@ -51,6 +51,13 @@ class Exit:
     at: float
     why: str = ""
     running: int = 0
+
+    @property
+    def cut_short(self) -> str:
+        """Why this end says nothing of the program itself; empty if it does."""
+        if self.why == shim.TOLD:
+            return "a signal ended its supervisor"
+        return "its supervisor is gone" if self.code is None and self.signal is None else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,7 +244,7 @@ def _refused(spec: Spec, said: Mapping[str, object], errors: Path) -> FleetError
             f"{spec.argv[0]!r} cannot be started: {said['what']}",
             remedy="Take the character out of the arguments or the environment.",
         )
-    return FleetError(
+    return Short(
         f"the supervisor of {spec.argv[0]!r} did not start",
         where=str(errors),
         remedy="What it said stands there; is the machine out of memory or processes?",

@@ -39,10 +39,10 @@ from gitfleet.shared import Shared
 from gitfleet.work import hearing, history, letters, notify, publish
 from gitfleet.work.askbranch import AskBranches
 from gitfleet.work.beginning import Beginning
-from gitfleet.work.claiming import claim_all, late_order, order_of
+from gitfleet.work.claiming import claim_all, late_order
 from gitfleet.work.fleet import Blocked, Control, Fleet, Live, Order, Underway
 from gitfleet.work.notify import Notifier
-from gitfleet.work.perform import begun, perform, settle_dead, settle_orphan
+from gitfleet.work.perform import perform, settle_dead, settle_orphan, survivors
 from gitfleet.work.publish import Publisher
 from gitfleet.work.record import Record
 from gitfleet.work.sweep import sweep
@@ -100,7 +100,7 @@ class Runner:
             else None
         )
         if self.heart is not None:
-            fleet.lease_left = self.heart.lease_left
+            fleet.leases.told = self.heart.lease_left
         self.vitals = Vitals(fleet, self._beating, options.slots)
         self._started: set[str] = set()
         self._former: frozenset[str] = frozenset()  # nonces that a former life sent
@@ -145,7 +145,7 @@ class Runner:
 
     def run(self) -> int:
         """Work until told to stop, or until nothing is left if so asked."""
-        with self.fleet.clone.only_runner(), self._watcher():
+        with self.fleet.clone.only_runner(), self._watcher(), _underway(self.fleet.leases):
             if not self._begun():
                 return IDLE_DONE
             beside = (self.transcripts, self.publisher, self.notifier)
@@ -215,10 +215,12 @@ class Runner:
         self.fleet.store.swap.base()  # raises Unreachable where the board is far away
         for path, refusal in checkout.recover(self.fleet.repo):
             self.fleet.report.action("left-behind", path=path, reason=refusal.reason)
-        going_on = begun(self.fleet)
-        settle_dead(self.fleet, going_on.keys() | self.attempts.keys())
+        # Those first: the others may take their time, and the leases of these run out.
+        for order, known in survivors(self.fleet, self.attempts.keys()):
+            self._go_on(order, known)
+        settle_dead(self.fleet, self.attempts.keys())
         self._former = frozenset(self.fleet.clone.held())
-        sweep(self.fleet, {one.task for one in going_on.values()})
+        sweep(self.fleet, {attempt.order.task for attempt in self.attempts.values()})
         board = self.fleet.store.board()
         self.fleet.report.action(
             "running",
@@ -226,9 +228,6 @@ class Runner:
             board=self.fleet.store.branch,
             target=board.settings.target or self.fleet.default_target,
         )
-        for nonce, one in going_on.items():
-            if nonce not in self.attempts:
-                self._go_on(board, one.task, one.record)
 
     def _guarded(self) -> float | None:
         """One round; a transient error is told once and tried again."""
@@ -238,7 +237,8 @@ class Runner:
             self.fleet.report.once("round", "error", reason=error.what, remedy=error.remedy)
         except Exception as error:
             path = self.fleet.clone.folder / "error.txt"
-            path.write_text(traceback.format_exc())
+            with contextlib.suppress(OSError):  # a full disk must not end the runner
+                path.write_text(traceback.format_exc())
             self.fleet.report.once("round", "error", reason=repr(error), trace=path)
         else:
             self.fleet.report.settled("round")
@@ -534,13 +534,10 @@ class Runner:
         """Whether a former attempt on the task is still ending in its workspace here."""
         return any(attempt.order.task == task for attempt in self.attempts.values())
 
-    def _go_on(self, board: Board, task: str, known: Record) -> None:
+    def _go_on(self, order: Order, known: Record) -> None:
         """Take an attempt up again whose coder did not notice that its runner died."""
-        order = order_of(self.fleet, board, task)
-        if order is None:
-            return
         claim = order.claim
-        self.fleet.report.action("gone-on", task=task, role=claim.role, attempt=claim.attempt)
+        self.fleet.report.action("gone-on", task=order.task, role=claim.role, attempt=claim.attempt)
         self._start(order.pick, order, known)
         since = (self.fleet.store.now() - claim.at).total_seconds()
         self.attempts[claim.nonce].live.began -= max(0.0, since)
@@ -554,9 +551,15 @@ class Runner:
         thread = threading.Thread(
             target=_then(lambda: perform(way, begin), self.wake.set), name=pick.task, daemon=True
         )
-        self._started.add(order.claim.nonce)
-        self.attempts[order.claim.nonce] = _Attempt(order, control, live, thread)
-        thread.start()
+        nonce = order.claim.nonce
+        self._started.add(nonce)
+        self.attempts[nonce] = _Attempt(order, control, live, thread)
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads: its claim is ended like that of a dead one
+            del self.attempts[nonce]
+            control.wake.close()
+            raise
 
     # -- people, and the end
 

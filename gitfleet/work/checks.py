@@ -11,6 +11,7 @@ from gitfleet.model.event import Check
 from gitfleet.process.end import end
 from gitfleet.process.output import end_of
 from gitfleet.process.start import Spec, start
+from gitfleet.work import commands
 from gitfleet.work.coding import GRACE
 from gitfleet.work.fleet import Underway
 
@@ -46,7 +47,7 @@ def _one(
 ) -> Check:
     way.live.doing = f"checking: {command}"
     began = time.monotonic()
-    spec = Spec(("sh", "-c", command), workspace, env, way.nonce)
+    spec = Spec(("sh", "-c", command), workspace, env, way.nonce, limits=commands.limits(limit))
     running = start(way.run_dir, spec, name=name)
     try:
         ended = running.wait(limit, way.control.wake)
@@ -56,6 +57,7 @@ def _one(
         running.close()
     if ended is None and way.control.stopped is not None:
         raise Stopped
+    ended = commands.seen(command, ended)
     code = -9 if ended is None else (ended.code if ended.code is not None else -(ended.signal or 0))
     took = round(time.monotonic() - began, 1)
     tail = ""

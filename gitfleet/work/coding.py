@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -31,6 +32,7 @@ from gitfleet.plan import settle
 from gitfleet.process import shim
 from gitfleet.process.end import end
 from gitfleet.process.output import end_of
+from gitfleet.process.spawn import Short
 from gitfleet.process.start import Exit, Limits, Running, Spec, attach, start
 from gitfleet.swap import Answer
 from gitfleet.work import hearing, outbox, resuming
@@ -40,6 +42,7 @@ from gitfleet.work.watching import Output, Vigil
 
 _TICK: Final = 1.0  # seconds between looks at a running coder
 GRACE: Final = 10.0  # seconds between TERM and KILL
+_AT_ONCE: Final = 0.001  # a lease that is over; 0 would be none
 _TIRED: Final = frozenset({Failure.LIMITED, Failure.OVERLOADED, Failure.AUTH})
 
 
@@ -56,6 +59,7 @@ class Ended(Struct, frozen=True, kw_only=True):
     tool_calls: int = 0
     failure: Failure | None = None
     until: datetime | None = None  # when a limit resets, where it is known
+    denied: tuple[str, ...] = ()  # tools it was not allowed to use
 
 
 def find(order: Order) -> Coder:
@@ -78,9 +82,14 @@ def run(way: Underway, *, workspace: Path, prompt: str, env: dict[str, str]) -> 
     except Cannot as error:
         return Ended(outcome=Outcome.MISCONFIGURED, reason=str(error))
     whole = {**env, **launch.env}
-    spec = Spec(launch.argv, workspace, whole, way.nonce, launch.stdin, _limits(way.order))
+    limits = _limits(way.order)
+    if (left := way.fleet.leases.left(way.nonce, limits.lease)) is not None:
+        limits = replace(limits, lease=max(_AT_ONCE, left))
+    spec = Spec(launch.argv, workspace, whole, way.nonce, launch.stdin, limits)
     try:
         running = start(way.run_dir, spec)
+    except Short as error:
+        return Ended(outcome=Outcome.INTERRUPTED, reason=error.what)
     except FleetError as error:  # its program is not there, or cannot be run
         return Ended(outcome=Outcome.MISCONFIGURED, reason=error.what)
     faults.point("coder-started")
@@ -120,8 +129,10 @@ def _attend(way: Underway, coder: Coder, job: Job, running: Running) -> Ended:
     """Follow a run until it ends, or must, and judge it."""
     way.live.doing = "working"
     output = Output(way.run_dir / "stdout", coder, job)
+    lease = seconds(way.order.board.settings.lease)
     try:
-        why = _watch(way, running, output, Vigil(way, coder, job, running))
+        with way.fleet.leases.kept(way.nonce, way.run_dir, lease):
+            why = _watch(way, running, output, Vigil(way, coder, job, running))
     finally:
         way.live.state = ""
         left = end(running.child, way.nonce, grace=GRACE)
@@ -164,7 +175,6 @@ def _job(way: Underway, workspace: Path, coder: Coder, env: Mapping[str, str]) -
 def _watch(way: Underway, running: Running, output: Output, vigil: Vigil) -> Ended | None:
     """Wait for the end of a run; if it must end before its time, why."""
     while True:
-        vigil.keep_lease()
         if running.wait(_TICK, way.control.wake) is not None:
             return None
         stopped = way.control.stopped
@@ -202,10 +212,8 @@ def _of_supervisor(way: Underway, exit_: Exit) -> Ended | None:
         case shim.ABANDONED:
             reason = f"no runner looked after it for {spoken(limits.lease)}"
             return Ended(outcome=Outcome.INTERRUPTED, reason=reason)
-        case shim.TOLD:
-            return Ended(outcome=Outcome.INTERRUPTED, reason="a signal ended its supervisor")
-    if exit_.code is None and exit_.signal is None:
-        return Ended(outcome=Outcome.INTERRUPTED, reason="its supervisor is gone")
+    if exit_.cut_short:
+        return Ended(outcome=Outcome.INTERRUPTED, reason=exit_.cut_short)
     return None
 
 
@@ -226,7 +234,9 @@ def _judged(way: Underway, coder: Coder, exit_: Exit, why: Ended | None, output:
         mask = way.fleet.mask
         said = mask.tail(end_of(run_dir / "stderr", 2000 + mask.reach), 2000)
         tail = said.strip().splitlines()
-        reason += f": {tail[-1][:300]}" if tail else ""
+        # What the table makes of standard error is in the reason already.
+        own = judged.failure is Failure.CRASHED and tail and tail[-1] not in reason
+        reason += f": {tail[-1][:300]}" if own else ""
     return Ended(
         outcome=why.outcome if why else judged.outcome,
         reason=why.reason if why else reason,
@@ -238,6 +248,7 @@ def _judged(way: Underway, coder: Coder, exit_: Exit, why: Ended | None, output:
         tool_calls=tally.tool_calls,
         failure=None if why else judged.failure,
         until=None if why else judged.until,
+        denied=judged.denied,
     )
 
 

@@ -20,7 +20,7 @@ from typing import Final
 from msgspec import Struct
 
 from gitfleet.coders import registry
-from gitfleet.coders.base import Cannot, Coder, Evidence, Failure, Job, Judgement, Tally
+from gitfleet.coders.base import Cannot, Coder, Evidence, Failure, Job, Judgement, Mcp, Tally
 from gitfleet.coders.stream import Stream
 from gitfleet.errors import FleetError
 from gitfleet.git import refs, worktree
@@ -36,6 +36,7 @@ from gitfleet.process.run import run
 from gitfleet.process.start import Limits, Spec, start
 from gitfleet.work.environment import environment, outbox_of, scratch
 from gitfleet.work.fleet import Fleet, Order
+from gitfleet.work.resuming import server_of
 
 PROMPT: Final = (
     "This only tests whether you can be reached. Answer with the one word: ready. Use no tool and"
@@ -69,8 +70,11 @@ class Answer(Struct, frozen=True, kw_only=True):
 # -- the program
 
 
-def program(fleet: Fleet, board: Board, name: str) -> Program:
-    """Find a coder's program as an attempt would, and ask for its version."""
+def program(fleet: Fleet, board: Board, name: str, *, start: bool) -> Program:
+    """Find a coder's program as an attempt would, and ask for its version.
+
+    `start` False: nothing is started that the board names, for whoever can write it may be anyone.
+    """
     coder = _coder(board, name)
     settings = board.settings.coders.get(name) or CoderSettings()
     wanted = settings.program or (settings.argv[0] if settings.argv else coder.program)
@@ -78,13 +82,15 @@ def program(fleet: Fleet, board: Board, name: str) -> Program:
         return Program(name, path=name)
     with scratch(secrets.token_hex(8)) as tmp:
         order = _order(fleet, board, name, "", "0" * 40)
-        env = {**environment(fleet, order, tmp, tmp), **settings.env}
-        found = shutil.which(wanted, path=env["PATH"])
+        env = environment(fleet, order, tmp, tmp)
+        path = settings.env.get("PATH", env["PATH"])
+        found = shutil.which(wanted, path=path)
         if found is None:
             return Program(wanted)
-        if settings.argv or not coder.versions:
+        own = settings.program is None and not settings.env
+        if settings.argv or not coder.versions or not (start or own):
             return Program(wanted, found)
-        version = _version(coder, found, env, tmp)
+        version = _version(coder, found, {**env, **settings.env}, tmp)
     return Program(wanted, found, version, version in coder.versions)
 
 
@@ -115,11 +121,14 @@ def call(fleet: Fleet, board: Board, name: str, model: str, *, limit: float) -> 
     with _workspace(fleet, board) as (path, base), contextlib.ExitStack() as stack:
         order = _order(fleet, board, name, model, base)
         tmp = stack.enter_context(scratch(order.claim.nonce))
+        fleet.clone.folder.mkdir(parents=True, exist_ok=True)
         run_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=fleet.clone.folder)))
         for folder in (outbox_of(run_dir), run_dir / "inbox"):
             folder.mkdir()
         env = environment(fleet, order, run_dir, tmp)
-        return _run(fleet, coder, _job(fleet, order, path, run_dir), env, order.claim.nonce, limit)
+        mcp = server_of(order, env) if coder.mcp else None
+        job = _job(fleet, order, path, run_dir, mcp)
+        return _run(fleet, coder, job, env, order.claim.nonce, limit)
 
 
 def _run(
@@ -236,7 +245,7 @@ def _order(fleet: Fleet, board: Board, name: str, model: str, base: str) -> Orde
     )
 
 
-def _job(fleet: Fleet, order: Order, path: Path, run_dir: Path) -> Job:
+def _job(fleet: Fleet, order: Order, path: Path, run_dir: Path, mcp: Mcp | None) -> Job:
     name = order.claim.coder
     prompt = run_dir / "prompt.md"
     prompt.write_text(PROMPT)
@@ -253,5 +262,6 @@ def _job(fleet: Fleet, order: Order, path: Path, run_dir: Path) -> Job:
         workspace=path,
         run_dir=run_dir,
         settings=settings,
+        mcp=mcp,
         permission=settings.permission if allowed is Permission.BYPASS else Permission.LEAST,
     )

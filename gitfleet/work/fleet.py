@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from gitfleet.plan.pick import Pick
 from gitfleet.process.wake import Wake
 from gitfleet.report import Report
 from gitfleet.store import Store
+from gitfleet.work.leases import Leases
 
 TASK_BRANCH = "gitfleet/task/"
 
@@ -48,8 +48,8 @@ class Fleet:
     worktrees: threading.Lock = field(default_factory=threading.Lock)
     # Accepted tasks that cannot land just now: why, and the move to try again.
     blocked: dict[str, Blocked] = field(default_factory=dict)
-    # Seconds for which the claim with a nonce is ours; None: a lease from now, if nobody says else.
-    lease_left: Callable[[str], float | None] | None = None
+    # What tells supervisors until when the claims are ours.
+    leases: Leases = field(default_factory=Leases)
     # Set when the runner is to end at once: nobody waits for a remote any more.
     giving_up: threading.Event = field(default_factory=threading.Event)
 

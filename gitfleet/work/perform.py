@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import traceback
 from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
-
 from gitfleet.errors import FleetError
 from gitfleet.git import worktree
 from gitfleet.git.objects import trailers
+from gitfleet.model.board import Board
 from gitfleet.model.change import Move
 from gitfleet.model.claim import Claim
 from gitfleet.model.event import Landed
@@ -25,8 +25,9 @@ from gitfleet.shared import Shared
 from gitfleet.swap import Answer
 from gitfleet.work import endings, hearing, record
 from gitfleet.work.beginning import Beginning
+from gitfleet.work.claiming import order_of
 from gitfleet.work.coding import GRACE
-from gitfleet.work.fleet import Fleet, Underway, task_branch
+from gitfleet.work.fleet import Fleet, Order, Underway, task_branch
 from gitfleet.work.implement import go_on, implement
 from gitfleet.work.record import Record
 from gitfleet.work.sweep import drop_scratch
@@ -42,7 +43,8 @@ def perform(way: Underway, begin: Beginning | Record) -> None:
     this runner. Never raises: an error of ours ends it as `interrupted`, and is told."""
     way.run_dir.joinpath("outbox").mkdir(parents=True, exist_ok=True)
     hearing.inbox_of(way.run_dir).mkdir(exist_ok=True)
-    hearing.deliver(way.fleet, way.order.board, way.task, way.run_dir)
+    if isinstance(begin, Beginning):  # who goes on has had what was there when it was claimed
+        hearing.deliver(way.fleet, way.order.board, way.task, way.run_dir)
     try:
         match way.order.claim.role, begin:
             case Role.VALIDATE, Record():
@@ -56,39 +58,85 @@ def perform(way: Underway, begin: Beginning | Record) -> None:
     except FleetError as error:
         _give_up(way, error.what)
     except Exception as error:
-        (way.run_dir / "error.txt").write_text(traceback.format_exc())
+        with contextlib.suppress(OSError):  # a full disk may be the very reason
+            (way.run_dir / "error.txt").write_text(traceback.format_exc())
         _give_up(way, f"gitfleet failed: {type(error).__name__}: {error}")
 
 
 def _give_up(way: Underway, reason: str) -> None:
     way.fleet.report.action("error", task=way.task, reason=reason)
+    # Another attempt may begin as soon as this one has ended: nothing of it is to run by then.
+    _end_all(way.run_dir, way.nonce)
     stopped = way.control.stopped
     outcome = stopped.outcome if stopped else Outcome.INTERRUPTED
     endings.write(way, endings.attempt_of(way, outcome=outcome, reason=reason))
 
 
+def _end_all(run_dir: Path, nonce: str) -> None:
+    """End every process of an attempt: by pid and start, and by the marker that all carry."""
+    child = load(run_dir)
+    end(child[0] if child else None, nonce, grace=GRACE)
+    drop_scratch(nonce)
+
+
 # -- after a crash
 
 
-class Begun(Struct, frozen=True):
-    """An attempt of a runner that died, whose coder was started: it may be gone on with."""
-
-    task: str
-    record: Record
-
-
-def begun(fleet: Fleet) -> dict[str, Begun]:
-    """The attempts of this clone whose coders were started and whose claims still stand, by nonce:
-    they go on, or tell how they ended meanwhile."""
-    board, found = fleet.store.board(), {}
-    for nonce, held in fleet.clone.held().items():
-        run_dir = fleet.clone.run_dir(held.task, held.attempt, nonce)
-        if settle.holds(board, held.task, nonce) and (known := _begun(run_dir, nonce)) is not None:
-            found[nonce] = Begun(held.task, known)
+def survivors(fleet: Fleet, busy: Collection[str] = ()) -> list[tuple[Order, Record]]:
+    """The attempts of a dead runner of this clone whose coder was started: they go on, or tell
+    how they ended meanwhile. `busy`: nonces of attempts that were taken up already."""
+    board = fleet.store.board()
+    held = fleet.clone.held()
+    found = []
+    for nonce, (task, claim) in _claims(board).items():
+        if nonce not in held or nonce in busy:
+            continue
+        if claim.role is Role.VALIDATE and _landed_commit(fleet, task, claim):
+            continue  # nothing is left to be judged
+        known = _begun(fleet.clone.run_dir(task, claim.attempt, nonce), nonce)
+        if known is not None:
+            found.append((_order_then(fleet, board, task, claim, known), known))
     return found
 
 
+def _order_then(fleet: Fleet, board: Board, task: str, claim: Claim, known: Record) -> Order:
+    """The order as it was claimed: its task and its coder may have been changed since."""
+    if known.board and fleet.objects.exists(known.board):
+        then = fleet.store.board_at(known.board)
+        if settle.holds(then, task, claim.nonce) is not None:
+            board = then
+    order = order_of(fleet, board, task)
+    assert order is not None, "its claim stands there"
+    return order
+
+
+def _claims(board: Board) -> dict[str, tuple[str, Claim]]:
+    return {
+        entry.claim.nonce: (entry.id, entry.claim)
+        for entry in board.entries.values()
+        if entry.claim is not None
+    }
+
+
+def settle_dead(fleet: Fleet, busy: Collection[str] = ()) -> None:
+    """End what a runner of this clone left behind when it died: only claims that are ours, and
+    none of `busy`, the nonces of attempts that are gone on with."""
+    claims = _claims(fleet.store.board())
+    for nonce, held in fleet.clone.held().items():
+        if nonce in busy:
+            continue
+        _end_all(fleet.clone.run_dir(held.task, held.attempt, nonce), nonce)
+        if nonce in claims:
+            task, claim = claims[nonce]
+            if not _settle_one(fleet, task, claim):
+                continue
+        elif isinstance(fleet.store.swap, Shared):
+            continue  # its push may arrive yet: the loop knows when it is too late for that
+        fleet.clone.forget(nonce)
+
+
 def _begun(run_dir: Path, nonce: str) -> Record | None:
+    """What is known of an attempt whose coder was started; None where none was."""
     known = record.kept(run_dir)
     if known is None:
         return None
@@ -99,31 +147,6 @@ def _begun(run_dir: Path, nonce: str) -> Record | None:
             return None
         time.sleep(_LOOK_AGAIN)
     return known
-
-
-def settle_dead(fleet: Fleet, spared: Collection[str] = ()) -> None:
-    """End what a runner of this clone left behind when it died: only claims that are ours, and
-    none whose nonce is in `spared`."""
-    board = fleet.store.board()
-    claims = {
-        entry.claim.nonce: (entry.id, entry.claim)
-        for entry in board.entries.values()
-        if entry.claim is not None
-    }
-    for nonce, held in fleet.clone.held().items():
-        if nonce in spared:
-            continue
-        child = load(fleet.clone.run_dir(held.task, held.attempt, nonce))
-        # By pid and start time, and by the marker that every process of the attempt carries.
-        end(child[0] if child else None, nonce, grace=GRACE)
-        drop_scratch(nonce)
-        if nonce in claims:
-            task, claim = claims[nonce]
-            if not _settle_one(fleet, task, claim):
-                continue
-        elif isinstance(fleet.store.swap, Shared):
-            continue  # its push may arrive yet: the loop knows when it is too late for that
-        fleet.clone.forget(nonce)
 
 
 def settle_orphan(fleet: Fleet, task: str, nonce: str) -> None:

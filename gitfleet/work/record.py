@@ -14,7 +14,6 @@ from msgspec import Struct
 
 from gitfleet.clone import write_json
 from gitfleet.git import guard, refs
-from gitfleet.git.repo import Repo
 from gitfleet.model.event import Check
 from gitfleet.process.start import set_aside
 from gitfleet.work.fleet import Underway
@@ -38,13 +37,19 @@ class Record(Struct, frozen=True, kw_only=True):
 
     print: guard.Fingerprint
     branches: frozenset[str]
+    board: str = ""  # the commit at which it was claimed: by that task and settings it goes on
     proving: Proving | None = None
 
 
-def look(repo: Repo, proving: Proving | None = None) -> Record:
+def look(way: Underway, proving: Proving | None = None) -> Record:
     """Note how the repository is now, to compare with later."""
-    branches = frozenset(refs.names(repo, "refs/heads/"))
-    return Record(print=guard.fingerprint(repo), branches=branches, proving=proving)
+    repo = way.fleet.repo
+    return Record(
+        print=guard.fingerprint(repo),
+        branches=frozenset(refs.names(repo, "refs/heads/")),
+        board=way.order.board.commit,
+        proving=proving,
+    )
 
 
 def keep(way: Underway, record: Record) -> None:
@@ -54,6 +59,11 @@ def keep(way: Underway, record: Record) -> None:
     """
     set_aside(way.run_dir)
     write_json(way.run_dir / _FILE, msgspec.to_builtins(record, builtin_types=()))
+
+
+def drop(run_dir: Path) -> None:
+    """The coder that it was written for is over and does not count: nobody is to go on with it."""
+    (run_dir / _FILE).unlink(missing_ok=True)
 
 
 def kept(run_dir: Path) -> Record | None:

@@ -75,6 +75,7 @@ def validate(way: Underway, before: Record | None = None) -> None:
             except _Moved:
                 # Another tree would land: what was said of the old one does not hold for it.
                 before = None
+                record.drop(way.run_dir)
                 outbox.forget_verdict(outbox_of(way.run_dir))
                 way.fleet.report.action("again", task=way.task, reason="the target moved")
         _settle(way, Outcome.INTERRUPTED, f"{way.order.pick.target} moved {_ROUNDS} times")
@@ -367,7 +368,7 @@ def _ask(way: Underway, proof: Proof, ran: tuple[Check, ...]) -> tuple[Ended, Re
             merge=proof.merge,
             checks=ran,
         )
-        before = record.look(way.fleet.repo, proving)
+        before = record.look(way, proving)
         record.keep(way, before)
         return coding.run(way, workspace=path, prompt=told, env=env), before
 
@@ -403,6 +404,7 @@ def _attempt(
             "session": ended.session,
             "tokens": ended.tokens,
             "usd": ended.usd,
+            "until": ended.until,
             "tool_calls": ended.tool_calls,
         }
         if ended

@@ -1,4 +1,4 @@
-"""A coder under way: its output is followed, its lease kept, its limits held up to it."""
+"""A coder under way: its output is followed, and its limits are held up to it."""
 
 from __future__ import annotations
 
@@ -8,23 +8,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from gitfleet.coders.base import Coder, CoderEvent, Job, Tally, text_reader
+from gitfleet.coders.base import Coder, CoderEvent, Failure, Job, Tally
 from gitfleet.coders.stream import Stream
-from gitfleet.model.durations import seconds
 from gitfleet.model.states import Outcome
 from gitfleet.plan.vigil import Signs, limits_of, must_end, state_of
-from gitfleet.process.look import TICKS, age, boot_seconds, used_below
-from gitfleet.process.start import Running, renew
+from gitfleet.process.look import TICKS, age, used_below
+from gitfleet.process.start import Running
 from gitfleet.work.fleet import Live, Underway
 from gitfleet.work.pace import Pace
 
 _CHUNK: Final = 1 << 18
 _AT_ONCE: Final = 1 << 20  # bytes of output read between two looks at the limits
-_AT_END: Final = 64 << 20  # and when it has ended
 _LOOK_EVERY: Final = 5.0  # seconds between looks at what a silent run uses of the processor
 _SILENT: Final = 10.0  # seconds of silence until that is looked at
 _WORKS: Final = 0.05  # of one processor: less than that is what an idle program uses
-_RENEW: Final = 20  # times within a lease
 
 
 class Output:
@@ -44,12 +41,14 @@ class Output:
     def follow(self, live: Live, *, end: bool = False) -> None:
         """Read what came since the last call."""
         with contextlib.suppress(FileNotFoundError), self._path.open("rb") as file:
-            if file.seek(0, 2) < self._at:
+            size = file.seek(0, 2)
+            if size < self._at:
                 # The coder may cut its own output short; a file that shrank begins again.
                 self._at, self._stream = 0, Stream(self._coder.reader(self._job))
             file.seek(self._at)
-            # Bounded, so that whoever writes faster than we read outruns no limit of time.
-            stop = self._at + (_AT_END if end else _AT_ONCE)
+            # Bounded, so that whoever writes faster than we read outruns no limit of time. At the
+            # end all counts: the last event may stand behind a lot that nobody has read yet.
+            stop = size if end else self._at + _AT_ONCE
             while file.tell() < stop and (chunk := file.read(_CHUNK)):
                 self._note(self._stream.feed(chunk, time.monotonic()), live)
             self._at = file.tell()
@@ -79,28 +78,12 @@ class Vigil:
     def __init__(self, way: Underway, coder: Coder, job: Job, running: Running) -> None:
         self._way, self._coder, self._job = way, coder, job
         self._running = running
-        speaks = coder.reader is not text_reader
-        self._limits = limits_of(way.order.board, way.order.entry, speaks=speaks)
-        self._lease = seconds(way.order.board.settings.lease)
+        self._limits = limits_of(way.order.board, way.order.entry, speaks=coder.speaks)
         now = time.monotonic()
         self._began = now - age(running.child)
         self._grown = self._worked = self._looked = now
         self._size = -1
         self._ticks = 0
-        self._renewed = 0.0
-
-    def keep_lease(self) -> None:
-        """Tell the supervisor, now and then, until when the claim is ours."""
-        now = time.monotonic()
-        if now - self._renewed < self._lease / _RENEW:
-            return
-        told = self._way.fleet.lease_left
-        left = told(self._way.nonce) if told is not None else self._lease
-        if left is None:
-            return  # nobody has heard of us yet: what another life of this runner said holds
-        self._renewed = now
-        with contextlib.suppress(OSError):  # a full disk: the next time, there are many
-            renew(self._way.run_dir, boot_seconds() + left)
 
     def look(self, tally: Tally) -> tuple[Outcome, str] | None:
         """Look at it once; why it must end, if it must."""
@@ -137,6 +120,10 @@ class Vigil:
             tool=oldest.name if oldest else "",
             tool_for=now - oldest.since if oldest else 0.0,
             retrying=tally.retrying,
+            refused=tally.failure is Failure.AUTH,
+            rests=(tally.until - self._way.fleet.store.now()).total_seconds()
+            if tally.until
+            else 0.0,
             tokens=tally.tokens,
             usd=tally.usd,
             used=tally.context,

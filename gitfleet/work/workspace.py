@@ -22,6 +22,7 @@ from gitfleet.model.durations import seconds
 from gitfleet.process.end import end
 from gitfleet.process.output import end_of
 from gitfleet.process.start import Spec, start
+from gitfleet.work import commands
 from gitfleet.work.beginning import Beginning, How
 from gitfleet.work.fleet import Fleet, Order, Underway, task_branch
 
@@ -151,7 +152,7 @@ def _set_up(way: Underway, settings: WorkspaceSettings, path: Path, env: Mapping
     marker, run_dir = way.nonce, way.run_dir
     for number, command in enumerate(settings.setup, 1):
         name = f"setup-{number}."
-        spec = Spec(("sh", "-c", command), path, env, marker)
+        spec = Spec(("sh", "-c", command), path, env, marker, limits=commands.limits(limit))
         running = start(run_dir, spec, name=name)
         try:
             ended = running.wait(limit, way.control.wake)
@@ -161,6 +162,7 @@ def _set_up(way: Underway, settings: WorkspaceSettings, path: Path, env: Mapping
             running.close()
         if ended is None and way.control.stopped is not None:
             return "it was told to end while its workspace was set up"
+        ended = commands.seen(command, ended)
         if ended is None:
             return f"workspace.setup took longer than {limit:g}s: {command}"
         if ended.code != 0:

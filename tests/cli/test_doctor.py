@@ -210,6 +210,51 @@ def test_no_calls_means_none(project: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "called").exists()
 
 
+def test_without_calls_nothing_is_started_that_the_board_names(
+    project: Path, tmp_path: Path
+) -> None:
+    """Whoever can write the board may be anyone; to look at a clone must be safe."""
+    program = coder(tmp_path, "claude", f"touch '{tmp_path}/called'; echo 1.0.0")
+    coders = f"coders: {{claude: {{program: '{program}'}}}}\n"
+    settings(project, f"checks: ['true']\nroles: {{work: {{coder: claude}}}}\n{coders}")
+    done = gitfleet("doctor", "--no-calls", cwd=project)
+    assert f"claude (role work) is {program}" in done.stdout
+    assert not (tmp_path / "called").exists()
+
+
+def test_a_version_that_is_not_known_is_told(project: Path, tmp_path: Path) -> None:
+    """It may work; who sees odd ends knows where to look."""
+    coder(tmp_path, "claude", "echo '0.0.1 (Claude Code)'")
+    settings(project, "checks: ['true']\nroles: {work: {coder: claude}}\n")
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = gitfleet("doctor", "--no-calls", "--json", cwd=project, env=env)
+    told = [f for f in json.loads(done.stdout) if f["about"] == "coder"]
+    assert [f["level"] for f in told] == ["ok", "warning"]
+    assert "version 0.0.1 is not among those known: " in told[1]["what"]
+
+
+@pytest.mark.parametrize(
+    ("case", "level", "kind", "remedy"),
+    [
+        ("no-key", "problem", "auth", "Log in with it"),
+        ("err400-credit", "warning", "limited", "attempts wait"),
+        ("err500-max0", "warning", "overloaded", "can be reached"),
+    ],
+)
+def test_what_keeps_a_coder_from_answering_is_told_with_what_to_do(
+    project: Path, tmp_path: Path, case: str, level: str, kind: str, remedy: str
+) -> None:
+    """As the coder's own module judges it; what passes by itself is no problem."""
+    recorded = Path(__file__).parent.parent / "coders" / "transcripts" / "claude" / f"{case}.jsonl"
+    version = '[ "$1" = --version ] && echo 2.1.197 && exit'
+    coder(tmp_path, "claude", f"{version}\ncat '{recorded}'; exit 1")
+    settings(project, "checks: ['true']\nroles: {work: {coder: claude}}\n")
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    found = examine(project, code=1 if level == "problem" else 0, env=env)["coder"]
+    assert found["level"] == level and f"did not answer ({kind})" in found["what"]
+    assert remedy in found["remedy"]
+
+
 def test_a_coder_that_fails_is_told_with_its_last_words(project: Path, tmp_path: Path) -> None:
     """And without the secrets of the environment that are in them."""
     mine(project, coder(tmp_path, "agent", 'echo "who is $SOME_TOKEN?" >&2; exit 3'))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gitfleet.errors import FleetError
 from gitfleet.files import answers, codec
+from gitfleet.model.question import Question
 
 PATH = "questions/one-1.md"
 OPEN = (
@@ -120,3 +123,26 @@ def test_a_question_from_an_outbox(data: bytes, text: str, options: tuple[str, .
     """With front matter or without, with the heading or without."""
     found, _ = codec.read_asked(data, "question-x.md")
     assert found is not None and (found.text, found.options) == (text, options)
+
+
+@given(st.one_of(st.binary(), st.text().map(lambda text: text.encode("utf-8", "replace"))))
+def test_what_is_taken_for_a_question_stands_on_the_board_as_it_was_asked(data: bytes) -> None:
+    """Whatever the bytes are, they are refused or read; and what is read can be written, is open,
+    and is read again as the same."""
+    asked, problems = codec.read_asked(data, "question-x.md")
+    assert (asked is None) == bool(problems)
+    if asked is None:
+        return
+    when = datetime(2026, 11, 20, 15, tzinfo=UTC)
+    made = Question(task="one", asked=when, options=asked.options, name="one-1", text=asked.text)
+    assert codec.read_question(codec.write_question(made), PATH) == (made, ())
+
+
+@given(text=st.text().map(lambda text: text.encode("utf-8", "replace").decode()))
+def test_an_answer_is_read_as_it_was_given(text: str) -> None:
+    """Whatever a person says, below the heading it is the answer, and never another question."""
+    said = codec.split_answer(f"## Answer\n{text}")[1]
+    if not said:
+        return
+    found, _ = codec.read_question(answers.answered(OPEN, text), PATH)
+    assert found is not None and not found.open and found.text == "Which?"

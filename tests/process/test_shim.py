@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gitfleet.errors import FleetError
 from gitfleet.process import shim
 from gitfleet.process.look import alive, boot_seconds
 from gitfleet.process.run import run
@@ -136,3 +137,54 @@ def test_it_hears_no_ctrl_c_of_our_terminal(supervise: Supervise) -> None:
     pid = supervise("sleep", FOREVER).child.pid
     coder = int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
     assert (os.getsid(pid), os.getsid(coder)) == (pid, coder)
+
+
+def test_a_lease_that_cannot_be_read_is_not_longer(supervise: Supervise, run_dir: Path) -> None:
+    """Who removes the file of the lease prolongs nothing: what the runner said last holds."""
+    running = supervise("sleep", FOREVER, limits=Limits(lease=1, grace=0.5))
+    (run_dir / "lease.json").unlink()
+    assert ended(running).why == shim.ABANDONED
+
+
+def test_a_service_manager_ends_all_at_once(supervise: Supervise, mouth: Mouth) -> None:
+    """Coder and supervisor get the same signal, and the coder ends first: it did not fail."""
+    running = supervise("sh", "-c", 'echo $$ >"$MOUTH"; exec sleep 600')
+    coder = mouth.pid()
+    os.kill(running.child.pid, signal.SIGSTOP)
+    os.kill(running.child.pid, signal.SIGTERM)
+    os.kill(coder, signal.SIGTERM)
+    await_end(coder)
+    os.kill(running.child.pid, signal.SIGCONT)
+    end = ended(running)
+    assert (end.signal, end.why) == (signal.SIGTERM, shim.TOLD) and end.cut_short
+
+
+def test_the_end_is_written_down_when_there_is_room_again(
+    supervise: Supervise, run_dir: Path, mouth: Mouth
+) -> None:
+    """A full disk, just when a coder ends: its exit status is not lost."""
+    aside = run_dir / ".exit.json.new"
+    aside.mkdir(parents=True)
+    running = supervise("sh", "-c", 'echo $$ >"$MOUTH"; exit 4')
+    await_end(mouth.pid())
+    assert running.wait(2.5) is None and not (run_dir / "exit.json").exists()
+    aside.rmdir()
+    assert ended(running).code == 4
+
+
+def test_who_cannot_be_introduced_does_not_run(
+    supervise: Supervise, run_dir: Path, marker: str
+) -> None:
+    """A full disk, just when a coder was started: nobody would find it again, so it is ended."""
+    (run_dir / ".child.json.new").mkdir(parents=True)
+    with pytest.raises(FleetError):
+        supervise("sleep", FOREVER)
+    assert carriers(marker) == []
+
+
+def test_no_other_user_reads_what_is_started(supervise: Supervise, run_dir: Path) -> None:
+    """Arguments may hold a prompt: the files about a run are its owner's."""
+    ended(supervise("true"))
+    modes = {path.name: path.stat().st_mode & 0o077 for path in run_dir.iterdir()}
+    assert set(modes) >= {"spec.json", "child.json", "exit.json", "stdout"}
+    assert set(modes.values()) == {0}

@@ -113,7 +113,8 @@ def test_two_people_answer_without_each_other(shared: Shared) -> None:
     (question,) = board.entries["one"].questions
     assert question.answer == "JWT"
     file = store.file(board, layout.question_path("one-1"))
-    assert file is not None and b"answered later:\ncookie\n" in file
+    later = b"<!-- Ada Author <ada@example.org> answered later:\ncookie\n-->"
+    assert file is not None and later in file
     assert gitfleet("fsck", cwd=shared.desk).returncode == 0
 
 
