@@ -109,3 +109,17 @@ def test_once_does_one_task_and_its_repairs_only(lab: Lab) -> None:
     lab.task("two", script="echo 2 > two.txt")
     assert lab.run("--once", "two").status == 0
     assert lab.statuses() == {"one": "ready", "two": "done"}
+
+
+def test_a_run_until_idle_names_what_it_leaves_to_a_person(lab: Lab) -> None:
+    """Status 4 does not come alone: a line tells for which tasks' sake."""
+    lab.set(attempts=1)
+    lab.task("bad", script="exit 1")
+    lab.task("good", script="echo good > good.txt")
+    ran = lab.run("--until-idle")
+    assert ran.status == 4
+    (line,) = ran.lines.of("unfinished")
+    assert line.fields["tasks"] == "bad" and "gitfleet list" in line.fields["remedy"]
+    lab.gitfleet("cancel", "bad")
+    ran = lab.run("--until-idle")
+    assert (ran.status, ran.lines.of("unfinished")) == (0, [])
