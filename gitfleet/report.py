@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@+,%-]+\Z")
@@ -81,6 +81,15 @@ class Report:
             self._said[key] = text
         if not known:
             self.action(name, **fields)
+
+    def each(self, key: str, name: str, reasons: Sequence[object]) -> None:
+        """Tell all of these, a line each, unless just these were told last under this key."""
+        text = repr((name, [str(reason) for reason in reasons]))
+        with self._lock:
+            known = self._said.get(key, "") == text
+            self._said[key] = text
+        for reason in () if known else reasons:
+            self.action(name, reason=reason)
 
     def settled(self, key: str) -> None:
         """What was told under this key is over; if it comes again, it is told again."""

@@ -127,7 +127,7 @@ def no_board(ref: str) -> FleetError:
     """There is no board here."""
     return FleetError(
         f"there is no board in this repository (no branch {ref.removeprefix('refs/heads/')})",
-        remedy="`gitfleet init` makes one.",
+        remedy="`gitfleet init` makes one, or adopts the one that the remote has.",
     )
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gitfleet.errors import FleetError
 from gitfleet.files import codec
 from gitfleet.work import telling
+
+if TYPE_CHECKING:
+    from gitfleet.model.board import Board
 
 
 @click.command("add")
@@ -82,4 +86,14 @@ def _commit(text: bytes, wanted: str | None) -> str:
     change = session.change(
         lambda board, _now: settle.add(board, addition=addition, suffixes=suffixes, person=person)
     )
+    _warn(session.store.board(), change.tasks[0])
     return change.tasks[0]
+
+
+def _warn(board: Board, task: str) -> None:
+    """It is filed; but a coder that is misspelt, say, would leave it `ready` for ever."""
+    from gitfleet.cli import doubts, draw  # noqa: PLC0415 - see above
+    from gitfleet.plan import problems  # noqa: PLC0415 - see above
+
+    for what, remedy in problems.doubts(board, task, doubts.known, doubts.objection):
+        click.echo(draw.line(f"warning: {what} ({remedy})"), err=True)

@@ -209,8 +209,9 @@ def _runner(place: Place) -> Iterator[Finding]:
         yield ok("runner", f"at work, process {pid}, {len(held)} attempts")
     elif held:
         tasks = ", ".join(sorted(one.task for one in held.values()))
-        what = f"the last one died while it worked on {tasks}"
-        yield warning("runner", what, "`gitfleet run` settles that and goes on.")
+        what = f"none is at work; the last one died, or left, while it worked on {tasks}"
+        remedy = "`gitfleet run` goes on with what still runs, and settles the rest."
+        yield warning("runner", what, remedy)
     else:
         yield ok("runner", "none is at work; `gitfleet run` starts one")
 

@@ -11,17 +11,13 @@ from typing import Final
 import click
 from msgspec.structs import asdict, replace
 
-from gitfleet.cli import draw, reading
+from gitfleet.cli import doubts, draw, reading
 from gitfleet.cli.session import open_session
-from gitfleet.coders import registry
-from gitfleet.coders.shell import script_of
 from gitfleet.errors import FleetError
 from gitfleet.files import layout
 from gitfleet.files.boards import File
 from gitfleet.files.layout import What
 from gitfleet.git.objects import blob_id
-from gitfleet.model.config import Settings
-from gitfleet.model.task import Task
 from gitfleet.plan import problems
 from gitfleet.plan.problems import Finding
 
@@ -41,7 +37,7 @@ def command(paths: tuple[Path, ...], as_json: bool) -> int:
     number = 0
     for files, scope in _boards(paths):
         number += sum(map(scope.holds, files))
-        found += _placed(problems.findings(files, _known, _objection), scope)
+        found += _placed(problems.findings(files, doubts.known, doubts.objection), scope)
     if as_json:
         severity = {True: "warning", False: "error"}
         out = [{**asdict(one.problem), "severity": severity[one.warning]} for one in found]
@@ -49,16 +45,6 @@ def command(paths: tuple[Path, ...], as_json: bool) -> int:
     else:
         _tell(found, number)
     return 1 if any(not one.warning for one in found) else 0
-
-
-def _known(coder: str, settings: Settings) -> bool:
-    return registry.find(coder, settings.coders) is not None
-
-
-def _objection(coder: str, task: Task) -> str:
-    if coder == "shell" and script_of(task.body) is None:
-        return "the coder shell needs a fenced block that begins with ```sh"
-    return ""
 
 
 def _tell(found: Sequence[Finding], number: int) -> None:

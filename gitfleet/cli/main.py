@@ -70,6 +70,19 @@ class _Verbs(click.Group):
         command: click.Command = importlib.import_module(f"gitfleet.cli.{cmd_name}").command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The verb; for one that is misspelt, which are like it, as click does for options."""
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            import difflib  # noqa: PLC0415 - for what is wrong only; a verb is to start fast
+
+            near = difflib.get_close_matches(args[0][:100], VERBS, n=3)
+            if near and args[0] not in _HIDDEN:
+                said = f"No such command {harmless(args[0])!r}. Did you mean {' or '.join(near)}?"
+                ctx.fail(said)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of verbs, without importing one of them."""
         with formatter.section("Commands"):

@@ -23,7 +23,9 @@ from gitfleet.runner.loop import Options, Runner
 
 @click.command("run")
 @click.option("--until-idle", is_flag=True, help="End when all that can be done is done.")
-@click.option("--once", metavar="ID", help="Work on this task only, and end when it is done.")
+@click.option(
+    "--once", metavar="ID", help="Work on this task only, and end when it is done or stuck."
+)
 @click.option("--max", "slots", type=click.IntRange(1, 1000), help="Attempts at once.")
 def command(until_idle: bool, once: str | None, slots: int | None) -> int:
     """Claim tasks, have them done, check the work, land it, close them.

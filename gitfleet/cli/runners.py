@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -37,7 +38,7 @@ def _show(one: Mapping[str, Any]) -> None:
         f"gitfleet {one['version']}" if one["version"] else "",
         f"{len(one['attempts'])} of {one['capacity'] if one['capacity'] is not None else '?'}",
         f"labels {', '.join(one['labels'])}" if one["labels"] else "",
-        f"last heard {one['at']} by its clock" if one["at"] else "",
+        f"last heard {_moment(one['at'])} by its clock" if one["at"] else "",
     ]
     rest = draw.line("; ".join(part for part in about if part))
     click.echo(f"{draw.style(draw.line(one['name']), bold=True)}  {rest}")
@@ -49,6 +50,14 @@ def _show(one: Mapping[str, Any]) -> None:
         click.echo("".join(row))
     for rest in one["resting"].values():
         click.echo(f"  {draw.line(rest)}")
+
+
+def _moment(at: str) -> str:
+    """As every verb shows moments; what is none stays what that runner said."""
+    try:
+        return f"{datetime.fromisoformat(at).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (ValueError, OverflowError):
+        return at
 
 
 def _said(attempt: Mapping[str, Any]) -> str:

@@ -55,7 +55,7 @@ def open_session(start: Path | None = None) -> Session:
     if session.store.tip() is None:
         raise FleetError(
             f"there is no board in this repository (no branch {session.store.branch})",
-            remedy="`gitfleet init` makes one.",
+            remedy="`gitfleet init` makes one, or adopts the one that the remote has.",
         )
     return session
 

@@ -51,6 +51,14 @@ def findings(files: Mapping[str, File], known: Known, objects: Objects) -> list[
     return sorted(found, key=lambda one: one.order)
 
 
+def doubts(board: Board, task: str, known: Known, objects: Objects) -> Iterator[tuple[str, str]]:
+    """What a task that validates cannot mean: what, and what to do about it."""
+    entry = board.get(task)
+    if entry is not None and entry.task is not None:
+        for _, _, what, remedy in _of_task(board, entry, entry.task, known, objects):
+            yield what, remedy
+
+
 def _problems(board: Board, files: Mapping[str, File]) -> Iterator[Problem]:
     yield from board.settings_problems
     for problems in board.damage.values():

@@ -54,6 +54,7 @@ _ASK_AGAIN: Final = 300.0  # seconds until a server that refused is asked again
 _WINDOW_AGAIN: Final = 2.0
 _PICK_AGAIN: Final = 20  # times in a row that others may be faster
 _PASSING: Final = 5.0  # seconds
+_NAMED: Final = 5  # tasks, in one line
 IDLE_DONE: Final = 0
 IDLE_WAITS: Final = 4  # something waits for a person
 
@@ -566,8 +567,7 @@ class Runner:
     def _tell(self, board: Board) -> None:
         """Every problem reaches a person once."""
         report = self.fleet.report
-        for problem in board.settings_problems:
-            report.once("settings", "broken-settings", reason=problem)
+        report.each("settings", "broken-settings", board.settings_problems)
         for path, problems in board.damage.items():
             report.once(f"damage {path}", "damaged", reason=problems[0])
         known = standings(board, self.fleet.store.now())
@@ -638,22 +638,32 @@ class Runner:
     def _exit_status(self) -> int:
         if not (self.options.until_idle or self.options.once):
             return IDLE_DONE
-        board = self.fleet.store.board()
+        left = sorted(self._left_over(self.fleet.store.board()))
+        if not left:
+            return IDLE_DONE
+        more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
+        remedy = "`gitfleet list` tells what each waits for"
+        self.fleet.report.action(
+            "unfinished", tasks=f"{', '.join(left[:_NAMED])}{more}", remedy=remedy
+        )
+        return IDLE_WAITS
+
+    def _left_over(self, board: Board) -> set[str]:
+        """Tasks for whose sake it cannot be said that all that can be done is done."""
         now = self.fleet.store.now()
         only = self._only(board)
-        found = [
-            where.status
+        found = {
+            task: where.status
             for task, where in standings(board, now).items()
             if only is None or task in only
-        ]
+        }
         waiting = FOR_A_PERSON | {Status.SUBMITTED, Status.ACCEPTED}
-        if any(status in waiting for status in found):
-            return IDLE_WAITS
-        if self.options.once and not all(status in FINISHED for status in found):
-            return IDLE_WAITS  # the one task that was asked for is not done
+        left = {task for task, status in found.items() if status in waiting}
+        if self.options.once:  # the one task that was asked for is to be done
+            left |= {task for task, status in found.items() if status not in FINISHED}
         chosen, passed = self._picks(board, now)
-        stuck = bool(chosen) or any(one.for_a_person for one in passed)
-        return IDLE_WAITS if stuck else IDLE_DONE
+        stuck = {one.task for one in passed if one.for_a_person}
+        return left | {one.task for one in chosen} | stuck
 
 
 def _worth(task: Task, where: Standing, now: datetime) -> bool:

@@ -484,7 +484,9 @@ def _land(
 
 
 def _passed(ran: tuple[Check, ...]) -> str:
-    return f"{len(ran)} checks passed" if ran else "there are no checks: it landed unproved"
+    if not ran:
+        return "there are no checks: it landed unproved"
+    return "1 check passed" if len(ran) == 1 else f"{len(ran)} checks passed"
 
 
 def _wait(way: Underway, attempt: Attempt, blocked: Blocked) -> None:

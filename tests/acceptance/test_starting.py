@@ -68,16 +68,16 @@ def test_settings_that_change_on_the_branch_rule_at_once(make_lab: MakeLab) -> N
 
 
 def test_broken_settings_are_said_once_and_the_old_ones_rule(lab: Lab) -> None:
-    """A fleet.yaml that does not validate stops nothing."""
+    """A fleet.yaml that does not validate stops nothing; each of its problems is one line."""
     live = lab.start()
     live.wait_for("running")
-    (lab.window / "fleet.yaml").write_text("format: 1\nconcurrncy: 3\n")
+    (lab.window / "fleet.yaml").write_text("format: 1\nconcurrncy: 3\nchecks: none\n")
     lab.commit("Broken")
     assert "concurrncy" in live.wait_for("broken-settings").fields["reason"]
     for id in ("one", "two"):
         lab.task(id, script=f"echo {id} > {id}.txt")
         live.wait_for("landed", task=id, timeout=25)
-    assert len(live.lines.of("broken-settings")) == 1
+    assert len(live.lines.of("broken-settings")) == 2
 
 
 def test_a_newer_format_is_left_alone_until_somebody_upgrades(lab: Lab) -> None:
@@ -109,3 +109,17 @@ def test_once_does_one_task_and_its_repairs_only(lab: Lab) -> None:
     lab.task("two", script="echo 2 > two.txt")
     assert lab.run("--once", "two").status == 0
     assert lab.statuses() == {"one": "ready", "two": "done"}
+
+
+def test_a_run_until_idle_names_what_it_leaves_to_a_person(lab: Lab) -> None:
+    """Status 4 does not come alone: a line tells for which tasks' sake."""
+    lab.set(attempts=1)
+    lab.task("bad", script="exit 1")
+    lab.task("good", script="echo good > good.txt")
+    ran = lab.run("--until-idle")
+    assert ran.status == 4
+    (line,) = ran.lines.of("unfinished")
+    assert line.fields["tasks"] == "bad" and "gitfleet list" in line.fields["remedy"]
+    lab.gitfleet("cancel", "bad")
+    ran = lab.run("--until-idle")
+    assert (ran.status, ran.lines.of("unfinished")) == (0, [])

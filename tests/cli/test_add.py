@@ -51,6 +51,18 @@ def test_the_id_is_made_from_the_title(project: Path) -> None:
     assert all(name.startswith("groe-andern-") for name in ids)
 
 
+def test_what_cannot_be_done_as_it_stands_is_filed_and_told(project: Path) -> None:
+    """A coder that nobody knows and a need that is nowhere are warned of; the id stands alone."""
+    args = ("--id", "one", "--coder", "shel", "--depends-on", "nowhere")
+    done = gitfleet("add", "One", *args, cwd=project)
+    assert done.stdout == "one\n"
+    assert "warning: this gitfleet knows no coder 'shel'" in done.stderr
+    assert "warning: it depends on nowhere, which is not on the board" in done.stderr
+    body = "```sh\ntrue\n```\n"
+    done = gitfleet("add", "Two", "--id", "two", "--coder", "shell", cwd=project, input=body)
+    assert (done.stdout, done.stderr) == ("two\n", "")
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [

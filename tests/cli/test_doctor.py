@@ -145,7 +145,7 @@ def test_a_runner_is_seen_alive_or_dead(project: Path) -> None:
     held.parent.mkdir(exist_ok=True)
     fields = {"nonce": "0" * 32, "task": "one", "role": "work", "attempt": 1}
     held.write_text(json.dumps(fields))
-    assert "died while it worked on one" in examine(project)["runner"]["what"]
+    assert "died, or left, while it worked on one" in examine(project)["runner"]["what"]
 
 
 def test_a_coder_that_this_machine_does_not_let_run_is_told(project: Path) -> None:
