@@ -39,6 +39,7 @@ from gitfleet.model.event import Tokens
 _TOOLS: Final = "Bash,Edit,Write,NotebookEdit,WebFetch,WebSearch"
 _MCP_SECONDS: Final = 120  # until its MCP server must be there
 _BASH_SECONDS: Final = 3600  # the longest one command may take; its own default is ten minutes
+_MCP_START: Final = 60  # seconds our server may take to start; more, and it works without it
 _SMALL: Final = ("claude-3", "claude-haiku-4", "claude-sonnet-", "claude-opus-4")
 
 
@@ -84,6 +85,8 @@ def _env(job: Job) -> dict[str, str]:
     }
     if job.mcp is not None:
         env["MCP_TOOL_TIMEOUT"] = str(job.mcp.timeout * 1000)
+        # It begins without a server that is not there in five seconds; a busy machine takes longer.
+        env["MCP_TIMEOUT"] = env["MCP_CONNECT_TIMEOUT_MS"] = str(_MCP_START * 1000)
         # Else it begins without the server's tools if that is not there within a few seconds.
         env["MCP_CONNECTION_NONBLOCKING"] = "0"
         env["MCP_TIMEOUT"] = str(_MCP_SECONDS * 1000)
