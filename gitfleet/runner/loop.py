@@ -248,6 +248,8 @@ class Runner:
 
     def _round(self) -> float | None:
         """See, decide, do. Seconds until the next round at the latest; None: finished."""
+        if self.heart is not None:
+            self.heart.turned()
         self._reap()
         self._obey()
         self._end_expired()
