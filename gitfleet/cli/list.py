@@ -65,7 +65,8 @@ def _draw(shown: list[Row], alive: dict[str, str]) -> None:
         ]
         for row in shown
     ]
-    for row, (status, *middle, reason) in zip(shown, draw.columns(cells, draw.room()), strict=True):
+    rows = draw.columns(cells, draw.room(), keep=1)
+    for row, (status, *middle, reason) in zip(shown, rows, strict=True):
         click.echo(
             draw.of_status(status, row.status) + "".join(middle) + draw.style(reason, dim=True)
         )
