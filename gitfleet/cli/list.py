@@ -49,7 +49,8 @@ def command(
     if as_json:
         draw.out_json([view.facts(row) for row in shown])
         return
-    _draw(shown, progress(session.repo) if revision is None else {})
+    alive = progress(session.repo) if revision is None else {}
+    _draw([reading.doubted(board, row) for row in shown], alive)
     click.echo(_below(board, known, shown, filtered=bool(statuses or labels), all_=everything))
     _warn(board)
 
