@@ -18,7 +18,8 @@ from gitfleet.errors import FleetError
 from gitfleet.process.end import subreaper
 from gitfleet.report import Report
 from gitfleet.runner.leaving import LEAVE
-from gitfleet.runner.loop import Options, Runner
+from gitfleet.runner.loop import Runner
+from gitfleet.runner.options import Options
 
 
 @click.command("run")

@@ -20,7 +20,7 @@ from gitfleet.git.objects import Objects, Signature
 from gitfleet.git.remote import Fate, Refused, Unreachable
 from gitfleet.git.repo import Repo
 from gitfleet.model.board import Board
-from gitfleet.model.durations import seconds
+from gitfleet.model.durations import seconds, spoken
 from gitfleet.plan.lease import Beat, LeaseWatch, Limbo, OwnLease, adrift
 from gitfleet.process.look import boot_seconds
 from gitfleet.runner import vitals
@@ -28,6 +28,7 @@ from gitfleet.shared import BEATS, SEEN_BEATS, Shared
 from gitfleet.work.fleet import Fleet, Live
 
 POLL: Final = 5.0  # seconds between looks at the remote, where heartbeats are rarer
+STUCK: Final = 300.0  # seconds; a round of the loop that takes longer than that has no end
 _FILE: Final = "heartbeat.json"
 
 
@@ -60,6 +61,7 @@ class Heart:
         self._leaving = False
         self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
         self._due = 0.0
+        self._turned = time.monotonic()
         self._changed: dict[str, tuple[str, float]] = {}  # runner -> its beat, and since when
         self._able: dict[str, tuple[str, ...]] = {}  # runner -> the duties it could do
 
@@ -98,6 +100,10 @@ class Heart:
     def leave(self) -> None:
         """No goodbye: what we hold is gone on with by the next runner of this clone."""
         self._leaving = True
+
+    def turned(self) -> None:
+        """The loop lives: it has come round once more."""
+        self._turned = time.monotonic()
 
     def claiming(self, nonce: str) -> None:
         """A claim is about to be sent."""
@@ -155,7 +161,7 @@ class Heart:
             before, began = self.shared.tip(), time.monotonic()
             self.shared.look()
             self.shared.follow()
-            if time.monotonic() >= self._due:
+            if time.monotonic() >= self._due and self._loop_lives():
                 self._send(tuple(self._lives().items()))
             self._judge(began)
             moved = self.shared.tip() != before or bool(self.letters())
@@ -174,6 +180,20 @@ class Heart:
                 moved = True
             if moved or self.lost:
                 self._wake()
+
+    def _loop_lives(self) -> bool:
+        """Whether the loop has come round lately. What a heart alone keeps alive nobody works on:
+        without a beat the others take it over after a lease."""
+        if time.monotonic() - self._turned < STUCK:
+            self.fleet.report.settled("stuck")
+            return True
+        self.fleet.report.once(
+            "stuck",
+            "loop-stuck",
+            reason=f"no round of the loop has ended for {spoken(STUCK)}",
+            remedy="end this runner and start it again; `gitfleet stop`, else kill it",
+        )
+        return False
 
     def _say_offline(self, why: str) -> None:
         self.offline = why

@@ -13,25 +13,24 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Protocol
 
-from gitfleet.coders import registry
 from gitfleet.errors import FleetError
 from gitfleet.git import checkout
-from gitfleet.git.holders import holders
 from gitfleet.git.remote import Refused, Unreachable
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.model.claim import Claim
 from gitfleet.model.config import FORMAT
-from gitfleet.model.states import FINISHED, FOR_A_PERSON, Outcome, Role, Status
-from gitfleet.model.task import Task
+from gitfleet.model.states import Outcome, Role
 from gitfleet.plan import settle
 from gitfleet.plan.graph import cancelled, done
-from gitfleet.plan.pick import Offer, Passed, Pick, picks, target_of
-from gitfleet.plan.resting import resting
-from gitfleet.plan.standing import Standing, standings
+from gitfleet.plan.pick import Passed, Pick
 from gitfleet.process.orphans import reap_orphans
 from gitfleet.process.wake import Wake
 from gitfleet.runner.heart import Heart, claims_of
+from gitfleet.runner.idle import IDLE_DONE, Idle
+from gitfleet.runner.notable import Notable
+from gitfleet.runner.offers import Offers
+from gitfleet.runner.options import Options
 from gitfleet.runner.upkeep import Upkeep
 from gitfleet.runner.vitals import Vitals
 from gitfleet.runner.watch import watching
@@ -40,7 +39,7 @@ from gitfleet.work import hearing, history, letters, notify, publish
 from gitfleet.work.askbranch import AskBranches
 from gitfleet.work.beginning import Beginning
 from gitfleet.work.claiming import claim_all, late_order
-from gitfleet.work.fleet import Blocked, Control, Fleet, Live, Order, Underway
+from gitfleet.work.fleet import Control, Fleet, Live, Order, Underway
 from gitfleet.work.notify import Notifier
 from gitfleet.work.perform import perform, settle_dead, settle_orphan, survivors
 from gitfleet.work.publish import Publisher
@@ -48,24 +47,10 @@ from gitfleet.work.record import Record
 from gitfleet.work.sweep import sweep
 from gitfleet.work.transcripts import Transcripts
 
-SLOW_POLL: Final = 30.0  # seconds; behind the watcher, in case it misses something
 _AFTER_ERROR: Final = 5.0
-_ASK_AGAIN: Final = 300.0  # seconds until a server that refused is asked again
 _WINDOW_AGAIN: Final = 2.0
 _PICK_AGAIN: Final = 20  # times in a row that others may be faster
 _PASSING: Final = 5.0  # seconds
-_NAMED: Final = 5  # tasks, in one line
-IDLE_DONE: Final = 0
-IDLE_WAITS: Final = 4  # something waits for a person
-
-
-@dataclass(frozen=True)
-class Options:
-    """How this run differs from running for ever on everything."""
-
-    until_idle: bool = False
-    once: str | None = None
-    slots: int | None = None
 
 
 @dataclass
@@ -108,7 +93,9 @@ class Runner:
         self._signals = 0
         self._leaving = False
         self._behind: dict[Path, float] = {}  # windows left behind, since when
-        self._resting: dict[str, tuple[Outcome, datetime]] = {}  # of which coder what was told
+        self.offers = Offers(fleet, options)
+        self.notable = Notable(fleet)
+        self.idle = Idle(fleet, options, self.offers, self.heart)
 
     # -- from outside
 
@@ -159,7 +146,7 @@ class Runner:
                     if pause is None:
                         with contextlib.suppress(FleetError):  # drawn by the next runner, then
                             self.upkeep.draw()
-                        return self._exit_status()
+                        return self.idle.exit_status()
                     self._wait(pause)
 
     def _leave(self) -> None:
@@ -248,6 +235,8 @@ class Runner:
 
     def _round(self) -> float | None:
         """See, decide, do. Seconds until the next round at the latest; None: finished."""
+        if self.heart is not None:
+            self.heart.turned()
         self._reap()
         self._obey()
         self._end_expired()
@@ -258,14 +247,21 @@ class Runner:
         self._keep_leases(board)
         self._settle_orphans(board)
         self._deliver(board)
-        self._tell(board)
+        self.notable.board(board)
         now = self.fleet.store.now()
-        self._tell_of_coders(board, now)
+        self.notable.coders(board, now)
         if self._may_claim(board):
             self._claim(board, now)
         if self.draining and not self.attempts:
             return None
-        return self._pause(self.fleet.store.board(), now)
+        pause = self.idle.pause(
+            board := self.fleet.store.board(),
+            now,
+            busy=bool(self.attempts),
+            may_claim=self._may_claim(board),
+        )
+        # A window that was busy is looked after soon: until then people's commits are refused.
+        return min(pause, _WINDOW_AGAIN) if pause is not None and self._behind else pause
 
     @property
     def _duties(self) -> dict[str, Callable[[], None]]:
@@ -437,71 +433,10 @@ class Runner:
             self.fleet.report.once("format", "newer-format", reason=newer.what, remedy="upgrade")
         return newer is None and board.settings.format <= FORMAT
 
-    def _offer(self, board: Board) -> Offer:
-        machine = self.fleet.machine
-        tips = self._tips(board)
-        slots = self.options.slots or machine.concurrency or board.settings.concurrency
-        return Offer(
-            runner=self.fleet.runner,
-            slots=slots,
-            labels=frozenset(machine.labels),
-            coders=frozenset(machine.coders) if machine.coders is not None else None,
-            known=registry.KNOWN,
-            only=self._only(board),
-            blocked={**self._blocked(), **self._homeless(board, tips)},
-            tips=tips,
-        )
-
-    def _only(self, board: Board) -> frozenset[str] | None:
-        once = self.options.once
-        if once is None:
-            return None
-        repairs = (
-            entry.id
-            for entry in board.entries.values()
-            if any(above.id == once for above in settle.chain(board, entry))
-        )
-        return frozenset({once, *repairs})
-
-    def _blocked(self) -> dict[str, str]:
-        """What cannot land because of somebody's checkout, looked at afresh each time."""
-        for task, blocked in list(self.fleet.blocked.items()):
-            tip = self.fleet.tip_of(blocked.ref.removeprefix("refs/heads/"))
-            if tip != blocked.old or self._unblocked(blocked):
-                del self.fleet.blocked[task]
-                self.fleet.report.settled(f"blocked {task}")
-        return {task: blocked.reason for task, blocked in self.fleet.blocked.items()}
-
-    def _unblocked(self, blocked: Blocked) -> bool:
-        """Whether it is worth another try: the checkout is free, or a server may have changed."""
-        if self.heart is not None:
-            return time.monotonic() - blocked.since >= _ASK_AGAIN
-        return self._could_follow(blocked.ref, blocked.old, blocked.new)
-
-    def _could_follow(self, ref: str, old: str, new: str) -> bool:
-        repo = self.fleet.repo
-        return not any(checkout.refusal(repo, path, ref, old, new) for path in holders(repo, ref))
-
-    def _tips(self, board: Board) -> dict[str, str]:
-        targets = {
-            target_of(board, entry, self.fleet.default_target) for entry in board.entries.values()
-        }
-        found = {target: self.fleet.tip_of(target) for target in targets}
-        return {target: tip for target, tip in found.items() if tip is not None}
-
-    def _homeless(self, board: Board, tips: dict[str, str]) -> dict[str, str]:
-        """Tasks that are to land on a branch that does not exist."""
-        default = self.fleet.default_target
-        return {
-            entry.id: f"it is to land on {target}, and there is no such branch"
-            for entry in board.entries.values()
-            if (target := target_of(board, entry, default)) not in tips
-        }
-
     def _claim(self, board: Board, now: datetime) -> None:
         passed: list[Passed] = []
         for _ in range(_PICK_AGAIN):
-            chosen, passed = self._picks(board, now)
+            chosen, passed = self.offers.picks(board, now)
             if not self._take(board, chosen):
                 break
             # Somebody was faster with some of them: pick again from what is left, at once.
@@ -561,116 +496,6 @@ class Runner:
             del self.attempts[nonce]
             control.wake.close()
             raise
-
-    # -- people, and the end
-
-    def _tell(self, board: Board) -> None:
-        """Every problem reaches a person once."""
-        report = self.fleet.report
-        report.each("settings", "broken-settings", board.settings_problems)
-        for path, problems in board.damage.items():
-            report.once(f"damage {path}", "damaged", reason=problems[0])
-        known = standings(board, self.fleet.store.now())
-        for entry in board.entries.values():
-            if entry.problems or entry.events:
-                where = known[entry.id]
-                if where.status in FOR_A_PERSON:
-                    report.once(
-                        f"person {entry.id}",
-                        "waits-for-you",
-                        task=entry.id,
-                        status=where.status,
-                        reason=where.reason,
-                    )
-                else:
-                    report.settled(f"person {entry.id}")
-
-    def _tell_of_coders(self, board: Board, now: datetime) -> None:
-        """Which coders rest here: a limit each time, a refused key once until it works again."""
-        for coder, rest in resting(board, self.fleet.runner, now).items():
-            what = (rest.outcome, rest.since if rest.refused else rest.until)
-            if self._resting.get(coder) == what:
-                continue
-            self._resting[coder] = what
-            if rest.refused:
-                remedy = "mend it on this machine; `gitfleet doctor` looks at it"
-                self.fleet.report.action(
-                    "key-refused", coder=coder, reason=rest.reason, remedy=remedy
-                )
-            else:
-                self.fleet.report.action(
-                    "resting", coder=coder, until=rest.until.isoformat(), reason=rest.reason
-                )
-
-    def _pause(self, board: Board, now: datetime) -> float | None:
-        """Until when nothing is to do; None if all that can be done is done and that was asked."""
-        # A window that was busy is looked after soon: until then people's commits are refused.
-        due: list[float] = [_WINDOW_AGAIN] if self._behind else []
-        rests = resting(board, self.fleet.runner, now).values()
-        due += [(rest.until - now).total_seconds() + 0.05 for rest in rests]
-        if self.heart is not None and (left := self.heart.left()) > 0:
-            due.append(left)  # others may take what we hold: it is ended just then
-        if self.heart is not None and (turn := self.heart.shared.pace.left()) > 0:
-            due.append(turn)
-        waits = bool(self.attempts) or bool(claims_of(board, self.fleet.runner))
-        only = self._only(board)
-        known = standings(board, now)
-        for entry in board.entries.values():
-            where = known[entry.id]
-            if where.role is None or where.until is None or where.until <= now or where.rests:
-                continue
-            due.append((where.until - now).total_seconds() + 0.05)
-            mine = only is None or entry.id in only
-            waits = waits or (mine and entry.task is not None and _worth(entry.task, where, now))
-        if self.options.until_idle or self.options.once:
-            # What nothing may be claimed of now (a full disk, a newer format) is not waited for.
-            chosen, passed = self._picks(board, now) if self._may_claim(board) else ([], [])
-            waits = waits or any(one.until is not None for one in passed)
-            away = self.heart is not None and bool(self.heart.offline)
-            if not (waits or chosen or away):
-                return None
-            due += [1.0] if chosen else []
-        return min([SLOW_POLL, *due])
-
-    def _picks(self, board: Board, now: datetime) -> tuple[list[Pick], list[Passed]]:
-        return picks(board, now, self._offer(board), self.fleet.default_target)
-
-    def _exit_status(self) -> int:
-        if not (self.options.until_idle or self.options.once):
-            return IDLE_DONE
-        left = sorted(self._left_over(self.fleet.store.board()))
-        if not left:
-            return IDLE_DONE
-        more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
-        remedy = "`gitfleet list` tells what each waits for"
-        self.fleet.report.action(
-            "unfinished", tasks=f"{', '.join(left[:_NAMED])}{more}", remedy=remedy
-        )
-        return IDLE_WAITS
-
-    def _left_over(self, board: Board) -> set[str]:
-        """Tasks for whose sake it cannot be said that all that can be done is done."""
-        now = self.fleet.store.now()
-        only = self._only(board)
-        found = {
-            task: where.status
-            for task, where in standings(board, now).items()
-            if only is None or task in only
-        }
-        waiting = FOR_A_PERSON | {Status.SUBMITTED, Status.ACCEPTED}
-        left = {task for task, status in found.items() if status in waiting}
-        if self.options.once:  # the one task that was asked for is to be done
-            left |= {task for task, status in found.items() if status not in FINISHED}
-        chosen, passed = self._picks(board, now)
-        stuck = {one.task for one in passed if one.for_a_person}
-        return left | {one.task for one in chosen} | stuck
-
-
-def _worth(task: Task, where: Standing, now: datetime) -> bool:
-    """Whether --until-idle waits for a pause: for a back-off, but for nobody's `not_before`, and
-    not for a target that only a person or another task can repair."""
-    later = task.not_before is not None and task.not_before > now
-    return where.red is None and not later
 
 
 class _Companion(Protocol):

@@ -18,7 +18,8 @@ from gitfleet.model.states import Outcome, Role, Status
 from gitfleet.plan import settle
 from gitfleet.plan.standing import standing
 from gitfleet.report import Report
-from gitfleet.runner.loop import Options, Runner
+from gitfleet.runner.loop import Runner
+from gitfleet.runner.options import Options
 from gitfleet.store import Store
 from gitfleet.work.claiming import late_order
 from gitfleet.work.fleet import Fleet
