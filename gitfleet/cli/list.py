@@ -49,7 +49,8 @@ def command(
     if as_json:
         draw.out_json([view.facts(row) for row in shown])
         return
-    _draw(shown, progress(session.repo) if revision is None else {})
+    alive = progress(session.repo) if revision is None else {}
+    _draw([reading.doubted(board, row) for row in shown], alive)
     click.echo(_below(board, known, shown, filtered=bool(statuses or labels), all_=everything))
     _warn(board)
 
@@ -65,7 +66,8 @@ def _draw(shown: list[Row], alive: dict[str, str]) -> None:
         ]
         for row in shown
     ]
-    for row, (status, *middle, reason) in zip(shown, draw.columns(cells, draw.room()), strict=True):
+    rows = draw.columns(cells, draw.room(), keep=1)
+    for row, (status, *middle, reason) in zip(shown, rows, strict=True):
         click.echo(
             draw.of_status(status, row.status) + "".join(middle) + draw.style(reason, dim=True)
         )

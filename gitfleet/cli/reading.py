@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from gitfleet.cli.session import Session
 from gitfleet.errors import FleetError
 from gitfleet.files import boards, layout
@@ -15,6 +17,8 @@ from gitfleet.files.boards import File
 from gitfleet.git import objects
 from gitfleet.git.command import git
 from gitfleet.model.board import Board, Entry
+from gitfleet.model.states import Status
+from gitfleet.plan.view import Row
 from gitfleet.store import Store
 
 
@@ -81,3 +85,13 @@ def file_of(store: Store, entry: objects.Entry) -> File:
     if size > layout.LARGEST:
         return File(entry.oid, trouble=f"larger than {layout.LARGEST // 1024} KiB")
     return File(entry.oid, store.objects.blob(entry.oid))
+
+
+def doubted(board: Board, row: Row) -> Row:
+    """The row; of what is ready, and never begun since its coder is nobody, that is the reason."""
+    if row.status is not Status.READY:
+        return row
+    from gitfleet.cli import doubts  # noqa: PLC0415 - all coders, which few tasks make one look at
+
+    why = doubts.nobodys(board, row.id)
+    return replace(row, reason=why) if why else row

@@ -46,7 +46,7 @@ def _show(one: Mapping[str, Any]) -> None:
         ["  " + draw.line(at["task"]), draw.line(at["role"]), draw.line(_said(at))]
         for at in one["attempts"]
     ]
-    for row in draw.columns(cells, draw.room()):
+    for row in draw.columns(cells, draw.room(), keep=0):
         click.echo("".join(row))
     for rest in one["resting"].values():
         click.echo(f"  {draw.line(rest)}")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 import click
+from msgspec.structs import replace
 
 from gitfleet.cli import draw, reading
 from gitfleet.cli.session import open_session
@@ -30,6 +31,9 @@ def command(task: str, full: bool, as_json: bool) -> None:
     store = open_session().store
     board = store.board()
     found = view.detail(board, reading.task_of(store, board, task), store.now())
+    row = reading.doubted(board, found.row)
+    if row is not found.row:
+        found = replace(found, row=row, next="Mend that, and commit it on the board.")
     if as_json:
         draw.out_json(view.story(found))
         return

@@ -127,7 +127,7 @@ def _print(crowd: Crowd) -> None:
     attempts = crowd.attempts()
     click.echo(summary(crowd, len(attempts)))
     cells = [list(HEADS), *map(row, attempts)] if attempts else []
-    for number, cell in enumerate(draw.columns(cells, draw.room())):
+    for number, cell in enumerate(draw.columns(cells, draw.room(), keep=0)):
         click.echo(draw.style("".join(cell).rstrip(), bold=not number))
     for told in crowd.resting:
         click.echo(draw.cut(told, draw.room() or len(told) * 2))

@@ -64,8 +64,11 @@ _RACE: Final = re.compile(
 _TOGETHER: Final = re.compile(r"atomic (?:transaction|push) failed")
 # The connection went after the push was sent: whether it counted was never heard.
 _UNHEARD: Final = re.compile(r"remote failed to report status|\[remote failure\]")
-# Somebody else fetches into the same clone at this moment, a person perhaps.
-_BUSY_HERE: Final = re.compile(r"cannot lock ref|Unable to create '[^'\n]*\.lock'")
+# Somebody else fetches into the same clone at this moment, a person perhaps. That objects lack was
+# seen where several fetched and pushed at once; the next fetch had them all.
+_BUSY_HERE: Final = re.compile(
+    r"cannot lock ref|Unable to create '[^'\n]*\.lock'|did not send all necessary objects"
+)
 
 
 def patience() -> float:

@@ -289,6 +289,11 @@ def _next_of_failed(entry: Entry, one: Row) -> str:
             "It is too large for one context: file its parts (`gitfleet add`), then"
             f" `gitfleet cancel {task}`; `gitfleet retry {task}` tries it afresh as it is."
         )
+    if outcome is Outcome.MISCONFIGURED:
+        return (
+            f"Mend {path}, {layout.SETTINGS} or the machine, as the reason has it; then"
+            f" `gitfleet retry {task}`."
+        )
     seen = f"`gitfleet log {task}` shows what happened; " if one.attempts else ""
     text = f"{seen}`gitfleet retry {task}` tries it afresh."
     return text[0].upper() + text[1:]

@@ -197,3 +197,10 @@ def test_a_list_starts_without_what_it_does_not_need(empty: Lab) -> None:
     # Only what is wrong is explained by jsonschema, so this board has nothing wrong.
     empty.commit({"tasks/a.md": task("A")})
     subprocess.run([sys.executable, "-c", code], cwd=empty.path, check=True, capture_output=True)
+
+
+def test_what_no_coder_will_ever_begin_says_so(empty: Lab) -> None:
+    """A coder's name that is misspelt in a file is seen where one looks first."""
+    empty.commit({"tasks/one.md": "---\ntitle: One\ncoder: shel\n---\n"})
+    assert "no coder is called shel; describe it" in gitfleet("list", cwd=empty.path).stdout
+    assert "no coder is called shel; describe it" in gitfleet("show", "one", cwd=empty.path).stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -15,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from gitfleet.cli import draw
+from gitfleet.cli.table import table_of
 from gitfleet.clone import Clone, write_json
 from gitfleet.git.objects import Objects
 from gitfleet.git.refs import swap
@@ -184,6 +187,27 @@ def test_a_narrow_terminal_cuts_and_does_not_wrap(board: Path) -> None:
     _beat(board, "ash", [{"task": "a" * 60, "coder": "codex", "last": "words " * 30}])
     for row in on_terminal(board, "top", "--once", columns=60).splitlines():
         assert draw.width(re.sub(r"\x1b\[[0-9;]*m", "", row)) <= 60
+
+
+def test_what_one_has_to_type_gives_way_last() -> None:
+    """On a narrow terminal the id of a task stays whole while another column can be cut."""
+    cells = [["working", "an-id-that-is-typed", "p2", "A title of some length", "a reason " * 9]]
+    (row,) = draw.columns(cells, 40, keep=1)
+    assert "an-id-that-is-typed" in row[1] and draw.width("".join(row)) <= 40
+    (row,) = draw.columns(cells, 20, keep=1)
+    assert draw.width("".join(row)) <= 20
+
+
+def test_the_table_of_run_is_to_be_read_on_a_narrow_terminal_too() -> None:
+    """With few columns it tells which task, what it does and for how long, and its last words."""
+    live = Live("one-of-the-tasks", Role.WORK, "claude", 1, state="active")
+    live.lines.append("some words")
+    for width, named in ((40, False), (120, True)):
+        said = io.StringIO()
+        Console(width=width, file=said).print(table_of([live], width))
+        text = said.getvalue()
+        assert "one-of-the-tasks" in text and "active" in text
+        assert ("claude" in text) is named and ("context" in text) is named
 
 
 def _fleet(path: Path) -> Fleet:

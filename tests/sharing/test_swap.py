@@ -11,6 +11,7 @@ import pytest
 
 from gitfleet.git import remote
 from gitfleet.git.command import Result
+from gitfleet.git.command import git as run_git
 from gitfleet.git.remote import Fate, Pushed
 from gitfleet.git.repo import find
 from gitfleet.model.board import Board
@@ -185,3 +186,22 @@ def test_who_is_alone_waits_for_few_and_in_a_crowd_for_all() -> None:
         pace.begun()
     assert 0 < alone.left() <= 1.3 < 2.0 < crowd.left() <= 5.2
     assert slow.left() <= 15 * 1.3
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["error: /srv/board.git did not send all necessary objects", "error: cannot lock ref 'x'"],
+)
+def test_a_fetch_that_met_another_one_is_made_again(
+    desks: tuple[Desk, Desk], monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    """What passes by itself is no remote that cannot be reached, and nobody hears of it."""
+    one, two = desks
+    assert two.store.transact(lambda _b, _n: task("theirs")).won
+    calls = iter([Result(1, b"", said)])
+    real = run_git
+    monkeypatch.setattr(remote, "git", lambda *a, **k: next(calls, None) or real(*a, **k))
+    assert remote.fetch(find(one.path), "origin", ["+refs/heads/fleet:refs/x/fleet"]) == []
+    assert next(calls, None) is None
+    there = git("rev-parse", "fleet", cwd=one.bare)
+    assert git("rev-parse", "refs/x/fleet", cwd=one.path) == there
