@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gitfleet import faults
 from gitfleet.process.look import alive
 from gitfleet.process.start import attach, exit_of
 from tests.acceptance.agents import agent
@@ -38,14 +39,14 @@ end()
 class Agents:
     """A fleet of agents that wait half way, each at a gate of its own."""
 
-    def __init__(self, lab: Lab, number: int) -> None:
+    def __init__(self, lab: Lab, number: int, script: str = _AGENT) -> None:
         self.lab = lab
         self.tasks = [f"t{n}" for n in range(number)]
         self.folder = lab.folder / "agents"
         for name in ("gates", "starts"):
             (self.folder / name).mkdir(parents=True)
         self.env = {
-            **agent(self.folder / "bin", _AGENT),
+            **agent(self.folder / "bin", script),
             "STARTS": str(self.folder / "starts"),
             "GATES": str(self.folder / "gates"),
         }
@@ -73,7 +74,9 @@ class Agents:
         """Each was started once, landed once, and not a line of its output is lost or doubled."""
         for task in self.tasks:
             assert (self.folder / "starts" / task).read_text() == "once\n"
-            (attempt,) = self.lab.attempts(task, "work")
+            # One whose agent had not been begun is begun by the next runner.
+            *earlier, attempt = self.lab.attempts(task, "work")
+            assert {(one.outcome, one.tool_calls) for one in earlier} <= {("interrupted", 0)}
             assert (attempt.outcome, attempt.tool_calls) == ("submitted", 5)
             assert (attempt.session, attempt.usd, attempt.tokens.input) == ("s-1", 0.5, 50)
         assert sorted(self.lab.landings()) == sorted(self.tasks)
@@ -112,6 +115,37 @@ def test_an_upgrade_leaves_the_agents_at_work(make_lab: MakeLab) -> None:
     for task in agents.tasks:
         agents.go(task)
     assert again.wait().status == 0, again.told()
+    agents.all_well()
+
+
+_QUICK = """\
+with open(os.path.join(os.environ["STARTS"], task), "a") as file:
+    file.write("once\\n")
+begin()
+for number in range(5):
+    call(number)
+    back(number)
+    time.sleep(0.1)
+pathlib.Path(f"{task}.txt").write_text("word")
+end()
+"""
+_LONG = os.environ.get("GITFLEET_LONG") == "1"
+# Those that every attempt and every landing passes.
+_POINTS = [
+    point for point in faults.POINTS if point not in ("salvaged", "rejected", "outbox-committed")
+]
+
+
+@pytest.mark.parametrize("point", _POINTS)
+def test_killed_at_a_named_point_with_agents_under_way(make_lab: MakeLab, point: str) -> None:
+    """At whichever step of one attempt the runner dies: the others go on or had ended meanwhile,
+    none is begun twice, and each is judged by all of its output."""
+    agents = Agents(make_lab(concurrency=10), 10 if _LONG else 4, _QUICK)
+    args = ("--until-idle", "--max", "20")
+    killed = agents.lab.run(*args, env={**agents.env, "GITFLEET_FAULT": point})
+    assert killed.status == -signal.SIGKILL, f"{point} was never passed"
+    again = agents.lab.run(*args, env=agents.env)
+    assert again.status == 0, again
     agents.all_well()
 
 
