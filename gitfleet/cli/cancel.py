@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gitfleet.cli.decision import say, under_way
+from gitfleet.cli.decision import ending, say
 from gitfleet.cli.session import Session
 from gitfleet.model.states import Kind
 
@@ -18,6 +18,6 @@ def command(ids: tuple[str, ...], reason: str) -> None:
 
 
 def _tell(session: Session, task: str) -> str:
-    if under_way(session, task):
-        return f"{task} is cancelled; its runner ends the attempt under way, and saves its work"
+    if how := ending(session, task):
+        return f"{task} is cancelled; {how}"
     return f"{task} is cancelled (`gitfleet retry {task}` undoes that)"

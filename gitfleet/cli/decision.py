@@ -80,6 +80,17 @@ def under_way(session: Session, task: str) -> bool:
     return entry is not None and entry.claim is not None
 
 
+def ending(session: Session, task: str) -> str:
+    """Who ends the attempt under way of a task that nobody wants any more; empty if none is."""
+    entry = entry_of(session, task)
+    if entry is None or entry.claim is None:
+        return ""
+    does = "ends the attempt under way, and saves its work"
+    if entry.claim.nonce in session.clone.held() and session.clone.running_pid() is None:
+        return f"no runner is at work here: the next `gitfleet run` {does}"
+    return f"its runner {does}"
+
+
 def stands(session: Session, task: str) -> str:
     """Where a task stands now, as a sentence."""
     board = session.store.board()

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from gitfleet.clone import Held
 from gitfleet.process.look import marked
+from tests.cli import looking
 from tests.cli.acting import (
     add,
     events,
@@ -250,3 +252,17 @@ def test_nobody_decides_without_a_name(project: Path) -> None:
     git("config", "user.useConfigOnly", "true", cwd=project)
     env = {"GIT_AUTHOR_NAME": "", "GIT_AUTHOR_EMAIL": ""}
     assert "git does not know who you are" in refusal("cancel", "one", cwd=project, env=env)
+
+
+@pytest.mark.parametrize("verb", ["cancel", "close"])
+def test_who_decides_while_no_runner_is_there_hears_when_the_attempt_ends(
+    tmp_path: Path, verb: str
+) -> None:
+    """Of a runner that died, or left its agents at work, nothing is promised for now."""
+    lab = looking.Lab(tmp_path / "repo")
+    lab.commit({"tasks/one.md": looking.task("One")})
+    claim = lab.claim("one")
+    held = Held(nonce=claim.nonce, task="one", role=claim.role, attempt=claim.attempt)
+    lab.clone.remember(held)
+    said = gitfleet(verb, "one", cwd=lab.path).stdout
+    assert "no runner is at work here: the next `gitfleet run` ends the attempt" in said
