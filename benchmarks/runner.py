@@ -5,6 +5,7 @@ By hand: `python -m benchmarks.runner`. Ratios are taken in one run.
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import statistics
@@ -135,6 +136,29 @@ def memory(scratch: Path) -> tuple[float, float]:
     return peaks[1], peaks[0]
 
 
+def given_up(scratch: Path) -> tuple[float, float]:
+    """Seconds from a commit that takes fifty tasks back to where no process of their attempts is
+    left; and MiB of one supervisor."""
+    folder = scratch / "given-up"
+    store = Store(make(folder, 0).repo, runner="bench")
+    names = [f"tasks/g{number}.md" for number in range(50)]
+    text = b"---\ntitle: Sleep\ncoder: shell\n---\n```sh\nsetsid sleep 600 & sleep 600\n```\n"
+    files: dict[str, bytes | None] = dict.fromkeys(names, text)
+    store.transact(lambda _b, _now: Change(subject="Fifty", files=files, author=ME))
+    command = [*FLEET, "run", "--until-idle", "--max", "50"]
+    runner = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+    runs = folder / ".git/gitfleet/runs"
+    while len(list(runs.glob("*/*/child.json"))) < 50:
+        time.sleep(0.1)
+    supervisors = [json.loads(path.read_text())["pid"] for path in runs.glob("*/*/child.json")]
+    size = max(_peak(pid) for pid in supervisors)
+    gone: dict[str, bytes | None] = dict.fromkeys(names)
+    began = time.monotonic()
+    store.transact(lambda _b, _now: Change(subject="None", files=gone, author=ME))
+    runner.wait()
+    return time.monotonic() - began, size
+
+
 def _peak(pid: int) -> float:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
@@ -152,6 +176,7 @@ def main() -> None:
         ratio = listing(scratch)
         share = idle(scratch)
         busy, alone = memory(scratch)
+        ended, small = given_up(scratch)
     print("| what | measured | goal |\n|---|---|---|")
     print(
         "| commit of a task to the coder's first instruction, over starting that process"
@@ -165,6 +190,8 @@ def main() -> None:
         "| peak memory with 50 attempts under way (with none)"
         f" | {busy:.0f} MiB ({alone:.0f} MiB) | |"
     )
+    print(f"| peak memory of one supervisor | {small:.1f} MiB | < 15 MB |")
+    print(f"| fifty attempts given up in one commit: until all is gone | {ended:.1f} s | |")
     print(
         f"Peak of children: {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024} MiB",
         file=sys.stderr,

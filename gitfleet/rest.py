@@ -28,7 +28,7 @@ READ: Final = 15.0  # seconds of silence
 TOTAL: Final = 45.0  # seconds for one request with all its tries
 LARGEST: Final = 16 << 20  # bytes of an answer
 _TRIES: Final = 4
-_FIRST_PAUSE: Final = 0.25
+FIRST_PAUSE: Final = 0.25
 _SHORT: Final = 3.0  # seconds that a server may have us wait here; what is longer, the caller does
 _LIMITED: Final = 60.0  # seconds, where a server limits us and does not say how long
 _LONGEST: Final = 3600.0
@@ -194,7 +194,7 @@ class Api:
         if (left := self._resting - time.monotonic()) > 0:
             raise Limited(f"{self.host} wants to be left alone for {left:.0f} s", left)
         end = time.monotonic() + TOTAL
-        pause = _FIRST_PAUSE
+        pause = FIRST_PAUSE
         for tries in range(1, _TRIES + 1):
             try:
                 answer = self._follow(method, url, params, content, end)
@@ -300,7 +300,10 @@ class Api:
                 remedy="Give it a new one; docs/forges.md tells which rights it needs.",
             )
         if status == 403:
-            raise Denied(f"the token for {self.host} lacks a right: {right}", remedy=said)
+            raise Denied(
+                f"the token for {self.host} lacks a right: {right}",
+                remedy=f"Give it that; docs/forges.md lists all. It says: {said}",
+            )
         if status in (404, 410):
             raise NotThere(
                 f"{self.host} shows nothing at {urlsplit(answer.url).path}",

@@ -58,6 +58,12 @@ def reply(status: int, body: str = "{}", **headers: str) -> bytes:
     return "\r\n".join([f"HTTP/1.1 {status} X", *lines, "", body]).encode()
 
 
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody wants to wait for what is tried again."""
+    monkeypatch.setattr(rest, "FIRST_PAUSE", 0.01)
+
+
 @pytest.fixture
 def serve() -> Iterator[Callable[[Answers], Server]]:
     """Makes servers, and ends them."""

@@ -21,6 +21,8 @@ from gitfleet.work import examine
 from gitfleet.work.examine import Answer, Program
 from gitfleet.work.fleet import Fleet
 
+_AT_ONCE: Final = 6  # calls
+
 
 class Use(Struct, frozen=True):
     """A coder that is named somewhere, and for what."""
@@ -41,7 +43,7 @@ def coders(fleet: Fleet, board: Board, *, seconds: float | None) -> Iterator[Fin
         yield warning("coder", "role work has none", remedy)
     there: dict[Use, Program] = {}
     for use in uses(fleet, board):
-        found, told = _look(fleet, board, use)
+        found, told = _look(fleet, board, use, start=seconds is not None)
         yield told
         if found is not None:
             there[use] = found
@@ -49,7 +51,7 @@ def coders(fleet: Fleet, board: Board, *, seconds: float | None) -> Iterator[Fin
     callable_ = [use for use in there if _speaks(board, use)]
     if seconds is None or not callable_:
         return
-    with ThreadPoolExecutor(len(callable_)) as pool:
+    with ThreadPoolExecutor(min(len(callable_), _AT_ONCE)) as pool:
         yield from pool.map(lambda use: _called(fleet, board, use, there[use], seconds), callable_)
 
 
@@ -80,7 +82,7 @@ def uses(fleet: Fleet, board: Board) -> list[Use]:
 # -- without a call
 
 
-def _look(fleet: Fleet, board: Board, use: Use) -> tuple[Program | None, Finding]:
+def _look(fleet: Fleet, board: Board, use: Use, *, start: bool) -> tuple[Program | None, Finding]:
     """The coder's program, None if it cannot do anything here."""
     if registry.find(use.coder, board.settings.coders) is None:
         what = f"{use.by} wants {use.coder!r}, and there is no such coder"
@@ -89,7 +91,7 @@ def _look(fleet: Fleet, board: Board, use: Use) -> tuple[Program | None, Finding
     if allowed is not None and use.coder not in allowed:
         what = f"{use.by} wants {use.coder}, which this machine's config.yaml does not let run"
         return None, warning("coder", what, "Add it under `coders:` there, if it may.")
-    found = examine.program(fleet, board, use.coder)
+    found = examine.program(fleet, board, use.coder, start=start)
     if "/" in found.name and not found.name.startswith("/"):
         return found, ok("coder", f"{use} is {found.name} in the workspace")
     if not found.path:

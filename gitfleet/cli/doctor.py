@@ -56,7 +56,8 @@ class Place(Struct, frozen=True):
 @click.option(
     "--no-calls",
     is_flag=True,
-    help="Do not call the coders: each call asks a model for one word, which costs.",
+    help="Do not call the coders: each call asks a model for one word, which costs, and starts what"
+    " fleet.yaml says.",
 )
 @click.option(
     "--seconds",

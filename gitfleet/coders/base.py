@@ -257,6 +257,7 @@ class Coder(NamedTuple):
     launch: Callable[[Job], Launch]  # raises Cannot
     reader: Callable[[Job], Reader]  # a new one for each run
     judge: Callable[[Evidence], Judgement]
+    speaks: bool = True  # it tells what it does; else each line is something said
     fresh: bool = False  # every attempt begins on a clean tip, not where the last one stopped
     resumes: bool = False  # it can go on with a session
     mcp: bool = False  # it can be given an MCP server

@@ -119,9 +119,10 @@ def _moment(text: str) -> datetime | None:
     return None
 
 
-def named(name: str) -> Coder:
+def named(name: str, events: EventsAs = EventsAs.TEXT) -> Coder:
     """The described coder of that name."""
-    return Coder(name, program="", launch=launch, reader=reader, judge=judge_told)
+    speaks = events is EventsAs.JSON
+    return Coder(name, program="", launch=launch, reader=reader, judge=judge_told, speaks=speaks)
 
 
 CODER: Final = named("command")

@@ -209,26 +209,6 @@ def judge_told(evidence: Evidence) -> Judgement:
     return judged if judged.outcome else Judgement(denied=tally.denied)
 
 
-def if_nothing_was_done(judged: Judgement) -> Judgement:
-    """The judgement of a run that ended well and achieved nothing: what it was denied is why."""
-    if judged.outcome is not None or not judged.denied:
-        return judged
-    return Judgement(
-        outcome=OUTCOMES[Failure.DENIED],
-        reason=f"it may not use {', '.join(judged.denied)}",
-        failure=Failure.DENIED,
-        denied=judged.denied,
-    )
-
-
-def explains(judged: Judgement) -> bool:
-    """Whether a judgement tells more of a run that had to be ended than that it took too long.
-
-    A coder that tried again for ever because its key is refused did not time out.
-    """
-    return judged.failure in (Failure.AUTH, Failure.LIMITED, Failure.OVERLOADED)
-
-
 def _failed(evidence: Evidence, failure: Failure, words: str) -> Judgement:
     tally = evidence.tally
     until = tally.until

@@ -29,7 +29,7 @@ def find(name: str, described: Mapping[str, CoderSettings]) -> Coder | None:
     """The coder of that name: described in fleet.yaml by an argv, or one with code."""
     settings = described.get(name)
     if settings is not None and settings.argv:
-        return command.named(name)
+        return command.named(name, settings.events)
     if name in MODULES:
         coder: Coder = importlib.import_module(MODULES[name]).CODER
         return coder

@@ -35,5 +35,11 @@ def launch(job: Job) -> Launch:
 
 
 CODER: Final = Coder(
-    "shell", program="sh", launch=launch, reader=text_reader, judge=judge_exit, fresh=True
+    "shell",
+    program="sh",
+    launch=launch,
+    reader=text_reader,
+    judge=judge_exit,
+    fresh=True,
+    speaks=False,
 )

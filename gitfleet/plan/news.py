@@ -35,7 +35,6 @@ _BUSY: Final = frozenset(
         Status.ACCEPTED,
     }
 )
-_LOCKED_OUT: Final = "auth-failed"
 _CALL: Final = re.compile(r"([@#!])(?=\w)")
 
 
@@ -91,7 +90,7 @@ def _of_event(entry: Entry, event: Event) -> Iterator[News]:
                 f" until {until}" if until else ""
             )
             yield _news(Notice.LIMITED, key, title, f"{entry.id}: {attempt.reason}")
-        case Attempt() as attempt if attempt.outcome.value == _LOCKED_OUT:
+        case Attempt(outcome=Outcome.AUTH_FAILED) as attempt:
             title = f"{attempt.coder or 'a coder'} cannot log in on {attempt.runner}"
             yield _news(Notice.FAILED, name, title, f"{entry.id}: {attempt.reason}")
         case Attempt(outcome=Outcome.LOST) as attempt:

@@ -6,6 +6,8 @@ the agent says of itself.
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Struct
 
 from gitfleet.model.board import Board, Entry
@@ -15,8 +17,9 @@ from gitfleet.model.states import Outcome
 from gitfleet.model.task import Budget
 from gitfleet.plan.budget import Spent, context_full, exceeded, spent
 
-_FRESH: float = 30.0  # seconds for which something heard counts as activity
-_LONG: float = 1 / 3  # of the silence that is allowed; after that it is called silent
+_FRESH: Final = 30.0  # seconds for which something heard counts as activity
+_PATIENCE: Final = 60.0  # seconds that a coder may hold its slot while it waits for a limit
+_LONG: Final = 1 / 3  # of the silence that is allowed; after that it is called silent
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -41,6 +44,8 @@ class Signs(Struct, frozen=True, kw_only=True):
     tool: str = ""  # what it has at work, the oldest
     tool_for: float = 0.0
     retrying: bool = False
+    refused: bool = False  # its key was, and it says so itself
+    rests: float = 0.0  # until its limit resets, where it told of one
     tokens: Tokens = Tokens()
     usd: float | None = None
     used: int | None = None  # tokens in its context
@@ -62,13 +67,17 @@ def limits_of(board: Board, entry: Entry, *, speaks: bool) -> Limits:
 
 
 def must_end(limits: Limits, signs: Signs) -> tuple[Outcome, str] | None:
-    """Why the run must end now, if it must."""
+    """Why the run must end now, if it must. Where the coder's own words explain it (a limit, a
+    refused key), they decide what it is called."""
     over = exceeded(limits.budget, limits.before, signs.tokens, signs.usd)
     if over:
         return Outcome.OVER_BUDGET, over
     if context_full(signs.used, signs.window, limits.context):
         reason = f"{signs.used} of {signs.window} tokens of its context are used"
         return Outcome.CONTEXT_FULL, reason
+    if signs.retrying and (signs.refused or signs.rests >= _PATIENCE):
+        what = "its key is refused" if signs.refused else "its limit lasts longer than that"
+        return Outcome.STALLED, f"it tries again and again, and {what}"
     if signs.elapsed >= limits.attempt:
         return Outcome.TIMED_OUT, f"it took longer than {spoken(limits.attempt)}"
     if limits.first_event and not signs.heard and signs.elapsed >= limits.first_event:

@@ -42,7 +42,7 @@ from gitfleet.work.beginning import Beginning
 from gitfleet.work.claiming import claim_all, late_order, order_of
 from gitfleet.work.fleet import Blocked, Control, Fleet, Live, Order, Underway
 from gitfleet.work.notify import Notifier
-from gitfleet.work.perform import perform, settle_dead, settle_orphan
+from gitfleet.work.perform import begun, perform, settle_dead, settle_orphan
 from gitfleet.work.publish import Publisher
 from gitfleet.work.record import Record
 from gitfleet.work.sweep import sweep
@@ -215,10 +215,10 @@ class Runner:
         self.fleet.store.swap.base()  # raises Unreachable where the board is far away
         for path, refusal in checkout.recover(self.fleet.repo):
             self.fleet.report.action("left-behind", path=path, reason=refusal.reason)
-        going_on = settle_dead(self.fleet, self.attempts.keys())
+        going_on = begun(self.fleet)
+        settle_dead(self.fleet, going_on.keys() | self.attempts.keys())
         self._former = frozenset(self.fleet.clone.held())
-        busy = {attempt.order.task for attempt in self.attempts.values()}
-        sweep(self.fleet, busy | going_on.keys())
+        sweep(self.fleet, {one.task for one in going_on.values()})
         board = self.fleet.store.board()
         self.fleet.report.action(
             "running",
@@ -226,8 +226,9 @@ class Runner:
             board=self.fleet.store.branch,
             target=board.settings.target or self.fleet.default_target,
         )
-        for task, known in going_on.items():
-            self._go_on(board, task, known)
+        for nonce, one in going_on.items():
+            if nonce not in self.attempts:
+                self._go_on(board, one.task, one.record)
 
     def _guarded(self) -> float | None:
         """One round; a transient error is told once and tried again."""

@@ -56,6 +56,7 @@ class Ended(Struct, frozen=True, kw_only=True):
     tool_calls: int = 0
     failure: Failure | None = None
     until: datetime | None = None  # when a limit resets, where it is known
+    denied: tuple[str, ...] = ()  # tools it was not allowed to use
 
 
 def find(order: Order) -> Coder:
@@ -226,7 +227,9 @@ def _judged(way: Underway, coder: Coder, exit_: Exit, why: Ended | None, output:
         mask = way.fleet.mask
         said = mask.tail(end_of(run_dir / "stderr", 2000 + mask.reach), 2000)
         tail = said.strip().splitlines()
-        reason += f": {tail[-1][:300]}" if tail else ""
+        # What the table makes of standard error is in the reason already.
+        own = judged.failure is Failure.CRASHED and tail and tail[-1] not in reason
+        reason += f": {tail[-1][:300]}" if own else ""
     return Ended(
         outcome=why.outcome if why else judged.outcome,
         reason=why.reason if why else reason,
@@ -238,6 +241,7 @@ def _judged(way: Underway, coder: Coder, exit_: Exit, why: Ended | None, output:
         tool_calls=tally.tool_calls,
         failure=None if why else judged.failure,
         until=None if why else judged.until,
+        denied=judged.denied,
     )
 
 

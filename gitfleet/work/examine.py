@@ -69,8 +69,11 @@ class Answer(Struct, frozen=True, kw_only=True):
 # -- the program
 
 
-def program(fleet: Fleet, board: Board, name: str) -> Program:
-    """Find a coder's program as an attempt would, and ask for its version."""
+def program(fleet: Fleet, board: Board, name: str, *, start: bool) -> Program:
+    """Find a coder's program as an attempt would, and ask for its version.
+
+    `start` False: nothing is started that the board names, for whoever can write it may be anyone.
+    """
     coder = _coder(board, name)
     settings = board.settings.coders.get(name) or CoderSettings()
     wanted = settings.program or (settings.argv[0] if settings.argv else coder.program)
@@ -78,13 +81,15 @@ def program(fleet: Fleet, board: Board, name: str) -> Program:
         return Program(name, path=name)
     with scratch(secrets.token_hex(8)) as tmp:
         order = _order(fleet, board, name, "", "0" * 40)
-        env = {**environment(fleet, order, tmp, tmp), **settings.env}
-        found = shutil.which(wanted, path=env["PATH"])
+        env = environment(fleet, order, tmp, tmp)
+        path = settings.env.get("PATH", env["PATH"])
+        found = shutil.which(wanted, path=path)
         if found is None:
             return Program(wanted)
-        if settings.argv or not coder.versions:
+        own = settings.program is None and not settings.env
+        if settings.argv or not coder.versions or not (start or own):
             return Program(wanted, found)
-        version = _version(coder, found, env, tmp)
+        version = _version(coder, found, {**env, **settings.env}, tmp)
     return Program(wanted, found, version, version in coder.versions)
 
 

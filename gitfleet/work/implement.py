@@ -171,6 +171,9 @@ def _judge(
     if not way.fleet.objects.is_ancestor(way.order.claim.base, facts.head):
         return Outcome.FAILED, "its branch does not contain the commit it started from any more"
     if not facts.paths:
+        if ended.denied:
+            names = ", ".join(ended.denied)
+            return Outcome.FAILED, f"it changed nothing: it may not use {names}"
         return Outcome.EMPTY, _why_empty(way, path)
     wrong = outside(task, facts.paths)
     if wrong:
@@ -208,6 +211,7 @@ def _write(way: Underway, ended: Ended, facts: Facts | None, outcome: Outcome, r
         session=ended.session,
         tokens=ended.tokens,
         usd=ended.usd,
+        until=ended.until,
         tool_calls=ended.tool_calls,
         head=facts.head if facts else None,
         commits=facts.commits if facts else 0,

@@ -28,6 +28,7 @@ DUTY: Final = "notify"
 """How a runner that has a service to tell people through says so to the others."""
 
 FOLDER: Final = "notices"
+_PACE: Final = 0.5  # seconds between two looks
 _LOOK: Final = 30.0  # seconds; the loop wakes us earlier
 _FAREWELL: Final = 10.0  # seconds that the end of a runner waits for services
 
@@ -67,6 +68,7 @@ class Notifier:
         self._outlets: dict[str, Outlet] | None = None
         self._held: dict[str, tuple[float, News]] = {}  # seen here, perhaps told by another runner
         self._known: dict[str, _Known] = {}
+        self._last: tuple[str, dict[str, News]] = ("", {})
         self._news = threading.Event()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="notifier", daemon=True)
@@ -106,6 +108,7 @@ class Notifier:
                 self.fleet.report.settled("notify")
             if ending:
                 return
+            self._ending.wait(_PACE)  # a busy board moves many times a second
             self._news.wait(_LOOK)
             self._news.clear()
 
@@ -156,6 +159,8 @@ class Notifier:
 
     def _found(self, board: Board) -> dict[str, News]:
         """All that could be told of the board as it is; made anew only of what has changed."""
+        if board.commit == self._last[0]:
+            return self._last[1]
         where = standings(board, self.fleet.store.now())
         known: dict[str, _Known] = {}
         for task, entry in board.entries.items():
@@ -166,7 +171,9 @@ class Notifier:
         self._known = known
         found = {one.key: one for task in known.values() for one in task.news}
         idle = news.idle(board, where.values())
-        return found if idle is None else {**found, idle.key: idle}
+        found = found if idle is None else {**found, idle.key: idle}
+        self._last = (board.commit, found)
+        return found
 
     def _open(self) -> dict[str, Outlet]:
         """An outlet for each service, by its digest; opened once."""

@@ -8,6 +8,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
+from msgspec import Struct
+
 from gitfleet.errors import FleetError
 from gitfleet.git import worktree
 from gitfleet.git.objects import trailers
@@ -68,42 +70,25 @@ def _give_up(way: Underway, reason: str) -> None:
 # -- after a crash
 
 
-def settle_dead(fleet: Fleet, busy: Collection[str] = ()) -> dict[str, Record]:
-    """End what a runner of this clone left behind when it died: only claims that are ours.
+class Begun(Struct, frozen=True):
+    """An attempt of a runner that died, whose coder was started: it may be gone on with."""
 
-    Attempts whose coder was started are not ended: they go on, or tell how they ended meanwhile.
-    Those are returned, by their tasks. `busy`: nonces of attempts that were taken up already.
-    """
-    going_on: dict[str, Record] = {}
-    board = fleet.store.board()
-    claims = {
-        entry.claim.nonce: (entry.id, entry.claim)
-        for entry in board.entries.values()
-        if entry.claim is not None
-    }
+    task: str
+    record: Record
+
+
+def begun(fleet: Fleet) -> dict[str, Begun]:
+    """The attempts of this clone whose coders were started and whose claims still stand, by nonce:
+    they go on, or tell how they ended meanwhile."""
+    board, found = fleet.store.board(), {}
     for nonce, held in fleet.clone.held().items():
-        if nonce in busy:
-            continue
         run_dir = fleet.clone.run_dir(held.task, held.attempt, nonce)
-        if nonce in claims and (known := _begun(run_dir, nonce)) is not None:
-            going_on[claims[nonce][0]] = known
-            continue
-        child = load(run_dir)
-        # By pid and start time, and by the marker that every process of the attempt carries.
-        end(child[0] if child else None, nonce, grace=GRACE)
-        drop_scratch(nonce)
-        if nonce in claims:
-            task, claim = claims[nonce]
-            if not _settle_one(fleet, task, claim):
-                continue
-        elif isinstance(fleet.store.swap, Shared):
-            continue  # its push may arrive yet: the loop knows when it is too late for that
-        fleet.clone.forget(nonce)
-    return going_on
+        if settle.holds(board, held.task, nonce) and (known := _begun(run_dir, nonce)) is not None:
+            found[nonce] = Begun(held.task, known)
+    return found
 
 
 def _begun(run_dir: Path, nonce: str) -> Record | None:
-    """What is known of an attempt whose coder was started; None where none was."""
     known = record.kept(run_dir)
     if known is None:
         return None
@@ -114,6 +99,31 @@ def _begun(run_dir: Path, nonce: str) -> Record | None:
             return None
         time.sleep(_LOOK_AGAIN)
     return known
+
+
+def settle_dead(fleet: Fleet, spared: Collection[str] = ()) -> None:
+    """End what a runner of this clone left behind when it died: only claims that are ours, and
+    none whose nonce is in `spared`."""
+    board = fleet.store.board()
+    claims = {
+        entry.claim.nonce: (entry.id, entry.claim)
+        for entry in board.entries.values()
+        if entry.claim is not None
+    }
+    for nonce, held in fleet.clone.held().items():
+        if nonce in spared:
+            continue
+        child = load(fleet.clone.run_dir(held.task, held.attempt, nonce))
+        # By pid and start time, and by the marker that every process of the attempt carries.
+        end(child[0] if child else None, nonce, grace=GRACE)
+        drop_scratch(nonce)
+        if nonce in claims:
+            task, claim = claims[nonce]
+            if not _settle_one(fleet, task, claim):
+                continue
+        elif isinstance(fleet.store.swap, Shared):
+            continue  # its push may arrive yet: the loop knows when it is too late for that
+        fleet.clone.forget(nonce)
 
 
 def settle_orphan(fleet: Fleet, task: str, nonce: str) -> None:

@@ -71,6 +71,7 @@ class Round:
         self.fleet, self.where, self.forge, self.desk = fleet, where, forge, desk
         self._looked = looked
         self._base = fleet.store.branch
+        self._writers: dict[str, bool] = {}  # who of those that commented may write
 
     def run(self, board: Board) -> None:
         """Each question by itself: what is wrong with one holds up no other.
@@ -165,7 +166,11 @@ class Round:
     def _is_answer(self, comment: Comment) -> bool:
         if comment.ours or comment.author.bot or not _says_something(comment.text):
             return False
-        return self.forge.may_write(self.desk, comment.author)
+        # Once a round for each: strangers may comment as much as they like.
+        login = comment.author.login
+        if login not in self._writers:
+            self._writers[login] = self.forge.may_write(self.desk, comment.author)
+        return self._writers[login]
 
     def _take(self, case: Case, pull: Pull, comment: Comment) -> None:
         """Put it onto the board as the answer, unless there is one by then."""

@@ -41,7 +41,8 @@ class Rereading:
     def __init__(self, board: Board, entry: Entry, speaker: Speaker, folder: Path) -> None:
         found = registry.find(speaker.coder, board.settings.coders)
         reader = found.reader if found is not None else text_reader
-        self.plain = reader is text_reader  # it says lines, and there is nothing to understand
+        # It says lines, and there is nothing to understand.
+        self.plain = found is None or not found.speaks
         self._stream = Stream(reader(_job(board, entry, speaker, folder)))
         self._speaker = speaker
         self._last: datetime | None = None

@@ -403,6 +403,7 @@ def _attempt(
             "session": ended.session,
             "tokens": ended.tokens,
             "usd": ended.usd,
+            "until": ended.until,
             "tool_calls": ended.tool_calls,
         }
         if ended

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from gitfleet.coders.base import Coder, CoderEvent, Job, Tally, text_reader
+from gitfleet.coders.base import Coder, CoderEvent, Failure, Job, Tally
 from gitfleet.coders.stream import Stream
 from gitfleet.model.durations import seconds
 from gitfleet.model.states import Outcome
@@ -79,8 +79,7 @@ class Vigil:
     def __init__(self, way: Underway, coder: Coder, job: Job, running: Running) -> None:
         self._way, self._coder, self._job = way, coder, job
         self._running = running
-        speaks = coder.reader is not text_reader
-        self._limits = limits_of(way.order.board, way.order.entry, speaks=speaks)
+        self._limits = limits_of(way.order.board, way.order.entry, speaks=coder.speaks)
         self._lease = seconds(way.order.board.settings.lease)
         now = time.monotonic()
         self._began = now - age(running.child)
@@ -137,6 +136,10 @@ class Vigil:
             tool=oldest.name if oldest else "",
             tool_for=now - oldest.since if oldest else 0.0,
             retrying=tally.retrying,
+            refused=tally.failure is Failure.AUTH,
+            rests=(tally.until - self._way.fleet.store.now()).total_seconds()
+            if tally.until
+            else 0.0,
             tokens=tally.tokens,
             usd=tally.usd,
             used=tally.context,

@@ -127,6 +127,13 @@ _SPEAKING = {
         "over-budget",
         "its budget of 2.00 USD is used up",
     ),
+    # What the coder says of itself names the end; else it would retry for minutes, in its slot.
+    "refused": (
+        "begin()\nwhile True:\n    say('system', subtype='api_retry', attempt=1,"
+        " error_status=401, error='authentication_failed')\n    time.sleep(0.2)",
+        "auth-failed",
+        "",
+    ),
     "full": (
         "begin()\nend(usd=0)\ncall(1, used=949)\ntime.sleep(600)",
         "context-full",
@@ -139,7 +146,7 @@ def test_limits_of_an_agent_that_tells_what_it_does(make_lab: MakeLab) -> None:
     """Never a word, a tool that hangs, money, room: each ends the attempt with a name of its own.
     A tool at work may be silent for longer than an agent without one."""
     lab = make_lab(
-        concurrency=4,
+        concurrency=5,
         attempts=1,
         timeouts={"first_event": "4s", "silence": "6s", "tool": "8s", "attempt": "5m"},
     )

@@ -210,6 +210,29 @@ def test_no_calls_means_none(project: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "called").exists()
 
 
+def test_without_calls_nothing_is_started_that_the_board_names(
+    project: Path, tmp_path: Path
+) -> None:
+    """Whoever can write the board may be anyone; to look at a clone must be safe."""
+    program = coder(tmp_path, "claude", f"touch '{tmp_path}/called'; echo 1.0.0")
+    coders = f"coders: {{claude: {{program: '{program}'}}}}\n"
+    settings(project, f"checks: ['true']\nroles: {{work: {{coder: claude}}}}\n{coders}")
+    done = gitfleet("doctor", "--no-calls", cwd=project)
+    assert f"claude (role work) is {program}" in done.stdout
+    assert not (tmp_path / "called").exists()
+
+
+def test_a_version_that_is_not_known_is_told(project: Path, tmp_path: Path) -> None:
+    """It may work; who sees odd ends knows where to look."""
+    coder(tmp_path, "claude", "echo '0.0.1 (Claude Code)'")
+    settings(project, "checks: ['true']\nroles: {work: {coder: claude}}\n")
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = gitfleet("doctor", "--no-calls", "--json", cwd=project, env=env)
+    told = [f for f in json.loads(done.stdout) if f["about"] == "coder"]
+    assert [f["level"] for f in told] == ["ok", "warning"]
+    assert "version 0.0.1 is not among those known: " in told[1]["what"]
+
+
 def test_a_coder_that_fails_is_told_with_its_last_words(project: Path, tmp_path: Path) -> None:
     """And without the secrets of the environment that are in them."""
     mine(project, coder(tmp_path, "agent", 'echo "who is $SOME_TOKEN?" >&2; exit 3'))

@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 
 from gitfleet.coders import registry
+from gitfleet.model.states import Outcome
 from tests.acceptance.fleetlab import Lab, laboratory
 from tests.coders.kit import job
 from tests.coders.replay import coder_of, read
@@ -92,3 +93,34 @@ def test_a_ninth_coder_needs_fleet_yaml_alone(tmp_path: Path) -> None:
         (attempt,) = lab.attempts("one", "work")
     assert (attempt.session, attempt.tool_calls, attempt.usd) == ("session-9", 1, 0.5)
     assert (attempt.tokens.input, attempt.tokens.output) == (1200, 30)
+
+
+def test_a_limit_is_on_the_board_with_its_end_and_a_denied_tool_with_its_name(
+    tmp_path: Path,
+) -> None:
+    """What a coder tells of why it did nothing is what a person, and the plan, read there."""
+    said = {
+        "limited": '{"said": "limit", "failure": "limited", "until": "2099-01-01T00:00:00Z"}',
+        "denied": '{"said": "tool_end", "tool": "write", "denied": "write"}',
+        "told": '{"said": "error", "failure": "misconfigured", "text": "no such model"}',
+    }
+    described = {}
+    for name, line in said.items():
+        program = _program(tmp_path, name, f"print('''{line}''')")
+        described[name] = {"argv": [str(program)], "events": "json"}
+    with laboratory(tmp_path / "lab", coders=described, concurrency=1) as lab:
+        for name in said:
+            lab.write_task(name, coder=name, attempts=1)
+        lab.commit()
+        live = lab.start("--until-idle")
+        live.wait_for("resting", coder="limited")
+        for name in said:
+            live.wait_for("ended", task=name)
+        live.stop()  # it would wait for the end of the limit
+        (limited,) = lab.attempts("limited", "work")
+        (denied,) = lab.attempts("denied", "work")
+        (told,) = lab.attempts("told", "work")
+    assert limited.outcome is Outcome.LIMITED and limited.until is not None
+    assert limited.until.year == 2099
+    assert denied.outcome is Outcome.FAILED and "may not use write" in denied.reason
+    assert told.outcome is Outcome.MISCONFIGURED and told.reason == "no such model"

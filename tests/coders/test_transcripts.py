@@ -12,10 +12,8 @@ import pytest
 
 from gitfleet.coders import registry
 from gitfleet.coders.base import Failure, Said
-from gitfleet.coders.judging import explains, if_nothing_was_done
 from gitfleet.coders.stream import Stream
 from gitfleet.model.event import Tokens
-from gitfleet.model.states import Outcome
 from tests.coders.expected import EXPECTED, SITUATIONS
 from tests.coders.kit import job
 from tests.coders.replay import CASES, FOLDER, coder_of, output, replay
@@ -185,20 +183,11 @@ def test_a_tool_that_is_at_work_is_known(tmp_path: Path) -> None:
     assert not replay(tmp_path, "codex", "mcp").tally.tools
 
 
-def test_what_was_denied_is_why_nothing_was_done(tmp_path: Path) -> None:
-    """A run that ended well, was denied tools and did nothing failed for want of them."""
-    judged = if_nothing_was_done(replay(tmp_path, "claude", "perm-none").judged)
-    assert judged.outcome is Outcome.FAILED and judged.failure is Failure.DENIED
-    assert "Write, Bash" in judged.reason
-    well = replay(tmp_path, "claude", "success").judged
-    assert if_nothing_was_done(well) is well
-
-
 def test_what_it_tried_for_ever_explains_more_than_a_time_out(tmp_path: Path) -> None:
     """A coder that was ended while its key was refused did not time out; one in a tool did."""
-    assert explains(replay(tmp_path, "claude", "err401").judged)
-    assert explains(replay(tmp_path, "gemini", "err429-forever").judged)
-    assert not explains(replay(tmp_path, "claude", "sigkill-bash").judged)
+    assert replay(tmp_path, "claude", "err401").judged.failure is Failure.AUTH
+    assert replay(tmp_path, "gemini", "err429-forever").judged.failure is Failure.LIMITED
+    assert replay(tmp_path, "claude", "sigkill-bash").judged.failure is Failure.CRASHED
 
 
 def test_a_limit_that_is_near_is_told_and_ends_nothing(tmp_path: Path) -> None:

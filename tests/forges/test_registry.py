@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -118,6 +119,16 @@ def test_a_command_that_gives_no_token_says_so_and_shows_nothing(text: str) -> N
     with pytest.raises(FleetError) as told:
         registry.token(forge, where, (sys.executable, "-c", text))
     assert "two words" not in str(told.value) and "token" in told.value.what
+
+
+def test_nothing_is_loaded_before_it_is_used() -> None:
+    """Who has no forge and tells nobody needs neither library, and starts as fast as ever."""
+    code = (
+        "import sys, gitfleet.runner.loop, gitfleet.work.outside;"
+        "sys.exit(', '.join({'httpx', 'apprise'} & sys.modules.keys()) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_every_forge_is_whole() -> None:

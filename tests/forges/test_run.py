@@ -152,6 +152,24 @@ def test_a_forge_that_is_down_holds_up_nothing_but_the_question(
     assert _answer(here) == "JWT"
 
 
+def test_a_runner_without_the_library_works_on_and_says_so_once(
+    forge: FakeForge, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what to install; and questions are answered at hand."""
+    blocker = tmp_path / "without" / "httpx"
+    blocker.mkdir(parents=True)
+    (blocker / "__init__.py").write_text("raise ModuleNotFoundError('no httpx here')\n")
+    monkeypatch.setenv("PYTHONPATH", str(blocker.parent))
+    _asks(here)
+    with running(here) as runner:
+        assert "pip install '.[forges]'" in runner.until("forge-waits")
+        runner.until("waits-for-you", "task=one")
+        gitfleet("answer", "one-1", "--option", "1", cwd=here)
+        runner.until("landed", "task=one")
+        assert len([line for line in runner.lines if " forge-waits " in line]) == 1
+    assert _answer(here) == "JWT" and not forge.requests
+
+
 def test_without_a_forge_the_branch_is_the_pull_request(
     forge: FakeForge, here: Path, tmp_path: Path
 ) -> None:

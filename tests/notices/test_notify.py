@@ -197,7 +197,8 @@ def test_every_kind_of_news(place: Desk, service: Sink) -> None:
                 "log/oaks/001-work-aaaa.yaml": limited,
                 "log/elms/001-work-aaaa.yaml": limited,
                 "log/pines/001-work-aaaa.yaml": _attempt(1, Outcome.LOST),
-                "log/pines/002-work-aaaa.yaml": _attempt(2, Outcome.TAMPERED),
+                "log/pines/002-work-aaaa.yaml": _attempt(2, Outcome.AUTH_FAILED),
+                "log/pines/003-work-aaaa.yaml": _attempt(3, Outcome.TAMPERED),
             }
         )
         made.round()
@@ -213,8 +214,9 @@ def test_every_kind_of_news(place: Desk, service: Sink) -> None:
         }
         files["tasks/map-tiles.md"] = None
         place.write(files)
-    service.until(lambda: len(service.got) >= 6)
+    service.until(lambda: len(service.got) >= 7)
     assert sorted(service.titles) == [
+        "claude cannot log in on oak",
         "claude is limited until 2026-11-20T18:00:00Z",
         "elms landed on main",
         "nothing is left to do",

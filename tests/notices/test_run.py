@@ -47,10 +47,16 @@ def test_a_runner_tells_what_happens_once_each(
     add(here, "bad", "exit 3")
     lines = work(here, code=4)
     assert "s3cret" not in "\n".join(lines)
-    landed, rest = "spy landed on main", {"bad waits for you: failed", "nothing is left to do"}
-    assert {landed, *rest, "old landed on main"} <= set(service.titles)
+    with running(here):  # what the end of a runner had no time for goes out after the next start
+        service.until(lambda: len(service.got) >= 5)
+    assert sorted(service.titles) == [
+        "bad waits for you: failed",
+        "nothing is left to do",
+        "nothing is left to do",
+        "old landed on main",
+        "spy landed on main",
+    ]
     told = len(service.got)
-    assert told == 5  # two landed, one failed, twice idle
     work(here, code=4)
     assert len(service.got) == told
     seen = git("show", "main:seen", cwd=here)

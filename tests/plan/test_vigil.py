@@ -47,6 +47,11 @@ def of(**keys: object) -> Signs:
         (of(used=899, window=1000), None, ""),
         (of(used=900, window=1000), Outcome.CONTEXT_FULL, "900 of 1000 tokens"),
         (of(used=900), None, ""),
+        # A coder that waits for its own limit must not hold a slot through it.
+        (of(retrying=True, rests=59), None, ""),
+        (of(retrying=True, rests=60), Outcome.STALLED, "its limit lasts longer"),
+        (of(rests=3600), None, ""),
+        (of(retrying=True, refused=True), Outcome.STALLED, "its key is refused"),
     ],
 )
 def test_each_limit_has_its_name(signs: Signs, outcome: Outcome | None, reason: str) -> None:
@@ -92,6 +97,8 @@ _TIMES = st.floats(0, 1e6)
         tool=st.sampled_from(["", "Bash"]),
         tool_for=_TIMES,
         retrying=st.booleans(),
+        refused=st.booleans(),
+        rests=_TIMES,
         tokens=st.builds(Tokens, input=st.integers(0, 10**9)),
         usd=st.none() | st.floats(0, 1e6),
         used=st.none() | st.integers(0, 10**9),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -79,11 +79,22 @@ def _environment(bin: Path) -> Mapping[str, str]:
         **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), NOWHERE),
         **dict.fromkeys(("NO_PROXY", "no_proxy"), "localhost,127.0.0.1"),
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "CLAUDE_CODE_MAX_RETRIES": "2",  # of its own accord it tries ten times, three minutes long
         "DISABLE_TELEMETRY": "1",
         "DISABLE_ERROR_REPORTING": "1",
         "OPENCODE_DISABLE_MODELS_FETCH": "1",
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     }
+
+
+def processes_in(folder: Path) -> list[str]:
+    """Live processes that work below a folder, whatever environment they have."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "cwd").readlink().is_relative_to(folder):
+                found.append((process / "cmdline").read_text().replace("\0", " ")[:200])
+    return found
 
 
 @contextmanager
@@ -105,3 +116,4 @@ def stage(
             yield on
             assert not model.missed
             assert not lab.left_over()
+            assert not processes_in(lab.folder)

@@ -102,6 +102,7 @@ class Clone:
         self.targets: set[str] = set()
         self.known_at: dict[str, float] = {}  # when what we know of a ref was asked for
         self._fetched = False
+        self._behind: list[str] = []  # to be looked at, too, before the next decision
         self._busy = False
         self._free = Signal(self.world)
         self._turning = False
@@ -161,7 +162,8 @@ class Clone:
 
     def base(self) -> Steps[Commit]:
         if not self._fetched:
-            yield from self.look()
+            behind, self._behind = self._behind, []
+            yield from self.look(behind)
         return self._base()
 
     def _base(self) -> Commit:
@@ -207,7 +209,8 @@ class Clone:
             return self._won(moves, new)
         if fate == "stale":
             forgets = "branch-not-fetched" in self.mutants
-            yield from self.look(() if forgets else [move.ref for move in change.publish])
+            self._fetched = False  # looked at after the pause
+            self._behind = [] if forgets else [move.ref for move in change.publish]
             return None
         return Outcome(Answer.LOST, "the remote refuses to move the target")
 

@@ -17,7 +17,6 @@ DELIBERATE: dict[str, str] = {
 # These were in the code when the simulation was written, or are: it found them.
 FOUND: dict[str, str] = {
     "tip-read-again": "what was decided on one tip is pushed over the tip of a later look",
-    "late-look-believed": "a fetch that was answered late moves what we know back again",
     "branch-not-fetched": "after a stale push only the board is looked at, not the task's branch",
     "fixer-head-not-fetched": "the rejected work is not fetched for the task that repairs it",
     "lost-is-settled": "a `lost` that another runner wrote counts as the attempt's own event",
@@ -28,9 +27,10 @@ FOUND: dict[str, str] = {
     "letters-dropped": "what an agent filed is deleted although nobody knows whether it arrived",
     "letters-interrupt": "a remote that is away when an agent files a task ends its attempt",
 }
-# Found by reading: races so narrow that thousands of seeds may miss them. tests/plan/test_lease.py
-# holds what mends them.
+# Races so narrow that thousands of seeds may miss them. tests/plan/test_lease.py and
+# tests/sharing/test_swap.py hold what mends them.
 NARROW: dict[str, str] = {
+    "late-look-believed": "a fetch that was answered late moves what we know back again",
     "own-lease-of-all": "a heartbeat keeps also the claims that it does not list",
     "look-timed-at-end": "a look counts for when its answer came, not for when it was begun",
 }
