@@ -10,15 +10,20 @@ from pathlib import Path
 
 import click
 
+from gitfleet.cli.fleet import fleet_of
+from gitfleet.cli.session import open_session
 from gitfleet.clone import Clone
 from gitfleet.errors import FleetError
 from gitfleet.git.repo import find
+from gitfleet.model.durations import counted
 from gitfleet.process.look import alive
+from gitfleet.report import Report
 from gitfleet.runner.leaving import LEAVE
+from gitfleet.work.perform import settle_dead
 
 
 @click.command("stop")
-@click.option("--now", is_flag=True, help="End running attempts too, as a second Ctrl-C would.")
+@click.option("--now", is_flag=True, help="End running attempts too, also those that were left.")
 @click.option(
     "--leave",
     is_flag=True,
@@ -30,6 +35,10 @@ def command(now: bool, leave: bool, wait: bool) -> None:
     if now and leave:
         raise click.UsageError("--now ends the attempts and --leave lets them go on: say one.")
     fd = _runner()
+    if fd is None and now and _end_left():
+        return
+    if fd is None:
+        raise FleetError("no runner is at work in this clone", remedy="`gitfleet run` starts one.")
     # Two different signals: the kernel makes one of two that are the same.
     numbers = [signal.SIGTERM, signal.SIGINT] if now else [LEAVE if leave else signal.SIGTERM]
     try:
@@ -49,8 +58,20 @@ def command(now: bool, leave: bool, wait: bool) -> None:
         os.close(fd)
 
 
-def _runner() -> int:
-    """A pidfd of the live runner, which can never come to mean another process."""
+def _end_left() -> int:
+    """End the attempts that a runner left to their supervisors; how many."""
+    session = open_session()
+    with session.clone.only_runner():
+        held = session.clone.held()
+        if held:
+            settle_dead(fleet_of(session, Report(click.echo)))
+            click.echo(f"Ended {counted(len(held), 'attempt')} that went on without a runner.")
+        return len(held)
+
+
+def _runner() -> int | None:
+    """A pidfd of the live runner, which can never come to mean another process; None if there is
+    none."""
     child = Clone(find(Path.cwd())).running()
     if child is not None:
         with contextlib.suppress(ProcessLookupError):
@@ -58,7 +79,7 @@ def _runner() -> int:
             if alive(child):
                 return fd
             os.close(fd)
-    raise FleetError("no runner is at work in this clone", remedy="`gitfleet run` starts one.")
+    return None
 
 
 def _ended(fd: int) -> None:

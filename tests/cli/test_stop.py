@@ -52,6 +52,23 @@ def test_stop_now_ends_attempts_and_waits_for_the_runner(project: Path) -> None:
     assert "gitfleet/task/slow" in git("worktree", "list", cwd=project)
 
 
+def test_what_was_left_can_be_ended_without_a_runner(project: Path) -> None:
+    """`stop --leave`, and then the person wants the agents to end after all."""
+    add(project, "slow", "echo ready\nsleep 600")
+    with running(project) as runner:
+        runner.until(" claimed task=slow")
+        mark = wait_for(lambda: nonce(project, "slow"), "the claim")
+        wait_for(lambda: len(marked(mark)) > 1, "the script to run")
+        assert "go on for a lease" in gitfleet("stop", "--leave", cwd=project).stdout
+        assert runner.join() == 0
+    assert marked(mark)
+    said = gitfleet("stop", "--now", cwd=project).stdout
+    assert "Ended 1 attempt that went on without a runner." in said
+    assert marked(mark) == []
+    assert events(project, "slow", "work")[0]["outcome"] == "interrupted"
+    assert "no runner is at work" in refusal("stop", "--now", cwd=project)
+
+
 def test_stop_does_not_do_two_things_at_once(project: Path) -> None:
     """To end the attempts and to leave them are opposites."""
     said = gitfleet("stop", "--now", "--leave", cwd=project, code=2)
