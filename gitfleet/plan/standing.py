@@ -288,6 +288,8 @@ def _accepted(board: Board, entry: Entry, now: datetime) -> Standing | None:
     verdict = verdict_of(entry)
     if verdict is None or verdict.attempt is None or verdict.attempt.outcome != Outcome.ACCEPTED:
         return None
+    if submission_of(entry) is None:
+        return None  # a `retry` came while it was judged: the work is to be done afresh
     reason = f"accepted, and not landed yet: {verdict.attempt.reason}"
     return _to_prove(board, entry, now, Status.ACCEPTED, reason)
 

@@ -149,6 +149,7 @@ def test_a_forge_that_is_down_holds_up_nothing_but_the_question(
         runner.until("forge-waits")
         add(here, "two", "echo two > two")
         runner.until("landed", "task=two")
+        runner.until("waits-for-you", "task=one")
         gitfleet("answer", "one-1", "--option", "1", cwd=here)
         runner.until("landed", "task=one")
         assert len([line for line in runner.lines if " forge-waits " in line]) == 1

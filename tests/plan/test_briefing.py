@@ -64,8 +64,8 @@ def test_outcomes_failing_checks_and_findings_are_told_oldest_first() -> None:
     assert heads == [
         "# What happened before",
         "Attempt 1, work by claude, 1h: timed-out.",
-        "Attempt 2, validation, 1h: rejected.",
-        "Attempt 3, validation, 1h: checks-failed.",
+        "Attempt 2, validation by shell, 1h: rejected.",
+        "Attempt 3, validation by shell, 1h: checks-failed.",
     ]
     for words in (
         "it took too long",
@@ -97,7 +97,7 @@ def test_many_attempts_fit_and_the_newest_is_told_in_full() -> None:
     text = told(*parts)
     assert len(text) < briefing.ALL_BEFORE + 60 * 45
     assert "reason-120 " in text and "reason-1 " not in text
-    assert "Attempt 81, work, 1h: failed." in text and "Attempt 80," not in text
+    assert "Attempt 81, work by shell, 1h: failed." in text and "Attempt 80," not in text
     assert "80 events before these are left out." in text
 
 

@@ -123,6 +123,12 @@ TABLE: list[tuple[str, Files, Status, str]] = [
     ("fixer gone", app(*REJECTED), Status.READY, "rejected"),
     ("no fixer", app("work submitted", "validate rejected"), Status.FAILED, "no further repair"),
     ("accepted", app("work submitted", "validate accepted"), Status.ACCEPTED, "not landed yet"),
+    (
+        "accepted of what a retry gave up",
+        app("work submitted", "retry", "validate accepted"),
+        Status.READY,
+        "",
+    ),
     ("accepted, then lost", app("work submitted", "validate accepted", "validate lost"),
      Status.ACCEPTED, "not landed"),
     ("submitted", app("work submitted"), Status.SUBMITTED, "waits for its proof"),

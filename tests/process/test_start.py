@@ -25,10 +25,12 @@ class TestStart:
         """Another process finds the child, its marker and its program in the run directory."""
         running = supervise("sleep", FOREVER)
         assert load(run_dir) == (running.child, marker)
-        assert json.loads((run_dir / "child.json").read_text()) == {
+        told = json.loads((run_dir / "child.json").read_text())
+        assert told == {
             "pid": running.child.pid,
             "started": running.child.started,
-            "coder": json.loads((run_dir / "child.json").read_text())["coder"],
+            "coder": told["coder"],
+            "began": told["began"],
             "argv0": "sleep",
             "marker": marker,
         }
