@@ -194,7 +194,7 @@ def test_without_a_forge_the_branch_is_the_pull_request(
             git("checkout", "-q", "-B", "fleet", "origin/fleet", cwd=work)
             git("merge", "-q", "--no-edit", f"origin/{BRANCH}", cwd=work)
             return git("push", "origin", "fleet", cwd=work, check=False) is not None and (
-                "JWT" in git("show", "fleet:questions/one-1.md", cwd=forge.bare)
+                "## Answer" in git("show", "fleet:questions/one-1.md", cwd=forge.bare)
             )
 
         wait_for(merged, "the merge")
