@@ -184,7 +184,7 @@ def test_nobody_looks_after_it_for_a_lease(make_lab: MakeLab) -> None:
     until(lambda: exit_of(folder), what="the supervisor to end it", timeout=PATIENCE)
     ended = exit_of(folder)
     assert ended is not None and ended.why == "abandoned"
-    assert agents.lab.left_over() == []
+    until(lambda: agents.lab.left_over() == [], what="the supervisor itself to end")
     again = agents.lab.start("--until-idle", env=agents.env)
     agents.go("t0")
     assert again.wait().status == 0, again.told()
