@@ -25,9 +25,9 @@ TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 PROC: Final = Path("/proc")
 _LOOK_ROUNDS: Final = 8  # listings of /proc until one shows nobody new
-_EXEC_TRIES: Final = 50
-_EXEC_PAUSE: Final = 0.002  # seconds; the end of another process's exec sends no event
-_KERNEL_THREAD: Final = 0x00200000  # PF_KTHREAD in the flags of /proc/PID/stat
+_EXEC_LIMIT: Final = 1.0  # seconds to wait for the end of another process's exec
+_EXEC_PAUSE: Final = 0.002  # seconds; that end sends no event
+_MEMORYLESS: Final = 0x00200004  # PF_KTHREAD, PF_EXITING in the flags of /proc/PID/stat
 
 
 class Child(NamedTuple):
@@ -44,7 +44,7 @@ class Seen(NamedTuple):
     parent: int
     session: int
     zombie: bool
-    in_exec: bool  # its memory is new and its environment not laid out yet, so it reads as empty
+    bare: bool  # there is no environment in it; one that reads as empty otherwise is in an exec
     ticks: int = 0  # of CPU time that it used
     marked: bool = False
 
@@ -64,13 +64,15 @@ def look_at(pid: int) -> Seen | None:
     # The first field here is the third of proc_pid_stat(5).
     fields = stat.rpartition(b") ")[2].split()
     zombie = fields[0] in (b"Z", b"X")
+    # The kernel sets where the code starts when the new environment is laid out: fs/binfmt_elf.c.
+    empty = fields[23] != b"0" and fields[47] == fields[48]
     return Seen(
         Child(pid, f"{_boot()} {int(fields[19])}"),
         parent=int(fields[1]),
         session=int(fields[3]),
         zombie=zombie,
         ticks=sum(int(field) for field in fields[11:15]),  # its own, and of children it reaped
-        in_exec=not zombie and not int(fields[6]) & _KERNEL_THREAD and fields[48] == b"0",
+        bare=zombie or bool(int(fields[6]) & _MEMORYLESS) or empty,
     )
 
 
@@ -95,21 +97,20 @@ def look(wanted: bytes = b"") -> dict[int, Seen]:
 
 
 def carries(pid: int, wanted: bytes) -> bool:
-    """Whether the process has the variable. One in the middle of an exec is waited for."""
-    settled = False
-    for _ in range(_EXEC_TRIES):
+    """Whether the process has the variable. One in an exec is waited for: a second at most."""
+    deadline = time.monotonic() + _EXEC_LIMIT
+    while time.monotonic() < deadline:
         try:
             environ = (PROC / str(pid) / "environ").read_bytes()
         except OSError:  # gone, or another user's
             return False
-        if environ or settled:
+        if environ:
             return wanted in environ.split(b"\0")
         seen = look_at(pid)
-        if seen is None:
+        if seen is None or seen.bare:
             return False
-        settled = not seen.in_exec  # then read once more: it may have settled after the reading
-        if not settled:
-            time.sleep(_EXEC_PAUSE)
+        # It is in an exec, or was when its environment was read.
+        time.sleep(_EXEC_PAUSE)
     return False
 
 

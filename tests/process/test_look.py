@@ -57,17 +57,24 @@ class TestLooking:
         environ = tmp_path / "7" / "environ"
         environ.parent.mkdir()
         environ.write_bytes(b"")
-        looks = iter([True, True, False])
+        looks = iter(range(3))
 
         def look_at(pid: int) -> Seen:
-            in_exec = next(looks)
-            if not in_exec:
+            if next(looks) == 2:
                 environ.write_bytes(b"A=1\0GITFLEET_RUN=m\0")
-            return Seen(Child(pid, "boot 1"), 1, pid, False, in_exec)
+            return Seen(Child(pid, "boot 1"), 1, pid, zombie=False, bare=False)
 
         monkeypatch.setattr(look, "PROC", tmp_path)
         monkeypatch.setattr(look, "look_at", look_at)
         assert carries(7, variable("m"))
+
+    def test_a_process_without_an_environment_is_not_waited_for(self, start: Start) -> None:
+        """That it has none is told by /proc; another's exec is waited for."""
+        running = start("env", "-i", "sleep", FOREVER)
+        while (seen := look.look_at(running.child.pid)) and not seen.bare:
+            assert look.alive(running.child)
+        assert Path(f"/proc/{running.child.pid}/environ").read_bytes() == b""
+        assert not carries(running.child.pid, variable("m"))
 
     def test_boot_seconds_go_forward(self) -> None:
         """The clock counts from the start of the machine."""
