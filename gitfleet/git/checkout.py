@@ -13,7 +13,6 @@ merge of git goes ahead only where index and file are as they were or as they ar
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from gitfleet import faults
 from gitfleet.errors import GitError
 from gitfleet.git import refs
 from gitfleet.git.command import git
-from gitfleet.git.indexlock import IndexLock, drop, own
+from gitfleet.git.indexlock import IndexLock, own, sweep
 from gitfleet.git.objects import Objects
 from gitfleet.git.obstacles import in_the_way
 from gitfleet.git.repo import Repo
@@ -191,17 +190,10 @@ def _clean_up(repo: Repo, file: Path) -> tuple[Path, str] | None:
     with _owned(file.with_suffix(".lock")) as owner:
         if owner is None:
             return None  # its owner lives
-        try:
-            left = json.loads(file.read_text())
-            path, ref, new = Path(left["path"]), str(left["ref"]), str(left["new"])
-            drop(Path(left["lock"]), left["identity"])
-            for scratch in left["scratch"]:
-                Path(scratch).unlink(missing_ok=True)
-        except FileNotFoundError:
+        left = sweep(file)
+        if left is None:
             return None
-        except (ValueError, KeyError, TypeError):
-            file.unlink(missing_ok=True)
-            return None
+        path, ref, new = left
         tip = refs.read(repo, ref)
         moved = tip is not None and Objects(repo).is_ancestor(new, tip)
         if moved and path.is_dir() and _branch(path) == ref:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
+import secrets
 import shutil
 import tempfile
-from collections.abc import Sequence
+import time
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
 
 from gitfleet.git.command import Result, git
 from gitfleet.git.repo import Repo
 from gitfleet.git.step import folder, key, write_note
 from gitfleet.git.worktree import NO_HOOKS, git_dir
 
-Identity = tuple[int, int, int]
+_FORGOTTEN: Final = 86_400.0  # seconds
 
 
 class IndexLock:
@@ -31,7 +33,6 @@ class IndexLock:
         self.index = self.git_dir / "index"
         self.lock = self.git_dir / "index.lock"
         self.record = folder(repo) / f"{key(path)}.json"
-        self.identity: Identity = (0, 0, 0)
         self.owner: TextIO | None = None
         self.scratch: list[Path] = []
 
@@ -51,15 +52,16 @@ class IndexLock:
         self.owner = own(self.record.with_suffix(".lock"))
         if self.owner is None:
             return f"{self.path} is being moved by another runner just now"
-        empty = self._scratch_file("lock")
-        self.identity = _identity(empty)
-        copy = self._scratch_file("index")
-        self.scratch = [copy, copy.with_name(f"{copy.name}.lock"), empty]
+        sweep(self.record, self.lock)
+        self._drop_forgotten()
+        # Named before it is there, so that the record knows it whenever we are killed.
+        copy = self.git_dir / f"gitfleet-{secrets.token_hex(8)}.index"
+        self.scratch = [copy, copy.with_name(f"{copy.name}.lock")]
         self._announce()
         try:
-            # A link fails if the name exists, as O_EXCL does; unlike with O_EXCL, the record
-            # knows the lock's inode before there is a lock.
-            self.lock.hardlink_to(empty)
+            # A link fails if the name exists, as O_EXCL does; unlike with O_EXCL, there is no
+            # moment in which a lock is there that nobody knows for ours: it is the record.
+            self.lock.hardlink_to(self.record)
         except FileExistsError:
             return (
                 f"{self.path} is being committed to just now (if no git command runs there, one "
@@ -73,7 +75,9 @@ class IndexLock:
 
     def look(self) -> str | None:
         """Copy without locking, to see what would be in the way; why not, if not."""
-        copy = self._scratch_file("index")
+        handle, name = tempfile.mkstemp(prefix="gitfleet-", suffix=".index", dir=self.git_dir)
+        os.close(handle)
+        copy = Path(name)
         self.scratch = [copy, copy.with_name(f"{copy.name}.lock")]
         try:
             shutil.copy2(self.index, copy)
@@ -81,11 +85,12 @@ class IndexLock:
             return f"{self.path} has no index: nothing is checked out there"
         return None
 
-    def _scratch_file(self, what: str) -> Path:
-        handle, name = tempfile.mkstemp(prefix="gitfleet-", suffix=f".{what}", dir=self.git_dir)
-        os.close(handle)
-        self.scratch.append(Path(name))
-        return Path(name)
+    def _drop_forgotten(self) -> None:
+        """What a look that was killed a day ago left. No look takes as long."""
+        with contextlib.suppress(OSError):
+            for left in self.git_dir.glob("gitfleet-*.index*"):
+                if time.time() - left.stat().st_ctime > _FORGOTTEN:
+                    left.unlink(missing_ok=True)
 
     def _announce(self) -> None:
         content: dict[str, object] = {
@@ -93,7 +98,6 @@ class IndexLock:
             "ref": self.ref,
             "new": self.new,
             "lock": str(self.lock),
-            "identity": self.identity,
             "scratch": [str(path) for path in self.scratch],
             "pid": os.getpid(),
         }
@@ -102,7 +106,7 @@ class IndexLock:
     def release(self) -> None:
         """Drop lock, record and scratch files, in that order."""
         if self.owner is not None:
-            drop(self.lock, self.identity)
+            drop(self.lock, self.record)
         for path in self.scratch:
             path.unlink(missing_ok=True)
         if self.owner is None:
@@ -132,13 +136,30 @@ def own(file: Path) -> TextIO | None:
     return opened
 
 
-def _identity(path: Path) -> Identity:
-    found = path.stat()
-    return found.st_dev, found.st_ino, found.st_mtime_ns  # an inode's number is used again
+def sweep(record: Path, lock: Path | None = None) -> tuple[Path, str, str] | None:
+    """Drop the lock and the scratch files of a dead owner, as its record tells.
+
+    To be called by who has the record's `flock`. Worktree, ref and where it was to go; None where
+    there is no record, or one that cannot be read, which is removed.
+    """
+    try:
+        left = json.loads(record.read_text())
+        path, ref, new = Path(left["path"]), str(left["ref"]), str(left["new"])
+        drop(Path(left["lock"]), record)
+        for scratch in left["scratch"]:
+            Path(scratch).unlink(missing_ok=True)
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        if lock is not None:
+            drop(lock, record)
+        record.unlink(missing_ok=True)
+        return None
+    return path, ref, new
 
 
-def drop(lock: Path, identity: Sequence[int]) -> None:
-    """Remove the lock if it is that very file."""
+def drop(lock: Path, record: Path) -> None:
+    """Remove the lock if it is ours: the very file of the record."""
     with contextlib.suppress(FileNotFoundError):
-        if _identity(lock) == tuple(identity):
+        if lock.samefile(record):
             lock.unlink()

@@ -78,8 +78,9 @@ def all_is_well(lab: Lab) -> None:
     assert not list(lab.clone.workspaces.glob("*")), "a workspace's folder is left"
     assert [*(lab.clone.folder / "held").glob("*")] == [], "a nonce is left"
     assert not list(lab.repo.common.rglob("*.lock.*"))
-    locks = [path for path in lab.repo.common.rglob("*.lock") if path.parent != lab.clone.folder]
-    assert not [path for path in locks if path.parent != folder(lab.repo)], "a lock is left"
+    kept = (lab.clone.folder, folder(lab.repo))
+    locks = [path for path in lab.repo.common.rglob("*.lock") if path.parent not in kept]
+    assert locks == [], "a lock is left"
     in_step(lab)
 
 

@@ -539,6 +539,50 @@ def test_a_crash_at_the_fault_point_is_healed(board: Board) -> None:
     assert board.everything() == before
 
 
+STEPS = """
+import os, signal, sys
+from pathlib import Path
+from gitfleet.git.checkout import Held, prepare, recover
+from gitfleet.git.repo import find
+path, old, new = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+repo, seen = find(path), 0
+def work(last):
+    def count(event, args):
+        global seen
+        if event not in ("open", "os.link", "os.rename", "os.remove", "subprocess.Popen"): return
+        seen += 1
+        if seen > last: os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(count)
+    held = prepare(repo, path, "refs/heads/main", old, new)
+    assert isinstance(held, Held), held
+    held.release()
+    os._exit(0)
+step, killed = 0, True
+while killed:
+    child = os.fork()
+    if not child: work(step)
+    status = os.waitpid(child, 0)[1]
+    killed = os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+    assert killed or status == 0, status
+    assert recover(repo) == []
+    left = [p.name for p in repo.common.rglob("*") if p.name.startswith(("gitfleet-", "index."))]
+    assert left == [], (step, left)
+    step += 1
+print(step)
+"""
+
+
+def test_a_crash_between_any_two_steps_leaves_nothing(board: Board) -> None:
+    """Killed before every single file that is opened, linked, moved or removed."""
+    new = board.make({"a": b"A\n"})
+    command = [sys.executable, "-c", STEPS, str(board.path), board.tip, new]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 15
+    assert board.clean_git_dir()
+    assert board.status == ""
+
+
 def test_healing_goes_on_to_where_the_branch_is_now(board: Board) -> None:
     """Others moved it further while we were dead."""
     _crash(board, board.make({"a": b"A\n"}), "refs moved")
