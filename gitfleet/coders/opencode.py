@@ -59,14 +59,16 @@ def launch(job: Job) -> Launch:
 
 
 def _config(job: Job) -> dict[str, Any]:
-    told = job.settings.env.get(_CONFIG) or os.environ.get(_CONFIG) or "{}"
+    settings = lines.parse(job.settings.env.get(_CONFIG) or "{}") or {}
+    told = settings or lines.parse(os.environ.get(_CONFIG) or "{}") or {}
     own: dict[str, Any] = {"autoupdate": False, "share": "disabled"}
     if job.permission is Permission.LEAST:
         own["permission"] = _least(job)
     if job.settings.base_url:
         own |= _provider(job)
     if job.mcp is not None:
-        milliseconds = job.mcp.timeout * 1000
+        set_to = count(settings, "experimental", "mcp_timeout")
+        milliseconds = set_to or job.mcp.timeout * 1000
         server = {
             "type": "local",
             "command": list(job.mcp.argv),
@@ -75,7 +77,7 @@ def _config(job: Job) -> dict[str, Any]:
         }
         own["mcp"] = {job.mcp.name: server}
         own["experimental"] = {"mcp_timeout": milliseconds}
-    return _merged(lines.parse(told) or {}, own)
+    return _merged(told, own)
 
 
 def _least(job: Job) -> dict[str, Any]:

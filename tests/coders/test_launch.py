@@ -350,6 +350,13 @@ def test_opencode_asks_nobody(tmp_path: Path) -> None:
     assert config["experimental"]["mcp_timeout"] == 86_400_000  # or it gives up after a minute
 
 
+def test_opencode_keeps_peoples_own_limit_on_a_tool(tmp_path: Path) -> None:
+    """As claude's and codex's do, what fleet.yaml says of it wins over a day."""
+    theirs = {"OPENCODE_CONFIG_CONTENT": '{"experimental": {"mcp_timeout": 4000}}'}
+    config = _opencode(_launched(tmp_path, "opencode", mcp=_MCP, env=theirs))
+    assert config["mcp"]["gitfleet"]["timeout"] == config["experimental"]["mcp_timeout"] == 4000
+
+
 def test_opencode_keeps_what_people_set(tmp_path: Path) -> None:
     """Their providers stay; what decides over permission is ours."""
     theirs = json.dumps({"permission": {"bash": "ask"}, "provider": {"x": {"npm": "y"}}})

@@ -68,6 +68,7 @@ def test_parked_it_goes_on_in_its_own_session_with_the_answer(tmp_path: Path, co
 _SHORT: Final = {
     "claude": {"env": {"MCP_TOOL_TIMEOUT": "4000"}},
     "codex": {"args": ["-c", "mcp_servers.gitfleet.tool_timeout_sec=4"]},
+    "opencode": {"env": {"OPENCODE_CONFIG_CONTENT": '{"experimental": {"mcp_timeout": 4000}}'}},
 }
 
 
@@ -85,4 +86,6 @@ def test_a_tools_own_limit_that_strikes_loses_no_question(tmp_path: Path, coder:
         assert on.lab.outcomes("one") == ["asked"]
         on.lab.gitfleet("answer", "one", "cookie")
         assert on.lab.run("--until-idle").status == 0
+        first, second = on.lab.attempts("one", "work")
+        assert first.session and first.session == second.session
         assert on.lab.tree()["one.txt"] == "cookie"
