@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from typing import Final
 
 from gitfleet import people
+from gitfleet.beats import BEATS, SEEN_BEATS
 from gitfleet.errors import FleetError
 from gitfleet.git import refs, remote
 from gitfleet.git.objects import Objects, Signature
@@ -23,8 +24,6 @@ from gitfleet.model.change import Change, Move
 from gitfleet.swap import Answer, Outcome, hold, no_board
 from gitfleet.turns import Pace
 
-BEATS: Final = "refs/gitfleet/runners/"
-SEEN_BEATS: Final = "refs/gitfleet/seen/runners/"
 LETTERS: Final = "refs/heads/gitfleet/in/"
 SEEN_LETTERS: Final = "refs/gitfleet/seen/in/"
 

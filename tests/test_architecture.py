@@ -27,6 +27,7 @@ FLOORS: Final[Mapping[str, int]] = {
     "process": 3,
     "rest": 3,
     "git": 4,
+    "beats": 5,
     "clone": 5,
     "coders": 5,
     "forges": 5,

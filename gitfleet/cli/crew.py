@@ -12,9 +12,11 @@ from typing import Any, Final
 
 import click
 
+from gitfleet import beats
 from gitfleet.assets import own_version
 from gitfleet.cli import draw
 from gitfleet.cli.session import Session, machine
+from gitfleet.clone import read_json
 from gitfleet.git import remote
 from gitfleet.git.remote import Unreachable
 from gitfleet.git.repo import Repo
@@ -23,9 +25,6 @@ from gitfleet.model.claim import Claim
 from gitfleet.model.config import Machine
 from gitfleet.model.durations import spoken
 from gitfleet.plan.resting import resting
-from gitfleet.runner import vitals
-from gitfleet.runner.heart import seen
-from gitfleet.shared import BEATS, SEEN_BEATS
 
 _MOST: Final = 1_000  # attempts of one runner that are shown
 _LONGEST: Final = 200  # characters of a word of a stranger's
@@ -35,7 +34,7 @@ _NUMBERS: Final = ("attempt", "elapsed", "silence", "tokens", "context", "window
 
 def known(session: Session) -> list[dict[str, Any]]:
     """Every runner, as it told of itself last, in the order of their names."""
-    found = {runner: _told(runner, beat) for runner, beat in seen(session.repo).items()}
+    found = {runner: _told(runner, beat) for runner, beat in beats.seen(session.repo).items()}
     board = session.store.board()
     own = _own(session, board, found)
     if own is not None:
@@ -49,7 +48,7 @@ def known(session: Session) -> list[dict[str, Any]]:
 
 def fetch(repo: Repo, name: str) -> None:
     """Fetch what the runners tell; Unreachable if the remote does not answer."""
-    remote.fetch(repo, name, [f"+{BEATS}*:{SEEN_BEATS}*"])
+    remote.fetch(repo, name, [f"+{beats.BEATS}*:{beats.SEEN_BEATS}*"])
 
 
 def look(repo: Repo, name: str) -> None:
@@ -108,7 +107,7 @@ def _own(session: Session, board: Board, known: Mapping[str, Any]) -> dict[str, 
         return None
     own = machine()
     name = session.clone.runner_name(own.name)
-    file = vitals.read(session.clone.folder / vitals.FILE)
+    file = beats.live(read_json(session.clone.folder / beats.LIVE))
     one = _told(name, file) if file else known.get(name) or _unheard(name, own, board)
     told = {attempt["nonce"] for attempt in one["attempts"]}
     fresh = [
@@ -163,7 +162,7 @@ def doing(attempt: Mapping[str, Any]) -> str:
 def progress(repo: Repo) -> dict[str, str]:
     """What every attempt does that a heartbeat tells of, by the nonce of its claim."""
     found: dict[str, str] = {}
-    for runner, beat in seen(repo).items():
+    for runner, beat in beats.seen(repo).items():
         for attempt in _told(runner, beat)["attempts"]:
             # A stranger's nonce may be any text; only one that a claim has is ever asked for.
             words = (

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import click
 
+from gitfleet.beats import aged
 from gitfleet.cli import crew, draw
 from gitfleet.cli.home import remote_of
 from gitfleet.cli.session import Session, open_session
 from gitfleet.git.remote import Unreachable
 from gitfleet.model.durations import counted, seconds, spoken
-from gitfleet.runner.vitals import aged
 
 _EVERY: Final = 1.0  # seconds between two pictures
 _FETCH: Final = 5.0  # and between two looks at the remote

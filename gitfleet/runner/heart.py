@@ -14,22 +14,22 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from gitfleet.errors import FleetError, GitError
+from gitfleet import beats
+from gitfleet.beats import BEATS, SEEN_BEATS
+from gitfleet.errors import FleetError
 from gitfleet.git import refs, remote
 from gitfleet.git.objects import Objects, Signature
 from gitfleet.git.remote import Fate, Refused, Unreachable
-from gitfleet.git.repo import Repo
 from gitfleet.model.board import Board
 from gitfleet.model.durations import seconds, spoken
 from gitfleet.plan.lease import Beat, LeaseWatch, Limbo, OwnLease, adrift
 from gitfleet.process.look import boot_seconds
 from gitfleet.runner import vitals
-from gitfleet.shared import BEATS, SEEN_BEATS, Shared
+from gitfleet.shared import Shared
 from gitfleet.work.fleet import Fleet, Live
 
 POLL: Final = 5.0  # seconds between looks at the remote, where heartbeats are rarer
 STUCK: Final = 300.0  # seconds; a round of the loop that takes longer than that has no end
-_FILE: Final = "heartbeat.json"
 
 
 class Heart:
@@ -214,7 +214,7 @@ class Heart:
         content["duties"] = [] if self._stop.is_set() else list(self._duties())
         objects = Objects(self.fleet.repo)
         who = self.fleet.store.signature()
-        tree = objects.write_tree(None, {_FILE: json.dumps(content).encode()})
+        tree = objects.write_tree(None, {beats.FILE: json.dumps(content).encode()})
         commit = objects.write_commit(
             tree, [], "heartbeat\n", who, Signature(who.name, who.email, who.when)
         )
@@ -241,7 +241,7 @@ class Heart:
         if tip is None:
             return
         others = adrift(self.fleet.store.board_at(tip), self.fleet.clone.held())
-        told = contents(self.fleet)
+        told = beats.seen(self.fleet.repo)
         seen = _beats(told)
         self._able = {name: _words(content.get("duties")) for name, content in told.items()}
         for name, beat in seen.items():
@@ -265,26 +265,6 @@ def _beats(told: Mapping[str, dict[str, Any]]) -> dict[str, Beat]:
             if isinstance(attempt, dict)
         )
         found[name] = Beat(content["oid"], nonces)
-    return found
-
-
-def contents(fleet: Fleet) -> dict[str, dict[str, Any]]:
-    """What every runner's last heartbeat says; one that cannot be read is none."""
-    return seen(fleet.repo)
-
-
-def seen(repo: Repo) -> dict[str, dict[str, Any]]:
-    """The same of any clone, as far as it was fetched there."""
-    found: dict[str, dict[str, Any]] = {}
-    objects = Objects(repo)
-    for ref, oid in refs.names(repo, SEEN_BEATS).items():
-        try:
-            entry = objects.find(objects.tree_of(oid), _FILE)
-            content = json.loads(objects.blob(entry.oid)) if entry else None
-        except (GitError, ValueError):
-            continue
-        if isinstance(content, dict) and isinstance(content.get("attempts"), list):
-            found[ref.removeprefix(SEEN_BEATS)] = {**content, "oid": oid}
     return found
 
 

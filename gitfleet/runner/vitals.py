@@ -12,16 +12,15 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from gitfleet.assets import own_version
-from gitfleet.clone import read_json, write_json
+from gitfleet.beats import LIVE
+from gitfleet.clone import write_json
 from gitfleet.model.config import Transcripts
 from gitfleet.work.fleet import Fleet, Live
 
 FORMAT: Final = 1
-FILE: Final = "live-attempts.json"
 _EVERY: Final = 1.0  # seconds between looks whether something is to be written
 _LAST: Final = 200  # characters of the last line
 
@@ -79,34 +78,13 @@ def _told(fleet: Fleet, nonce: str, live: Live, now: float, *, words: bool) -> d
     }
 
 
-def read(path: Path) -> dict[str, Any]:
-    """The file of a clone, with its times as they are by now; empty if there is none."""
-    told = read_json(path)
-    written = told.get("monotonic")
-    if not isinstance(told.get("attempts"), list) or not isinstance(written, int | float):
-        return {}
-    passed = max(0.0, time.monotonic() - written)
-    attempts = [one for one in told["attempts"] if isinstance(one, dict)]
-    return {**told, "attempts": [aged(one, passed) for one in attempts]}
-
-
-def aged(attempt: Mapping[str, Any], passed: float) -> dict[str, Any]:
-    """What was told of an attempt, so many seconds later, if it said nothing since."""
-    older = {
-        key: round(attempt[key] + passed)
-        for key in ("elapsed", "silence")
-        if isinstance(attempt.get(key), int | float)
-    }
-    return {**attempt, **older}
-
-
 class Vitals:
     """Keeps the clone's file as long as the runner lives, written anew only where it changed."""
 
     def __init__(self, fleet: Fleet, lives: Lives, slots: int | None) -> None:
         self._fleet, self._lives = fleet, lives
         self._about = about(fleet, slots)
-        self._path = fleet.clone.folder / FILE
+        self._path = fleet.clone.folder / LIVE
         self._stop = threading.Event()
         self._written: object = None
 

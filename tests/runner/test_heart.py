@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from gitfleet.beats import BEATS
 from gitfleet.clone import Clone
 from gitfleet.git.repo import find
 from gitfleet.report import Report
 from gitfleet.runner import heart as hearts
 from gitfleet.runner.heart import Heart
-from gitfleet.shared import BEATS, Shared
+from gitfleet.shared import Shared
 from gitfleet.store import Store
 from gitfleet.work.fleet import Fleet
 from tests.cli.acting import gitfleet

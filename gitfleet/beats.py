@@ -1,0 +1,59 @@
+"""What runners tell of themselves: their heartbeats on the remote, and the file of a clone's own.
+
+Reading only, and little to import: `gitfleet list` asks for it every time.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from gitfleet.errors import GitError
+from gitfleet.git import refs
+from gitfleet.git.objects import Objects
+from gitfleet.git.repo import Repo
+
+BEATS: Final = "refs/gitfleet/runners/"
+SEEN_BEATS: Final = "refs/gitfleet/seen/runners/"
+FILE: Final = "heartbeat.json"
+LIVE: Final = "live-attempts.json"
+
+
+def seen(repo: Repo) -> dict[str, dict[str, Any]]:
+    """What every runner's last heartbeat says, as far as it was fetched into this clone.
+
+    By the runners' names, each with the id of its commit as `oid`; one that cannot be read is none.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    objects = Objects(repo)
+    for ref, oid in refs.names(repo, SEEN_BEATS).items():
+        try:
+            entry = objects.find(objects.tree_of(oid), FILE)
+            content = json.loads(objects.blob(entry.oid)) if entry else None
+        except (GitError, ValueError):
+            continue
+        if isinstance(content, dict) and isinstance(content.get("attempts"), list):
+            found[ref.removeprefix(SEEN_BEATS)] = {**content, "oid": oid}
+    return found
+
+
+def live(told: Mapping[str, Any]) -> dict[str, Any]:
+    """What the file `LIVE` of a clone says, with its times as they are by now; {} if nothing."""
+    written = told.get("monotonic")
+    if not isinstance(told.get("attempts"), list) or not isinstance(written, int | float):
+        return {}
+    passed = max(0.0, time.monotonic() - written)
+    attempts = [one for one in told["attempts"] if isinstance(one, dict)]
+    return {**told, "attempts": [aged(one, passed) for one in attempts]}
+
+
+def aged(attempt: Mapping[str, Any], passed: float) -> dict[str, Any]:
+    """What was told of an attempt, so many seconds later, if it said nothing since."""
+    older = {
+        key: round(attempt[key] + passed)
+        for key in ("elapsed", "silence")
+        if isinstance(attempt.get(key), int | float)
+    }
+    return {**attempt, **older}
