@@ -10,7 +10,7 @@ from gitfleet.coders import registry
 from gitfleet.errors import FleetError
 from gitfleet.git import refs
 from gitfleet.model.board import Board, Entry
-from gitfleet.model.event import Attempt
+from gitfleet.model.event import Attempt, Landed
 from gitfleet.model.states import REJECTIONS, Kind, Outcome, Role
 from gitfleet.plan.pick import Pick
 from gitfleet.plan.standing import submission_of, verdict_of
@@ -43,7 +43,53 @@ def beginning_of(fleet: Fleet, board: Board, entry: Entry, pick: Pick) -> Beginn
         )
     if pick.role is Role.VALIDATE:
         return Beginning(target, How.CLEAN)
-    return _of_work(fleet, board, entry, pick, target)
+    return _of_work(
+        fleet, board, entry, pick, _built_upon(fleet, board, entry, pick.target, target)
+    )
+
+
+def _built_upon(fleet: Fleet, board: Board, entry: Entry, branch: str, tip: str) -> str:
+    """The target's tip, with what the task depends on in it.
+
+    git moves one ref of a landing after the other, and who reads in between sees a board that is
+    ahead of its target. So where a merge is missing, the target is looked at again. What a person
+    took off the target is told: the board says that it is done.
+    """
+    missing = _missing(fleet, board, entry, branch, tip)
+    if missing:
+        for merge in missing.values():
+            fleet.store.swap.ensure(merge, branch)
+        with fleet.store.swap.turn():  # whoever lands something in this clone has ended by then
+            tip = fleet.tip_of(branch) or tip
+        missing = _missing(fleet, board, entry, branch, tip)
+    key = f"built upon {entry.id}"
+    if missing:
+        fleet.report.once(
+            key,
+            "dependency-missing",
+            task=entry.id,
+            missing=", ".join(f"{need} ({merge[:10]})" for need, merge in missing.items()),
+            target=branch,
+            remedy=f"it is begun all the same; put that back on {branch} if it was not meant to go",
+        )
+    else:
+        fleet.report.settled(key)
+    return tip
+
+
+def _missing(fleet: Fleet, board: Board, entry: Entry, branch: str, tip: str) -> dict[str, str]:
+    """What the task depends on, and the merges that brought it, as far as the tip lacks them."""
+    missing = {}
+    for need in entry.task.depends_on if entry.task else ():
+        needed = board.entries.get(need)
+        landed = needed.last(Kind.LANDED) if needed else None
+        content = landed.content if landed else None
+        if not isinstance(content, Landed) or content.target != branch:
+            continue
+        there = fleet.objects.exists(content.merge) and fleet.objects.exists(tip)
+        if not there or not fleet.objects.is_ancestor(content.merge, tip):
+            missing[need] = content.merge
+    return missing
 
 
 def _of_work(fleet: Fleet, board: Board, entry: Entry, pick: Pick, target: str) -> Beginning:

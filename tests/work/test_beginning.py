@@ -1,0 +1,86 @@
+"""What an attempt is built upon."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gitfleet.files import codec, layout
+from gitfleet.git import refs
+from gitfleet.model.event import Landed
+from gitfleet.model.states import Role
+from gitfleet.plan.pick import Pick
+from gitfleet.store import utc_now
+from gitfleet.work.beginning import beginning_of
+from tests.people.kit import Project, git, task
+
+MAIN = "refs/heads/main"
+PICK = Pick(task="two", role=Role.WORK, coder="shell", model="", target="main")
+
+
+class Built:
+    """`two` depends on `one`, which has landed: the board says so. main is at `old` or at `new`."""
+
+    def __init__(self, project: Project) -> None:
+        self.project, self.fleet = project, project.fleet()
+        self.old = self.tip()
+        git("switch", "-q", "main", cwd=project.path)
+        git("commit", "-q", "--allow-empty", "-m", "One", cwd=project.path)
+        self.new = self.tip()
+        landed = Landed(runner="box", nonce="0a" * 16, at=utc_now(), target="main", merge=self.new)
+        path = layout.event_path("one", "001-landed-0a0a.yaml")
+        project.put({"tasks/one.md": task("One"), "tasks/two.md": task("Two", depends_on=["one"])})
+        project.change({path: codec.write(landed)})
+
+    def tip(self) -> str:
+        found = refs.read(self.project.repo, MAIN)
+        assert found is not None
+        return found
+
+    def move(self, new: str) -> None:
+        git("update-ref", MAIN, new, cwd=self.project.path)
+
+    def base(self) -> str:
+        board = self.project.board()
+        return beginning_of(self.fleet, board, board.entries["two"], PICK).base
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Iterator[Built]:
+    project = Project(tmp_path)
+    yield Built(project)
+    project.close()
+
+
+def test_it_is_built_upon_what_its_task_depends_on(built: Built) -> None:
+    """Nothing to tell."""
+    assert built.base() == built.new
+    assert not built.project.lines
+
+
+def test_a_landing_seen_half_way_is_waited_for(built: Built) -> None:
+    """git moves one ref after the other: the board is there, the target not yet."""
+    built.move(built.old)
+    found: list[str] = []
+    with refs.mutex(built.project.repo):  # as who lands has it
+        asking = threading.Thread(target=lambda: found.append(built.base()))
+        asking.start()
+        asking.join(0.2)
+        assert found == []
+        built.move(built.new)
+    asking.join(30)
+    assert found == [built.new]
+    assert not built.project.lines
+
+
+def test_what_a_person_took_off_the_target_is_told_once(built: Built) -> None:
+    """It is begun all the same: the target is theirs."""
+    built.move(built.old)
+    assert [built.base(), built.base()] == [built.old] * 2
+    (line,) = built.project.told("dependency-missing")
+    assert f"one ({built.new[:10]})" in line
+    built.move(built.new)
+    assert built.base() == built.new
