@@ -16,8 +16,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ from gitfleet.work.fleet import Fleet, Live, Order
 ME = Person("Bench", "bench@example.invalid")
 SETTINGS = b"format: 1\ntarget: main\nattempts: 1\nroles: {work: {coder: shell}}\n"
 LETTERS, BRANCH = "letters", "branch"
+_THEIRS, _OTHERS, _ALL = slice(-1, None), slice(None, -1), slice(None)
 
 
 # -- a runner, in a process of its own
@@ -180,10 +181,11 @@ class Stand:
         command += ["--alone"] if alone else []
         command += ["--until", str(signs / "stop")]
         around = {**os.environ, "PYTHONPATH": str(Path.cwd())}
-        workers = [
-            subprocess.Popen(command, cwd=clone, env=around, stdout=subprocess.PIPE, text=True)
-            for clone in self.clones
-        ]
+        with on_processors(_OTHERS if meanwhile else _ALL):
+            workers = [
+                subprocess.Popen(command, cwd=clone, env=around, stdout=subprocess.PIPE, text=True)
+                for clone in self.clones
+            ]
         while len(list(signs.glob("ready-*"))) < len(workers):
             time.sleep(0.02)
         (signs / "go").touch()
@@ -207,12 +209,20 @@ def open_session_at(path: Path) -> Any:
 
 
 def _own(*args: str, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """git of somebody who sits at a machine of their own, not on one with sixteen runners: it goes
-    before them, where that is allowed."""
-    first = ["nice", "-n", "-15"] if os.getuid() == 0 else []
-    return subprocess.run(
-        [*first, "git", *args], cwd=cwd, check=check, capture_output=True, text=True
-    )
+    """git of somebody who sits at a machine of their own: it has the last processor to itself."""
+    with on_processors(_THEIRS):
+        return subprocess.run(["git", *args], cwd=cwd, check=check, capture_output=True, text=True)
+
+
+@contextmanager
+def on_processors(which: slice) -> Iterator[None]:
+    """What is started meanwhile runs on these; where there is but one, on that."""
+    all_of_them = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, all_of_them[which] or all_of_them)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, all_of_them)
 
 
 class Person_:
@@ -231,9 +241,9 @@ class Person_:
         while time.monotonic() < end:
             number += 1
             self._by_letter(number)
-            time.sleep(0.5)
+            time.sleep(1.5)
             self._by_branch(number, end)
-            time.sleep(0.5)
+            time.sleep(1.5)
 
     def _write(self, name: str) -> None:
         (self.path / "tasks" / f"{name}.md").write_text(f"---\ntitle: {name}\nhold: true\n---\n")

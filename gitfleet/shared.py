@@ -80,6 +80,7 @@ class Shared:
             self._fetched, self._behind, self._seen_at = True, (), time.monotonic()
             self.pace.looked(time.monotonic() - began)
             self._notice(before)
+            self.pace.heard(refs.names(self.repo, SEEN_BEATS))
 
     def _notice(self, before: str | None) -> None:
         """Know who else writes to the board just now."""
@@ -143,7 +144,7 @@ class Shared:
 
     def patience(self, losses: int) -> float:
         """Long enough for others to be served, and growing."""
-        return float(min(8.0, 0.05 * 1.6 ** min(losses, 20)))
+        return self.pace.patience(losses)
 
     def base(self) -> str:
         """The remote's board, with what people committed here on top of it."""
@@ -195,9 +196,9 @@ class Shared:
         moves = [move for move in moves if move.old != move.new]
         began = time.monotonic()
         pushed = remote.push(self.repo, self.name, moves, timeout=self._patience)
-        self.pace.pushed(time.monotonic() - began)
         match pushed.fate:
             case Fate.DONE:
+                self.pace.pushed(time.monotonic() - began)
                 return self._won(moves, new, change)
             case Fate.STALE:
                 # Looked at after the pause, right before the next try: what is known by now would

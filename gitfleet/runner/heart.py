@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import secrets
 import threading
 import time
@@ -223,7 +224,9 @@ class Heart:
         pushed = remote.push(self.fleet.repo, self.shared.name, [refs.Move(ref, seen, commit)])
         if pushed.fate is Fate.DONE:
             self.own.arrived(started, [nonce for nonce, _ in lives])
-            self._due = time.monotonic() + self.every
+            # Those that began together, after a power cut, must not beat together for ever.
+            spread = random.uniform(0.75, 1.0)  # noqa: S311 - hides nothing
+            self._due = time.monotonic() + spread * self.every
             refs.swap(
                 self.fleet.repo, f"{SEEN_BEATS}{self.fleet.runner}", seen, commit, message="beat"
             )

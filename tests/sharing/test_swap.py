@@ -19,7 +19,6 @@ from gitfleet.model.change import Change, Move, Person
 from gitfleet.shared import Shared
 from gitfleet.store import Store
 from gitfleet.swap import Answer
-from gitfleet.turns import Pace
 from tests.cli.acting import files, gitfleet, running
 from tests.conftest import git, init
 from tests.sharing.servers import serve_copy
@@ -171,21 +170,6 @@ def test_a_letter_on_the_remote_is_taken_in_by_a_runner(desks: tuple[Desk, Desk]
     assert git("for-each-ref", "refs/heads/gitfleet/in", cwd=one.bare) == ""
     authors = git("log", "--format=%an %s", "fleet", cwd=one.bare).splitlines()
     assert "Ada Author A letter" in authors
-
-
-def test_who_is_alone_waits_for_few_and_in_a_crowd_for_all() -> None:
-    """The pause grows with those who were seen on the board, and has an end."""
-    alone, crowd, slow = Pace(), Pace(), Pace()
-    for pace, takes in ((alone, 0.1), (crowd, 0.1), (slow, 30.0)):
-        pace.looked(takes)
-        pace.pushed(takes)
-    assert alone.left() == 0 and not alone.crowded()
-    for number in range(3):
-        crowd.met(f"runner-{number}")
-    for pace in (alone, crowd, slow):
-        pace.begun()
-    assert 0 < alone.left() <= 1.3 < 2.0 < crowd.left() <= 5.2
-    assert slow.left() <= 15 * 1.3
 
 
 @pytest.mark.parametrize(
