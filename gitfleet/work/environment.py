@@ -34,13 +34,17 @@ def outbox_of(run_dir: Path) -> Path:
 
 def identity(order: Order) -> dict[str, str]:
     """Author and committer of what an attempt commits."""
-    coder = order.claim.coder or "gitfleet"
+    coder = _name_of(order)
     return {
         "GIT_AUTHOR_NAME": coder,
         "GIT_AUTHOR_EMAIL": f"{coder}@{DOMAIN}",
         "GIT_COMMITTER_NAME": f"{coder} (gitfleet)",
         "GIT_COMMITTER_EMAIL": committer_of(order),
     }
+
+
+def _name_of(order: Order) -> str:
+    return order.claim.coder or "gitfleet"
 
 
 def environment(fleet: Fleet, order: Order, run_dir: Path, tmp: Path) -> dict[str, str]:
@@ -59,14 +63,18 @@ def environment(fleet: Fleet, order: Order, run_dir: Path, tmp: Path) -> dict[st
         "TMPDIR": str(tmp),
         "PATH": f"{_command_folder(fleet)}{os.pathsep}{base.get('PATH', os.defpath)}",
     }
-    return {**base, **own, **_settings(base, sign=order.board.settings.sign)}
+    return {**base, **own, **_settings(base, order)}
 
 
-def _settings(base: Mapping[str, str], *, sign: bool) -> dict[str, str]:
-    """git settings for the attempt alone, after those that stand in the environment already."""
-    if sign:
-        return {}
-    extra = (("commit.gpgsign", "false"), ("tag.gpgsign", "false"))
+def _settings(base: Mapping[str, str], order: Order) -> dict[str, str]:
+    """git settings for the attempt alone, after those that stand in the environment already.
+
+    Its name is among them: where git knows none, aider writes one into the repository's settings.
+    """
+    name = _name_of(order)
+    extra = [("user.name", name), ("user.email", f"{name}@{DOMAIN}")]
+    if not order.board.settings.sign:
+        extra += [("commit.gpgsign", "false"), ("tag.gpgsign", "false")]
     try:
         start = int(base.get("GIT_CONFIG_COUNT", "0"))
     except ValueError:

@@ -20,6 +20,7 @@ def test_a_real_coder_lands_a_task(tmp_path: Path, coder: str) -> None:
     with stage(tmp_path, {"one": work("one", coder)}, toolless=toolless) as on:
         on.task("one", coder)
         on.lab.commit()
+        settings = (on.lab.path / ".git" / "config").read_text()
         ran = on.lab.run("--until-idle")
         assert ran.status == 0, ran
         assert on.model.finished("one")
@@ -31,11 +32,12 @@ def test_a_real_coder_lands_a_task(tmp_path: Path, coder: str) -> None:
         said = git("log", "-1", "--format=%an: %s", "main^2", cwd=on.lab.path)
         assert said == f"{coder}: Add one.txt"
         assert git("status", "--porcelain", cwd=on.lab.path) == ""
+        assert (on.lab.path / ".git" / "config").read_text() == settings
 
 
 @needs(*PINNED)
 def test_all_of_them_work_at_once(tmp_path: Path) -> None:
-    """Two of each on one board, six at a time: every task lands."""
+    """Two of each on one board, six at a time: every task lands, at the first attempt."""
     tasks = {f"{coder}-{n}": coder for coder in PINNED for n in (1, 2)}
     plays = {task: work(task, coder) for task, coder in tasks.items()}
     toolless = [task for task, coder in tasks.items() if coder == TOOLLESS]
@@ -48,6 +50,5 @@ def test_all_of_them_work_at_once(tmp_path: Path) -> None:
         assert on.lab.statuses() == dict.fromkeys(tasks, "done")
         assert on.lab.tree().keys() == {"README", *(f"{task}.txt" for task in tasks)}
         assert sorted(on.lab.landings()) == sorted(tasks)
-        # One may stumble over another of its kind at a first start; to try again is our trade.
         made = {task: on.lab.outcomes(task, "work") for task in tasks}
-        assert not {task: outcomes for task, outcomes in made.items() if len(outcomes) > 2}
+        assert made == {task: ["submitted"] for task in tasks}

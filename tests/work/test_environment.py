@@ -80,13 +80,23 @@ def test_who_did_it_can_be_told(repo_path: Path) -> None:
     assert said == f"shell|shell (gitfleet)|{NONCE[:16]}@gitfleet.invalid"
 
 
+def test_git_knows_a_name_for_it(repo_path: Path) -> None:
+    """Where it knew none, aider would write one into the repository's settings."""
+    for key, value in (("user.name", "shell"), ("user.email", "shell@gitfleet.invalid")):
+        asked = ["git", "config", "--get", key]
+        told = subprocess.run(
+            asked, cwd=repo_path, env=_environment(repo_path), capture_output=True, check=True
+        )
+        assert told.stdout.decode().strip() == value
+
+
 def test_nothing_is_signed_unless_the_settings_say_so(
     repo_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A person's commit.gpgsign would ask for a passphrase; other settings from outside stay."""
     monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
-    monkeypatch.setenv("GIT_CONFIG_KEY_0", "user.name")
-    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "Somebody")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "core.abbrev")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "12")
     git("config", "commit.gpgsign", "true", cwd=repo_path)
 
     def sign(env: dict[str, str]) -> str:
@@ -101,7 +111,7 @@ def test_nothing_is_signed_unless_the_settings_say_so(
 
     env = _environment(repo_path)
     assert sign(env) == "false"
-    assert env["GIT_CONFIG_VALUE_0"] == "Somebody" and env["GIT_CONFIG_COUNT"] == "3"
+    assert env["GIT_CONFIG_VALUE_0"] == "12" and env["GIT_CONFIG_COUNT"] == "5"
     assert sign(_environment(repo_path, sign=True)) == "true"
 
 
