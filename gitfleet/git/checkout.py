@@ -24,11 +24,11 @@ from gitfleet import faults
 from gitfleet.errors import GitError
 from gitfleet.git import refs
 from gitfleet.git.command import git
-from gitfleet.git.indexlock import IndexLock, own, sweep
+from gitfleet.git.indexlock import Identity, IndexLock, forget, identity_of, own, sweep
 from gitfleet.git.objects import Objects
 from gitfleet.git.obstacles import in_the_way
 from gitfleet.git.repo import Repo
-from gitfleet.git.step import folder, in_step, read_step, write_step
+from gitfleet.git.step import drop_half_written, folder, in_step, read_step, write_step
 from gitfleet.git.worktree import operation_in
 
 _TRIES: Final = 200
@@ -170,23 +170,25 @@ def recover(repo: Repo) -> list[tuple[Path, Refusal]]:
     May be called at any time, again and again. Returns the checkouts that could not follow.
     """
     refused = []
+    drop_half_written(repo)
     for file in sorted(folder(repo).glob("*.json")):
         if file.name.endswith(".step.json"):
             continue
         left = _clean_up(repo, file)
         if left is None:
             continue
-        path, ref = left
+        path, ref, swept = left
         outcome = catch_up(repo, path, ref)
         if outcome is not None:
             refused.append((path, outcome))
         else:
-            file.unlink(missing_ok=True)
+            forget(file, swept)
     return refused
 
 
-def _clean_up(repo: Repo, file: Path) -> tuple[Path, str] | None:
-    """Drop a dead owner's lock; the checkout and ref if files may be left behind there."""
+def _clean_up(repo: Repo, file: Path) -> tuple[Path, str, Identity | None] | None:
+    """Drop a dead owner's lock; the checkout and ref if files may be left behind there, and which
+    record told of it."""
     with _owned(file.with_suffix(".lock")) as owner:
         if owner is None:
             return None  # its owner lives
@@ -197,7 +199,7 @@ def _clean_up(repo: Repo, file: Path) -> tuple[Path, str] | None:
         tip = refs.read(repo, ref)
         moved = tip is not None and Objects(repo).is_ancestor(new, tip)
         if moved and path.is_dir() and _branch(path) == ref:
-            return path, ref
+            return path, ref, identity_of(file)
         file.unlink(missing_ok=True)
         return None
 

@@ -18,6 +18,8 @@ from gitfleet.git.repo import Repo
 from gitfleet.git.step import folder, key, write_note
 from gitfleet.git.worktree import NO_HOOKS, git_dir
 
+Identity = tuple[int, int, int]
+
 _FORGOTTEN: Final = 86_400.0  # seconds
 
 
@@ -33,6 +35,7 @@ class IndexLock:
         self.index = self.git_dir / "index"
         self.lock = self.git_dir / "index.lock"
         self.record = folder(repo) / f"{key(path)}.json"
+        self.identity: Identity | None = None
         self.owner: TextIO | None = None
         self.scratch: list[Path] = []
 
@@ -58,6 +61,7 @@ class IndexLock:
         copy = self.git_dir / f"gitfleet-{secrets.token_hex(8)}.index"
         self.scratch = [copy, copy.with_name(f"{copy.name}.lock")]
         self._announce()
+        self.identity = identity_of(self.record)
         try:
             # A link fails if the name exists, as O_EXCL does; unlike with O_EXCL, there is no
             # moment in which a lock is there that nobody knows for ours: it is the record.
@@ -67,6 +71,8 @@ class IndexLock:
                 f"{self.path} is being committed to just now (if no git command runs there, one "
                 f"that died left {self.lock})"
             )
+        except OSError as error:
+            return f"{self.lock} cannot be made: {error.strerror}"
         try:
             shutil.copy2(self.index, copy)
         except FileNotFoundError:
@@ -106,7 +112,7 @@ class IndexLock:
     def release(self) -> None:
         """Drop lock, record and scratch files, in that order."""
         if self.owner is not None:
-            drop(self.lock, self.record)
+            drop(self.lock, self.identity)
         for path in self.scratch:
             path.unlink(missing_ok=True)
         if self.owner is None:
@@ -145,21 +151,38 @@ def sweep(record: Path, lock: Path | None = None) -> tuple[Path, str, str] | Non
     try:
         left = json.loads(record.read_text())
         path, ref, new = Path(left["path"]), str(left["ref"]), str(left["new"])
-        drop(Path(left["lock"]), record)
+        drop(Path(left["lock"]), identity_of(record))
         for scratch in left["scratch"]:
             Path(scratch).unlink(missing_ok=True)
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):
         if lock is not None:
-            drop(lock, record)
+            drop(lock, identity_of(record))
         record.unlink(missing_ok=True)
         return None
     return path, ref, new
 
 
-def drop(lock: Path, record: Path) -> None:
+def forget(record: Path, swept: Identity | None) -> None:
+    """Remove a dead owner's record, if it is still the one that was swept and nobody has it."""
+    owner = own(record.with_suffix(".lock"))
+    if owner is not None:
+        with owner:
+            if swept is not None and identity_of(record) == swept:
+                record.unlink(missing_ok=True)
+
+
+def identity_of(path: Path) -> Identity | None:
+    """Which file it is; None if there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns  # an inode's number is used again
+
+
+def drop(lock: Path, identity: Identity | None) -> None:
     """Remove the lock if it is ours: the very file of the record."""
-    with contextlib.suppress(FileNotFoundError):
-        if lock.samefile(record):
-            lock.unlink()
+    if identity is not None and identity_of(lock) == identity:
+        lock.unlink(missing_ok=True)

@@ -9,10 +9,12 @@ HEAD in that worktree appends a line.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import tempfile
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -24,6 +26,7 @@ from gitfleet.git.repo import Repo
 from gitfleet.git.worktree import git_dir
 
 _ZERO: Final = "0" * 40
+_ABANDONED: Final = 3600.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,14 @@ def write_note(file: Path, content: dict[str, object]) -> None:
         if os.environ.get("GITFLEET_NO_FSYNC") != "1":
             os.fsync(made.fileno())
     Path(made.name).replace(file)
+
+
+def drop_half_written(repo: Repo) -> None:
+    """Remove the notes that were never finished, an hour ago or longer."""
+    with contextlib.suppress(OSError):
+        for left in folder(repo).glob("*.new"):
+            if time.time() - left.stat().st_mtime > _ABANDONED:
+                left.unlink(missing_ok=True)
 
 
 def index_of(path: Path, index: Path | None = None) -> dict[str, tuple[str, str]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from gitfleet.git import checkout
 from gitfleet.git.checkout import Held, Refusal, catch_up, prepare, recover
 from gitfleet.git.objects import Entry, Objects, Signature
 from gitfleet.git.refs import read, swap
@@ -542,9 +543,10 @@ def test_a_crash_at_the_fault_point_is_healed(board: Board) -> None:
 STEPS = """
 import os, signal, sys
 from pathlib import Path
-from gitfleet.git.checkout import Held, prepare, recover
+from gitfleet.git.checkout import Held, catch_up, prepare, recover
+from gitfleet.git.refs import read, swap
 from gitfleet.git.repo import find
-path, old, new = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+path, old, new, how = Path(sys.argv[1]), *sys.argv[2:]
 repo, seen = find(path), 0
 def work(last):
     def count(event, args):
@@ -555,7 +557,9 @@ def work(last):
     sys.addaudithook(count)
     held = prepare(repo, path, "refs/heads/main", old, new)
     assert isinstance(held, Held), held
-    held.release()
+    if how == "release": held.release(); os._exit(0)
+    swap(repo, "refs/heads/main", old, new, message="landed")
+    held.follow()
     os._exit(0)
 step, killed = 0, True
 while killed:
@@ -565,6 +569,11 @@ while killed:
     killed = os.waitstatus_to_exitcode(status) == -signal.SIGKILL
     assert killed or status == 0, status
     assert recover(repo) == []
+    moved = read(repo, "refs/heads/main") == new
+    assert (path / "a").read_text() == ("A\\n" if moved else "a\\n"), step
+    if killed and moved:  # once more from the beginning
+        assert swap(repo, "refs/heads/main", new, old, message="back")
+        assert catch_up(repo, path, "refs/heads/main") is None
     left = [p.name for p in repo.common.rglob("*") if p.name.startswith(("gitfleet-", "index."))]
     assert left == [], (step, left)
     step += 1
@@ -572,10 +581,11 @@ print(step)
 """
 
 
-def test_a_crash_between_any_two_steps_leaves_nothing(board: Board) -> None:
+@pytest.mark.parametrize("how", ["release", "follow"])
+def test_a_crash_between_any_two_steps_leaves_nothing(board: Board, how: str) -> None:
     """Killed before every single file that is opened, linked, moved or removed."""
     new = board.make({"a": b"A\n"})
-    command = [sys.executable, "-c", STEPS, str(board.path), board.tip, new]
+    command = [sys.executable, "-c", STEPS, str(board.path), board.tip, new, how]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 15
@@ -617,6 +627,26 @@ def test_healing_never_overwrites_an_edit(board: Board) -> None:
     git("checkout", "-q", "main", "--", "a", cwd=board.path)
     assert catch_up(board.repo, board.path, MAIN) is None
     assert board.status == ""
+
+
+def test_healing_leaves_the_record_of_who_came_meanwhile(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its lock would be nobody's, and stay."""
+    _crash(board, board.make({"a": b"A\n"}), "index moved")
+    came: list[Held] = []
+    real = checkout.catch_up
+
+    def and_another_comes(repo: Repo, path: Path, ref: str) -> Refusal | None:
+        outcome = real(repo, path, ref)
+        came.append(board.hold(board.make({"b": b"B\n"})))
+        return outcome
+
+    monkeypatch.setattr(checkout, "catch_up", and_another_comes)
+    assert recover(board.repo) == []
+    came[0].release()
+    assert board.clean_git_dir()
+    board.commit(c="a person commits\n")
 
 
 def test_a_lock_that_is_not_ours_stays(board: Board) -> None:
