@@ -27,6 +27,7 @@ from gitfleet.git.repo import Repo
 from gitfleet.model.states import Role
 from gitfleet.process.look import Child, alive, myself
 
+_NAME: Final = "runner.json"
 _NONCE: Final = re.compile(r"[0-9a-f]{32}\Z")
 
 
@@ -98,17 +99,36 @@ class Clone:
 
         It is bound to the machine and the clone's path: a copied clone gets a name of its own.
         """
-        path = self.folder / "runner.json"
+        path = self.folder / _NAME
         bound = {"machine": _machine_id(), "path": str(self.repo.common)}
         known = read_json(path)
         name = known.get("name")
         if isinstance(name, str) and {key: known.get(key) for key in bound} == bound:
             return name
+        if known and self._is_copy(known, bound):
+            self._let_go()
         host = wish or socket.gethostname().partition(".")[0]
         host = re.sub(r"[^a-z0-9]+", "-", host.lower()).strip("-")[:30] or "runner"
         name = f"{host}-{secrets.token_hex(2)}"
         write_json(path, {"name": name, **bound})
         return name
+
+    def _is_copy(self, known: dict[str, Any], bound: dict[str, str]) -> bool:
+        """Whether the clone that this one was made from may still be at work; else it was moved."""
+        if known.get("machine") != bound["machine"]:
+            return True
+        origin, here = Path(str(known.get("path"))) / "gitfleet" / _NAME, self.folder / _NAME
+        with contextlib.suppress(OSError):
+            if origin.samefile(here):  # reached by another way, as in a container
+                return False
+        return read_json(origin).get("name") == known.get("name")
+
+    def _let_go(self) -> None:
+        """Set the nonces aside that came with a copy: their attempts are the original's, and what
+        is not held here is neither ended nor settled here."""
+        held = self.folder / "held"
+        if held.is_dir():
+            held.rename(self.folder / f"held-of-the-original-{secrets.token_hex(4)}")
 
     # -- one live runner
 
@@ -124,7 +144,8 @@ class Clone:
                     remedy="`gitfleet stop` ends it; `gitfleet list` shows what it does.",
                 )
             child = myself()
-            write_json(self.folder / "live.json", {"pid": child.pid, "started": child.started})
+            told = {"pid": child.pid, "started": child.started, "path": str(self.repo.common)}
+            write_json(self.folder / "live.json", told)
             try:
                 yield
             finally:
@@ -136,6 +157,8 @@ class Clone:
         pid, started = live.get("pid"), live.get("started")
         if not isinstance(pid, int) or not isinstance(started, str):
             return None
+        if live.get("path") != str(self.repo.common):
+            return None  # it came with a copy, and tells of the original's
         child = Child(pid, started)
         return child if alive(child) else None
 

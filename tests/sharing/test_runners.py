@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
+from gitfleet.clone import Clone, Held
 from gitfleet.git.objects import Objects
 from gitfleet.git.repo import find
+from gitfleet.model.states import Role
 from gitfleet.store import runner_signature
-from tests.cli.acting import add, gitfleet, running, wait_for
+from tests.cli.acting import add, gitfleet, refusal, running, wait_for
 from tests.conftest import git, init
 
 
@@ -91,6 +94,43 @@ def test_a_board_without_a_remote_shows_its_own_runner(repo_path: Path, tmp_path
         assert attempt["task"] == "slow" and not attempt["tokens"]
         assert "in this clone" in gitfleet("runners", cwd=repo_path).stdout
     assert _told(repo_path) == []
+
+
+def test_a_copied_clone_leaves_the_originals_attempts_alone(tmp_path: Path) -> None:
+    """It takes another name, ends nothing, settles nothing, and stops nobody's runner."""
+    (box,) = _shared(tmp_path, "box")
+    pipe = tmp_path / "go"
+    os.mkfifo(pipe)
+    add(box, "slow", f"read _ < '{pipe}'; echo done > made")
+    git("push", "-q", "origin", "fleet", cwd=box)
+    with running(box, "--until-idle") as original:
+        original.until("claimed", "task=slow")
+        wait_for(lambda: _told(box)[0]["attempts"][0]["doing"] == "working", "work")
+        copied = tmp_path / "copy"
+        subprocess.run(["cp", "-a", str(box), str(copied)], check=True)
+        assert "no runner is at work" in refusal("stop", cwd=copied)
+        with running(copied, "--until-idle") as copy:
+            line = copy.until("running")
+            assert _told(copied)[0]["name"] != _told(copied)[1]["name"], line
+            with pipe.open("w") as file:
+                file.write("go\n")
+            assert original.join() == 0
+            assert copy.join() == 0
+    said = git("log", "--format=%s", "fleet", cwd=tmp_path / "srv.git")
+    assert said.count("slow: landed") == 1 and "interrupted" not in said
+    assert list((copied / ".git" / "gitfleet").glob("held-of-the-original-*/*.json"))
+
+
+def test_a_moved_clone_keeps_what_it_holds(tmp_path: Path) -> None:
+    """It takes another name as well; its nonces are its own."""
+    (box,) = _shared(tmp_path, "box")
+    clone = Clone(find(box))
+    name = clone.runner_name()
+    held = Held(nonce="0a" * 16, task="slow", role=Role.WORK, attempt=1)
+    clone.remember(held)
+    moved = Clone(find(box.rename(tmp_path / "elsewhere")))
+    assert moved.runner_name() != name
+    assert moved.held() == {held.nonce: held}
 
 
 def test_a_remote_that_does_not_answer_shows_what_was_seen_last(tmp_path: Path) -> None:
