@@ -43,9 +43,11 @@ class Shared:
         signature: Callable[[], Signature],
         tell: Callable[..., None] | None = None,
         patience: float | None = None,
+        pace: Pace | None = None,
     ) -> None:
         """`name` is the remote's; `signature` says who merges people's commits; `tell` is a
-        report's `action`; `patience`: seconds for one conversation, if not as ever."""
+        report's `action`; `patience`: seconds for one conversation, if not as ever; `pace`, if
+        not a runner's."""
         self.repo, self.branch, self.name = repo, branch, name
         self.ref = f"refs/heads/{branch}"
         self.track = f"refs/remotes/{name}/"
@@ -57,7 +59,7 @@ class Shared:
         self._fetched = False
         self._seen_at = 0.0
         self._behind: tuple[str, ...] = ()  # branches to look at, too, before the next decision
-        self.pace = Pace()
+        self.pace = pace or Pace()
         self._pushing = threading.RLock()
         self._merged: tuple[str, str, str] | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import statistics
 import time
@@ -13,7 +14,6 @@ _SHARE: Final = 4.0  # how many of our conversations long the others and people 
 _LONGEST: Final = 15.0  # seconds
 _RECENT: Final = 30.0  # seconds; who wrote to the board since is there
 _FEW: Final = 2  # others, with whom all may begin at once
-_MOST_PATIENT: Final = 8.0  # seconds
 _LIVING: Final = 75.0  # seconds; who has beaten since may be at work
 
 
@@ -30,12 +30,14 @@ class Pace:
     room, so that all get their share. What was begun is finished without a pause.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_patient: float = 4.0) -> None:
+        """`most_patient`: seconds to wait at most after a loss."""
+        self._most_patient = most_patient
         # Seconds that conversations took. What is usual counts: where a crowd makes them longer,
         # all begin less often, and they become shorter.
         self._looks, self._pushes = deque[float](maxlen=8), deque[float](maxlen=8)
         self._met: dict[str, float] = {}
-        self._beats: dict[str, tuple[str, float]] = {}
+        self._heard, self._beats = False, dict[str, tuple[str, float]]()
         self._next: float | None = None
         self._pause = 0.0
 
@@ -52,8 +54,12 @@ class Pace:
         self._met[name] = time.monotonic()
 
     def heard(self, beats: Mapping[str, str]) -> None:
-        """These are the heartbeats, by what changes with each: who beats may be at work."""
-        now, known = time.monotonic(), self._beats
+        """These are the heartbeats, by what changes with each: who beats may be at work.
+
+        What is there at the first hearing may be of long ago.
+        """
+        now, known = time.monotonic() if self._heard else -math.inf, self._beats
+        self._heard = True
         self._beats = {
             name: known[name] if name in known and known[name][0] == mark else (mark, now)
             for name, mark in beats.items()
@@ -75,14 +81,14 @@ class Pace:
     def patience(self, losses: int) -> float:
         """Seconds to wait at most before the next try, after so many losses in a row.
 
-        Twice as long each time, from the time that a try takes, until all who were seen lately
-        would be served. Not longer: who has lost often must not always come after the others.
+        Twice as long each time, from half the time that a try takes, until all who were seen
+        lately would be served. Not longer, or who has lost often would always come last.
         """
         self.crowded()  # forgets who is gone
         takes = self._takes()
         others = max(len(self._met), self._living())
-        growing = max(0.1, takes) * 2.0 ** min(losses - 1, 20)
-        return min(growing, 0.1 + 2 * takes * (1 + others), _MOST_PATIENT)
+        growing = max(0.1, takes / 2) * 2.0 ** min(losses - 1, 20)
+        return min(growing, 0.1 + 2 * takes * (1 + others), self._most_patient)
 
     def _takes(self) -> float:
         return _usual([*self._looks]) + _usual([*self._pushes] or [*self._looks])

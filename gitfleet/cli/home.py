@@ -14,8 +14,10 @@ from gitfleet.model.change import Decide
 from gitfleet.shared import Shared
 from gitfleet.store import Result, Store
 from gitfleet.swap import Answer
+from gitfleet.turns import Pace
 
 _PATIENCE: Final = 20.0  # seconds that a person waits for a server at most
+_HURRY: Final = 0.5  # seconds that a person waits at most before the next try after a lost race
 
 
 def remote_of(repo: Repo, store: Store) -> str | None:
@@ -69,7 +71,8 @@ def write(repo: Repo, store: Store, decide: Decide) -> tuple[Result, str]:
         return moment
 
     here = Store(repo, branch=store.branch, now=now)
-    swap = Shared(repo, store.branch, name, here.signature, patience=min(_PATIENCE, patience()))
+    limit, pace = min(_PATIENCE, patience()), Pace(most_patient=_HURRY)
+    swap = Shared(repo, store.branch, name, here.signature, patience=limit, pace=pace)
     try:
         result = Store(repo, branch=store.branch, now=now, swap=swap).transact(decide)
         why = result.why

@@ -60,7 +60,7 @@ def launch(job: Job) -> Launch:
 
 def _config(job: Job) -> dict[str, Any]:
     settings = lines.parse(job.settings.env.get(_CONFIG) or "{}") or {}
-    told = settings or lines.parse(os.environ.get(_CONFIG) or "{}") or {}
+    machines = lines.parse(os.environ.get(_CONFIG) or "{}") or {}
     own: dict[str, Any] = {"autoupdate": False, "share": "disabled"}
     if job.permission is Permission.LEAST:
         own["permission"] = _least(job)
@@ -77,7 +77,7 @@ def _config(job: Job) -> dict[str, Any]:
         }
         own["mcp"] = {job.mcp.name: server}
         own["experimental"] = {"mcp_timeout": milliseconds}
-    return _merged(told, own)
+    return _merged(_merged(machines, settings), own)
 
 
 def _least(job: Job) -> dict[str, Any]:

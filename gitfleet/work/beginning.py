@@ -10,7 +10,7 @@ from gitfleet.coders import registry
 from gitfleet.errors import FleetError
 from gitfleet.git import refs
 from gitfleet.model.board import Board, Entry
-from gitfleet.model.event import Attempt, Landed
+from gitfleet.model.event import Attempt, Closed, Landed
 from gitfleet.model.states import REJECTIONS, Kind, Outcome, Role
 from gitfleet.plan.pick import Pick
 from gitfleet.plan.standing import submission_of, verdict_of
@@ -43,9 +43,7 @@ def beginning_of(fleet: Fleet, board: Board, entry: Entry, pick: Pick) -> Beginn
         )
     if pick.role is Role.VALIDATE:
         return Beginning(target, How.CLEAN)
-    return _of_work(
-        fleet, board, entry, pick, _built_upon(fleet, board, entry, pick.target, target)
-    )
+    return _of_work(fleet, board, entry, pick, target)
 
 
 def _built_upon(fleet: Fleet, board: Board, entry: Entry, branch: str, tip: str) -> str:
@@ -58,7 +56,8 @@ def _built_upon(fleet: Fleet, board: Board, entry: Entry, branch: str, tip: str)
     missing = _missing(fleet, board, entry, branch, tip)
     if missing:
         for merge in missing.values():
-            fleet.store.swap.ensure(merge, branch)
+            if not fleet.store.swap.ensure(merge, branch):
+                break  # it was looked for just now; another look knows no more
         with fleet.store.swap.turn():  # whoever lands something in this clone has ended by then
             tip = fleet.tip_of(branch) or tip
         missing = _missing(fleet, board, entry, branch, tip)
@@ -81,15 +80,29 @@ def _missing(fleet: Fleet, board: Board, entry: Entry, branch: str, tip: str) ->
     """What the task depends on, and the merges that brought it, as far as the tip lacks them."""
     missing = {}
     for need in entry.task.depends_on if entry.task else ():
-        needed = board.entries.get(need)
-        landed = needed.last(Kind.LANDED) if needed else None
-        content = landed.content if landed else None
-        if not isinstance(content, Landed) or content.target != branch:
+        content = _landing(board, need)
+        if content is None or content.target != branch:
             continue
         there = fleet.objects.exists(content.merge) and fleet.objects.exists(tip)
         if not there or not fleet.objects.is_ancestor(content.merge, tip):
             missing[need] = content.merge
     return missing
+
+
+def _landing(board: Board, task: str) -> Landed | None:
+    """What brought a task into the target: its own landing, or that of what repaired it."""
+    seen: set[str] = set()
+    while task not in seen:
+        seen.add(task)
+        entry = board.entries.get(task)
+        event = entry.last(Kind.LANDED, Kind.CLOSED) if entry else None
+        content = event.content if event else None
+        if isinstance(content, Landed):
+            return content
+        if not isinstance(content, Closed) or content.by is None:
+            return None
+        task = content.by
+    return None
 
 
 def _of_work(fleet: Fleet, board: Board, entry: Entry, pick: Pick, target: str) -> Beginning:
@@ -101,15 +114,22 @@ def _of_work(fleet: Fleet, board: Board, entry: Entry, pick: Pick, target: str) 
     if done is not None and done.outcome is Outcome.CONFLICT:
         submitted = submission_of(entry)
         head = submitted.attempt.head if submitted and submitted.attempt else None
+        target = _built_upon(fleet, board, entry, pick.target, target)
         if fresh or head is None:
             return Beginning(target, How.CLEAN)
         return Beginning(target, How.MERGE, head)
     if last is None or last.attempt is None or fresh:
-        return Beginning(_rejected_head(fleet, board, entry) or target, How.CLEAN)
+        return Beginning(_first_base(fleet, board, entry, pick.target, target), How.CLEAN)
     base, tip = last.attempt.base, _left_at(fleet, entry.id, last.attempt)
     if base is None or tip is None:
-        return Beginning(_rejected_head(fleet, board, entry) or target, How.CLEAN)
+        return Beginning(_first_base(fleet, board, entry, pick.target, target), How.CLEAN)
     return Beginning(base, How.GO_ON, tip)
+
+
+def _first_base(fleet: Fleet, board: Board, entry: Entry, branch: str, tip: str) -> str:
+    """What a first attempt begins at: the rejected work that it repairs, else the target."""
+    rejected = _rejected_head(fleet, board, entry)
+    return rejected or _built_upon(fleet, board, entry, branch, tip)
 
 
 def _left_at(fleet: Fleet, task: str, last: Attempt) -> str | None:

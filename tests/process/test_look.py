@@ -68,12 +68,15 @@ class TestLooking:
         monkeypatch.setattr(look, "look_at", look_at)
         assert carries(7, variable("m"))
 
-    def test_a_process_without_an_environment_is_not_waited_for(self, start: Start) -> None:
+    def test_a_process_without_an_environment_is_not_waited_for(
+        self, start: Start, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """That it has none is told by /proc; another's exec is waited for."""
         running = start("env", "-i", "sleep", FOREVER)
         while (seen := look.look_at(running.child.pid)) and not seen.bare:
             assert look.alive(running.child)
         assert Path(f"/proc/{running.child.pid}/environ").read_bytes() == b""
+        monkeypatch.setattr("time.sleep", lambda _: pytest.fail("it was waited for"))
         assert not carries(running.child.pid, variable("m"))
 
     def test_boot_seconds_go_forward(self) -> None:

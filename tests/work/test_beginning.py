@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from gitfleet.files import codec, layout
 from gitfleet.git import refs
-from gitfleet.model.event import Landed
+from gitfleet.model.event import Closed, Landed
 from gitfleet.model.states import Role
 from gitfleet.plan.pick import Pick
 from gitfleet.store import utc_now
 from gitfleet.work.beginning import beginning_of
+from tests.acceptance.fleetlab import PATIENCE
 from tests.people.kit import Project, git, task
 
 MAIN = "refs/heads/main"
@@ -61,19 +63,49 @@ def test_it_is_built_upon_what_its_task_depends_on(built: Built) -> None:
     assert not built.project.lines
 
 
-def test_a_landing_seen_half_way_is_waited_for(built: Built) -> None:
+def test_a_landing_seen_half_way_is_waited_for(
+    built: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """git moves one ref after the other: the board is there, the target not yet."""
     built.move(built.old)
     found: list[str] = []
+    waits = threading.Event()
+    swap = built.fleet.store.swap
+    turn = swap.turn
+
+    def told() -> AbstractContextManager[None]:
+        waits.set()
+        return turn()
+
+    monkeypatch.setattr(swap, "turn", told)
     with refs.mutex(built.project.repo):  # as who lands has it
         asking = threading.Thread(target=lambda: found.append(built.base()))
         asking.start()
-        asking.join(0.2)
-        assert found == []
+        assert waits.wait(PATIENCE)
         built.move(built.new)
-    asking.join(30)
+    asking.join(PATIENCE)
     assert found == [built.new]
     assert not built.project.lines
+
+
+def test_what_a_fix_task_brought_is_looked_for_too(built: Built) -> None:
+    """Rejected, then repaired: `one` was closed by the landing of another task."""
+    board = built.project.board()
+    (event,) = board.entries["one"].events
+    landed = event.content
+    assert isinstance(landed, Landed)
+    closed = Closed(runner="box", at=landed.at, reason="fixed", by="one-fix-1")
+    built.project.put({"tasks/one-fix-1.md": task("Repair")})
+    built.project.change(
+        {
+            layout.event_path("one", "001-landed-0a0a.yaml"): None,
+            layout.event_path("one", "001-closed-0a0a.yaml"): codec.write(closed),
+            layout.event_path("one-fix-1", "001-landed-0a0a.yaml"): codec.write(landed),
+        }
+    )
+    built.move(built.old)
+    assert built.base() == built.old
+    assert f"one ({built.new[:10]})" in built.project.told("dependency-missing")[0]
 
 
 def test_what_a_person_took_off_the_target_is_told_once(built: Built) -> None:
