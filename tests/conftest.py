@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -12,6 +13,13 @@ import pytest
 
 _OFF_LIMITS = "the-network-is-off-limits-to-tests"
 _LOCAL = ("localhost", "127.0.0.1", "::1", "")
+
+
+# Begun in the background of a script, these are ignored, and with them in all that the tests start.
+for _number in (signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        _ours = signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(_number, _ours)
 
 
 class TheNetworkIsOffLimits(Exception):
