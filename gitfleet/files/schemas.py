@@ -80,16 +80,15 @@ def _apart(key: str) -> dict[str, Any]:
     return {"not": {"required": list(both), "properties": both}}
 
 
-_FIELDS: Final[Mapping[type, frozenset[str]]] = {
-    kind: frozenset(field.name for field in msgspec.structs.fields(kind))
-    - HIDDEN.get(kind, frozenset())
-    for kind in SCHEMAS.values()
-}
-
-
 def fields_of(kind: type) -> frozenset[str]:
     """The keys a file of this type may have, `x-…` aside."""
-    return _FIELDS[kind]
+    return _fields_of(kind)
+
+
+@functools.cache
+def _fields_of(kind: type) -> frozenset[str]:
+    names = frozenset(field.name for field in msgspec.structs.fields(kind))
+    return names - HIDDEN.get(kind, frozenset())
 
 
 class Fault(NamedTuple):
