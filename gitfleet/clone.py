@@ -22,6 +22,7 @@ from typing import IO, Any, Final
 from msgspec import Struct
 
 from gitfleet.errors import FleetError
+from gitfleet.git import refs
 from gitfleet.git.durable import syncing
 from gitfleet.git.repo import Repo
 from gitfleet.model.states import Role
@@ -114,14 +115,23 @@ class Clone:
         return name
 
     def _is_copy(self, known: dict[str, Any], bound: dict[str, str]) -> bool:
-        """Whether the clone that this one was made from may still be at work; else it was moved."""
+        """Whether the clone that this one was made from may still be at work on the same board;
+        else it was moved."""
         if known.get("machine") != bound["machine"]:
-            return True
-        origin, here = Path(str(known.get("path"))) / "gitfleet" / _NAME, self.folder / _NAME
-        with contextlib.suppress(OSError):
-            if origin.samefile(here):  # reached by another way, as in a container
-                return False
-        return read_json(origin).get("name") == known.get("name")
+            # Or the same clone in a new container. What is another's on a shared board ends with
+            # its lease; where nobody shares it, nobody else would ever end it.
+            tracked = refs.names(self.repo, "refs/remotes/")
+            return any(ref.endswith(f"/{self.repo.fleet_branch}") for ref in tracked)
+        origin = str(known.get("path"))
+        name = read_json(Path(origin) / "gitfleet" / _NAME).get("name")
+        return self._elsewhere(origin) and name == known.get("name")
+
+    def _elsewhere(self, path: str) -> bool:
+        """Whether at a path there is a clone that is not this one reached by another way."""
+        try:
+            return not self.repo.common.samefile(path)
+        except OSError:
+            return False
 
     def _let_go(self) -> None:
         """Set the nonces aside that came with a copy: their attempts are the original's, and what
@@ -157,7 +167,7 @@ class Clone:
         pid, started = live.get("pid"), live.get("started")
         if not isinstance(pid, int) or not isinstance(started, str):
             return None
-        if live.get("path") != str(self.repo.common):
+        if self._elsewhere(str(live.get("path"))):
             return None  # it came with a copy, and tells of the original's
         child = Child(pid, started)
         return child if alive(child) else None

@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gitfleet.clone import Clone, Held
+import pytest
+
+from gitfleet.clone import Clone, Held, read_json, write_json
 from gitfleet.git.objects import Objects
 from gitfleet.git.repo import find
 from gitfleet.model.states import Role
@@ -131,6 +133,32 @@ def test_a_moved_clone_keeps_what_it_holds(tmp_path: Path) -> None:
     moved = Clone(find(box.rename(tmp_path / "elsewhere")))
     assert moved.runner_name() != name
     assert moved.held() == {held.nonce: held}
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_clone_in_a_new_container_keeps_what_only_it_can_end(
+    tmp_path: Path, repo_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    """To another machine it may be a copy: what it holds on a shared board ends with its lease."""
+    clone = Clone(find(_shared(tmp_path, "box")[0] if shared else repo_path))
+    clone.runner_name()
+    held = Held(nonce="0a" * 16, task="slow", role=Role.WORK, attempt=1)
+    clone.remember(held)
+    monkeypatch.setattr("gitfleet.clone._machine_id", lambda: "another")
+    clone.runner_name()
+    assert clone.held() == ({} if shared else {held.nonce: held})
+
+
+def test_a_clone_that_is_reached_by_another_way_has_the_same_runner(tmp_path: Path) -> None:
+    """Through a link, or mounted elsewhere."""
+    (box,) = _shared(tmp_path, "box")
+    with running(box) as runner:
+        runner.until(" running runner=")
+        other = find(box)
+        known = read_json(other.common / "gitfleet" / "live.json")
+        (tmp_path / "link").symlink_to(other.common)
+        write_json(other.common / "gitfleet" / "live.json", {**known, "path": f"{tmp_path}/link"})
+        assert Clone(other).running_pid() == runner.process.pid
 
 
 def test_a_remote_that_does_not_answer_shows_what_was_seen_last(tmp_path: Path) -> None:
