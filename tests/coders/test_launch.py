@@ -357,6 +357,18 @@ def test_opencode_keeps_peoples_own_limit_on_a_tool(tmp_path: Path) -> None:
     assert config["mcp"]["gitfleet"]["timeout"] == config["experimental"]["mcp_timeout"] == 4000
 
 
+def test_opencode_keeps_what_the_machine_sets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What fleet.yaml says comes on top of it."""
+    machine = {"provider": {"x": {"npm": "y"}}, "experimental": {"mcp_timeout": 1}}
+    monkeypatch.setenv("OPENCODE_CONFIG_CONTENT", json.dumps(machine))
+    theirs = {"OPENCODE_CONFIG_CONTENT": '{"experimental": {"mcp_timeout": 4000}}'}
+    config = _opencode(_launched(tmp_path, "opencode", mcp=_MCP, env=theirs))
+    assert config["provider"] == {"x": {"npm": "y"}}
+    assert config["experimental"]["mcp_timeout"] == 4000
+
+
 def test_opencode_keeps_what_people_set(tmp_path: Path) -> None:
     """Their providers stay; what decides over permission is ours."""
     theirs = json.dumps({"permission": {"bash": "ask"}, "provider": {"x": {"npm": "y"}}})

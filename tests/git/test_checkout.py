@@ -644,9 +644,30 @@ def test_healing_leaves_the_record_of_who_came_meanwhile(
 
     monkeypatch.setattr(checkout, "catch_up", and_another_comes)
     assert recover(board.repo) == []
+    follow = board.repo.common / "gitfleet" / "follow"
+    assert [note for note in follow.glob("*.json") if ".step" not in note.name]
     came[0].release()
     assert board.clean_git_dir()
     board.commit(c="a person commits\n")
+
+
+def test_who_moves_a_checkout_next_heals_it_first(board: Board) -> None:
+    """A person's verb comes before the next runner does."""
+    _crash(board, board.make({"a": b"A\n"}), "held")
+    board.hold(board.make({"b": b"B\n"})).release()
+    assert board.clean_git_dir()
+
+
+def test_notes_that_were_never_finished_go(board: Board) -> None:
+    """After an hour: younger ones may be just written."""
+    follow = board.repo.common / "gitfleet" / "follow"
+    follow.mkdir(parents=True)
+    old, young = follow / "old.new", follow / "young.new"
+    for file in (old, young):
+        file.touch()
+    os.utime(old, (0, 0))
+    assert recover(board.repo) == []
+    assert not old.exists() and young.exists()
 
 
 def test_a_lock_that_is_not_ours_stays(board: Board) -> None:

@@ -42,6 +42,15 @@ def _shared(tmp_path: Path, *names: str) -> list[Path]:
     return [first, *others]
 
 
+def _slow_task(box: Path, tmp_path: Path) -> Path:
+    """A task on the board, `slow`, that goes on when something is written into this pipe."""
+    pipe = tmp_path / "go"
+    os.mkfifo(pipe)
+    add(box, "slow", f"read _ < '{pipe}'; echo done > made")
+    git("push", "-q", "origin", "fleet", cwd=box)
+    return pipe
+
+
 def _told(cwd: Path) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(gitfleet("runners", "--json", cwd=cwd).stdout)
     return found
@@ -50,10 +59,7 @@ def _told(cwd: Path) -> list[dict[str, Any]]:
 def test_a_clone_sees_the_runner_of_another_one_and_its_attempt(tmp_path: Path) -> None:
     """Name, host, version, capacity, labels, and the attempt with what it does; `list` too."""
     box, desk = _shared(tmp_path, "box", "desk")
-    pipe = tmp_path / "go"
-    os.mkfifo(pipe)
-    add(box, "slow", f"read _ < '{pipe}'; echo done > made")
-    git("push", "-q", "origin", "fleet", cwd=box)
+    pipe = _slow_task(box, tmp_path)
     with running(box, "--until-idle") as runner:
         runner.until("claimed", "task=slow")
 
@@ -101,10 +107,7 @@ def test_a_board_without_a_remote_shows_its_own_runner(repo_path: Path, tmp_path
 def test_a_copied_clone_leaves_the_originals_attempts_alone(tmp_path: Path) -> None:
     """It takes another name, ends nothing, settles nothing, and stops nobody's runner."""
     (box,) = _shared(tmp_path, "box")
-    pipe = tmp_path / "go"
-    os.mkfifo(pipe)
-    add(box, "slow", f"read _ < '{pipe}'; echo done > made")
-    git("push", "-q", "origin", "fleet", cwd=box)
+    pipe = _slow_task(box, tmp_path)
     with running(box, "--until-idle") as original:
         original.until("claimed", "task=slow")
         wait_for(lambda: _told(box)[0]["attempts"][0]["doing"] == "working", "work")
