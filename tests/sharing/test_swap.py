@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from gitfleet.model.change import Change, Move, Person
 from gitfleet.shared import Shared
 from gitfleet.store import Store
 from gitfleet.swap import Answer
+from gitfleet.turns import Pace
 from tests.cli.acting import files, gitfleet, running
 from tests.conftest import git, init
 from tests.sharing.servers import serve_copy
@@ -170,6 +172,35 @@ def test_a_letter_on_the_remote_is_taken_in_by_a_runner(desks: tuple[Desk, Desk]
     assert git("for-each-ref", "refs/heads/gitfleet/in", cwd=one.bare) == ""
     authors = git("log", "--format=%an %s", "fleet", cwd=one.bare).splitlines()
     assert "Ada Author A letter" in authors
+
+
+def test_the_store_waits_as_its_pace_has_it(desks: tuple[Desk, Desk]) -> None:
+    """After a lost race; and the pace hears who else beats."""
+    one, two = desks
+    asked: list[int] = []
+    heard: list[int] = []
+
+    class Told(Pace):
+        def patience(self, losses: int) -> float:
+            asked.append(losses)
+            return 0.0
+
+        def heard(self, beats: Mapping[str, str]) -> None:
+            heard.append(len(beats))
+
+    one.shared.pace = Told()
+    first = [True]
+
+    def late(_board: Board, _now: datetime) -> Change:
+        if first:
+            first.clear()
+            assert two.store.transact(lambda _b, _n: task("theirs")).won
+            git("push", "-q", "origin", "HEAD:refs/gitfleet/runners/two", cwd=two.path)
+        return task("mine")
+
+    assert one.store.transact(late).won
+    assert asked == [1]
+    assert heard == [0, 1]
 
 
 @pytest.mark.parametrize(
