@@ -13,6 +13,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
+NOTIFY_URLS: Final = "GITFLEET_NOTIFY_URLS"
+"""A variable: addresses of notification services, apart by spaces. Attempts never see it."""
+
 MASKED: Final = "<masked>"  # plain in YAML, JSON and Markdown, and no secret's beginning
 _SHORTEST: Final = 8  # characters of a value; what is shorter stands in every other text
 _SHORTEST_LINE: Final = 16  # of a secret of several lines: each is one, wherever it is quoted

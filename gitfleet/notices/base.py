@@ -10,9 +10,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from gitfleet.model.config import Machine
-
-URLS: Final = "GITFLEET_NOTIFY_URLS"
-"""Addresses of services, separated by white space. No attempt of a coder gets to see them."""
+from gitfleet.model.masking import NOTIFY_URLS
 
 EXTRA: Final = (
     "Install gitfleet with the extra `notify`, in its clone: `pip install '.[notify]'`;"
@@ -44,7 +42,7 @@ def urls(machine: Machine) -> tuple[str, ...]:
 
 
 def _of_environment() -> list[str]:
-    return os.environ.get(URLS, "").split()
+    return os.environ.get(NOTIFY_URLS, "").split()
 
 
 def digest(url: str) -> str:

@@ -13,13 +13,13 @@ from typing import Final
 
 from gitfleet.forges.registry import TOKEN
 from gitfleet.git.command import clean_env
-from gitfleet.notices.base import URLS
+from gitfleet.model.masking import NOTIFY_URLS
 from gitfleet.process.look import MARKER
 from gitfleet.work.fleet import Fleet, Order
 
 DOMAIN: Final = "gitfleet.invalid"  # a name that never exists (RFC 2606)
 # What is not an attempt's business: switches of ours, and what lets a runner speak for people.
-_OURS: Final = ("GITFLEET_FAULT", "GITFLEET_NO_FSYNC", TOKEN, URLS)
+_OURS: Final = ("GITFLEET_FAULT", "GITFLEET_NO_FSYNC", TOKEN, NOTIFY_URLS)
 
 
 def committer_of(order: Order) -> str:

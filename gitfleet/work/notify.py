@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from gitfleet.errors import FleetError
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.config import Notice
+from gitfleet.model.masking import NOTIFY_URLS
 from gitfleet.model.states import Status
 from gitfleet.notices import base, services
 from gitfleet.notices.base import Service, Text
@@ -206,7 +207,7 @@ def _services(fleet: Fleet) -> Iterator[Service]:
     if not urls:
         raise FleetError(
             "people are to be told, and this machine has nothing to tell them through",
-            remedy=f"Set notify.urls in its config.yaml, or {base.URLS}; or take `notify` away.",
+            remedy=f"Set notify.urls in its config.yaml, or {NOTIFY_URLS}; or take `notify` away.",
         )
     for number, url in enumerate(urls, 1):
         yield services.service(number, url)

@@ -12,6 +12,7 @@ from gitfleet.git import remote
 from gitfleet.git.repo import Repo
 from gitfleet.model.board import Board
 from gitfleet.model.config import ForgeKind, ForgeSettings, Machine
+from gitfleet.model.masking import NOTIFY_URLS
 from gitfleet.notices import base, services
 from gitfleet.rest import EXTRA
 
@@ -67,7 +68,7 @@ def _services(machine: Machine, about: str) -> Iterator[Seen]:
     urls = base.urls(machine)
     if not urls:
         what = f"people are to be told of {about}, and here is nothing to tell them through"
-        remedy = f"Set notify.urls in config.yaml, or {base.URLS}."
+        remedy = f"Set notify.urls in config.yaml, or {NOTIFY_URLS}."
         yield Seen("warning", "notify", what, remedy)
         return
     labels = []

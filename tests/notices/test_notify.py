@@ -15,8 +15,8 @@ from gitfleet.errors import FleetError
 from gitfleet.files import codec
 from gitfleet.model.config import Machine, MachineNotify, Notice
 from gitfleet.model.event import Attempt, Landed
+from gitfleet.model.masking import NOTIFY_URLS
 from gitfleet.model.states import Outcome
-from gitfleet.notices.base import URLS
 from gitfleet.notices.spool import Spool, box_texts
 from gitfleet.work import notify
 from gitfleet.work.notify import Notifier
@@ -36,7 +36,7 @@ def service() -> Iterator[Sink]:
 @pytest.fixture
 def place(tmp_path: Path, service: Sink, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     """A board whose people want to be told everything; the address stands nowhere afterwards."""
-    monkeypatch.setenv(URLS, service.url)
+    monkeypatch.setenv(NOTIFY_URLS, service.url)
     with desk(tmp_path, ALL, shared=False) as made:
         yield made
         assert "s3cret" not in "\n".join(made.lines)
@@ -282,10 +282,10 @@ def test_without_an_address_or_when_nobody_wants_it(
     with runner(place):
         pass
     assert not service.got
-    monkeypatch.delenv(URLS)
+    monkeypatch.delenv(NOTIFY_URLS)
     with pytest.raises(FleetError, match="nothing to tell them through"):
         Notifier(place.fleet).round()
-    monkeypatch.setenv(URLS, "tgrm://s3cret")
+    monkeypatch.setenv(NOTIFY_URLS, "tgrm://s3cret")
     with pytest.raises(FleetError, match=r"number 1 of a service \(tgrm\)") as told:
         Notifier(place.fleet).round()
     assert "s3cret" not in str(told.value)

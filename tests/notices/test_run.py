@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gitfleet.forges.registry import TOKEN
-from gitfleet.notices.base import URLS
+from gitfleet.model.masking import NOTIFY_URLS
 from tests.cli.acting import add, gitfleet, running, work
 from tests.conftest import git
 from tests.notices.sink import Sink, sink
@@ -37,7 +37,7 @@ def test_a_runner_tells_what_happens_once_each(
 ) -> None:
     """What landed, what failed, that nothing is left; nothing again after a restart; and what
     happened while the service was down, later."""
-    monkeypatch.setenv(URLS, service.url)
+    monkeypatch.setenv(NOTIFY_URLS, service.url)
     monkeypatch.setenv(TOKEN, "t0ken-of-the-forge")
     here = _board(repo_path)
     work(here)
@@ -60,7 +60,7 @@ def test_a_runner_tells_what_happens_once_each(
     work(here, code=4)
     assert len(service.got) == told
     seen = git("show", "main:seen", cwd=here)
-    assert URLS not in seen and TOKEN not in seen and "GITFLEET_TASK=spy" in seen
+    assert NOTIFY_URLS not in seen and TOKEN not in seen and "GITFLEET_TASK=spy" in seen
     service.down = True
     add(here, "late", "echo late > late")
     work(here, code=4)
@@ -81,7 +81,7 @@ def test_a_runner_without_the_means_works_on_and_says_so_once(
     lines = work(here)
     waits = [line for line in lines if " notices-wait " in line]
     assert len(waits) == 1 and "notify.urls" in waits[0]
-    monkeypatch.setenv(URLS, "json://127.0.0.1:9")
+    monkeypatch.setenv(NOTIFY_URLS, "json://127.0.0.1:9")
     blocker = here.parent / "without" / "apprise"
     blocker.mkdir(parents=True)
     (blocker / "__init__.py").write_text("raise ModuleNotFoundError('no apprise here')\n")
