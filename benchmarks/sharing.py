@@ -22,6 +22,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gitfleet.board.shared import Shared
+from gitfleet.board.store import Store
+from gitfleet.board.swap import Answer
 from gitfleet.cli.fleet import fleet_of
 from gitfleet.cli.session import open_session
 from gitfleet.coders import registry
@@ -32,9 +35,6 @@ from gitfleet.model.states import Outcome
 from gitfleet.plan import settle
 from gitfleet.plan.pick import Offer, Pick, picks
 from gitfleet.runner.heart import Heart
-from gitfleet.shared import Shared
-from gitfleet.store import Store
-from gitfleet.swap import Answer
 from gitfleet.work import letters
 from gitfleet.work.claiming import claim_all
 from gitfleet.work.fleet import Fleet, Live, Order

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from gitfleet.board.store import Store
+from gitfleet.board.swap import Answer
 from gitfleet.errors import FleetError
 from gitfleet.files import codec, layout
 from gitfleet.git.objects import Signature
@@ -20,8 +22,6 @@ from gitfleet.git.repo import find
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Move, Person
 from gitfleet.model.task import Task
-from gitfleet.store import Store
-from gitfleet.swap import Answer
 from tests.conftest import git
 
 ANN = Person("Ann", "ann@example.org")

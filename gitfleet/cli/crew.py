@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import click
 
-from gitfleet import beats
 from gitfleet.assets import own_version
+from gitfleet.board import beats
+from gitfleet.board.clone import read_json
 from gitfleet.cli import draw
 from gitfleet.cli.session import Session, machine
-from gitfleet.clone import read_json
 from gitfleet.git import remote
 from gitfleet.git.remote import Unreachable
 from gitfleet.git.repo import Repo

@@ -14,12 +14,13 @@ from typing import Final
 import click
 from msgspec import Struct, to_builtins
 
+from gitfleet.board.clone import Clone, config_home
+from gitfleet.board.store import Store
 from gitfleet.cli import coderlooks
 from gitfleet.cli.finding import Finding, Level, of_error, ok, problem, warning
 from gitfleet.cli.home import remote_of
 from gitfleet.cli.main import own_version
 from gitfleet.cli.session import machine, target_here
-from gitfleet.clone import Clone, config_home
 from gitfleet.errors import FleetError
 from gitfleet.git import refs, step, worktree
 from gitfleet.git.repo import Repo, find, git_version, identity
@@ -31,7 +32,6 @@ from gitfleet.plan.pick import target_of
 from gitfleet.plan.standing import standing
 from gitfleet.report import Report
 from gitfleet.runner.watch import watching
-from gitfleet.store import Store
 from gitfleet.work import outside, setup
 from gitfleet.work.fleet import Fleet
 

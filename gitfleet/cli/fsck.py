@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import click
 
+from gitfleet.board.store import Store
 from gitfleet.cli.session import open_session
 from gitfleet.errors import FleetError
 from gitfleet.git.command import git
 from gitfleet.report import value
-from gitfleet.store import Store
 from gitfleet.work import history
 from gitfleet.work.history import Finding
 

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
+from gitfleet.board.shared import Shared
+from gitfleet.board.store import Result, Store
+from gitfleet.board.swap import Answer
+from gitfleet.board.turns import Pace
 from gitfleet.errors import FleetError
 from gitfleet.git import refs
 from gitfleet.git.remote import Unreachable, address, patience
 from gitfleet.git.repo import Repo
 from gitfleet.model.change import Decide
-from gitfleet.shared import Shared
-from gitfleet.store import Result, Store
-from gitfleet.swap import Answer
-from gitfleet.turns import Pace
 
 _PATIENCE: Final = 20.0  # seconds that a person waits for a server at most
 _HURRY: Final = 0.5  # seconds that a person waits at most before the next try after a lost race

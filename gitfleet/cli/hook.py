@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 import click
 
+from gitfleet.board.store import Store, branch_of
 from gitfleet.cli.session import plain
 from gitfleet.files import boards, layout
 from gitfleet.files.boards import File
@@ -20,7 +21,6 @@ from gitfleet.git.objects import Objects
 from gitfleet.git.repo import Repo, find
 from gitfleet.git.worktree import git_dir
 from gitfleet.model.board import Problem
-from gitfleet.store import Store, branch_of
 
 _MOST: Final = 20  # problems shown
 _PEOPLES: Final = (What.TASK, What.QUESTION, What.SETTINGS, What.PROMPT)

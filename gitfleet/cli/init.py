@@ -9,15 +9,15 @@ from pathlib import Path
 
 import click
 
+from gitfleet.board.clone import Clone
+from gitfleet.board.store import Store, branch_of
 from gitfleet.cli.session import for_people, plain, target_here, who_asks
-from gitfleet.clone import Clone
 from gitfleet.errors import FleetError
 from gitfleet.git import refs, worktree
 from gitfleet.git.command import git
 from gitfleet.git.holders import holders
 from gitfleet.git.repo import Repo, find, head_branch, set_config
 from gitfleet.model.board import Board
-from gitfleet.store import Store, branch_of
 from gitfleet.work import hooks, setup
 
 _REMOTE = "origin"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from gitfleet.board.store import Store
 from gitfleet.cli.session import Session
 from gitfleet.errors import FleetError
 from gitfleet.files import boards, layout
@@ -19,7 +20,6 @@ from gitfleet.git.command import git
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.states import Status
 from gitfleet.plan.view import Row
-from gitfleet.store import Store
 
 
 def task_of(store: Store, board: Board, task: str) -> Entry:

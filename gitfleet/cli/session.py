@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import click
 
+from gitfleet.board.clone import Clone, config_home
+from gitfleet.board.store import Store
 from gitfleet.cli import home
-from gitfleet.clone import Clone, config_home
 from gitfleet.errors import FleetError
 from gitfleet.files import codec
 from gitfleet.git.command import git
@@ -18,7 +19,6 @@ from gitfleet.git.repo import Repo, default_target, find, identity
 from gitfleet.model.change import Change, Decide, Person
 from gitfleet.model.config import Machine
 from gitfleet.report import harmless
-from gitfleet.store import Store
 
 
 class Session(NamedTuple):

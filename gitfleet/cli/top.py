@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from gitfleet.beats import aged
+from gitfleet.board.beats import aged
 from gitfleet.cli import crew, draw
 from gitfleet.cli.home import remote_of
 from gitfleet.cli.session import Session, open_session

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import click
 
+from gitfleet.board.clone import Clone
+from gitfleet.board.store import Store
 from gitfleet.cli.fleet import fleet_of
 from gitfleet.cli.session import Session, for_people, plain
-from gitfleet.clone import Clone
 from gitfleet.errors import FleetError
 from gitfleet.git import checkout, refs, worktree
 from gitfleet.git.holders import holders
 from gitfleet.git.repo import Repo, find
 from gitfleet.report import Report
-from gitfleet.store import Store
 from gitfleet.work import hooks, setup
 from gitfleet.work.fleet import TASK_BRANCH
 from gitfleet.work.perform import settle_dead

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from gitfleet.board.store import Store
 from gitfleet.demo import plot
 from gitfleet.demo.plot import Promise
 from gitfleet.git import refs
@@ -18,7 +19,6 @@ from gitfleet.model.board import Board, Entry
 from gitfleet.model.event import Attempt, Closed, Landed
 from gitfleet.model.states import Kind, Role, Status
 from gitfleet.plan.standing import standing
-from gitfleet.store import Store
 
 
 def problems(project: Path) -> list[str]:

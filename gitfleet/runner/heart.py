@@ -15,8 +15,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from gitfleet import beats
-from gitfleet.beats import BEATS, SEEN_BEATS
+from gitfleet.board import beats
+from gitfleet.board.beats import BEATS, SEEN_BEATS
+from gitfleet.board.shared import Shared
 from gitfleet.errors import FleetError
 from gitfleet.git import refs, remote
 from gitfleet.git.objects import Objects, Signature
@@ -26,7 +27,6 @@ from gitfleet.model.durations import seconds, spoken
 from gitfleet.plan.lease import Beat, LeaseWatch, Limbo, OwnLease, adrift
 from gitfleet.process.look import boot_seconds
 from gitfleet.runner import vitals
-from gitfleet.shared import Shared
 from gitfleet.work.fleet import Fleet, Live
 
 POLL: Final = 5.0  # seconds between looks at the remote, where heartbeats are rarer

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Protocol
 
+from gitfleet.board.shared import Shared
 from gitfleet.errors import FleetError
 from gitfleet.git import checkout
 from gitfleet.git.remote import Refused, Unreachable
@@ -34,7 +35,6 @@ from gitfleet.runner.options import Options
 from gitfleet.runner.upkeep import Upkeep
 from gitfleet.runner.vitals import Vitals
 from gitfleet.runner.watch import watching
-from gitfleet.shared import Shared
 from gitfleet.work import hearing, history, letters, notify, publish
 from gitfleet.work.askbranch import AskBranches
 from gitfleet.work.beginning import Beginning

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from gitfleet.assets import own_version
-from gitfleet.beats import LIVE
-from gitfleet.clone import write_json
+from gitfleet.board.beats import LIVE
+from gitfleet.board.clone import write_json
 from gitfleet.model.config import Transcripts
 from gitfleet.work.fleet import Fleet, Live
 

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from typing import Final
 
 from gitfleet import faults
+from gitfleet.board.shared import Shared
+from gitfleet.board.store import RUNNER
 from gitfleet.errors import FleetError
 from gitfleet.files import answers, layout
 from gitfleet.git import refs, remote, salvage
@@ -23,8 +25,6 @@ from gitfleet.model.board import Board
 from gitfleet.model.config import ForgeKind
 from gitfleet.model.question import Question
 from gitfleet.plan import asking
-from gitfleet.shared import Shared
-from gitfleet.store import RUNNER
 from gitfleet.work.fleet import Fleet
 
 _LIST_EVERY: Final = 300.0  # seconds between two looks at the branches of a remote

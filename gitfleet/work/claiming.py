@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from gitfleet import faults
-from gitfleet.clone import Held
+from gitfleet.board.clone import Held
+from gitfleet.board.swap import Answer
 from gitfleet.errors import FleetError
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.change import Change, Decide
@@ -19,7 +20,6 @@ from gitfleet.plan import pick as picking
 from gitfleet.plan import settle
 from gitfleet.plan.pick import Pick
 from gitfleet.plan.standing import standing, submission_of
-from gitfleet.swap import Answer
 from gitfleet.work.beginning import Beginning, beginning_of
 from gitfleet.work.fleet import Fleet, Order, task_branch
 

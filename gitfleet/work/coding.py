@@ -12,6 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from gitfleet import faults
+from gitfleet.board.swap import Answer
 from gitfleet.coders import registry
 from gitfleet.coders.base import (
     Cannot,
@@ -34,7 +35,6 @@ from gitfleet.process.end import end
 from gitfleet.process.output import end_of
 from gitfleet.process.spawn import Short
 from gitfleet.process.start import Exit, Limits, Running, Spec, attach, start
-from gitfleet.swap import Answer
 from gitfleet.work import hearing, outbox, resuming
 from gitfleet.work.environment import outbox_of
 from gitfleet.work.fleet import Order, Underway

@@ -9,6 +9,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from gitfleet import faults
+from gitfleet.board.store import Result
+from gitfleet.board.swap import Answer
 from gitfleet.git import refs
 from gitfleet.git.remote import Refused, Unreachable
 from gitfleet.model.change import Decide, Move
@@ -16,8 +18,6 @@ from gitfleet.model.event import Attempt, Check
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan import settle
 from gitfleet.plan.settle import Addition
-from gitfleet.store import Result
-from gitfleet.swap import Answer
 from gitfleet.work.fleet import Fleet, Underway, task_branch
 from gitfleet.work.workspace import discard
 

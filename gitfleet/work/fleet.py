@@ -10,7 +10,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from gitfleet.clone import Clone
+from gitfleet.board.clone import Clone
+from gitfleet.board.store import Store
 from gitfleet.git.objects import Objects
 from gitfleet.git.repo import Repo
 from gitfleet.model.board import Board, Entry
@@ -22,7 +23,6 @@ from gitfleet.model.states import Outcome, Role
 from gitfleet.plan.pick import Pick
 from gitfleet.process.wake import Wake
 from gitfleet.report import Report
-from gitfleet.store import Store
 from gitfleet.work.leases import Leases
 
 TASK_BRANCH = "gitfleet/task/"

@@ -21,6 +21,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitfleet import faults, speech
+from gitfleet.board.store import Result
+from gitfleet.board.swap import Answer
 from gitfleet.files import codec, layout
 from gitfleet.git import remote
 from gitfleet.git.remote import Unreachable
@@ -31,8 +33,6 @@ from gitfleet.model.event import Attempt
 from gitfleet.plan import asking
 from gitfleet.plan.asking import Wanted
 from gitfleet.plan.settle import holds
-from gitfleet.store import Result
-from gitfleet.swap import Answer
 from gitfleet.work import endings, outbox
 from gitfleet.work.environment import outbox_of
 from gitfleet.work.fleet import Fleet, Underway

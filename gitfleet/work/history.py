@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitfleet.clone import read_json, write_json
+from gitfleet.board.clone import read_json, write_json
+from gitfleet.board.store import REPAIR, Store
 from gitfleet.errors import GitError
 from gitfleet.files import layout
 from gitfleet.git import refs
@@ -19,7 +20,6 @@ from gitfleet.model.change import Change
 from gitfleet.model.event import Landed
 from gitfleet.plan import rules
 from gitfleet.plan.rules import Breach, Step
-from gitfleet.store import REPAIR, Store
 from gitfleet.work.fleet import Fleet
 from gitfleet.work.line import Beside, History, OnLine, board_line, board_parent, of_a_runner
 

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Final
 
 from gitfleet import assets
-from gitfleet.clone import Clone, read_json, write_json
+from gitfleet.board.clone import Clone, read_json, write_json
+from gitfleet.board.store import Store
 from gitfleet.errors import FleetError
 from gitfleet.git import courtesy
 from gitfleet.git.command import git
 from gitfleet.git.holders import holders
 from gitfleet.git.repo import Repo, config, set_config, unset_config
 from gitfleet.git.worktree import git_dir
-from gitfleet.store import Store
 
 PUSH: Final = "push-to-checkout"
 RECEIVE: Final = "pre-receive"

@@ -15,6 +15,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from gitfleet.board.shared import LETTERS, Shared
+from gitfleet.board.swap import Answer
 from gitfleet.errors import FleetError, GitError
 from gitfleet.files import codec, layout
 from gitfleet.files.answers import united
@@ -30,8 +32,6 @@ from gitfleet.model.event import Said
 from gitfleet.model.ids import is_id
 from gitfleet.model.states import Kind
 from gitfleet.plan.settle import beside_id
-from gitfleet.shared import LETTERS, Shared
-from gitfleet.swap import Answer
 from gitfleet.work.fleet import Fleet
 
 BOX: Final = LETTERS

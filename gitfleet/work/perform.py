@@ -9,6 +9,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
+from gitfleet.board.shared import Shared
+from gitfleet.board.swap import Answer
 from gitfleet.errors import FleetError
 from gitfleet.git import worktree
 from gitfleet.git.objects import trailers
@@ -21,8 +23,6 @@ from gitfleet.plan import settle
 from gitfleet.process.end import end
 from gitfleet.process.look import marked
 from gitfleet.process.start import load
-from gitfleet.shared import Shared
-from gitfleet.swap import Answer
 from gitfleet.work import endings, hearing, record
 from gitfleet.work.beginning import Beginning
 from gitfleet.work.claiming import order_of

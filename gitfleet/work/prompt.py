@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from gitfleet import assets
+from gitfleet.board.store import Store
 from gitfleet.errors import FleetError
 from gitfleet.files import layout, templates
 from gitfleet.files.templates import Template
@@ -18,7 +19,6 @@ from gitfleet.model.event import Attempt, Check
 from gitfleet.model.states import Kind, Outcome, Role
 from gitfleet.plan import briefing
 from gitfleet.plan.quoting import line
-from gitfleet.store import Store
 from gitfleet.work.beginning import Beginning, How
 from gitfleet.work.fleet import Fleet, Order
 

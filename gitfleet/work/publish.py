@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from gitfleet.board.shared import Shared
 from gitfleet.errors import FleetError
 from gitfleet.forges import registry
 from gitfleet.forges.base import Desk, Forge, Site
@@ -17,7 +18,6 @@ from gitfleet.git import remote
 from gitfleet.model.config import ForgeKind, ForgeSettings
 from gitfleet.model.durations import seconds
 from gitfleet.rest import Limited, NoAnswer
-from gitfleet.shared import Shared
 from gitfleet.work.fleet import Fleet
 from gitfleet.work.pulls import Looked, Round, open_cases
 

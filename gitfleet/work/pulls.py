@@ -16,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitfleet import faults
+from gitfleet.board.shared import Shared
 from gitfleet.errors import FleetError
 from gitfleet.files import answers, codec, layout
 from gitfleet.forges.base import Comment, Desk, Draft, Forge, Pull, Site, State
@@ -27,7 +28,6 @@ from gitfleet.model.question import Question
 from gitfleet.plan import asking, pullrequest
 from gitfleet.plan.graph import cancelled, done
 from gitfleet.rest import Denied, Limited, NoAnswer, Refused
-from gitfleet.shared import Shared
 from gitfleet.work import askbranch
 from gitfleet.work.fleet import Fleet
 

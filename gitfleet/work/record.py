@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from gitfleet.clone import write_json
+from gitfleet.board.clone import write_json
 from gitfleet.git import guard, refs
 from gitfleet.model.event import Check
 from gitfleet.process.start import set_aside

@@ -23,6 +23,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from gitfleet.board.shared import Shared
+from gitfleet.board.store import Store
 from gitfleet.errors import FleetError, GitError
 from gitfleet.git import refs, remote
 from gitfleet.git.objects import Signature
@@ -34,8 +36,6 @@ from gitfleet.model.durations import seconds
 from gitfleet.model.event import Attempt
 from gitfleet.model.ids import is_id
 from gitfleet.model.masking import Mask
-from gitfleet.shared import Shared
-from gitfleet.store import Store
 from gitfleet.work.fleet import Fleet
 
 PREFIX: Final = "refs/gitfleet/runs/"

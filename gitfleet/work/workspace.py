@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from gitfleet import faults
-from gitfleet.clone import read_json, write_json
+from gitfleet.board.clone import read_json, write_json
 from gitfleet.errors import FleetError, GitError
 from gitfleet.git import merge, refs, salvage, worktree
 from gitfleet.model.config import WorkspaceSettings

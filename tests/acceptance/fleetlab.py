@@ -25,7 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gitfleet.clone import Clone
+from gitfleet.board.clone import Clone
+from gitfleet.board.store import Store, utc_now
 from gitfleet.files import codec, yaml
 from gitfleet.git.objects import trailers
 from gitfleet.git.repo import find
@@ -34,7 +35,6 @@ from gitfleet.model.change import Person
 from gitfleet.model.event import Attempt, Event
 from gitfleet.plan.standing import standing
 from gitfleet.process.look import Child, marked
-from gitfleet.store import Store, utc_now
 from gitfleet.work import setup
 
 PATIENCE = 90.0  # seconds until a test gives up; nothing waits that long unless it is broken

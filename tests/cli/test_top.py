@@ -18,11 +18,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from gitfleet import beats
-from gitfleet.beats import SEEN_BEATS
+from gitfleet.board import beats
+from gitfleet.board.beats import SEEN_BEATS
+from gitfleet.board.clone import Clone, read_json, write_json
+from gitfleet.board.store import Store, runner_signature
 from gitfleet.cli import draw
 from gitfleet.cli.table import table_of
-from gitfleet.clone import Clone, read_json, write_json
 from gitfleet.git.objects import Objects
 from gitfleet.git.refs import swap
 from gitfleet.git.repo import find
@@ -32,7 +33,6 @@ from gitfleet.model.states import Outcome, Role
 from gitfleet.report import Report
 from gitfleet.runner import vitals
 from gitfleet.runner.vitals import Vitals
-from gitfleet.store import Store, runner_signature
 from gitfleet.work.fleet import Fleet, Live
 from tests.cli.acting import GITFLEET, add, gitfleet, running, wait_for
 from tests.cli.looking import Lab, on_terminal, task

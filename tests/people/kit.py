@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gitfleet.clone import Clone
+from gitfleet.board.clone import Clone
+from gitfleet.board.store import Store, utc_now
 from gitfleet.files import codec, layout
 from gitfleet.git import refs
 from gitfleet.git.repo import find
@@ -23,7 +24,6 @@ from gitfleet.model.config import Machine
 from gitfleet.model.event import Closed, Said
 from gitfleet.model.states import Role
 from gitfleet.report import Report
-from gitfleet.store import Store, utc_now
 from gitfleet.work import history, hooks, setup
 from gitfleet.work.fleet import Fleet
 from tests.acceptance.fleetlab import PATIENCE, Live

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from gitfleet.board.store import utc_now
 from gitfleet.git import refs
 from gitfleet.plan.standing import standing
-from gitfleet.store import utc_now
 from gitfleet.work.letters import BOX, empty_box
 from tests.people.kit import ADA, BOB, Project, git, moment, task
 

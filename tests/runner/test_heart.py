@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.beats import BEATS
-from gitfleet.clone import Clone
+from gitfleet.board.beats import BEATS
+from gitfleet.board.clone import Clone
+from gitfleet.board.shared import Shared
+from gitfleet.board.store import Store
 from gitfleet.git.repo import find
 from gitfleet.report import Report
 from gitfleet.runner import heart as hearts
 from gitfleet.runner.heart import Heart
-from gitfleet.shared import Shared
-from gitfleet.store import Store
 from gitfleet.work.fleet import Fleet
 from tests.cli.acting import gitfleet
 from tests.conftest import git, init

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.clone import Clone
+from gitfleet.board.clone import Clone
+from gitfleet.board.store import Store
 from gitfleet.git.repo import find
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Person
@@ -20,7 +21,6 @@ from gitfleet.plan.standing import standing
 from gitfleet.report import Report
 from gitfleet.runner.loop import Runner
 from gitfleet.runner.options import Options
-from gitfleet.store import Store
 from gitfleet.work.claiming import late_order
 from gitfleet.work.fleet import Fleet
 

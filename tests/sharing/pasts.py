@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from gitfleet.board.store import RUNNER, Store, runner_signature
 from gitfleet.files import layout, yaml
 from gitfleet.git import refs
 from gitfleet.git.objects import Entry, Signature
@@ -19,7 +20,6 @@ from gitfleet.model.claim import Claim
 from gitfleet.model.event import Attempt, Landed
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan import settle
-from gitfleet.store import RUNNER, Store, runner_signature
 from gitfleet.work import history
 from gitfleet.work.history import Finding
 from tests.conftest import git

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.clone import Clone
+from gitfleet.board.clone import Clone
+from gitfleet.board.store import REPAIR
 from gitfleet.git import refs
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan import archive, settle
 from gitfleet.report import Report
-from gitfleet.store import REPAIR
 from gitfleet.work import history
 from gitfleet.work.fleet import Fleet
 from gitfleet.work.line import History, board_line

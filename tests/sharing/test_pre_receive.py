@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from gitfleet.board.store import Store
 from gitfleet.git.repo import find
 from gitfleet.model.states import Outcome, Role
-from gitfleet.store import Store
 from gitfleet.work import guardpush
 from tests.cli.acting import gitfleet, refusal, script
 from tests.conftest import git

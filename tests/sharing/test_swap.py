@@ -10,6 +10,10 @@ from typing import NamedTuple
 
 import pytest
 
+from gitfleet.board.shared import Shared
+from gitfleet.board.store import Store
+from gitfleet.board.swap import Answer
+from gitfleet.board.turns import Pace
 from gitfleet.git import remote
 from gitfleet.git.command import Result
 from gitfleet.git.command import git as run_git
@@ -17,10 +21,6 @@ from gitfleet.git.remote import Fate, Pushed
 from gitfleet.git.repo import find
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Move, Person
-from gitfleet.shared import Shared
-from gitfleet.store import Store
-from gitfleet.swap import Answer
-from gitfleet.turns import Pace
 from tests.cli.acting import files, gitfleet, running
 from tests.conftest import git, init
 from tests.sharing.servers import serve_copy

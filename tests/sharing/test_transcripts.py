@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.clone import Clone
+from gitfleet.board.clone import Clone
+from gitfleet.board.shared import Shared
+from gitfleet.board.store import Store
 from gitfleet.files import yaml
 from gitfleet.git.repo import find
 from gitfleet.model.event import Attempt
 from gitfleet.model.masking import NOTHING, Mask
 from gitfleet.report import Report
-from gitfleet.shared import Shared
-from gitfleet.store import Store
 from gitfleet.work import transcripts
 from gitfleet.work.fleet import Fleet
 from gitfleet.work.transcripts import ALL, LARGEST, Transcripts, files_of

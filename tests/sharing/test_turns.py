@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gitfleet.turns import Pace
+from gitfleet.board.turns import Pace
 
 
 class Clock:

@@ -1,4 +1,4 @@
-"""A clone with its view of the remote: gitfleet/shared.py and gitfleet/store.py, step by step.
+"""A clone with its view of the remote, step by step as the store and the shared board do it.
 
 The order of what is remembered, sent, looked at and believed is theirs; only git is missing.
 """
@@ -10,13 +10,13 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from gitfleet import people
+from gitfleet.board import people
+from gitfleet.board.swap import Answer, Outcome
 from gitfleet.errors import FleetError
 from gitfleet.git.objects import Changed, Entry
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.model.states import Role
-from gitfleet.swap import Answer, Outcome
 from tests.simulation.server import BEATS, FLEET, TARGET, Act, Commit, Library, Move, Server
 from tests.simulation.world import Lost, Machine, Signal, Steps, Wait, converse
 
@@ -67,7 +67,7 @@ class Request:
 
 
 class _Objects:
-    """What gitfleet.people asks of a repository's objects; a tree goes by its commit."""
+    """What gitfleet.board.people asks of a repository's objects; a tree goes by its commit."""
 
     def __init__(self, library: Library) -> None:
         self.library = library

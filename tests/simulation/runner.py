@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from gitfleet.board.swap import Answer
 from gitfleet.errors import FleetError
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.change import Change
@@ -26,7 +27,6 @@ from gitfleet.plan.lease import Beat, LeaseWatch, Limbo, OwnLease, adrift
 from gitfleet.plan.pick import Offer, Pick, picks
 from gitfleet.plan.settle import Addition
 from gitfleet.plan.standing import standing, standings, submission_of, verdict_of
-from gitfleet.swap import Answer
 from tests.simulation.clone import Clone, Decide, Disk, Held, Request, Unreachable, task_ref
 from tests.simulation.server import BEATS, HEARTBEAT, LEASE, TARGET, Act, Move, Server
 from tests.simulation.world import Breach, Lost, Machine, Signal, Steps, Wait, converse

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.clone import Clone
+from gitfleet.board.clone import Clone
+from gitfleet.board.store import Store, utc_now
 from gitfleet.git.repo import find
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.claim import Claim
@@ -15,7 +16,6 @@ from gitfleet.model.config import Settings
 from gitfleet.model.states import Role
 from gitfleet.plan.pick import Pick
 from gitfleet.report import Report
-from gitfleet.store import Store, utc_now
 from gitfleet.work.environment import environment, scratch
 from gitfleet.work.fleet import Fleet, Order
 from tests.conftest import git

@@ -13,16 +13,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import Final
 
-from gitfleet import people
-from gitfleet.beats import BEATS, SEEN_BEATS
+from gitfleet.board import people
+from gitfleet.board.beats import BEATS, SEEN_BEATS
+from gitfleet.board.swap import Answer, Outcome, hold, no_board
+from gitfleet.board.turns import Pace
 from gitfleet.errors import FleetError
 from gitfleet.git import refs, remote
 from gitfleet.git.objects import Objects, Signature
 from gitfleet.git.remote import Fate, Pushed, Refused
 from gitfleet.git.repo import Repo
 from gitfleet.model.change import Change, Move
-from gitfleet.swap import Answer, Outcome, hold, no_board
-from gitfleet.turns import Pace
 
 LETTERS: Final = "refs/heads/gitfleet/in/"
 SEEN_LETTERS: Final = "refs/gitfleet/seen/in/"

@@ -20,6 +20,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gitfleet.board.swap import Answer, Local, Swap, no_board
 from gitfleet.errors import FleetError
 from gitfleet.files import boards, codec, layout
 from gitfleet.files.boards import File
@@ -35,7 +36,6 @@ from gitfleet.model.board import Entry as BoardEntry
 from gitfleet.model.change import Change, Decide, Person
 from gitfleet.model.config import FORMAT
 from gitfleet.model.masking import NOTHING
-from gitfleet.swap import Answer, Local, Swap, no_board
 
 RUNNER: Final = "Gitfleet-Runner"
 RUNNER_DOMAIN: Final = "@gitfleet.invalid"  # .invalid is reserved for names that are none
