@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet import speech
+from gitfleet.agent import speech
 from gitfleet.errors import FleetError
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gitfleet.agent import telling
 from gitfleet.errors import FleetError
 from gitfleet.files import codec
-from gitfleet.work import telling
 
 if TYPE_CHECKING:
     from gitfleet.model.board import Board

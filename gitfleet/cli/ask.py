@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from gitfleet import speech
+from gitfleet.agent import speech
 from gitfleet.errors import FleetError
 
 UNANSWERED = 5

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from gitfleet import speech
+from gitfleet.agent import speech
 from gitfleet.cli.main import own_version
 from gitfleet.errors import FleetError
 

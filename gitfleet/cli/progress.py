@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gitfleet import speech
+from gitfleet.agent import speech
 
 
 @click.command("progress")

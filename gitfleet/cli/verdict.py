@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
+from gitfleet.agent import telling
 from gitfleet.errors import FleetError
 from gitfleet.files import codec
 from gitfleet.model.verdict import Fix, Ruling, Verdict
-from gitfleet.work import telling
 
 
 @click.command("verdict")

@@ -15,10 +15,9 @@ import anyio
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 
-from gitfleet import speech
+from gitfleet.agent import speech, telling
 from gitfleet.errors import FleetError
 from gitfleet.model.verdict import Fix, Ruling, Verdict
-from gitfleet.work import telling
 
 Tool = Callable[..., Coroutine[Any, Any, str]]
 

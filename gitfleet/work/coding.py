@@ -12,6 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from gitfleet import faults
+from gitfleet.agent import outbox
 from gitfleet.board.swap import Answer
 from gitfleet.coders import registry
 from gitfleet.coders.base import (
@@ -35,7 +36,7 @@ from gitfleet.process.end import end
 from gitfleet.process.output import end_of
 from gitfleet.process.spawn import Short
 from gitfleet.process.start import Exit, Limits, Running, Spec, attach, start
-from gitfleet.work import hearing, outbox, resuming
+from gitfleet.work import hearing, resuming
 from gitfleet.work.environment import outbox_of
 from gitfleet.work.fleet import Order, Underway
 from gitfleet.work.watching import Output, Vigil

@@ -1,7 +1,7 @@
 """What an attempt asks, notes and tells: from its outbox onto the board, and answers to its inbox.
 
 Everything arrives once, whatever dies between the commit and the clean-up: a question has a key,
-a note is compared with what the board has. `gitfleet.speech` is the other end.
+a note is compared with what the board has. `gitfleet.agent.speech` is the other end.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitfleet import faults, speech
+from gitfleet import faults
+from gitfleet.agent import outbox, speech
+from gitfleet.agent.outbox import Refused
 from gitfleet.board.store import Result
 from gitfleet.board.swap import Answer
 from gitfleet.files import codec, layout
@@ -33,10 +35,9 @@ from gitfleet.model.event import Attempt
 from gitfleet.plan import asking
 from gitfleet.plan.asking import Wanted
 from gitfleet.plan.settle import holds
-from gitfleet.work import endings, outbox
+from gitfleet.work import endings
 from gitfleet.work.environment import outbox_of
 from gitfleet.work.fleet import Fleet, Underway
-from gitfleet.work.outbox import Refused
 
 _NOTES_EVERY: Final = 60.0  # seconds between two commits of one task's notes
 _MOST: Final = 50  # questions at once; who asks more in a second asks nobody

@@ -9,6 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from gitfleet.agent import outbox
 from gitfleet.coders import registry
 from gitfleet.coders.base import Mcp
 from gitfleet.model.durations import seconds
@@ -16,7 +17,6 @@ from gitfleet.model.event import Attempt, Tokens
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan import briefing
 from gitfleet.process.look import MARKER
-from gitfleet.work import outbox
 from gitfleet.work.beginning import Beginning, How
 from gitfleet.work.environment import outbox_of
 from gitfleet.work.fleet import Fleet, Order, Underway

@@ -17,6 +17,7 @@ from msgspec import Struct, convert, to_builtins
 from msgspec.structs import replace
 
 from gitfleet import faults
+from gitfleet.agent import outbox
 from gitfleet.errors import FleetError
 from gitfleet.git import merge
 from gitfleet.model.board import Board, Entry
@@ -28,7 +29,7 @@ from gitfleet.model.task import Task
 from gitfleet.model.verdict import Fix, Ruling, Verdict
 from gitfleet.plan import asking, settle
 from gitfleet.plan.standing import submission_of, verdict_of
-from gitfleet.work import checks, coding, endings, hearing, outbox, prompt, record, workspace
+from gitfleet.work import checks, coding, endings, hearing, prompt, record, workspace
 from gitfleet.work.coding import Ended
 from gitfleet.work.environment import environment, outbox_of, scratch
 from gitfleet.work.fleet import Blocked, Underway

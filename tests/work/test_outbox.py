@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from gitfleet.agent import outbox
+from gitfleet.agent.outbox import Letter, Refused
 from gitfleet.files import layout
-from gitfleet.work import outbox
-from gitfleet.work.outbox import Letter, Refused
 
 GOOD = b"---\ntitle: Look there\n---\nNow.\n"
 

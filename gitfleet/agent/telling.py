@@ -7,12 +7,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from gitfleet.agent.outbox import VERDICT
 from gitfleet.errors import FleetError
 from gitfleet.files import codec, layout
 from gitfleet.model.ids import ID_HINT, is_id, new_id
 from gitfleet.model.task import Task
 from gitfleet.model.verdict import Verdict
-from gitfleet.work.outbox import VERDICT
 
 
 def task_text(keys: Mapping[str, object], body: str) -> bytes:
