@@ -31,6 +31,7 @@ FLOORS: Final[Mapping[str, int]] = {
     "agent": 3,
     "board": 3,
     "forges": 3,
+    "transcripts": 3,
     "demo": 4,
     "mcp": 4,
     "work": 4,

@@ -13,11 +13,11 @@ from gitfleet.cli import draw
 from gitfleet.coders.base import Said
 from gitfleet.model.durations import clock, counted, spoken
 from gitfleet.report import harmless, without_colours
-from gitfleet.work import retelling
-from gitfleet.work.outputs import Source
-from gitfleet.work.pace import Mark
-from gitfleet.work.rereading import Rereading
-from gitfleet.work.retelling import Teller, Told
+from gitfleet.transcripts import retelling
+from gitfleet.transcripts.outputs import Source
+from gitfleet.transcripts.pace import Mark
+from gitfleet.transcripts.rereading import Rereading
+from gitfleet.transcripts.retelling import Teller, Told
 
 _STYLES: Final[Mapping[Said, Mapping[str, Any]]] = {
     Said.TOOL_START: {"fg": "cyan"},

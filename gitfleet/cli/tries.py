@@ -12,8 +12,8 @@ from gitfleet.model.durations import clock, spoken
 from gitfleet.model.event import Attempt, Check
 from gitfleet.model.ids import is_id
 from gitfleet.model.states import Role
-from gitfleet.work import outputs
-from gitfleet.work.rereading import Speaker
+from gitfleet.transcripts import outputs
+from gitfleet.transcripts.rereading import Speaker
 
 _FOLDER: Final = re.compile(r"([0-9]{3,})-([0-9a-f]{8})\Z")
 

@@ -14,8 +14,8 @@ from gitfleet.model.states import Outcome
 from gitfleet.plan.vigil import Signs, limits_of, must_end, state_of
 from gitfleet.process.look import TICKS, age, used_below
 from gitfleet.process.start import Running, began
+from gitfleet.transcripts.pace import Pace
 from gitfleet.work.fleet import Live, Underway
-from gitfleet.work.pace import Pace
 
 _CHUNK: Final = 1 << 18
 _AT_ONCE: Final = 1 << 20  # bytes of output read between two looks at the limits

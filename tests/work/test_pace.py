@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitfleet.work import pace
-from gitfleet.work.pace import Mark, Pace, pieces
+from gitfleet.transcripts import pace
+from gitfleet.transcripts.pace import Mark, Pace, pieces
 
 NOON = datetime(2026, 12, 1, 12, 0, tzinfo=UTC)
 
@@ -47,7 +47,7 @@ def test_at_most_one_line_a_second_and_always_the_end(
 ) -> None:
     """A coder that writes without a pause fills no disk with it."""
     clock = [100.0]
-    monkeypatch.setattr("gitfleet.work.pace.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("gitfleet.transcripts.pace.time.monotonic", lambda: clock[0])
     kept = Pace(tmp_path)
     for size in range(1, 50):
         kept.note(size)

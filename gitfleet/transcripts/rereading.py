@@ -20,9 +20,9 @@ from gitfleet.model.board import Board, Entry
 from gitfleet.model.config import CoderSettings
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Role
-from gitfleet.work import pace
-from gitfleet.work.pace import Mark
-from gitfleet.work.retelling import Sum, sum_of
+from gitfleet.transcripts import pace
+from gitfleet.transcripts.pace import Mark
+from gitfleet.transcripts.retelling import Sum, sum_of
 
 
 class Speaker(Struct, frozen=True, kw_only=True):
