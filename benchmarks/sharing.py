@@ -22,6 +22,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gitfleet.attempt.claiming import claim_all
+from gitfleet.attempt.fleet import Fleet, Live, Order
 from gitfleet.board.shared import Shared
 from gitfleet.board.store import Store
 from gitfleet.board.swap import Answer
@@ -36,8 +38,6 @@ from gitfleet.plan import settle
 from gitfleet.plan.pick import Offer, Pick, picks
 from gitfleet.runner.heart import Heart
 from gitfleet.work import letters
-from gitfleet.work.claiming import claim_all
-from gitfleet.work.fleet import Fleet, Live, Order
 
 ME = Person("Bench", "bench@example.invalid")
 SETTINGS = b"format: 1\ntarget: main\nattempts: 1\nroles: {work: {coder: shell}}\n"

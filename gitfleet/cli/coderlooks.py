@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from gitfleet.attempt.fleet import Fleet
 from gitfleet.cli.finding import Finding, Level, of_error, ok, warning
 from gitfleet.coders import registry
 from gitfleet.coders.base import Failure
@@ -19,7 +20,6 @@ from gitfleet.plan.choosing import choices, named_by
 from gitfleet.plan.standing import standings
 from gitfleet.work import examine
 from gitfleet.work.examine import Answer, Program
-from gitfleet.work.fleet import Fleet
 
 _AT_ONCE: Final = 6  # calls
 

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 import click
 
+from gitfleet.attempt.fleet import task_branch
 from gitfleet.cli import draw, reading
 from gitfleet.cli.session import Session, open_session
 from gitfleet.errors import FleetError
@@ -16,7 +17,6 @@ from gitfleet.git.command import clean_env
 from gitfleet.model.board import Entry
 from gitfleet.model.event import Attempt, Closed, Landed
 from gitfleet.model.states import Kind, Role
-from gitfleet.work.fleet import task_branch
 
 # How a person wants to see differences; `clean_env` drops them, for nothing of ours reads them.
 _THEIRS: Final = ("GIT_EXTERNAL_DIFF", "GIT_DIFF_OPTS")

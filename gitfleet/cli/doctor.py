@@ -14,6 +14,7 @@ from typing import Final
 import click
 from msgspec import Struct, to_builtins
 
+from gitfleet.attempt.fleet import Fleet
 from gitfleet.board.clone import Clone, config_home
 from gitfleet.board.store import Store
 from gitfleet.cli import coderlooks
@@ -33,7 +34,6 @@ from gitfleet.plan.standing import standing
 from gitfleet.report import Report
 from gitfleet.runner.watch import watching
 from gitfleet.work import outside, setup
-from gitfleet.work.fleet import Fleet
 
 _MIB: Final = 1 << 20
 _STALE: Final = 30.0  # seconds after which a lock that nobody holds is stale

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 
+from gitfleet.attempt.fleet import Fleet
 from gitfleet.cli.home import store_of
 from gitfleet.cli.session import Session, machine
 from gitfleet.model.masking import Mask, secrets_of
 from gitfleet.notices.base import urls
 from gitfleet.report import Report
-from gitfleet.work.fleet import Fleet
 
 
 def fleet_of(session: Session, report: Report | None = None) -> Fleet:

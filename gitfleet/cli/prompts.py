@@ -6,6 +6,7 @@ from typing import Final
 
 import click
 
+from gitfleet.attempt import prompt
 from gitfleet.cli import draw
 from gitfleet.cli.session import open_session
 from gitfleet.files import layout
@@ -13,7 +14,6 @@ from gitfleet.files.templates import VARIABLES
 from gitfleet.model.board import Board
 from gitfleet.model.states import Role
 from gitfleet.report import harmless
-from gitfleet.work import prompt
 
 _ROLE: Final = click.argument("role", type=click.Choice([role.value for role in Role]))
 

@@ -12,11 +12,11 @@ from rich.live import Live as Drawn
 from rich.table import Table
 from rich.text import Text
 
+from gitfleet.attempt.fleet import Live
 from gitfleet.cli import draw
 from gitfleet.model.durations import spoken
 from gitfleet.report import Report
 from gitfleet.runner.loop import Runner
-from gitfleet.work.fleet import Live
 
 _HEADS: Final = ("task", "role", "coder", "state", "elapsed", "silent", "tokens", "context")
 _NARROW: Final = 90  # columns of a terminal; with fewer only these heads have room

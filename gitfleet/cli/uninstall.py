@@ -10,6 +10,8 @@ from pathlib import Path
 
 import click
 
+from gitfleet.attempt.fleet import TASK_BRANCH
+from gitfleet.attempt.workspace import CHECK
 from gitfleet.board.clone import Clone
 from gitfleet.board.store import Store
 from gitfleet.cli.fleet import fleet_of
@@ -20,9 +22,7 @@ from gitfleet.git.holders import holders
 from gitfleet.git.repo import Repo, find
 from gitfleet.report import Report
 from gitfleet.work import hooks, setup
-from gitfleet.work.fleet import TASK_BRANCH
 from gitfleet.work.perform import settle_dead
-from gitfleet.work.workspace import CHECK
 
 _SHOWN = 10  # names in a list before it is cut
 

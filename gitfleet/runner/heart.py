@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from gitfleet.attempt.fleet import Fleet, Live
 from gitfleet.board import beats
 from gitfleet.board.beats import BEATS, SEEN_BEATS
 from gitfleet.board.shared import Shared
@@ -27,7 +28,6 @@ from gitfleet.model.durations import seconds, spoken
 from gitfleet.plan.lease import Beat, LeaseWatch, Limbo, OwnLease, adrift
 from gitfleet.process.look import boot_seconds
 from gitfleet.runner import vitals
-from gitfleet.work.fleet import Fleet, Live
 
 POLL: Final = 5.0  # seconds between looks at the remote, where heartbeats are rarer
 STUCK: Final = 300.0  # seconds; a round of the loop that takes longer than that has no end

@@ -13,6 +13,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Protocol
 
+from gitfleet.attempt import hearing
+from gitfleet.attempt.beginning import Beginning
+from gitfleet.attempt.claiming import claim_all, late_order
+from gitfleet.attempt.fleet import Control, Fleet, Live, Order, Underway
+from gitfleet.attempt.record import Record
+from gitfleet.attempt.sweep import sweep
 from gitfleet.board.shared import Shared
 from gitfleet.errors import FleetError
 from gitfleet.git import checkout
@@ -35,16 +41,11 @@ from gitfleet.runner.options import Options
 from gitfleet.runner.upkeep import Upkeep
 from gitfleet.runner.vitals import Vitals
 from gitfleet.runner.watch import watching
-from gitfleet.work import hearing, history, letters, notify, publish
+from gitfleet.work import history, letters, notify, publish
 from gitfleet.work.askbranch import AskBranches
-from gitfleet.work.beginning import Beginning
-from gitfleet.work.claiming import claim_all, late_order
-from gitfleet.work.fleet import Control, Fleet, Live, Order, Underway
 from gitfleet.work.notify import Notifier
 from gitfleet.work.perform import perform, settle_dead, settle_orphan, survivors
 from gitfleet.work.publish import Publisher
-from gitfleet.work.record import Record
-from gitfleet.work.sweep import sweep
 from gitfleet.work.transcripts import Transcripts
 
 _AFTER_ERROR: Final = 5.0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from gitfleet.attempt.fleet import Fleet
 from gitfleet.model.board import Board
 from gitfleet.model.states import FOR_A_PERSON, Outcome
 from gitfleet.plan.resting import resting
 from gitfleet.plan.standing import standings
-from gitfleet.work.fleet import Fleet
 
 
 class Notable:

@@ -6,6 +6,7 @@ import time
 from datetime import datetime
 from typing import Final
 
+from gitfleet.attempt.fleet import Blocked, Fleet
 from gitfleet.board.shared import Shared
 from gitfleet.coders import registry
 from gitfleet.git import checkout
@@ -14,7 +15,6 @@ from gitfleet.model.board import Board
 from gitfleet.plan import settle
 from gitfleet.plan.pick import Offer, Passed, Pick, picks, target_of
 from gitfleet.runner.options import Options
-from gitfleet.work.fleet import Blocked, Fleet
 
 _ASK_AGAIN: Final = 300.0  # seconds until a server that refused is asked again
 

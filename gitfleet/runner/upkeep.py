@@ -12,13 +12,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from gitfleet.attempt.fleet import Fleet
 from gitfleet.errors import GitError
 from gitfleet.files import layout
 from gitfleet.git.command import git
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.plan import archive, page
-from gitfleet.work.fleet import Fleet
 
 PAGE_EVERY: Final = 30.0  # seconds between two drawings of the page
 _IDLE_PAGE_EVERY: Final = 600.0  # the same while the board has not moved

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from gitfleet.assets import own_version
+from gitfleet.attempt.fleet import Fleet, Live
 from gitfleet.board.beats import LIVE
 from gitfleet.board.clone import write_json
 from gitfleet.model.config import Transcripts
-from gitfleet.work.fleet import Fleet, Live
 
 FORMAT: Final = 1
 _EVERY: Final = 1.0  # seconds between looks whether something is to be written

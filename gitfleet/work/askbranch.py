@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gitfleet import faults
+from gitfleet.attempt.fleet import Fleet
 from gitfleet.board.shared import Shared
 from gitfleet.board.store import RUNNER
 from gitfleet.errors import FleetError
@@ -25,7 +26,6 @@ from gitfleet.model.board import Board
 from gitfleet.model.config import ForgeKind
 from gitfleet.model.question import Question
 from gitfleet.plan import asking
-from gitfleet.work.fleet import Fleet
 
 _LIST_EVERY: Final = 300.0  # seconds between two looks at the branches of a remote
 PREFIX: Final = "gitfleet/ask/"

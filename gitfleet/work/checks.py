@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from gitfleet.attempt import commands
+from gitfleet.attempt.coding import GRACE
+from gitfleet.attempt.fleet import Underway
 from gitfleet.model.event import Check
 from gitfleet.process.end import end
 from gitfleet.process.output import end_of
 from gitfleet.process.start import Spec, start
-from gitfleet.work import commands
-from gitfleet.work.coding import GRACE
-from gitfleet.work.fleet import Underway
 
 _TAIL: Final = 3000  # bytes of a failed check's output kept on the board
 

@@ -15,12 +15,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from gitfleet.attempt.fleet import TASK_BRANCH, Fleet, task_branch
 from gitfleet.errors import FleetError, GitError
 from gitfleet.git import refs, salvage, worktree
 from gitfleet.model.board import Board
 from gitfleet.model.states import FINISHED
 from gitfleet.plan.standing import standing
-from gitfleet.work.fleet import TASK_BRANCH, Fleet, task_branch
 
 
 class What(StrEnum):

@@ -19,6 +19,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from gitfleet.attempt.environment import environment, outbox_of, scratch
+from gitfleet.attempt.fleet import Fleet, Order
+from gitfleet.attempt.resuming import server_of
 from gitfleet.coders import registry
 from gitfleet.coders.base import Cannot, Coder, Evidence, Failure, Job, Judgement, Mcp, Tally
 from gitfleet.coders.stream import Stream
@@ -34,9 +37,6 @@ from gitfleet.process.end import end
 from gitfleet.process.output import end_of
 from gitfleet.process.run import run
 from gitfleet.process.start import Limits, Spec, start
-from gitfleet.work.environment import environment, outbox_of, scratch
-from gitfleet.work.fleet import Fleet, Order
-from gitfleet.work.resuming import server_of
 
 PROMPT: Final = (
     "This only tests whether you can be reached. Answer with the one word: ready. Use no tool and"

@@ -15,6 +15,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from gitfleet.attempt.fleet import Fleet
 from gitfleet.board.shared import LETTERS, Shared
 from gitfleet.board.swap import Answer
 from gitfleet.errors import FleetError, GitError
@@ -32,7 +33,6 @@ from gitfleet.model.event import Said
 from gitfleet.model.ids import is_id
 from gitfleet.model.states import Kind
 from gitfleet.plan.settle import beside_id
-from gitfleet.work.fleet import Fleet
 
 BOX: Final = LETTERS
 LETTER: Final = "Gitfleet-Letter"

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
+from gitfleet.attempt.fleet import Fleet
 from gitfleet.errors import FleetError
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.config import Notice
@@ -23,7 +24,6 @@ from gitfleet.notices.spool import Spool
 from gitfleet.plan import news
 from gitfleet.plan.news import News
 from gitfleet.plan.standing import standings
-from gitfleet.work.fleet import Fleet
 
 DUTY: Final = "notify"
 """How a runner that has a service to tell people through says so to the others."""

@@ -9,6 +9,14 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
+from gitfleet.attempt import endings, hearing, record
+from gitfleet.attempt.beginning import Beginning
+from gitfleet.attempt.claiming import order_of
+from gitfleet.attempt.coding import GRACE
+from gitfleet.attempt.fleet import Fleet, Order, Underway, task_branch
+from gitfleet.attempt.implement import go_on, implement
+from gitfleet.attempt.record import Record
+from gitfleet.attempt.sweep import drop_scratch
 from gitfleet.board.shared import Shared
 from gitfleet.board.swap import Answer
 from gitfleet.errors import FleetError
@@ -23,14 +31,6 @@ from gitfleet.plan import settle
 from gitfleet.process.end import end
 from gitfleet.process.look import marked
 from gitfleet.process.start import load
-from gitfleet.work import endings, hearing, record
-from gitfleet.work.beginning import Beginning
-from gitfleet.work.claiming import order_of
-from gitfleet.work.coding import GRACE
-from gitfleet.work.fleet import Fleet, Order, Underway, task_branch
-from gitfleet.work.implement import go_on, implement
-from gitfleet.work.record import Record
-from gitfleet.work.sweep import drop_scratch
 from gitfleet.work.validate import validate
 
 _STARTING: Final = 10.0  # seconds

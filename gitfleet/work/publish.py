@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from gitfleet.attempt.fleet import Fleet
 from gitfleet.board.shared import Shared
 from gitfleet.errors import FleetError
 from gitfleet.forges import registry
@@ -18,7 +19,6 @@ from gitfleet.git import remote
 from gitfleet.model.config import ForgeKind, ForgeSettings
 from gitfleet.model.durations import seconds
 from gitfleet.rest import Limited, NoAnswer
-from gitfleet.work.fleet import Fleet
 from gitfleet.work.pulls import Looked, Round, open_cases
 
 DUTY: Final = "forge"

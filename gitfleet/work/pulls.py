@@ -16,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitfleet import faults
+from gitfleet.attempt.fleet import Fleet
 from gitfleet.board.shared import Shared
 from gitfleet.errors import FleetError
 from gitfleet.files import answers, codec, layout
@@ -29,7 +30,6 @@ from gitfleet.plan import asking, pullrequest
 from gitfleet.plan.graph import cancelled, done
 from gitfleet.rest import Denied, Limited, NoAnswer, Refused
 from gitfleet.work import askbranch
-from gitfleet.work.fleet import Fleet
 
 _QUIET: Final = 600.0  # seconds after which comments are looked at though nothing seems new
 _AWAY: Final = (NoAnswer, Limited, Denied, Unreachable)  # nothing more to be had this round

@@ -23,6 +23,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from gitfleet.attempt.fleet import Fleet
 from gitfleet.board.shared import Shared
 from gitfleet.board.store import Store
 from gitfleet.errors import FleetError, GitError
@@ -36,7 +37,6 @@ from gitfleet.model.durations import seconds
 from gitfleet.model.event import Attempt
 from gitfleet.model.ids import is_id
 from gitfleet.model.masking import Mask
-from gitfleet.work.fleet import Fleet
 
 PREFIX: Final = "refs/gitfleet/runs/"
 LARGEST: Final = 1 << 20  # bytes of one file; of a longer one the end is kept

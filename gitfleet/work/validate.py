@@ -18,6 +18,13 @@ from msgspec.structs import replace
 
 from gitfleet import faults
 from gitfleet.agent import outbox
+from gitfleet.attempt import coding, endings, hearing, prompt, record, workspace
+from gitfleet.attempt.coding import Ended
+from gitfleet.attempt.environment import environment, outbox_of, scratch
+from gitfleet.attempt.fleet import Blocked, Underway
+from gitfleet.attempt.implement import outside, tampering
+from gitfleet.attempt.record import Proving, Record
+from gitfleet.attempt.sweep import drop_scratch
 from gitfleet.errors import FleetError
 from gitfleet.git import merge
 from gitfleet.model.board import Board, Entry
@@ -29,13 +36,7 @@ from gitfleet.model.task import Task
 from gitfleet.model.verdict import Fix, Ruling, Verdict
 from gitfleet.plan import asking, settle
 from gitfleet.plan.standing import submission_of, verdict_of
-from gitfleet.work import checks, coding, endings, hearing, prompt, record, workspace
-from gitfleet.work.coding import Ended
-from gitfleet.work.environment import environment, outbox_of, scratch
-from gitfleet.work.fleet import Blocked, Underway
-from gitfleet.work.implement import outside, tampering
-from gitfleet.work.record import Proving, Record
-from gitfleet.work.sweep import drop_scratch
+from gitfleet.work import checks
 
 _SETUP: Final = "workspace.setup"
 _ROUNDS: Final = 20  # how often a target may move under a validation before it gives way

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from gitfleet.attempt.fleet import Fleet, Live
 from gitfleet.board import beats
 from gitfleet.board.beats import SEEN_BEATS
 from gitfleet.board.clone import Clone, read_json, write_json
@@ -33,7 +34,6 @@ from gitfleet.model.states import Outcome, Role
 from gitfleet.report import Report
 from gitfleet.runner import vitals
 from gitfleet.runner.vitals import Vitals
-from gitfleet.work.fleet import Fleet, Live
 from tests.cli.acting import GITFLEET, add, gitfleet, running, wait_for
 from tests.cli.looking import Lab, on_terminal, task
 from tests.conftest import git

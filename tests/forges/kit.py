@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gitfleet.attempt.fleet import Fleet
 from gitfleet.board.clone import Clone
 from gitfleet.board.shared import Shared
 from gitfleet.board.store import Store, utc_now
@@ -16,7 +17,6 @@ from gitfleet.git.repo import find
 from gitfleet.model.change import Change, Person
 from gitfleet.model.question import Asker, Question
 from gitfleet.report import Report
-from gitfleet.work.fleet import Fleet
 from gitfleet.work.publish import Publisher
 from tests.conftest import git, init
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gitfleet.attempt.fleet import Fleet
 from gitfleet.board.beats import BEATS
 from gitfleet.board.clone import Clone
 from gitfleet.board.shared import Shared
@@ -14,7 +15,6 @@ from gitfleet.git.repo import find
 from gitfleet.report import Report
 from gitfleet.runner import heart as hearts
 from gitfleet.runner.heart import Heart
-from gitfleet.work.fleet import Fleet
 from tests.cli.acting import gitfleet
 from tests.conftest import git, init
 from tests.sharing.servers import serve_copy

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from gitfleet.attempt.claiming import late_order
+from gitfleet.attempt.fleet import Fleet
 from gitfleet.board.clone import Clone
 from gitfleet.board.store import Store
 from gitfleet.git.repo import find
@@ -21,8 +23,6 @@ from gitfleet.plan.standing import standing
 from gitfleet.report import Report
 from gitfleet.runner.loop import Runner
 from gitfleet.runner.options import Options
-from gitfleet.work.claiming import late_order
-from gitfleet.work.fleet import Fleet
 
 ANN = Person("Ann", "ann@example.invalid")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gitfleet.attempt.fleet import Fleet
 from gitfleet.board.clone import Clone
 from gitfleet.board.shared import Shared
 from gitfleet.board.store import Store
@@ -18,7 +19,6 @@ from gitfleet.model.event import Attempt
 from gitfleet.model.masking import NOTHING, Mask
 from gitfleet.report import Report
 from gitfleet.work import transcripts
-from gitfleet.work.fleet import Fleet
 from gitfleet.work.transcripts import ALL, LARGEST, Transcripts, files_of
 from tests.cli.acting import add, gitfleet, work
 from tests.conftest import git, init

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from gitfleet.attempt.beginning import beginning_of
 from gitfleet.board.store import utc_now
 from gitfleet.files import codec, layout
 from gitfleet.git import refs
 from gitfleet.model.event import Closed, Landed
 from gitfleet.model.states import Role
 from gitfleet.plan.pick import Pick
-from gitfleet.work.beginning import beginning_of
 from tests.acceptance.fleetlab import PATIENCE
 from tests.people.kit import Project, git, task
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gitfleet.attempt.environment import environment, scratch
+from gitfleet.attempt.fleet import Fleet, Order
 from gitfleet.board.clone import Clone
 from gitfleet.board.store import Store, utc_now
 from gitfleet.git.repo import find
@@ -16,8 +18,6 @@ from gitfleet.model.config import Settings
 from gitfleet.model.states import Role
 from gitfleet.plan.pick import Pick
 from gitfleet.report import Report
-from gitfleet.work.environment import environment, scratch
-from gitfleet.work.fleet import Fleet, Order
 from tests.conftest import git
 
 NONCE = "0123456789abcdef" * 2

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
+from gitfleet.attempt import hearing
+from gitfleet.attempt.fleet import Control, Live, Order, Underway
 from gitfleet.files import layout
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan import asking, settle
 from gitfleet.plan.pick import Pick
-from gitfleet.work import hearing
-from gitfleet.work.fleet import Control, Live, Order, Underway
 from tests.people.kit import ADA, Project, task
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from gitfleet.attempt import leases
+from gitfleet.attempt.leases import Leases
 from gitfleet.process.look import boot_seconds
-from gitfleet.work import leases
-from gitfleet.work.leases import Leases
 
 NONCE = "0123456789abcdef" * 2
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from gitfleet.attempt.implement import outside
 from gitfleet.model.task import Task
-from gitfleet.work.implement import outside
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from gitfleet.attempt import watching
+from gitfleet.attempt.fleet import Live
+from gitfleet.attempt.watching import Output
 from gitfleet.coders import registry
 from gitfleet.model.states import Role
-from gitfleet.work import watching
-from gitfleet.work.fleet import Live
-from gitfleet.work.watching import Output
 from tests.coders.kit import job
 
 

@@ -10,6 +10,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitfleet import faults
+from gitfleet.attempt import coding, endings, hearing, prompt, record, resuming, workspace
+from gitfleet.attempt.beginning import Beginning
+from gitfleet.attempt.coding import Ended
+from gitfleet.attempt.environment import committer_of, environment, identity, scratch
+from gitfleet.attempt.fleet import Underway, task_branch
+from gitfleet.attempt.record import Record
+from gitfleet.attempt.sweep import drop_scratch
 from gitfleet.coders.base import Failure
 from gitfleet.git import guard, merge, refs, worktree
 from gitfleet.git.command import git
@@ -17,13 +24,6 @@ from gitfleet.model.durations import counted
 from gitfleet.model.states import Outcome, Role
 from gitfleet.model.task import Task
 from gitfleet.plan import asking, settle
-from gitfleet.work import coding, endings, hearing, prompt, record, resuming, workspace
-from gitfleet.work.beginning import Beginning
-from gitfleet.work.coding import Ended
-from gitfleet.work.environment import committer_of, environment, identity, scratch
-from gitfleet.work.fleet import Underway, task_branch
-from gitfleet.work.record import Record
-from gitfleet.work.sweep import drop_scratch
 
 
 class Facts(Struct, frozen=True, kw_only=True):

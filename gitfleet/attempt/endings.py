@@ -9,6 +9,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from gitfleet import faults
+from gitfleet.attempt.fleet import Fleet, Underway, task_branch
+from gitfleet.attempt.workspace import discard
 from gitfleet.board.store import Result
 from gitfleet.board.swap import Answer
 from gitfleet.git import refs
@@ -18,8 +20,6 @@ from gitfleet.model.event import Attempt, Check
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan import settle
 from gitfleet.plan.settle import Addition
-from gitfleet.work.fleet import Fleet, Underway, task_branch
-from gitfleet.work.workspace import discard
 
 
 def attempt_of(way: Underway, *, outcome: Outcome, reason: str, **facts: Any) -> Attempt:

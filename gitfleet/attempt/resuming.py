@@ -10,6 +10,9 @@ from typing import Final
 from msgspec import Struct
 
 from gitfleet.agent import outbox
+from gitfleet.attempt.beginning import Beginning, How
+from gitfleet.attempt.environment import outbox_of
+from gitfleet.attempt.fleet import Fleet, Order, Underway
 from gitfleet.coders import registry
 from gitfleet.coders.base import Mcp
 from gitfleet.model.durations import seconds
@@ -17,9 +20,6 @@ from gitfleet.model.event import Attempt, Tokens
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan import briefing
 from gitfleet.process.look import MARKER
-from gitfleet.work.beginning import Beginning, How
-from gitfleet.work.environment import outbox_of
-from gitfleet.work.fleet import Fleet, Order, Underway
 
 # After these the coder has a session in which nothing went wrong.
 _GOES_ON: Final = frozenset({Outcome.ASKED, Outcome.INTERRUPTED, Outcome.LIMITED})

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from gitfleet.attempt.fleet import Live, Underway
 from gitfleet.coders.base import Coder, CoderEvent, Failure, Job, Tally
 from gitfleet.coders.stream import Stream
 from gitfleet.model.states import Outcome
@@ -15,7 +16,6 @@ from gitfleet.plan.vigil import Signs, limits_of, must_end, state_of
 from gitfleet.process.look import TICKS, age, used_below
 from gitfleet.process.start import Running, began
 from gitfleet.transcripts.pace import Pace
-from gitfleet.work.fleet import Live, Underway
 
 _CHUNK: Final = 1 << 18
 _AT_ONCE: Final = 1 << 20  # bytes of output read between two looks at the limits

@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from gitfleet import faults
+from gitfleet.attempt import commands
+from gitfleet.attempt.beginning import Beginning, How
+from gitfleet.attempt.fleet import Fleet, Order, Underway, task_branch
 from gitfleet.board.clone import read_json, write_json
 from gitfleet.errors import FleetError, GitError
 from gitfleet.git import merge, refs, salvage, worktree
@@ -22,9 +25,6 @@ from gitfleet.model.durations import seconds
 from gitfleet.process.end import end
 from gitfleet.process.output import end_of
 from gitfleet.process.start import Spec, start
-from gitfleet.work import commands
-from gitfleet.work.beginning import Beginning, How
-from gitfleet.work.fleet import Fleet, Order, Underway, task_branch
 
 CHECK: Final = ".check"  # what follows a task's id in the name of its worktree for checking
 

@@ -23,6 +23,9 @@ from msgspec.structs import replace
 from gitfleet import faults
 from gitfleet.agent import outbox, speech
 from gitfleet.agent.outbox import Refused
+from gitfleet.attempt import endings
+from gitfleet.attempt.environment import outbox_of
+from gitfleet.attempt.fleet import Fleet, Underway
 from gitfleet.board.store import Result
 from gitfleet.board.swap import Answer
 from gitfleet.files import codec, layout
@@ -35,9 +38,6 @@ from gitfleet.model.event import Attempt
 from gitfleet.plan import asking
 from gitfleet.plan.asking import Wanted
 from gitfleet.plan.settle import holds
-from gitfleet.work import endings
-from gitfleet.work.environment import outbox_of
-from gitfleet.work.fleet import Fleet, Underway
 
 _NOTES_EVERY: Final = 60.0  # seconds between two commits of one task's notes
 _MOST: Final = 50  # questions at once; who asks more in a second asks nobody

@@ -12,11 +12,11 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from gitfleet.attempt.fleet import Underway
 from gitfleet.board.clone import write_json
 from gitfleet.git import guard, refs
 from gitfleet.model.event import Check
 from gitfleet.process.start import set_aside
-from gitfleet.work.fleet import Underway
 
 _FILE: Final = "attempt.json"
 

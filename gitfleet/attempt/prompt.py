@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from gitfleet import assets
+from gitfleet.attempt.beginning import Beginning, How
+from gitfleet.attempt.fleet import Fleet, Order
 from gitfleet.board.store import Store
 from gitfleet.errors import FleetError
 from gitfleet.files import layout, templates
@@ -19,8 +21,6 @@ from gitfleet.model.event import Attempt, Check
 from gitfleet.model.states import Kind, Outcome, Role
 from gitfleet.plan import briefing
 from gitfleet.plan.quoting import line
-from gitfleet.work.beginning import Beginning, How
-from gitfleet.work.fleet import Fleet, Order
 
 _MOST_NOTES: Final = 8  # files; an agent may have written any number
 _FIRST: Final = """\

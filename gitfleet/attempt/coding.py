@@ -13,6 +13,10 @@ from msgspec import Struct
 
 from gitfleet import faults
 from gitfleet.agent import outbox
+from gitfleet.attempt import hearing, resuming
+from gitfleet.attempt.environment import outbox_of
+from gitfleet.attempt.fleet import Order, Underway
+from gitfleet.attempt.watching import Output, Vigil
 from gitfleet.board.swap import Answer
 from gitfleet.coders import registry
 from gitfleet.coders.base import (
@@ -36,10 +40,6 @@ from gitfleet.process.end import end
 from gitfleet.process.output import end_of
 from gitfleet.process.spawn import Short
 from gitfleet.process.start import Exit, Limits, Running, Spec, attach, start
-from gitfleet.work import hearing, resuming
-from gitfleet.work.environment import outbox_of
-from gitfleet.work.fleet import Order, Underway
-from gitfleet.work.watching import Output, Vigil
 
 _TICK: Final = 1.0  # seconds between looks at a running coder
 GRACE: Final = 10.0  # seconds between TERM and KILL

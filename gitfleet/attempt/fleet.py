@@ -10,6 +10,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from gitfleet.attempt.leases import Leases
 from gitfleet.board.clone import Clone
 from gitfleet.board.store import Store
 from gitfleet.git.objects import Objects
@@ -23,7 +24,6 @@ from gitfleet.model.states import Outcome, Role
 from gitfleet.plan.pick import Pick
 from gitfleet.process.wake import Wake
 from gitfleet.report import Report
-from gitfleet.work.leases import Leases
 
 TASK_BRANCH = "gitfleet/task/"
 

@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from gitfleet import faults
+from gitfleet.attempt.beginning import Beginning, beginning_of
+from gitfleet.attempt.fleet import Fleet, Order, task_branch
 from gitfleet.board.clone import Held
 from gitfleet.board.swap import Answer
 from gitfleet.errors import FleetError
@@ -20,8 +22,6 @@ from gitfleet.plan import pick as picking
 from gitfleet.plan import settle
 from gitfleet.plan.pick import Pick
 from gitfleet.plan.standing import standing, submission_of
-from gitfleet.work.beginning import Beginning, beginning_of
-from gitfleet.work.fleet import Fleet, Order, task_branch
 
 
 def late_order(fleet: Fleet, board: Board, task: str) -> tuple[Order, Beginning] | None:

@@ -11,12 +11,12 @@ import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
+from gitfleet.attempt.environment import scratch_name
+from gitfleet.attempt.fleet import Fleet
+from gitfleet.attempt.workspace import CHECK, discard
 from gitfleet.git import worktree
 from gitfleet.model.ids import is_id
 from gitfleet.plan.graph import is_over
-from gitfleet.work.environment import scratch_name
-from gitfleet.work.fleet import Fleet
-from gitfleet.work.workspace import CHECK, discard
 
 
 def sweep(fleet: Fleet, busy: Collection[str] = ()) -> None:

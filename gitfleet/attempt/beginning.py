@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from gitfleet.attempt.fleet import Fleet, task_branch
 from gitfleet.coders import registry
 from gitfleet.errors import FleetError
 from gitfleet.git import refs
@@ -14,7 +15,6 @@ from gitfleet.model.event import Attempt, Closed, Landed
 from gitfleet.model.states import REJECTIONS, Kind, Outcome, Role
 from gitfleet.plan.pick import Pick
 from gitfleet.plan.standing import submission_of, verdict_of
-from gitfleet.work.fleet import Fleet, task_branch
 
 
 class How(StrEnum):
