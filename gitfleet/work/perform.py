@@ -22,6 +22,7 @@ from gitfleet.board.swap import Answer
 from gitfleet.errors import FleetError
 from gitfleet.git import worktree
 from gitfleet.git.objects import trailers
+from gitfleet.landing.validate import validate
 from gitfleet.model.board import Board
 from gitfleet.model.change import Move
 from gitfleet.model.claim import Claim
@@ -31,7 +32,6 @@ from gitfleet.plan import settle
 from gitfleet.process.end import end
 from gitfleet.process.look import marked
 from gitfleet.process.start import load
-from gitfleet.work.validate import validate
 
 _STARTING: Final = 10.0  # seconds
 _LOOK_AGAIN: Final = 0.05

@@ -27,6 +27,7 @@ from gitfleet.attempt.record import Proving, Record
 from gitfleet.attempt.sweep import drop_scratch
 from gitfleet.errors import FleetError
 from gitfleet.git import merge
+from gitfleet.landing import checks
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.change import Change, Move
 from gitfleet.model.durations import seconds
@@ -36,7 +37,6 @@ from gitfleet.model.task import Task
 from gitfleet.model.verdict import Fix, Ruling, Verdict
 from gitfleet.plan import asking, settle
 from gitfleet.plan.standing import submission_of, verdict_of
-from gitfleet.work import checks
 
 _SETUP: Final = "workspace.setup"
 _ROUNDS: Final = 20  # how often a target may move under a validation before it gives way
