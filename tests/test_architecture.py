@@ -36,6 +36,7 @@ FLOORS: Final[Mapping[str, int]] = {
     "demo": 4,
     "mcp": 4,
     "landing": 5,
+    "questions": 5,
     "work": 6,
     "runner": 7,
     "cli": 8,

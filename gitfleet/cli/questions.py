@@ -13,7 +13,7 @@ from gitfleet.model.board import Board
 from gitfleet.model.durations import spoken
 from gitfleet.plan import asking
 from gitfleet.plan.asking import Waiting
-from gitfleet.work.askbranch import ask_branch
+from gitfleet.questions.askbranch import ask_branch
 
 
 @click.command("questions")

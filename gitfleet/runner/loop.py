@@ -33,6 +33,9 @@ from gitfleet.plan.graph import cancelled, done
 from gitfleet.plan.pick import Passed, Pick
 from gitfleet.process.orphans import reap_orphans
 from gitfleet.process.wake import Wake
+from gitfleet.questions import publish
+from gitfleet.questions.askbranch import AskBranches
+from gitfleet.questions.publish import Publisher
 from gitfleet.runner.heart import Heart, claims_of
 from gitfleet.runner.idle import IDLE_DONE, Idle
 from gitfleet.runner.notable import Notable
@@ -41,11 +44,9 @@ from gitfleet.runner.options import Options
 from gitfleet.runner.upkeep import Upkeep
 from gitfleet.runner.vitals import Vitals
 from gitfleet.runner.watch import watching
-from gitfleet.work import history, letters, notify, publish
-from gitfleet.work.askbranch import AskBranches
+from gitfleet.work import history, letters, notify
 from gitfleet.work.notify import Notifier
 from gitfleet.work.perform import perform, settle_dead, settle_orphan, survivors
-from gitfleet.work.publish import Publisher
 from gitfleet.work.transcripts import Transcripts
 
 _AFTER_ERROR: Final = 5.0

@@ -16,8 +16,8 @@ from gitfleet.files import codec
 from gitfleet.git.repo import find
 from gitfleet.model.change import Change, Person
 from gitfleet.model.question import Asker, Question
+from gitfleet.questions.publish import Publisher
 from gitfleet.report import Report
-from gitfleet.work.publish import Publisher
 from tests.conftest import git, init
 
 NAME = "map-tiles-1"

@@ -28,8 +28,8 @@ from gitfleet.model.change import Change, Person
 from gitfleet.model.question import Question
 from gitfleet.plan import asking, pullrequest
 from gitfleet.plan.graph import cancelled, done
+from gitfleet.questions import askbranch
 from gitfleet.rest import Denied, Limited, NoAnswer, Refused
-from gitfleet.work import askbranch
 
 _QUIET: Final = 600.0  # seconds after which comments are looked at though nothing seems new
 _AWAY: Final = (NoAnswer, Limited, Denied, Unreachable)  # nothing more to be had this round

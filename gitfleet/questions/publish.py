@@ -18,8 +18,8 @@ from gitfleet.forges.base import Desk, Forge, Site
 from gitfleet.git import remote
 from gitfleet.model.config import ForgeKind, ForgeSettings
 from gitfleet.model.durations import seconds
+from gitfleet.questions.pulls import Looked, Round, open_cases
 from gitfleet.rest import Limited, NoAnswer
-from gitfleet.work.pulls import Looked, Round, open_cases
 
 DUTY: Final = "forge"
 """How a runner that can speak to the forge says so to the others."""
