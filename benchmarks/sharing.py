@@ -30,6 +30,7 @@ from gitfleet.board.swap import Answer
 from gitfleet.cli.fleet import fleet_of
 from gitfleet.cli.session import open_session
 from gitfleet.coders import registry
+from gitfleet.intake import letters
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Person
 from gitfleet.model.claim import Claim
@@ -37,7 +38,6 @@ from gitfleet.model.states import Outcome
 from gitfleet.plan import settle
 from gitfleet.plan.pick import Offer, Pick, picks
 from gitfleet.runner.heart import Heart
-from gitfleet.work import letters
 
 ME = Person("Bench", "bench@example.invalid")
 SETTINGS = b"format: 1\ntarget: main\nattempts: 1\nroles: {work: {coder: shell}}\n"

@@ -35,6 +35,8 @@ FLOORS: Final[Mapping[str, int]] = {
     "attempt": 4,
     "demo": 4,
     "mcp": 4,
+    "audit": 5,
+    "intake": 5,
     "landing": 5,
     "questions": 5,
     "work": 6,

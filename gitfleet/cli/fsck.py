@@ -10,13 +10,13 @@ from typing import Any, Final
 
 import click
 
+from gitfleet.audit import history
+from gitfleet.audit.history import Finding
 from gitfleet.board.store import Store
 from gitfleet.cli.session import open_session
 from gitfleet.errors import FleetError
 from gitfleet.git.command import git
 from gitfleet.report import value
-from gitfleet.work import history
-from gitfleet.work.history import Finding
 
 _OFTEN: Final = 20  # commits between two drawings of the bar
 

@@ -226,7 +226,7 @@ def _bring(repo: Repo, top: Path, ref: str, commit: str) -> str:
 def pre_receive() -> None:
     """Judge what is being pushed to a server's fleet branch; standard input tells what it is."""
     # Imported here on purpose: the other hooks run at every commit, and need none of it.
-    from gitfleet.work import guardpush  # noqa: PLC0415
+    from gitfleet.audit import guardpush  # noqa: PLC0415
 
     enter_quarantine()
     repo = find(Path.cwd())

@@ -19,10 +19,12 @@ from gitfleet.attempt.claiming import claim_all, late_order
 from gitfleet.attempt.fleet import Control, Fleet, Live, Order, Underway
 from gitfleet.attempt.record import Record
 from gitfleet.attempt.sweep import sweep
+from gitfleet.audit import history
 from gitfleet.board.shared import Shared
 from gitfleet.errors import FleetError
 from gitfleet.git import checkout
 from gitfleet.git.remote import Refused, Unreachable
+from gitfleet.intake import letters
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.model.claim import Claim
@@ -44,7 +46,7 @@ from gitfleet.runner.options import Options
 from gitfleet.runner.upkeep import Upkeep
 from gitfleet.runner.vitals import Vitals
 from gitfleet.runner.watch import watching
-from gitfleet.work import history, letters, notify
+from gitfleet.work import notify
 from gitfleet.work.notify import Notifier
 from gitfleet.work.perform import perform, settle_dead, settle_orphan, survivors
 from gitfleet.work.transcripts import Transcripts

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gitfleet.attempt.fleet import Fleet
+from gitfleet.audit import history
 from gitfleet.board.clone import Clone
 from gitfleet.board.store import Store, utc_now
 from gitfleet.files import codec, layout
@@ -25,7 +26,7 @@ from gitfleet.model.config import Machine
 from gitfleet.model.event import Closed, Said
 from gitfleet.model.states import Role
 from gitfleet.report import Report
-from gitfleet.work import history, hooks, setup
+from gitfleet.work import hooks, setup
 from tests.acceptance.fleetlab import PATIENCE, Live
 from tests.conftest import init
 

@@ -10,8 +10,8 @@ import pytest
 
 from gitfleet.board.store import utc_now
 from gitfleet.git import refs
+from gitfleet.intake.letters import BOX, empty_box
 from gitfleet.plan.standing import standing
-from gitfleet.work.letters import BOX, empty_box
 from tests.people.kit import ADA, BOB, Project, git, moment, task
 
 Send = Callable[..., str]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
+from gitfleet.audit import history
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
-from gitfleet.work import history
 from tests.people.kit import BOB, Project, git, repair, task, tell
 
 

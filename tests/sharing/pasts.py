@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from gitfleet.audit import history
+from gitfleet.audit.history import Finding
 from gitfleet.board.store import RUNNER, Store, runner_signature
 from gitfleet.files import layout, yaml
 from gitfleet.git import refs
@@ -20,8 +22,6 @@ from gitfleet.model.claim import Claim
 from gitfleet.model.event import Attempt, Landed
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan import settle
-from gitfleet.work import history
-from gitfleet.work.history import Finding
 from tests.conftest import git
 
 ANN = Person("Ann", "ann@example.org")

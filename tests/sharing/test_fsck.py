@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from gitfleet.attempt.fleet import Fleet
+from gitfleet.audit import history
+from gitfleet.audit.line import History, board_line
 from gitfleet.board.clone import Clone
 from gitfleet.board.store import REPAIR
 from gitfleet.git import refs
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan import archive, settle
 from gitfleet.report import Report
-from gitfleet.work import history
-from gitfleet.work.line import History, board_line
 from tests.cli.acting import gitfleet, refusal
 from tests.conftest import git
 from tests.people.kit import repair

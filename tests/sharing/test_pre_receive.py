@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from gitfleet.audit import guardpush
 from gitfleet.board.store import Store
 from gitfleet.git.repo import find
 from gitfleet.model.states import Outcome, Role
-from gitfleet.work import guardpush
 from tests.cli.acting import gitfleet, refusal, script
 from tests.conftest import git
 from tests.sharing.pasts import Past, text

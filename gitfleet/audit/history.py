@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitfleet.attempt.fleet import Fleet
+from gitfleet.audit.line import Beside, History, OnLine, board_line, board_parent, of_a_runner
 from gitfleet.board.clone import read_json, write_json
 from gitfleet.board.store import REPAIR, Store
 from gitfleet.errors import GitError
@@ -21,7 +22,6 @@ from gitfleet.model.change import Change
 from gitfleet.model.event import Landed
 from gitfleet.plan import rules
 from gitfleet.plan.rules import Breach, Step
-from gitfleet.work.line import Beside, History, OnLine, board_line, board_parent, of_a_runner
 
 _UNKNOWN_PAST: Final = 500  # commits looked at where nobody has looked before
 _LONG: Final = 600.0  # seconds for git to search a history

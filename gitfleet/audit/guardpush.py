@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
+from gitfleet.audit import history
 from gitfleet.board.store import TXN, Store
 from gitfleet.errors import FleetError, GitError
 from gitfleet.git import refs
@@ -21,7 +22,6 @@ from gitfleet.git.objects import trailers
 from gitfleet.git.repo import config
 from gitfleet.model.board import Board, Problem
 from gitfleet.report import value
-from gitfleet.work import history
 
 MOST: Final = 10_000  # new commits of one push; gitfleet.mostCommits says otherwise
 SECONDS: Final = 45.0  # that a push is judged at most: whoever pushes waits no longer than 60
