@@ -36,6 +36,8 @@ FLOORS: Final[Mapping[str, int]] = {
     "demo": 4,
     "mcp": 4,
     "audit": 5,
+    "doctor": 5,
+    "install": 5,
     "intake": 5,
     "landing": 5,
     "questions": 5,

@@ -12,14 +12,14 @@ from gitfleet.attempt.fleet import Fleet
 from gitfleet.cli.finding import Finding, Level, of_error, ok, warning
 from gitfleet.coders import registry
 from gitfleet.coders.base import Failure
+from gitfleet.doctor import examine
+from gitfleet.doctor.examine import Answer, Program
 from gitfleet.errors import FleetError
 from gitfleet.model.board import Board
 from gitfleet.model.durations import spoken
 from gitfleet.model.states import FINISHED, Role
 from gitfleet.plan.choosing import choices, named_by
 from gitfleet.plan.standing import standings
-from gitfleet.work import examine
-from gitfleet.work.examine import Answer, Program
 
 _AT_ONCE: Final = 6  # calls
 

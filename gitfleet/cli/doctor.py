@@ -22,9 +22,11 @@ from gitfleet.cli.finding import Finding, Level, of_error, ok, problem, warning
 from gitfleet.cli.home import remote_of
 from gitfleet.cli.main import own_version
 from gitfleet.cli.session import machine, target_here
+from gitfleet.doctor import outside
 from gitfleet.errors import FleetError
 from gitfleet.git import refs, step, worktree
 from gitfleet.git.repo import Repo, find, git_version, identity
+from gitfleet.install import setup
 from gitfleet.model.board import Board, Problem
 from gitfleet.model.config import Machine
 from gitfleet.model.masking import Mask, secrets_of
@@ -33,7 +35,6 @@ from gitfleet.plan.pick import target_of
 from gitfleet.plan.standing import standing
 from gitfleet.report import Report
 from gitfleet.runner.watch import watching
-from gitfleet.work import outside, setup
 
 _MIB: Final = 1 << 20
 _STALE: Final = 30.0  # seconds after which a lock that nobody holds is stale

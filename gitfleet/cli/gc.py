@@ -11,9 +11,9 @@ from gitfleet.cli.fleet import fleet_of
 from gitfleet.cli.session import open_session
 from gitfleet.errors import FleetError
 from gitfleet.git.command import git
+from gitfleet.install import collect
+from gitfleet.install.collect import Litter
 from gitfleet.model.durations import seconds, spoken
-from gitfleet.work import collect
-from gitfleet.work.collect import Litter
 
 
 def _duration(_ctx: click.Context, _parameter: click.Parameter, text: str) -> timedelta:

@@ -8,7 +8,7 @@ import click
 
 from gitfleet.cli.session import open_session
 from gitfleet.git.repo import find
-from gitfleet.work import hooks
+from gitfleet.install import hooks
 
 
 @click.group("hooks")

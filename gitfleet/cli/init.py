@@ -17,8 +17,8 @@ from gitfleet.git import refs, worktree
 from gitfleet.git.command import git
 from gitfleet.git.holders import holders
 from gitfleet.git.repo import Repo, find, head_branch, set_config
+from gitfleet.install import hooks, setup
 from gitfleet.model.board import Board
-from gitfleet.work import hooks, setup
 
 _REMOTE = "origin"
 # Branches of ours are below these; a branch of somebody's with such a name leaves no room.

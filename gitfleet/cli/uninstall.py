@@ -20,8 +20,8 @@ from gitfleet.errors import FleetError
 from gitfleet.git import checkout, refs, worktree
 from gitfleet.git.holders import holders
 from gitfleet.git.repo import Repo, find
+from gitfleet.install import hooks, setup
 from gitfleet.report import Report
-from gitfleet.work import hooks, setup
 from gitfleet.work.perform import settle_dead
 
 _SHOWN = 10  # names in a list before it is cut

@@ -30,12 +30,12 @@ from gitfleet.board.store import Store, utc_now
 from gitfleet.files import codec, yaml
 from gitfleet.git.objects import trailers
 from gitfleet.git.repo import find
+from gitfleet.install import setup
 from gitfleet.model.board import Board
 from gitfleet.model.change import Person
 from gitfleet.model.event import Attempt, Event
 from gitfleet.plan.standing import standing
 from gitfleet.process.look import Child, marked
-from gitfleet.work import setup
 
 PATIENCE = 90.0  # seconds until a test gives up; nothing waits that long unless it is broken
 _LINE = re.compile(r"(\S+) ([a-z-]+)((?: [a-z_]+=(?:\"(?:[^\"\\]|\\.)*\"|\S+))*)\Z")

@@ -19,6 +19,7 @@ from gitfleet.board.store import Store, utc_now
 from gitfleet.files import codec, layout
 from gitfleet.git import refs
 from gitfleet.git.repo import find
+from gitfleet.install import hooks, setup
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Person
 from gitfleet.model.claim import Claim
@@ -26,7 +27,6 @@ from gitfleet.model.config import Machine
 from gitfleet.model.event import Closed, Said
 from gitfleet.model.states import Role
 from gitfleet.report import Report
-from gitfleet.work import hooks, setup
 from tests.acceptance.fleetlab import PATIENCE, Live
 from tests.conftest import init
 

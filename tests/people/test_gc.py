@@ -12,9 +12,9 @@ from typing import NamedTuple
 import pytest
 
 from gitfleet.git import refs, salvage, worktree
+from gitfleet.install import collect
 from gitfleet.model.config import Machine
 from gitfleet.runner.upkeep import Upkeep
-from gitfleet.work import collect
 from tests.people.kit import Project, git, script, settings, task
 
 OLD = timedelta(days=14)

@@ -11,7 +11,7 @@ import pytest
 from gitfleet.errors import FleetError
 from gitfleet.files import codec
 from gitfleet.git.repo import find
-from gitfleet.work import setup
+from gitfleet.install import setup
 from tests.conftest import git
 
 PYTHON = "python" if shutil.which("python") else "python3"
