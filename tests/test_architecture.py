@@ -22,7 +22,6 @@ FLOORS: Final[Mapping[str, int]] = {
     "model": 0,
     "report": 0,
     "files": 1,
-    "notices": 1,
     "process": 1,
     "rest": 1,
     "coders": 2,
@@ -36,11 +35,12 @@ FLOORS: Final[Mapping[str, int]] = {
     "demo": 4,
     "mcp": 4,
     "audit": 5,
-    "doctor": 5,
     "install": 5,
     "intake": 5,
     "landing": 5,
+    "notify": 5,
     "questions": 5,
+    "doctor": 6,
     "work": 6,
     "runner": 7,
     "cli": 8,
@@ -57,7 +57,7 @@ HOMES: Final[Mapping[str, frozenset[str]]] = {
     "anyio": frozenset({"mcp"}),
     "jsonschema": frozenset({"files"}),
     "httpx": frozenset({"rest"}),
-    "apprise": frozenset({"notices"}),
+    "apprise": frozenset({"notify"}),
     "subprocess": frozenset({"process", "cli", "demo"}),  # above: a person's pager, a whole play
 }
 

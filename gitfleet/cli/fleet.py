@@ -8,7 +8,7 @@ from gitfleet.attempt.fleet import Fleet
 from gitfleet.cli.home import store_of
 from gitfleet.cli.session import Session, machine
 from gitfleet.model.masking import Mask, secrets_of
-from gitfleet.notices.base import urls
+from gitfleet.notify.base import urls
 from gitfleet.report import Report
 
 

@@ -13,7 +13,7 @@ from gitfleet.git.repo import Repo
 from gitfleet.model.board import Board
 from gitfleet.model.config import ForgeKind, ForgeSettings, Machine
 from gitfleet.model.masking import NOTIFY_URLS
-from gitfleet.notices import base, services
+from gitfleet.notify import base, services
 from gitfleet.rest import EXTRA
 
 

@@ -30,6 +30,8 @@ from gitfleet.model.change import Change
 from gitfleet.model.claim import Claim
 from gitfleet.model.config import FORMAT
 from gitfleet.model.states import Outcome, Role
+from gitfleet.notify import notify
+from gitfleet.notify.notify import Notifier
 from gitfleet.plan import settle
 from gitfleet.plan.graph import cancelled, done
 from gitfleet.plan.pick import Passed, Pick
@@ -46,8 +48,6 @@ from gitfleet.runner.options import Options
 from gitfleet.runner.upkeep import Upkeep
 from gitfleet.runner.vitals import Vitals
 from gitfleet.runner.watch import watching
-from gitfleet.work import notify
-from gitfleet.work.notify import Notifier
 from gitfleet.work.perform import perform, settle_dead, settle_orphan, survivors
 from gitfleet.work.transcripts import Transcripts
 

@@ -20,7 +20,7 @@ from typing import Final
 
 import msgspec
 
-from gitfleet.notices.base import Text
+from gitfleet.notify.base import Text
 
 _SEEN: Final = "seen"
 _MOST: Final = 500  # texts that wait for one service; of more the oldest go

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from gitfleet.assets import own_version
 from gitfleet.errors import FleetError
-from gitfleet.notices.base import EXTRA, Service, Text, digest
+from gitfleet.notify.base import EXTRA, Service, Text, digest
 
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9]{0,30})://", re.IGNORECASE)
 

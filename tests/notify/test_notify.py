@@ -17,11 +17,11 @@ from gitfleet.model.config import Machine, MachineNotify, Notice
 from gitfleet.model.event import Attempt, Landed
 from gitfleet.model.masking import NOTIFY_URLS
 from gitfleet.model.states import Outcome
-from gitfleet.notices.spool import Spool, box_texts
-from gitfleet.work import notify
-from gitfleet.work.notify import Notifier
+from gitfleet.notify import notify
+from gitfleet.notify.notify import Notifier
+from gitfleet.notify.spool import Spool, box_texts
 from tests.forges.kit import Desk, desk
-from tests.notices.sink import Sink, sink
+from tests.notify.sink import Sink, sink
 
 ALL = f"notify: [{', '.join(Notice)}]"
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from gitfleet.notices.base import Service, Text
-from gitfleet.notices.spool import box_texts
+from gitfleet.notify.base import Service, Text
+from gitfleet.notify.spool import box_texts
 
 FIRST_PAUSE: Final = 1.0  # seconds after a service did not take a text
 LAST_PAUSE: Final = 300.0

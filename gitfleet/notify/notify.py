@@ -17,10 +17,10 @@ from gitfleet.model.board import Board, Entry
 from gitfleet.model.config import Notice
 from gitfleet.model.masking import NOTIFY_URLS
 from gitfleet.model.states import Status
-from gitfleet.notices import base, services
-from gitfleet.notices.base import Service, Text
-from gitfleet.notices.outlet import Outlet
-from gitfleet.notices.spool import Spool
+from gitfleet.notify import base, services
+from gitfleet.notify.base import Service, Text
+from gitfleet.notify.outlet import Outlet
+from gitfleet.notify.spool import Spool
 from gitfleet.plan import news
 from gitfleet.plan.news import News
 from gitfleet.plan.standing import standings

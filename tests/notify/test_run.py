@@ -11,7 +11,7 @@ from gitfleet.forges.registry import TOKEN
 from gitfleet.model.masking import NOTIFY_URLS
 from tests.cli.acting import add, gitfleet, running, work
 from tests.conftest import git
-from tests.notices.sink import Sink, sink
+from tests.notify.sink import Sink, sink
 
 
 @pytest.fixture
