@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from gitfleet.forges.rest import Api
 from gitfleet.model.config import ForgeKind
 from gitfleet.plan.pullrequest import MARK
-from gitfleet.rest import Api
 
 
 class State(StrEnum):

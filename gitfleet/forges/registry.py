@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
-from gitfleet import rest
 from gitfleet.errors import FleetError
+from gitfleet.forges import rest
 from gitfleet.forges.base import Desk, Forge, Site
 from gitfleet.model.config import ForgeKind, ForgeSettings
 from gitfleet.process.run import run

@@ -15,11 +15,11 @@ from gitfleet.board.shared import Shared
 from gitfleet.errors import FleetError
 from gitfleet.forges import registry
 from gitfleet.forges.base import Desk, Forge, Site
+from gitfleet.forges.rest import Limited, NoAnswer
 from gitfleet.git import remote
 from gitfleet.model.config import ForgeKind, ForgeSettings
 from gitfleet.model.durations import seconds
 from gitfleet.questions.pulls import Looked, Round, open_cases
-from gitfleet.rest import Limited, NoAnswer
 
 DUTY: Final = "forge"
 """How a runner that can speak to the forge says so to the others."""

@@ -21,6 +21,7 @@ from gitfleet.board.shared import Shared
 from gitfleet.errors import FleetError
 from gitfleet.files import answers, codec, layout
 from gitfleet.forges.base import Comment, Desk, Draft, Forge, Pull, Site, State
+from gitfleet.forges.rest import Denied, Limited, NoAnswer, Refused
 from gitfleet.git.command import git
 from gitfleet.git.remote import Unreachable
 from gitfleet.model.board import Board, Entry
@@ -29,7 +30,6 @@ from gitfleet.model.question import Question
 from gitfleet.plan import asking, pullrequest
 from gitfleet.plan.graph import cancelled, done
 from gitfleet.questions import askbranch
-from gitfleet.rest import Denied, Limited, NoAnswer, Refused
 
 _QUIET: Final = 600.0  # seconds after which comments are looked at though nothing seems new
 _AWAY: Final = (NoAnswer, Limited, Denied, Unreachable)  # nothing more to be had this round

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet import rest
+from gitfleet.forges import rest
 from tests.forges.fakes.gitea import Gitea
 from tests.forges.fakes.github import GitHub
 from tests.forges.fakes.gitlab import GitLab

@@ -11,8 +11,8 @@ import pytest
 from gitfleet.errors import FleetError
 from gitfleet.forges import registry
 from gitfleet.forges.base import Site
+from gitfleet.forges.rest import Secret
 from gitfleet.model.config import ForgeKind, ForgeSettings
-from gitfleet.rest import Secret
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from email.utils import formatdate
 
 import pytest
 
-from gitfleet import rest
 from gitfleet.errors import FleetError
-from gitfleet.rest import Api, Denied, Limited, NoAnswer, Refused, Secret
+from gitfleet.forges import rest
+from gitfleet.forges.rest import Api, Denied, Limited, NoAnswer, Refused, Secret
 
 TOKEN = "t0p-s3cret-t0ken"
 Answers = Callable[[str], bytes]
