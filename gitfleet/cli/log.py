@@ -22,11 +22,11 @@ from gitfleet.errors import FleetError
 from gitfleet.model.durations import spoken
 from gitfleet.process.look import alive
 from gitfleet.process.start import load
+from gitfleet.runner import transcripts
 from gitfleet.transcripts import outputs, pace
 from gitfleet.transcripts.outputs import Bytes, Source
 from gitfleet.transcripts.rereading import Rereading
 from gitfleet.transcripts.retelling import Teller, Told
-from gitfleet.work import transcripts
 
 _PAUSE: Final = 0.2  # seconds between looks at the files and the board while following
 _PROMPT: Final = "prompt.md"

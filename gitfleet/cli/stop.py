@@ -19,7 +19,7 @@ from gitfleet.model.durations import counted
 from gitfleet.process.look import alive
 from gitfleet.report import Report
 from gitfleet.runner.leaving import LEAVE
-from gitfleet.work.perform import settle_dead
+from gitfleet.runner.perform import settle_dead
 
 
 @click.command("stop")

@@ -22,7 +22,7 @@ from gitfleet.git.holders import holders
 from gitfleet.git.repo import Repo, find
 from gitfleet.install import hooks, setup
 from gitfleet.report import Report
-from gitfleet.work.perform import settle_dead
+from gitfleet.runner.perform import settle_dead
 
 _SHOWN = 10  # names in a list before it is cut
 

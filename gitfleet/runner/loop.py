@@ -45,11 +45,11 @@ from gitfleet.runner.idle import IDLE_DONE, Idle
 from gitfleet.runner.notable import Notable
 from gitfleet.runner.offers import Offers
 from gitfleet.runner.options import Options
+from gitfleet.runner.perform import perform, settle_dead, settle_orphan, survivors
+from gitfleet.runner.transcripts import Transcripts
 from gitfleet.runner.upkeep import Upkeep
 from gitfleet.runner.vitals import Vitals
 from gitfleet.runner.watch import watching
-from gitfleet.work.perform import perform, settle_dead, settle_orphan, survivors
-from gitfleet.work.transcripts import Transcripts
 
 _AFTER_ERROR: Final = 5.0
 _WINDOW_AGAIN: Final = 2.0

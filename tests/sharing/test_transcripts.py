@@ -18,8 +18,8 @@ from gitfleet.git.repo import find
 from gitfleet.model.event import Attempt
 from gitfleet.model.masking import NOTHING, Mask
 from gitfleet.report import Report
-from gitfleet.work import transcripts
-from gitfleet.work.transcripts import ALL, LARGEST, Transcripts, files_of
+from gitfleet.runner import transcripts
+from gitfleet.runner.transcripts import ALL, LARGEST, Transcripts, files_of
 from tests.cli.acting import add, gitfleet, work
 from tests.conftest import git, init
 
