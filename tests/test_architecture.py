@@ -38,6 +38,7 @@ FLOORS: Final[Mapping[str, int]] = {
     "intake": 5,
     "landing": 5,
     "notify": 5,
+    "presence": 5,
     "questions": 5,
     "doctor": 6,
     "runner": 6,

@@ -35,12 +35,13 @@ from gitfleet.notify.notify import Notifier
 from gitfleet.plan import settle
 from gitfleet.plan.graph import cancelled, done
 from gitfleet.plan.pick import Passed, Pick
+from gitfleet.presence.heart import Heart, claims_of
+from gitfleet.presence.vitals import Vitals
 from gitfleet.process.orphans import reap_orphans
 from gitfleet.process.wake import Wake
 from gitfleet.questions import publish
 from gitfleet.questions.askbranch import AskBranches
 from gitfleet.questions.publish import Publisher
-from gitfleet.runner.heart import Heart, claims_of
 from gitfleet.runner.idle import IDLE_DONE, Idle
 from gitfleet.runner.notable import Notable
 from gitfleet.runner.offers import Offers
@@ -48,7 +49,6 @@ from gitfleet.runner.options import Options
 from gitfleet.runner.perform import perform, settle_dead, settle_orphan, survivors
 from gitfleet.runner.transcripts import Transcripts
 from gitfleet.runner.upkeep import Upkeep
-from gitfleet.runner.vitals import Vitals
 from gitfleet.runner.watch import watching
 
 _AFTER_ERROR: Final = 5.0

@@ -31,9 +31,9 @@ from gitfleet.git.repo import find
 from gitfleet.model.durations import clock
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Outcome, Role
+from gitfleet.presence import vitals
+from gitfleet.presence.vitals import Vitals
 from gitfleet.report import Report
-from gitfleet.runner import vitals
-from gitfleet.runner.vitals import Vitals
 from tests.cli.acting import GITFLEET, add, gitfleet, running, wait_for
 from tests.cli.looking import Lab, on_terminal, task
 from tests.conftest import git

@@ -12,9 +12,9 @@ from gitfleet.board.clone import Clone
 from gitfleet.board.shared import Shared
 from gitfleet.board.store import Store
 from gitfleet.git.repo import find
+from gitfleet.presence import heart as hearts
+from gitfleet.presence.heart import Heart
 from gitfleet.report import Report
-from gitfleet.runner import heart as hearts
-from gitfleet.runner.heart import Heart
 from tests.cli.acting import gitfleet
 from tests.conftest import git, init
 from tests.sharing.servers import serve_copy
