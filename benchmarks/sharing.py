@@ -27,8 +27,8 @@ from gitfleet.attempt.fleet import Fleet, Live, Order
 from gitfleet.board.shared import Shared
 from gitfleet.board.store import Store
 from gitfleet.board.swap import Answer
-from gitfleet.cli.fleet import fleet_of
-from gitfleet.cli.session import open_session
+from gitfleet.cli.support.fleet import fleet_of
+from gitfleet.cli.support.session import open_session
 from gitfleet.coders import registry
 from gitfleet.intake import letters
 from gitfleet.model.board import Board

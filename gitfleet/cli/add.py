@@ -75,7 +75,7 @@ def _body(body: str | None) -> str:
 
 def _commit(text: bytes, wanted: str | None) -> str:
     # Here, since inside an attempt nothing of this is needed, and it takes 100 ms to import.
-    from gitfleet.cli.session import open_session, suffix  # noqa: PLC0415 - see above
+    from gitfleet.cli.support.session import open_session, suffix  # noqa: PLC0415 - see above
     from gitfleet.plan import settle  # noqa: PLC0415 - see above
 
     telling.checked(text, wanted or "new")
@@ -92,7 +92,7 @@ def _commit(text: bytes, wanted: str | None) -> str:
 
 def _warn(board: Board, task: str) -> None:
     """It is filed; but a coder that is misspelt, say, would leave it `ready` for ever."""
-    from gitfleet.cli import doubts, draw  # noqa: PLC0415 - see above
+    from gitfleet.cli.support import doubts, draw  # noqa: PLC0415 - see above
     from gitfleet.plan import problems  # noqa: PLC0415 - see above
 
     for what, remedy in problems.doubts(board, task, doubts.known, doubts.objection):

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import click
 
-from gitfleet.cli.session import Session, for_people, open_session, plain
+from gitfleet.cli.support.session import Session, for_people, open_session, plain
 from gitfleet.errors import FleetError
 from gitfleet.files import answers, codec, layout
 from gitfleet.model.board import Board

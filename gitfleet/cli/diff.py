@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 import click
 
 from gitfleet.attempt.fleet import task_branch
-from gitfleet.cli import draw, reading
-from gitfleet.cli.session import Session, open_session
+from gitfleet.cli.support import draw, reading
+from gitfleet.cli.support.session import Session, open_session
 from gitfleet.errors import FleetError
 from gitfleet.git import merge, refs
 from gitfleet.git.command import clean_env

@@ -17,11 +17,11 @@ from msgspec import Struct, to_builtins
 from gitfleet.attempt.fleet import Fleet
 from gitfleet.board.clone import Clone, config_home
 from gitfleet.board.store import Store
-from gitfleet.cli import coderlooks
-from gitfleet.cli.finding import Finding, Level, of_error, ok, problem, warning
-from gitfleet.cli.home import remote_of
 from gitfleet.cli.main import own_version
-from gitfleet.cli.session import machine, target_here
+from gitfleet.cli.support import coderlooks
+from gitfleet.cli.support.finding import Finding, Level, of_error, ok, problem, warning
+from gitfleet.cli.support.home import remote_of
+from gitfleet.cli.support.session import machine, target_here
 from gitfleet.doctor import outside
 from gitfleet.errors import FleetError
 from gitfleet.git import refs, step, worktree

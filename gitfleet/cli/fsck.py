@@ -13,7 +13,7 @@ import click
 from gitfleet.audit import history
 from gitfleet.audit.history import Finding
 from gitfleet.board.store import Store
-from gitfleet.cli.session import open_session
+from gitfleet.cli.support.session import open_session
 from gitfleet.errors import FleetError
 from gitfleet.git.command import git
 from gitfleet.report import value

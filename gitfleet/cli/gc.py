@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import click
 
-from gitfleet.cli.fleet import fleet_of
-from gitfleet.cli.session import open_session
+from gitfleet.cli.support.fleet import fleet_of
+from gitfleet.cli.support.session import open_session
 from gitfleet.errors import FleetError
 from gitfleet.git.command import git
 from gitfleet.install import collect

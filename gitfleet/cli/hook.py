@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import click
 
 from gitfleet.board.store import Store, branch_of
-from gitfleet.cli.session import plain
+from gitfleet.cli.support.session import plain
 from gitfleet.files import boards, layout
 from gitfleet.files.boards import File
 from gitfleet.files.layout import What

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gitfleet.cli.session import open_session
+from gitfleet.cli.support.session import open_session
 from gitfleet.git.repo import find
 from gitfleet.install import hooks
 

@@ -11,7 +11,7 @@ import click
 
 from gitfleet.board.clone import Clone
 from gitfleet.board.store import Store, branch_of
-from gitfleet.cli.session import for_people, plain, target_here, who_asks
+from gitfleet.cli.support.session import for_people, plain, target_here, who_asks
 from gitfleet.errors import FleetError
 from gitfleet.git import refs, worktree
 from gitfleet.git.command import git

@@ -11,8 +11,8 @@ from typing import Final
 import click
 from msgspec.structs import asdict, replace
 
-from gitfleet.cli import doubts, draw, reading
-from gitfleet.cli.session import open_session
+from gitfleet.cli.support import doubts, draw, reading
+from gitfleet.cli.support.session import open_session
 from gitfleet.errors import FleetError
 from gitfleet.files import layout
 from gitfleet.files.boards import File

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from gitfleet.cli import draw, reading
-from gitfleet.cli.crew import progress
-from gitfleet.cli.session import open_session
+from gitfleet.cli.support import draw, reading
+from gitfleet.cli.support.crew import progress
+from gitfleet.cli.support.session import open_session
 from gitfleet.model.board import Board
 from gitfleet.model.states import FINISHED, Status
 from gitfleet.plan import view

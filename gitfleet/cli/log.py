@@ -13,11 +13,11 @@ from typing import Any, Final
 
 import click
 
-from gitfleet.cli import draw, reading
-from gitfleet.cli.home import remote_of
-from gitfleet.cli.session import Session, open_session
-from gitfleet.cli.tell import Out, Output, Speech, Wish
-from gitfleet.cli.tries import Try, tries_of
+from gitfleet.cli.support import draw, reading
+from gitfleet.cli.support.home import remote_of
+from gitfleet.cli.support.session import Session, open_session
+from gitfleet.cli.support.tell import Out, Output, Speech, Wish
+from gitfleet.cli.support.tries import Try, tries_of
 from gitfleet.errors import FleetError
 from gitfleet.model.durations import spoken
 from gitfleet.process.look import alive

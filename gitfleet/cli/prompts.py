@@ -7,8 +7,8 @@ from typing import Final
 import click
 
 from gitfleet.attempt import prompt
-from gitfleet.cli import draw
-from gitfleet.cli.session import open_session
+from gitfleet.cli.support import draw
+from gitfleet.cli.support.session import open_session
 from gitfleet.files import layout
 from gitfleet.files.templates import VARIABLES
 from gitfleet.model.board import Board

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from gitfleet.cli import draw
-from gitfleet.cli.session import open_session
+from gitfleet.cli.support import draw
+from gitfleet.cli.support.session import open_session
 from gitfleet.model.board import Board
 from gitfleet.model.durations import spoken
 from gitfleet.plan import asking

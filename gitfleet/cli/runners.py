@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from gitfleet.cli import crew, draw
-from gitfleet.cli.home import remote_of
-from gitfleet.cli.session import open_session
+from gitfleet.cli.support import crew, draw
+from gitfleet.cli.support.home import remote_of
+from gitfleet.cli.support.session import open_session
 
 
 @click.command("runners")

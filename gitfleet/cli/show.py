@@ -8,8 +8,8 @@ from typing import Final
 import click
 from msgspec.structs import replace
 
-from gitfleet.cli import draw, reading
-from gitfleet.cli.session import open_session
+from gitfleet.cli.support import draw, reading
+from gitfleet.cli.support.session import open_session
 from gitfleet.model.durations import clock, spoken
 from gitfleet.model.event import Attempt, Event
 from gitfleet.model.question import Question

@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 
 from gitfleet.board.clone import Clone
-from gitfleet.cli.fleet import fleet_of
-from gitfleet.cli.session import open_session
+from gitfleet.cli.support.fleet import fleet_of
+from gitfleet.cli.support.session import open_session
 from gitfleet.errors import FleetError
 from gitfleet.git.repo import find
 from gitfleet.model.durations import counted

@@ -10,9 +10,9 @@ from typing import Any, Final
 import click
 
 from gitfleet.board.beats import aged
-from gitfleet.cli import crew, draw
-from gitfleet.cli.home import remote_of
-from gitfleet.cli.session import Session, open_session
+from gitfleet.cli.support import crew, draw
+from gitfleet.cli.support.home import remote_of
+from gitfleet.cli.support.session import Session, open_session
 from gitfleet.git.remote import Unreachable
 from gitfleet.model.durations import counted, seconds, spoken
 

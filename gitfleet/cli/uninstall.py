@@ -14,8 +14,8 @@ from gitfleet.attempt.fleet import TASK_BRANCH
 from gitfleet.attempt.workspace import CHECK
 from gitfleet.board.clone import Clone
 from gitfleet.board.store import Store
-from gitfleet.cli.fleet import fleet_of
-from gitfleet.cli.session import Session, for_people, plain
+from gitfleet.cli.support.fleet import fleet_of
+from gitfleet.cli.support.session import Session, for_people, plain
 from gitfleet.errors import FleetError
 from gitfleet.git import checkout, refs, worktree
 from gitfleet.git.holders import holders

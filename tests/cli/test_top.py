@@ -23,8 +23,8 @@ from gitfleet.board import beats
 from gitfleet.board.beats import SEEN_BEATS
 from gitfleet.board.clone import Clone, read_json, write_json
 from gitfleet.board.store import Store, runner_signature
-from gitfleet.cli import draw
-from gitfleet.cli.table import table_of
+from gitfleet.cli.support import draw
+from gitfleet.cli.support.table import table_of
 from gitfleet.git.objects import Objects
 from gitfleet.git.refs import swap
 from gitfleet.git.repo import find
@@ -130,7 +130,7 @@ def test_what_was_not_heard_of_for_long_is_said_to_be_so(
     board: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Time is counted from when this command saw the heartbeat change, by its own clock."""
-    from gitfleet.cli.session import open_session
+    from gitfleet.cli.support.session import open_session
     from gitfleet.cli.top import Crowd
 
     attempt = {"task": "a", "elapsed": 10, "silence": 1, "state": "active"}

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from gitfleet.cli.session import Session
+from gitfleet.cli.support.session import Session
 from gitfleet.model.board import Entry
 from gitfleet.model.durations import clock, spoken
 from gitfleet.model.event import Attempt, Check

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from gitfleet.cli.session import plain
+from gitfleet.cli.support.session import plain
 from gitfleet.errors import FleetError
 
 

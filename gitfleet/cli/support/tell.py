@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import click
 import msgspec
 
-from gitfleet.cli import draw
+from gitfleet.cli.support import draw
 from gitfleet.coders.base import Said
 from gitfleet.model.durations import clock, counted, spoken
 from gitfleet.report import harmless, without_colours

@@ -15,8 +15,8 @@ import click
 from gitfleet.assets import own_version
 from gitfleet.board import beats
 from gitfleet.board.clone import read_json
-from gitfleet.cli import draw
-from gitfleet.cli.session import Session, machine
+from gitfleet.cli.support import draw
+from gitfleet.cli.support.session import Session, machine
 from gitfleet.git import remote
 from gitfleet.git.remote import Unreachable
 from gitfleet.git.repo import Repo

@@ -11,7 +11,7 @@ import click
 
 from gitfleet.board.clone import Clone, config_home
 from gitfleet.board.store import Store
-from gitfleet.cli import home
+from gitfleet.cli.support import home
 from gitfleet.errors import FleetError
 from gitfleet.files import codec
 from gitfleet.git.command import git

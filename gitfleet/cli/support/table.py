@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gitfleet.attempt.fleet import Live
-from gitfleet.cli import draw
+from gitfleet.cli.support import draw
 from gitfleet.model.durations import spoken
 from gitfleet.report import Report
 from gitfleet.runner.loop import Runner

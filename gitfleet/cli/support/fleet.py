@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from gitfleet.attempt.fleet import Fleet
-from gitfleet.cli.home import store_of
-from gitfleet.cli.session import Session, machine
+from gitfleet.cli.support.home import store_of
+from gitfleet.cli.support.session import Session, machine
 from gitfleet.model.masking import Mask, secrets_of
 from gitfleet.notify.base import urls
 from gitfleet.report import Report

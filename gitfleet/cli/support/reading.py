@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from gitfleet.board.store import Store
-from gitfleet.cli.session import Session
+from gitfleet.cli.support.session import Session
 from gitfleet.errors import FleetError
 from gitfleet.files import boards, layout
 from gitfleet.files.boards import File
@@ -91,7 +91,7 @@ def doubted(board: Board, row: Row) -> Row:
     """The row; of what is ready, and never begun since its coder is nobody, that is the reason."""
     if row.status is not Status.READY:
         return row
-    from gitfleet.cli import doubts  # noqa: PLC0415 - all coders, which few tasks make one look at
+    from gitfleet.cli.support import doubts  # noqa: PLC0415 - all coders, which few tasks make one look at
 
     why = doubts.nobodys(board, row.id)
     return replace(row, reason=why) if why else row

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import click
 
-from gitfleet.cli.session import Session, for_people, open_session, plain, suffix
+from gitfleet.cli.support.session import Session, for_people, open_session, plain, suffix
 from gitfleet.errors import FleetError
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.change import Change
