@@ -24,9 +24,9 @@ from typing import Any
 
 from gitfleet.attempt.claiming import claim_all
 from gitfleet.attempt.fleet import Fleet, Live, Order
-from gitfleet.board.shared import Shared
+from gitfleet.board.backend import Answer
+from gitfleet.board.remote_backend import Shared
 from gitfleet.board.store import Store
-from gitfleet.board.swap import Answer
 from gitfleet.cli.support.fleet import fleet_of
 from gitfleet.cli.support.session import open_session
 from gitfleet.coders import registry

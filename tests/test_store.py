@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from gitfleet.board.backend import Answer
 from gitfleet.board.store import Store
-from gitfleet.board.swap import Answer
 from gitfleet.errors import FleetError
 from gitfleet.files import codec, layout
 from gitfleet.git.objects import Signature

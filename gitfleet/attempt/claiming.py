@@ -11,8 +11,8 @@ from typing import NamedTuple
 from gitfleet import faults
 from gitfleet.attempt.beginning import Beginning, beginning_of
 from gitfleet.attempt.fleet import Fleet, Order, task_branch
-from gitfleet.board.clone import Held
-from gitfleet.board.swap import Answer
+from gitfleet.board.backend import Answer
+from gitfleet.board.clone_state import Held
 from gitfleet.errors import FleetError
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.change import Change, Decide

@@ -17,7 +17,7 @@ from gitfleet.attempt import hearing, resuming
 from gitfleet.attempt.environment import outbox_of
 from gitfleet.attempt.fleet import Order, Underway
 from gitfleet.attempt.watching import Output, Vigil
-from gitfleet.board.swap import Answer
+from gitfleet.board.backend import Answer
 from gitfleet.coders import registry
 from gitfleet.coders.base import (
     Cannot,

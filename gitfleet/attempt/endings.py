@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from gitfleet import faults
 from gitfleet.attempt.fleet import Fleet, Underway, task_branch
 from gitfleet.attempt.workspace import discard
+from gitfleet.board.backend import Answer
 from gitfleet.board.store import Result
-from gitfleet.board.swap import Answer
 from gitfleet.git import refs
 from gitfleet.git.remote import Refused, Unreachable
 from gitfleet.model.change import Decide, Move

@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from gitfleet.attempt.leases import Leases
-from gitfleet.board.clone import Clone
+from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store
 from gitfleet.git.objects import Objects
 from gitfleet.git.repo import Repo

@@ -26,8 +26,8 @@ from gitfleet.agent.outbox import Refused
 from gitfleet.attempt import endings
 from gitfleet.attempt.environment import outbox_of
 from gitfleet.attempt.fleet import Fleet, Underway
+from gitfleet.board.backend import Answer
 from gitfleet.board.store import Result
-from gitfleet.board.swap import Answer
 from gitfleet.files import codec, layout
 from gitfleet.git import remote
 from gitfleet.git.remote import Unreachable

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from gitfleet.attempt.fleet import Underway
-from gitfleet.board.clone import write_json
+from gitfleet.board.clone_state import write_json
 from gitfleet.git import guard, refs
 from gitfleet.model.event import Check
 from gitfleet.process.start import set_aside

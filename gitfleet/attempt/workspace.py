@@ -17,7 +17,7 @@ from gitfleet import faults
 from gitfleet.attempt import commands
 from gitfleet.attempt.beginning import Beginning, How
 from gitfleet.attempt.fleet import Fleet, Order, Underway, task_branch
-from gitfleet.board.clone import read_json, write_json
+from gitfleet.board.clone_state import read_json, write_json
 from gitfleet.errors import FleetError, GitError
 from gitfleet.git import merge, refs, salvage, worktree
 from gitfleet.model.config import WorkspaceSettings

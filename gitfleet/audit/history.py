@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from gitfleet.attempt.fleet import Fleet
 from gitfleet.audit.line import Beside, History, OnLine, board_line, board_parent, of_a_runner
-from gitfleet.board.clone import read_json, write_json
+from gitfleet.board.clone_state import read_json, write_json
 from gitfleet.board.store import REPAIR, Store
 from gitfleet.errors import GitError
 from gitfleet.files import layout

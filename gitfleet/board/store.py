@@ -20,7 +20,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitfleet.board.swap import Answer, Local, Swap, no_board
+from gitfleet.board.backend import Answer, Local, Swap, no_board
 from gitfleet.errors import FleetError
 from gitfleet.files import boards, codec, layout
 from gitfleet.files.boards import File

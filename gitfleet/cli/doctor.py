@@ -15,7 +15,7 @@ import click
 from msgspec import Struct, to_builtins
 
 from gitfleet.attempt.fleet import Fleet
-from gitfleet.board.clone import Clone, config_home
+from gitfleet.board.clone_state import Clone, config_home
 from gitfleet.board.store import Store
 from gitfleet.cli.main import own_version
 from gitfleet.cli.support import coderlooks

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from gitfleet.board.clone import Clone
+from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store, branch_of
 from gitfleet.cli.support.session import for_people, plain, target_here, who_asks
 from gitfleet.errors import FleetError

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from gitfleet.board.clone import Clone
+from gitfleet.board.clone_state import Clone
 from gitfleet.cli.support.fleet import fleet_of
 from gitfleet.cli.support.session import open_session
 from gitfleet.errors import FleetError

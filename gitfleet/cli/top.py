@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from gitfleet.board.beats import aged
+from gitfleet.board.heartbeats import aged
 from gitfleet.cli.support import crew, draw
 from gitfleet.cli.support.home import remote_of
 from gitfleet.cli.support.session import Session, open_session

@@ -12,7 +12,7 @@ import click
 
 from gitfleet.attempt.fleet import TASK_BRANCH
 from gitfleet.attempt.workspace import CHECK
-from gitfleet.board.clone import Clone
+from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store
 from gitfleet.cli.support.fleet import fleet_of
 from gitfleet.cli.support.session import Session, for_people, plain

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from gitfleet import assets
-from gitfleet.board.clone import Clone, read_json, write_json
+from gitfleet.board.clone_state import Clone, read_json, write_json
 from gitfleet.board.store import Store
 from gitfleet.errors import FleetError
 from gitfleet.git import courtesy

@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gitfleet.board.clone import Clone, read_json, write_json
+from gitfleet.board.clone_state import Clone, read_json, write_json
 from gitfleet.errors import FleetError
 from gitfleet.files import codec, layout
 from gitfleet.git import refs, salvage, worktree

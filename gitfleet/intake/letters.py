@@ -16,8 +16,8 @@ from typing import Final
 from msgspec import Struct
 
 from gitfleet.attempt.fleet import Fleet
-from gitfleet.board.shared import LETTERS, Shared
-from gitfleet.board.swap import Answer
+from gitfleet.board.backend import Answer
+from gitfleet.board.remote_backend import LETTERS, Shared
 from gitfleet.errors import FleetError, GitError
 from gitfleet.files import codec, layout
 from gitfleet.files.answers import united

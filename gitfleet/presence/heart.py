@@ -16,9 +16,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from gitfleet.attempt.fleet import Fleet, Live
-from gitfleet.board import beats
-from gitfleet.board.beats import BEATS, SEEN_BEATS
-from gitfleet.board.shared import Shared
+from gitfleet.board import heartbeats
+from gitfleet.board.heartbeats import BEATS, SEEN_BEATS
+from gitfleet.board.remote_backend import Shared
 from gitfleet.errors import FleetError
 from gitfleet.git import refs, remote
 from gitfleet.git.objects import Objects, Signature
@@ -215,7 +215,7 @@ class Heart:
         content["duties"] = [] if self._stop.is_set() else list(self._duties())
         objects = Objects(self.fleet.repo)
         who = self.fleet.store.signature()
-        tree = objects.write_tree(None, {beats.FILE: json.dumps(content).encode()})
+        tree = objects.write_tree(None, {heartbeats.FILE: json.dumps(content).encode()})
         commit = objects.write_commit(
             tree, [], "heartbeat\n", who, Signature(who.name, who.email, who.when)
         )
@@ -244,7 +244,7 @@ class Heart:
         if tip is None:
             return
         others = adrift(self.fleet.store.board_at(tip), self.fleet.clone.held())
-        told = beats.seen(self.fleet.repo)
+        told = heartbeats.seen(self.fleet.repo)
         seen = _beats(told)
         self._able = {name: _words(content.get("duties")) for name, content in told.items()}
         for name, beat in seen.items():

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from gitfleet.assets import own_version
 from gitfleet.attempt.fleet import Fleet, Live
-from gitfleet.board.beats import LIVE
-from gitfleet.board.clone import write_json
+from gitfleet.board.clone_state import write_json
+from gitfleet.board.heartbeats import LIVE
 from gitfleet.model.config import Transcripts
 
 FORMAT: Final = 1

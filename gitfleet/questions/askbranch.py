@@ -14,7 +14,7 @@ from typing import Final
 
 from gitfleet import faults
 from gitfleet.attempt.fleet import Fleet
-from gitfleet.board.shared import Shared
+from gitfleet.board.remote_backend import Shared
 from gitfleet.board.store import RUNNER
 from gitfleet.errors import FleetError
 from gitfleet.files import answers, layout

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gitfleet.attempt.fleet import Fleet
-from gitfleet.board.shared import Shared
+from gitfleet.board.remote_backend import Shared
 from gitfleet.errors import FleetError
 from gitfleet.forges import registry
 from gitfleet.forges.base import Desk, Forge, Site

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from gitfleet import faults
 from gitfleet.attempt.fleet import Fleet
-from gitfleet.board.shared import Shared
+from gitfleet.board.remote_backend import Shared
 from gitfleet.errors import FleetError
 from gitfleet.files import answers, codec, layout
 from gitfleet.forges.base import Comment, Desk, Draft, Forge, Pull, Site, State

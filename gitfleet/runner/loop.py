@@ -20,7 +20,7 @@ from gitfleet.attempt.fleet import Control, Fleet, Live, Order, Underway
 from gitfleet.attempt.record import Record
 from gitfleet.attempt.sweep import sweep
 from gitfleet.audit import history
-from gitfleet.board.shared import Shared
+from gitfleet.board.remote_backend import Shared
 from gitfleet.errors import FleetError
 from gitfleet.git import checkout
 from gitfleet.git.remote import Refused, Unreachable

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from gitfleet.attempt.fleet import Blocked, Fleet
-from gitfleet.board.shared import Shared
+from gitfleet.board.remote_backend import Shared
 from gitfleet.coders import registry
 from gitfleet.git import checkout
 from gitfleet.git.holders import holders

@@ -17,8 +17,8 @@ from gitfleet.attempt.fleet import Fleet, Order, Underway, task_branch
 from gitfleet.attempt.implement import go_on, implement
 from gitfleet.attempt.record import Record
 from gitfleet.attempt.sweep import drop_scratch
-from gitfleet.board.shared import Shared
-from gitfleet.board.swap import Answer
+from gitfleet.board.backend import Answer
+from gitfleet.board.remote_backend import Shared
 from gitfleet.errors import FleetError
 from gitfleet.git import worktree
 from gitfleet.git.objects import trailers

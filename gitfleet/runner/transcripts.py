@@ -24,7 +24,7 @@ from typing import Final
 from msgspec import Struct
 
 from gitfleet.attempt.fleet import Fleet
-from gitfleet.board.shared import Shared
+from gitfleet.board.remote_backend import Shared
 from gitfleet.board.store import Store
 from gitfleet.errors import FleetError, GitError
 from gitfleet.git import refs, remote

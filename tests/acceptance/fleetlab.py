@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gitfleet.board.clone import Clone
+from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store, utc_now
 from gitfleet.files import codec, yaml
 from gitfleet.git.objects import trailers

@@ -19,9 +19,9 @@ import pytest
 from rich.console import Console
 
 from gitfleet.attempt.fleet import Fleet, Live
-from gitfleet.board import beats
-from gitfleet.board.beats import SEEN_BEATS
-from gitfleet.board.clone import Clone, read_json, write_json
+from gitfleet.board import heartbeats
+from gitfleet.board.clone_state import Clone, read_json, write_json
+from gitfleet.board.heartbeats import SEEN_BEATS
 from gitfleet.board.store import Store, runner_signature
 from gitfleet.cli.support import draw
 from gitfleet.cli.support.table import table_of
@@ -57,7 +57,7 @@ def test_the_attempts_of_this_clone_are_shown_without_a_remote(board: Path, tmp_
     pipe = tmp_path / "go"
     os.mkfifo(pipe)
     add(board, "slow", f"printf 'looking \\033[2J around\\n'; read _ < '{pipe}'; echo x > x")
-    file = Clone(find(board)).folder / beats.LIVE
+    file = Clone(find(board)).folder / heartbeats.LIVE
     with running(board, "--until-idle") as runner:
         runner.until("claimed", "task=slow")
 
@@ -220,20 +220,20 @@ def test_the_file_is_written_anew_only_when_something_changed(board: Path) -> No
     """And a reader counts on from when it was written: an attempt that is silent grows older."""
     fleet = _fleet(board)
     live = Live("one", Role.WORK, "claude", 2, state="active")
-    file = fleet.clone.folder / beats.LIVE
+    file = fleet.clone.folder / heartbeats.LIVE
     with Vitals(fleet, lambda: {"0" * 32: live}, 5).kept():
-        first = wait_for(lambda: beats.live(read_json(file)), "the file")
+        first = wait_for(lambda: heartbeats.live(read_json(file)), "the file")
         assert first["capacity"] == 5 and first["attempts"][0]["state"] == "active"
         before = file.stat()
         live.lines.append("password=hunter2-hunter2-hunter2")
         live.tokens, live.context = Tokens(input=9), 7
         wait_for(lambda: file.stat().st_ino != before.st_ino, "a new file")
-        (attempt,) = beats.live(read_json(file))["attempts"]
+        (attempt,) = heartbeats.live(read_json(file))["attempts"]
         assert (attempt["tokens"], attempt["context"], attempt["attempt"]) == (9, 7, 2)
-    assert not file.exists() and beats.live(read_json(file)) == {}
+    assert not file.exists() and heartbeats.live(read_json(file)) == {}
     told = {"monotonic": time.monotonic() - 30, "attempts": [{"elapsed": 1, "silence": 2}, 7]}
     write_json(file, told)
-    (attempt,) = beats.live(read_json(file))["attempts"]
+    (attempt,) = heartbeats.live(read_json(file))["attempts"]
     assert attempt["elapsed"] >= 31 and attempt["silence"] >= 32
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.board.clone import state_home
+from gitfleet.board.clone_state import state_home
 from gitfleet.process.look import marked
 from tests.cli.acting import (
     add,

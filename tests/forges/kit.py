@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from gitfleet.attempt.fleet import Fleet
-from gitfleet.board.clone import Clone
-from gitfleet.board.shared import Shared
+from gitfleet.board.clone_state import Clone
+from gitfleet.board.remote_backend import Shared
 from gitfleet.board.store import Store, utc_now
 from gitfleet.files import codec
 from gitfleet.git.repo import find

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from gitfleet.attempt.fleet import Fleet
 from gitfleet.audit import history
-from gitfleet.board.clone import Clone
+from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store, utc_now
 from gitfleet.files import codec, layout
 from gitfleet.git import refs

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from gitfleet.attempt.fleet import Fleet
-from gitfleet.board.beats import BEATS
-from gitfleet.board.clone import Clone
-from gitfleet.board.shared import Shared
+from gitfleet.board.clone_state import Clone
+from gitfleet.board.heartbeats import BEATS
+from gitfleet.board.remote_backend import Shared
 from gitfleet.board.store import Store
 from gitfleet.git.repo import find
 from gitfleet.presence import heart as hearts

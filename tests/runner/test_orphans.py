@@ -11,7 +11,7 @@ import pytest
 
 from gitfleet.attempt.claiming import late_order
 from gitfleet.attempt.fleet import Fleet
-from gitfleet.board.clone import Clone
+from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store
 from gitfleet.git.repo import find
 from gitfleet.model.board import Board

@@ -26,7 +26,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from gitfleet.board.clone import Clone
+from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store, utc_now
 from gitfleet.git.objects import trailers
 from gitfleet.git.repo import find

@@ -15,7 +15,7 @@ import pytest
 from gitfleet.attempt.fleet import Fleet
 from gitfleet.audit import history
 from gitfleet.audit.line import History, board_line
-from gitfleet.board.clone import Clone
+from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import REPAIR
 from gitfleet.git import refs
 from gitfleet.model.states import Outcome, Role

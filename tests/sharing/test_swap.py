@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import pytest
 
-from gitfleet.board.shared import Shared
+from gitfleet.board.backend import Answer
+from gitfleet.board.fairness import Pace
+from gitfleet.board.remote_backend import Shared
 from gitfleet.board.store import Store
-from gitfleet.board.swap import Answer
-from gitfleet.board.turns import Pace
 from gitfleet.git import remote
 from gitfleet.git.command import Result
 from gitfleet.git.command import git as run_git

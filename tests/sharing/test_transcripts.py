@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from gitfleet.attempt.fleet import Fleet
-from gitfleet.board.clone import Clone
-from gitfleet.board.shared import Shared
+from gitfleet.board.clone_state import Clone
+from gitfleet.board.remote_backend import Shared
 from gitfleet.board.store import Store
 from gitfleet.files import yaml
 from gitfleet.git.repo import find

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gitfleet.board.turns import Pace
+from gitfleet.board.fairness import Pace
 
 
 class Clock:

@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from gitfleet.board.swap import Answer
+from gitfleet.board.backend import Answer
 from gitfleet.errors import FleetError
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.change import Change

@@ -9,7 +9,7 @@ import pytest
 
 from gitfleet.attempt.environment import environment, scratch
 from gitfleet.attempt.fleet import Fleet, Order
-from gitfleet.board.clone import Clone
+from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store, utc_now
 from gitfleet.git.repo import find
 from gitfleet.model.board import Board, Entry

@@ -13,8 +13,8 @@ from typing import Any, Final
 import click
 
 from gitfleet.assets import own_version
-from gitfleet.board import beats
-from gitfleet.board.clone import read_json
+from gitfleet.board import heartbeats
+from gitfleet.board.clone_state import read_json
 from gitfleet.cli.support import draw
 from gitfleet.cli.support.session import Session, machine
 from gitfleet.git import remote
@@ -34,7 +34,7 @@ _NUMBERS: Final = ("attempt", "elapsed", "silence", "tokens", "context", "window
 
 def known(session: Session) -> list[dict[str, Any]]:
     """Every runner, as it told of itself last, in the order of their names."""
-    found = {runner: _told(runner, beat) for runner, beat in beats.seen(session.repo).items()}
+    found = {runner: _told(runner, beat) for runner, beat in heartbeats.seen(session.repo).items()}
     board = session.store.board()
     own = _own(session, board, found)
     if own is not None:
@@ -48,7 +48,7 @@ def known(session: Session) -> list[dict[str, Any]]:
 
 def fetch(repo: Repo, name: str) -> None:
     """Fetch what the runners tell; Unreachable if the remote does not answer."""
-    remote.fetch(repo, name, [f"+{beats.BEATS}*:{beats.SEEN_BEATS}*"])
+    remote.fetch(repo, name, [f"+{heartbeats.BEATS}*:{heartbeats.SEEN_BEATS}*"])
 
 
 def look(repo: Repo, name: str) -> None:
@@ -107,7 +107,7 @@ def _own(session: Session, board: Board, known: Mapping[str, Any]) -> dict[str, 
         return None
     own = machine()
     name = session.clone.runner_name(own.name)
-    file = beats.live(read_json(session.clone.folder / beats.LIVE))
+    file = heartbeats.live(read_json(session.clone.folder / heartbeats.LIVE))
     one = _told(name, file) if file else known.get(name) or _unheard(name, own, board)
     told = {attempt["nonce"] for attempt in one["attempts"]}
     fresh = [
@@ -162,7 +162,7 @@ def doing(attempt: Mapping[str, Any]) -> str:
 def progress(repo: Repo) -> dict[str, str]:
     """What every attempt does that a heartbeat tells of, by the nonce of its claim."""
     found: dict[str, str] = {}
-    for runner, beat in beats.seen(repo).items():
+    for runner, beat in heartbeats.seen(repo).items():
         for attempt in _told(runner, beat)["attempts"]:
             # A stranger's nonce may be any text; only one that a claim has is ever asked for.
             words = (

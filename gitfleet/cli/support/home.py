@@ -6,10 +6,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from gitfleet.board.shared import Shared
+from gitfleet.board.backend import Answer
+from gitfleet.board.fairness import Pace
+from gitfleet.board.remote_backend import Shared
 from gitfleet.board.store import Result, Store
-from gitfleet.board.swap import Answer
-from gitfleet.board.turns import Pace
 from gitfleet.errors import FleetError
 from gitfleet.git import refs
 from gitfleet.git.remote import Unreachable, address, patience

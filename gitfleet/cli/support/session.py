@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import click
 
-from gitfleet.board.clone import Clone, config_home
+from gitfleet.board.clone_state import Clone, config_home
 from gitfleet.board.store import Store
 from gitfleet.cli.support import home
 from gitfleet.errors import FleetError
