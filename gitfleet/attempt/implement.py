@@ -18,7 +18,7 @@ from gitfleet.attempt.fleet import Underway, task_branch
 from gitfleet.attempt.record import Record
 from gitfleet.attempt.sweep import drop_scratch
 from gitfleet.coders.base import Failure
-from gitfleet.git import guard, merge, refs, worktree
+from gitfleet.git import merge, refs, tamper, worktree
 from gitfleet.git.command import git
 from gitfleet.model.durations import counted
 from gitfleet.model.states import Outcome, Role
@@ -96,10 +96,10 @@ def _conclude(way: Underway, path: Path, ended: Ended, before: Record) -> None:
 def tampering(way: Underway, before: Record) -> tuple[str, ...]:
     """What the attempt changed of the repository that is not its own."""
     repo = way.fleet.repo
-    changed = guard.differences(before.print, guard.fingerprint(repo))
+    changed = tamper.differences(before.print, tamper.fingerprint(repo))
     own = {f"refs/heads/{task_branch(way.task)}"}
     # A branch that the attempt made itself harms nobody: its work is missed on its own one.
-    moved = guard.moved_by(repo, committer_of(way.order), own)
+    moved = tamper.moved_by(repo, committer_of(way.order), own)
     moved = tuple(ref for ref in moved if ref in before.branches)
     return (*changed, *(f"it moved {ref}" for ref in moved))
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from gitfleet.attempt.fleet import Underway
 from gitfleet.board.clone_state import write_json
-from gitfleet.git import guard, refs
+from gitfleet.git import refs, tamper
 from gitfleet.model.event import Check
 from gitfleet.process.start import set_aside
 
@@ -35,7 +35,7 @@ class Proving(Struct, frozen=True, kw_only=True):
 class Record(Struct, frozen=True, kw_only=True):
     """How the repository was when a coder was started, and what for."""
 
-    print: guard.Fingerprint
+    print: tamper.Fingerprint
     branches: frozenset[str]
     board: str = ""  # the commit at which it was claimed: by that task and settings it goes on
     proving: Proving | None = None
@@ -45,7 +45,7 @@ def look(way: Underway, proving: Proving | None = None) -> Record:
     """Note how the repository is now, to compare with later."""
     repo = way.fleet.repo
     return Record(
-        print=guard.fingerprint(repo),
+        print=tamper.fingerprint(repo),
         branches=frozenset(refs.names(repo, "refs/heads/")),
         board=way.order.board.commit,
         proving=proving,

@@ -16,8 +16,8 @@ from msgspec import Struct
 
 from gitfleet import faults
 from gitfleet.errors import FleetError
-from gitfleet.git import checkout, refs
-from gitfleet.git.holders import holders
+from gitfleet.git import follow_branch, refs
+from gitfleet.git.checkouts import holders
 from gitfleet.git.objects import Objects
 from gitfleet.git.repo import Repo
 from gitfleet.model.change import Change, Move
@@ -133,26 +133,26 @@ def no_board(ref: str) -> FleetError:
 
 def hold(
     stack: ExitStack, repo: Repo, moves: tuple[Move, ...], board: Move | None
-) -> tuple[list[checkout.Held], str]:
+) -> tuple[list[follow_branch.Held], str]:
     """Lock every checkout whose branch is about to move, so that its files move along.
 
     A window on the board that is busy is left behind and catches up; a person's checkout of
     another branch that cannot follow forbids the move: the reason is returned.
     """
-    taken: list[checkout.Held] = []
+    taken: list[follow_branch.Held] = []
     for move in moves:
         if move.old is None or move.new is None:
             continue
         for path in holders(repo, move.ref):
-            held = checkout.prepare(repo, path, move.ref, move.old, move.new)
-            if isinstance(held, checkout.Refusal):
+            held = follow_branch.prepare(repo, path, move.ref, move.old, move.new)
+            if isinstance(held, follow_branch.Refusal):
                 return [], held.reason
             taken.append(stack.enter_context(held))
     if board is None:
         return taken, ""
     assert board.old is not None and board.new is not None
     for path in holders(repo, board.ref):
-        window = checkout.prepare(repo, path, board.ref, board.old, board.new)
-        if isinstance(window, checkout.Held):
+        window = follow_branch.prepare(repo, path, board.ref, board.old, board.new)
+        if isinstance(window, follow_branch.Held):
             taken.append(stack.enter_context(window))
     return taken, ""

@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from gitfleet.errors import FleetError
 from gitfleet.git import refs
-from gitfleet.git.durable import syncing
+from gitfleet.git.fsync import syncing
 from gitfleet.git.repo import Repo
 from gitfleet.model.states import Role
 from gitfleet.process.look import Child, alive, myself

@@ -25,9 +25,9 @@ from gitfleet.errors import FleetError
 from gitfleet.files import boards, codec, layout
 from gitfleet.files.boards import File
 from gitfleet.files.masked import masked
-from gitfleet.git import checkout, courtesy, refs
+from gitfleet.git import follow_branch, refs, yield_to_commits
+from gitfleet.git.checkouts import holders
 from gitfleet.git.command import git
-from gitfleet.git.holders import holders
 from gitfleet.git.objects import Changed, Commit, Entry, Objects, Signature, trailers
 from gitfleet.git.remote import Unreachable
 from gitfleet.git.repo import Repo
@@ -146,7 +146,7 @@ class Store:
         self._reading = threading.RLock()  # not held while anybody talks to a server
         self._queue: list[_Request] = []
         self._queue_lock = threading.Lock()
-        self._courtesy = courtesy.Courtesy(repo)
+        self._courtesy = yield_to_commits.Courtesy(repo)
         self._boards: OrderedDict[str, Board] = OrderedDict()
 
     # -- reading
@@ -402,13 +402,13 @@ class Store:
             taken |= mine
         return group
 
-    def keep_windows(self) -> dict[Path, checkout.Refusal]:
+    def keep_windows(self) -> dict[Path, follow_branch.Refusal]:
         """Bring every checkout of the board to where the board is: those whose index was busy
         when it moved were left behind. Returns why, for those that cannot come along."""
-        behind: dict[Path, checkout.Refusal] = {}
+        behind: dict[Path, follow_branch.Refusal] = {}
         with self._lock, self.swap.turn():
             for path in holders(self.repo, self.ref):
-                refusal = checkout.catch_up(self.repo, path, self.ref)
+                refusal = follow_branch.catch_up(self.repo, path, self.ref)
                 if refusal is not None:
                     behind[path] = refusal
         return behind

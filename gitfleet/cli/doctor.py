@@ -24,7 +24,7 @@ from gitfleet.cli.support.home import remote_of
 from gitfleet.cli.support.session import machine, target_here
 from gitfleet.doctor import outside
 from gitfleet.errors import FleetError
-from gitfleet.git import refs, step, worktree
+from gitfleet.git import refs, synced_commit, worktree
 from gitfleet.git.repo import Repo, find, git_version, identity
 from gitfleet.install import setup
 from gitfleet.model.board import Board, Problem
@@ -234,7 +234,7 @@ def _window(place: Place) -> Iterator[Finding]:
         what = f"{path} is on {name}, not on {store.branch}"
         yield warning("window", what, f"git -C {setup.WINDOW} switch {store.branch}")
         return
-    behind = step.in_step(repo, path) != store.tip()
+    behind = synced_commit.in_step(repo, path) != store.tip()
     if behind:
         what = f"{path} is behind the board"
         yield warning("window", what, "`gitfleet run` brings it up, unless edits are in its way.")

@@ -14,8 +14,8 @@ from gitfleet.board.store import Store, branch_of
 from gitfleet.cli.support.session import for_people, plain, target_here, who_asks
 from gitfleet.errors import FleetError
 from gitfleet.git import refs, worktree
+from gitfleet.git.checkouts import holders
 from gitfleet.git.command import git
-from gitfleet.git.holders import holders
 from gitfleet.git.repo import Repo, find, head_branch, set_config
 from gitfleet.install import hooks, setup
 from gitfleet.model.board import Board

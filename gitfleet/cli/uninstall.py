@@ -17,8 +17,8 @@ from gitfleet.board.store import Store
 from gitfleet.cli.support.fleet import fleet_of
 from gitfleet.cli.support.session import Session, for_people, plain
 from gitfleet.errors import FleetError
-from gitfleet.git import checkout, refs, worktree
-from gitfleet.git.holders import holders
+from gitfleet.git import follow_branch, refs, worktree
+from gitfleet.git.checkouts import holders
 from gitfleet.git.repo import Repo, find
 from gitfleet.install import hooks, setup
 from gitfleet.report import Report
@@ -69,7 +69,7 @@ def _window(repo: Repo, store: Store, force: bool) -> Path | None:
     if not path.exists():
         return path
     # Files that only lag behind the board are nobody's edits.
-    checkout.catch_up(repo, path, store.ref)
+    follow_branch.catch_up(repo, path, store.ref)
     edits = setup.uncommitted(path)
     if edits and not force:
         shown = ", ".join(edits[:_SHOWN]) + (" …" if len(edits) > _SHOWN else "")

@@ -19,9 +19,9 @@ from gitfleet import assets
 from gitfleet.board.clone_state import Clone, read_json, write_json
 from gitfleet.board.store import Store
 from gitfleet.errors import FleetError
-from gitfleet.git import courtesy
+from gitfleet.git import yield_to_commits
+from gitfleet.git.checkouts import holders
 from gitfleet.git.command import git
-from gitfleet.git.holders import holders
 from gitfleet.git.repo import Repo, config, set_config, unset_config
 from gitfleet.git.worktree import git_dir
 
@@ -137,7 +137,7 @@ def _write(repo: Repo, path: Path, template: str, values: Mapping[str, str] | No
     text = (assets.folder("hooks") / template).read_text()
     given = {
         "@PYTHON@": _inside_quotes(sys.executable),
-        "@MARK@": _inside_quotes(str(courtesy.mark(repo))),
+        "@MARK@": _inside_quotes(str(yield_to_commits.mark(repo))),
         "@CHAIN@": _CHAIN,
         **(values or {}),
     }

@@ -23,8 +23,8 @@ from gitfleet.files import codec, layout
 from gitfleet.files.answers import united
 from gitfleet.files.layout import What
 from gitfleet.git import refs, remote, salvage
+from gitfleet.git.checkouts import holders
 from gitfleet.git.command import git
-from gitfleet.git.holders import holders
 from gitfleet.git.objects import MAX_DEPTH, Changed, Commit
 from gitfleet.git.remote import Fate
 from gitfleet.model.board import Board

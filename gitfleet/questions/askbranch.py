@@ -19,7 +19,7 @@ from gitfleet.board.store import RUNNER
 from gitfleet.errors import FleetError
 from gitfleet.files import answers, layout
 from gitfleet.git import refs, remote, salvage
-from gitfleet.git.holders import holders
+from gitfleet.git.checkouts import holders
 from gitfleet.git.objects import trailers
 from gitfleet.git.remote import Fate
 from gitfleet.model.board import Board

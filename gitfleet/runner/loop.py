@@ -22,7 +22,7 @@ from gitfleet.attempt.sweep import sweep
 from gitfleet.audit import history
 from gitfleet.board.remote_backend import Shared
 from gitfleet.errors import FleetError
-from gitfleet.git import checkout
+from gitfleet.git import follow_branch
 from gitfleet.git.remote import Refused, Unreachable
 from gitfleet.intake import letters
 from gitfleet.model.board import Board
@@ -205,7 +205,7 @@ class Runner:
 
     def _begin(self) -> None:
         self.fleet.store.swap.base()  # raises Unreachable where the board is far away
-        for path, refusal in checkout.recover(self.fleet.repo):
+        for path, refusal in follow_branch.recover(self.fleet.repo):
             self.fleet.report.action("left-behind", path=path, reason=refusal.reason)
         # Those first: the others may take their time, and the leases of these run out.
         for order, known in survivors(self.fleet, self.attempts.keys()):

@@ -9,8 +9,8 @@ from typing import Final
 from gitfleet.attempt.fleet import Blocked, Fleet
 from gitfleet.board.remote_backend import Shared
 from gitfleet.coders import registry
-from gitfleet.git import checkout
-from gitfleet.git.holders import holders
+from gitfleet.git import follow_branch
+from gitfleet.git.checkouts import holders
 from gitfleet.model.board import Board
 from gitfleet.plan import settle
 from gitfleet.plan.pick import Offer, Passed, Pick, picks, target_of
@@ -75,7 +75,9 @@ class Offers:
 
     def _could_follow(self, ref: str, old: str, new: str) -> bool:
         repo = self._fleet.repo
-        return not any(checkout.refusal(repo, path, ref, old, new) for path in holders(repo, ref))
+        return not any(
+            follow_branch.refusal(repo, path, ref, old, new) for path in holders(repo, ref)
+        )
 
     def _tips(self, board: Board) -> dict[str, str]:
         targets = {

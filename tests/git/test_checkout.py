@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.git import checkout
-from gitfleet.git.checkout import Held, Refusal, catch_up, prepare, recover
+from gitfleet.git import follow_branch
+from gitfleet.git.follow_branch import Held, Refusal, catch_up, prepare, recover
 from gitfleet.git.objects import Entry, Objects, Signature
 from gitfleet.git.refs import read, swap
 from gitfleet.git.repo import Repo, find
-from gitfleet.git.step import in_step
+from gitfleet.git.synced_commit import in_step
 from tests.conftest import git
 
 MAIN = "refs/heads/main"
@@ -475,7 +475,7 @@ CRASH = """
 import os, signal, sys
 from pathlib import Path
 from gitfleet.git import indexlock
-from gitfleet.git.checkout import Held, prepare
+from gitfleet.git.follow_branch import Held, prepare
 from gitfleet.git.refs import read, swap
 from gitfleet.git.repo import find
 path, new, where = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
@@ -543,7 +543,7 @@ def test_a_crash_at_the_fault_point_is_healed(board: Board) -> None:
 STEPS = """
 import os, signal, sys
 from pathlib import Path
-from gitfleet.git.checkout import Held, catch_up, prepare, recover
+from gitfleet.git.follow_branch import Held, catch_up, prepare, recover
 from gitfleet.git.refs import read, swap
 from gitfleet.git.repo import find
 path, old, new, how = Path(sys.argv[1]), *sys.argv[2:]
@@ -635,14 +635,14 @@ def test_healing_leaves_the_record_of_who_came_meanwhile(
     """Else its lock would be nobody's, and stay."""
     _crash(board, board.make({"a": b"A\n"}), "index moved")
     came: list[Held] = []
-    real = checkout.catch_up
+    real = follow_branch.catch_up
 
     def and_another_comes(repo: Repo, path: Path, ref: str) -> Refusal | None:
         outcome = real(repo, path, ref)
         came.append(board.hold(board.make({"b": b"B\n"})))
         return outcome
 
-    monkeypatch.setattr(checkout, "catch_up", and_another_comes)
+    monkeypatch.setattr(follow_branch, "catch_up", and_another_comes)
     assert recover(board.repo) == []
     follow = board.repo.common / "gitfleet" / "follow"
     assert [note for note in follow.glob("*.json") if ".step" not in note.name]

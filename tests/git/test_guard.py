@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.git.guard import differences, fingerprint, moved_by
 from gitfleet.git.repo import Repo, find
+from gitfleet.git.tamper import differences, fingerprint, moved_by
 from tests.conftest import git
 
 

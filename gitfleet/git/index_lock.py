@@ -15,7 +15,7 @@ from typing import Final, TextIO
 
 from gitfleet.git.command import Result, git
 from gitfleet.git.repo import Repo
-from gitfleet.git.step import folder, key, write_note
+from gitfleet.git.synced_commit import folder, key, write_note
 from gitfleet.git.worktree import NO_HOOKS, git_dir
 
 Identity = tuple[int, int, int]

@@ -24,11 +24,11 @@ from gitfleet import faults
 from gitfleet.errors import GitError
 from gitfleet.git import refs
 from gitfleet.git.command import git
-from gitfleet.git.indexlock import Identity, IndexLock, forget, identity_of, own, sweep
+from gitfleet.git.index_lock import Identity, IndexLock, forget, identity_of, own, sweep
 from gitfleet.git.objects import Objects
-from gitfleet.git.obstacles import in_the_way
+from gitfleet.git.overwrite_check import in_the_way
 from gitfleet.git.repo import Repo
-from gitfleet.git.step import drop_half_written, folder, in_step, read_step, write_step
+from gitfleet.git.synced_commit import drop_half_written, folder, in_step, read_step, write_step
 from gitfleet.git.worktree import operation_in
 
 _TRIES: Final = 200

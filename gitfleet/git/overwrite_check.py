@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from gitfleet.git import refs
-from gitfleet.git.indexlock import IndexLock
+from gitfleet.git.index_lock import IndexLock
 from gitfleet.git.objects import Changed, Entry, Objects, blob_id
-from gitfleet.git.step import index_of, staged
+from gitfleet.git.synced_commit import index_of, staged
 
 _LONG: Final = 1800.0  # seconds: files of a large tree
 _ZERO: Final = "0" * 40
