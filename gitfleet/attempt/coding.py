@@ -35,11 +35,11 @@ from gitfleet.model.durations import seconds, spoken
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Outcome
 from gitfleet.plan import settle
-from gitfleet.process import shim
-from gitfleet.process.end import end
-from gitfleet.process.output import end_of
+from gitfleet.process import supervisor
+from gitfleet.process.kill import end
+from gitfleet.process.launch import Exit, Limits, Running, Spec, attach, start
 from gitfleet.process.spawn import Short
-from gitfleet.process.start import Exit, Limits, Running, Spec, attach, start
+from gitfleet.process.tail import end_of
 
 _TICK: Final = 1.0  # seconds between looks at a running coder
 GRACE: Final = 10.0  # seconds between TERM and KILL
@@ -204,13 +204,13 @@ def _of_supervisor(way: Underway, exit_: Exit) -> Ended | None:
     """What its supervisor says: why it ended the run, or nothing, if it died itself."""
     limits = _limits(way.order)
     match exit_.why:
-        case shim.TIMED_OUT:
+        case supervisor.TIMED_OUT:
             reason = f"it took longer than {spoken(limits.attempt)}"
             return Ended(outcome=Outcome.TIMED_OUT, reason=reason)
-        case shim.SILENT:
+        case supervisor.SILENT:
             reason = f"it was silent for {spoken(limits.silence)}"
             return Ended(outcome=Outcome.STALLED, reason=reason)
-        case shim.ABANDONED:
+        case supervisor.ABANDONED:
             reason = f"no runner looked after it for {spoken(limits.lease)}"
             return Ended(outcome=Outcome.INTERRUPTED, reason=reason)
     if exit_.cut_short:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from gitfleet.errors import FleetError
-from gitfleet.process import shim
-from gitfleet.process.start import Exit, Limits
+from gitfleet.process import supervisor
+from gitfleet.process.launch import Exit, Limits
 
 _LATER: Final = 5.0  # seconds after us, the supervisor ends by itself what takes too long
 
@@ -21,7 +21,7 @@ def seen(command: str, ended: Exit | None) -> Exit | None:
 
     FleetError if its end says nothing of it: such a check has neither passed nor failed.
     """
-    if ended is None or ended.why == shim.TIMED_OUT:
+    if ended is None or ended.why == supervisor.TIMED_OUT:
         return None
     if ended.cut_short:
         raise FleetError(

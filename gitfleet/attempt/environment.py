@@ -15,7 +15,7 @@ from gitfleet.attempt.fleet import Fleet, Order
 from gitfleet.forges.registry import TOKEN
 from gitfleet.git.command import clean_env
 from gitfleet.model.masking import NOTIFY_URLS
-from gitfleet.process.look import MARKER
+from gitfleet.process.procfs import MARKER
 
 DOMAIN: Final = "gitfleet.invalid"  # a name that never exists (RFC 2606)
 # What is not an attempt's business: switches of ours, and what lets a runner speak for people.

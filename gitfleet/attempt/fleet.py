@@ -22,7 +22,7 @@ from gitfleet.model.event import Tokens
 from gitfleet.model.masking import Mask
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan.pick import Pick
-from gitfleet.process.wake import Wake
+from gitfleet.process.wakeup import Wake
 from gitfleet.report import Report
 
 TASK_BRANCH = "gitfleet/task/"

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from gitfleet.process.look import boot_seconds
-from gitfleet.process.start import renew
+from gitfleet.process.launch import renew
+from gitfleet.process.procfs import boot_seconds
 
 _EVERY: Final = 1.0  # seconds between looks
 _TIMES: Final = 20  # renewals within a lease

@@ -1,7 +1,7 @@
 """What the next life of a runner must know of an attempt under way: a file in its run directory.
 
 Written before the coder starts, read by the runner that is started anew: together with what the
-supervisor writes (`process.shim`) it is all that is needed to go on with the attempt.
+supervisor writes (`process.supervisor`) it is all that is needed to go on with the attempt.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gitfleet.attempt.fleet import Underway
 from gitfleet.board.clone_state import write_json
 from gitfleet.git import refs, tamper
 from gitfleet.model.event import Check
-from gitfleet.process.start import set_aside
+from gitfleet.process.launch import set_aside
 
 _FILE: Final = "attempt.json"
 

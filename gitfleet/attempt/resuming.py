@@ -19,7 +19,7 @@ from gitfleet.model.durations import seconds
 from gitfleet.model.event import Attempt, Tokens
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan import briefing
-from gitfleet.process.look import MARKER
+from gitfleet.process.procfs import MARKER
 
 # After these the coder has a session in which nothing went wrong.
 _GOES_ON: Final = frozenset({Outcome.ASKED, Outcome.INTERRUPTED, Outcome.LIMITED})

@@ -22,9 +22,9 @@ from gitfleet.errors import FleetError, GitError
 from gitfleet.git import merge, refs, salvage, worktree
 from gitfleet.model.config import WorkspaceSettings
 from gitfleet.model.durations import seconds
-from gitfleet.process.end import end
-from gitfleet.process.output import end_of
-from gitfleet.process.start import Spec, start
+from gitfleet.process.kill import end
+from gitfleet.process.launch import Spec, start
+from gitfleet.process.tail import end_of
 
 CHECK: Final = ".check"  # what follows a task's id in the name of its worktree for checking
 

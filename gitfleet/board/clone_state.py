@@ -26,7 +26,7 @@ from gitfleet.git import refs
 from gitfleet.git.fsync import syncing
 from gitfleet.git.repo import Repo
 from gitfleet.model.states import Role
-from gitfleet.process.look import Child, alive, myself
+from gitfleet.process.procfs import Child, alive, myself
 
 _NAME: Final = "runner.json"
 _NONCE: Final = re.compile(r"[0-9a-f]{32}\Z")

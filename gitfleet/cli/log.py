@@ -20,8 +20,8 @@ from gitfleet.cli.support.tell import Out, Output, Speech, Wish
 from gitfleet.cli.support.tries import Try, tries_of
 from gitfleet.errors import FleetError
 from gitfleet.model.durations import spoken
-from gitfleet.process.look import alive
-from gitfleet.process.start import load
+from gitfleet.process.launch import load
+from gitfleet.process.procfs import alive
 from gitfleet.runner import transcripts
 from gitfleet.transcripts import outputs, pace
 from gitfleet.transcripts.outputs import Bytes, Source

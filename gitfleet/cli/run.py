@@ -15,7 +15,7 @@ import click
 from gitfleet.cli.support.fleet import fleet_of
 from gitfleet.cli.support.session import Session, open_session
 from gitfleet.errors import FleetError
-from gitfleet.process.end import subreaper
+from gitfleet.process.kill import subreaper
 from gitfleet.report import Report
 from gitfleet.runner.leaving import LEAVE
 from gitfleet.runner.loop import Runner

@@ -16,7 +16,7 @@ from gitfleet.cli.support.session import open_session
 from gitfleet.errors import FleetError
 from gitfleet.git.repo import find
 from gitfleet.model.durations import counted
-from gitfleet.process.look import alive
+from gitfleet.process.procfs import alive
 from gitfleet.report import Report
 from gitfleet.runner.leaving import LEAVE
 from gitfleet.runner.perform import settle_dead

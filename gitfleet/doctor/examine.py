@@ -33,10 +33,10 @@ from gitfleet.model.config import CoderSettings, Permission
 from gitfleet.model.states import Role
 from gitfleet.model.task import Task
 from gitfleet.plan.pick import Pick
-from gitfleet.process.end import end
-from gitfleet.process.output import end_of
+from gitfleet.process.kill import end
+from gitfleet.process.launch import Limits, Spec, start
 from gitfleet.process.run import run
-from gitfleet.process.start import Limits, Spec, start
+from gitfleet.process.tail import end_of
 
 PROMPT: Final = (
     "This only tests whether you can be reached. Answer with the one word: ready. Use no tool and"

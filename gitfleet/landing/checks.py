@@ -11,9 +11,9 @@ from gitfleet.attempt import commands
 from gitfleet.attempt.coding import GRACE
 from gitfleet.attempt.fleet import Underway
 from gitfleet.model.event import Check
-from gitfleet.process.end import end
-from gitfleet.process.output import end_of
-from gitfleet.process.start import Spec, start
+from gitfleet.process.kill import end
+from gitfleet.process.launch import Spec, start
+from gitfleet.process.tail import end_of
 
 _TAIL: Final = 3000  # bytes of a failed check's output kept on the board
 

@@ -27,7 +27,7 @@ from gitfleet.model.board import Board
 from gitfleet.model.durations import seconds, spoken
 from gitfleet.plan.lease import Beat, LeaseWatch, Limbo, OwnLease, adrift
 from gitfleet.presence import vitals
-from gitfleet.process.look import boot_seconds
+from gitfleet.process.procfs import boot_seconds
 
 POLL: Final = 5.0  # seconds between looks at the remote, where heartbeats are rarer
 STUCK: Final = 300.0  # seconds; a round of the loop that takes longer than that has no end

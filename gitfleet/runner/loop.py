@@ -38,7 +38,7 @@ from gitfleet.plan.pick import Passed, Pick
 from gitfleet.presence.heart import Heart, claims_of
 from gitfleet.presence.vitals import Vitals
 from gitfleet.process.orphans import reap_orphans
-from gitfleet.process.wake import Wake
+from gitfleet.process.wakeup import Wake
 from gitfleet.questions import publish
 from gitfleet.questions.askbranch import AskBranches
 from gitfleet.questions.publish import Publisher

@@ -29,9 +29,9 @@ from gitfleet.model.claim import Claim
 from gitfleet.model.event import Landed
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan import settle
-from gitfleet.process.end import end
-from gitfleet.process.look import marked
-from gitfleet.process.start import load
+from gitfleet.process.kill import end
+from gitfleet.process.launch import load
+from gitfleet.process.procfs import marked
 
 _STARTING: Final = 10.0  # seconds
 _LOOK_AGAIN: Final = 0.05

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from gitfleet import faults
-from gitfleet.process.look import alive
-from gitfleet.process.start import attach, exit_of
+from gitfleet.process.launch import attach, exit_of
+from gitfleet.process.procfs import alive
 from tests.acceptance.agents import agent
 from tests.acceptance.conftest import MakeLab
 from tests.acceptance.fleetlab import PATIENCE, Lab, Live, git, until

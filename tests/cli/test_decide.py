@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gitfleet.board.clone_state import Held
-from gitfleet.process.look import marked
+from gitfleet.process.procfs import marked
 from tests.cli import looking
 from tests.cli.acting import (
     add,

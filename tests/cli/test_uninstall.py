@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gitfleet.board.clone_state import state_home
-from gitfleet.process.look import marked
+from gitfleet.process.procfs import marked
 from tests.cli.acting import (
     add,
     events,

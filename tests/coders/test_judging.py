@@ -12,7 +12,7 @@ from gitfleet.coders.base import CoderEvent, Evidence, Failure, Judgement, Said,
 from gitfleet.coders.judging import OUTCOMES, WORDS, classify, judge
 from gitfleet.coders.resets import reset_at, reset_in
 from gitfleet.model.states import Outcome
-from gitfleet.process.start import Exit
+from gitfleet.process.launch import Exit
 
 _NOW = datetime(2026, 11, 20, 15, 30, tzinfo=UTC)
 

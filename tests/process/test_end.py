@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.process import end as ending
-from gitfleet.process.end import end
-from gitfleet.process.look import MARKER, Child, alive, poll
+from gitfleet.process import kill as ending
+from gitfleet.process.kill import end
+from gitfleet.process.launch import Spec
+from gitfleet.process.procfs import MARKER, Child, alive, poll
 from gitfleet.process.run import run
-from gitfleet.process.start import Spec
 from tests.process.kit import (
     FOREVER,
     PATIENCE,
@@ -256,7 +256,7 @@ class TestEnd:
         """Called from inside the run, it ends all the others and returns."""
         script = f"""
             import subprocess
-            from gitfleet.process.end import end
+            from gitfleet.process.kill import end
             other = subprocess.Popen(["sleep", "{FOREVER}"])
             assert end(None, "{marker}", grace=10) == []
             assert other.wait() == -15

@@ -6,8 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.process import look
-from gitfleet.process.look import Child, Seen, alive, boot_seconds, carries, marked, poll, variable
+from gitfleet.process import procfs
+from gitfleet.process.procfs import (
+    Child,
+    Seen,
+    alive,
+    boot_seconds,
+    carries,
+    marked,
+    poll,
+    variable,
+)
 from tests.process.kit import FOREVER, PATIENCE, Start, child_of, ended
 
 
@@ -64,8 +73,8 @@ class TestLooking:
                 environ.write_bytes(b"A=1\0GITFLEET_RUN=m\0")
             return Seen(Child(pid, "boot 1"), 1, pid, zombie=False, bare=False)
 
-        monkeypatch.setattr(look, "PROC", tmp_path)
-        monkeypatch.setattr(look, "look_at", look_at)
+        monkeypatch.setattr(procfs, "PROC", tmp_path)
+        monkeypatch.setattr(procfs, "look_at", look_at)
         assert carries(7, variable("m"))
 
     def test_a_process_without_an_environment_is_not_waited_for(
@@ -73,8 +82,8 @@ class TestLooking:
     ) -> None:
         """That it has none is told by /proc; another's exec is waited for."""
         running = start("env", "-i", "sleep", FOREVER)
-        while (seen := look.look_at(running.child.pid)) and not seen.bare:
-            assert look.alive(running.child)
+        while (seen := procfs.look_at(running.child.pid)) and not seen.bare:
+            assert procfs.alive(running.child)
         assert Path(f"/proc/{running.child.pid}/environ").read_bytes() == b""
         monkeypatch.setattr("time.sleep", lambda _: pytest.fail("it was waited for"))
         assert not carries(running.child.pid, variable("m"))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gitfleet.process.output import end_of
+from gitfleet.process.tail import end_of
 
 
 class TestEndOf:

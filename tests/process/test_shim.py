@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from gitfleet.errors import FleetError
-from gitfleet.process import shim
-from gitfleet.process.look import alive, boot_seconds
+from gitfleet.process import supervisor
+from gitfleet.process.launch import Limits, attach, began, renew
+from gitfleet.process.procfs import alive, boot_seconds
 from gitfleet.process.run import run
-from gitfleet.process.start import Limits, attach, began, renew
 from tests.process.kit import (
     FOREVER,
     PATIENCE,
@@ -43,7 +43,7 @@ def test_it_outlives_who_started_it(tmp_path: Path, run_dir: Path, marker: str) 
     script = f"""
         import os, signal
         from pathlib import Path
-        from gitfleet.process.start import Spec, start
+        from gitfleet.process.launch import Spec, start
         argv = ("sh", "-c", "echo begun; read -r word <gate; echo $word; exit 4")
         start(Path({str(run_dir)!r}), Spec(argv, Path({str(tmp_path)!r}), os.environ, {marker!r}))
         os.kill(os.getpid(), signal.SIGKILL)
@@ -60,9 +60,9 @@ def test_it_outlives_who_started_it(tmp_path: Path, run_dir: Path, marker: str) 
 @pytest.mark.parametrize(
     ("limits", "why"),
     [
-        (Limits(attempt=0.5, grace=0.5), shim.TIMED_OUT),
-        (Limits(silence=0.5, grace=0.5), shim.SILENT),
-        (Limits(lease=0.01, grace=0.5), shim.ABANDONED),
+        (Limits(attempt=0.5, grace=0.5), supervisor.TIMED_OUT),
+        (Limits(silence=0.5, grace=0.5), supervisor.SILENT),
+        (Limits(lease=0.01, grace=0.5), supervisor.ABANDONED),
     ],
 )
 def test_limits_hold_without_a_runner(
@@ -78,7 +78,7 @@ def test_the_lease_is_what_the_runner_says(supervise: Supervise, run_dir: Path) 
     """The runner tells until when the claim is its own; it may be sooner than thought."""
     running = supervise("sleep", FOREVER, limits=Limits(lease=600, grace=0.5))
     renew(run_dir, boot_seconds() - 1)
-    assert ended(running).why == shim.ABANDONED
+    assert ended(running).why == supervisor.ABANDONED
 
 
 def test_a_signal_ends_the_run_and_not_its_record(supervise: Supervise, marker: str) -> None:
@@ -86,7 +86,7 @@ def test_a_signal_ends_the_run_and_not_its_record(supervise: Supervise, marker: 
     running = supervise("sleep", FOREVER)
     os.kill(running.child.pid, signal.SIGTERM)
     end = ended(running)
-    assert (end.signal, end.why) == (signal.SIGTERM, shim.TOLD)
+    assert (end.signal, end.why) == (signal.SIGTERM, supervisor.TOLD)
     assert carriers(marker) == []
 
 
@@ -144,7 +144,7 @@ def test_a_lease_that_cannot_be_read_is_not_longer(supervise: Supervise, run_dir
     """Who removes the file of the lease prolongs nothing: what the runner said last holds."""
     running = supervise("sleep", FOREVER, limits=Limits(lease=1, grace=0.5))
     (run_dir / "lease.json").unlink()
-    assert ended(running).why == shim.ABANDONED
+    assert ended(running).why == supervisor.ABANDONED
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_service_manager_ends_all_at_once(
     os.kill(running.child.pid, signal.SIGCONT)
     end = ended(running)
     assert (end.code, end.signal) == how
-    assert end.why == shim.TOLD and end.cut_short
+    assert end.why == supervisor.TOLD and end.cut_short
 
 
 def test_the_end_is_written_down_when_there_is_room_again(

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.process.end import end
-from gitfleet.process.look import MARKER, alive, poll
-from gitfleet.process.start import Spec, attach, exit_of, load
-from gitfleet.process.wake import Wake
+from gitfleet.process.kill import end
+from gitfleet.process.launch import Spec, attach, exit_of, load
+from gitfleet.process.procfs import MARKER, alive, poll
+from gitfleet.process.wakeup import Wake
 from tests.process.kit import FOREVER, PATIENCE, Supervise, carriers, ended
 
 

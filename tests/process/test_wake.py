@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from gitfleet.process.look import poll
-from gitfleet.process.wake import Wake
+from gitfleet.process.procfs import poll
+from gitfleet.process.wakeup import Wake
 
 
 class TestWake:

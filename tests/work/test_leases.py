@@ -9,7 +9,7 @@ import pytest
 
 from gitfleet.attempt import leases
 from gitfleet.attempt.leases import Leases
-from gitfleet.process.look import boot_seconds
+from gitfleet.process.procfs import boot_seconds
 
 NONCE = "0123456789abcdef" * 2
 

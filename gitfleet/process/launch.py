@@ -20,11 +20,11 @@ from typing import Final
 
 import gitfleet
 from gitfleet.errors import FleetError
-from gitfleet.process import notes, shim
-from gitfleet.process.end import end
-from gitfleet.process.look import MARKER, Child, boot_seconds, hold, look_at, poll
+from gitfleet.process import atomic_json, supervisor
+from gitfleet.process.kill import end
+from gitfleet.process.procfs import MARKER, Child, boot_seconds, hold, look_at, poll
 from gitfleet.process.spawn import Short, children, not_started, reap, spawn
-from gitfleet.process.wake import Wake
+from gitfleet.process.wakeup import Wake
 
 _START_SECONDS: Final = 60.0  # a loaded machine may take its time; then something is wrong
 # -I -S: what the environment says of Python is the coder's business, and no package is needed.
@@ -32,7 +32,7 @@ _SHIM: Final = (
     "-I",
     "-S",
     "-c",
-    "import sys; sys.path.insert(0, sys.argv[1]); from gitfleet.process.shim import main;"
+    "import sys; sys.path.insert(0, sys.argv[1]); from gitfleet.process.supervisor import main;"
     " main(sys.argv[2], sys.argv[3], int(sys.argv[4]))",
     str(Path(gitfleet.__path__[0]).parent),
 )
@@ -55,7 +55,7 @@ class Exit:
     @property
     def cut_short(self) -> str:
         """Why this end says nothing of the program itself; empty if it does."""
-        if self.why == shim.TOLD:
+        if self.why == supervisor.TOLD:
             return "a signal ended its supervisor"
         return "its supervisor is gone" if self.code is None and self.signal is None else ""
 
@@ -188,7 +188,7 @@ def _prepare(run_dir: Path, spec: Spec, name: str) -> None:
     limits = spec.limits
     if limits.lease:
         renew(run_dir, boot_seconds() + limits.lease, name=name)
-    notes.write(
+    atomic_json.write(
         run_dir / f"{name}spec.json",
         {
             "argv": spec.argv,
@@ -215,7 +215,7 @@ def set_aside(run_dir: Path) -> None:
 
 def renew(run_dir: Path, until: float, *, name: str = "") -> None:
     """Tell the supervisor until when the claim is ours, in seconds of boot time."""
-    notes.write(run_dir / f"{name}lease.json", {"until": until}, durable=False)
+    atomic_json.write(run_dir / f"{name}lease.json", {"until": until}, durable=False)
 
 
 def _answer(read: int, pidfd: int) -> dict[str, object]:
@@ -253,7 +253,7 @@ def _refused(spec: Spec, said: Mapping[str, object], errors: Path) -> FleetError
 
 def load(run_dir: Path, *, name: str = "") -> tuple[Child, str] | None:
     """The supervisor and the marker of a run that some process started; None if there is none."""
-    match notes.read(run_dir / f"{name}child.json"):
+    match atomic_json.read(run_dir / f"{name}child.json"):
         case {"pid": int(pid), "started": str(started), "marker": str(marker)} if pid > 0:
             return Child(pid, started), marker
     return None
@@ -261,7 +261,7 @@ def load(run_dir: Path, *, name: str = "") -> tuple[Child, str] | None:
 
 def began(run_dir: Path, *, name: str = "") -> float | None:
     """When a run was begun, in monotonic time; None if its supervisor did not tell."""
-    at = notes.read(run_dir / f"{name}child.json").get("began")
+    at = atomic_json.read(run_dir / f"{name}child.json").get("began")
     return float(at) if isinstance(at, int | float) else None
 
 
@@ -284,7 +284,7 @@ def exit_of(run_dir: Path, *, name: str = "") -> Exit | None:
 
 
 def _read_exit(path: Path) -> Exit | None:
-    match notes.read(path):
+    match atomic_json.read(path):
         case {
             "code": int() | None as code,
             "signal": int() | None as number,

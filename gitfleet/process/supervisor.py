@@ -25,9 +25,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, NamedTuple
 
-from gitfleet.process import notes
-from gitfleet.process.end import end, subreaper
-from gitfleet.process.look import boot_seconds, look_at, marked, myself, poll
+from gitfleet.process import atomic_json
+from gitfleet.process.kill import end, subreaper
+from gitfleet.process.procfs import boot_seconds, look_at, marked, myself, poll
 
 ABANDONED: Final = "abandoned"  # no runner looked after it for a lease
 TIMED_OUT: Final = "timed-out"
@@ -56,7 +56,7 @@ class Spec(NamedTuple):
 class _Supervisor:
     def __init__(self, run_dir: Path, name: str) -> None:
         self._run_dir, self._name = run_dir, name
-        self._spec = Spec(**notes.read(self._file("spec.json")))  # type: ignore[arg-type]
+        self._spec = Spec(**atomic_json.read(self._file("spec.json")))  # type: ignore[arg-type]
         self._told = False
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._began = self._grown = time.monotonic()
@@ -114,7 +114,7 @@ class _Supervisor:
             "argv0": spec.argv[0],
             "marker": spec.marker,
         }
-        notes.write(self._file("child.json"), about)
+        atomic_json.write(self._file("child.json"), about)
 
     def listen(self) -> None:
         """From now on a signal ends the run in order, and not this process."""
@@ -164,7 +164,7 @@ class _Supervisor:
 
     def _abandoned(self, now: float) -> bool:
         """Whether the lease is over, and stays so for a moment."""
-        until = notes.read(self._file("lease.json")).get("until")
+        until = atomic_json.read(self._file("lease.json")).get("until")
         if isinstance(until, int | float):
             self._until = until  # a file that is gone or cannot be read prolongs nothing
         if boot_seconds() <= self._until:
@@ -211,7 +211,7 @@ class _Supervisor:
         last = time.monotonic() + _INSIST
         while True:
             try:
-                notes.write(self._file("exit.json"), ended)
+                atomic_json.write(self._file("exit.json"), ended)
             except OSError:
                 if time.monotonic() >= last or not self._run_dir.is_dir():
                     raise

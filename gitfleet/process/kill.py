@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from gitfleet.process.look import Child, Seen, hold, look, poll, variable
+from gitfleet.process.procfs import Child, Seen, hold, look, poll, variable
 
 _KILL_SECONDS: Final = 1.0  # a killed process is gone in milliseconds, unless it waits for a disk
 _LAST_WORDS: Final = 5.0  # seconds a supervisor has when its run is gone
