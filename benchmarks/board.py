@@ -22,7 +22,7 @@ from gitfleet.model.change import Change, Person
 from gitfleet.model.claim import Claim
 from gitfleet.model.states import Role
 from gitfleet.plan import settle
-from gitfleet.plan.pick import Offer, picks
+from gitfleet.plan.scheduler import Offer, picks
 
 ME = Person("Bench", "bench@example.invalid")
 TASK = (

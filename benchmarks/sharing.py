@@ -36,7 +36,7 @@ from gitfleet.model.change import Change, Person
 from gitfleet.model.claim import Claim
 from gitfleet.model.states import Outcome
 from gitfleet.plan import settle
-from gitfleet.plan.pick import Offer, Pick, picks
+from gitfleet.plan.scheduler import Offer, Pick, picks
 from gitfleet.presence.heart import Heart
 
 ME = Person("Bench", "bench@example.invalid")

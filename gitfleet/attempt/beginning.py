@@ -13,8 +13,8 @@ from gitfleet.git import refs
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.event import Attempt, Closed, Landed
 from gitfleet.model.states import REJECTIONS, Kind, Outcome, Role
-from gitfleet.plan.pick import Pick
-from gitfleet.plan.standing import submission_of, verdict_of
+from gitfleet.plan.scheduler import Pick
+from gitfleet.plan.status import submission_of, verdict_of
 
 
 class How(StrEnum):

@@ -18,10 +18,10 @@ from gitfleet.model.board import Board, Entry
 from gitfleet.model.change import Change, Decide
 from gitfleet.model.claim import Claim
 from gitfleet.model.states import Role
-from gitfleet.plan import pick as picking
+from gitfleet.plan import scheduler as picking
 from gitfleet.plan import settle
-from gitfleet.plan.pick import Pick
-from gitfleet.plan.standing import standing, submission_of
+from gitfleet.plan.scheduler import Pick
+from gitfleet.plan.status import standing, submission_of
 
 
 def late_order(fleet: Fleet, board: Board, task: str) -> tuple[Order, Beginning] | None:

@@ -21,7 +21,7 @@ from gitfleet.model.config import Machine
 from gitfleet.model.event import Tokens
 from gitfleet.model.masking import Mask
 from gitfleet.model.states import Outcome, Role
-from gitfleet.plan.pick import Pick
+from gitfleet.plan.scheduler import Pick
 from gitfleet.process.wakeup import Wake
 from gitfleet.report import Report
 

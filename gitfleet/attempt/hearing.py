@@ -35,8 +35,8 @@ from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Decide
 from gitfleet.model.claim import Claim
 from gitfleet.model.event import Attempt
-from gitfleet.plan import asking
-from gitfleet.plan.asking import Wanted
+from gitfleet.plan import questions
+from gitfleet.plan.questions import Wanted
 from gitfleet.plan.settle import holds
 
 _NOTES_EVERY: Final = 60.0  # seconds between two commits of one task's notes
@@ -118,7 +118,7 @@ def _questions(ear: Ear, write: _Write) -> None:
     task, claim = ear.task, ear.claim
 
     def decide(board: Board, now: datetime) -> Change | None:
-        return asking.ask(board, now, task=task, nonce=claim.nonce, wanted=wanted)
+        return questions.ask(board, now, task=task, nonce=claim.nonce, wanted=wanted)
 
     result = write(decide)
     entry = holds(result.board, task, claim.nonce) if result is not None else None
@@ -127,7 +127,7 @@ def _questions(ear: Ear, write: _Write) -> None:
     faults.point("question-committed")
     new = result.change.files if result.won and result.change is not None else {}
     for letter in letters:
-        question = asking.found(entry.questions, letter.wanted, claim.attempt)
+        question = questions.found(entry.questions, letter.wanted, claim.attempt)
         if question is None:
             continue
         if layout.question_path(question.name) in new:
@@ -234,7 +234,7 @@ def _notes(ear: Ear, write: _Write, *, last: bool) -> None:
                 for name, data in text.items()
                 if store.file(board, layout.note_path(ear.task, name)) != data
             }
-            return asking.note(board, task=ear.task, nonce=ear.claim.nonce, notes=new)
+            return questions.note(board, task=ear.task, nonce=ear.claim.nonce, notes=new)
 
         if write(decide) is None:
             return
@@ -294,7 +294,7 @@ def _parked(ear: Ear) -> str:
     asked = _asked(ear)
     marks = (path.name.removeprefix(speech.PARKED) for path in ear.box.glob(f"{speech.PARKED}*"))
     unheard = frozenset(asked[key] for key in marks if key in asked)
-    return asking.parked(entry, ear.claim.attempt, frozenset(asked.values()), unheard)
+    return questions.parked(entry, ear.claim.attempt, frozenset(asked.values()), unheard)
 
 
 def _asked(ear: Ear) -> dict[str, str]:
@@ -329,6 +329,6 @@ def of_dead(
     if unknown:
         return None
     why = _parked(ear)
-    if why and asking.overrules(attempt.outcome):
-        return replace(attempt, outcome=asking.ASKED, reason=why)
+    if why and questions.overrules(attempt.outcome):
+        return replace(attempt, outcome=questions.ASKED, reason=why)
     return attempt

@@ -23,7 +23,7 @@ from gitfleet.git.command import git
 from gitfleet.model.durations import counted
 from gitfleet.model.states import Outcome, Role
 from gitfleet.model.task import Task
-from gitfleet.plan import asking, settle
+from gitfleet.plan import questions, settle
 
 
 class Facts(Struct, frozen=True, kw_only=True):
@@ -84,7 +84,7 @@ def _conclude(way: Underway, path: Path, ended: Ended, before: Record) -> None:
         facts = inspect(way)
     faults.point("work-committed")
     outcome, reason = _judge(way, ended, facts, tampered, path)
-    if parked and asking.overrules(outcome):
+    if parked and questions.overrules(outcome):
         if outcome is Outcome.CONTEXT_FULL:
             ended = replace(ended, session="")  # nothing more would go into it
         outcome, reason = Outcome.ASKED, parked

@@ -1,7 +1,7 @@
 """What an attempt is told: the board's prompts/<role>.md, or gitfleet's own, filled in.
 
 Which variables there are, and what each holds, is said in `files.templates`; the sections are made
-in `plan.briefing`. Here is read what they need.
+in `plan.prompt_sections`. Here is read what they need.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gitfleet.files.templates import Template
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.event import Attempt, Check
 from gitfleet.model.states import Kind, Outcome, Role
-from gitfleet.plan import briefing
+from gitfleet.plan import prompt_sections
 from gitfleet.plan.quoting import line
 
 _MOST_NOTES: Final = 8  # files; an agent may have written any number
@@ -69,11 +69,11 @@ def of_work(fleet: Fleet, order: Order, begin: Beginning) -> str:
     values = {
         **_words(order, entry, begin.base),
         "branch": order.claim.branch,
-        "task": briefing.task_section(entry),
+        "task": prompt_sections.task_section(entry),
         "start": f"# How to begin\n\n{_start(entry, order.claim.attempt, begin)}",
-        "answers": briefing.answers_section(entry.questions),
-        "notes": briefing.notes_section(_notes(fleet.store, order.board, entry)),
-        "before": briefing.before_section(entry, role),
+        "answers": prompt_sections.answers_section(entry.questions),
+        "notes": prompt_sections.notes_section(_notes(fleet.store, order.board, entry)),
+        "before": prompt_sections.before_section(entry, role),
     }
     return template(fleet.store, order.board, role).filled(values)
 
@@ -84,11 +84,11 @@ def of_validation(
     """The prompt of a validator; `entry` is the task as it would land, `base` what it lands on."""
     values = {
         **_words(order, entry, base),
-        "task": briefing.task_section(entry),
-        "submitted": briefing.submitted_section(entry),
-        "checks": briefing.checks_section(checks),
-        "answers": briefing.answers_section(entry.questions),
-        "before": briefing.before_section(entry, Role.VALIDATE),
+        "task": prompt_sections.task_section(entry),
+        "submitted": prompt_sections.submitted_section(entry),
+        "checks": prompt_sections.checks_section(checks),
+        "answers": prompt_sections.answers_section(entry.questions),
+        "before": prompt_sections.before_section(entry, Role.VALIDATE),
     }
     return template(fleet.store, order.board, Role.VALIDATE).filled(values)
 

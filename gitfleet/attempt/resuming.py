@@ -18,7 +18,7 @@ from gitfleet.coders.base import Mcp
 from gitfleet.model.durations import seconds
 from gitfleet.model.event import Attempt, Tokens
 from gitfleet.model.states import Outcome, Role
-from gitfleet.plan import briefing
+from gitfleet.plan import prompt_sections
 from gitfleet.process.procfs import MARKER
 
 # After these the coder has a session in which nothing went wrong.
@@ -81,7 +81,7 @@ def go_on_prompt(fleet: Fleet, order: Order, begin: Beginning) -> str:
     parts = [f"Go on with the task {entry.id} where you stopped, in the same worktree."]
     answered = [question for question in entry.questions if not question.open]
     own = [question for question in answered if question.by.attempt == last.attempt]
-    parts.append(briefing.answers_section(own or answered))
+    parts.append(prompt_sections.answers_section(own or answered))
     if last.task_blob not in (None, entry.blob):
         parts.append(f"# The task was changed meanwhile\n\n{task.title}\n\n{task.body.strip()}\n")
     return "\n\n".join(part for part in parts if part)

@@ -12,7 +12,7 @@ from gitfleet.attempt.fleet import Live, Underway
 from gitfleet.coders.base import Coder, CoderEvent, Failure, Job, Tally
 from gitfleet.coders.stream import Stream
 from gitfleet.model.states import Outcome
-from gitfleet.plan.vigil import Signs, limits_of, must_end, state_of
+from gitfleet.plan.liveness import Signs, limits_of, must_end, state_of
 from gitfleet.process.launch import Running, began
 from gitfleet.process.procfs import TICKS, age, used_below
 from gitfleet.transcripts.pace import Pace

@@ -20,8 +20,8 @@ from gitfleet.git.command import git
 from gitfleet.git.objects import Commit, trailers
 from gitfleet.model.change import Change
 from gitfleet.model.event import Landed
-from gitfleet.plan import rules
-from gitfleet.plan.rules import Breach, Step
+from gitfleet.plan import invariants
+from gitfleet.plan.invariants import Breach, Step
 
 _UNKNOWN_PAST: Final = 500  # commits looked at where nobody has looked before
 _LONG: Final = 600.0  # seconds for git to search a history
@@ -122,13 +122,13 @@ class _Judge:
     def _judge(self, number: int, on: OnLine) -> None:
         step = step_of(self._store, on)
         step = replace(step, restores={**self._by_trailer(on), **self._put_back(step)})
-        for breach in rules.judge(step):
+        for breach in invariants.judge(step):
             self._broken[breach.path] = (len(self._found), step.changed[breach.path][0])
             self._note(number, on.commit, breach)
         if on.parent is not None and len(self._history.parents[on.commit.oid]) > 1:
             for side in self._history.beside(on.commit.oid, on.parent):
                 self._beside(number, on, side, taken=side.change.path in step.changed)
-        for path, landed in rules.merges_to_see(step):
+        for path, landed in invariants.merges_to_see(step):
             self._landings.append(_Claim(number, on.commit, path, landed))
 
     def _put_back(self, step: Step) -> dict[str, str | None]:
@@ -253,7 +253,7 @@ def damage_of(store: Store, tip: str, commit: str) -> dict[str, str | None]:
     if parent is None or (line and line[0].parent != commit):
         return {}
     step = step_of(store, OnLine(named, parent))
-    broken = {breach.path for breach in rules.judge(step) if _repairable(breach.path)}
+    broken = {breach.path for breach in invariants.judge(step) if _repairable(breach.path)}
     # That a file looks as the damage left it proves nothing: a claim that was dropped, put back
     # and has ended since is gone, too.
     touched = {path for on in line for path in _paths(store, on)} if broken else set()
@@ -329,7 +329,7 @@ def _repair_of(store: Store, tip: str, on: OnLine) -> Change | None:
     """What puts right at `tip` what one commit before it broke."""
     if on.parent is None:
         return None
-    broken = {b.path: b.what for b in rules.judge(step_of(store, on)) if _repairable(b.path)}
+    broken = {b.path: b.what for b in invariants.judge(step_of(store, on)) if _repairable(b.path)}
     befores = damage_of(store, tip, on.commit.oid) if broken else {}
     if not befores:
         return None

@@ -93,7 +93,7 @@ def _commit(text: bytes, wanted: str | None) -> str:
 def _warn(board: Board, task: str) -> None:
     """It is filed; but a coder that is misspelt, say, would leave it `ready` for ever."""
     from gitfleet.cli.support import doubts, draw  # noqa: PLC0415 - see above
-    from gitfleet.plan import problems  # noqa: PLC0415 - see above
+    from gitfleet.plan import lint  # noqa: PLC0415 - see above
 
-    for what, remedy in problems.doubts(board, task, doubts.known, doubts.objection):
+    for what, remedy in lint.doubts(board, task, doubts.known, doubts.objection):
         click.echo(draw.line(f"warning: {what} ({remedy})"), err=True)

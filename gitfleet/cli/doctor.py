@@ -31,8 +31,8 @@ from gitfleet.model.board import Board, Problem
 from gitfleet.model.config import Machine
 from gitfleet.model.masking import Mask, secrets_of
 from gitfleet.model.states import FINISHED
-from gitfleet.plan.pick import target_of
-from gitfleet.plan.standing import standing
+from gitfleet.plan.scheduler import target_of
+from gitfleet.plan.status import standing
 from gitfleet.report import Report
 from gitfleet.runner.watch import watching
 

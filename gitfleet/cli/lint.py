@@ -18,8 +18,8 @@ from gitfleet.files import layout
 from gitfleet.files.boards import File
 from gitfleet.files.layout import What
 from gitfleet.git.objects import blob_id
-from gitfleet.plan import problems
-from gitfleet.plan.problems import Finding
+from gitfleet.plan import lint
+from gitfleet.plan.lint import Finding
 
 _DEEPEST: Final = 6  # folders; done/<month>/<id>/log is the deepest there is
 _OTHER: Final = (What.OTHER, What.PAGE)
@@ -37,7 +37,7 @@ def command(paths: tuple[Path, ...], as_json: bool) -> int:
     number = 0
     for files, scope in _boards(paths):
         number += sum(map(scope.holds, files))
-        found += _placed(problems.findings(files, doubts.known, doubts.objection), scope)
+        found += _placed(lint.findings(files, doubts.known, doubts.objection), scope)
     if as_json:
         severity = {True: "warning", False: "error"}
         out = [{**asdict(one.problem), "severity": severity[one.warning]} for one in found]

@@ -11,8 +11,8 @@ from gitfleet.cli.support import draw
 from gitfleet.cli.support.session import open_session
 from gitfleet.model.board import Board
 from gitfleet.model.durations import spoken
-from gitfleet.plan import asking
-from gitfleet.plan.asking import Waiting
+from gitfleet.plan import questions
+from gitfleet.plan.questions import Waiting
 from gitfleet.questions.askbranch import ask_branch
 
 
@@ -22,7 +22,7 @@ def command(as_json: bool) -> None:
     """Show the open questions, how long they wait, and what waits behind them."""
     store = open_session().store
     board = store.board()
-    rows = asking.waiting(board, store.now())
+    rows = questions.waiting(board, store.now())
     if as_json:
         draw.out_json([_facts(row) for row in rows])
         return

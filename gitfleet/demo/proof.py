@@ -18,7 +18,7 @@ from gitfleet.git.repo import find
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.event import Attempt, Closed, Landed
 from gitfleet.model.states import Kind, Role, Status
-from gitfleet.plan.standing import standing
+from gitfleet.plan.status import standing
 
 
 def problems(project: Path) -> list[str]:

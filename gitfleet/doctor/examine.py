@@ -32,7 +32,7 @@ from gitfleet.model.claim import Claim
 from gitfleet.model.config import CoderSettings, Permission
 from gitfleet.model.states import Role
 from gitfleet.model.task import Task
-from gitfleet.plan.pick import Pick
+from gitfleet.plan.scheduler import Pick
 from gitfleet.process.kill import end
 from gitfleet.process.launch import Limits, Spec, start
 from gitfleet.process.run import run

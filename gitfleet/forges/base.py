@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from gitfleet.forges.rest import Api
 from gitfleet.model.config import ForgeKind
-from gitfleet.plan.pullrequest import MARK
+from gitfleet.plan.pull_request_texts import MARK
 
 
 class State(StrEnum):

@@ -20,7 +20,7 @@ from gitfleet.errors import FleetError, GitError
 from gitfleet.git import refs, salvage, worktree
 from gitfleet.model.board import Board
 from gitfleet.model.states import FINISHED
-from gitfleet.plan.standing import standing
+from gitfleet.plan.status import standing
 
 
 class What(StrEnum):

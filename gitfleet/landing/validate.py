@@ -35,8 +35,8 @@ from gitfleet.model.event import Attempt, Check, Landed
 from gitfleet.model.states import Outcome
 from gitfleet.model.task import Task
 from gitfleet.model.verdict import Fix, Ruling, Verdict
-from gitfleet.plan import asking, settle
-from gitfleet.plan.standing import submission_of, verdict_of
+from gitfleet.plan import questions, settle
+from gitfleet.plan.status import submission_of, verdict_of
 
 _SETUP: Final = "workspace.setup"
 _ROUNDS: Final = 20  # how often a target may move under a validation before it gives way
@@ -339,7 +339,7 @@ def _judge(
     changed = tampering(way, before)
     if changed:
         return Ended(outcome=Outcome.TAMPERED, reason="; ".join(changed)), None
-    if parked and (ended.outcome is None or asking.overrules(ended.outcome)):
+    if parked and (ended.outcome is None or questions.overrules(ended.outcome)):
         return replace(ended, outcome=Outcome.ASKED, reason=parked), None
     if ended.outcome is not None:
         return ended, None

@@ -1,7 +1,7 @@
-"""People are told what happens: the thread of a runner that looks for news and puts them out.
+"""Notify people of news: a thread of the runner.
 
-News are facts of the board (`plan.news`), told once each, by one runner of several, through the
-services of its machine (`notices`). What a service does not take waits on disk for it.
+News are facts of the board (`plan.notifications`). One runner of several sends each once,
+through the services of its machine. A message that a service did not take waits on disk.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from gitfleet.notify import base, services
 from gitfleet.notify.base import Service, Text
 from gitfleet.notify.outlet import Outlet
 from gitfleet.notify.spool import Spool
-from gitfleet.plan import news
-from gitfleet.plan.news import News
-from gitfleet.plan.standing import standings
+from gitfleet.plan import notifications
+from gitfleet.plan.notifications import News
+from gitfleet.plan.status import standings
 
 DUTY: Final = "notify"
 """How a runner that has a service to tell people through says so to the others."""
@@ -50,7 +50,7 @@ class _Known(NamedTuple):
 
     entry: Entry
     status: Status
-    news: tuple[News, ...]
+    notifications: tuple[News, ...]
 
 
 class Notifier:
@@ -134,7 +134,11 @@ class Notifier:
         seen = self.spool.seen()
         now = time.monotonic()
         for key, one in found.items():
-            if key not in seen and key not in self._held and not news.older_idle(key, seen):
+            if (
+                key not in seen
+                and key not in self._held
+                and not notifications.older_idle(key, seen)
+            ):
                 self._held[key] = (now, one)
         self._put_out(about, outlets)
         self.spool.compact(found)
@@ -167,11 +171,11 @@ class Notifier:
         for task, entry in board.entries.items():
             before, here = self._known.get(task), where[task]
             if before is None or before.entry is not entry or before.status is not here.status:
-                before = _Known(entry, here.status, tuple(news.of_entry(entry, here)))
+                before = _Known(entry, here.status, tuple(notifications.of_entry(entry, here)))
             known[task] = before
         self._known = known
         found = {one.key: one for task in known.values() for one in task.news}
-        idle = news.idle(board, where.values())
+        idle = notifications.idle(board, where.values())
         found = found if idle is None else {**found, idle.key: idle}
         self._last = (board.commit, found)
         return found

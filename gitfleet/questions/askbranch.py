@@ -25,7 +25,7 @@ from gitfleet.git.remote import Fate
 from gitfleet.model.board import Board
 from gitfleet.model.config import ForgeKind
 from gitfleet.model.question import Question
-from gitfleet.plan import asking
+from gitfleet.plan import questions
 
 _LIST_EVERY: Final = 300.0  # seconds between two looks at the branches of a remote
 PREFIX: Final = "gitfleet/ask/"
@@ -58,7 +58,7 @@ class AskBranches:
         """Make the branch of every open question, remove that of every other. Raises
         Unreachable."""
         board = self.fleet.store.board()
-        open_ = {row.name: row.question for row in asking.waiting(board, self.fleet.store.now())}
+        open_ = {row.name: row.question for row in questions.waiting(board, self.fleet.store.now())}
         if not open_ and self._none:
             return
         self._look(any(entry.questions for entry in board.entries.values()))

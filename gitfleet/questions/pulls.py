@@ -27,7 +27,7 @@ from gitfleet.git.remote import Unreachable
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.change import Change, Person
 from gitfleet.model.question import Question
-from gitfleet.plan import asking, pullrequest
+from gitfleet.plan import pull_request_texts, questions
 from gitfleet.plan.graph import cancelled, done
 from gitfleet.questions import askbranch
 
@@ -123,8 +123,8 @@ class Round:
         draft = Draft(
             branch=askbranch.ask_branch(name),
             base=self._base,
-            title=mask(pullrequest.title(case.question)),
-            body=mask(pullrequest.body(case.entry, case.question)),
+            title=mask(pull_request_texts.title(case.question)),
+            body=mask(pull_request_texts.body(case.entry, case.question)),
         )
         try:
             pull = self.forge.open(self.desk, draft)
@@ -177,14 +177,14 @@ class Round:
         author, name = comment.author, case.question.name
         mail = self.forge.mail(author, self.where.host)
         person = Person(_plain(author.name or author.login), _plain(mail))
-        text = pullrequest.answer_in(case.question, comment.text)
+        text = pull_request_texts.answer_in(case.question, comment.text)
         path = layout.question_path(name)
 
         def decide(board: Board, now: datetime) -> Change | None:
             file = self.fleet.store.file(board, path)
             if name not in open_cases(board) or file is None:
                 return None
-            made = asking.answer(board, now, question=name, file=file, text=text, person=person)
+            made = questions.answer(board, now, question=name, file=file, text=text, person=person)
             return replace(made, body=f"A comment on {pull.url}")
 
         if self.fleet.store.transact(decide).won:
@@ -195,8 +195,8 @@ class Round:
         """Merged, and to us the question is open: is it still, where the board is?"""
         if case.question.name not in open_cases(self._look()):
             return
-        if not any(one.text.startswith(pullrequest.EMPTY) for one in comments):
-            self.forge.comment(self.desk, pull, pullrequest.empty_merge(case.question))
+        if not any(one.text.startswith(pull_request_texts.EMPTY) for one in comments):
+            self.forge.comment(self.desk, pull, pull_request_texts.empty_merge(case.question))
 
     # -- what is over
 
@@ -212,7 +212,7 @@ class Round:
         forge closes a pull request whose branch goes."""
         if pull is not None:
             said = [one for one in self.forge.comments(self.desk, pull) if one.ours]
-            if not any(one.text.startswith(pullrequest.OVER) for one in said):
+            if not any(one.text.startswith(pull_request_texts.OVER) for one in said):
                 self.forge.comment(self.desk, pull, self._last_words(board, name))
                 faults.point("pull-thanked")
             self.forge.close(self.desk, pull)
@@ -227,12 +227,12 @@ class Round:
         entry = board.get(layout.place(path).task)
         found = next((q for q in entry.questions if q.name == name), None) if entry else None
         if found is not None and not found.open:
-            return pullrequest.thanks(self._link(board, path))
+            return pull_request_texts.thanks(self._link(board, path))
         if entry is None or done(entry):
-            return pullrequest.moot("the task is done")
+            return pull_request_texts.moot("the task is done")
         if cancelled(entry):
-            return pullrequest.moot("the task was cancelled")
-        return pullrequest.moot("the question was removed from the board")
+            return pull_request_texts.moot("the task was cancelled")
+        return pull_request_texts.moot("the question was removed from the board")
 
     def _link(self, board: Board, path: str) -> str:
         """To the commit of the board that brought the answer."""

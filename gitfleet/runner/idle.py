@@ -9,8 +9,8 @@ from gitfleet.attempt.fleet import Fleet
 from gitfleet.model.board import Board
 from gitfleet.model.states import FINISHED, FOR_A_PERSON, Status
 from gitfleet.model.task import Task
-from gitfleet.plan.resting import resting
-from gitfleet.plan.standing import Standing, standings
+from gitfleet.plan.cooldown import resting
+from gitfleet.plan.status import Standing, standings
 from gitfleet.presence.heart import Heart, claims_of
 from gitfleet.runner.offers import Offers
 from gitfleet.runner.options import Options

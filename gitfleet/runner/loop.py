@@ -34,7 +34,7 @@ from gitfleet.notify import notify
 from gitfleet.notify.notify import Notifier
 from gitfleet.plan import settle
 from gitfleet.plan.graph import cancelled, done
-from gitfleet.plan.pick import Passed, Pick
+from gitfleet.plan.scheduler import Passed, Pick
 from gitfleet.presence.heart import Heart, claims_of
 from gitfleet.presence.vitals import Vitals
 from gitfleet.process.orphans import reap_orphans

@@ -7,8 +7,8 @@ from datetime import datetime
 from gitfleet.attempt.fleet import Fleet
 from gitfleet.model.board import Board
 from gitfleet.model.states import FOR_A_PERSON, Outcome
-from gitfleet.plan.resting import resting
-from gitfleet.plan.standing import standings
+from gitfleet.plan.cooldown import resting
+from gitfleet.plan.status import standings
 
 
 class Notable:

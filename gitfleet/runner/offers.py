@@ -13,7 +13,7 @@ from gitfleet.git import follow_branch
 from gitfleet.git.checkouts import holders
 from gitfleet.model.board import Board
 from gitfleet.plan import settle
-from gitfleet.plan.pick import Offer, Passed, Pick, picks, target_of
+from gitfleet.plan.scheduler import Offer, Passed, Pick, picks, target_of
 from gitfleet.runner.options import Options
 
 _ASK_AGAIN: Final = 300.0  # seconds until a server that refused is asked again

@@ -18,7 +18,7 @@ from gitfleet.files import layout
 from gitfleet.git.command import git
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
-from gitfleet.plan import archive, page
+from gitfleet.plan import archive, readme_page
 
 PAGE_EVERY: Final = 30.0  # seconds between two drawings of the page
 _IDLE_PAGE_EVERY: Final = 600.0  # the same while the board has not moved
@@ -70,8 +70,8 @@ class Upkeep:
 
         def decide(board: Board, now: datetime) -> Change | None:
             old = self._page_of(board)
-            new = page.draw(board, now).encode()
-            if old == new or not page.drawn(old):
+            new = readme_page.draw(board, now).encode()
+            if old == new or not readme_page.drawn(old):
                 return None
             return Change(subject="Draw the page", files={layout.PAGE: new})
 

@@ -34,7 +34,7 @@ from gitfleet.install import setup
 from gitfleet.model.board import Board
 from gitfleet.model.change import Person
 from gitfleet.model.event import Attempt, Event
-from gitfleet.plan.standing import standing
+from gitfleet.plan.status import standing
 from gitfleet.process.procfs import Child, marked
 
 PATIENCE = 90.0  # seconds until a test gives up; nothing waits that long unless it is broken

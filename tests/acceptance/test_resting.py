@@ -13,7 +13,7 @@ from gitfleet.board.store import Store, utc_now
 from gitfleet.model.claim import Claim
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan import settle
-from gitfleet.plan.resting import resting
+from gitfleet.plan.cooldown import resting
 from tests.acceptance.fleetlab import Lab
 
 TWO = {

@@ -10,7 +10,7 @@ import pytest
 from gitfleet.files import boards
 from gitfleet.files.boards import File
 from gitfleet.model.board import Board
-from gitfleet.plan import page
+from gitfleet.plan import readme_page
 from gitfleet.runner.upkeep import PAGE_EVERY, Upkeep
 from tests.people.kit import Project, moment, task
 
@@ -35,7 +35,7 @@ LANDED = f"runner: box\nnonce: {'c1' * 16}\nat: 2026-11-20T14:30:00Z\ntarget: ma
 
 def test_what_waits_for_a_person_comes_first() -> None:
     """Then what runs, what is ready, what waits; then what landed lately, with its commit."""
-    drawn = page.draw(
+    drawn = readme_page.draw(
         board_of(
             {
                 "tasks/broken.md": "nothing",
@@ -64,7 +64,7 @@ def test_what_waits_for_a_person_comes_first() -> None:
 
 def test_an_empty_board_has_a_page() -> None:
     """A sentence."""
-    assert page.draw(board_of({}), NOW).endswith("There are no tasks yet.\n")
+    assert readme_page.draw(board_of({}), NOW).endswith("There are no tasks yet.\n")
 
 
 def test_there_are_no_relative_times() -> None:
@@ -73,7 +73,7 @@ def test_there_are_no_relative_times() -> None:
         f"tasks/t{n}.md": task(f"T{n}", depends_on=[f"t{n - 1}"] if n else []) for n in range(9)
     }
     board = board_of({**files, "claims/t0.yaml": claim("t0")})
-    assert page.draw(board, NOW) == page.draw(board, NOW + timedelta(days=30))
+    assert readme_page.draw(board, NOW) == readme_page.draw(board, NOW + timedelta(days=30))
 
 
 def test_the_graph_ends_at_sixty_tasks() -> None:
@@ -81,7 +81,7 @@ def test_the_graph_ends_at_sixty_tasks() -> None:
     files = {
         f"tasks/t{n}.md": task(f"T{n}", depends_on=[f"t{n - 1}"] if n else []) for n in range(200)
     }
-    drawn = page.draw(board_of(files), NOW)
+    drawn = readme_page.draw(board_of(files), NOW)
     graph = drawn.split("```mermaid\n")[1].split("```")[0]
     assert len(re.findall(r"^  t\d+\[", graph, re.MULTILINE)) == 60
     assert "140 more tasks are not drawn." in drawn
@@ -107,8 +107,12 @@ INJECTIONS = [
 def test_titles_are_words_and_nothing_else(words: str) -> None:
     """Whatever a title holds: one cell of one row, no tag, link, image, mention, table or graph of
     its own."""
-    quiet = page.draw(board_of({"tasks/a.md": task("plain"), "tasks/b.md": task("plain")}), NOW)
-    drawn = page.draw(board_of({"tasks/a.md": task(words), "tasks/b.md": task("plain")}), NOW)
+    quiet = readme_page.draw(
+        board_of({"tasks/a.md": task("plain"), "tasks/b.md": task("plain")}), NOW
+    )
+    drawn = readme_page.draw(
+        board_of({"tasks/a.md": task(words), "tasks/b.md": task("plain")}), NOW
+    )
     assert len(drawn.splitlines()) == len(quiet.splitlines())
     (row,) = [line for line in drawn.splitlines() if line.startswith("| [a]")]
     bare = re.sub(r"\\.", "", row)  # what no backslash guards
@@ -120,7 +124,7 @@ def test_titles_are_words_and_nothing_else(words: str) -> None:
 
 def test_a_name_that_is_no_text_can_be_drawn() -> None:
     """A file name that is not UTF-8 must not stop the page, and with it the runner."""
-    drawn = page.draw(board_of({"tasks/\udcff\u202e.md": task(), "tasks/b.md": task()}), NOW)
+    drawn = readme_page.draw(board_of({"tasks/\udcff\u202e.md": task(), "tasks/b.md": task()}), NOW)
     assert drawn.encode() and "invalid" in drawn
 
 
@@ -191,7 +195,7 @@ def test_a_persons_own_page_stays(project: Project) -> None:
     assert project.tip() == before and project.show("README.md") == "# Ours"
     project.put({"README.md": None})
     upkeep.draw()
-    assert project.show("README.md").startswith(page.MARK)
+    assert project.show("README.md").startswith(readme_page.MARK)
 
 
 def test_the_last_page_of_a_runner_is_drawn(project: Project) -> None:

@@ -15,8 +15,8 @@ from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.model.question import Asker, Question
 from gitfleet.model.states import Outcome, Role
-from gitfleet.plan import asking
-from gitfleet.plan.asking import Wanted
+from gitfleet.plan import questions
+from gitfleet.plan.questions import Wanted
 from tests.plan.kit import (
     ANN,
     FLEET,
@@ -49,7 +49,7 @@ def running(*parts: Mapping[str, bytes], attempt: int = 1) -> dict[str, bytes]:
 
 
 def ask(found: Board, *wanted: Wanted, nonce_: str = nonce(99)) -> Change | None:
-    return asking.ask(found, NOW, task="one", nonce=nonce_, wanted=wanted)
+    return questions.ask(found, NOW, task="one", nonce=nonce_, wanted=wanted)
 
 
 def after(tree: dict[str, bytes], change: Change | None) -> dict[str, bytes]:
@@ -103,10 +103,10 @@ def test_without_its_claim_an_attempt_asks_nothing() -> None:
 def test_notes_are_written_by_who_holds_the_task() -> None:
     """The same fence."""
     found = read(running())
-    change = asking.note(found, task="one", nonce=nonce(99), notes={"plan.md": b"x\n"})
+    change = questions.note(found, task="one", nonce=nonce(99), notes={"plan.md": b"x\n"})
     assert change is not None and change.files == {"notes/one/plan.md": b"x\n"}
-    assert asking.note(found, task="one", nonce=nonce(1), notes={"plan.md": b"x\n"}) is None
-    assert asking.note(found, task="one", nonce=nonce(99), notes={}) is None
+    assert questions.note(found, task="one", nonce=nonce(1), notes={"plan.md": b"x\n"}) is None
+    assert questions.note(found, task="one", nonce=nonce(99), notes={}) is None
 
 
 # -- how an attempt ends
@@ -120,18 +120,18 @@ def test_an_attempt_waits_for_its_own_open_questions() -> None:
     )
     entry = read(tree).entries["one"]
     none: frozenset[str] = frozenset()
-    assert asking.parked(entry, 1, none, none) == "it asks: Which?"
-    assert asking.parked(entry, 3, none, none) == ""
-    assert asking.parked(entry, 3, frozenset({"one-1"}), none) == "it asks: Which?"
-    assert asking.parked(entry, 2, none, none) == ""
-    assert "one-2 was answered" in asking.parked(entry, 2, none, frozenset({"one-2"}))
+    assert questions.parked(entry, 1, none, none) == "it asks: Which?"
+    assert questions.parked(entry, 3, none, none) == ""
+    assert questions.parked(entry, 3, frozenset({"one-1"}), none) == "it asks: Which?"
+    assert questions.parked(entry, 2, none, none) == ""
+    assert "one-2 was answered" in questions.parked(entry, 2, none, frozenset({"one-2"}))
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_an_open_question_is_weaker_than_what_needs_a_person_at_once(outcome: Outcome) -> None:
     """Cancelled, tampered, misconfigured, over budget stay so; all else is half done work."""
     stronger = {"cancelled", "tampered", "misconfigured", "over-budget"}
-    assert asking.overrules(outcome) is (outcome.value not in stronger)
+    assert questions.overrules(outcome) is (outcome.value not in stronger)
 
 
 def test_a_task_goes_on_in_its_turn_when_every_question_has_an_answer() -> None:
@@ -160,7 +160,7 @@ def test_what_waits_longest_comes_first_with_all_that_waits_behind() -> None:
         logged("gone", "cancel"),
         claimed("new"),
     )
-    old, new = asking.waiting(found, NOW)
+    old, new = questions.waiting(found, NOW)
     assert (old.name, old.since, old.behind, old.running) == (
         ("old-1", 172800.0, ("last", "next"), False)
     )
@@ -181,7 +181,7 @@ def test_a_question_is_found_by_its_name_or_by_its_task() -> None:
     )
 
     def name(said: str) -> str:
-        return asking.named(found, said).name
+        return questions.named(found, said).name
 
     assert (name("one"), name("one-1"), name("one-2")) == ("one-2", "one-1", "one-2")
     assert name("questions/fix-1.md") == "fix-1" and name("fix-1-1") == "fix-1-1"
@@ -193,7 +193,7 @@ def test_a_question_is_found_by_its_name_or_by_its_task() -> None:
         ("../x", "no question"),
     ):
         with pytest.raises(FleetError, match=word):
-            asking.named(found, said)
+            questions.named(found, said)
 
 
 def test_what_is_archived_or_damaged_says_so() -> None:
@@ -206,12 +206,12 @@ def test_what_is_archived_or_damaged_says_so() -> None:
     }
     for said, word in (("old", "archived"), ("old-1", "archived"), ("one-1", "front matter")):
         with pytest.raises(FleetError, match=word):
-            asking.named(read(tree), said)
+            questions.named(read(tree), said)
 
 
 def answer(tree: dict[str, bytes], text: str, name: str = "one-1") -> Change:
     file = tree[layout.question_path(name)]
-    return asking.answer(read(tree), NOW, question=name, file=file, text=text, person=ANN)
+    return questions.answer(read(tree), NOW, question=name, file=file, text=text, person=ANN)
 
 
 def test_an_answer_is_a_persons_commit_and_the_first_one_counts() -> None:
@@ -246,9 +246,9 @@ def test_an_answer_cannot_draw_on_a_terminal_nor_make_another_answer() -> None:
 def test_options_are_counted_from_one() -> None:
     """And there is no other one."""
     made = Question(task="one", asked=NOW, name="one-1", text="?", options=("a", "b"))
-    assert asking.option(made, 2) == "b"
+    assert questions.option(made, 2) == "b"
     for number in (0, 3, -1):
         with pytest.raises(FleetError, match="1 to 2"):
-            asking.option(made, number)
+            questions.option(made, number)
     with pytest.raises(FleetError, match="write a text"):
-        asking.option(replace(made, options=()), 1)
+        questions.option(replace(made, options=()), 1)

@@ -12,8 +12,8 @@ import pytest
 from gitfleet.model.board import Board
 from gitfleet.model.states import Role
 from gitfleet.model.task import CoderList
-from gitfleet.plan.choosing import choices
-from gitfleet.plan.pick import Offer, candidates, collides, picks
+from gitfleet.plan.coder_choice import choices
+from gitfleet.plan.scheduler import Offer, candidates, collides, picks
 from tests.plan.kit import FLEET, NOW, OID, asked, board, claimed, logged, tasks, text
 
 

@@ -13,7 +13,7 @@ from gitfleet.files import codec, layout
 from gitfleet.model.board import Board
 from gitfleet.model.event import Event, Said
 from gitfleet.model.states import RESTS, SAYS_NOTHING, Kind, Outcome
-from gitfleet.plan.resting import Rest, at_rest, resting
+from gitfleet.plan.cooldown import Rest, at_rest, resting
 from tests.plan.kit import FLEET, NOW, attempt, board, claimed, tasks
 
 AGES = datetime.max.replace(tzinfo=UTC)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gitfleet.files import layout
 from gitfleet.model.states import COUNTS, HOPELESS, RESTS, Kind, Outcome, Role, Status
 from gitfleet.model.task import Budget, CoderChoice
-from gitfleet.plan.standing import standing, standings
+from gitfleet.plan.status import standing, standings
 from tests.plan.kit import (
     ANN,
     FLEET,

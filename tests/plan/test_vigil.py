@@ -10,7 +10,7 @@ from gitfleet.model.event import Tokens
 from gitfleet.model.states import Outcome
 from gitfleet.model.task import Budget
 from gitfleet.plan.budget import Spent
-from gitfleet.plan.vigil import Limits, Signs, must_end, state_of
+from gitfleet.plan.liveness import Limits, Signs, must_end, state_of
 
 LIMITS = Limits(
     attempt=7200,

@@ -19,7 +19,7 @@ from gitfleet.model.change import Change, Person
 from gitfleet.model.claim import Claim
 from gitfleet.model.states import Outcome, Role, Status
 from gitfleet.plan import settle
-from gitfleet.plan.standing import standing
+from gitfleet.plan.status import standing
 from gitfleet.report import Report
 from gitfleet.runner.loop import Runner
 from gitfleet.runner.options import Options

@@ -15,7 +15,7 @@ from gitfleet.files import codec, layout
 from gitfleet.git import refs
 from gitfleet.model.event import Closed, Landed
 from gitfleet.model.states import Role
-from gitfleet.plan.pick import Pick
+from gitfleet.plan.scheduler import Pick
 from tests.acceptance.fleetlab import PATIENCE
 from tests.people.kit import Project, git, task
 

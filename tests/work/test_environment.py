@@ -16,7 +16,7 @@ from gitfleet.model.board import Board, Entry
 from gitfleet.model.claim import Claim
 from gitfleet.model.config import Settings
 from gitfleet.model.states import Role
-from gitfleet.plan.pick import Pick
+from gitfleet.plan.scheduler import Pick
 from gitfleet.report import Report
 from tests.conftest import git
 

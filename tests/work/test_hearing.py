@@ -15,8 +15,8 @@ from gitfleet.attempt import hearing
 from gitfleet.attempt.fleet import Control, Live, Order, Underway
 from gitfleet.files import layout
 from gitfleet.model.states import Outcome, Role
-from gitfleet.plan import asking, settle
-from gitfleet.plan.pick import Pick
+from gitfleet.plan import questions, settle
+from gitfleet.plan.scheduler import Pick
 from tests.people.kit import ADA, Project, task
 
 
@@ -65,7 +65,7 @@ class Attempt:
 
         def decide(board: Any, now: Any) -> Any:
             file = store.file(board, path) or b""
-            return asking.answer(board, now, question=name, file=file, text=text, person=ADA)
+            return questions.answer(board, now, question=name, file=file, text=text, person=ADA)
 
         assert store.transact(decide).won
 

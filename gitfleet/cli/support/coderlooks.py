@@ -18,8 +18,8 @@ from gitfleet.errors import FleetError
 from gitfleet.model.board import Board
 from gitfleet.model.durations import spoken
 from gitfleet.model.states import FINISHED, Role
-from gitfleet.plan.choosing import choices, named_by
-from gitfleet.plan.standing import standings
+from gitfleet.plan.coder_choice import choices, named_by
+from gitfleet.plan.status import standings
 
 _AT_ONCE: Final = 6  # calls
 

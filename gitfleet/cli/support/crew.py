@@ -24,7 +24,7 @@ from gitfleet.model.board import Board
 from gitfleet.model.claim import Claim
 from gitfleet.model.config import Machine
 from gitfleet.model.durations import spoken
-from gitfleet.plan.resting import resting
+from gitfleet.plan.cooldown import resting
 
 _MOST: Final = 1_000  # attempts of one runner that are shown
 _LONGEST: Final = 200  # characters of a word of a stranger's

@@ -13,7 +13,7 @@ from gitfleet.model.board import Board, Entry
 from gitfleet.model.change import Change
 from gitfleet.model.states import Kind
 from gitfleet.plan import settle
-from gitfleet.plan.standing import standing
+from gitfleet.plan.status import standing
 
 Make = Callable[[Session, str], Change]
 Tell = Callable[[Session, str], str]

@@ -8,7 +8,7 @@ from gitfleet.model.board import Board
 from gitfleet.model.config import Settings
 from gitfleet.model.states import Role
 from gitfleet.model.task import Task
-from gitfleet.plan.choosing import choices
+from gitfleet.plan.coder_choice import choices
 
 
 def known(coder: str, settings: Settings) -> bool:

@@ -20,7 +20,7 @@ from gitfleet.model.config import RoleSettings, Settings
 from gitfleet.model.ids import is_id
 from gitfleet.model.states import Role
 from gitfleet.model.task import Task
-from gitfleet.plan.choosing import choices
+from gitfleet.plan.coder_choice import choices
 from gitfleet.plan.graph import cancelled, graph_of, is_over
 
 

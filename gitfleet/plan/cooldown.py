@@ -23,7 +23,7 @@ from gitfleet.model.board import Board, Entry
 from gitfleet.model.durations import clock, later, seconds
 from gitfleet.model.event import Attempt
 from gitfleet.model.states import RESTS, SAYS_NOTHING, Kind, Outcome, Role
-from gitfleet.plan.choosing import choices
+from gitfleet.plan.coder_choice import choices
 
 LONGEST: Final = 3600.0  # seconds; of a rest of which nobody told when it ends
 _FIRST_REFUSED: Final = 300.0  # a key is mended by a person, so it need not be tried often

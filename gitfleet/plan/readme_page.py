@@ -15,7 +15,7 @@ from gitfleet.files import layout
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.event import Landed
 from gitfleet.model.states import CLAIMED, FINISHED, FOR_A_PERSON, Kind, Status
-from gitfleet.plan.standing import Standing, standings
+from gitfleet.plan.status import Standing, standings
 
 MARK: Final = (
     "<!-- Drawn by gitfleet from the files of this branch; what is written here is lost. -->"

@@ -18,7 +18,7 @@ from gitfleet.model.config import Notice
 from gitfleet.model.event import Attempt, Event, Landed
 from gitfleet.model.states import Outcome, Status
 from gitfleet.plan.graph import cancelled, done
-from gitfleet.plan.standing import Standing
+from gitfleet.plan.status import Standing
 from gitfleet.report import UNSAFE
 
 _LONGEST: Final = 1500  # characters of a body

@@ -29,9 +29,9 @@ from gitfleet.model.states import (
     Status,
 )
 from gitfleet.plan import budget
-from gitfleet.plan.choosing import choices
+from gitfleet.plan.coder_choice import choices
+from gitfleet.plan.cooldown import at_rest, pause
 from gitfleet.plan.graph import cancelled, done, graph_of, is_done, is_over
-from gitfleet.plan.resting import at_rest, pause
 
 _WORK: Final = (Kind.WORK, Kind.PLAN)
 _LONGEST_RED_PAUSE: Final = 3600.0

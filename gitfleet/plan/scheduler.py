@@ -13,10 +13,10 @@ from msgspec import Struct
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.ids import is_id
 from gitfleet.model.states import Role, Status
-from gitfleet.plan.choosing import Choice, choices
+from gitfleet.plan.coder_choice import Choice, choices
+from gitfleet.plan.cooldown import Rest, resting
 from gitfleet.plan.graph import graph_of
-from gitfleet.plan.resting import Rest, resting
-from gitfleet.plan.standing import Standing, standings
+from gitfleet.plan.status import Standing, standings
 
 _RANK: Final[Mapping[Status, int]] = {
     Status.ACCEPTED: 0,

@@ -19,7 +19,7 @@ from gitfleet.model.event import Attempt, Closed, Event, Landed
 from gitfleet.model.states import ATTEMPT_KINDS, Kind, Outcome, Role, Status
 from gitfleet.plan.graph import done
 from gitfleet.plan.settle import is_plan, obstacle
-from gitfleet.plan.standing import standing
+from gitfleet.plan.status import standing
 
 
 class Step(Struct, frozen=True, kw_only=True):
