@@ -22,8 +22,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gitfleet.attempt.claiming import claim_all
-from gitfleet.attempt.fleet import Fleet, Live, Order
+from gitfleet.attempt.claim_tasks import claim_all
+from gitfleet.attempt.context import Fleet, Live, Order
 from gitfleet.board.backend import Answer
 from gitfleet.board.remote_backend import Shared
 from gitfleet.board.store import Store

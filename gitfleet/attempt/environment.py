@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from gitfleet.attempt.fleet import Fleet, Order
+from gitfleet.attempt.context import Fleet, Order
 from gitfleet.forges.registry import TOKEN
 from gitfleet.git.command import clean_env
 from gitfleet.model.masking import NOTIFY_URLS

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from gitfleet import assets
-from gitfleet.attempt.beginning import Beginning, How
-from gitfleet.attempt.fleet import Fleet, Order
+from gitfleet.attempt.context import Fleet, Order
+from gitfleet.attempt.start_point import Beginning, How
 from gitfleet.board.store import Store
 from gitfleet.errors import FleetError
 from gitfleet.files import layout, templates

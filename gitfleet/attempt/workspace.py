@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from gitfleet import faults
-from gitfleet.attempt import commands
-from gitfleet.attempt.beginning import Beginning, How
-from gitfleet.attempt.fleet import Fleet, Order, Underway, task_branch
+from gitfleet.attempt import check_commands
+from gitfleet.attempt.context import Fleet, Order, Underway, task_branch
+from gitfleet.attempt.start_point import Beginning, How
 from gitfleet.board.clone_state import read_json, write_json
 from gitfleet.errors import FleetError, GitError
 from gitfleet.git import merge, refs, salvage, worktree
@@ -152,7 +152,7 @@ def _set_up(way: Underway, settings: WorkspaceSettings, path: Path, env: Mapping
     marker, run_dir = way.nonce, way.run_dir
     for number, command in enumerate(settings.setup, 1):
         name = f"setup-{number}."
-        spec = Spec(("sh", "-c", command), path, env, marker, limits=commands.limits(limit))
+        spec = Spec(("sh", "-c", command), path, env, marker, limits=check_commands.limits(limit))
         running = start(run_dir, spec, name=name)
         try:
             ended = running.wait(limit, way.control.wake)
@@ -162,7 +162,7 @@ def _set_up(way: Underway, settings: WorkspaceSettings, path: Path, env: Mapping
             running.close()
         if ended is None and way.control.stopped is not None:
             return "it was told to end while its workspace was set up"
-        ended = commands.seen(command, ended)
+        ended = check_commands.seen(command, ended)
         if ended is None:
             return f"workspace.setup took longer than {limit:g}s: {command}"
         if ended.code != 0:

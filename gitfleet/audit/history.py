@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitfleet.attempt.fleet import Fleet
+from gitfleet.attempt.context import Fleet
 from gitfleet.audit.line import Beside, History, OnLine, board_line, board_parent, of_a_runner
 from gitfleet.board.clone_state import read_json, write_json
 from gitfleet.board.store import REPAIR, Store

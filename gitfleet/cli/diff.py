@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import click
 
-from gitfleet.attempt.fleet import task_branch
+from gitfleet.attempt.context import task_branch
 from gitfleet.cli.support import draw, reading
 from gitfleet.cli.support.session import Session, open_session
 from gitfleet.errors import FleetError

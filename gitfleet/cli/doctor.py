@@ -14,7 +14,7 @@ from typing import Final
 import click
 from msgspec import Struct, to_builtins
 
-from gitfleet.attempt.fleet import Fleet
+from gitfleet.attempt.context import Fleet
 from gitfleet.board.clone_state import Clone, config_home
 from gitfleet.board.store import Store
 from gitfleet.cli.main import own_version

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from gitfleet.attempt.fleet import TASK_BRANCH
+from gitfleet.attempt.context import TASK_BRANCH
 from gitfleet.attempt.workspace import CHECK
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store

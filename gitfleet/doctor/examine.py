@@ -19,9 +19,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from gitfleet.attempt.coder_session import server_of
+from gitfleet.attempt.context import Fleet, Order
 from gitfleet.attempt.environment import environment, outbox_of, scratch
-from gitfleet.attempt.fleet import Fleet, Order
-from gitfleet.attempt.resuming import server_of
 from gitfleet.coders import registry
 from gitfleet.coders.base import Cannot, Coder, Evidence, Failure, Job, Judgement, Mcp, Tally
 from gitfleet.coders.stream import Stream

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from gitfleet.attempt.fleet import TASK_BRANCH, Fleet, task_branch
+from gitfleet.attempt.context import TASK_BRANCH, Fleet, task_branch
 from gitfleet.errors import FleetError, GitError
 from gitfleet.git import refs, salvage, worktree
 from gitfleet.model.board import Board

@@ -15,7 +15,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gitfleet.attempt.fleet import Fleet
+from gitfleet.attempt.context import Fleet
 from gitfleet.board.backend import Answer
 from gitfleet.board.remote_backend import LETTERS, Shared
 from gitfleet.errors import FleetError, GitError

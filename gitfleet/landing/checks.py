@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from gitfleet.attempt import commands
-from gitfleet.attempt.coding import GRACE
-from gitfleet.attempt.fleet import Underway
+from gitfleet.attempt import check_commands
+from gitfleet.attempt.coder_run import GRACE
+from gitfleet.attempt.context import Underway
 from gitfleet.model.event import Check
 from gitfleet.process.kill import end
 from gitfleet.process.launch import Spec, start
@@ -47,7 +47,9 @@ def _one(
 ) -> Check:
     way.live.doing = f"checking: {command}"
     began = time.monotonic()
-    spec = Spec(("sh", "-c", command), workspace, env, way.nonce, limits=commands.limits(limit))
+    spec = Spec(
+        ("sh", "-c", command), workspace, env, way.nonce, limits=check_commands.limits(limit)
+    )
     running = start(way.run_dir, spec, name=name)
     try:
         ended = running.wait(limit, way.control.wake)
@@ -57,7 +59,7 @@ def _one(
         running.close()
     if ended is None and way.control.stopped is not None:
         raise Stopped
-    ended = commands.seen(command, ended)
+    ended = check_commands.seen(command, ended)
     code = -9 if ended is None else (ended.code if ended.code is not None else -(ended.signal or 0))
     took = round(time.monotonic() - began, 1)
     tail = ""

@@ -18,13 +18,13 @@ from msgspec.structs import replace
 
 from gitfleet import faults
 from gitfleet.agent import outbox
-from gitfleet.attempt import coding, endings, hearing, prompt, record, workspace
-from gitfleet.attempt.coding import Ended
+from gitfleet.attempt import checkpoint, coder_run, finish, mailbox, prompt, workspace
+from gitfleet.attempt.checkpoint import Proving, Record
+from gitfleet.attempt.cleanup import drop_scratch
+from gitfleet.attempt.coder_run import Ended
+from gitfleet.attempt.context import Blocked, Underway
+from gitfleet.attempt.do_work import outside, tampering
 from gitfleet.attempt.environment import environment, outbox_of, scratch
-from gitfleet.attempt.fleet import Blocked, Underway
-from gitfleet.attempt.implement import outside, tampering
-from gitfleet.attempt.record import Proving, Record
-from gitfleet.attempt.sweep import drop_scratch
 from gitfleet.errors import FleetError
 from gitfleet.git import merge
 from gitfleet.landing import checks
@@ -77,7 +77,7 @@ def validate(way: Underway, before: Record | None = None) -> None:
             except _Moved:
                 # Another tree would land: what was said of the old one does not hold for it.
                 before = None
-                record.drop(way.run_dir)
+                checkpoint.drop(way.run_dir)
                 outbox.forget_verdict(outbox_of(way.run_dir))
                 way.fleet.report.action("again", task=way.task, reason="the target moved")
         _settle(way, Outcome.INTERRUPTED, f"{way.order.pick.target} moved {_ROUNDS} times")
@@ -132,7 +132,7 @@ def _taken_up(way: Underway, proving: Proving) -> Proof:
 
 
 def _settle(way: Underway, outcome: Outcome, reason: str, checks_: tuple[Check, ...] = ()) -> None:
-    endings.write(way, endings.attempt_of(way, outcome=outcome, reason=reason, checks=checks_))
+    finish.write(way, finish.attempt_of(way, outcome=outcome, reason=reason, checks=checks_))
 
 
 # -- merging
@@ -159,10 +159,10 @@ def _merge(way: Underway) -> Proof | None:
     if merged.tree is None:
         files = ", ".join(merged.conflicts[:5])
         reason = f"it conflicts with {way.order.pick.target} in {files}"
-        attempt = endings.attempt_of(
+        attempt = finish.attempt_of(
             way, outcome=Outcome.CONFLICT, reason=reason, base=tip, findings=merged.conflicts
         )
-        endings.write(way, attempt)
+        finish.write(way, attempt)
         return None
     if merged.tree == fleet.objects.tree_of(tip):
         _landed_by_hand(way, tip, head)
@@ -198,9 +198,9 @@ def _merge_commit(way: Underway, entry: Entry, tree: str, tip: str, head: str) -
 def _landed_by_hand(way: Underway, tip: str, head: str) -> None:
     """Merging would change nothing: somebody did it already."""
     reason = f"it is in {way.order.pick.target} already"
-    attempt = endings.attempt_of(way, outcome=Outcome.ACCEPTED, reason=reason, base=tip)
+    attempt = finish.attempt_of(way, outcome=Outcome.ACCEPTED, reason=reason, base=tip)
     landed = _landed(way, tip, head)
-    result = endings.finish(
+    result = finish.finish(
         way,
         attempt,
         lambda board, now: settle.land(
@@ -304,10 +304,10 @@ def _target_is_red(way: Underway, proof: Proof, failing: list[str], ran: tuple[C
         commit=proof.tip[:10],
         checks="; ".join(failing),
     )
-    attempt = endings.attempt_of(
+    attempt = finish.attempt_of(
         way, outcome=Outcome.TARGET_RED, reason=reason, base=proof.tip, checks=ran
     )
-    endings.write(way, attempt)
+    finish.write(way, attempt)
 
 
 # -- judging
@@ -330,12 +330,12 @@ def _judge(
     if before is not None:
         path = way.fleet.clone.check_workspace(way.task)
         env = environment(way.fleet, way.order, way.run_dir, Path(tempfile.gettempdir()))
-        ended = coding.go_on(way, workspace=path, env=env)
+        ended = coder_run.go_on(way, workspace=path, env=env)
         drop_scratch(way.nonce)
     else:
         ended, before = _ask(way, proof, ran)
-    hearing.last_words(way)
-    parked = hearing.parked(way)
+    mailbox.last_words(way)
+    parked = mailbox.parked(way)
     changed = tampering(way, before)
     if changed:
         return Ended(outcome=Outcome.TAMPERED, reason="; ".join(changed)), None
@@ -370,9 +370,9 @@ def _ask(way: Underway, proof: Proof, ran: tuple[Check, ...]) -> tuple[Ended, Re
             merge=proof.merge,
             checks=ran,
         )
-        before = record.look(way, proving)
-        record.keep(way, before)
-        return coding.run(way, workspace=path, prompt=told, env=env), before
+        before = checkpoint.look(way, proving)
+        checkpoint.keep(way, before)
+        return coder_run.run(way, workspace=path, prompt=told, env=env), before
 
 
 def _refused(
@@ -387,7 +387,7 @@ def _refused(
         return False
     if verdict is None:
         attempt = _attempt(way, ended, ended.outcome or Outcome.FAILED, ended.reason, ran)
-        endings.write(way, attempt)
+        finish.write(way, attempt)
         return True
     if verdict.verdict is Ruling.ACCEPTED:
         return False
@@ -412,7 +412,7 @@ def _attempt(
         if ended
         else {}
     )
-    return endings.attempt_of(way, outcome=outcome, reason=reason, checks=ran, **facts)
+    return finish.attempt_of(way, outcome=outcome, reason=reason, checks=ran, **facts)
 
 
 def _reject(
@@ -428,7 +428,7 @@ def _reject(
     told = tuple(mask(finding) for finding in findings)
     attempt = replace(_attempt(way, ended, outcome, reason, ran), findings=told)
     proposed = _proposed(mask, fix) if fix else None
-    result = endings.finish(
+    result = finish.finish(
         way,
         attempt,
         lambda board, _now: settle.reject(board, task=way.task, attempt=attempt, fix=proposed),
@@ -475,7 +475,7 @@ def _land(
         return settle.land(board, now, task=way.task, attempt=attempt, landed=landed, move=move)
 
     way.live.doing = "landing"
-    result = endings.finish(way, attempt, decide)
+    result = finish.finish(way, attempt, decide)
     if result.won:
         way.fleet.blocked.pop(way.task, None)
         _after_landing(way, landed)
@@ -494,13 +494,13 @@ def _passed(ran: tuple[Check, ...]) -> str:
 def _wait(way: Underway, attempt: Attempt, blocked: Blocked) -> None:
     """The work is proved and cannot land just now: it stays accepted, and the reason is told."""
     way.fleet.blocked[way.task] = blocked
-    endings.write(way, replace(attempt, reason=blocked.reason))
+    finish.write(way, replace(attempt, reason=blocked.reason))
     way.fleet.report.once(f"blocked {way.task}", "blocked", task=way.task, reason=blocked.reason)
 
 
 def _after_landing(way: Underway, landed: Landed) -> None:
     way.fleet.report.action("landed", task=way.task, target=landed.target, merge=landed.merge[:10])
-    endings.drop_workspaces(way.fleet, way.task)
+    finish.drop_workspaces(way.fleet, way.task)
 
 
 # -- plans
@@ -523,7 +523,7 @@ def _validate_plan(way: Underway, before: Record | None) -> None:
             return
     reason = (verdict.reason if verdict else "") or "its tasks are valid"
     attempt = _attempt(way, ended, Outcome.ACCEPTED, reason, ())
-    result = endings.finish(
+    result = finish.finish(
         way,
         attempt,
         lambda board, now: settle.accept_plan(board, now, task=way.task, attempt=attempt),

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from gitfleet.attempt.fleet import Fleet, Live
+from gitfleet.attempt.context import Fleet, Live
 from gitfleet.board import heartbeats
 from gitfleet.board.heartbeats import BEATS, SEEN_BEATS
 from gitfleet.board.remote_backend import Shared

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from gitfleet.assets import own_version
-from gitfleet.attempt.fleet import Fleet, Live
+from gitfleet.attempt.context import Fleet, Live
 from gitfleet.board.clone_state import write_json
 from gitfleet.board.heartbeats import LIVE
 from gitfleet.model.config import Transcripts

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gitfleet import faults
-from gitfleet.attempt.fleet import Fleet
+from gitfleet.attempt.context import Fleet
 from gitfleet.board.remote_backend import Shared
 from gitfleet.board.store import RUNNER
 from gitfleet.errors import FleetError

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from gitfleet.attempt.fleet import Fleet
+from gitfleet.attempt.context import Fleet
 from gitfleet.board.remote_backend import Shared
 from gitfleet.errors import FleetError
 from gitfleet.forges import registry

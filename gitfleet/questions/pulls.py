@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitfleet import faults
-from gitfleet.attempt.fleet import Fleet
+from gitfleet.attempt.context import Fleet
 from gitfleet.board.remote_backend import Shared
 from gitfleet.errors import FleetError
 from gitfleet.files import answers, codec, layout

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from gitfleet.attempt.fleet import Fleet
+from gitfleet.attempt.context import Fleet
 from gitfleet.model.board import Board
 from gitfleet.model.states import FINISHED, FOR_A_PERSON, Status
 from gitfleet.model.task import Task

@@ -13,12 +13,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Protocol
 
-from gitfleet.attempt import hearing
-from gitfleet.attempt.beginning import Beginning
-from gitfleet.attempt.claiming import claim_all, late_order
-from gitfleet.attempt.fleet import Control, Fleet, Live, Order, Underway
-from gitfleet.attempt.record import Record
-from gitfleet.attempt.sweep import sweep
+from gitfleet.attempt import mailbox
+from gitfleet.attempt.checkpoint import Record
+from gitfleet.attempt.claim_tasks import claim_all, late_order
+from gitfleet.attempt.cleanup import sweep
+from gitfleet.attempt.context import Control, Fleet, Live, Order, Underway
+from gitfleet.attempt.start_point import Beginning
 from gitfleet.audit import history
 from gitfleet.board.remote_backend import Shared
 from gitfleet.errors import FleetError
@@ -388,7 +388,7 @@ class Runner:
         for nonce, attempt in self.attempts.items():
             order = attempt.order
             run_dir = self.fleet.clone.run_dir(order.task, order.claim.attempt, nonce)
-            hearing.deliver(self.fleet, board, order.task, run_dir)
+            mailbox.deliver(self.fleet, board, order.task, run_dir)
 
     def _take_over(self, task: str, claim: Claim) -> None:
         reason = f"nothing was heard of {claim.runner} for a whole lease"

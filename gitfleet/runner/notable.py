@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from gitfleet.attempt.fleet import Fleet
+from gitfleet.attempt.context import Fleet
 from gitfleet.model.board import Board
 from gitfleet.model.states import FOR_A_PERSON, Outcome
 from gitfleet.plan.cooldown import resting

@@ -6,7 +6,7 @@ import time
 from datetime import datetime
 from typing import Final
 
-from gitfleet.attempt.fleet import Blocked, Fleet
+from gitfleet.attempt.context import Blocked, Fleet
 from gitfleet.board.remote_backend import Shared
 from gitfleet.coders import registry
 from gitfleet.git import follow_branch

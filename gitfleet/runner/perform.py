@@ -9,14 +9,14 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
-from gitfleet.attempt import endings, hearing, record
-from gitfleet.attempt.beginning import Beginning
-from gitfleet.attempt.claiming import order_of
-from gitfleet.attempt.coding import GRACE
-from gitfleet.attempt.fleet import Fleet, Order, Underway, task_branch
-from gitfleet.attempt.implement import go_on, implement
-from gitfleet.attempt.record import Record
-from gitfleet.attempt.sweep import drop_scratch
+from gitfleet.attempt import checkpoint, finish, mailbox
+from gitfleet.attempt.checkpoint import Record
+from gitfleet.attempt.claim_tasks import order_of
+from gitfleet.attempt.cleanup import drop_scratch
+from gitfleet.attempt.coder_run import GRACE
+from gitfleet.attempt.context import Fleet, Order, Underway, task_branch
+from gitfleet.attempt.do_work import go_on, implement
+from gitfleet.attempt.start_point import Beginning
 from gitfleet.board.backend import Answer
 from gitfleet.board.remote_backend import Shared
 from gitfleet.errors import FleetError
@@ -42,9 +42,9 @@ def perform(way: Underway, begin: Beginning | Record) -> None:
     """Do the attempt, or with a Record go on with it: its coder was started by another life of
     this runner. Never raises: an error of ours ends it as `interrupted`, and is told."""
     way.run_dir.joinpath("outbox").mkdir(parents=True, exist_ok=True)
-    hearing.inbox_of(way.run_dir).mkdir(exist_ok=True)
+    mailbox.inbox_of(way.run_dir).mkdir(exist_ok=True)
     if isinstance(begin, Beginning):  # who goes on has had what was there when it was claimed
-        hearing.deliver(way.fleet, way.order.board, way.task, way.run_dir)
+        mailbox.deliver(way.fleet, way.order.board, way.task, way.run_dir)
     try:
         match way.order.claim.role, begin:
             case Role.VALIDATE, Record():
@@ -70,7 +70,7 @@ def _give_up(way: Underway, reason: str) -> None:
     stopped = way.control.stopped
     outcome = stopped.outcome if stopped else Outcome.INTERRUPTED
     used = way.live.tokens  # a budget counts them, however the attempt ends
-    endings.write(way, endings.attempt_of(way, outcome=outcome, reason=reason, tokens=used))
+    finish.write(way, finish.attempt_of(way, outcome=outcome, reason=reason, tokens=used))
 
 
 def _end_all(run_dir: Path, nonce: str) -> None:
@@ -138,7 +138,7 @@ def settle_dead(fleet: Fleet, busy: Collection[str] = ()) -> None:
 
 def _begun(run_dir: Path, nonce: str) -> Record | None:
     """What is known of an attempt whose coder was started; None where none was."""
-    known = record.kept(run_dir)
+    known = checkpoint.kept(run_dir)
     if known is None:
         return None
     deadline = time.monotonic() + _STARTING
@@ -173,11 +173,11 @@ def _settle_one(fleet: Fleet, task: str, claim: Claim) -> bool:
         claim, fleet.store.now(), Outcome.INTERRUPTED, "its runner died", fleet.runner
     )
     run_dir = fleet.clone.run_dir(task, claim.attempt, claim.nonce)
-    attempt = hearing.of_dead(fleet, task, claim, run_dir, died)
+    attempt = mailbox.of_dead(fleet, task, claim, run_dir, died)
     if attempt is None:
         return False
     if claim.role is Role.WORK:
-        attempt = endings.with_head(fleet, task, attempt)
+        attempt = finish.with_head(fleet, task, attempt)
     # The work of other machines goes on at that head: it must be there for them.
     branch = f"refs/heads/{task_branch(task)}"
     work = claim.role is Role.WORK and attempt.head is not None
@@ -247,5 +247,5 @@ def _complete(fleet: Fleet, task: str, claim: Claim, commit: str) -> bool:
         return False
     fleet.report.action("recovered", task=task, role=claim.role, outcome="landed")
     worktree.remove(fleet.repo, fleet.clone.check_workspace(task))
-    endings.drop_workspaces(fleet, task)
+    finish.drop_workspaces(fleet, task)
     return True

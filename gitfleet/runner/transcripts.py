@@ -23,7 +23,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gitfleet.attempt.fleet import Fleet
+from gitfleet.attempt.context import Fleet
 from gitfleet.board.remote_backend import Shared
 from gitfleet.board.store import Store
 from gitfleet.errors import FleetError, GitError

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from gitfleet.attempt.fleet import Fleet, Live
+from gitfleet.attempt.context import Fleet, Live
 from gitfleet.board import heartbeats
 from gitfleet.board.clone_state import Clone, read_json, write_json
 from gitfleet.board.heartbeats import SEEN_BEATS

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gitfleet.attempt.fleet import Fleet
+from gitfleet.attempt.context import Fleet
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.remote_backend import Shared
 from gitfleet.board.store import Store, utc_now

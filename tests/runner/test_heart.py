@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.attempt.fleet import Fleet
+from gitfleet.attempt.context import Fleet
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.heartbeats import BEATS
 from gitfleet.board.remote_backend import Shared

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.attempt.claiming import late_order
-from gitfleet.attempt.fleet import Fleet
+from gitfleet.attempt.claim_tasks import late_order
+from gitfleet.attempt.context import Fleet
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store
 from gitfleet.git.repo import find

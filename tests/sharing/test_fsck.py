@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.attempt.fleet import Fleet
+from gitfleet.attempt.context import Fleet
 from gitfleet.audit import history
 from gitfleet.audit.line import History, board_line
 from gitfleet.board.clone_state import Clone

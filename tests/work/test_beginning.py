@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.attempt.beginning import beginning_of
+from gitfleet.attempt.start_point import beginning_of
 from gitfleet.board.store import utc_now
 from gitfleet.files import codec, layout
 from gitfleet.git import refs

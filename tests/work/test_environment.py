@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gitfleet.attempt.context import Fleet, Order
 from gitfleet.attempt.environment import environment, scratch
-from gitfleet.attempt.fleet import Fleet, Order
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store, utc_now
 from gitfleet.git.repo import find

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from gitfleet.attempt import hearing
-from gitfleet.attempt.fleet import Control, Live, Order, Underway
+from gitfleet.attempt import mailbox
+from gitfleet.attempt.context import Control, Live, Order, Underway
 from gitfleet.files import layout
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan import questions, settle
@@ -83,21 +83,21 @@ def test_a_question_is_on_the_board_its_asker_knows_its_name_and_its_letter_is_g
     attempt.say("question-b.md", "Second?")
     attempt.say("question-a.md", "---\noptions: [x]\n---\nFirst?")
     attempt.say(".question-c.md", "half wri")
-    hearing.listen(attempt.way)
+    mailbox.listen(attempt.way)
     assert attempt.questions() == ["First?", "Second?"]
     assert attempt.receipts() == {"a": {"question": "one-1"}, "b": {"question": "one-2"}}
     assert [path.name for path in attempt.box.iterdir()] == [".question-c.md"]
-    assert hearing.parked(attempt.way) == "it asks: First? (and 1 more)"
+    assert mailbox.parked(attempt.way) == "it asks: First? (and 1 more)"
 
 
 def test_a_letter_that_is_heard_again_asks_nothing_new(attempt: Attempt) -> None:
     """As after a crash between the commit and the clean-up, also when it was answered meanwhile."""
     letter = attempt.say("question-a.md", "Which?")
-    hearing.listen(attempt.way)
+    mailbox.listen(attempt.way)
     attempt.answer("one-1", "JWT")
     letter.write_text("Which?")
     tip = attempt.project.tip()
-    hearing.listen(attempt.way)
+    mailbox.listen(attempt.way)
     assert attempt.project.tip() == tip and not letter.exists()
 
 
@@ -112,7 +112,7 @@ def test_what_is_no_question_is_refused_and_its_asker_told(
     attempt.say("question-large.md", "x" * 300_000)
     attempt.say("question-plain.txt", "Which?")
     attempt.say("question-sly.md", "Which?\n## Answer\nyes")
-    hearing.listen(attempt.way)
+    mailbox.listen(attempt.way)
     assert attempt.questions() == [] and list(attempt.box.iterdir()) == []
     told = attempt.receipts()
     assert all("refused" in receipt for receipt in told.values()) and len(told) == 6
@@ -125,7 +125,7 @@ def test_who_lost_the_task_says_nothing(attempt: Attempt) -> None:
     letter = attempt.say("question-a.md", "Which?")
     attempt.say("note-plan.md", "x")
     attempt.project.change({"claims/one.yaml": None})
-    hearing.last_words(attempt.way)
+    mailbox.last_words(attempt.way)
     assert attempt.questions() == [] and letter.exists() and attempt.receipts() == {}
     assert "notes/one/plan.md" not in attempt.project.files()
 
@@ -134,11 +134,11 @@ def test_the_inbox_follows_the_board(attempt: Attempt) -> None:
     """A copy of each answered question, changed when the answer changes, gone when it is."""
     for name in ("a", "b"):
         attempt.say(f"question-{name}.md", f"{name}?")
-    hearing.listen(attempt.way)
+    mailbox.listen(attempt.way)
 
     def deliver() -> list[str]:
         board = attempt.fleet.store.board()
-        hearing.deliver(attempt.fleet, board, "one", attempt.run_dir)
+        mailbox.deliver(attempt.fleet, board, "one", attempt.run_dir)
         return sorted(path.name for path in attempt.inbox.glob("*.md"))
 
     assert deliver() == []
@@ -160,26 +160,26 @@ def test_notes_wait_a_minute_and_the_last_version_is_written(
     """By the time of a file, which outlives the runner; a clock that went back holds nothing up."""
     note = "notes/one/plan.md"
     attempt.say("note-plan.md", "first\n")
-    hearing.listen(attempt.way)
+    mailbox.listen(attempt.way)
     assert attempt.project.show(note) == "first"
     attempt.say("note-plan.md", "second\n")
-    hearing.listen(attempt.way)
+    mailbox.listen(attempt.way)
     assert attempt.project.show(note) == "first"
     mark = attempt.run_dir / "noted"
     old = mark.stat().st_mtime - 61
     os.utime(mark, (old, old))
-    hearing.listen(attempt.way)
+    mailbox.listen(attempt.way)
     assert attempt.project.show(note) == "second"
     attempt.say("note-plan.md", "third\n")
     os.utime(mark, (old + 9999, old + 9999))
-    hearing.listen(attempt.way)
+    mailbox.listen(attempt.way)
     assert attempt.project.show(note) == "third"
     attempt.say("note-plan.md", "fourth\n")
-    hearing.last_words(attempt.way)
+    mailbox.last_words(attempt.way)
     assert attempt.project.show(note) == "fourth"
     tip = attempt.project.tip()
     attempt.say("note-plan.md", "fourth\n")
-    hearing.last_words(attempt.way)
+    mailbox.last_words(attempt.way)
     assert attempt.project.tip() == tip
 
 
@@ -188,7 +188,7 @@ def test_a_note_that_is_none_is_refused(attempt: Attempt, tmp_path: Path) -> Non
     (tmp_path / "secret").write_text("secret")
     (attempt.box / "note-plan.md").symlink_to(tmp_path / "secret")
     (attempt.box / "note-knowledge.md").write_bytes(b"\xff")
-    hearing.last_words(attempt.way)
+    mailbox.last_words(attempt.way)
     assert not any(path.startswith("notes/one") for path in attempt.project.files())
     assert list(attempt.box.iterdir()) == []
 
@@ -196,7 +196,7 @@ def test_a_note_that_is_none_is_refused(attempt: Attempt, tmp_path: Path) -> Non
 def test_progress_is_what_it_does_now(attempt: Attempt) -> None:
     """One line, and gone from the outbox."""
     attempt.say("progress.txt", "half\n way")
-    hearing.listen(attempt.way)
+    mailbox.listen(attempt.way)
     assert attempt.way.live.doing == "half way" and list(attempt.box.iterdir()) == []
 
 
@@ -207,7 +207,7 @@ def test_the_last_words_of_who_died_are_taken(attempt: Attempt) -> None:
     died = settle.interrupted(
         attempt.claim, attempt.fleet.store.now(), Outcome.INTERRUPTED, "its runner died", "box"
     )
-    found = hearing.of_dead(attempt.fleet, "one", attempt.claim, attempt.run_dir, died)
+    found = mailbox.of_dead(attempt.fleet, "one", attempt.claim, attempt.run_dir, died)
     assert found is not None
     assert (found.outcome, found.reason) == (Outcome.ASKED, "it asks: Which?")
     assert attempt.project.show("notes/one/plan.md") == "here"
@@ -216,12 +216,12 @@ def test_the_last_words_of_who_died_are_taken(attempt: Attempt) -> None:
 def test_who_was_told_to_stop_is_parked_although_there_is_an_answer(attempt: Attempt) -> None:
     """Until it says that it has heard the answer after all."""
     attempt.say("question-a.md", "Which?")
-    hearing.listen(attempt.way)
+    mailbox.listen(attempt.way)
     attempt.answer("one-1", "JWT")
-    assert hearing.parked(attempt.way) == ""
+    assert mailbox.parked(attempt.way) == ""
     attempt.say(".parked-a", "")
     attempt.say(".parked-nosuch", "")
-    assert "one-1 was answered when it had stopped" in hearing.parked(attempt.way)
+    assert "one-1 was answered when it had stopped" in mailbox.parked(attempt.way)
 
 
 def test_listening_from_two_sides_harms_nobody(attempt: Attempt) -> None:
@@ -231,13 +231,13 @@ def test_listening_from_two_sides_harms_nobody(attempt: Attempt) -> None:
 
     def deliver() -> None:
         while not done.is_set():
-            hearing.deliver(attempt.fleet, board, "one", attempt.run_dir)
+            mailbox.deliver(attempt.fleet, board, "one", attempt.run_dir)
 
     thread = threading.Thread(target=deliver)
     thread.start()
     for number in range(5):
         attempt.say(f"question-{number}.md", f"{number}?")
-        hearing.listen(attempt.way)
+        mailbox.listen(attempt.way)
     done.set()
     thread.join()
     assert len(attempt.questions()) == len(attempt.receipts()) == 5

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.attempt import leases
-from gitfleet.attempt.leases import Leases
+from gitfleet.attempt import lease_keeper
+from gitfleet.attempt.lease_keeper import Leases
 from gitfleet.process.procfs import boot_seconds
 
 NONCE = "0123456789abcdef" * 2
@@ -28,7 +28,7 @@ def test_a_machine_that_wakes_up_renews_at_once(
         first = _until(tmp_path)
         kept.renew()
         assert _until(tmp_path) == first  # just done
-        monkeypatch.setattr(leases, "boot_seconds", lambda: first + 3600)
+        monkeypatch.setattr(lease_keeper, "boot_seconds", lambda: first + 3600)
         kept.renew()
         assert _until(tmp_path) == first + 3600 + 300
 

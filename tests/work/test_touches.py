@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gitfleet.attempt.implement import outside
+from gitfleet.attempt.do_work import outside
 from gitfleet.model.task import Task
 
 

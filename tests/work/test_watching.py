@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.attempt import watching
-from gitfleet.attempt.fleet import Live
-from gitfleet.attempt.watching import Output
+from gitfleet.attempt import monitor
+from gitfleet.attempt.context import Live
+from gitfleet.attempt.monitor import Output
 from gitfleet.coders import registry
 from gitfleet.model.states import Role
 from tests.coders.kit import job
@@ -17,8 +17,8 @@ from tests.coders.kit import job
 def test_all_counts_when_it_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While it runs little is read at a time. What it wrote faster than that, or while no runner
     was there, is read when it has ended: how it ended stands in its last line."""
-    monkeypatch.setattr(watching, "_CHUNK", 1 << 10)
-    monkeypatch.setattr(watching, "_AT_ONCE", 1 << 12)
+    monkeypatch.setattr(monitor, "_CHUNK", 1 << 10)
+    monkeypatch.setattr(monitor, "_AT_ONCE", 1 << 12)
     coder = registry.find("shell", {})
     assert coder is not None
     stdout = tmp_path / "stdout"

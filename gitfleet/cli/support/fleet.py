@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from gitfleet.attempt.fleet import Fleet
+from gitfleet.attempt.context import Fleet
 from gitfleet.cli.support.home import store_of
 from gitfleet.cli.support.session import Session, machine
 from gitfleet.model.masking import Mask, secrets_of

@@ -12,7 +12,7 @@ from rich.live import Live as Drawn
 from rich.table import Table
 from rich.text import Text
 
-from gitfleet.attempt.fleet import Live
+from gitfleet.attempt.context import Live
 from gitfleet.cli.support import draw
 from gitfleet.model.durations import spoken
 from gitfleet.report import Report

@@ -10,9 +10,9 @@ from typing import Final
 from msgspec import Struct
 
 from gitfleet.agent import outbox
-from gitfleet.attempt.beginning import Beginning, How
+from gitfleet.attempt.context import Fleet, Order, Underway
 from gitfleet.attempt.environment import outbox_of
-from gitfleet.attempt.fleet import Fleet, Order, Underway
+from gitfleet.attempt.start_point import Beginning, How
 from gitfleet.coders import registry
 from gitfleet.coders.base import Mcp
 from gitfleet.model.durations import seconds

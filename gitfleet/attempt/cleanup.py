@@ -11,8 +11,8 @@ import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
+from gitfleet.attempt.context import Fleet
 from gitfleet.attempt.environment import scratch_name
-from gitfleet.attempt.fleet import Fleet
 from gitfleet.attempt.workspace import CHECK, discard
 from gitfleet.git import worktree
 from gitfleet.model.ids import is_id

@@ -13,10 +13,10 @@ from msgspec import Struct
 
 from gitfleet import faults
 from gitfleet.agent import outbox
-from gitfleet.attempt import hearing, resuming
+from gitfleet.attempt import coder_session, mailbox
+from gitfleet.attempt.context import Order, Underway
 from gitfleet.attempt.environment import outbox_of
-from gitfleet.attempt.fleet import Order, Underway
-from gitfleet.attempt.watching import Output, Vigil
+from gitfleet.attempt.monitor import Output, Vigil
 from gitfleet.board.backend import Answer
 from gitfleet.coders import registry
 from gitfleet.coders.base import (
@@ -154,7 +154,7 @@ def _job(way: Underway, workspace: Path, coder: Coder, env: Mapping[str, str]) -
     settings = order.board.settings.coders.get(name) or CoderSettings()
     # A board comes from elsewhere: it alone never opens a machine.
     allowed = way.fleet.machine.permissions.get(name, Permission.LEAST)
-    session = resuming.session_of(way.fleet, order)
+    session = coder_session.session_of(way.fleet, order)
     return Job(
         task=order.task,
         title=order.entry.task.title,
@@ -168,7 +168,7 @@ def _job(way: Underway, workspace: Path, coder: Coder, env: Mapping[str, str]) -
         session=session.id,
         used=session.used,
         used_usd=session.usd,
-        mcp=resuming.server_of(order, env) if coder.mcp else None,
+        mcp=coder_session.server_of(order, env) if coder.mcp else None,
         permission=settings.permission if allowed is Permission.BYPASS else Permission.LEAST,
     )
 
@@ -258,7 +258,7 @@ def collect(way: Underway) -> None:
 
     A plan's tasks stay in the outbox until the plan is submitted: they are one commit with it.
     """
-    hearing.listen(way)
+    mailbox.listen(way)
     if settle.is_plan(way.order.entry):
         return
     letters = read_letters(way)

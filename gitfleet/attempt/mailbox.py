@@ -23,9 +23,9 @@ from msgspec.structs import replace
 from gitfleet import faults
 from gitfleet.agent import outbox, speech
 from gitfleet.agent.outbox import Refused
-from gitfleet.attempt import endings
+from gitfleet.attempt import finish
+from gitfleet.attempt.context import Fleet, Underway
 from gitfleet.attempt.environment import outbox_of
-from gitfleet.attempt.fleet import Fleet, Underway
 from gitfleet.board.backend import Answer
 from gitfleet.board.store import Result
 from gitfleet.files import codec, layout
@@ -99,7 +99,7 @@ def _known(result: Result) -> Result | None:
 
 def last_words(way: Underway) -> None:
     """Take what is left when an attempt has ended, however long the board is away."""
-    _take(_ear(way), lambda decide: endings.patiently(way, decide), last=True)
+    _take(_ear(way), lambda decide: finish.patiently(way, decide), last=True)
 
 
 def _take(ear: Ear, write: _Write, *, last: bool) -> None:

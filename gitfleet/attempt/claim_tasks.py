@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from gitfleet import faults
-from gitfleet.attempt.beginning import Beginning, beginning_of
-from gitfleet.attempt.fleet import Fleet, Order, task_branch
+from gitfleet.attempt.context import Fleet, Order, task_branch
+from gitfleet.attempt.start_point import Beginning, beginning_of
 from gitfleet.board.backend import Answer
 from gitfleet.board.clone_state import Held
 from gitfleet.errors import FleetError

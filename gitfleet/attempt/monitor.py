@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from gitfleet.attempt.fleet import Live, Underway
+from gitfleet.attempt.context import Live, Underway
 from gitfleet.coders.base import Coder, CoderEvent, Failure, Job, Tally
 from gitfleet.coders.stream import Stream
 from gitfleet.model.states import Outcome

@@ -10,13 +10,21 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitfleet import faults
-from gitfleet.attempt import coding, endings, hearing, prompt, record, resuming, workspace
-from gitfleet.attempt.beginning import Beginning
-from gitfleet.attempt.coding import Ended
+from gitfleet.attempt import (
+    checkpoint,
+    coder_run,
+    coder_session,
+    finish,
+    mailbox,
+    prompt,
+    workspace,
+)
+from gitfleet.attempt.checkpoint import Record
+from gitfleet.attempt.cleanup import drop_scratch
+from gitfleet.attempt.coder_run import Ended
+from gitfleet.attempt.context import Underway, task_branch
 from gitfleet.attempt.environment import committer_of, environment, identity, scratch
-from gitfleet.attempt.fleet import Underway, task_branch
-from gitfleet.attempt.record import Record
-from gitfleet.attempt.sweep import drop_scratch
+from gitfleet.attempt.start_point import Beginning
 from gitfleet.coders.base import Failure
 from gitfleet.git import merge, refs, tamper, worktree
 from gitfleet.git.command import git
@@ -46,15 +54,17 @@ def implement(way: Underway, begin: Beginning) -> None:
         if why:
             stopped = way.control.stopped
             outcome = stopped.outcome if stopped else Outcome.FAILED
-            attempt = endings.attempt_of(way, outcome=outcome, reason=why)
-            endings.write(way, attempt)
+            attempt = finish.attempt_of(way, outcome=outcome, reason=why)
+            finish.write(way, attempt)
             return
-        resuming.bring_over(way)
-        told = resuming.go_on_prompt(fleet, order, begin) or prompt.of_work(fleet, order, begin)
-        before = record.look(way)
-        record.keep(way, before)
-        ended = coding.run(way, workspace=path, prompt=told, env=env)
-        coding.collect(way)
+        coder_session.bring_over(way)
+        told = coder_session.go_on_prompt(fleet, order, begin) or prompt.of_work(
+            fleet, order, begin
+        )
+        before = checkpoint.look(way)
+        checkpoint.keep(way, before)
+        ended = coder_run.run(way, workspace=path, prompt=told, env=env)
+        coder_run.collect(way)
     _conclude(way, path, ended, before)
 
 
@@ -63,8 +73,8 @@ def go_on(way: Underway, before: Record) -> None:
     path = way.fleet.clone.workspace(way.task)
     tmp = Path(tempfile.gettempdir())  # its own one is where it was; nothing is started here
     env = environment(way.fleet, way.order, way.run_dir, tmp)
-    ended = coding.go_on(way, workspace=path, env=env)
-    coding.collect(way)
+    ended = coder_run.go_on(way, workspace=path, env=env)
+    coder_run.collect(way)
     drop_scratch(way.nonce)
     _conclude(way, path, ended, before)
 
@@ -75,8 +85,8 @@ def _conclude(way: Underway, path: Path, ended: Ended, before: Record) -> None:
     if ended.failure is Failure.NO_SESSION:
         # It has done nothing wrong, and nothing at all: the next one begins afresh.
         ended = replace(ended, outcome=Outcome.INTERRUPTED, session="")
-    hearing.last_words(way)
-    parked = hearing.parked(way)
+    mailbox.last_words(way)
+    parked = mailbox.parked(way)
     tampered = tampering(way, before)
     facts = None
     if order.claim.role is Role.WORK:
@@ -90,7 +100,7 @@ def _conclude(way: Underway, path: Path, ended: Ended, before: Record) -> None:
         outcome, reason = Outcome.ASKED, parked
     _write(way, ended, facts, outcome, reason)
     if outcome is Outcome.CANCELLED or order.claim.role is Role.PLAN:
-        endings.clear_away(way, path)
+        finish.clear_away(way, path)
 
 
 def tampering(way: Underway, before: Record) -> tuple[str, ...]:
@@ -196,13 +206,13 @@ def _write(way: Underway, ended: Ended, facts: Facts | None, outcome: Outcome, r
     plan = way.order.claim.role is Role.PLAN
     # Of work only what did not get onto the board before, while the remote was away.
     wanted = outcome is Outcome.SUBMITTED or not plan
-    additions = [letter.addition for letter in coding.read_letters(way)] if wanted else []
+    additions = [letter.addition for letter in coder_run.read_letters(way)] if wanted else []
     if plan and wanted:
         if not additions:
             outcome, reason = Outcome.EMPTY, "it ended well and planned no task"
         else:
             reason = f"{counted(len(additions), 'task')} planned"
-    attempt = endings.attempt_of(
+    attempt = finish.attempt_of(
         way,
         outcome=outcome,
         reason=reason,
@@ -217,7 +227,7 @@ def _write(way: Underway, ended: Ended, facts: Facts | None, outcome: Outcome, r
         commits=facts.commits if facts else 0,
         files_changed=len(facts.paths) if facts else 0,
     )
-    won = endings.write(way, attempt, additions)
+    won = finish.write(way, attempt, additions)
     if (
         not won
         and facts is not None

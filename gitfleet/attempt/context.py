@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from gitfleet.attempt.leases import Leases
+from gitfleet.attempt.lease_keeper import Leases
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store
 from gitfleet.git.objects import Objects

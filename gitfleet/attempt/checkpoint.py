@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from gitfleet.attempt.fleet import Underway
+from gitfleet.attempt.context import Underway
 from gitfleet.board.clone_state import write_json
 from gitfleet.git import refs, tamper
 from gitfleet.model.event import Check

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from gitfleet.attempt.fleet import Fleet, task_branch
+from gitfleet.attempt.context import Fleet, task_branch
 from gitfleet.coders import registry
 from gitfleet.errors import FleetError
 from gitfleet.git import refs

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from gitfleet import faults
-from gitfleet.attempt.fleet import Fleet, Underway, task_branch
+from gitfleet.attempt.context import Fleet, Underway, task_branch
 from gitfleet.attempt.workspace import discard
 from gitfleet.board.backend import Answer
 from gitfleet.board.store import Result
