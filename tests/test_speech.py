@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.agent import speech
+from gitfleet.agent import client
 from gitfleet.errors import FleetError
 
 
@@ -20,7 +20,7 @@ def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "outbox"
 
 
-def told(box: Path, asked: speech.Asked, **what: str) -> None:
+def told(box: Path, asked: client.Asked, **what: str) -> None:
     """What the runner says of a letter."""
     folder = box.parent / "inbox" / ".asked"
     folder.mkdir(exist_ok=True)
@@ -35,7 +35,7 @@ def answered(box: Path, name: str, below: str) -> None:
 def test_questions_lie_in_the_order_in_which_they_were_asked(box: Path) -> None:
     """By their names, so that they are numbered so; whole, and nothing else."""
     for number in range(12):
-        speech.ask(f"Number {number}?")
+        client.ask(f"Number {number}?")
     names = sorted(path.name for path in box.iterdir())
     assert len(names) == 12 and all(name.startswith("question-") for name in names)
     texts = [(box / name).read_text() for name in names]
@@ -44,38 +44,38 @@ def test_questions_lie_in_the_order_in_which_they_were_asked(box: Path) -> None:
 
 def test_what_is_known_of_a_question_grows(box: Path) -> None:
     """First nothing, then its name, then the answer without anybody's comments."""
-    asked = speech.ask("Which?", ["a: b", 'c "d"'])
-    assert speech.reply(asked) == speech.Reply()
+    asked = client.ask("Which?", ["a: b", 'c "d"'])
+    assert client.reply(asked) == client.Reply()
     told(box, asked, question="one-1")
-    assert speech.reply(asked) == speech.Reply("one-1")
+    assert client.reply(asked) == client.Reply("one-1")
     answered(box, "one-1", "JWT,\nsigned\n<!-- Bob answered later:\nno\n-->")
-    assert speech.reply(asked) == speech.Reply("one-1", "JWT,\nsigned")
-    assert speech.wait(asked, 0).answer == "JWT,\nsigned"
+    assert client.reply(asked) == client.Reply("one-1", "JWT,\nsigned")
+    assert client.wait(asked, 0).answer == "JWT,\nsigned"
 
 
 def test_a_refusal_ends_the_waiting(box: Path) -> None:
     """Nobody waits for the answer to what was not asked."""
-    asked = speech.ask("Which?")
+    asked = client.ask("Which?")
     told(box, asked, refused="no")
-    assert speech.wait(asked, 600).refused == "no"
+    assert client.wait(asked, 600).refused == "no"
 
 
 @pytest.mark.parametrize("data", ["", "{", "[]", "7", '{"question": 7}'])
 def test_a_broken_receipt_is_none(box: Path, data: str) -> None:
     """Whatever lies there."""
-    asked = speech.ask("Which?")
+    asked = client.ask("Which?")
     told(box, asked)
     (box.parent / "inbox" / ".asked" / f"{asked.key}.json").write_text(data)
-    assert speech.reply(asked).answer == ""
+    assert client.reply(asked).answer == ""
 
 
 def test_who_hears_the_answer_is_not_parked_any_more(box: Path) -> None:
     """However often it asked; other questions stay parked."""
-    first, again, other = (speech.ask(text) for text in ("Which?", "Which?", "What?"))
+    first, again, other = (client.ask(text) for text in ("Which?", "Which?", "What?"))
     for asked, name in ((first, "one-1"), (again, "one-1"), (other, "one-2")):
         told(box, asked, question=name)
-        speech.park(asked)
-    speech.heard(again, "one-1")
+        client.park(asked)
+    client.heard(again, "one-1")
     assert [path.name for path in box.glob(".parked-*")] == [f".parked-{other.key}"]
 
 
@@ -96,40 +96,40 @@ def test_what_cannot_be_asked_is_told_to_who_asks(
 ) -> None:
     """While it can still be said otherwise; the outbox stays empty."""
     with pytest.raises(FleetError, match=word):
-        speech.ask(text, options)
+        client.ask(text, options)
     assert list(box.iterdir()) == []
 
 
 def test_notes_and_progress_say_something(box: Path) -> None:
     """The last version takes the place of the one before; progress is a line."""
-    speech.note("plan", "first")
-    speech.note("plan", "second\n")
-    speech.progress("half\n way")
+    client.note("plan", "first")
+    client.note("plan", "second\n")
+    client.progress("half\n way")
     assert (box / "note-plan.md").read_text() == "second\n"
     assert (box / "progress.txt").read_text() == "half way\n"
     for kind, text in (("plan", " "), ("other", "x")):
         with pytest.raises(FleetError):
-            speech.note(kind, text)
+            client.note(kind, text)
     with pytest.raises(FleetError):
-        speech.progress("\n")
+        client.progress("\n")
 
 
 def test_durations_are_read_as_everywhere() -> None:
     """And a plain number is seconds."""
-    assert [speech.seconds(text) for text in ("90s", "2m", "1h", "0")] == [90, 120, 3600, 0]
+    assert [client.seconds(text) for text in ("90s", "2m", "1h", "0")] == [90, 120, 3600, 0]
     for text in ("", "-1s", "1w", "1.5m"):
         with pytest.raises(FleetError, match="duration"):
-            speech.seconds(text)
+            client.seconds(text)
 
 
 def test_outside_of_an_attempt_there_is_nobody_to_speak_to() -> None:
     """A sentence that says so, and what people do instead."""
     with pytest.raises(FleetError, match="inside an attempt"):
-        speech.ask("Which?")
+        client.ask("Which?")
 
 
 def test_an_attempt_that_is_over_hears_that(box: Path) -> None:
     """Its outbox is gone."""
     box.rmdir()
     with pytest.raises(FleetError, match="over"):
-        speech.progress("x")
+        client.progress("x")

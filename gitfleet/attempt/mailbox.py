@@ -1,7 +1,7 @@
 """What an attempt asks, notes and tells: from its outbox onto the board, and answers to its inbox.
 
 Everything arrives once, whatever dies between the commit and the clean-up: a question has a key,
-a note is compared with what the board has. `gitfleet.agent.speech` is the other end.
+a note is compared with what the board has. `gitfleet.agent.client` is the other end.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitfleet import faults
-from gitfleet.agent import outbox, speech
+from gitfleet.agent import client, outbox
 from gitfleet.agent.outbox import Refused
 from gitfleet.attempt import finish
 from gitfleet.attempt.context import Fleet, Underway
@@ -140,7 +140,7 @@ def _questions(ear: Ear, write: _Write) -> None:
 
 def _letters(ear: Ear) -> Iterator[_Letter]:
     """The questions in an outbox, in the order of their names; others are set aside, and told."""
-    names = sorted(p.name for p in outbox.files(ear.box) if p.name.startswith(speech.QUESTION))
+    names = sorted(p.name for p in outbox.files(ear.box) if p.name.startswith(client.QUESTION))
     mask = ear.fleet.mask
     for name in names[:_MOST]:
         path = ear.box / name
@@ -164,7 +164,7 @@ def _wanted(ear: Ear, name: str, text: str, options: tuple[str, ...]) -> Wanted:
 
 
 def _refuse(ear: Ear, path: Path, reason: str) -> None:
-    if path.name.startswith(speech.QUESTION):
+    if path.name.startswith(client.QUESTION):
         _receipt(ear, path, refused=reason)
     outbox.set_aside(Refused(path, reason))
     ear.fleet.report.once(
@@ -174,8 +174,8 @@ def _refuse(ear: Ear, path: Path, reason: str) -> None:
 
 def _receipt(ear: Ear, letter: Path, **told: str) -> None:
     """Tell the asker what became of its letter."""
-    key = letter.name.removeprefix(speech.QUESTION).removesuffix(".md")
-    _put(ear.inbox / speech.RECEIPTS / f"{key}.json", json.dumps(told).encode())
+    key = letter.name.removeprefix(client.QUESTION).removesuffix(".md")
+    _put(ear.inbox / client.RECEIPTS / f"{key}.json", json.dumps(told).encode())
 
 
 def _put(path: Path, data: bytes) -> None:
@@ -222,7 +222,7 @@ def _notes(ear: Ear, write: _Write, *, last: bool) -> None:
     mark = ear.run_dir / "noted"
     if not (last or _due(mark)):
         return
-    taken = {f"{kind}.md": path for kind in speech.NOTES if (path := _taken(ear, kind))}
+    taken = {f"{kind}.md": path for kind in client.NOTES if (path := _taken(ear, kind))}
     found = {name: data for name, path in taken.items() if (data := outbox.read(path)) is not None}
     if found:
         text = {name: ear.fleet.mask.bytes(data) for name, data in found.items()}
@@ -267,7 +267,7 @@ def _taken(ear: Ear, kind: str) -> Path | None:
 
 
 def _progress(way: Underway) -> None:
-    path = outbox_of(way.run_dir) / speech.PROGRESS
+    path = outbox_of(way.run_dir) / client.PROGRESS
     data = outbox.read(path)
     if data is None:
         return
@@ -292,7 +292,7 @@ def _parked(ear: Ear) -> str:
     if entry is None:
         return ""
     asked = _asked(ear)
-    marks = (path.name.removeprefix(speech.PARKED) for path in ear.box.glob(f"{speech.PARKED}*"))
+    marks = (path.name.removeprefix(client.PARKED) for path in ear.box.glob(f"{client.PARKED}*"))
     unheard = frozenset(asked[key] for key in marks if key in asked)
     return questions.parked(entry, ear.claim.attempt, frozenset(asked.values()), unheard)
 
@@ -300,7 +300,7 @@ def _parked(ear: Ear) -> str:
 def _asked(ear: Ear) -> dict[str, str]:
     """The questions of an attempt by the keys of their letters, as it was told."""
     found: dict[str, str] = {}
-    for path in (ear.inbox / speech.RECEIPTS).glob("*.json"):
+    for path in (ear.inbox / client.RECEIPTS).glob("*.json"):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             name = json.loads(path.read_bytes()).get("question")
             if isinstance(name, str):

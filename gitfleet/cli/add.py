@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gitfleet.agent import telling
+from gitfleet.agent import outbox_writer
 from gitfleet.errors import FleetError
 from gitfleet.files import codec
 
@@ -57,10 +57,10 @@ def command(
         "touches": list(touches),
         "hold": hold or None,
     }
-    text = telling.task_text(keys, _body(body))
-    telling.id_wanted(wanted)
+    text = outbox_writer.task_text(keys, _body(body))
+    outbox_writer.id_wanted(wanted)
     box = os.environ.get("GITFLEET_OUTBOX")
-    click.echo(telling.file_task(Path(box), text, wanted) if box else _commit(text, wanted))
+    click.echo(outbox_writer.file_task(Path(box), text, wanted) if box else _commit(text, wanted))
 
 
 def _body(body: str | None) -> str:
@@ -78,7 +78,7 @@ def _commit(text: bytes, wanted: str | None) -> str:
     from gitfleet.cli.support.session import open_session, suffix  # noqa: PLC0415 - see above
     from gitfleet.plan import settle  # noqa: PLC0415 - see above
 
-    telling.checked(text, wanted or "new")
+    outbox_writer.checked(text, wanted or "new")
     session = open_session()
     person = session.person
     suffixes = [suffix() for _ in range(20)]
