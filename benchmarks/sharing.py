@@ -37,7 +37,7 @@ from gitfleet.model.claim import Claim
 from gitfleet.model.states import Outcome
 from gitfleet.plan import settle
 from gitfleet.plan.scheduler import Offer, Pick, picks
-from gitfleet.presence.heart import Heart
+from gitfleet.presence.heartbeat_thread import Heart
 
 ME = Person("Bench", "bench@example.invalid")
 SETTINGS = b"format: 1\ntarget: main\nattempts: 1\nroles: {work: {coder: shell}}\n"

@@ -15,7 +15,7 @@ from gitfleet.model.states import Outcome
 from gitfleet.plan.liveness import Signs, limits_of, must_end, state_of
 from gitfleet.process.launch import Running, began
 from gitfleet.process.procfs import TICKS, age, used_below
-from gitfleet.transcripts.pace import Pace
+from gitfleet.transcripts.timestamps import Pace
 
 _CHUNK: Final = 1 << 18
 _AT_ONCE: Final = 1 << 20  # bytes of output read between two looks at the limits

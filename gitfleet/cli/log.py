@@ -23,10 +23,10 @@ from gitfleet.model.durations import spoken
 from gitfleet.process.launch import load
 from gitfleet.process.procfs import alive
 from gitfleet.runner import transcripts
-from gitfleet.transcripts import outputs, pace
-from gitfleet.transcripts.outputs import Bytes, Source
-from gitfleet.transcripts.rereading import Rereading
-from gitfleet.transcripts.retelling import Teller, Told
+from gitfleet.transcripts import output_files, timestamps
+from gitfleet.transcripts.output_files import Bytes, Source
+from gitfleet.transcripts.replay import Rereading
+from gitfleet.transcripts.summarize import Teller, Told
 
 _PAUSE: Final = 0.2  # seconds between looks at the files and the board while following
 _PROMPT: Final = "prompt.md"
@@ -146,7 +146,9 @@ class _Reader:
         """The files that are wished, by their names, in their order."""
         if one.folder is not None:
             folder = one.folder
-            return {name: Source(folder / name) for name in self._wished(outputs.listed(folder))}
+            return {
+                name: Source(folder / name) for name in self._wished(output_files.listed(folder))
+            }
         if one.running:
             return {}
         remote = remote_of(self.session.repo, self.session.store)
@@ -156,7 +158,7 @@ class _Reader:
     def _wished(self, names: list[str]) -> list[str]:
         if self.wish.prompt:
             return [name for name in names if name == _PROMPT]
-        found = outputs.streams(names)
+        found = output_files.streams(names)
         if self.wish.as_json:
             return [name for name in found if name == _SPEECH]
         if self.wish.only_errors:
@@ -173,8 +175,8 @@ class _Reader:
         folder = one.folder or self.session.clone.runs
         return Rereading(self.board, self.entry, one.speaker, folder)
 
-    def _marks(self, one: Try) -> list[pace.Mark]:
-        return pace.read(one.folder) if one.folder is not None else []
+    def _marks(self, one: Try) -> list[timestamps.Mark]:
+        return timestamps.read(one.folder) if one.folder is not None else []
 
     def _sum(self, found: list[Output]) -> None:
         for output in found:

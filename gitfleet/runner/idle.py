@@ -11,7 +11,7 @@ from gitfleet.model.states import FINISHED, FOR_A_PERSON, Status
 from gitfleet.model.task import Task
 from gitfleet.plan.cooldown import resting
 from gitfleet.plan.status import Standing, standings
-from gitfleet.presence.heart import Heart, claims_of
+from gitfleet.presence.heartbeat_thread import Heart, claims_of
 from gitfleet.runner.offers import Offers
 from gitfleet.runner.options import Options
 

@@ -35,8 +35,8 @@ from gitfleet.notify.notify import Notifier
 from gitfleet.plan import settle
 from gitfleet.plan.graph import cancelled, done
 from gitfleet.plan.scheduler import Passed, Pick
-from gitfleet.presence.heart import Heart, claims_of
-from gitfleet.presence.vitals import Vitals
+from gitfleet.presence.heartbeat_thread import Heart, claims_of
+from gitfleet.presence.payload import Vitals
 from gitfleet.process.orphans import reap_orphans
 from gitfleet.process.wakeup import Wake
 from gitfleet.questions import publish

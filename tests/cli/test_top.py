@@ -31,8 +31,8 @@ from gitfleet.git.repo import find
 from gitfleet.model.durations import clock
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Outcome, Role
-from gitfleet.presence import vitals
-from gitfleet.presence.vitals import Vitals
+from gitfleet.presence import payload
+from gitfleet.presence.payload import Vitals
 from gitfleet.report import Report
 from tests.cli.acting import GITFLEET, add, gitfleet, running, wait_for
 from tests.cli.looking import Lab, on_terminal, task
@@ -240,16 +240,16 @@ def test_the_file_is_written_anew_only_when_something_changed(board: Path) -> No
 def test_what_attempts_say_leaves_the_machine_only_where_outputs_may(board: Path) -> None:
     """A heartbeat has the last line only if the board's settings have transcripts pushed."""
     fleet = _fleet(board)
-    assert not vitals.may_tell(fleet)
+    assert not payload.may_tell(fleet)
     live = Live("one", Role.WORK, "claude", 1)
     live.lines.append("a word")
     for words, last in ((False, ""), (True, "a word")):
-        (attempt,) = vitals.content(fleet, {}, {"n": live}, words=words)["attempts"]
+        (attempt,) = payload.content(fleet, {}, {"n": live}, words=words)["attempts"]
         assert attempt["last"] == last
     window = board / ".fleet"
     (window / "fleet.yaml").write_text("format: 1\ntranscripts: push\n")
     git("commit", "-qam", "Settings", cwd=window)
-    assert vitals.may_tell(_fleet(board))
+    assert payload.may_tell(_fleet(board))
 
 
 def test_counts_of_tokens_are_short() -> None:

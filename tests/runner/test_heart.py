@@ -12,8 +12,8 @@ from gitfleet.board.heartbeats import BEATS
 from gitfleet.board.remote_backend import Shared
 from gitfleet.board.store import Store
 from gitfleet.git.repo import find
-from gitfleet.presence import heart as hearts
-from gitfleet.presence.heart import Heart
+from gitfleet.presence import heartbeat_thread as hearts
+from gitfleet.presence.heartbeat_thread import Heart
 from gitfleet.report import Report
 from tests.cli.acting import gitfleet
 from tests.conftest import git, init

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitfleet.transcripts import pace
-from gitfleet.transcripts.pace import Mark, Pace, pieces
+from gitfleet.transcripts import timestamps
+from gitfleet.transcripts.timestamps import Mark, Pace, pieces
 
 NOON = datetime(2026, 12, 1, 12, 0, tzinfo=UTC)
 
@@ -39,7 +39,7 @@ def test_a_runner_that_starts_again_goes_on_where_it_was(tmp_path: Path) -> None
     again = Pace(tmp_path)
     for size in (3, 10, 25):
         again.note(size, end=True)
-    assert [mark.size for mark in pace.read(tmp_path)] == [10, 25]
+    assert [mark.size for mark in timestamps.read(tmp_path)] == [10, 25]
 
 
 def test_at_most_one_line_a_second_and_always_the_end(
@@ -47,14 +47,14 @@ def test_at_most_one_line_a_second_and_always_the_end(
 ) -> None:
     """A coder that writes without a pause fills no disk with it."""
     clock = [100.0]
-    monkeypatch.setattr("gitfleet.transcripts.pace.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("gitfleet.transcripts.timestamps.time.monotonic", lambda: clock[0])
     kept = Pace(tmp_path)
     for size in range(1, 50):
         kept.note(size)
     clock[0] += 1.5
     kept.note(60)
     kept.note(61, end=True)
-    assert [mark.size for mark in pace.read(tmp_path)] == [1, 60, 61]
+    assert [mark.size for mark in timestamps.read(tmp_path)] == [1, 60, 61]
 
 
 @pytest.mark.parametrize(
@@ -72,20 +72,23 @@ def test_at_most_one_line_a_second_and_always_the_end(
 )
 def test_what_cannot_be_read_is_not_there(tmp_path: Path, data: bytes) -> None:
     """The attempt itself could have written it."""
-    (tmp_path / pace.NAME).write_bytes(data)
-    assert all(mark.size > 0 for mark in pace.read(tmp_path))
+    (tmp_path / timestamps.NAME).write_bytes(data)
+    assert all(mark.size > 0 for mark in timestamps.read(tmp_path))
 
 
 def test_marks_that_go_back_tell_nothing(tmp_path: Path) -> None:
     """An output does not shrink, and a clock that was set back makes no tool take less than 0."""
-    (tmp_path / pace.NAME).write_bytes(b"20 1000\n15 1001\n30 900\n40 1002\n")
-    assert [(m.size, m.at.timestamp()) for m in pace.read(tmp_path)] == [(20, 1000), (40, 1002)]
+    (tmp_path / timestamps.NAME).write_bytes(b"20 1000\n15 1001\n30 900\n40 1002\n")
+    assert [(m.size, m.at.timestamp()) for m in timestamps.read(tmp_path)] == [
+        (20, 1000),
+        (40, 1002),
+    ]
 
 
 def test_a_link_in_its_place_is_neither_read_nor_written(tmp_path: Path) -> None:
     """Nobody is made to write into another file."""
     other = tmp_path / "other"
     other.write_bytes(b"7 7\n")
-    (tmp_path / pace.NAME).symlink_to(other)
+    (tmp_path / timestamps.NAME).symlink_to(other)
     Pace(tmp_path).note(9, end=True)
-    assert pace.read(tmp_path) == [] and other.read_bytes() == b"7 7\n"
+    assert timestamps.read(tmp_path) == [] and other.read_bytes() == b"7 7\n"

@@ -17,9 +17,9 @@ from gitfleet.coders.registry import MODULES
 from gitfleet.files import boards
 from gitfleet.model.board import Entry
 from gitfleet.model.event import Tokens
-from gitfleet.transcripts.pace import Mark
-from gitfleet.transcripts.rereading import Rereading, Speaker
-from gitfleet.transcripts.retelling import Sum, Teller, Told, in_words
+from gitfleet.transcripts.replay import Rereading, Speaker
+from gitfleet.transcripts.summarize import Sum, Teller, Told, in_words
+from gitfleet.transcripts.timestamps import Mark
 
 TRANSCRIPTS: Final = Path(__file__).resolve().parents[1] / "coders" / "transcripts"
 ALL: Final = sorted(TRANSCRIPTS.glob("*/*.jsonl"))

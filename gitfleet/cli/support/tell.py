@@ -13,11 +13,11 @@ from gitfleet.cli.support import draw
 from gitfleet.coders.base import Said
 from gitfleet.model.durations import clock, counted, spoken
 from gitfleet.report import harmless, without_colours
-from gitfleet.transcripts import retelling
-from gitfleet.transcripts.outputs import Source
-from gitfleet.transcripts.pace import Mark
-from gitfleet.transcripts.rereading import Rereading
-from gitfleet.transcripts.retelling import Teller, Told
+from gitfleet.transcripts import summarize
+from gitfleet.transcripts.output_files import Source
+from gitfleet.transcripts.replay import Rereading
+from gitfleet.transcripts.summarize import Teller, Told
+from gitfleet.transcripts.timestamps import Mark
 
 _STYLES: Final[Mapping[Said, Mapping[str, Any]]] = {
     Said.TOOL_START: {"fg": "cyan"},
@@ -216,4 +216,4 @@ class Speech(Output):
                 yield from self._teller.tell(event, at)
 
     def sum(self) -> str:
-        return retelling.in_words(self._hearing.sum)
+        return summarize.in_words(self._hearing.sum)

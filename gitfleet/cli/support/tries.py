@@ -12,8 +12,8 @@ from gitfleet.model.durations import clock, spoken
 from gitfleet.model.event import Attempt, Check
 from gitfleet.model.ids import is_id
 from gitfleet.model.states import Role
-from gitfleet.transcripts import outputs
-from gitfleet.transcripts.rereading import Speaker
+from gitfleet.transcripts import output_files
+from gitfleet.transcripts.replay import Speaker
 
 _FOLDER: Final = re.compile(r"([0-9]{3,})-([0-9a-f]{8})\Z")
 
@@ -61,7 +61,7 @@ def _folders(session: Session, task: str) -> dict[tuple[int, str], Path]:
     """The run directories of a task. A badly named task file may lie about its id."""
     if not is_id(task):
         return {}
-    names = outputs.listed(session.clone.runs / task)
+    names = output_files.listed(session.clone.runs / task)
     parsed = [found for name in names if (found := _FOLDER.match(name))]
     return {(int(f[1]), f[2]): session.clone.runs / task / f[0] for f in parsed}
 

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from gitfleet.transcripts.outputs import opened
+from gitfleet.transcripts.output_files import opened
 
 NAME: Final = "stdout.pace"
 _LINE: Final = re.compile(rb"([0-9]{1,15}) ([0-9]{1,11})\n")

@@ -20,9 +20,9 @@ from gitfleet.model.board import Board, Entry
 from gitfleet.model.config import CoderSettings
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Role
-from gitfleet.transcripts import pace
-from gitfleet.transcripts.pace import Mark
-from gitfleet.transcripts.retelling import Sum, sum_of
+from gitfleet.transcripts import timestamps
+from gitfleet.transcripts.summarize import Sum, sum_of
+from gitfleet.transcripts.timestamps import Mark
 
 
 class Speaker(Struct, frozen=True, kw_only=True):
@@ -58,7 +58,7 @@ class Rereading:
         self, data: bytes, start: int = 0, marks: Sequence[Mark] = (), now: datetime | None = None
     ) -> Iterator[tuple[CoderEvent, datetime | None]]:
         """The events of the next bytes, which lie at `start`; `now` where nothing is noted."""
-        for piece, at in pace.pieces(data, start, marks):
+        for piece, at in timestamps.pieces(data, start, marks):
             self._last = at or now
             for event in self._stream.feed(piece):
                 yield event, self._last

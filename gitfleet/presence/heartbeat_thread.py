@@ -26,7 +26,7 @@ from gitfleet.git.remote import Fate, Refused, Unreachable
 from gitfleet.model.board import Board
 from gitfleet.model.durations import seconds, spoken
 from gitfleet.plan.lease import Beat, LeaseWatch, Limbo, OwnLease, adrift
-from gitfleet.presence import vitals
+from gitfleet.presence import payload
 from gitfleet.process.procfs import boot_seconds
 
 POLL: Final = 5.0  # seconds between looks at the remote, where heartbeats are rarer
@@ -50,7 +50,7 @@ class Heart:
         self.fleet, self.shared = fleet, shared
         self._lives, self._wake = lives, wake
         settings = fleet.store.board().settings
-        self._about = vitals.about(fleet, slots)
+        self._about = payload.about(fleet, slots)
         self.every = seconds(settings.heartbeat)
         self.watch = LeaseWatch(heartbeat=self.every, lease=seconds(settings.lease))
         self.own = OwnLease(lease=seconds(settings.lease))
@@ -210,7 +210,7 @@ class Heart:
     def _send(self, lives: tuple[tuple[str, Live], ...]) -> None:
         started = boot_seconds()
         fleet = self.fleet
-        content = vitals.content(fleet, self._about, dict(lives), words=vitals.may_tell(fleet))
+        content = payload.content(fleet, self._about, dict(lives), words=payload.may_tell(fleet))
         content["mark"] = secrets.token_hex(8)
         content["duties"] = [] if self._stop.is_set() else list(self._duties())
         objects = Objects(self.fleet.repo)
