@@ -50,7 +50,7 @@ class _Known(NamedTuple):
 
     entry: Entry
     status: Status
-    notifications: tuple[News, ...]
+    news: tuple[News, ...]
 
 
 class Notifier:
