@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import click
 
-from gitfleet.audit import history
-from gitfleet.audit.history import Finding
+from gitfleet.audit import repair
+from gitfleet.audit.repair import Finding
 from gitfleet.board.store import Store
 from gitfleet.cli.support.session import open_session
 from gitfleet.errors import FleetError
@@ -35,7 +35,7 @@ def command(ctx: click.Context, range_: str | None, as_json: bool) -> None:
     start, tip = _range(store, range_)
     bar = _Bar()
     with contextlib.closing(bar):
-        found = history.check(store, tip, start=start, tick=bar.tick)
+        found = repair.check(store, tip, start=start, tick=bar.tick)
     bad = [finding for finding in found if finding.broken]
     if as_json:
         click.echo(json.dumps({"commits": bar.of, "findings": [_plain(f) for f in found]}))

@@ -226,11 +226,11 @@ def _bring(repo: Repo, top: Path, ref: str, commit: str) -> str:
 def pre_receive() -> None:
     """Judge what is being pushed to a server's fleet branch; standard input tells what it is."""
     # Imported here on purpose: the other hooks run at every commit, and need none of it.
-    from gitfleet.audit import guardpush  # noqa: PLC0415
+    from gitfleet.audit import pre_receive  # noqa: PLC0415
 
     enter_quarantine()
     repo = find(Path.cwd())
-    refusals = guardpush.judge(Store(repo), sys.stdin.readlines())
+    refusals = pre_receive.judge(Store(repo), sys.stdin.readlines())
     for told in refusals[:_MOST]:
         click.echo(f"gitfleet: {plain(told.what)}", err=True)
         if told.remedy:

@@ -13,7 +13,7 @@ from gitfleet.model.board import Board
 from gitfleet.model.durations import spoken
 from gitfleet.plan import questions
 from gitfleet.plan.questions import Waiting
-from gitfleet.questions.askbranch import ask_branch
+from gitfleet.questions.question_branch import ask_branch
 
 
 @click.command("questions")

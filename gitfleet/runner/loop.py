@@ -19,12 +19,12 @@ from gitfleet.attempt.claim_tasks import claim_all, late_order
 from gitfleet.attempt.cleanup import sweep
 from gitfleet.attempt.context import Control, Fleet, Live, Order, Underway
 from gitfleet.attempt.start_point import Beginning
-from gitfleet.audit import history
+from gitfleet.audit import repair
 from gitfleet.board.remote_backend import Shared
 from gitfleet.errors import FleetError
 from gitfleet.git import follow_branch
 from gitfleet.git.remote import Refused, Unreachable
-from gitfleet.intake import letters
+from gitfleet.intake import inbox_branches
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.model.claim import Claim
@@ -39,9 +39,9 @@ from gitfleet.presence.heartbeat_thread import Heart, claims_of
 from gitfleet.presence.payload import Vitals
 from gitfleet.process.orphans import reap_orphans
 from gitfleet.process.wakeup import Wake
-from gitfleet.questions import publish
-from gitfleet.questions.askbranch import AskBranches
-from gitfleet.questions.publish import Publisher
+from gitfleet.questions import forge_service
+from gitfleet.questions.forge_service import Publisher
+from gitfleet.questions.question_branch import AskBranches
 from gitfleet.runner.idle import IDLE_DONE, Idle
 from gitfleet.runner.notable import Notable
 from gitfleet.runner.offers import Offers
@@ -80,9 +80,9 @@ class Runner:
         self.upkeep = Upkeep(fleet, first=lambda: self.heart is None or self.heart.first())
         self.transcripts = Transcripts(fleet)
         self.asks = AskBranches(fleet, first=lambda: self.heart is None or self.heart.first())
-        self.publisher = Publisher(fleet, lambda: self._leads(publish.DUTY)[0])
+        self.publisher = Publisher(fleet, lambda: self._leads(forge_service.DUTY)[0])
         self.notifier = Notifier(fleet, lambda: self._leads(notify.DUTY))
-        self._mender = fleet.store.mender = history.Mender(fleet)
+        self._mender = fleet.store.mender = repair.Mender(fleet)
         shared = fleet.store.swap
         self.heart = (
             Heart(fleet, shared, self._beating, self.wake.set, options.slots, self._able)
@@ -125,7 +125,7 @@ class Runner:
     def _able(self) -> list[str]:
         """What this runner could do for all beside the work; asked by the heart, which must not
         wait for the store."""
-        able = {publish.DUTY: self.publisher.able, notify.DUTY: notify.able(self.fleet)}
+        able = {forge_service.DUTY: self.publisher.able, notify.DUTY: notify.able(self.fleet)}
         return [duty for duty, can in able.items() if can]
 
     def _leads(self, duty: str) -> tuple[bool, float]:
@@ -274,7 +274,7 @@ class Runner:
             "window": self._keep_window,
             "repair": self._mender.remember,
             "questions": self._keep_branches,
-            "letters": lambda: letters.empty_box(self.fleet, self._letters()),
+            "letters": lambda: inbox_branches.empty_box(self.fleet, self._letters()),
             "follow-up": self._follow_up,
             "publish": self.publisher.wake,
             "notify": self.notifier.wake,

@@ -16,7 +16,7 @@ from gitfleet.files import codec
 from gitfleet.git.repo import find
 from gitfleet.model.change import Change, Person
 from gitfleet.model.question import Asker, Question
-from gitfleet.questions.publish import Publisher
+from gitfleet.questions.forge_service import Publisher
 from gitfleet.report import Report
 from tests.conftest import git, init
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gitfleet.attempt.context import Fleet
-from gitfleet.audit import history
+from gitfleet.audit import repair
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store, utc_now
 from gitfleet.files import codec, layout
@@ -217,12 +217,12 @@ class Project:
     def files(self, ref: str = "fleet") -> set[str]:
         return set(git("ls-tree", "-r", "-z", "--name-only", ref, cwd=self.path).split("\0")) - {""}
 
-    def findings(self) -> list[history.Finding]:
+    def findings(self) -> list[repair.Finding]:
         """What fsck finds, repaired or not."""
         store = Store(self.repo)
         tip = store.tip()
         assert tip is not None
-        return list(history.check(store, tip))
+        return list(repair.check(store, tip))
 
     def broken(self) -> list[str]:
         """What fsck calls broken."""
@@ -239,9 +239,9 @@ def moment(text: str) -> datetime:
     return datetime.strptime(text, "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
 
 
-def repair(fleet: Fleet) -> None:
+def repair_board(fleet: Fleet) -> None:
     """What a runner does before it looks at the board."""
-    mender = fleet.store.mender = history.Mender(fleet)
+    mender = fleet.store.mender = repair.Mender(fleet)
     fleet.store.board()
     mender.remember()
 

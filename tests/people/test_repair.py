@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from gitfleet.audit import history
+from gitfleet.audit import repair
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
-from tests.people.kit import BOB, Project, git, repair, task, tell
+from tests.people.kit import BOB, Project, git, repair_board, task, tell
 
 
 def forget(project: Project) -> None:
@@ -28,7 +28,7 @@ def test_a_claim_that_has_ended_since_is_not_put_back(project: Project) -> None:
     project.put({"tasks/a.md": task("A")})
     project.claim("a")
     drop(project, "claims/a.yaml")
-    repair(project.fleet())
+    repair_board(project.fleet())
     assert "claims/a.yaml" in project.files()
     ended = (
         f"runner: box\nnonce: {'c1a1' * 8}\nattempt: 1\noutcome: failed\nreason: no\n"
@@ -38,7 +38,7 @@ def test_a_claim_that_has_ended_since_is_not_put_back(project: Project) -> None:
     project.change(end)
     tip = project.tip()
     forget(project)
-    repair(project.fleet())
+    repair_board(project.fleet())
     assert project.tip() == tip and project.broken() == []
 
 
@@ -48,7 +48,7 @@ def test_nothing_is_decided_on_a_damaged_board(project: Project) -> None:
     project.put({"tasks/a.md": task("A")})
     project.claim("a")
     fleet = project.fleet()
-    fleet.store.mender = history.Mender(fleet)
+    fleet.store.mender = repair.Mender(fleet)
     assert fleet.store.board().entries["a"].claim is not None
     drop(project, "claims/a.yaml")
     seen: list[bool] = []
@@ -70,7 +70,7 @@ def test_what_was_damaged_before_anybody_looked(project: Project) -> None:
     project.claim("a")
     drop(project, "claims/a.yaml")
     project.put({"tasks/b.md": task("B, edited")})
-    repair(project.fleet())
+    repair_board(project.fleet())
     assert "claims/a.yaml" in project.files()
     assert project.show("tasks/b.md") == task("B, edited").strip()
     assert project.broken() == [] and len(project.findings()) == 1
@@ -94,7 +94,7 @@ def test_foreign_events_and_claims_go(project: Project) -> None:
     )
     project.git("add", "-A")
     project.git("commit", "-q", "--no-verify", "-m", "odd")
-    repair(project.fleet())
+    repair_board(project.fleet())
     files = project.files()
     assert "log/a/002-landed-bbbb.yaml" not in files and "log/a/002-note-cccc.yaml" in files
     assert project.show("log/a/001-hold-aaaa.yaml") == said.strip()
@@ -113,7 +113,7 @@ def test_a_merge_that_drops_what_runners_wrote(project: Project, tmp_path: Path)
     git("merge", "-q", "-s", "ours", "--no-edit", "origin/fleet", cwd=clone, env=BOB)
     git("push", "-q", "origin", "fleet", cwd=clone)
     assert "claims/a.yaml" not in project.files()
-    repair(project.fleet())
+    repair_board(project.fleet())
     assert "claims/a.yaml" in project.files()
     assert project.show("tasks/b.md") == task("B of Bob").strip()
     assert project.broken() == [] and project.findings()[0].repaired
@@ -133,7 +133,7 @@ def test_plain_merges_need_no_repair(project: Project, tmp_path: Path) -> None:
         git("pull", "-q", "--no-rebase", "--no-edit", cwd=clone, env=BOB)
     git("push", "-q", "origin", "fleet", cwd=clone)
     tip = project.tip()
-    repair(project.fleet())
+    repair_board(project.fleet())
     assert project.tip() == tip and project.findings() == []
 
 
@@ -142,9 +142,9 @@ def test_a_rewound_branch_is_the_board_now(project: Project) -> None:
     project.put({"tasks/a.md": task("A"), "tasks/b.md": task("B")})
     base = project.tip()
     project.claim("a")
-    repair(project.fleet())
+    repair_board(project.fleet())
     project.git("reset", "-q", "--hard", base)
-    repair(project.fleet())
+    repair_board(project.fleet())
     assert project.tip() == base and project.findings() == []
     project.claim("b")
     assert {"claims/b.yaml"} == {f for f in project.files() if f.startswith("claims/b")}
@@ -159,5 +159,5 @@ def test_a_commit_that_only_says_it_is_a_runners(project: Project) -> None:
     message = "x\n\nGitfleet-Runner: box\n"
     said = tell("git", "commit", "-qa", "--no-verify", "-m", message, cwd=project.window)
     assert said.status == 0
-    repair(project.fleet())
+    repair_board(project.fleet())
     assert "claims/a.yaml" in project.files() and project.broken() == []

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from gitfleet.audit import history
-from gitfleet.audit.history import Finding
+from gitfleet.audit import repair
+from gitfleet.audit.repair import Finding
 from gitfleet.board.store import RUNNER, Store, runner_signature
 from gitfleet.files import layout, yaml
 from gitfleet.git import refs
@@ -174,7 +174,7 @@ class Past:
     # -- judging
 
     def check(self, start: str | None = None, *, strict: bool = False) -> list[Finding]:
-        return history.check(self.store, self.tip, start=start, strict=strict)
+        return repair.check(self.store, self.tip, start=start, strict=strict)
 
     def event(self, task: str, at: str | None = None) -> str:
         """The path of the last event of a task."""

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from gitfleet.attempt.context import Fleet
-from gitfleet.audit import history
-from gitfleet.audit.line import History, board_line
+from gitfleet.audit import repair
+from gitfleet.audit.mainline import History, board_line
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import REPAIR
 from gitfleet.git import refs
@@ -23,7 +23,7 @@ from gitfleet.plan import archive, settle
 from gitfleet.report import Report
 from tests.cli.acting import gitfleet, refusal
 from tests.conftest import git
-from tests.people.kit import repair
+from tests.people.kit import repair_board
 from tests.sharing.pasts import Past, text, told
 
 
@@ -297,12 +297,12 @@ def test_a_runner_repairs_a_merge_that_dropped_its_files_and_nothing_else(past: 
     fork = past.task("a")
     past.go(fork)
     lines: list[str] = []
-    repair(_fleet(past, lines))
+    repair_board(_fleet(past, lines))
     theirs = _claim_and_end(past, "a", fork)
     event = past.event("a", theirs)
     mine = past.commit({"tasks/mine.md": text()}, fork)
     past.go(past.merge(mine, theirs, like=theirs, files={event: None, "tasks/mine.md": text()}))
-    repair(_fleet(past, lines))
+    repair_board(_fleet(past, lines))
     assert [line.split()[1] for line in lines] == ["repaired"]
     assert past.blob(event) == past.blob(event, theirs)
     assert "mine" in past.board().entries
@@ -318,8 +318,8 @@ def test_a_claim_that_ended_since_is_not_put_back(past: Past) -> None:
     damage = past.person({"claims/a.yaml": None})
     past.go(past.commit({"claims/a.yaml": claim}, runner=True, message="Back"))
     past.go(past.ended("a", nonce))
-    assert history.damage_of(past.store, past.tip, damage) == {}
-    repair(_fleet(past, []))
+    assert repair.damage_of(past.store, past.tip, damage) == {}
+    repair_board(_fleet(past, []))
     assert past.store.file(past.board(), "claims/a.yaml") is None
 
 
@@ -386,7 +386,7 @@ def test_judging_a_commit_costs_the_same_in_a_long_history(past: Past) -> None:
             return original(*args)  # type: ignore[operator,no-any-return]
 
         store.store.objects._read = counted  # type: ignore[method-assign,assignment]
-        assert history.check(store.store, past.tip) == []
+        assert repair.check(store.store, past.tip) == []
         counts.append(reads / len(board_line(past.store, past.tip)))
     assert counts[2] < counts[0] * 1.3
 
@@ -461,5 +461,5 @@ def test_a_terminal_shows_how_far_it_is(past: Past) -> None:
 def test_names_that_could_be_no_branch_are_no_way_out_of_the_repository(past: Past) -> None:
     """A `landed` comes from anyone, and its target is asked of git."""
     for target in ("../../config", "-x", "a..b", "", "main\n"):
-        assert history._tips(past.store, target) == []
-    assert refs.read(past.store.repo, "refs/heads/main") in history._tips(past.store, "main")
+        assert repair._tips(past.store, target) == []
+    assert refs.read(past.store.repo, "refs/heads/main") in repair._tips(past.store, "main")

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitfleet.attempt.context import Fleet
-from gitfleet.audit.line import Beside, History, OnLine, board_line, board_parent, of_a_runner
+from gitfleet.audit.mainline import Beside, History, OnLine, board_line, board_parent, of_a_runner
 from gitfleet.board.clone_state import read_json, write_json
 from gitfleet.board.store import REPAIR, Store
 from gitfleet.errors import GitError

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from gitfleet.audit import history
+from gitfleet.audit import repair
 from gitfleet.board.store import TXN, Store
 from gitfleet.errors import FleetError, GitError
 from gitfleet.git import refs
@@ -129,7 +129,7 @@ def _new_commits(
         return [tip] if tip is not None else []
 
     try:
-        found = history.check(store, new, start=old, tick=tick, tips=tips, strict=True)
+        found = repair.check(store, new, start=old, tick=tick, tips=tips, strict=True)
     except _TooLong:
         yield Refusal(f"the new commits take longer than {SECONDS:g} seconds to judge", remedy)
         return

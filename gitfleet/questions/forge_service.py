@@ -19,7 +19,7 @@ from gitfleet.forges.rest import Limited, NoAnswer
 from gitfleet.git import remote
 from gitfleet.model.config import ForgeKind, ForgeSettings
 from gitfleet.model.durations import seconds
-from gitfleet.questions.pulls import Looked, Round, open_cases
+from gitfleet.questions.forge_sync import Looked, Round, open_cases
 
 DUTY: Final = "forge"
 """How a runner that can speak to the forge says so to the others."""

@@ -29,7 +29,7 @@ from gitfleet.model.change import Change, Person
 from gitfleet.model.question import Question
 from gitfleet.plan import pull_request_texts, questions
 from gitfleet.plan.graph import cancelled, done
-from gitfleet.questions import askbranch
+from gitfleet.questions import question_branch
 
 _QUIET: Final = 600.0  # seconds after which comments are looked at though nothing seems new
 _AWAY: Final = (NoAnswer, Limited, Denied, Unreachable)  # nothing more to be had this round
@@ -84,14 +84,14 @@ class Round:
         for name, case in sorted(cases.items(), key=lambda item: item[0] in pulls):
             with _Alone(self.fleet, name):
                 self._serve(board, case, pulls.get(name))
-        over = (pulls.keys() | askbranch.known(self.fleet).keys()) - cases.keys()
+        over = (pulls.keys() | question_branch.known(self.fleet).keys()) - cases.keys()
         if over:
             self._wind_up(over, pulls)
         for name in self._looked.keys() - cases.keys():
             del self._looked[name]
 
     def _pulls(self) -> dict[str, Pull]:
-        prefix = askbranch.PREFIX
+        prefix = question_branch.PREFIX
         return {
             pull.branch.removeprefix(prefix): pull
             for pull in self.forge.pulls(self.desk, self._base)
@@ -99,7 +99,7 @@ class Round:
         }
 
     def _find(self, name: str) -> Pull | None:
-        return self.forge.find(self.desk, askbranch.ask_branch(name), self._base)
+        return self.forge.find(self.desk, question_branch.ask_branch(name), self._base)
 
     def _look(self) -> Board:
         """The board as it is now on the remote."""
@@ -115,13 +115,13 @@ class Round:
         if pull is not None:
             if self._news_in(case, pull):
                 self._read(case, pull)
-        elif askbranch.make(self.fleet, board, case.question) is not None:
+        elif question_branch.make(self.fleet, board, case.question) is not None:
             self._open(case)
 
     def _open(self, case: Case) -> None:
         mask, name = self.fleet.mask.text, case.question.name
         draft = Draft(
-            branch=askbranch.ask_branch(name),
+            branch=question_branch.ask_branch(name),
             base=self._base,
             title=mask(pull_request_texts.title(case.question)),
             body=mask(pull_request_texts.body(case.entry, case.question)),
@@ -218,9 +218,9 @@ class Round:
             self.forge.close(self.desk, pull)
             faults.point("pull-closed")
             self.fleet.report.action("withdrawn", question=name, url=pull.url)
-        tip = askbranch.known(self.fleet).get(name)
+        tip = question_branch.known(self.fleet).get(name)
         if tip is not None:
-            askbranch.drop(self.fleet, name, tip)
+            question_branch.drop(self.fleet, name, tip)
 
     def _last_words(self, board: Board, name: str) -> str:
         path = layout.question_path(name)
