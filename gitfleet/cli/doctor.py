@@ -22,11 +22,11 @@ from gitfleet.cli.support import coderlooks
 from gitfleet.cli.support.finding import Finding, Level, of_error, ok, problem, warning
 from gitfleet.cli.support.home import remote_of
 from gitfleet.cli.support.session import machine, target_here
-from gitfleet.doctor import outside
+from gitfleet.doctor import probe_services
 from gitfleet.errors import FleetError
 from gitfleet.git import refs, synced_commit, worktree
 from gitfleet.git.repo import Repo, find, git_version, identity
-from gitfleet.install import setup
+from gitfleet.install import setup_clone
 from gitfleet.model.board import Board, Problem
 from gitfleet.model.config import Machine
 from gitfleet.model.masking import Mask, secrets_of
@@ -219,7 +219,7 @@ def _runner(place: Place) -> Iterator[Finding]:
 
 def _window(place: Place) -> Iterator[Finding]:
     repo, store = place.repo, place.store
-    path = setup.window_of(repo)
+    path = setup_clone.window_of(repo)
     if path is None:
         yield ok("window", "none, since the repository is bare")
         return
@@ -227,20 +227,20 @@ def _window(place: Place) -> Iterator[Finding]:
     if known is None or not path.exists():
         if place.board is not None:
             remedy = "`gitfleet init` makes it."
-            yield warning("window", f"the board is not shown in {setup.WINDOW}/", remedy)
+            yield warning("window", f"the board is not shown in {setup_clone.WINDOW}/", remedy)
         return
     if known.branch != store.ref:
         name = (known.branch or "no branch").removeprefix("refs/heads/")
         what = f"{path} is on {name}, not on {store.branch}"
-        yield warning("window", what, f"git -C {setup.WINDOW} switch {store.branch}")
+        yield warning("window", what, f"git -C {setup_clone.WINDOW} switch {store.branch}")
         return
     behind = synced_commit.in_step(repo, path) != store.tip()
     if behind:
         what = f"{path} is behind the board"
         yield warning("window", what, "`gitfleet run` brings it up, unless edits are in its way.")
-    elif edits := setup.uncommitted(path):
+    elif edits := setup_clone.uncommitted(path):
         shown = ", ".join(edits[:5]) + (" …" if len(edits) > 5 else "")
-        remedy = f"git -C {setup.WINDOW} add -A && git -C {setup.WINDOW} commit"
+        remedy = f"git -C {setup_clone.WINDOW} add -A && git -C {setup_clone.WINDOW} commit"
         yield warning("window", f"uncommitted, so that no runner sees it: {shown}", remedy)
     else:
         yield ok("window", f"{path} shows the board as it is")
@@ -337,7 +337,9 @@ def _outside(place: Place) -> Iterator[Finding]:
         own = machine()
     except FleetError:
         own = Machine()  # told by another look
-    for seen in outside.look(place.repo, place.board, own, remote_of(place.repo, place.store)):
+    for seen in probe_services.look(
+        place.repo, place.board, own, remote_of(place.repo, place.store)
+    ):
         yield Finding(Level(seen.grade), seen.about, seen.what, seen.remedy)
 
 

@@ -30,7 +30,7 @@ from gitfleet.board.store import Store, utc_now
 from gitfleet.files import codec, yaml
 from gitfleet.git.objects import trailers
 from gitfleet.git.repo import find
-from gitfleet.install import setup
+from gitfleet.install import setup_clone
 from gitfleet.model.board import Board
 from gitfleet.model.change import Person
 from gitfleet.model.event import Attempt, Event
@@ -267,7 +267,7 @@ class Lab:
         Store(self.repo).create(
             {"fleet.yaml": yaml.dump(self.settings), ".gitattributes": b"* text eol=lf\n"}, _PERSON
         )
-        setup.prepare_clone(self.repo)
+        setup_clone.prepare_clone(self.repo)
         self.bare = bare
         self.window = folder / "elsewhere" if bare else self.path / ".fleet"
         if bare:  # another clone of it, as on a server

@@ -19,7 +19,7 @@ from gitfleet.board.store import Store, utc_now
 from gitfleet.files import codec, layout
 from gitfleet.git import refs
 from gitfleet.git.repo import find
-from gitfleet.install import hooks, setup
+from gitfleet.install import hooks, setup_clone
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Person
 from gitfleet.model.claim import Claim
@@ -88,8 +88,8 @@ class Project:
         self.repo = find(self.path)
         self.clone = Clone(self.repo)
         self.store = Store(self.repo, runner="box")
-        self.store.create(setup.first_files("main", ()), ADA)
-        setup.prepare_clone(self.repo)
+        self.store.create(setup_clone.first_files("main", ()), ADA)
+        setup_clone.prepare_clone(self.repo)
         git("worktree", "add", "-q", str(self.window), "fleet", cwd=self.path)
         hooks.install(self.clone, self.store)
 

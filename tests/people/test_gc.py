@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from gitfleet.git import refs, salvage, worktree
-from gitfleet.install import collect
+from gitfleet.install import gc
 from gitfleet.model.config import Machine
 from gitfleet.runner.upkeep import Upkeep
 from tests.people.kit import Project, git, script, settings, task
@@ -47,7 +47,7 @@ def cancelled(project: Project, *names: str) -> None:
 
 def found(project: Project, older: timedelta = OLD) -> dict[str, str]:
     """What there is, by name, with why it stays."""
-    litter = collect.find(project.fleet(), project.board(), older)
+    litter = gc.find(project.fleet(), project.board(), older)
     return {Path(one.name).name if one.name.startswith("/") else one.name: one.refused
             for one in litter}  # fmt: skip
 
@@ -120,11 +120,11 @@ def test_a_workspace_that_is_worked_in_again_stays(project: Project) -> None:
     cancelled(project, "a")
     path = workspace(project, "a")
     fleet = project.fleet()
-    (one,) = (o for o in collect.find(fleet, project.board(), OLD) if o.what == "workspace")
+    (one,) = (o for o in gc.find(fleet, project.board(), OLD) if o.what == "workspace")
     event = "at: 2026-01-02T00:00:00Z\n"
     project.put({"log/a/002-retry-aaaa.yaml": event})
     with pytest.raises(Exception, match="worked on again"):
-        collect.remove(fleet, one)
+        gc.remove(fleet, one)
     assert path.exists()
 
 

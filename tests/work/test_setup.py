@@ -11,7 +11,7 @@ import pytest
 from gitfleet.errors import FleetError
 from gitfleet.files import codec
 from gitfleet.git.repo import find
-from gitfleet.install import setup
+from gitfleet.install import setup_clone
 from tests.conftest import git
 
 PYTHON = "python" if shutil.which("python") else "python3"
@@ -71,7 +71,7 @@ def test_checks_are_proposed_by_what_the_project_has(
 ) -> None:
     """Only what is told by its files, and nothing that is sure to fail."""
     commit(repo_path, files)
-    assert setup.propose(find(repo_path), "main") == setup.Proposal(checks, install)
+    assert setup_clone.propose(find(repo_path), "main") == setup_clone.Proposal(checks, install)
 
 
 @pytest.mark.parametrize("checks", [(), ("make", 'echo "a: b" # \\ ü')])
@@ -81,7 +81,7 @@ def test_the_first_settings_say_what_was_meant(
     target: str, checks: tuple[str, ...], install: tuple[str, ...]
 ) -> None:
     """Whatever YAML would make of the words."""
-    files = setup.first_files(target, checks, install)
+    files = setup_clone.first_files(target, checks, install)
     settings, problems = codec.read_settings(files["fleet.yaml"])
     assert problems == ()
     assert settings is not None
@@ -92,7 +92,7 @@ def test_the_first_settings_say_what_was_meant(
 def test_settings_that_would_not_validate_are_never_written() -> None:
     """A check of two lines is none."""
     with pytest.raises(FleetError, match="checks"):
-        setup.first_files("main", ["a\nb"])
+        setup_clone.first_files("main", ["a\nb"])
 
 
 @pytest.mark.parametrize(
@@ -111,17 +111,17 @@ def test_a_board_is_told_by_its_settings_or_its_folders(
 ) -> None:
     """Another program's fleet.yaml makes none."""
     commit(repo_path, files)
-    assert setup.is_board(find(repo_path), git("rev-parse", "HEAD", cwd=repo_path)) is told
+    assert setup_clone.is_board(find(repo_path), git("rev-parse", "HEAD", cwd=repo_path)) is told
 
 
 def test_a_remote_that_hangs_is_not_waited_for(
     repo_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After its time it counts as unreachable, with the reason."""
-    monkeypatch.setattr(setup, "_REMOTE_SECONDS", 0.3)
+    monkeypatch.setattr(setup_clone, "_REMOTE_SECONDS", 0.3)
     monkeypatch.setenv("GIT_SSH_COMMAND", "sleep 600 #")
     git("remote", "add", "origin", "ssh://localhost/x", cwd=repo_path)
-    found = setup.fetch_board(find(repo_path), "origin", "fleet")
+    found = setup_clone.fetch_board(find(repo_path), "origin", "fleet")
     assert found.tip is None
     assert "took longer than" in found.trouble
 
@@ -129,6 +129,6 @@ def test_a_remote_that_hangs_is_not_waited_for(
 def test_credentials_of_a_remote_are_not_told(repo_path: Path) -> None:
     """The reason why it cannot be reached is shown to whoever looks on."""
     git("remote", "add", "origin", "http://user:s3cret@127.0.0.1:9/x", cwd=repo_path)
-    found = setup.fetch_board(find(repo_path), "origin", "fleet")
+    found = setup_clone.fetch_board(find(repo_path), "origin", "fleet")
     assert found.trouble
     assert "s3cret" not in found.trouble

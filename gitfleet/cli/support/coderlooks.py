@@ -12,8 +12,8 @@ from gitfleet.attempt.context import Fleet
 from gitfleet.cli.support.finding import Finding, Level, of_error, ok, warning
 from gitfleet.coders import registry
 from gitfleet.coders.base import Failure
-from gitfleet.doctor import examine
-from gitfleet.doctor.examine import Answer, Program
+from gitfleet.doctor import probe_coder
+from gitfleet.doctor.probe_coder import Answer, Program
 from gitfleet.errors import FleetError
 from gitfleet.model.board import Board
 from gitfleet.model.durations import spoken
@@ -91,7 +91,7 @@ def _look(fleet: Fleet, board: Board, use: Use, *, start: bool) -> tuple[Program
     if allowed is not None and use.coder not in allowed:
         what = f"{use.by} wants {use.coder}, which this machine's config.yaml does not let run"
         return None, warning("coder", what, "Add it under `coders:` there, if it may.")
-    found = examine.program(fleet, board, use.coder, start=start)
+    found = probe_coder.program(fleet, board, use.coder, start=start)
     if "/" in found.name and not found.name.startswith("/"):
         return found, ok("coder", f"{use} is {found.name} in the workspace")
     if not found.path:
@@ -136,7 +136,7 @@ _PASSING: Final = frozenset({Failure.LIMITED, Failure.OVERLOADED})
 
 def _called(fleet: Fleet, board: Board, use: Use, found: Program, seconds: float) -> Finding:
     try:
-        answer = examine.call(fleet, board, use.coder, use.model, limit=seconds)
+        answer = probe_coder.call(fleet, board, use.coder, use.model, limit=seconds)
     except FleetError as error:
         return of_error("coder", error)
     if not answer.reason:
