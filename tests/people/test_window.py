@@ -17,7 +17,7 @@ from gitfleet.git import yield_to_commits
 from tests.acceptance.fleetlab import git as plain_git
 from tests.acceptance.fleetlab import until
 from tests.conftest import init
-from tests.people.kit import ADA, Project, git, repair, script, task, tell
+from tests.people.kit import ADA, Project, git, repair_board, script, task, tell
 
 
 @contextmanager
@@ -123,7 +123,7 @@ def test_damage_past_the_hooks_is_repaired(behind: Project) -> None:
     """With --no-verify the claim is gone; the runner puts it back, and fsck says so."""
     damage = behind.commit({"tasks/b.md": task("B, edited")}, "--no-verify")
     assert damage.status == 0 and "claims/a.yaml" not in behind.files()
-    repair(behind.fleet())
+    repair_board(behind.fleet())
     assert "claims/a.yaml" in behind.files()
     assert behind.show("tasks/b.md") == task("B, edited").strip()
     (told,) = behind.told("repaired")
