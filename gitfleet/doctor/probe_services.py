@@ -14,7 +14,7 @@ from gitfleet.git.repo import Repo
 from gitfleet.model.board import Board
 from gitfleet.model.config import ForgeKind, ForgeSettings, Machine
 from gitfleet.model.masking import NOTIFY_URLS
-from gitfleet.notify import base, services
+from gitfleet.notify import apprise_services, base
 
 
 class Seen(NamedTuple):
@@ -74,7 +74,7 @@ def _services(machine: Machine, about: str) -> Iterator[Seen]:
     labels = []
     for number, url in enumerate(urls, 1):
         try:
-            labels.append(services.service(number, url).label)
+            labels.append(apprise_services.service(number, url).label)
         except FleetError as error:
             yield Seen("problem", "notify", error.what, error.remedy)
     if labels:

@@ -30,8 +30,8 @@ from gitfleet.model.change import Change
 from gitfleet.model.claim import Claim
 from gitfleet.model.config import FORMAT
 from gitfleet.model.states import Outcome, Role
-from gitfleet.notify import notify
-from gitfleet.notify.notify import Notifier
+from gitfleet.notify import notifier
+from gitfleet.notify.notifier import Notifier
 from gitfleet.plan import settle
 from gitfleet.plan.graph import cancelled, done
 from gitfleet.plan.scheduler import Passed, Pick
@@ -81,7 +81,7 @@ class Runner:
         self.transcripts = Transcripts(fleet)
         self.asks = AskBranches(fleet, first=lambda: self.heart is None or self.heart.first())
         self.publisher = Publisher(fleet, lambda: self._leads(forge_service.DUTY)[0])
-        self.notifier = Notifier(fleet, lambda: self._leads(notify.DUTY))
+        self.notifier = Notifier(fleet, lambda: self._leads(notifier.DUTY))
         self._mender = fleet.store.mender = repair.Mender(fleet)
         shared = fleet.store.swap
         self.heart = (
@@ -125,7 +125,7 @@ class Runner:
     def _able(self) -> list[str]:
         """What this runner could do for all beside the work; asked by the heart, which must not
         wait for the store."""
-        able = {forge_service.DUTY: self.publisher.able, notify.DUTY: notify.able(self.fleet)}
+        able = {forge_service.DUTY: self.publisher.able, notifier.DUTY: notifier.able(self.fleet)}
         return [duty for duty, can in able.items() if can]
 
     def _leads(self, duty: str) -> tuple[bool, float]:

@@ -17,8 +17,8 @@ from gitfleet.model.config import Machine, MachineNotify, Notice
 from gitfleet.model.event import Attempt, Landed
 from gitfleet.model.masking import NOTIFY_URLS
 from gitfleet.model.states import Outcome
-from gitfleet.notify import notify
-from gitfleet.notify.notify import Notifier
+from gitfleet.notify import notifier
+from gitfleet.notify.notifier import Notifier
 from gitfleet.notify.spool import Spool, box_texts
 from tests.forges.kit import Desk, desk
 from tests.notify.sink import Sink, sink
@@ -303,7 +303,7 @@ def test_what_an_agent_writes_calls_nobody(place: Desk, service: Sink) -> None:
 def test_the_machine_says_of_what_it_tells(place: Desk, service: Sink) -> None:
     """Instead of what fleet.yaml says."""
     place.fleet.machine = Machine(notify=MachineNotify(about=(Notice.FAILED,)))
-    assert notify.wanted(place.fleet, place.fleet.store.board()) == {Notice.FAILED}
+    assert notifier.wanted(place.fleet, place.fleet.store.board()) == {Notice.FAILED}
     with runner(place):
         place.ask()
         place.write({"tasks/broken.md": b"no front matter"})

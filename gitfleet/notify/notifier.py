@@ -17,7 +17,7 @@ from gitfleet.model.board import Board, Entry
 from gitfleet.model.config import Notice
 from gitfleet.model.masking import NOTIFY_URLS
 from gitfleet.model.states import Status
-from gitfleet.notify import base, services
+from gitfleet.notify import apprise_services, base
 from gitfleet.notify.base import Service, Text
 from gitfleet.notify.outlet import Outlet
 from gitfleet.notify.spool import Spool
@@ -42,7 +42,7 @@ def wanted(fleet: Fleet, board: Board) -> frozenset[Notice]:
 
 def able(fleet: Fleet) -> bool:
     """Whether this runner has something to tell people through."""
-    return bool(base.urls(fleet.machine)) and services.installed()
+    return bool(base.urls(fleet.machine)) and apprise_services.installed()
 
 
 class _Known(NamedTuple):
@@ -214,4 +214,4 @@ def _services(fleet: Fleet) -> Iterator[Service]:
             remedy=f"Set notify.urls in its config.yaml, or {NOTIFY_URLS}; or take `notify` away.",
         )
     for number, url in enumerate(urls, 1):
-        yield services.service(number, url)
+        yield apprise_services.service(number, url)
