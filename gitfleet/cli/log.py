@@ -22,7 +22,7 @@ from gitfleet.errors import FleetError
 from gitfleet.model.durations import spoken
 from gitfleet.process.launch import load
 from gitfleet.process.procfs import alive
-from gitfleet.runner import transcripts
+from gitfleet.runner import transcript_sync
 from gitfleet.transcripts import output_files, timestamps
 from gitfleet.transcripts.output_files import Bytes, Source
 from gitfleet.transcripts.replay import Rereading
@@ -152,7 +152,7 @@ class _Reader:
         if one.running:
             return {}
         remote = remote_of(self.session.repo, self.session.store)
-        pushed = transcripts.read(self.session.store, remote, self.task, one.number)
+        pushed = transcript_sync.read(self.session.store, remote, self.task, one.number)
         return {name: Bytes(pushed[name]) for name in self._wished(list(pushed))}
 
     def _wished(self, names: list[str]) -> list[str]:

@@ -17,7 +17,7 @@ from gitfleet.cli.support.session import Session, open_session
 from gitfleet.errors import FleetError
 from gitfleet.process.kill import subreaper
 from gitfleet.report import Report
-from gitfleet.runner.leaving import LEAVE
+from gitfleet.runner.drain import LEAVE
 from gitfleet.runner.loop import Runner
 from gitfleet.runner.options import Options
 

@@ -18,8 +18,8 @@ from gitfleet.git.repo import find
 from gitfleet.model.durations import counted
 from gitfleet.process.procfs import alive
 from gitfleet.report import Report
-from gitfleet.runner.leaving import LEAVE
-from gitfleet.runner.perform import settle_dead
+from gitfleet.runner.attempt_thread import settle_dead
+from gitfleet.runner.drain import LEAVE
 
 
 @click.command("stop")

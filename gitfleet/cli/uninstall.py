@@ -22,7 +22,7 @@ from gitfleet.git.checkouts import holders
 from gitfleet.git.repo import Repo, find
 from gitfleet.install import hooks, setup_clone
 from gitfleet.report import Report
-from gitfleet.runner.perform import settle_dead
+from gitfleet.runner.attempt_thread import settle_dead
 
 _SHOWN = 10  # names in a list before it is cut
 

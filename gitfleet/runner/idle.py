@@ -12,7 +12,7 @@ from gitfleet.model.task import Task
 from gitfleet.plan.cooldown import resting
 from gitfleet.plan.status import Standing, standings
 from gitfleet.presence.heartbeat_thread import Heart, claims_of
-from gitfleet.runner.offers import Offers
+from gitfleet.runner.capacity import Offers
 from gitfleet.runner.options import Options
 
 SLOW_POLL: Final = 30.0  # seconds; behind the watcher, in case it misses something

@@ -42,13 +42,13 @@ from gitfleet.process.wakeup import Wake
 from gitfleet.questions import forge_service
 from gitfleet.questions.forge_service import Publisher
 from gitfleet.questions.question_branch import AskBranches
+from gitfleet.runner.alerts import Notable
+from gitfleet.runner.attempt_thread import perform, settle_dead, settle_orphan, survivors
+from gitfleet.runner.capacity import Offers
 from gitfleet.runner.idle import IDLE_DONE, Idle
-from gitfleet.runner.notable import Notable
-from gitfleet.runner.offers import Offers
+from gitfleet.runner.maintenance import Upkeep
 from gitfleet.runner.options import Options
-from gitfleet.runner.perform import perform, settle_dead, settle_orphan, survivors
-from gitfleet.runner.transcripts import Transcripts
-from gitfleet.runner.upkeep import Upkeep
+from gitfleet.runner.transcript_sync import Transcripts
 from gitfleet.runner.watch import watching
 
 _AFTER_ERROR: Final = 5.0

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gitfleet.plan.graph import is_done
-from gitfleet.runner.upkeep import Upkeep
+from gitfleet.runner.maintenance import Upkeep
 from tests.people.kit import BOB, Project, git, moment, repair_board, task, tell
 
 OVER = moment("2026-01-10 12:00")

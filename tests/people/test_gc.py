@@ -14,7 +14,7 @@ import pytest
 from gitfleet.git import refs, salvage, worktree
 from gitfleet.install import gc
 from gitfleet.model.config import Machine
-from gitfleet.runner.upkeep import Upkeep
+from gitfleet.runner.maintenance import Upkeep
 from tests.people.kit import Project, git, script, settings, task
 
 OLD = timedelta(days=14)

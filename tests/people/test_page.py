@@ -11,7 +11,7 @@ from gitfleet.files import boards
 from gitfleet.files.boards import File
 from gitfleet.model.board import Board
 from gitfleet.plan import readme_page
-from gitfleet.runner.upkeep import PAGE_EVERY, Upkeep
+from gitfleet.runner.maintenance import PAGE_EVERY, Upkeep
 from tests.people.kit import Project, moment, task
 
 NOW = moment("2026-11-20 15:00")
