@@ -141,7 +141,9 @@ def test_one_library_has_one_room(library: str) -> None:
 @pytest.mark.parametrize("module", sorted(m for m in MODULES if m.startswith("coders.")))
 def test_a_plug_knows_its_base_and_no_sibling(module: str) -> None:
     """A coder can be read, and taken out, by itself. The registry alone knows them."""
-    shared = {f"coders.{name}" for name in ("base", "lines", "blocks", "resets", "judging")}
+    shared = {
+        f"coders.{name}" for name in ("base", "classify", "jsonl", "message_blocks", "reset_time")
+    }
     if module != "coders.registry":
         siblings = {other for other in _own(module) if _room(other) == "coders"}
         assert siblings <= shared

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from gitfleet.coders.base import CoderEvent, Evidence, Failure, Judgement, Said, Tally
-from gitfleet.coders.judging import OUTCOMES, WORDS, classify, judge
-from gitfleet.coders.resets import reset_at, reset_in
+from gitfleet.coders.classify import OUTCOMES, WORDS, classify, judge
+from gitfleet.coders.reset_time import reset_at, reset_in
 from gitfleet.model.states import Outcome
 from gitfleet.process.launch import Exit
 

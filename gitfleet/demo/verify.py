@@ -1,6 +1,6 @@
 """Whether everything became what the demo says: asked of the board and of the target's tree.
 
-Run as `python -m gitfleet.demo.proof PROJECT` in the demo's own environment: a line for each thing
+Run as `python -m gitfleet.demo.verify PROJECT` in the demo's own environment: a line for each thing
 that is not as told, and exit status 1 if there is one.
 """
 
@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gitfleet.board.store import Store
-from gitfleet.demo import plot
-from gitfleet.demo.plot import Promise
+from gitfleet.demo import tasks
+from gitfleet.demo.tasks import Promise
 from gitfleet.git import refs
 from gitfleet.git.repo import find
 from gitfleet.model.board import Board, Entry
@@ -26,9 +26,9 @@ def problems(project: Path) -> list[str]:
     store = Store(find(project))
     board = store.board()
     found = [f"fleet.yaml: {problem}" for problem in board.settings_problems]
-    for promise in plot.PROMISES:
+    for promise in tasks.PROMISES:
         found += [f"{promise.task}: {what}" for what in _broken(store, board, promise)]
-    unknown = set(board.entries) - {promise.task for promise in plot.PROMISES}
+    unknown = set(board.entries) - {promise.task for promise in tasks.PROMISES}
     found += [f"{task}: nobody spoke of this task" for task in sorted(unknown)]
     return [*found, *_of_target(store)]
 
@@ -94,10 +94,10 @@ def _of_target(store: Store) -> Iterator[str]:
         entry = store.objects.find(tree, path)
         return store.objects.blob(entry.oid).decode().splitlines() if entry else []
 
-    for path, line in plot.LINES:
+    for path, line in tasks.LINES:
         if line not in lines(path):
             yield f"{path} on main does not hold the line {line.strip()!r}"
-    for path, line in plot.ABSENT:
+    for path, line in tasks.ABSENT:
         if line in lines(path):
             yield f"{path} on main still holds the line {line.strip()!r}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gitfleet.coders.base import CoderEvent, Said
-from gitfleet.coders.lines import Object, brief, count, dig, flat, name, objects, text
+from gitfleet.coders.jsonl import Object, brief, count, dig, flat, name, objects, text
 from gitfleet.model.event import Tokens
 
 

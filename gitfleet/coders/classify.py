@@ -19,9 +19,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from gitfleet.coders import lines
+from gitfleet.coders import jsonl
 from gitfleet.coders.base import Evidence, Failure, Judgement, Tally, judge_exit
-from gitfleet.coders.resets import reset_in
+from gitfleet.coders.reset_time import reset_in
 from gitfleet.model.states import Outcome
 
 OUTCOMES: Final[Mapping[Failure, Outcome]] = {
@@ -253,7 +253,7 @@ def explained(failure: Failure) -> bool:
 
 def _last(evidence: Evidence) -> str:
     """The last line of standard error that speaks of trouble."""
-    for line in reversed(lines.tail(evidence.stderr, _TAIL)):
+    for line in reversed(jsonl.tail(evidence.stderr, _TAIL)):
         if _TROUBLE.search(line) and not _FRAME.match(line):
             words = _COLOUR.sub("", line).strip()
             told = _FIELD.search(words)

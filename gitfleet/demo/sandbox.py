@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from gitfleet.demo import plot, project
+from gitfleet.demo import project, tasks
 from gitfleet.errors import FleetError
 
 # What a program needs to start at all, and nothing that changes what it does.
@@ -82,9 +82,9 @@ class Stage:
     def write_board(self) -> None:
         """Put the settings and the tasks into .fleet/ and commit them, as a person does."""
         fleet = self.project / ".fleet"
-        text = plot.settings(sys.executable, self.root / "reviewer.py")
+        text = tasks.settings(sys.executable, self.root / "reviewer.py")
         (fleet / "fleet.yaml").write_text(text, encoding="utf-8")
-        for task, body in plot.TASKS.items():
+        for task, body in tasks.TASKS.items():
             (fleet / "tasks" / f"{task}.md").write_text(body, encoding="utf-8")
         self.run("git", "-C", ".fleet", "add", "-A")
         self.run("git", "-C", ".fleet", "commit", "-q", "-m", "Six tasks")
