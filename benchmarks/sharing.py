@@ -27,7 +27,7 @@ from gitfleet.attempt.context import Fleet, Live, Order
 from gitfleet.board.backend import Answer
 from gitfleet.board.remote_backend import Shared
 from gitfleet.board.store import Store
-from gitfleet.cli.support.fleet import fleet_of
+from gitfleet.cli.support.context import fleet_of
 from gitfleet.cli.support.session import open_session
 from gitfleet.coders import registry
 from gitfleet.intake import inbox_branches

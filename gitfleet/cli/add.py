@@ -92,8 +92,8 @@ def _commit(text: bytes, wanted: str | None) -> str:
 
 def _warn(board: Board, task: str) -> None:
     """It is filed; but a coder that is misspelt, say, would leave it `ready` for ever."""
-    from gitfleet.cli.support import doubts, draw  # noqa: PLC0415 - see above
+    from gitfleet.cli.support import coder_checks, format  # noqa: PLC0415 - see above
     from gitfleet.plan import lint  # noqa: PLC0415 - see above
 
-    for what, remedy in lint.doubts(board, task, doubts.known, doubts.objection):
-        click.echo(draw.line(f"warning: {what} ({remedy})"), err=True)
+    for what, remedy in lint.doubts(board, task, coder_checks.known, coder_checks.objection):
+        click.echo(format.line(f"warning: {what} ({remedy})"), err=True)

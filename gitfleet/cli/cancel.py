@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gitfleet.cli.support.decision import ending, say
+from gitfleet.cli.support.decide import ending, say
 from gitfleet.cli.support.session import Session
 from gitfleet.model.states import Kind
 

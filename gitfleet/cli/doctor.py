@@ -18,10 +18,10 @@ from gitfleet.attempt.context import Fleet
 from gitfleet.board.clone_state import Clone, config_home
 from gitfleet.board.store import Store
 from gitfleet.cli.main import own_version
-from gitfleet.cli.support import coderlooks
-from gitfleet.cli.support.finding import Finding, Level, of_error, ok, problem, warning
-from gitfleet.cli.support.home import remote_of
+from gitfleet.cli.support import doctor_coders
+from gitfleet.cli.support.doctor_finding import Finding, Level, of_error, ok, problem, warning
 from gitfleet.cli.support.session import machine, target_here
+from gitfleet.cli.support.write import remote_of
 from gitfleet.doctor import probe_services
 from gitfleet.errors import FleetError
 from gitfleet.git import refs, synced_commit, worktree
@@ -326,7 +326,7 @@ def _coders(place: Place) -> Iterator[Finding]:
         default_target=place.target,
         machine=own,
     )
-    yield from coderlooks.coders(fleet, place.board, seconds=place.seconds)
+    yield from doctor_coders.coders(fleet, place.board, seconds=place.seconds)
 
 
 def _outside(place: Place) -> Iterator[Finding]:

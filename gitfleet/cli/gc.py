@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import click
 
-from gitfleet.cli.support.fleet import fleet_of
+from gitfleet.cli.support.context import fleet_of
 from gitfleet.cli.support.session import open_session
 from gitfleet.errors import FleetError
 from gitfleet.git.command import git

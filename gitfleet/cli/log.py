@@ -13,11 +13,11 @@ from typing import Any, Final
 
 import click
 
-from gitfleet.cli.support import draw, reading
-from gitfleet.cli.support.home import remote_of
+from gitfleet.cli.support import format, lookup
+from gitfleet.cli.support.attempts import Try, tries_of
 from gitfleet.cli.support.session import Session, open_session
-from gitfleet.cli.support.tell import Out, Output, Speech, Wish
-from gitfleet.cli.support.tries import Try, tries_of
+from gitfleet.cli.support.transcript_view import Out, Output, Speech, Wish
+from gitfleet.cli.support.write import remote_of
 from gitfleet.errors import FleetError
 from gitfleet.model.durations import spoken
 from gitfleet.process.launch import load
@@ -52,7 +52,7 @@ def command(task: str, wanted: int | None, follow: bool, **wish: bool) -> None:
     if follow:
         reader.follow(_running(reader.tries, task, wanted))
     elif reader.wish.as_json:
-        draw.out_json([reader.plain(one) for one in chosen])
+        format.out_json([reader.plain(one) for one in chosen])
     elif not chosen:
         raise _none(task, reader.tries, wanted)
     else:
@@ -84,7 +84,7 @@ class _Reader:
     def __init__(self, session: Session, task: str, wish: Wish) -> None:
         self.session, self.task, self.wish = session, task, wish
         self.board = session.store.board()
-        self.entry = reading.task_of(session.store, self.board, task)
+        self.entry = lookup.task_of(session.store, self.board, task)
         self.tries = tries_of(session, self.entry)
         self.out = Out(wish)
 
@@ -195,7 +195,7 @@ class _Reader:
         if not one.folder.exists() and clone.running() is None:
             raise FleetError(
                 f"the output of {self.task} is not in this clone; it runs on"
-                f" {draw.line(one.runner)}",
+                f" {format.line(one.runner)}",
                 remedy="Follow it on that machine.",
             )
         self.out.heading(one.head)

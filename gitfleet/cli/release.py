@@ -6,7 +6,7 @@ from datetime import datetime
 
 import click
 
-from gitfleet.cli.support.decision import each, stands
+from gitfleet.cli.support.decide import each, stands
 from gitfleet.cli.support.session import Session, suffix
 from gitfleet.files import layout
 from gitfleet.model.board import Board

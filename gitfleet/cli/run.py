@@ -12,7 +12,7 @@ from types import FrameType
 
 import click
 
-from gitfleet.cli.support.fleet import fleet_of
+from gitfleet.cli.support.context import fleet_of
 from gitfleet.cli.support.session import Session, open_session
 from gitfleet.errors import FleetError
 from gitfleet.process.kill import subreaper
@@ -39,7 +39,7 @@ def command(until_idle: bool, once: str | None, slots: int | None) -> int:
         raise FleetError(f"there is no open task {once!r}", remedy="`gitfleet list` shows them.")
     options = Options(until_idle=until_idle, once=once, slots=slots)
     if sys.stdout.isatty():
-        from gitfleet.cli.support.table import shown  # noqa: PLC0415 - rich is for terminals only
+        from gitfleet.cli.support.live_table import shown  # noqa: PLC0415 - rich is for terminals only
 
         with shown() as (report, attach):
             runner = _runner(session, report, options)

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from gitfleet.board.clone_state import Clone
-from gitfleet.cli.support.fleet import fleet_of
+from gitfleet.cli.support.context import fleet_of
 from gitfleet.cli.support.session import open_session
 from gitfleet.errors import FleetError
 from gitfleet.git.repo import find

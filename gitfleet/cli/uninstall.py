@@ -14,7 +14,7 @@ from gitfleet.attempt.context import TASK_BRANCH
 from gitfleet.attempt.workspace import CHECK
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store
-from gitfleet.cli.support.fleet import fleet_of
+from gitfleet.cli.support.context import fleet_of
 from gitfleet.cli.support.session import Session, for_people, plain
 from gitfleet.errors import FleetError
 from gitfleet.git import follow_branch, refs, worktree

@@ -23,8 +23,8 @@ from gitfleet.board import heartbeats
 from gitfleet.board.clone_state import Clone, read_json, write_json
 from gitfleet.board.heartbeats import SEEN_BEATS
 from gitfleet.board.store import Store, runner_signature
-from gitfleet.cli.support import draw
-from gitfleet.cli.support.table import table_of
+from gitfleet.cli.support import format
+from gitfleet.cli.support.live_table import table_of
 from gitfleet.git.objects import Objects
 from gitfleet.git.refs import swap
 from gitfleet.git.repo import find
@@ -187,16 +187,16 @@ def test_a_narrow_terminal_cuts_and_does_not_wrap(board: Path) -> None:
     """A row stays a row."""
     _beat(board, "ash", [{"task": "a" * 60, "coder": "codex", "last": "words " * 30}])
     for row in on_terminal(board, "top", "--once", columns=60).splitlines():
-        assert draw.width(re.sub(r"\x1b\[[0-9;]*m", "", row)) <= 60
+        assert format.width(re.sub(r"\x1b\[[0-9;]*m", "", row)) <= 60
 
 
 def test_what_one_has_to_type_gives_way_last() -> None:
     """On a narrow terminal the id of a task stays whole while another column can be cut."""
     cells = [["working", "an-id-that-is-typed", "p2", "A title of some length", "a reason " * 9]]
-    (row,) = draw.columns(cells, 40, keep=1)
-    assert "an-id-that-is-typed" in row[1] and draw.width("".join(row)) <= 40
-    (row,) = draw.columns(cells, 20, keep=1)
-    assert draw.width("".join(row)) <= 20
+    (row,) = format.columns(cells, 40, keep=1)
+    assert "an-id-that-is-typed" in row[1] and format.width("".join(row)) <= 40
+    (row,) = format.columns(cells, 20, keep=1)
+    assert format.width("".join(row)) <= 20
 
 
 def test_the_table_of_run_is_to_be_read_on_a_narrow_terminal_too() -> None:
@@ -255,7 +255,7 @@ def test_what_attempts_say_leaves_the_machine_only_where_outputs_may(board: Path
 def test_counts_of_tokens_are_short() -> None:
     """A column of a table has room for few characters."""
     numbers = (0, 950, 1_234, 9_949, 9_950, 45_400, 999_499, 999_500, 12_345_678)
-    assert [draw.tokens(number) for number in numbers] == [
+    assert [format.tokens(number) for number in numbers] == [
         *("", "950", "1.2k", "9.9k", "10k", "45k", "999k", "1.0M", "12.3M"),
     ]
-    assert draw.context(0, 9) == "" and draw.context(1_500, 0) == "1.5k"
+    assert format.context(0, 9) == "" and format.context(1_500, 0) == "1.5k"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gitfleet.cli.support.tell import Page
+from gitfleet.cli.support.transcript_view import Page
 from gitfleet.coders.base import CoderEvent, Failure, Said
 from gitfleet.coders.registry import MODULES
 from gitfleet.files import boards

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gitfleet.attempt.context import Live
-from gitfleet.cli.support import draw
+from gitfleet.cli.support import format
 from gitfleet.model.durations import spoken
 from gitfleet.report import Report
 from gitfleet.runner.loop import Runner
@@ -50,7 +50,7 @@ def table_of(lives: Iterable[Live], width: int) -> Table:
     now = time.monotonic()
     for live in sorted(lives, key=lambda live: live.began):
         cells = dict(zip(_HEADS, _cells(live, now), strict=True))
-        table.add_row(*(Text(cells[name]) for name in heads), Text(draw.line(live.last)))
+        table.add_row(*(Text(cells[name]) for name in heads), Text(format.line(live.last)))
     return table
 
 
@@ -59,11 +59,11 @@ def _cells(live: Live, now: float) -> tuple[str, ...]:
         live.task,
         live.role.value,
         live.coder,
-        draw.line(live.state or live.doing),
+        format.line(live.state or live.doing),
         spoken(now - live.began),
         spoken(now - live.heard),
-        draw.tokens(live.tokens.total),
-        draw.context(live.context, live.window),
+        format.tokens(live.tokens.total),
+        format.context(live.context, live.window),
     )
 
 

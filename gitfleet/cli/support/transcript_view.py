@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import click
 import msgspec
 
-from gitfleet.cli.support import draw
+from gitfleet.cli.support import format
 from gitfleet.coders.base import Said
 from gitfleet.model.durations import clock, counted, spoken
 from gitfleet.report import harmless, without_colours
@@ -36,8 +36,8 @@ def lines(told: Told) -> list[str]:
     if told.said is Said.TEXT:
         return mark.split("\n")
     at = f"{told.at.astimezone(UTC):%H:%M:%S} " if told.at is not None else ""
-    shown = [draw.style(at, dim=True) + draw.style(mark, **how)]
-    shown += [draw.style(f"    {row}".rstrip(), dim=True) for row in rest]
+    shown = [format.style(at, dim=True) + format.style(mark, **how)]
+    shown += [format.style(f"    {row}".rstrip(), dim=True) for row in rest]
     return shown
 
 
@@ -141,7 +141,7 @@ class Out:
         if self._silent:
             return
         how = {"bold": True} if mark == "==" else {"dim": True}
-        styled = draw.style(f"{mark} {draw.line(text)}", **how)
+        styled = format.style(f"{mark} {format.line(text)}", **how)
         click.echo(styled, err=self._raw)
 
     def write(self, data: bytes) -> None:

@@ -15,7 +15,7 @@ import click
 from gitfleet.assets import own_version
 from gitfleet.board import heartbeats
 from gitfleet.board.clone_state import read_json
-from gitfleet.cli.support import draw
+from gitfleet.cli.support import format
 from gitfleet.cli.support.session import Session, machine
 from gitfleet.git import remote
 from gitfleet.git.remote import Unreachable
@@ -56,7 +56,7 @@ def look(repo: Repo, name: str) -> None:
     try:
         fetch(repo, name)
     except Unreachable as error:
-        click.echo(f"gitfleet: {draw.line(error.what)}; this is what was seen last", err=True)
+        click.echo(f"gitfleet: {format.line(error.what)}; this is what was seen last", err=True)
 
 
 # -- what a heartbeat tells

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from gitfleet.attempt.context import Fleet
-from gitfleet.cli.support.home import store_of
 from gitfleet.cli.support.session import Session, machine
+from gitfleet.cli.support.write import store_of
 from gitfleet.model.masking import Mask, secrets_of
 from gitfleet.notify.base import urls
 from gitfleet.report import Report

@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from gitfleet.attempt.context import Fleet
-from gitfleet.cli.support.finding import Finding, Level, of_error, ok, warning
+from gitfleet.cli.support.doctor_finding import Finding, Level, of_error, ok, warning
 from gitfleet.coders import registry
 from gitfleet.coders.base import Failure
 from gitfleet.doctor import probe_coder

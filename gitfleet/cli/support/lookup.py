@@ -91,7 +91,7 @@ def doubted(board: Board, row: Row) -> Row:
     """The row; of what is ready, and never begun since its coder is nobody, that is the reason."""
     if row.status is not Status.READY:
         return row
-    from gitfleet.cli.support import doubts  # noqa: PLC0415 - all coders, which few tasks make one look at
+    from gitfleet.cli.support import coder_checks  # noqa: PLC0415 - all coders, which few tasks make one look at
 
-    why = doubts.nobodys(board, row.id)
+    why = coder_checks.nobodys(board, row.id)
     return replace(row, reason=why) if why else row
