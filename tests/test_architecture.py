@@ -18,9 +18,9 @@ PACKAGE: Final = Path(__file__).resolve().parent.parent / "gitfleet"
 FLOORS: Final[Mapping[str, int]] = {
     "assets": 0,
     "errors": 0,
-    "faults": 0,
+    "event_log": 0,
+    "failpoints": 0,
     "model": 0,
-    "report": 0,
     "files": 1,
     "process": 1,
     "coders": 2,
@@ -55,7 +55,7 @@ HOMES: Final[Mapping[str, frozenset[str]]] = {
     "mcp": frozenset({"mcp"}),
     "anyio": frozenset({"mcp"}),
     "jsonschema": frozenset({"files"}),
-    "httpx": frozenset({"forges.rest"}),
+    "httpx": frozenset({"forges.http_client"}),
     "apprise": frozenset({"notify"}),
     "subprocess": frozenset({"process", "cli", "demo"}),  # above: a person's pager, a whole play
 }
@@ -154,7 +154,7 @@ def test_a_forge_knows_its_base_and_no_sibling(module: str) -> None:
     """The same of forges."""
     if module != "forges.registry":
         siblings = {other for other in _own(module) if _room(other) == "forges"}
-        assert siblings <= {"forges.base", "forges.rest"}
+        assert siblings <= {"forges.base", "forges.http_client"}
 
 
 def test_no_two_modules_have_one_name() -> None:

@@ -26,7 +26,7 @@ from msgspec.structs import replace
 
 from gitfleet.files import codec, layout
 from gitfleet.model.ids import ID_HINT, is_id
-from gitfleet.model.masking import Mask
+from gitfleet.model.secrets import Mask
 from gitfleet.model.verdict import Verdict
 from gitfleet.plan.settle import Addition
 

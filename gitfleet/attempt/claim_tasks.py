@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from gitfleet import faults
+from gitfleet import failpoints
 from gitfleet.attempt.context import Fleet, Order, task_branch
 from gitfleet.attempt.start_point import Beginning, beginning_of
 from gitfleet.board.backend import Answer
@@ -64,7 +64,7 @@ def claim_all(
     wanted = [one for pick in picks if (one := _prepared(fleet, board, pick)) is not None]
     if not wanted:
         return []
-    faults.point("nonce-remembered")
+    failpoints.point("nonce-remembered")
     for one in wanted:
         sending(one.claim.nonce)
     try:
@@ -81,7 +81,7 @@ def claim_all(
         if not result.won:
             fleet.clone.forget(one.claim.nonce)
             continue
-        faults.point("claimed")
+        failpoints.point("claimed")
         taken.append((_order(fleet, one, result.board), one.begin))
     return taken
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gitfleet import faults
+from gitfleet import failpoints
 from gitfleet.agent import outbox
 from gitfleet.attempt import coder_session, mailbox
 from gitfleet.attempt.context import Order, Underway
@@ -93,7 +93,7 @@ def run(way: Underway, *, workspace: Path, prompt: str, env: dict[str, str]) -> 
         return Ended(outcome=Outcome.INTERRUPTED, reason=error.what)
     except FleetError as error:  # its program is not there, or cannot be run
         return Ended(outcome=Outcome.MISCONFIGURED, reason=error.what)
-    faults.point("coder-started")
+    failpoints.point("coder-started")
     return _attend(way, coder, job, running)
 
 
@@ -139,7 +139,7 @@ def _attend(way: Underway, coder: Coder, job: Job, running: Running) -> Ended:
         left = end(running.child, way.nonce, grace=GRACE)
         ended = running.wait(GRACE)
         running.close()
-    faults.point("coder-ended")
+    failpoints.point("coder-ended")
     output.follow(way.live, end=True)
     if left:
         pids = ",".join(str(child.pid) for child in left)
@@ -275,7 +275,7 @@ def collect(way: Underway) -> None:
         return  # a remote that is away ends no attempt: next time, or together with its end
     if result.answer is Answer.UNKNOWN:
         return
-    faults.point("outbox-committed")
+    failpoints.point("outbox-committed")
     if result.won and result.change is not None:
         for path in result.change.files:
             way.fleet.report.action("added", task=layout.place(path).task, source=way.task)

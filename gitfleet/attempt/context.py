@@ -13,17 +13,17 @@ from msgspec import Struct
 from gitfleet.attempt.lease_keeper import Leases
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store
+from gitfleet.event_log import Report
 from gitfleet.git.objects import Objects
 from gitfleet.git.repo import Repo
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.claim import Claim
 from gitfleet.model.config import Machine
 from gitfleet.model.event import Tokens
-from gitfleet.model.masking import Mask
+from gitfleet.model.secrets import Mask
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan.scheduler import Pick
 from gitfleet.process.wakeup import Wake
-from gitfleet.report import Report
 
 TASK_BRANCH = "gitfleet/task/"
 

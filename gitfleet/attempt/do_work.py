@@ -9,7 +9,7 @@ import pathspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitfleet import faults
+from gitfleet import failpoints
 from gitfleet.attempt import (
     checkpoint,
     coder_run,
@@ -47,7 +47,7 @@ def implement(way: Underway, begin: Beginning) -> None:
     order, fleet = way.order, way.fleet
     way.live.doing = "making the workspace"
     path = workspace.prepare(fleet, order, begin)
-    faults.point("workspace-made")
+    failpoints.point("workspace-made")
     with scratch(way.nonce) as tmp:
         env = environment(fleet, order, way.run_dir, tmp)
         why = workspace.fill(way, path, env)
@@ -92,7 +92,7 @@ def _conclude(way: Underway, path: Path, ended: Ended, before: Record) -> None:
     if order.claim.role is Role.WORK:
         ended = _commit_rest(way, path, ended, parked)
         facts = inspect(way)
-    faults.point("work-committed")
+    failpoints.point("work-committed")
     outcome, reason = _judge(way, ended, facts, tampered, path)
     if parked and questions.overrules(outcome):
         if outcome is Outcome.CONTEXT_FULL:

@@ -14,7 +14,7 @@ from typing import Final
 from gitfleet.attempt.context import Fleet, Order
 from gitfleet.forges.registry import TOKEN
 from gitfleet.git.command import clean_env
-from gitfleet.model.masking import NOTIFY_URLS
+from gitfleet.model.secrets import NOTIFY_URLS
 from gitfleet.process.procfs import MARKER
 
 DOMAIN: Final = "gitfleet.invalid"  # a name that never exists (RFC 2606)

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from gitfleet import faults
+from gitfleet import failpoints
 from gitfleet.attempt.context import Fleet, Underway, task_branch
 from gitfleet.attempt.workspace import discard
 from gitfleet.board.backend import Answer
@@ -82,7 +82,7 @@ def finish(way: Underway, attempt: Attempt, decide: Decide) -> Result:
     if result is None:
         return Result(answer=Answer.UNKNOWN, board=way.fleet.store.board(), why="unreachable")
     if result.won or settle.settled(result.board, way.task, attempt):
-        faults.point("work-settled")
+        failpoints.point("work-settled")
         way.fleet.clone.forget(way.nonce)
         tell(way, attempt)
         return replace(result, answer=Answer.WON)

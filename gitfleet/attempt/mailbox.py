@@ -20,7 +20,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitfleet import faults
+from gitfleet import failpoints
 from gitfleet.agent import client, outbox
 from gitfleet.agent.outbox import Refused
 from gitfleet.attempt import finish
@@ -124,7 +124,7 @@ def _questions(ear: Ear, write: _Write) -> None:
     entry = holds(result.board, task, claim.nonce) if result is not None else None
     if result is None or entry is None:
         return  # unknown, and it stays; or nothing of this attempt counts any more
-    faults.point("question-committed")
+    failpoints.point("question-committed")
     new = result.change.files if result.won and result.change is not None else {}
     for letter in letters:
         question = questions.found(entry.questions, letter.wanted, claim.attempt)
@@ -134,7 +134,7 @@ def _questions(ear: Ear, write: _Write) -> None:
             asked = " ".join(question.text.split())[:200]
             ear.fleet.report.action("asked", task=task, question=question.name, text=asked)
         _receipt(ear, letter.path, question=question.name)
-        faults.point("question-told")
+        failpoints.point("question-told")
         letter.path.unlink(missing_ok=True)
 
 
@@ -201,7 +201,7 @@ def deliver(fleet: Fleet, board: Board, task: str, run_dir: Path) -> None:
         data = fleet.store.file(board, path)
         if data is not None and _differs(inbox / name, data):
             _put(inbox / name, data)
-            faults.point("answer-delivered")
+            failpoints.point("answer-delivered")
     with contextlib.suppress(OSError):
         for old in inbox.glob(f"{task}-*.md"):
             if old.name not in wanted:  # somebody took the answer back
@@ -238,7 +238,7 @@ def _notes(ear: Ear, write: _Write, *, last: bool) -> None:
 
         if write(decide) is None:
             return
-        faults.point("notes-committed")
+        failpoints.point("notes-committed")
         mark.touch()
     for path in taken.values():
         path.unlink(missing_ok=True)

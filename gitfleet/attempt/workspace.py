@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from gitfleet import faults
+from gitfleet import failpoints
 from gitfleet.attempt import check_commands
 from gitfleet.attempt.context import Fleet, Order, Underway, task_branch
 from gitfleet.attempt.start_point import Beginning, How
@@ -203,7 +203,7 @@ def discard(fleet: Fleet, task: str, path: Path) -> None:
     branch, tip = worktree.head(path)
     if branch is None:
         save_tip(fleet, task, tip)
-    faults.point("salvaged")
+    failpoints.point("salvaged")
     worktree.remove(fleet.repo, path)
 
 

@@ -16,12 +16,12 @@ from msgspec import Struct
 from gitfleet.audit import repair
 from gitfleet.board.store import TXN, Store
 from gitfleet.errors import FleetError, GitError
+from gitfleet.event_log import value
 from gitfleet.git import refs
 from gitfleet.git.command import git
 from gitfleet.git.objects import trailers
 from gitfleet.git.repo import config
 from gitfleet.model.board import Board, Problem
-from gitfleet.report import value
 
 MOST: Final = 10_000  # new commits of one push; gitfleet.mostCommits says otherwise
 SECONDS: Final = 45.0  # that a push is judged at most: whoever pushes waits no longer than 60

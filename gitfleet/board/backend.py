@@ -14,7 +14,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from gitfleet import faults
+from gitfleet import failpoints
 from gitfleet.errors import FleetError
 from gitfleet.git import follow_branch, refs
 from gitfleet.git.checkouts import holders
@@ -107,11 +107,11 @@ class Local:
             if not self._swap(old, new, change):
                 return None
             if change.moves:
-                faults.point("landed-refs-moved")
+                failpoints.point("landed-refs-moved")
             for one in held:
                 one.follow()  # what cannot follow now is caught up with later
         if change.moves:
-            faults.point("landed-synced")
+            failpoints.point("landed-synced")
         return Outcome(Answer.WON)
 
     def _swap(self, old: str, new: str, change: Change) -> bool:

@@ -24,7 +24,7 @@ from gitfleet.board.backend import Answer, Local, Swap, no_board
 from gitfleet.errors import FleetError
 from gitfleet.files import boards, codec, layout
 from gitfleet.files.boards import File
-from gitfleet.files.masked import masked
+from gitfleet.files.redact import masked
 from gitfleet.git import follow_branch, refs, yield_to_commits
 from gitfleet.git.checkouts import holders
 from gitfleet.git.command import git
@@ -35,7 +35,7 @@ from gitfleet.model.board import Board
 from gitfleet.model.board import Entry as BoardEntry
 from gitfleet.model.change import Change, Decide, Person
 from gitfleet.model.config import FORMAT
-from gitfleet.model.masking import NOTHING
+from gitfleet.model.secrets import NOTHING
 
 RUNNER: Final = "Gitfleet-Runner"
 RUNNER_DOMAIN: Final = "@gitfleet.invalid"  # .invalid is reserved for names that are none

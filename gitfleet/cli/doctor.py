@@ -24,16 +24,16 @@ from gitfleet.cli.support.session import machine, target_here
 from gitfleet.cli.support.write import remote_of
 from gitfleet.doctor import probe_services
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Report
 from gitfleet.git import refs, synced_commit, worktree
 from gitfleet.git.repo import Repo, find, git_version, identity
 from gitfleet.install import setup_clone
 from gitfleet.model.board import Board, Problem
 from gitfleet.model.config import Machine
-from gitfleet.model.masking import Mask, secrets_of
+from gitfleet.model.secrets import Mask, secrets_of
 from gitfleet.model.states import FINISHED
 from gitfleet.plan.scheduler import target_of
 from gitfleet.plan.status import standing
-from gitfleet.report import Report
 from gitfleet.runner.watch import watching
 
 _MIB: Final = 1 << 20

@@ -15,8 +15,8 @@ from gitfleet.audit.repair import Finding
 from gitfleet.board.store import Store
 from gitfleet.cli.support.session import open_session
 from gitfleet.errors import FleetError
+from gitfleet.event_log import value
 from gitfleet.git.command import git
-from gitfleet.report import value
 
 _OFTEN: Final = 20  # commits between two drawings of the bar
 

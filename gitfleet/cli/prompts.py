@@ -9,11 +9,11 @@ import click
 from gitfleet.attempt import prompt
 from gitfleet.cli.support import format
 from gitfleet.cli.support.session import open_session
+from gitfleet.event_log import harmless
 from gitfleet.files import layout
 from gitfleet.files.templates import VARIABLES
 from gitfleet.model.board import Board
 from gitfleet.model.states import Role
-from gitfleet.report import harmless
 
 _ROLE: Final = click.argument("role", type=click.Choice([role.value for role in Role]))
 

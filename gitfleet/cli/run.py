@@ -15,8 +15,8 @@ import click
 from gitfleet.cli.support.context import fleet_of
 from gitfleet.cli.support.session import Session, open_session
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Report
 from gitfleet.process.kill import subreaper
-from gitfleet.report import Report
 from gitfleet.runner.drain import LEAVE
 from gitfleet.runner.loop import Runner
 from gitfleet.runner.options import Options

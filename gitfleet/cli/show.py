@@ -10,13 +10,13 @@ from msgspec.structs import replace
 
 from gitfleet.cli.support import format, lookup
 from gitfleet.cli.support.session import open_session
+from gitfleet.event_log import harmless
 from gitfleet.model.durations import clock, spoken
 from gitfleet.model.event import Attempt, Event
 from gitfleet.model.question import Question
 from gitfleet.model.states import Outcome
 from gitfleet.plan import view
 from gitfleet.plan.view import Detail, Near
-from gitfleet.report import harmless
 
 _BODY: Final = 12  # lines of the text that are shown without --full
 _TAIL: Final = 10  # lines of a failed check's output

@@ -14,10 +14,10 @@ from gitfleet.board.clone_state import Clone
 from gitfleet.cli.support.context import fleet_of
 from gitfleet.cli.support.session import open_session
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Report
 from gitfleet.git.repo import find
 from gitfleet.model.durations import counted
 from gitfleet.process.procfs import alive
-from gitfleet.report import Report
 from gitfleet.runner.attempt_thread import settle_dead
 from gitfleet.runner.drain import LEAVE
 

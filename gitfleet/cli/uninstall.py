@@ -17,11 +17,11 @@ from gitfleet.board.store import Store
 from gitfleet.cli.support.context import fleet_of
 from gitfleet.cli.support.session import Session, for_people, plain
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Report
 from gitfleet.git import follow_branch, refs, worktree
 from gitfleet.git.checkouts import holders
 from gitfleet.git.repo import Repo, find
 from gitfleet.install import hooks, setup_clone
-from gitfleet.report import Report
 from gitfleet.runner.attempt_thread import settle_dead
 
 _SHOWN = 10  # names in a list before it is cut

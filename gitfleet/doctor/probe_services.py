@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 from gitfleet.errors import FleetError
 from gitfleet.forges import registry
-from gitfleet.forges.rest import EXTRA
+from gitfleet.forges.http_client import EXTRA
 from gitfleet.git import remote
 from gitfleet.git.repo import Repo
 from gitfleet.model.board import Board
 from gitfleet.model.config import ForgeKind, ForgeSettings, Machine
-from gitfleet.model.masking import NOTIFY_URLS
+from gitfleet.model.secrets import NOTIFY_URLS
 from gitfleet.notify import apprise_services, base
 
 

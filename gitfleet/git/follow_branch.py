@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TextIO
 
-from gitfleet import faults
+from gitfleet import failpoints
 from gitfleet.errors import GitError
 from gitfleet.git import refs
 from gitfleet.git.command import git
@@ -119,7 +119,7 @@ def prepare(repo: Repo, path: Path, ref: str, old: str, new: str) -> Held | Refu
     except BaseException:
         lock.release()
         raise
-    faults.point("sync-announced")
+    failpoints.point("sync-announced")
     return Held(repo, path, ref, base, new, lock)
 
 

@@ -16,7 +16,7 @@ from typing import Final
 from msgspec import Struct, convert, to_builtins
 from msgspec.structs import replace
 
-from gitfleet import faults
+from gitfleet import failpoints
 from gitfleet.agent import outbox
 from gitfleet.attempt import checkpoint, coder_run, finish, mailbox, prompt, workspace
 from gitfleet.attempt.checkpoint import Proving, Record
@@ -111,7 +111,7 @@ def _prove(way: Underway, before: Record | None) -> bool:
         if _needs_judge(way, proof):
             ended, verdict = _judge(way, proof, ran)
     if not _refused(way, ended, verdict, ran, proof):
-        faults.point("checks-passed")
+        failpoints.point("checks-passed")
         _land(way, proof, ran, ended, verdict)
     return True
 
@@ -168,7 +168,7 @@ def _merge(way: Underway) -> Proof | None:
         _landed_by_hand(way, tip, head)
         return None
     commit = _merge_commit(way, entry, merged.tree, tip, head)
-    faults.point("merge-made")
+    failpoints.point("merge-made")
     return Proof(entry=entry, board=board, tip=tip, head=head, tree=merged.tree, merge=commit)
 
 
@@ -433,7 +433,7 @@ def _reject(
         attempt,
         lambda board, _now: settle.reject(board, task=way.task, attempt=attempt, fix=proposed),
     )
-    faults.point("rejected")
+    failpoints.point("rejected")
     entry = result.board.get(way.task)
     verdict = verdict_of(entry) if entry else None
     if result.won and verdict is not None and verdict.attempt is not None:

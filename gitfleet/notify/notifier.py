@@ -15,7 +15,7 @@ from gitfleet.attempt.context import Fleet
 from gitfleet.errors import FleetError
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.config import Notice
-from gitfleet.model.masking import NOTIFY_URLS
+from gitfleet.model.secrets import NOTIFY_URLS
 from gitfleet.model.states import Status
 from gitfleet.notify import apprise_services, base
 from gitfleet.notify.base import Service, Text

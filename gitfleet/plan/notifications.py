@@ -13,13 +13,13 @@ from typing import Final
 
 from msgspec import Struct
 
+from gitfleet.event_log import UNSAFE
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.config import Notice
 from gitfleet.model.event import Attempt, Event, Landed
 from gitfleet.model.states import Outcome, Status
 from gitfleet.plan.graph import cancelled, done
 from gitfleet.plan.status import Standing
-from gitfleet.report import UNSAFE
 
 _LONGEST: Final = 1500  # characters of a body
 _TITLE: Final = 120

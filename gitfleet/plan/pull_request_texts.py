@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from gitfleet.event_log import UNSAFE
 from gitfleet.files import layout
 from gitfleet.model.board import Entry
 from gitfleet.model.event import Attempt
 from gitfleet.model.question import Question
-from gitfleet.report import UNSAFE
 
 MARK: Final = "<!-- gitfleet"  # how everything begins that gitfleet says
 ASKED: Final = f"{MARK}:question -->"

@@ -9,6 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from gitfleet.errors import FleetError
+from gitfleet.event_log import UNSAFE
 from gitfleet.files import answers, codec, layout
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.change import Change, Person
@@ -16,7 +17,6 @@ from gitfleet.model.question import Asker, Question
 from gitfleet.model.states import Outcome
 from gitfleet.plan.graph import cancelled, done, graph_of
 from gitfleet.plan.settle import holds
-from gitfleet.report import UNSAFE
 
 ASKED: Final = Outcome.ASKED
 # These say something that an open question does not change: a person is to look, or has decided.

@@ -15,13 +15,13 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitfleet import faults
+from gitfleet import failpoints
 from gitfleet.attempt.context import Fleet
 from gitfleet.board.remote_backend import Shared
 from gitfleet.errors import FleetError
 from gitfleet.files import answers, codec, layout
 from gitfleet.forges.base import Comment, Desk, Draft, Forge, Pull, Site, State
-from gitfleet.forges.rest import Denied, Limited, NoAnswer, Refused
+from gitfleet.forges.http_client import Denied, Limited, NoAnswer, Refused
 from gitfleet.git.command import git
 from gitfleet.git.remote import Unreachable
 from gitfleet.model.board import Board, Entry
@@ -134,7 +134,7 @@ class Round:
             if found is None:
                 raise
             pull = found
-        faults.point("pull-opened")
+        failpoints.point("pull-opened")
         self.fleet.report.action("published", question=name, url=pull.url)
 
     def _news_in(self, case: Case, pull: Pull) -> bool:
@@ -188,7 +188,7 @@ class Round:
             return replace(made, body=f"A comment on {pull.url}")
 
         if self.fleet.store.transact(decide).won:
-            faults.point("comment-answered")
+            failpoints.point("comment-answered")
             self.fleet.report.action("answered", question=name, by=person, url=pull.url)
 
     def _merged(self, case: Case, pull: Pull, comments: list[Comment]) -> None:
@@ -214,9 +214,9 @@ class Round:
             said = [one for one in self.forge.comments(self.desk, pull) if one.ours]
             if not any(one.text.startswith(pull_request_texts.OVER) for one in said):
                 self.forge.comment(self.desk, pull, self._last_words(board, name))
-                faults.point("pull-thanked")
+                failpoints.point("pull-thanked")
             self.forge.close(self.desk, pull)
-            faults.point("pull-closed")
+            failpoints.point("pull-closed")
             self.fleet.report.action("withdrawn", question=name, url=pull.url)
         tip = question_branch.known(self.fleet).get(name)
         if tip is not None:

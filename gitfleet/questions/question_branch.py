@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from gitfleet import faults
+from gitfleet import failpoints
 from gitfleet.attempt.context import Fleet
 from gitfleet.board.remote_backend import Shared
 from gitfleet.board.store import RUNNER
@@ -140,7 +140,7 @@ def make(fleet: Fleet, board: Board, question: Question) -> str | None:
     commit = fleet.objects.write_commit(tree, [board.commit], fleet.mask.text(message), who, who)
     if not _move(fleet, name, None, commit):
         return known(fleet).get(name)
-    faults.point("ask-branch-made")
+    failpoints.point("ask-branch-made")
     fleet.report.action("ask-branch", question=name, branch=ask_branch(name))
     return commit
 
@@ -154,7 +154,7 @@ def drop(fleet: Fleet, name: str, tip: str) -> None:
     if not isinstance(fleet.store.swap, Shared) and holders(fleet.repo, f"refs/heads/{branch}"):
         return  # somebody has it checked out; git would not like that
     if _move(fleet, name, tip, None):
-        faults.point("ask-branch-dropped")
+        failpoints.point("ask-branch-dropped")
 
 
 def _ours(fleet: Fleet, name: str, tip: str) -> bool:

@@ -36,7 +36,7 @@ from gitfleet.model.config import Transcripts as Wish
 from gitfleet.model.durations import seconds
 from gitfleet.model.event import Attempt
 from gitfleet.model.ids import is_id
-from gitfleet.model.masking import Mask
+from gitfleet.model.secrets import Mask
 
 PREFIX: Final = "refs/gitfleet/runs/"
 LARGEST: Final = 1 << 20  # bytes of one file; of a longer one the end is kept

@@ -13,8 +13,8 @@ from typing import Final
 from msgspec import Struct
 
 from gitfleet.coders.base import CoderEvent, Failure, Said, Tally
+from gitfleet.event_log import harmless, without_colours
 from gitfleet.model.event import Tokens
-from gitfleet.report import harmless, without_colours
 
 _THOUGHT: Final = 6  # lines of a thought that are shown
 _RESULT: Final = 12  # and of what a tool answered

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet import faults
+from gitfleet import failpoints
 from gitfleet.process.launch import attach, exit_of
 from gitfleet.process.procfs import alive
 from tests.acceptance.agents import agent
@@ -131,7 +131,7 @@ end()
 """
 _LONG = os.environ.get("GITFLEET_LONG") == "1"
 # Those that every attempt passes while others are under way; by hand those of a landing, too.
-_POINTS = faults.POINTS[: faults.POINTS.index("salvaged" if _LONG else "merge-made")]
+_POINTS = failpoints.POINTS[: failpoints.POINTS.index("salvaged" if _LONG else "merge-made")]
 
 
 @pytest.mark.parametrize("point", _POINTS)

@@ -25,6 +25,7 @@ from gitfleet.board.heartbeats import SEEN_BEATS
 from gitfleet.board.store import Store, runner_signature
 from gitfleet.cli.support import format
 from gitfleet.cli.support.live_table import table_of
+from gitfleet.event_log import Report
 from gitfleet.git.objects import Objects
 from gitfleet.git.refs import swap
 from gitfleet.git.repo import find
@@ -33,7 +34,6 @@ from gitfleet.model.event import Tokens
 from gitfleet.model.states import Outcome, Role
 from gitfleet.presence import payload
 from gitfleet.presence.payload import Vitals
-from gitfleet.report import Report
 from tests.cli.acting import GITFLEET, add, gitfleet, running, wait_for
 from tests.cli.looking import Lab, on_terminal, task
 from tests.conftest import git

@@ -11,7 +11,7 @@ import pytest
 from gitfleet.errors import FleetError
 from gitfleet.forges import registry
 from gitfleet.forges.base import Site
-from gitfleet.forges.rest import Secret
+from gitfleet.forges.http_client import Secret
 from gitfleet.model.config import ForgeKind, ForgeSettings
 
 

@@ -15,7 +15,7 @@ from gitfleet.errors import FleetError
 from gitfleet.files import codec
 from gitfleet.model.config import Machine, MachineNotify, Notice
 from gitfleet.model.event import Attempt, Landed
-from gitfleet.model.masking import NOTIFY_URLS
+from gitfleet.model.secrets import NOTIFY_URLS
 from gitfleet.model.states import Outcome
 from gitfleet.notify import notifier
 from gitfleet.notify.notifier import Notifier

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gitfleet.forges.registry import TOKEN
-from gitfleet.model.masking import NOTIFY_URLS
+from gitfleet.model.secrets import NOTIFY_URLS
 from tests.cli.acting import add, gitfleet, running, work
 from tests.conftest import git
 from tests.notify.sink import Sink, sink

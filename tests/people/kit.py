@@ -16,6 +16,7 @@ from gitfleet.attempt.context import Fleet
 from gitfleet.audit import repair
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store, utc_now
+from gitfleet.event_log import Report
 from gitfleet.files import codec, layout
 from gitfleet.git import refs
 from gitfleet.git.repo import find
@@ -26,7 +27,6 @@ from gitfleet.model.claim import Claim
 from gitfleet.model.config import Machine
 from gitfleet.model.event import Closed, Said
 from gitfleet.model.states import Role
-from gitfleet.report import Report
 from tests.acceptance.fleetlab import PATIENCE, Live
 from tests.conftest import init
 

@@ -11,10 +11,10 @@ from gitfleet.board.clone_state import Clone
 from gitfleet.board.heartbeats import BEATS
 from gitfleet.board.remote_backend import Shared
 from gitfleet.board.store import Store
+from gitfleet.event_log import Report
 from gitfleet.git.repo import find
 from gitfleet.presence import heartbeat_thread as hearts
 from gitfleet.presence.heartbeat_thread import Heart
-from gitfleet.report import Report
 from tests.cli.acting import gitfleet
 from tests.conftest import git, init
 from tests.sharing.servers import serve_copy

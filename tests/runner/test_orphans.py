@@ -13,6 +13,7 @@ from gitfleet.attempt.claim_tasks import late_order
 from gitfleet.attempt.context import Fleet
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store
+from gitfleet.event_log import Report
 from gitfleet.git.repo import find
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Person
@@ -20,7 +21,6 @@ from gitfleet.model.claim import Claim
 from gitfleet.model.states import Outcome, Role, Status
 from gitfleet.plan import settle
 from gitfleet.plan.status import standing
-from gitfleet.report import Report
 from gitfleet.runner.loop import Runner
 from gitfleet.runner.options import Options
 

@@ -17,10 +17,10 @@ from gitfleet.audit import repair
 from gitfleet.audit.mainline import History, board_line
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import REPAIR
+from gitfleet.event_log import Report
 from gitfleet.git import refs
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan import archive, settle
-from gitfleet.report import Report
 from tests.cli.acting import gitfleet, refusal
 from tests.conftest import git
 from tests.people.kit import repair_board

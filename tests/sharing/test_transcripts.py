@@ -13,11 +13,11 @@ from gitfleet.attempt.context import Fleet
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.remote_backend import Shared
 from gitfleet.board.store import Store
+from gitfleet.event_log import Report
 from gitfleet.files import yaml
 from gitfleet.git.repo import find
 from gitfleet.model.event import Attempt
-from gitfleet.model.masking import NOTHING, Mask
-from gitfleet.report import Report
+from gitfleet.model.secrets import NOTHING, Mask
 from gitfleet.runner import transcript_sync
 from gitfleet.runner.transcript_sync import ALL, LARGEST, Transcripts, files_of
 from tests.cli.acting import add, gitfleet, work

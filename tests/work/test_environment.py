@@ -11,13 +11,13 @@ from gitfleet.attempt.context import Fleet, Order
 from gitfleet.attempt.environment import environment, scratch
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store, utc_now
+from gitfleet.event_log import Report
 from gitfleet.git.repo import find
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.claim import Claim
 from gitfleet.model.config import Settings
 from gitfleet.model.states import Role
 from gitfleet.plan.scheduler import Pick
-from gitfleet.report import Report
 from tests.conftest import git
 
 NONCE = "0123456789abcdef" * 2

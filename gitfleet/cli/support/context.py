@@ -7,9 +7,9 @@ import os
 from gitfleet.attempt.context import Fleet
 from gitfleet.cli.support.session import Session, machine
 from gitfleet.cli.support.write import store_of
-from gitfleet.model.masking import Mask, secrets_of
+from gitfleet.event_log import Report
+from gitfleet.model.secrets import Mask, secrets_of
 from gitfleet.notify.base import urls
-from gitfleet.report import Report
 
 
 def fleet_of(session: Session, report: Report | None = None) -> Fleet:

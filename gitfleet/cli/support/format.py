@@ -17,8 +17,8 @@ from typing import Any, Final
 import click
 import msgspec
 
+from gitfleet.event_log import UNSAFE, harmless
 from gitfleet.model.states import Status
-from gitfleet.report import UNSAFE, harmless
 
 _GAP: Final = 2
 _LEAST: Final = 3  # of a column, before another one gives way that is to be kept

@@ -14,8 +14,8 @@ from rich.text import Text
 
 from gitfleet.attempt.context import Live
 from gitfleet.cli.support import format
+from gitfleet.event_log import Report
 from gitfleet.model.durations import spoken
-from gitfleet.report import Report
 from gitfleet.runner.loop import Runner
 
 _HEADS: Final = ("task", "role", "coder", "state", "elapsed", "silent", "tokens", "context")

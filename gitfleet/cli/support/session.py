@@ -13,12 +13,12 @@ from gitfleet.board.clone_state import Clone, config_home
 from gitfleet.board.store import Store
 from gitfleet.cli.support import write
 from gitfleet.errors import FleetError
+from gitfleet.event_log import harmless
 from gitfleet.files import codec
 from gitfleet.git.command import git
 from gitfleet.git.repo import Repo, default_target, find, identity
 from gitfleet.model.change import Change, Decide, Person
 from gitfleet.model.config import Machine
-from gitfleet.report import harmless
 
 
 class Session(NamedTuple):

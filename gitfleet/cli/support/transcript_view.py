@@ -11,8 +11,8 @@ import msgspec
 
 from gitfleet.cli.support import format
 from gitfleet.coders.base import Said
+from gitfleet.event_log import harmless, without_colours
 from gitfleet.model.durations import clock, counted, spoken
-from gitfleet.report import harmless, without_colours
 from gitfleet.transcripts import summarize
 from gitfleet.transcripts.output_files import Source
 from gitfleet.transcripts.replay import Rereading

@@ -18,7 +18,7 @@ from gitfleet.files import codec, layout
 from gitfleet.files.layout import What
 from gitfleet.model.change import Change
 from gitfleet.model.event import Event
-from gitfleet.model.masking import Mask
+from gitfleet.model.secrets import Mask
 
 _TEXT: Final = frozenset({What.TASK, What.QUESTION, What.NOTE, What.PAGE})
 # Of an event, what anybody's text comes into; the rest are names and ids that gitfleet gave.

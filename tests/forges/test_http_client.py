@@ -12,8 +12,8 @@ from email.utils import formatdate
 import pytest
 
 from gitfleet.errors import FleetError
-from gitfleet.forges import rest
-from gitfleet.forges.rest import Api, Denied, Limited, NoAnswer, Refused, Secret
+from gitfleet.forges import http_client
+from gitfleet.forges.http_client import Api, Denied, Limited, NoAnswer, Refused, Secret
 
 TOKEN = "t0p-s3cret-t0ken"
 Answers = Callable[[str], bytes]
@@ -61,7 +61,7 @@ def reply(status: int, body: str = "{}", **headers: str) -> bytes:
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody wants to wait for what is tried again."""
-    monkeypatch.setattr(rest, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(http_client, "FIRST_PAUSE", 0.01)
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_nobody_there_is_no_answer(serve: Serve) -> None:
 
 def test_an_answer_that_never_ends_ends(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """A byte now and then keeps nobody longer than the whole may take; a flood is cut off."""
-    monkeypatch.setattr(rest, "TOTAL", 0.3)
+    monkeypatch.setattr(http_client, "TOTAL", 0.3)
 
     class Drip(Server):
         def _serve(self, client: socket.socket) -> None:
@@ -170,7 +170,7 @@ def test_an_answer_that_never_ends_ends(serve: Serve, monkeypatch: pytest.Monkey
         made.get("x", "r")
     assert time.monotonic() - began < 30
     server.close()
-    monkeypatch.setattr(rest, "LARGEST", 100)
+    monkeypatch.setattr(http_client, "LARGEST", 100)
     flood = serve(lambda _head: reply(200, " " * 1000))
     with api(flood.url) as made, pytest.raises(Refused, match="more than"):
         made.get("x", "r")
@@ -259,7 +259,7 @@ def test_the_end_of_the_runner_cuts_pauses(serve: Serve) -> None:
 def test_a_token_travels_encrypted_or_not_at_all(address: str) -> None:
     """But to this very machine."""
     with pytest.raises(FleetError) as told:
-        rest.check_address(address)
+        http_client.check_address(address)
     assert "secret" not in str(told.value)
-    rest.check_address("http://127.0.0.1:8000")
-    rest.check_address("https://git.example.org/forge")
+    http_client.check_address("http://127.0.0.1:8000")
+    http_client.check_address("https://git.example.org/forge")
