@@ -165,3 +165,14 @@ def test_no_two_modules_have_one_name() -> None:
     twice = {name for name, number in names.items() if number > 1} - {"base", "registry"}
     assert not twice
     assert not {"util", "utils", "helpers", "common", "misc"} & set(names)
+
+
+def test_no_two_classes_have_one_name() -> None:
+    """A class's name says which class is meant, in a traceback, in a log and to a search."""
+    names = Counter(
+        node.name
+        for path in MODULES.values()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    )
+    assert not {name for name, number in names.items() if number > 1}

@@ -20,15 +20,15 @@ from typing import Final, Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitfleet.board.backend import Answer, Local, Swap, no_board
+from gitfleet.board.backend import Backend, LocalBackend, TxnStatus, no_board
 from gitfleet.errors import FleetError
 from gitfleet.files import boards, codec, layout
 from gitfleet.files.boards import File
 from gitfleet.files.redact import masked
 from gitfleet.git import follow_branch, refs, yield_to_commits
-from gitfleet.git.checkouts import holders
+from gitfleet.git.checkouts import checkouts_of
 from gitfleet.git.command import git
-from gitfleet.git.objects import Changed, Commit, Entry, Objects, Signature, trailers
+from gitfleet.git.objects import Changed, Commit, Objects, Signature, TreeEntry, trailers
 from gitfleet.git.remote import Unreachable
 from gitfleet.git.repo import Repo
 from gitfleet.model.board import Board
@@ -45,10 +45,10 @@ _TRIES: Final = 400
 _KEPT: Final = 8  # boards of other commits kept for the next question
 
 
-class Result(Struct, frozen=True, kw_only=True):
+class Transaction(Struct, frozen=True, kw_only=True):
     """The answer, the board it holds for, and the change as it was made."""
 
-    answer: Answer
+    status: TxnStatus
     board: Board
     change: Change | None = None
     why: str = ""  # what was in its way
@@ -56,10 +56,10 @@ class Result(Struct, frozen=True, kw_only=True):
     @property
     def won(self) -> bool:
         """Whether the change is on the board."""
-        return self.answer is Answer.WON
+        return self.status is TxnStatus.WON
 
 
-class Mender(Protocol):
+class BoardRepairer(Protocol):
     """Says what must be put right on a board before anybody looks at it or decides on it."""
 
     def due(self, tip: str) -> Change | None:
@@ -75,7 +75,7 @@ class _Request:
     def __init__(self, decide: Decide) -> None:
         self.decide = decide
         self.change: Change | None = None
-        self.result: Result | None = None
+        self.result: Transaction | None = None
         self.error: BaseException | None = None
 
     @property
@@ -86,7 +86,7 @@ class _Request:
     def change_alone(self) -> bool:
         return self.change is not None and self.change.alone
 
-    def outcome(self) -> Result:
+    def outcome(self) -> Transaction:
         if self.error is not None:
             raise self.error
         assert self.result is not None
@@ -130,7 +130,7 @@ class Store:
         branch: str | None = None,
         runner: str | None = None,
         now: Callable[[], datetime] = utc_now,
-        swap: Swap | None = None,
+        swap: Backend | None = None,
     ) -> None:
         self.repo = repo
         self.branch = branch or branch_of(repo)
@@ -139,21 +139,21 @@ class Store:
         self.runner = runner
         self.mask = NOTHING  # takes secrets out of what this runner writes
         self.now = now
-        self.swap: Swap = swap or Local(repo, self.ref)
-        self.mender: Mender | None = None  # a runner has one
+        self.backend: Backend = swap or LocalBackend(repo, self.ref)
+        self.repairer: BoardRepairer | None = None  # a runner has one
         self._sound: str | None = None  # the newest commit known to need no repair
         self._lock = threading.RLock()  # one transaction at a time
         self._reading = threading.RLock()  # not held while anybody talks to a server
         self._queue: list[_Request] = []
         self._queue_lock = threading.Lock()
-        self._courtesy = yield_to_commits.Courtesy(repo)
+        self._courtesy = yield_to_commits.YieldToCommits(repo)
         self._boards: OrderedDict[str, Board] = OrderedDict()
 
     # -- reading
 
     def tip(self) -> str | None:
         """The commit the board is at, as far as is known here; None if there is no board."""
-        return self.swap.seen()
+        return self.backend.cached_head()
 
     def board(self) -> Board:
         """The board at the tip; FleetError if there is none.
@@ -229,10 +229,10 @@ class Store:
         return {
             change.path: self._file(change.new)
             for change in changed
-            if layout.place(change.path).what is not layout.What.OTHER
+            if layout.place(change.path).what is not layout.FileKind.OTHER
         }
 
-    def _file(self, entry: Entry | None) -> File | None:
+    def _file(self, entry: TreeEntry | None) -> File | None:
         if entry is None:
             return None
         if entry.kind == "link":
@@ -272,7 +272,7 @@ class Store:
 
     # -- writing
 
-    def transact(self, decide: Decide) -> Result:
+    def transact(self, decide: Decide) -> Transaction:
         """Make the change that `decide` says, on whatever the board is by then.
 
         Raises what `decide` raises, Unreachable if the board is shared and cannot be reached, and
@@ -280,7 +280,7 @@ class Store:
         """
         return self.transact_all([decide])[0]
 
-    def transact_all(self, decides: Sequence[Decide]) -> list[Result]:
+    def transact_all(self, decides: Sequence[Decide]) -> list[Transaction]:
         """Make several changes that have nothing to do with each other, in few commits.
 
         What other threads ask for at the same time goes along: with a remote, a push is dear.
@@ -310,7 +310,7 @@ class Store:
                     )
             elif losses:
                 # Grows with losses, so that nobody is always too late.
-                time.sleep(random.random() * self.swap.patience(losses))  # noqa: S311
+                time.sleep(random.random() * self.backend.backoff(losses))  # noqa: S311
         with self._queue_lock:  # whoever asked for the rest is waiting to serve it
             self._queue = [request for request in waiting if not request.settled] + self._queue
 
@@ -328,8 +328,8 @@ class Store:
 
     def _round(self, left: list[_Request]) -> bool:
         """Decide all, commit those that go together. False: somebody else was faster."""
-        with self.swap.turn():
-            base = self.swap.base()
+        with self.backend.exclusive():
+            base = self.backend.refresh()
             if (repair := self._repair_due(base)) is not None:
                 return self._repair(base, repair)
             board = self.board_at(base)
@@ -339,41 +339,41 @@ class Store:
             changes = [request.change for request in group if request.change is not None]
             together = changes[0] if len(changes) == 1 else _together(changes)
             commit = self._commit(board, together)
-            outcome = self.swap.land(board.commit, commit, together)
+            outcome = self.backend.commit(board.commit, commit, together)
             if outcome is None:
                 return False
             after = board
-            if outcome.answer is Answer.WON:
+            if outcome.status is TxnStatus.WON:
                 after, self._sound = self.board_at(commit), commit
             for request in group:
-                request.result = Result(
-                    answer=outcome.answer, board=after, change=request.change, why=outcome.why
+                request.result = Transaction(
+                    status=outcome.status, board=after, change=request.change, why=outcome.why
                 )
             return True
 
     def _repair_due(self, tip: str) -> Change | None:
         """What has to be put right before anything is decided on this commit."""
         with self._reading:
-            if self.mender is None or tip == self._sound:
+            if self.repairer is None or tip == self._sound:
                 return None
-            due = self.mender.due(tip)
+            due = self.repairer.due(tip)
             if due is None:
                 self._sound = tip
             return due
 
     def _repair(self, base: str, repair: Change) -> bool:
         """Make the repair; then, or if somebody was faster, all look again."""
-        assert self.mender is not None
+        assert self.repairer is not None
         commit = self._commit(self.board_at(base), repair)
         if self.objects.tree_of(commit) == self.objects.tree_of(base):
             self._sound = base  # a repair that changes nothing would be made for ever
             return True
-        outcome = self.swap.land(base, commit, repair)
+        outcome = self.backend.commit(base, commit, repair)
         if outcome is None:
             return False
-        if outcome.answer is not Answer.WON:
+        if outcome.status is not TxnStatus.WON:
             raise Unreachable(f"the repair of the board did not arrive: {outcome.why}")
-        self.mender.done(repair)
+        self.repairer.done(repair)
         return True
 
     def _decided(self, board: Board, left: list[_Request]) -> list[_Request]:
@@ -391,7 +391,7 @@ class Store:
                 continue
             request.change = change
             if change is None:
-                request.result = Result(answer=Answer.LOST, board=board)
+                request.result = Transaction(status=TxnStatus.LOST, board=board)
                 continue
             mine = {*change.files, *change.relocated, *change.tasks} | {
                 f" {word}" for word in change.words
@@ -402,12 +402,12 @@ class Store:
             taken |= mine
         return group
 
-    def keep_windows(self) -> dict[Path, follow_branch.Refusal]:
+    def keep_windows(self) -> dict[Path, follow_branch.CannotFollow]:
         """Bring every checkout of the board to where the board is: those whose index was busy
         when it moved were left behind. Returns why, for those that cannot come along."""
-        behind: dict[Path, follow_branch.Refusal] = {}
-        with self._lock, self.swap.turn():
-            for path in holders(self.repo, self.ref):
+        behind: dict[Path, follow_branch.CannotFollow] = {}
+        with self._lock, self.backend.exclusive():
+            for path in checkouts_of(self.repo, self.ref):
                 refusal = follow_branch.catch_up(self.repo, path, self.ref)
                 if refusal is not None:
                     behind[path] = refusal
@@ -415,7 +415,7 @@ class Store:
 
     def _commit(self, board: Board, change: Change) -> str:
         base = self.objects.tree_of(board.commit)
-        files: dict[str, bytes | Entry | None] = dict(change.files)
+        files: dict[str, bytes | TreeEntry | None] = dict(change.files)
         for origin, goal in change.relocated.items():
             found = self.objects.find(base, origin)
             # What lies at the goal already is final: a later version stays where it is.

@@ -14,7 +14,7 @@ from gitfleet.board.store import Store, branch_of
 from gitfleet.cli.support.session import for_people, plain, target_here, who_asks
 from gitfleet.errors import FleetError
 from gitfleet.git import refs, worktree
-from gitfleet.git.checkouts import holders
+from gitfleet.git.checkouts import checkouts_of
 from gitfleet.git.command import git
 from gitfleet.git.repo import Repo, find, head_branch, set_config
 from gitfleet.install import hooks, setup_clone
@@ -173,7 +173,7 @@ def _place(repo: Repo, store: Store) -> Path | None:
                 remedy=f"git -C {shlex.quote(str(path))} switch {shlex.quote(store.branch)}",
             )
         return path
-    elsewhere = [other for other in holders(repo, store.ref) if other != path]
+    elsewhere = [other for other in checkouts_of(repo, store.ref) if other != path]
     if elsewhere:
         return elsewhere[0]
     folder = path.is_dir() and not path.is_symlink()

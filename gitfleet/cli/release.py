@@ -7,7 +7,7 @@ from datetime import datetime
 import click
 
 from gitfleet.cli.support.decide import each, stands
-from gitfleet.cli.support.session import Session, suffix
+from gitfleet.cli.support.session import CliSession, suffix
 from gitfleet.files import layout
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
@@ -21,7 +21,7 @@ def command(ids: tuple[str, ...]) -> None:
     each("release", ids, _release, stands)
 
 
-def _release(session: Session, task: str) -> Change:
+def _release(session: CliSession, task: str) -> Change:
     person, mark = session.person, suffix()
 
     def decide(board: Board, now: datetime) -> Change:

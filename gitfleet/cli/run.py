@@ -13,9 +13,9 @@ from types import FrameType
 import click
 
 from gitfleet.cli.support.context import fleet_of
-from gitfleet.cli.support.session import Session, open_session
+from gitfleet.cli.support.session import CliSession, open_session
 from gitfleet.errors import FleetError
-from gitfleet.event_log import Report
+from gitfleet.event_log import EventLog
 from gitfleet.process.kill import subreaper
 from gitfleet.runner.drain import LEAVE
 from gitfleet.runner.loop import Runner
@@ -45,11 +45,11 @@ def command(until_idle: bool, once: str | None, slots: int | None) -> int:
             runner = _runner(session, report, options)
             attach(runner)
             return _run(runner)
-    report = Report(lambda line: print(line, flush=True))
+    report = EventLog(lambda line: print(line, flush=True))
     return _run(_runner(session, report, options))
 
 
-def _runner(session: Session, report: Report, options: Options) -> Runner:
+def _runner(session: CliSession, report: EventLog, options: Options) -> Runner:
     return Runner(fleet_of(session, report), options)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from gitfleet.git.repo import Repo
 
 
-def holders(repo: Repo, ref: str) -> list[Path]:
+def checkouts_of(repo: Repo, ref: str) -> list[Path]:
     """The tops of the worktrees whose HEAD is on `ref`, without those that are gone."""
     found: list[Path] = []
     if repo.main is not None and _on(repo.common / "HEAD", ref):

@@ -37,7 +37,7 @@ _LONG: Final = 1800.0  # seconds: files of a large tree
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class CannotFollow:
     """Why a checkout cannot follow: a sentence for the person whose checkout it is."""
 
     reason: str
@@ -45,7 +45,7 @@ class Refusal:
 
 
 @dataclass
-class Held:
+class LockedCheckout:
     """A checkout whose index is locked by us. `base` is where its files are, `new` where to."""
 
     repo: Repo
@@ -55,19 +55,21 @@ class Held:
     new: str
     _own: IndexLock = field(repr=False)
 
-    def follow(self) -> Refusal | None:
+    def follow(self) -> CannotFollow | None:
         """Bring files and index to `new`, after the ref has moved; the lock is dropped.
 
         A Refusal (somebody wrote to a file in this moment) leaves them as they were.
         """
         try:
             if _branch(self.path) != self.ref:
-                return Refusal(f"{self.path} is no longer on {self._own.branch}")
+                return CannotFollow(f"{self.path} is no longer on {self._own.branch}")
             merged = self._own.git(
                 "read-tree", "-m", "-u", self.base, self.new, check=False, timeout=_LONG
             )
             if merged.code != 0:
-                return Refusal(f"{self.path} cannot follow {self._own.branch}: {merged.stderr}")
+                return CannotFollow(
+                    f"{self.path} cannot follow {self._own.branch}: {merged.stderr}"
+                )
             self._own.copy.replace(self._own.index)
             write_step(self.repo, self.path, self.new)
             return None
@@ -90,7 +92,7 @@ class Held:
         self.release()
 
 
-def prepare(repo: Repo, path: Path, ref: str, old: str, new: str) -> Held | Refusal:
+def prepare(repo: Repo, path: Path, ref: str, old: str, new: str) -> LockedCheckout | CannotFollow:
     """Lock the index of a checkout of `ref` (a full name) at `path`, which is to go to `new`.
 
     Refuses, having touched nothing, where it is busy, where something is unfinished there, or
@@ -100,27 +102,27 @@ def prepare(repo: Repo, path: Path, ref: str, old: str, new: str) -> Held | Refu
     try:
         lock = IndexLock(repo, path, ref, new)
     except GitError as error:
-        return Refusal(f"{path} cannot be looked into: {error.what}")
+        return CannotFollow(f"{path} cannot be looked into: {error.what}")
     try:
         busy = lock.take()
         if busy is not None:
             lock.release()
-            return Refusal(busy, passing=True)
+            return CannotFollow(busy, passing=True)
         base = in_step(repo, path) or old
         refused = _unfit(lock) or in_the_way(lock, base)
         if refused is not None:
             lock.release()
-            return Refusal(refused)
+            return CannotFollow(refused)
         if read_step(repo, path) is None:
             write_step(repo, path, base)
     except GitError as error:  # a tree that git cannot put into files, a worktree it cannot read
         lock.release()
-        return Refusal(f"{path} cannot follow {lock.branch}: {error.what}")
+        return CannotFollow(f"{path} cannot follow {lock.branch}: {error.what}")
     except BaseException:
         lock.release()
         raise
     failpoints.point("sync-announced")
-    return Held(repo, path, ref, base, new, lock)
+    return LockedCheckout(repo, path, ref, base, new, lock)
 
 
 def refusal(repo: Repo, path: Path, ref: str, old: str, new: str) -> str | None:
@@ -136,7 +138,7 @@ def refusal(repo: Repo, path: Path, ref: str, old: str, new: str) -> str | None:
         view.release()
 
 
-def catch_up(repo: Repo, path: Path, ref: str) -> Refusal | None:
+def catch_up(repo: Repo, path: Path, ref: str) -> CannotFollow | None:
     """Bring a checkout of `ref` that was left behind to where the ref is. None: it is there.
 
     A person's `git commit` writes the log of HEAD first and moves the ref last, by renaming its
@@ -153,18 +155,18 @@ def catch_up(repo: Repo, path: Path, ref: str) -> Refusal | None:
                 return None
             if not busy:
                 held = prepare(repo, path, ref, tip, tip)  # reads the log again
-                if isinstance(held, Refusal):
+                if isinstance(held, CannotFollow):
                     return held
                 if not lock.exists() and refs.read(repo, ref) == tip:
                     return held.follow()
                 held.release()
             time.sleep(_PAUSE)
     except GitError as error:
-        return Refusal(f"{path} cannot be looked into: {error.what}")
-    return Refusal(f"{ref} is being moved by another process", passing=True)
+        return CannotFollow(f"{path} cannot be looked into: {error.what}")
+    return CannotFollow(f"{ref} is being moved by another process", passing=True)
 
 
-def recover(repo: Repo) -> list[tuple[Path, Refusal]]:
+def recover(repo: Repo) -> list[tuple[Path, CannotFollow]]:
     """Heal what dead processes left: their locks go, and files follow a ref that has moved.
 
     May be called at any time, again and again. Returns the checkouts that could not follow.

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Final, TextIO
 
-from gitfleet.git.command import Result, git
+from gitfleet.git.command import CommandResult, git
 from gitfleet.git.repo import Repo
 from gitfleet.git.synced_commit import folder, key, write_note
 from gitfleet.git.worktree import NO_HOOKS, git_dir
@@ -123,7 +123,7 @@ class IndexLock:
 
     def git(
         self, *args: str, input: bytes = b"", check: bool = True, timeout: float = 60.0
-    ) -> Result:
+    ) -> CommandResult:
         """git in the worktree, on the copy of its index. No hook sees it."""
         env = {"GIT_INDEX_FILE": str(self.copy)}
         return git(

@@ -11,7 +11,7 @@ from typing import Final
 
 from gitfleet.git import refs
 from gitfleet.git.index_lock import IndexLock
-from gitfleet.git.objects import Changed, Entry, Objects, blob_id
+from gitfleet.git.objects import Changed, Objects, TreeEntry, blob_id
 from gitfleet.git.synced_commit import index_of, staged
 
 _LONG: Final = 1800.0  # seconds: files of a large tree
@@ -82,7 +82,7 @@ def _is_folder(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink()
 
 
-def _holds(lock: IndexLock, path: str, wanted: Entry | None) -> bool:
+def _holds(lock: IndexLock, path: str, wanted: TreeEntry | None) -> bool:
     """Whether the file is already what it is to become: a crash half way leaves such."""
     file = lock.path / path
     if wanted is None:

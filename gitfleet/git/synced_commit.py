@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from gitfleet.git.command import git
-from gitfleet.git.objects import Entry, Objects
+from gitfleet.git.objects import Objects, TreeEntry
 from gitfleet.git.refs import MOVED
 from gitfleet.git.repo import Repo
 from gitfleet.git.worktree import git_dir
@@ -30,7 +30,7 @@ _ABANDONED: Final = 3600.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class SyncedCommit:
     """At `commit` when the last line of HEAD's log (ours aside) was `headlog`."""
 
     commit: str
@@ -70,11 +70,11 @@ def in_step(repo: Repo, path: Path) -> str | None:
     return now or None
 
 
-def read_step(repo: Repo, path: Path) -> Step | None:
+def read_step(repo: Repo, path: Path) -> SyncedCommit | None:
     """Our note about a worktree, None if there is none that can be read."""
     try:
         found = json.loads((folder(repo) / f"{key(path)}.step.json").read_text())
-        return Step(found["commit"], found["headlog"])
+        return SyncedCommit(found["commit"], found["headlog"])
     except (FileNotFoundError, ValueError, KeyError):
         return None
 
@@ -82,7 +82,7 @@ def read_step(repo: Repo, path: Path) -> Step | None:
 def write_step(repo: Repo, path: Path, commit: str) -> None:
     """Note that index and files are at `commit` now."""
     lines = _moves_of_head(git_dir(path))
-    step = Step(commit, lines[-1].raw if lines else "")
+    step = SyncedCommit(commit, lines[-1].raw if lines else "")
     write_note(folder(repo) / f"{key(path)}.step.json", asdict(step))
 
 
@@ -116,7 +116,7 @@ def index_of(path: Path, index: Path | None = None) -> dict[str, tuple[str, str]
     return found
 
 
-def staged(entry: Entry | None) -> tuple[str, str] | None:
+def staged(entry: TreeEntry | None) -> tuple[str, str] | None:
     """How an entry of a tree looks in `index_of`."""
     return (entry.mode, entry.oid) if entry else None
 
@@ -134,7 +134,7 @@ def _moves_of_head(directory: Path) -> list[_Line]:
     ]
 
 
-def _still_behind(repo: Repo, path: Path, step: Step, lines: list[_Line], now: str) -> bool:
+def _still_behind(repo: Repo, path: Path, step: SyncedCommit, lines: list[_Line], now: str) -> bool:
     """Whether the index stayed behind though a command has moved HEAD since the note.
 
     The first such command found HEAD elsewhere than the files were: the branch had moved under

@@ -27,7 +27,7 @@ def mark(repo: Repo) -> Path:
     return repo.common / "gitfleet" / "committing"
 
 
-class Courtesy:
+class YieldToCommits:
     """One writer's patience with people. Any thread may use it."""
 
     def __init__(self, repo: Repo) -> None:

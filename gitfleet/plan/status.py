@@ -13,7 +13,7 @@ from msgspec import Struct
 from gitfleet.files import layout
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.durations import clock, later
-from gitfleet.model.event import Attempt, Closed, Event, Landed, Said
+from gitfleet.model.event import Attempt, Closed, Decision, Event, Landed
 from gitfleet.model.states import (
     COUNTS,
     HOPELESS,
@@ -30,7 +30,7 @@ from gitfleet.model.states import (
 )
 from gitfleet.plan import budget
 from gitfleet.plan.coder_choice import choices
-from gitfleet.plan.cooldown import at_rest, pause
+from gitfleet.plan.cooldown import cooldown_anywhere, pause
 from gitfleet.plan.graph import cancelled, done, graph_of, is_done, is_over
 
 _WORK: Final = (Kind.WORK, Kind.PLAN)
@@ -38,7 +38,7 @@ _LONGEST_RED_PAUSE: Final = 3600.0
 _SHORTEST_RED_PAUSE: Final = 10.0
 
 
-class Standing(Struct, frozen=True, kw_only=True):
+class TaskStatus(Struct, frozen=True, kw_only=True):
     """A status with its reason, and what a claim of the task would be for."""
 
     status: Status
@@ -56,50 +56,50 @@ class Standing(Struct, frozen=True, kw_only=True):
         return self.role is not None and due
 
 
-def standing(board: Board, task: str, now: datetime) -> Standing:
+def status_of(board: Board, task: str, now: datetime) -> TaskStatus:
     """Where the task of that id stands. Pure and total; `now` matters only for pauses."""
     entry = board.get(task)
     if entry is None:
         if task in board.archived:
-            return Standing(status=Status.DONE, reason=f"finished, see {board.archived[task]}/")
-        return Standing(status=Status.CANCELLED, reason="there is no such task")
+            return TaskStatus(status=Status.DONE, reason=f"finished, see {board.archived[task]}/")
+        return TaskStatus(status=Status.CANCELLED, reason="there is no such task")
     return next(found for rule in _RULES if (found := rule(board, entry, now)))
 
 
-class _Kept(Struct, frozen=True):
+class _CachedStatuses(Struct, frozen=True):
     """The standings of a board, and the span of time in which they hold."""
 
-    where: Mapping[str, Standing]
+    where: Mapping[str, TaskStatus]
     since: datetime
     until: datetime | None
 
 
-_KEPT: WeakKeyDictionary[Board, _Kept] = WeakKeyDictionary()
+_KEPT: WeakKeyDictionary[Board, _CachedStatuses] = WeakKeyDictionary()
 
 
-def standings(board: Board, now: datetime) -> Mapping[str, Standing]:
+def statuses(board: Board, now: datetime) -> Mapping[str, TaskStatus]:
     """Where every task stands that is not archived; worked out once for a board and a time.
 
     Time matters only where a pause ends, so until the next one ends all stays as it is.
     """
     kept = _KEPT.get(board)
     if kept is None or now < kept.since or (kept.until is not None and kept.until <= now):
-        where = {task: standing(board, task, now) for task in board.entries}
+        where = {task: status_of(board, task, now) for task in board.entries}
         ends = (w.until for w in where.values() if w.until is not None and w.until > now)
-        kept = _KEPT[board] = _Kept(where, now, min(ends, default=None))
+        kept = _KEPT[board] = _CachedStatuses(where, now, min(ends, default=None))
     return kept.where
 
 
-def _claimed(board: Board, entry: Entry, now: datetime) -> Standing | None:
+def _claimed(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
     claim = entry.claim
     if claim is None:
         return None
     who = f"{claim.coder or 'checks'} on {claim.runner}"
     reason = f"attempt {claim.attempt}, {who}, since {clock(claim.at)}"
-    return Standing(status=STATUS_OF_ROLE[claim.role], reason=reason)
+    return TaskStatus(status=STATUS_OF_ROLE[claim.role], reason=reason)
 
 
-def _done(board: Board, entry: Entry, now: datetime) -> Standing | None:
+def _done(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
     if not done(entry):
         return None
     last = entry.last(Kind.LANDED, Kind.CLOSED, Kind.CLOSE)
@@ -109,32 +109,32 @@ def _done(board: Board, entry: Entry, now: datetime) -> Standing | None:
             reason = f"landed on {target} as {merge[:10]}"
         case Closed(reason=why):
             reason = f"closed: {why}"
-        case Said(by=by, reason=why):
+        case Decision(by=by, reason=why):
             reason = f"closed by {by or 'a person'}" + (f": {why}" if why else "")
         case _:
             reason = "done"
-    return Standing(status=Status.DONE, reason=reason)
+    return TaskStatus(status=Status.DONE, reason=reason)
 
 
-def _cancelled(board: Board, entry: Entry, now: datetime) -> Standing | None:
+def _cancelled(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
     if not cancelled(entry):
         return None
     said = entry.last(Kind.CANCEL)
     reason = _who(said, "cancelled") if said else "its file was removed from the board"
-    return Standing(status=Status.CANCELLED, reason=reason)
+    return TaskStatus(status=Status.CANCELLED, reason=reason)
 
 
-def _invalid(board: Board, entry: Entry, now: datetime) -> Standing | None:
+def _invalid(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
     if entry.task is not None:
         return None
     more = len(entry.problems) - 1
     reason = str(entry.problems[0]) if entry.problems else "its file cannot be read"
-    return Standing(
+    return TaskStatus(
         status=Status.INVALID, reason=reason + (f", and {more} more" if more > 0 else "")
     )
 
 
-def _held(board: Board, entry: Entry, now: datetime) -> Standing | None:
+def _held(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
     assert entry.task is not None
     if entry.task.hold:
         reason = "on hold: `hold: true` in its file"
@@ -143,7 +143,7 @@ def _held(board: Board, entry: Entry, now: datetime) -> Standing | None:
         if switch is None:
             return None
         reason = _who(switch, "put on hold")
-    return Standing(status=Status.HELD, reason=reason)
+    return TaskStatus(status=Status.HELD, reason=reason)
 
 
 def put_on_hold(entry: Entry) -> Event | None:
@@ -164,7 +164,7 @@ def count(attempts: Iterable[Attempt], counter: Counter) -> int:
     return sum(1 for attempt in attempts if COUNTS.get(attempt.outcome) is counter)
 
 
-def _failed(board: Board, entry: Entry, now: datetime) -> Standing | None:
+def _failed(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
     attempts = entry.attempts()
     if not attempts:
         return None
@@ -181,7 +181,7 @@ def _failed(board: Board, entry: Entry, now: datetime) -> Standing | None:
         )
     if not why:
         return None
-    return Standing(status=Status.FAILED, reason=f"{why} (`gitfleet retry {entry.id}`)")
+    return TaskStatus(status=Status.FAILED, reason=f"{why} (`gitfleet retry {entry.id}`)")
 
 
 def _used_up(board: Board, entry: Entry, attempts: list[Attempt], name: str) -> str:
@@ -209,30 +209,32 @@ def over_budget(entry: Entry) -> str:
     return budget.used_up(allowed, budget.spent(entry)) if allowed else ""
 
 
-def _spent(board: Board, entry: Entry, now: datetime) -> Standing | None:
+def _spent(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
     """Nothing is left for what would be claimed next. Checks alone and landing cost nothing."""
     submitted = submission_of(entry) is not None and verdict_of(entry) is None
     free = submitted and not choices(board, entry, Role.VALIDATE)
     if not free and (why := over_budget(entry)):
         remedy = f"raise `budget` in its file, or `gitfleet retry {entry.id}`"
-        return Standing(status=Status.FAILED, reason=f"{why} ({remedy})")
+        return TaskStatus(status=Status.FAILED, reason=f"{why} ({remedy})")
     return None
 
 
-def _asking(board: Board, entry: Entry, now: datetime) -> Standing | None:
+def _asking(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
     if not _asked(entry):
         return None
     waiting = [question for question in entry.questions if question.open]
     for path, problems in board.damage.items():
         # A question that cannot be read may hold an answer or not: nobody is to guess.
         there = layout.place(path)
-        if there.what is layout.What.QUESTION and there.task == entry.id and problems:
-            return Standing(status=Status.ASKING, reason=f"its question is damaged: {problems[0]}")
+        if there.what is layout.FileKind.QUESTION and there.task == entry.id and problems:
+            return TaskStatus(
+                status=Status.ASKING, reason=f"its question is damaged: {problems[0]}"
+            )
     if not waiting:
         return None
     first = waiting[0].text.splitlines()[0] if waiting[0].text else waiting[0].name
     reason = f"waits for an answer to {waiting[0].name}: {first}"
-    return Standing(status=Status.ASKING, reason=reason)
+    return TaskStatus(status=Status.ASKING, reason=reason)
 
 
 def _asked(entry: Entry) -> bool:
@@ -258,7 +260,7 @@ def submission_of(entry: Entry) -> Event | None:
     return last
 
 
-def _fixing(board: Board, entry: Entry, now: datetime) -> Standing | None:
+def _fixing(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
     verdict = verdict_of(entry)
     if verdict is None or verdict.attempt is None or verdict.attempt.outcome not in REJECTIONS:
         return None
@@ -271,7 +273,7 @@ def _fixing(board: Board, entry: Entry, now: datetime) -> Standing | None:
         reason = f"{fixer}, which repairs it, was closed by hand; this will be closed with it"
     else:
         return None
-    return Standing(status=Status.FIXING, reason=reason)
+    return TaskStatus(status=Status.FIXING, reason=reason)
 
 
 def _closing(board: Board, task: str) -> bool:
@@ -284,7 +286,7 @@ def _closing(board: Board, task: str) -> bool:
     )
 
 
-def _accepted(board: Board, entry: Entry, now: datetime) -> Standing | None:
+def _accepted(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
     verdict = verdict_of(entry)
     if verdict is None or verdict.attempt is None or verdict.attempt.outcome != Outcome.ACCEPTED:
         return None
@@ -294,13 +296,13 @@ def _accepted(board: Board, entry: Entry, now: datetime) -> Standing | None:
     return _to_prove(board, entry, now, Status.ACCEPTED, reason)
 
 
-def _submitted(board: Board, entry: Entry, now: datetime) -> Standing | None:
+def _submitted(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
     if submission_of(entry) is None or verdict_of(entry) is not None:
         return None
     return _to_prove(board, entry, now, Status.SUBMITTED, "worked on, waits for its proof")
 
 
-def _to_prove(board: Board, entry: Entry, now: datetime, status: Status, reason: str) -> Standing:
+def _to_prove(board: Board, entry: Entry, now: datetime, status: Status, reason: str) -> TaskStatus:
     """What is submitted or accepted, and until when it is let alone.
 
     A target that fails its own checks is tried again when it moves, or after a growing pause.
@@ -311,7 +313,7 @@ def _to_prove(board: Board, entry: Entry, now: datetime, status: Status, reason:
         resting = _at_rest(board, entry, Role.VALIDATE, now)
         if resting is not None:
             (until, why), rests = resting, True
-    return Standing(
+    return TaskStatus(
         status=status, reason=why or reason, role=Role.VALIDATE, until=until, rests=rests, red=red
     )
 
@@ -344,7 +346,7 @@ def _proof_pause(board: Board, entry: Entry) -> tuple[datetime | None, str, str 
 
 def _at_rest(board: Board, entry: Entry, role: Role, now: datetime) -> tuple[datetime, str] | None:
     """Until when all the coders rest that could do it, and why; None if one does not."""
-    found = [at_rest(board, one.coder, now) for one in choices(board, entry, role)]
+    found = [cooldown_anywhere(board, one.coder, now) for one in choices(board, entry, role)]
     rests = [rest for rest in found if rest is not None]
     if not rests or len(rests) < len(found):
         return None
@@ -361,12 +363,14 @@ def _interrupted(attempt: Attempt) -> bool:
     return COUNTS.get(attempt.outcome) is Counter.INTERRUPTIONS
 
 
-def _delayed(board: Board, entry: Entry, now: datetime) -> Standing | None:
+def _delayed(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
     assert entry.task is not None
     start = entry.task.not_before
     if start is not None and start > now:
         reason = f"not before {clock(start)}"
-        return Standing(status=Status.DELAYED, reason=reason, role=_role(board, entry), until=start)
+        return TaskStatus(
+            status=Status.DELAYED, reason=reason, role=_role(board, entry), until=start
+        )
     attempts = entry.attempts(Role.WORK, Role.PLAN)
     if not attempts:
         return None
@@ -383,7 +387,7 @@ def _delayed(board: Board, entry: Entry, now: datetime) -> Standing | None:
     if until <= now:
         return None
     reason = f"tried again at {clock(until)}; the last attempt: {last.outcome}: {last.reason}"
-    return Standing(status=Status.DELAYED, reason=reason, role=_role(board, entry), until=until)
+    return TaskStatus(status=Status.DELAYED, reason=reason, role=_role(board, entry), until=until)
 
 
 def _role(board: Board, entry: Entry) -> Role | None:
@@ -412,12 +416,12 @@ def _missing(board: Board, entry: Entry) -> str | None:
     return f"waits for {', '.join(waiting)}"
 
 
-def _waiting(board: Board, entry: Entry, now: datetime) -> Standing | None:
+def _waiting(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
     reason = _missing(board, entry)
-    return Standing(status=Status.WAITING, reason=reason) if reason else None
+    return TaskStatus(status=Status.WAITING, reason=reason) if reason else None
 
 
-def _resting(board: Board, entry: Entry, now: datetime) -> Standing | None:
+def _resting(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
     """All its coders rest somewhere. A runner on which one of them does not may still take it."""
     assert entry.task is not None
     role = Role(entry.task.role.value)
@@ -425,7 +429,7 @@ def _resting(board: Board, entry: Entry, now: datetime) -> Standing | None:
     if found is None:
         return None
     until, reason = found
-    return Standing(
+    return TaskStatus(
         status=Status.DELAYED,
         reason=reason,
         role=role,
@@ -435,7 +439,7 @@ def _resting(board: Board, entry: Entry, now: datetime) -> Standing | None:
     )
 
 
-def _ready(board: Board, entry: Entry, now: datetime) -> Standing | None:
+def _ready(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
     assert entry.task is not None
     attempts = entry.attempts()
     answered = _asked(entry)
@@ -448,18 +452,18 @@ def _ready(board: Board, entry: Entry, now: datetime) -> Standing | None:
         last = attempts[-1]
         reason = f"to be tried again; the last attempt: {last.outcome}: {last.reason}"
     role = Role(entry.task.role.value)
-    return Standing(status=Status.READY, reason=reason, role=role, answered=answered)
+    return TaskStatus(status=Status.READY, reason=reason, role=role, answered=answered)
 
 
 def _who(event: Event, verb: str) -> str:
     said = event.content
-    if not isinstance(said, Said):
+    if not isinstance(said, Decision):
         return verb
     text = f"{verb} by {said.by}" if said.by else verb
     return f"{text}: {said.reason}" if said.reason else text
 
 
-_Rule = Callable[[Board, Entry, datetime], Standing | None]
+_Rule = Callable[[Board, Entry, datetime], TaskStatus | None]
 _RULES: Final[tuple[_Rule, ...]] = (
     _claimed,
     _done,

@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from gitfleet.audit import repair
-from gitfleet.audit.repair import Finding
+from gitfleet.audit.repair import HistoryFinding
 from gitfleet.board.store import RUNNER, Store, runner_signature
 from gitfleet.files import layout, yaml
 from gitfleet.git import refs
-from gitfleet.git.objects import Entry, Signature
+from gitfleet.git.objects import Signature, TreeEntry
 from gitfleet.git.repo import find
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Person
@@ -74,7 +74,7 @@ class Past:
         objects = self.store.objects
         parents = parents or (self.tip,)
         base = objects.tree_of(tree_of or parents[0])
-        changes: dict[str, bytes | Entry | None] = dict(files)
+        changes: dict[str, bytes | TreeEntry | None] = dict(files)
         tree = objects.write_tree(base, changes)
         self.now += timedelta(minutes=5)
         when = int(self.now.timestamp())
@@ -173,7 +173,7 @@ class Past:
 
     # -- judging
 
-    def check(self, start: str | None = None, *, strict: bool = False) -> list[Finding]:
+    def check(self, start: str | None = None, *, strict: bool = False) -> list[HistoryFinding]:
         return repair.check(self.store, self.tip, start=start, strict=strict)
 
     def event(self, task: str, at: str | None = None) -> str:
@@ -183,7 +183,7 @@ class Past:
         return layout.event_path(task, entry.events[-1].name)
 
 
-def told(findings: list[Finding]) -> list[tuple[str, int, str]]:
+def told(findings: list[HistoryFinding]) -> list[tuple[str, int, str]]:
     """Findings in short: the kind, the invariant, the path."""
     return [
         (

@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from gitfleet.board.store import Store
-from gitfleet.cli.support.session import Session
+from gitfleet.cli.support.session import CliSession
 from gitfleet.errors import FleetError
 from gitfleet.files import boards, layout
 from gitfleet.files.boards import File
@@ -39,7 +39,7 @@ def _hint(board: Board, task: str) -> str:
     return f"did you mean {' or '.join(near)}? {shown}" if near else shown
 
 
-def board_at(session: Session, revision: str) -> tuple[Board, datetime]:
+def board_at(session: CliSession, revision: str) -> tuple[Board, datetime]:
     """The board at a revision, and the time of that commit; FleetError if it is none."""
     store = session.store
     args = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
@@ -77,7 +77,7 @@ def archive(store: Store, board: Board) -> Iterator[Entry]:
             yield entry
 
 
-def file_of(store: Store, entry: objects.Entry) -> File:
+def file_of(store: Store, entry: objects.TreeEntry) -> File:
     """A file of a tree, or why it is not read."""
     if entry.kind != "blob":
         return File(entry.oid, trouble="not a plain file; only plain files are read")
