@@ -34,7 +34,7 @@ from gitfleet.model.config import CoderSettings, Permission
 from gitfleet.model.durations import seconds, spoken
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Outcome
-from gitfleet.plan import settle
+from gitfleet.plan.transitions import add_tasks, on_landing
 from gitfleet.process import supervisor
 from gitfleet.process.kill import kill_run
 from gitfleet.process.launch import Exit, LaunchSpec, RunLimits, Running, attach, start
@@ -265,7 +265,7 @@ def collect(ctx: AttemptContext) -> None:
     A plan's tasks stay in the outbox until the plan is submitted: they are one commit with it.
     """
     mailbox.poll(ctx)
-    if settle.is_plan(ctx.claimed.entry):
+    if on_landing.is_plan(ctx.claimed.entry):
         return
     letters = read_filed_tasks(ctx)
     if not letters:
@@ -273,7 +273,7 @@ def collect(ctx: AttemptContext) -> None:
     additions = [letter.addition for letter in letters]
     try:
         result = ctx.project.store.transact(
-            lambda board, now: settle.file_additions(
+            lambda board, now: add_tasks.file_additions(
                 board, task=ctx.task, nonce=ctx.nonce, additions=additions
             )
         )

@@ -31,7 +31,8 @@ from gitfleet.git.command import git
 from gitfleet.model.durations import counted
 from gitfleet.model.states import Outcome, Role
 from gitfleet.model.task import Task
-from gitfleet.plan import questions, settle
+from gitfleet.plan import questions
+from gitfleet.plan.transitions import event_files
 
 
 class WorkFacts(Struct, frozen=True, kw_only=True):
@@ -237,6 +238,6 @@ def _write(
     if (
         not won
         and facts is not None
-        and settle.holds(ctx.project.store.board(), ctx.task, ctx.nonce) is None
+        and event_files.claimed_by(ctx.project.store.board(), ctx.task, ctx.nonce) is None
     ):
         workspace.save_tip(ctx.project, ctx.task, facts.head)

@@ -18,8 +18,8 @@ from gitfleet.git.remote import RemoteRejected, Unreachable
 from gitfleet.model.change import Decide, Move
 from gitfleet.model.event import Attempt, Check
 from gitfleet.model.states import Outcome, Role
-from gitfleet.plan import settle
-from gitfleet.plan.settle import Addition
+from gitfleet.plan.transitions import event_files, on_end, on_landing
+from gitfleet.plan.transitions.add_tasks import Addition
 
 
 def attempt_of(ctx: AttemptContext, *, outcome: Outcome, reason: str, **facts: Any) -> Attempt:
@@ -65,7 +65,7 @@ def write(ctx: AttemptContext, attempt: Attempt, additions: Sequence[Addition] =
     return finish(
         ctx,
         attempt,
-        lambda board, now: settle.settle(
+        lambda board, now: on_end.end_attempt(
             board,
             task=ctx.task,
             attempt=attempt,
@@ -83,12 +83,12 @@ def finish(ctx: AttemptContext, attempt: Attempt, decide: Decide) -> Transaction
         return Transaction(
             status=TxnStatus.UNKNOWN, board=ctx.project.store.board(), why="unreachable"
         )
-    if result.won or settle.settled(result.board, ctx.task, attempt):
+    if result.won or on_end.has_ended(result.board, ctx.task, attempt):
         failpoints.point("work-settled")
         ctx.project.clone.drop_pending(ctx.nonce)
         log_end(ctx, attempt)
         return replace(result, status=TxnStatus.WON)
-    if not result.why and settle.holds(result.board, ctx.task, ctx.nonce) is None:
+    if not result.why and event_files.claimed_by(result.board, ctx.task, ctx.nonce) is None:
         ctx.project.clone.drop_pending(ctx.nonce)
         ctx.project.report.action(
             "fenced", task=ctx.task, role=ctx.claimed.claim.role, outcome=attempt.outcome
@@ -137,7 +137,7 @@ def drop_workspaces(project: Project, task: str) -> None:
     """Remove the workspaces of a task that landed and of those it repairs; all is saved first."""
     board = project.store.board()
     entry = board.get(task)
-    for done in [task, *(above.id for above in settle.chain(board, entry))] if entry else []:
+    for done in [task, *(above.id for above in on_landing.chain(board, entry))] if entry else []:
         path = project.clone.workspace(done)
         if path.exists():
             with project.worktrees:

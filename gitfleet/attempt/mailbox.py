@@ -37,7 +37,7 @@ from gitfleet.model.claim import Claim
 from gitfleet.model.event import Attempt
 from gitfleet.plan import questions
 from gitfleet.plan.questions import QuestionRequest
-from gitfleet.plan.settle import holds
+from gitfleet.plan.transitions.event_files import claimed_by
 
 _NOTES_EVERY: Final = 60.0  # seconds between two commits of one task's notes
 _MOST: Final = 50  # questions at once; who asks more in a second asks nobody
@@ -121,7 +121,7 @@ def _questions(ear: Mailbox, write: _Write) -> None:
         return questions.ask(board, now, task=task, nonce=claim.nonce, wanted=wanted)
 
     result = write(decide)
-    entry = holds(result.board, task, claim.nonce) if result is not None else None
+    entry = claimed_by(result.board, task, claim.nonce) if result is not None else None
     if result is None or entry is None:
         return  # unknown, and it stays; or nothing of this attempt counts any more
     failpoints.point("question-committed")

@@ -11,7 +11,7 @@ from gitfleet.cli.support.session import CliSession, suffix
 from gitfleet.files import layout
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
-from gitfleet.plan import settle
+from gitfleet.plan.transitions import by_person
 
 
 @click.command("release")
@@ -28,6 +28,8 @@ def _release(session: CliSession, task: str) -> Change:
         entry = board.get(task)
         path = layout.task_path(task)
         text = session.store.file(board, path) if entry is not None else None
-        return settle.release(board, now, task=task, text=text or b"", person=person, suffix=mark)
+        return by_person.release(
+            board, now, task=task, text=text or b"", person=person, suffix=mark
+        )
 
     return session.change(decide)

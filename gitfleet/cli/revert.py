@@ -19,8 +19,8 @@ from gitfleet.model.change import Change
 from gitfleet.model.event import Closed, Landed
 from gitfleet.model.states import Kind
 from gitfleet.model.task import Task
-from gitfleet.plan import settle
-from gitfleet.plan.settle import Addition
+from gitfleet.plan.transitions import by_person
+from gitfleet.plan.transitions.add_tasks import Addition
 
 
 class _Landing(NamedTuple):
@@ -45,7 +45,7 @@ def command(task: str) -> None:
     def decide(now_board: Board, _now: datetime) -> Change:
         text = codec.write_task(_task(now_board, task, landing, script))
         addition = Addition(text=text, id=_free_id(now_board, task))
-        return settle.add(now_board, addition=addition, suffixes=(), person=person)
+        return by_person.add(now_board, addition=addition, suffixes=(), person=person)
 
     click.echo(session.change(decide).tasks[0])
 

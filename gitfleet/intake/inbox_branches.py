@@ -32,7 +32,7 @@ from gitfleet.model.change import Change, Move, Person
 from gitfleet.model.event import Decision
 from gitfleet.model.ids import is_id
 from gitfleet.model.states import Kind
-from gitfleet.plan.settle import beside_id
+from gitfleet.plan.transitions.add_tasks import alternative_id
 
 BOX: Final = LETTERS
 LETTER: Final = "Gitfleet-Letter"
@@ -262,7 +262,7 @@ def _beside(project: Project, here: str, change: Changed, taken: _Taken, hold: _
     """
     assert change.new is not None
     task = layout.place(change.path).task
-    name = beside_id(task, change.new.oid)
+    name = alternative_id(task, change.new.oid)
     goal = layout.task_path(name)
     if project.objects.find(here, goal) is None:
         taken.files[goal] = project.objects.blob(change.new.oid)

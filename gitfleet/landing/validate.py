@@ -35,8 +35,9 @@ from gitfleet.model.event import Attempt, Check, Landed
 from gitfleet.model.states import Outcome
 from gitfleet.model.task import Task
 from gitfleet.model.verdict import Fix, Ruling, Verdict
-from gitfleet.plan import questions, settle
+from gitfleet.plan import questions
 from gitfleet.plan.status import submission_of, verdict_of
+from gitfleet.plan.transitions import event_files, on_landing, on_rejection
 
 _SETUP: Final = "workspace.setup"
 _ROUNDS: Final = 20  # how often a target may move under a validation before it gives way
@@ -66,7 +67,7 @@ def validate(ctx: AttemptContext, before: Checkpoint | None = None) -> None:
 
     `before`: another life of this runner had asked the validator already; it is gone on with.
     """
-    if settle.is_plan(ctx.claimed.entry):
+    if on_landing.is_plan(ctx.claimed.entry):
         _validate_plan(ctx, before)
         return
     try:
@@ -144,8 +145,8 @@ def _merge(ctx: AttemptContext) -> Proof | None:
     """Merge the work into the target's tip on paper; None if the attempt has ended with that."""
     project = ctx.project
     board = project.store.board()
-    entry = settle.holds(board, ctx.task, ctx.nonce)
-    if entry is None or settle.obstacle(entry):
+    entry = event_files.claimed_by(board, ctx.task, ctx.nonce)
+    if entry is None or on_landing.landing_blocker(entry):
         _give_way(ctx, entry)
         return None
     head = ctx.claimed.claim.head
@@ -175,7 +176,7 @@ def _merge(ctx: AttemptContext) -> Proof | None:
 
 
 def _give_way(ctx: AttemptContext, entry: Entry | None) -> None:
-    why = settle.obstacle(entry) if entry is not None else "its claim is gone"
+    why = on_landing.landing_blocker(entry) if entry is not None else "its claim is gone"
     held = entry is not None and entry.task is not None and "hold" in why
     outcome = Outcome.INTERRUPTED if held else Outcome.CANCELLED
     _settle(ctx, outcome, why)
@@ -205,13 +206,13 @@ def _landed_by_hand(ctx: AttemptContext, tip: str, head: str) -> None:
     result = finish.finish(
         ctx,
         attempt,
-        lambda board, now: settle.land(
+        lambda board, now: on_landing.land(
             board, now, task=ctx.task, attempt=attempt, landed=landed, move=None
         ),
     )
     if result.won:
         _after_landing(ctx, landed)
-    elif settle.holds(result.board, ctx.task, ctx.nonce):
+    elif event_files.claimed_by(result.board, ctx.task, ctx.nonce):
         _give_way(ctx, result.board.get(ctx.task))
 
 
@@ -439,7 +440,9 @@ def _reject(
     result = finish.finish(
         ctx,
         attempt,
-        lambda board, _now: settle.reject(board, task=ctx.task, attempt=attempt, fix=proposed),
+        lambda board, _now: on_rejection.reject(
+            board, task=ctx.task, attempt=attempt, fix=proposed
+        ),
     )
     failpoints.point("rejected")
     entry = result.board.get(ctx.task)
@@ -473,14 +476,14 @@ def _land(
     move = Move(ref, proof.tip, proof.merge)
 
     def decide(board: Board, now: datetime) -> Change | None:
-        entry = settle.holds(board, ctx.task, ctx.nonce)
-        if entry is None or settle.obstacle(entry):
+        entry = event_files.claimed_by(board, ctx.task, ctx.nonce)
+        if entry is None or on_landing.landing_blocker(entry):
             return None
         if entry.blob != proof.entry.blob or board.settings != proof.board.settings:
             raise _Changed
         if ctx.project.tip_of(target) != proof.tip:
             raise _Moved
-        return settle.land(board, now, task=ctx.task, attempt=attempt, landed=landed, move=move)
+        return on_landing.land(board, now, task=ctx.task, attempt=attempt, landed=landed, move=move)
 
     ctx.live.doing = "landing"
     result = finish.finish(ctx, attempt, decide)
@@ -491,7 +494,7 @@ def _land(
         _wait(
             ctx, attempt, BlockedLanding(result.why, ref, proof.tip, proof.merge, time.monotonic())
         )
-    elif settle.holds(result.board, ctx.task, ctx.nonce):
+    elif event_files.claimed_by(result.board, ctx.task, ctx.nonce):
         _give_way(ctx, result.board.get(ctx.task))
 
 
@@ -538,7 +541,7 @@ def _validate_plan(ctx: AttemptContext, before: Checkpoint | None) -> None:
     result = finish.finish(
         ctx,
         attempt,
-        lambda board, now: settle.accept_plan(board, now, task=ctx.task, attempt=attempt),
+        lambda board, now: on_landing.accept_plan(board, now, task=ctx.task, attempt=attempt),
     )
-    if not result.won and settle.holds(result.board, ctx.task, ctx.nonce):
+    if not result.won and event_files.claimed_by(result.board, ctx.task, ctx.nonce):
         _give_way(ctx, result.board.get(ctx.task))

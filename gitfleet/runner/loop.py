@@ -32,9 +32,9 @@ from gitfleet.model.config import FORMAT
 from gitfleet.model.states import Outcome, Role
 from gitfleet.notify import notifier
 from gitfleet.notify.notifier import Notifier
-from gitfleet.plan import settle
 from gitfleet.plan.graph import cancelled, done
 from gitfleet.plan.scheduler import Assignment, Skipped
+from gitfleet.plan.transitions import by_person, on_end
 from gitfleet.presence.heartbeat_thread import HeartbeatThread, claims_of
 from gitfleet.presence.payload import LiveStatusFile
 from gitfleet.process.orphans import reap_orphans
@@ -351,7 +351,9 @@ class Runner:
         """Write what is due after people's decisions, one change at a time."""
 
         def decide(board: Board, now: datetime) -> Change | None:
-            return settle.follow_up(board, now, runner=self.fleet.runner, suffix=_suffix(now))
+            return by_person.close_by_hand(
+                board, now, runner=self.fleet.runner, suffix=_suffix(now)
+            )
 
         while self.fleet.store.transact(decide).won:
             pass
@@ -401,11 +403,13 @@ class Runner:
 
     def _take_over(self, task: str, claim: Claim) -> None:
         reason = f"nothing was heard of {claim.runner} for a whole lease"
-        attempt = settle.interrupted(
+        attempt = on_end.interrupted(
             claim, self.fleet.store.now(), Outcome.LOST, reason, claim.runner
         )
         result = self.fleet.store.transact(
-            lambda board, now: settle.settle(board, task=task, attempt=attempt, role=claim.role)
+            lambda board, now: on_end.end_attempt(
+                board, task=task, attempt=attempt, role=claim.role
+            )
         )
         if result.won:
             self.fleet.report.action("taken-over", task=task, runner=claim.runner)
