@@ -11,7 +11,8 @@ from typing import Final
 import click
 from msgspec.structs import asdict, replace
 
-from gitfleet.cli.support import coder_checks, format, lookup
+from gitfleet.board.board_files import read_file
+from gitfleet.cli.support import coder_checks, format
 from gitfleet.cli.support.session import open_session
 from gitfleet.errors import FleetError
 from gitfleet.files import layout
@@ -105,7 +106,7 @@ def _tip() -> dict[str, File]:
     store = open_session().store
     tree = store.objects.tree_of(store.board().commit)
     return {
-        path: lookup.file_of(store, entry)
+        path: read_file(store.objects, entry)
         for path, entry in store.objects.walk(tree)
         if _on_board(path)
     }

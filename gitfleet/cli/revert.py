@@ -13,7 +13,7 @@ from gitfleet.errors import FleetError
 from gitfleet.files import codec
 from gitfleet.git import refs
 from gitfleet.git.command import git
-from gitfleet.git.objects import trailers
+from gitfleet.git.commits import trailers
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.change import Change
 from gitfleet.model.event import Closed, Landed

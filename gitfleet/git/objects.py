@@ -18,6 +18,7 @@ import pygit2
 from pygit2.enums import ObjectType
 
 from gitfleet.errors import GitError
+from gitfleet.git.commits import Commit, Signature
 from gitfleet.git.fsync import written
 from gitfleet.git.libgit2 import asked, handle
 from gitfleet.git.repo import Repo
@@ -34,7 +35,6 @@ _MODES: Final[dict[bytes, tuple[Kind, bool]]] = {
     b"120000": ("link", False),
     b"160000": ("commit", False),
 }
-_TRAILER: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*):[ \t]*(.*)")
 # HFS+ ignores these code points in names, so `.g\u200cit` is `.git` there.
 _IGNORED: Final = dict.fromkeys(
     [*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF]
@@ -72,28 +72,6 @@ class Changed:
         return old is not None and new is not None and (old.kind, old.oid) == (new.kind, new.oid)
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """Who, and when: seconds since the epoch, and the zone's offset in minutes."""
-
-    name: str
-    email: str
-    when: int
-    offset: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """A commit as it is stored."""
-
-    oid: str
-    tree: str
-    parents: tuple[str, ...]
-    message: str
-    author: Signature
-    committer: Signature
-
-
 # A tree while it is changed: name -> (mode, binary id).
 _Raw = dict[bytes, tuple[bytes, bytes]]
 _Change = bytes | TreeEntry | None
@@ -110,29 +88,6 @@ class _Folder:
 def blob_id(data: bytes) -> str:
     """The id git gives these bytes."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
-
-
-def trailers(message: str) -> dict[str, str]:
-    """The trailers in a message's last paragraph; of one key's several the last.
-
-    Stricter than git: a paragraph with any other line in it has none, so that text somebody
-    pasted is not taken for a trailer of ours.
-    """
-    paragraphs = re.split(r"\n[ \t]*\n", message.replace("\r\n", "\n").strip())
-    if len(paragraphs) < 2:
-        return {}
-    found: dict[str, str] = {}
-    key = ""
-    for line in paragraphs[-1].splitlines():
-        match = _TRAILER.fullmatch(line)
-        if match is not None:
-            key = match[1]
-            found[key] = match[2].strip()
-        elif key and line[:1].isspace():
-            found[key] += f" {line.strip()}"
-        elif not line.startswith("(cherry picked from commit "):
-            return {}
-    return found
 
 
 class Objects:

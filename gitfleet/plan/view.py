@@ -26,7 +26,8 @@ from gitfleet.plan.budget import Spent, spent
 from gitfleet.plan.coder_choice import choices
 from gitfleet.plan.cooldown import cooldown_anywhere
 from gitfleet.plan.graph import cancelled, graph_of, is_done
-from gitfleet.plan.status import TaskStatus, over_budget, status_of
+from gitfleet.plan.status import TaskStatus, status_of
+from gitfleet.plan.task_history import over_budget
 
 ORDER: Final = (
     Status.ASKING,

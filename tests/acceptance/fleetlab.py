@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store, utc_now
 from gitfleet.files import codec, yaml
-from gitfleet.git.objects import trailers
+from gitfleet.git.commits import trailers
 from gitfleet.git.repo import find
 from gitfleet.install import setup_clone
 from gitfleet.model.board import Board

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from gitfleet.git import follow_branch
+from gitfleet.git.commits import Signature
 from gitfleet.git.follow_branch import CannotFollow, LockedCheckout, catch_up, prepare, recover
-from gitfleet.git.objects import Objects, Signature, TreeEntry
+from gitfleet.git.objects import Objects, TreeEntry
 from gitfleet.git.refs import read, swap
 from gitfleet.git.repo import Repo, find
 from gitfleet.git.synced_commit import in_step

@@ -12,7 +12,8 @@ import pytest
 
 from gitfleet.errors import GitError
 from gitfleet.git import refs
-from gitfleet.git.objects import Objects, Signature
+from gitfleet.git.commits import Signature
+from gitfleet.git.objects import Objects
 from gitfleet.git.refs import RefMove, mutex, names, read, swap, swap_all
 from gitfleet.git.repo import Repo, find
 from tests.conftest import git
@@ -187,7 +188,8 @@ def test_git_at_work_is_noticed(repo: Repo, repo_path: Path) -> None:
 INCREMENT = """
 import subprocess, sys
 from pathlib import Path
-from gitfleet.git.objects import Objects, Signature
+from gitfleet.git.objects import Objects
+from gitfleet.git.commits import Signature
 from gitfleet.git.refs import Move, read, swap, swap_all
 from gitfleet.git.repo import find
 path, number = Path(sys.argv[1]), int(sys.argv[2])

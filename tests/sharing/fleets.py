@@ -28,7 +28,7 @@ from typing import Final
 
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store, utc_now
-from gitfleet.git.objects import trailers
+from gitfleet.git.commits import trailers
 from gitfleet.git.repo import find
 from gitfleet.model.board import Board
 from gitfleet.plan.status import statuses
