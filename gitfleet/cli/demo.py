@@ -119,7 +119,7 @@ def _play(stage: Stage, began: float) -> list[str]:
     stage.build()
     click.echo(f"A small Python package with a failing test, in {stage.project}\n")
     _show(stage, "python", "-m", "unittest", "-q", last=1)
-    _show(stage, "gitfleet", "init", "--target", "main", last=99)
+    _show(stage, "gitfleet", "init", "--target", "main", "--coder", "shell", last=99)
     stage.write_board()
     click.echo("Six tasks, each a file in .fleet/tasks/, are committed on the branch fleet:\n")
     for task, text in plot.TASKS.items():

@@ -15,7 +15,18 @@ from typing import Final
 import msgspec
 
 from gitfleet.coders import lines
-from gitfleet.coders.base import Cannot, Coder, CoderEvent, Job, Launch, Reader, Said, extra
+from gitfleet.coders.base import (
+    Account,
+    Cannot,
+    Coder,
+    CoderEvent,
+    Job,
+    Launch,
+    LoginFile,
+    Reader,
+    Said,
+    extra,
+)
 from gitfleet.coders.judging import classify, judge_of
 from gitfleet.coders.lines import Object, count, dig, inner, name, text
 from gitfleet.model.config import Permission
@@ -127,5 +138,11 @@ CODER: Final = Coder(
     launch=launch,
     reader=reader,
     judge=judge_of("agy"),
+    account=Account(
+        install="see https://antigravity.google/download",
+        login="run `agy` and sign in",
+        files=(LoginFile("~/.gemini/antigravity-cli", "antigravity-oauth-token"),),
+    ),
+    unfenced=True,
     resumes=True,
 )
