@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
 from gitfleet.cli import draw, reading
@@ -9,9 +11,10 @@ from gitfleet.cli.crew import progress
 from gitfleet.cli.session import open_session
 from gitfleet.model.board import Board
 from gitfleet.model.states import FINISHED, Status
-from gitfleet.plan import view
+from gitfleet.plan import plaindata, view
 from gitfleet.plan.view import Row
 
+_TITLES: Final = 50  # columns beside the ids, without which titles are left out
 _STATUSES = [status.value for status in Status]
 
 
@@ -47,7 +50,7 @@ def command(
     shown = [row for row in shown if not labels or set(labels).intersection(row.labels)]
     shown = view.in_order(board, shown)
     if as_json:
-        draw.out_json([view.facts(row) for row in shown])
+        draw.out_json([plaindata.facts(row) for row in shown])
         return
     alive = progress(session.repo) if revision is None else {}
     _draw([reading.doubted(board, row) for row in shown], alive)
@@ -56,18 +59,25 @@ def command(
 
 
 def _draw(shown: list[Row], alive: dict[str, str]) -> None:
+    limit = draw.room()
+    longest = max((draw.width(row.id) for row in shown), default=0)
+    doers = any(row.doer for row in shown)
+    # Most ids are made of the title: beside long ones it says nothing new, and has no room.
+    titles = limit is None or limit - longest >= _TITLES
     cells = [
         [
             row.status.value,
             draw.line(row.id),
             "p?" if row.priority is None else f"p{row.priority}",
-            draw.line(row.title),
+            *([draw.line(row.title)] if titles else ()),
+            *([draw.line(str(row.doer or ""))] if doers else ()),
             draw.line(_with_progress(row, alive)),
         ]
         for row in shown
     ]
-    rows = draw.columns(cells, draw.room(), keep=1)
-    for row, (status, *middle, reason) in zip(shown, rows, strict=True):
+    late = 3 + titles if doers else None
+    for row, cell in zip(shown, draw.columns(cells, limit, keep=1, late=late), strict=True):
+        status, *middle, reason = cell
         click.echo(
             draw.of_status(status, row.status) + "".join(middle) + draw.style(reason, dim=True)
         )

@@ -14,7 +14,7 @@ from gitfleet.model.durations import clock, spoken
 from gitfleet.model.event import Attempt, Event
 from gitfleet.model.question import Question
 from gitfleet.model.states import Outcome
-from gitfleet.plan import view
+from gitfleet.plan import plaindata, view
 from gitfleet.plan.view import Detail, Near
 from gitfleet.report import harmless
 
@@ -35,7 +35,7 @@ def command(task: str, full: bool, as_json: bool) -> None:
     if row is not found.row:
         found = replace(found, row=row, next="Mend that, and commit it on the board.")
     if as_json:
-        draw.out_json(view.story(found))
+        draw.out_json(plaindata.story(found))
         return
     for part in (
         _head(found),
@@ -59,8 +59,7 @@ def _head(found: Detail) -> Iterable[str]:
     row = found.row
     yield f"{_title(draw.line(row.id))}  {draw.line(row.title)}"
     yield f"{draw.of_status(row.status, row.status)}: {draw.line(row.reason)}"
-    keys = list(_keys(found))
-    for name, value in keys:
+    for name, value in (*_keys(found), *_inherited(found)):
         yield f"  {name:<16}{draw.line(value)}"
 
 
@@ -81,6 +80,17 @@ def _keys(found: Detail) -> Iterable[tuple[str, str]]:
         yield "spent", f"usd: {found.spent.usd:.2f}, tokens: {found.spent.tokens}"
     if found.row.archived:
         yield "archived in", f"{found.row.archived}/"
+
+
+def _inherited(found: Detail) -> Iterable[tuple[str, str]]:
+    """The coder and model that the task gets although its file does not name them."""
+    doer, keys = found.row.doer, found.keys
+    if doer is None:
+        return
+    if "coder" not in keys and "coders" not in keys:
+        yield "coder", f"{doer.coder} ({'default' if doer.coder_default else 'running'})"
+    if doer.model_default:
+        yield "model", f"{doer.model} (default)"
 
 
 def _problems(found: Detail) -> Iterable[str]:
