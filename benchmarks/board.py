@@ -16,13 +16,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from gitfleet.board.store import Store, utc_now
 from gitfleet.git.repo import find
 from gitfleet.model.change import Change, Person
 from gitfleet.model.claim import Claim
 from gitfleet.model.states import Role
 from gitfleet.plan import settle
-from gitfleet.plan.pick import Offer, picks
-from gitfleet.store import Store, utc_now
+from gitfleet.plan.scheduler import Offer, picks
 
 ME = Person("Bench", "bench@example.invalid")
 TASK = (

@@ -22,22 +22,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gitfleet.cli.fleet import fleet_of
-from gitfleet.cli.session import open_session
+from gitfleet.attempt.claim_tasks import claim_all
+from gitfleet.attempt.context import Fleet, Live, Order
+from gitfleet.board.backend import Answer
+from gitfleet.board.remote_backend import Shared
+from gitfleet.board.store import Store
+from gitfleet.cli.support.context import fleet_of
+from gitfleet.cli.support.session import open_session
 from gitfleet.coders import registry
+from gitfleet.intake import inbox_branches
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Person
 from gitfleet.model.claim import Claim
 from gitfleet.model.states import Outcome
 from gitfleet.plan import settle
-from gitfleet.plan.pick import Offer, Pick, picks
-from gitfleet.runner.heart import Heart
-from gitfleet.shared import Shared
-from gitfleet.store import Store
-from gitfleet.swap import Answer
-from gitfleet.work import letters
-from gitfleet.work.claiming import claim_all
-from gitfleet.work.fleet import Fleet, Live, Order
+from gitfleet.plan.scheduler import Offer, Pick, picks
+from gitfleet.presence.heartbeat_thread import Heart
 
 ME = Person("Bench", "bench@example.invalid")
 SETTINGS = b"format: 1\ntarget: main\nattempts: 1\nroles: {work: {coder: shell}}\n"
@@ -71,7 +71,7 @@ class Bench:
         while not self.until.exists():
             if heart is not None and time.monotonic() - looked > 2:
                 looked = time.monotonic()
-                letters.empty_box(self.fleet, heart.letters())
+                inbox_branches.empty_box(self.fleet, heart.letters())
             if not self._round(heart):
                 break
         spent = time.monotonic() - began

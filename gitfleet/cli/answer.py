@@ -6,14 +6,14 @@ from datetime import datetime
 
 import click
 
-from gitfleet.cli.session import Session, for_people, open_session, plain
+from gitfleet.cli.support.session import Session, for_people, open_session, plain
 from gitfleet.errors import FleetError
 from gitfleet.files import answers, codec, layout
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.model.question import Question
-from gitfleet.plan import asking
-from gitfleet.plan.standing import standing
+from gitfleet.plan import questions
+from gitfleet.plan.status import standing
 
 
 @click.command("answer")
@@ -31,9 +31,9 @@ def command(name: str, text: str | None, option: int | None, edit: bool) -> None
         raise click.UsageError("say TEXT, or --option N, or --edit")
     session = open_session()
     for_people("answer", session.repo)
-    question = asking.named(session.store.board(), name)
+    question = questions.named(session.store.board(), name)
     if option is not None:
-        text = asking.option(question, option)
+        text = questions.option(question, option)
     elif edit:
         text = _edited(session, question)
     assert text is not None
@@ -46,7 +46,7 @@ def _answer(session: Session, name: str, text: str) -> Change:
 
     def decide(board: Board, now: datetime) -> Change:
         file = session.store.file(board, path) or b""
-        return asking.answer(board, now, question=name, file=file, text=text, person=person)
+        return questions.answer(board, now, question=name, file=file, text=text, person=person)
 
     return session.change(decide)
 

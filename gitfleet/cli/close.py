@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from gitfleet.cli.decision import ending, say
-from gitfleet.cli.session import Session
+from gitfleet.cli.support.decide import ending, say
+from gitfleet.cli.support.session import Session
 from gitfleet.model.states import Kind
 
 

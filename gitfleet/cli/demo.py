@@ -14,8 +14,8 @@ from types import FrameType
 
 import click
 
-from gitfleet.demo import plot, story
-from gitfleet.demo.stage import Stage
+from gitfleet.demo import captions, tasks
+from gitfleet.demo.sandbox import Stage
 from gitfleet.errors import FleetError
 
 _AT_HOME = """\
@@ -52,7 +52,9 @@ def command(keep: bool, directory: Path | None) -> int:
             for line in found:
                 click.echo(f"  {line}", err=True)
             return 1
-        click.echo(f"All {len(plot.PROMISES)} tasks are done, as promised. It took {took:.1f} s.\n")
+        click.echo(
+            f"All {len(tasks.PROMISES)} tasks are done, as promised. It took {took:.1f} s.\n"
+        )
         click.echo(_AT_HOME)
     return 0
 
@@ -122,7 +124,7 @@ def _play(stage: Stage, began: float) -> list[str]:
     _show(stage, "gitfleet", "init", "--target", "main", "--coder", "shell", last=99)
     stage.write_board()
     click.echo("Six tasks, each a file in .fleet/tasks/, are committed on the branch fleet:\n")
-    for task, text in plot.TASKS.items():
+    for task, text in tasks.TASKS.items():
         click.echo(f"  {task:<14} {text.split('title: ')[1].splitlines()[0]}")
     click.echo()
     status = _run(stage, began)
@@ -149,7 +151,7 @@ def _run(stage: Stage, began: float) -> list[str]:
     try:
         with contextlib.closing(stage.follow("gitfleet", "run", "--until-idle")) as lines:
             for line in lines:
-                told = story.told(line, sys.executable)
+                told = captions.told(line, sys.executable)
                 if told is not None:
                     click.echo(f"{time.monotonic() - began:6.1f} s  {told[0]:<18}  {told[1]}")
     except FleetError as error:
@@ -159,7 +161,7 @@ def _run(stage: Stage, began: float) -> list[str]:
 
 def _broken(stage: Stage) -> list[str]:
     """What is not as promised: on the board, in the target, in the checkout."""
-    board = stage.attempt("python", "-P", "-m", "gitfleet.demo.proof", str(stage.project))
+    board = stage.attempt("python", "-P", "-m", "gitfleet.demo.verify", str(stage.project))
     found = board.stdout.splitlines()
     if board.returncode != 0 and not found:
         found.append(f"the proof ended with exit status {board.returncode}")

@@ -8,15 +8,15 @@ from typing import Final, NamedTuple
 
 import click
 
-from gitfleet.cli import draw, reading
-from gitfleet.cli.session import Session, open_session
+from gitfleet.attempt.context import task_branch
+from gitfleet.cli.support import format, lookup
+from gitfleet.cli.support.session import Session, open_session
 from gitfleet.errors import FleetError
 from gitfleet.git import merge, refs
 from gitfleet.git.command import clean_env
 from gitfleet.model.board import Entry
 from gitfleet.model.event import Attempt, Closed, Landed
 from gitfleet.model.states import Kind, Role
-from gitfleet.work.fleet import task_branch
 
 # How a person wants to see differences; `clean_env` drops them, for nothing of ours reads them.
 _THEIRS: Final = ("GIT_EXTERNAL_DIFF", "GIT_DIFF_OPTS")
@@ -38,11 +38,11 @@ def command(task: str, stat: bool, as_json: bool) -> None:
     """Show what the task ID changed: what landed, else what is on its branch."""
     session = open_session()
     board = session.store.board()
-    entry = reading.task_of(session.store, board, task)
+    entry = lookup.task_of(session.store, board, task)
     span = _of_landing(session, entry) or _of_branch(session, entry)
     if as_json:
         paths = merge.changed_paths(session.repo, span.old, span.new) if span else ()
-        draw.out_json(
+        format.out_json(
             {
                 "id": task,
                 "old": span.old if span else None,

@@ -14,26 +14,27 @@ from typing import Final
 import click
 from msgspec import Struct, to_builtins
 
-from gitfleet.cli import coderlooks
-from gitfleet.cli.finding import Finding, Level, of_error, ok, problem, warning
-from gitfleet.cli.home import remote_of
+from gitfleet.attempt.context import Fleet
+from gitfleet.board.clone_state import Clone, config_home
+from gitfleet.board.store import Store
 from gitfleet.cli.main import own_version
-from gitfleet.cli.session import machine, target_here
-from gitfleet.clone import Clone, config_home
+from gitfleet.cli.support import doctor_coders
+from gitfleet.cli.support.doctor_finding import Finding, Level, of_error, ok, problem, warning
+from gitfleet.cli.support.session import machine, target_here
+from gitfleet.cli.support.write import remote_of
+from gitfleet.doctor import probe_services
 from gitfleet.errors import FleetError
-from gitfleet.git import refs, step, worktree
+from gitfleet.event_log import Report
+from gitfleet.git import refs, synced_commit, worktree
 from gitfleet.git.repo import Repo, find, git_version, identity
+from gitfleet.install import setup_clone
 from gitfleet.model.board import Board, Problem
 from gitfleet.model.config import Machine
-from gitfleet.model.masking import Mask, secrets_of
+from gitfleet.model.secrets import Mask, secrets_of
 from gitfleet.model.states import FINISHED
-from gitfleet.plan.pick import target_of
-from gitfleet.plan.standing import standing
-from gitfleet.report import Report
+from gitfleet.plan.scheduler import target_of
+from gitfleet.plan.status import standing
 from gitfleet.runner.watch import watching
-from gitfleet.store import Store
-from gitfleet.work import outside, setup
-from gitfleet.work.fleet import Fleet
 
 _MIB: Final = 1 << 20
 _STALE: Final = 30.0  # seconds after which a lock that nobody holds is stale
@@ -218,7 +219,7 @@ def _runner(place: Place) -> Iterator[Finding]:
 
 def _window(place: Place) -> Iterator[Finding]:
     repo, store = place.repo, place.store
-    path = setup.window_of(repo)
+    path = setup_clone.window_of(repo)
     if path is None:
         yield ok("window", "none, since the repository is bare")
         return
@@ -226,20 +227,20 @@ def _window(place: Place) -> Iterator[Finding]:
     if known is None or not path.exists():
         if place.board is not None:
             remedy = "`gitfleet init` makes it."
-            yield warning("window", f"the board is not shown in {setup.WINDOW}/", remedy)
+            yield warning("window", f"the board is not shown in {setup_clone.WINDOW}/", remedy)
         return
     if known.branch != store.ref:
         name = (known.branch or "no branch").removeprefix("refs/heads/")
         what = f"{path} is on {name}, not on {store.branch}"
-        yield warning("window", what, f"git -C {setup.WINDOW} switch {store.branch}")
+        yield warning("window", what, f"git -C {setup_clone.WINDOW} switch {store.branch}")
         return
-    behind = step.in_step(repo, path) != store.tip()
+    behind = synced_commit.in_step(repo, path) != store.tip()
     if behind:
         what = f"{path} is behind the board"
         yield warning("window", what, "`gitfleet run` brings it up, unless edits are in its way.")
-    elif edits := setup.uncommitted(path):
+    elif edits := setup_clone.uncommitted(path):
         shown = ", ".join(edits[:5]) + (" …" if len(edits) > 5 else "")
-        remedy = f"git -C {setup.WINDOW} add -A && git -C {setup.WINDOW} commit"
+        remedy = f"git -C {setup_clone.WINDOW} add -A && git -C {setup_clone.WINDOW} commit"
         yield warning("window", f"uncommitted, so that no runner sees it: {shown}", remedy)
     else:
         yield ok("window", f"{path} shows the board as it is")
@@ -325,7 +326,7 @@ def _coders(place: Place) -> Iterator[Finding]:
         default_target=place.target,
         machine=own,
     )
-    yield from coderlooks.coders(fleet, place.board, seconds=place.seconds)
+    yield from doctor_coders.coders(fleet, place.board, seconds=place.seconds)
 
 
 def _outside(place: Place) -> Iterator[Finding]:
@@ -336,7 +337,9 @@ def _outside(place: Place) -> Iterator[Finding]:
         own = machine()
     except FleetError:
         own = Machine()  # told by another look
-    for seen in outside.look(place.repo, place.board, own, remote_of(place.repo, place.store)):
+    for seen in probe_services.look(
+        place.repo, place.board, own, remote_of(place.repo, place.store)
+    ):
         yield Finding(Level(seen.grade), seen.about, seen.what, seen.remedy)
 
 

@@ -11,15 +11,15 @@ from typing import Final
 import click
 from msgspec.structs import asdict, replace
 
-from gitfleet.cli import doubts, draw, reading
-from gitfleet.cli.session import open_session
+from gitfleet.cli.support import coder_checks, format, lookup
+from gitfleet.cli.support.session import open_session
 from gitfleet.errors import FleetError
 from gitfleet.files import layout
 from gitfleet.files.boards import File
 from gitfleet.files.layout import What
 from gitfleet.git.objects import blob_id
-from gitfleet.plan import problems
-from gitfleet.plan.problems import Finding
+from gitfleet.plan import lint
+from gitfleet.plan.lint import Finding
 
 _DEEPEST: Final = 6  # folders; done/<month>/<id>/log is the deepest there is
 _OTHER: Final = (What.OTHER, What.PAGE)
@@ -37,11 +37,11 @@ def command(paths: tuple[Path, ...], as_json: bool) -> int:
     number = 0
     for files, scope in _boards(paths):
         number += sum(map(scope.holds, files))
-        found += _placed(problems.findings(files, doubts.known, doubts.objection), scope)
+        found += _placed(lint.findings(files, coder_checks.known, coder_checks.objection), scope)
     if as_json:
         severity = {True: "warning", False: "error"}
         out = [{**asdict(one.problem), "severity": severity[one.warning]} for one in found]
-        draw.out_json(out)
+        format.out_json(out)
     else:
         _tell(found, number)
     return 1 if any(not one.warning for one in found) else 0
@@ -50,9 +50,11 @@ def command(paths: tuple[Path, ...], as_json: bool) -> int:
 def _tell(found: Sequence[Finding], number: int) -> None:
     for one in found:
         problem = one.problem
-        kind = draw.style("warning: ", fg="yellow") if one.warning else ""
-        remedy = draw.style(f" ({draw.line(problem.remedy)})", dim=True) if problem.remedy else ""
-        click.echo(f"{draw.line(problem.where)}: {kind}{draw.line(problem.what)}{remedy}")
+        kind = format.style("warning: ", fg="yellow") if one.warning else ""
+        remedy = (
+            format.style(f" ({format.line(problem.remedy)})", dim=True) if problem.remedy else ""
+        )
+        click.echo(f"{format.line(problem.where)}: {kind}{format.line(problem.what)}{remedy}")
     wrong = sum(not one.warning for one in found)
     click.echo(
         f"{_number(number, 'file')}: {_number(wrong, 'problem')},"
@@ -103,7 +105,7 @@ def _tip() -> dict[str, File]:
     store = open_session().store
     tree = store.objects.tree_of(store.board().commit)
     return {
-        path: reading.file_of(store, entry)
+        path: lookup.file_of(store, entry)
         for path, entry in store.objects.walk(tree)
         if _on_board(path)
     }

@@ -13,19 +13,20 @@ from typing import Any, Final
 
 import click
 
-from gitfleet.cli import draw, reading
-from gitfleet.cli.home import remote_of
-from gitfleet.cli.session import Session, open_session
-from gitfleet.cli.tell import Out, Output, Speech, Wish
-from gitfleet.cli.tries import Try, tries_of
+from gitfleet.cli.support import format, lookup
+from gitfleet.cli.support.attempts import Try, tries_of
+from gitfleet.cli.support.session import Session, open_session
+from gitfleet.cli.support.transcript_view import Out, Output, Speech, Wish
+from gitfleet.cli.support.write import remote_of
 from gitfleet.errors import FleetError
 from gitfleet.model.durations import spoken
-from gitfleet.process.look import alive
-from gitfleet.process.start import load
-from gitfleet.work import outputs, pace, transcripts
-from gitfleet.work.outputs import Bytes, Source
-from gitfleet.work.rereading import Rereading
-from gitfleet.work.retelling import Teller, Told
+from gitfleet.process.launch import load
+from gitfleet.process.procfs import alive
+from gitfleet.runner import transcript_sync
+from gitfleet.transcripts import output_files, timestamps
+from gitfleet.transcripts.output_files import Bytes, Source
+from gitfleet.transcripts.replay import Rereading
+from gitfleet.transcripts.summarize import Teller, Told
 
 _PAUSE: Final = 0.2  # seconds between looks at the files and the board while following
 _PROMPT: Final = "prompt.md"
@@ -51,7 +52,7 @@ def command(task: str, wanted: int | None, follow: bool, **wish: bool) -> None:
     if follow:
         reader.follow(_running(reader.tries, task, wanted))
     elif reader.wish.as_json:
-        draw.out_json([reader.plain(one) for one in chosen])
+        format.out_json([reader.plain(one) for one in chosen])
     elif not chosen:
         raise _none(task, reader.tries, wanted)
     else:
@@ -83,7 +84,7 @@ class _Reader:
     def __init__(self, session: Session, task: str, wish: Wish) -> None:
         self.session, self.task, self.wish = session, task, wish
         self.board = session.store.board()
-        self.entry = reading.task_of(session.store, self.board, task)
+        self.entry = lookup.task_of(session.store, self.board, task)
         self.tries = tries_of(session, self.entry)
         self.out = Out(wish)
 
@@ -145,17 +146,19 @@ class _Reader:
         """The files that are wished, by their names, in their order."""
         if one.folder is not None:
             folder = one.folder
-            return {name: Source(folder / name) for name in self._wished(outputs.listed(folder))}
+            return {
+                name: Source(folder / name) for name in self._wished(output_files.listed(folder))
+            }
         if one.running:
             return {}
         remote = remote_of(self.session.repo, self.session.store)
-        pushed = transcripts.read(self.session.store, remote, self.task, one.number)
+        pushed = transcript_sync.read(self.session.store, remote, self.task, one.number)
         return {name: Bytes(pushed[name]) for name in self._wished(list(pushed))}
 
     def _wished(self, names: list[str]) -> list[str]:
         if self.wish.prompt:
             return [name for name in names if name == _PROMPT]
-        found = outputs.streams(names)
+        found = output_files.streams(names)
         if self.wish.as_json:
             return [name for name in found if name == _SPEECH]
         if self.wish.only_errors:
@@ -172,8 +175,8 @@ class _Reader:
         folder = one.folder or self.session.clone.runs
         return Rereading(self.board, self.entry, one.speaker, folder)
 
-    def _marks(self, one: Try) -> list[pace.Mark]:
-        return pace.read(one.folder) if one.folder is not None else []
+    def _marks(self, one: Try) -> list[timestamps.Mark]:
+        return timestamps.read(one.folder) if one.folder is not None else []
 
     def _sum(self, found: list[Output]) -> None:
         for output in found:
@@ -192,7 +195,7 @@ class _Reader:
         if not one.folder.exists() and clone.running() is None:
             raise FleetError(
                 f"the output of {self.task} is not in this clone; it runs on"
-                f" {draw.line(one.runner)}",
+                f" {format.line(one.runner)}",
                 remedy="Follow it on that machine.",
             )
         self.out.heading(one.head)

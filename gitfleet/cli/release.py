@@ -6,8 +6,8 @@ from datetime import datetime
 
 import click
 
-from gitfleet.cli.decision import each, stands
-from gitfleet.cli.session import Session, suffix
+from gitfleet.cli.support.decide import each, stands
+from gitfleet.cli.support.session import Session, suffix
 from gitfleet.files import layout
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change

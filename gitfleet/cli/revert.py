@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import click
 
-from gitfleet.cli.session import Session, for_people, open_session, plain
+from gitfleet.cli.support.session import Session, for_people, open_session, plain
 from gitfleet.errors import FleetError
 from gitfleet.files import codec
 from gitfleet.git import refs

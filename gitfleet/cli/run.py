@@ -13,15 +13,15 @@ from types import FrameType
 import click
 import msgspec
 
-from gitfleet.cli.doubts import known
-from gitfleet.cli.fleet import fleet_of
-from gitfleet.cli.session import Session, open_session
+from gitfleet.cli.support.coder_checks import known
+from gitfleet.cli.support.context import fleet_of
+from gitfleet.cli.support.session import Session, open_session
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Report
 from gitfleet.model.config import RoleSettings, Settings
-from gitfleet.plan.choosing import named_by
-from gitfleet.process.end import subreaper
-from gitfleet.report import Report
-from gitfleet.runner.leaving import LEAVE
+from gitfleet.plan.coder_choice import named_by
+from gitfleet.process.kill import subreaper
+from gitfleet.runner.drain import LEAVE
 from gitfleet.runner.loop import Runner
 from gitfleet.runner.options import Options
 
@@ -51,7 +51,7 @@ def command(
         raise FleetError(f"there is no open task {once!r}", remedy="`gitfleet list` shows them.")
     options = Options(until_idle=until_idle, once=once, slots=slots, default=default)
     if sys.stdout.isatty():
-        from gitfleet.cli.table import shown  # noqa: PLC0415 - rich is for terminals only
+        from gitfleet.cli.support.live_table import shown  # noqa: PLC0415 - rich is for terminals only
 
         with shown() as (report, attach):
             runner = _runner(session, report, options)

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from gitfleet.coders import lines
+from gitfleet.coders import jsonl
 from gitfleet.coders.base import (
     Account,
     Cannot,
@@ -27,8 +27,8 @@ from gitfleet.coders.base import (
     Said,
     extra,
 )
-from gitfleet.coders.judging import classify, judge_of
-from gitfleet.coders.lines import Object, count, dig, inner, name, text
+from gitfleet.coders.classify import classify, judge_of
+from gitfleet.coders.jsonl import Object, count, dig, inner, name, text
 from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
 
@@ -72,7 +72,7 @@ class _Reading:
         self._tools: set[str] = set()
 
     def read(self, line: str) -> Iterator[CoderEvent]:
-        found = lines.parse(line)
+        found = jsonl.parse(line)
         if found is None:
             return
         match dig(found, "event"):
@@ -98,7 +98,7 @@ class _Reading:
     def _tool(self, step: Object, tool: str, call: str, state: str) -> Iterator[CoderEvent]:
         if call not in self._tools:
             self._tools.add(call)
-            began = lines.brief(step, "tool_info")
+            began = jsonl.brief(step, "tool_info")
             yield CoderEvent(said=Said.TOOL_START, tool=tool, call=call, text=began)
         if state in ("DONE", "ERROR"):
             words = text(step, "error") or text(step, "message") or text(step, "text_delta")

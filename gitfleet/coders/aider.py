@@ -28,7 +28,7 @@ from gitfleet.coders.base import (
     any_key,
     extra,
 )
-from gitfleet.coders.judging import classify, judge_of
+from gitfleet.coders.classify import classify, judge_of
 from gitfleet.model.event import Tokens
 
 _FLAGS: Final = (

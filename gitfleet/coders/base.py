@@ -22,7 +22,7 @@ from msgspec import Struct
 from gitfleet.model.config import CoderSettings, Permission
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Outcome, Role
-from gitfleet.process.start import Exit
+from gitfleet.process.launch import Exit
 
 # Linux refuses an argument of 128 KiB, and says so in words nobody understands.
 LONGEST_ARGUMENT: Final = 120_000

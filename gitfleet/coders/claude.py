@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from gitfleet.coders import blocks, lines
+from gitfleet.coders import jsonl, message_blocks
 from gitfleet.coders.base import (
     Account,
     Cannot,
@@ -32,9 +32,9 @@ from gitfleet.coders.base import (
     any_key,
     extra,
 )
-from gitfleet.coders.judging import classify, judge_of
-from gitfleet.coders.lines import Object, count, dig, flat, inner, name, number, text
-from gitfleet.coders.resets import reset_at
+from gitfleet.coders.classify import classify, judge_of
+from gitfleet.coders.jsonl import Object, count, dig, flat, inner, name, number, text
+from gitfleet.coders.reset_time import reset_at
 from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
 
@@ -112,7 +112,7 @@ class _Reading:
         self._wrong = ("", Failure.CRASHED)  # the last error, which the end repeats with less
 
     def read(self, line: str) -> Iterator[CoderEvent]:
-        found = lines.parse(line)
+        found = jsonl.parse(line)
         if found is None:
             return
         match dig(found, "type"):
@@ -121,7 +121,7 @@ class _Reading:
             case "assistant":
                 yield from self._assistant(found)
             case "user":
-                yield from blocks.ended(found)
+                yield from message_blocks.ended(found)
             case "rate_limit_event":
                 yield _limit(inner(found, "rate_limit_info"))
             case "result":
@@ -154,8 +154,8 @@ class _Reading:
             yield CoderEvent(said=Said.ERROR, text=words, failure=failure)
             return
         own = not name(found, "parent_tool_use_id")  # not of an agent that it started itself
-        yield from blocks.said(found)
-        usage = blocks.tokens(inner(message, "usage"))
+        yield from message_blocks.said(found)
+        usage = message_blocks.tokens(inner(message, "usage"))
         if usage.total:
             self._note(name(message, "id"), usage)
             yield CoderEvent(
@@ -167,7 +167,7 @@ class _Reading:
     def _note(self, message: str, usage: Tokens) -> None:
         before = self._messages.get(message, Tokens()) if message else Tokens()
         self._messages[message] = usage
-        self._seen = lines.plus(lines.less(self._seen, before), usage)
+        self._seen = jsonl.plus(jsonl.less(self._seen, before), usage)
 
     def _result(self, found: Object) -> CoderEvent:
         tokens, over = self._totals(found)
@@ -175,7 +175,7 @@ class _Reading:
         if usd is not None and over:
             usd = max(0.0, usd - self._used_usd)
         failed = dig(found, "is_error") is True
-        words = blocks.complaint(found) if failed else ""
+        words = message_blocks.complaint(found) if failed else ""
         return CoderEvent(
             said=Said.ENDED,
             text=words or text(found, "result"),
@@ -183,7 +183,7 @@ class _Reading:
             tokens=tokens,
             usd=usd,
             window=self._window_of(found),
-            denied=blocks.denied(found),
+            denied=message_blocks.denied(found),
             failure=self._failure(found, words) if failed else None,
             final=True,
         )
@@ -195,14 +195,14 @@ class _Reading:
         return classify(words, count(found, "api_error_status"), *kinds)
 
     def _totals(self, found: Object) -> tuple[Tokens | None, bool]:
-        last = blocks.tokens(inner(found, "usage"))
+        last = message_blocks.tokens(inner(found, "usage"))
         seen = max(self._seen, last, key=lambda tokens: tokens.total)
         told = Tokens()
         for used in _values(inner(found, "modelUsage")):
-            told = lines.plus(told, _model_tokens(used))
+            told = jsonl.plus(told, _model_tokens(used))
         if told.total < seen.total:  # it says nothing, or less than its own messages did
             return (seen, False) if seen.total else (None, False)
-        return lines.of_this_run(told, self._used if self._resumed else Tokens(), seen)
+        return jsonl.of_this_run(told, self._used if self._resumed else Tokens(), seen)
 
     def _window_of(self, found: Object) -> int | None:
         used = inner(found, "modelUsage")

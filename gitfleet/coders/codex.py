@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from gitfleet.coders import lines
+from gitfleet.coders import jsonl
 from gitfleet.coders.base import (
     Account,
     Coder,
@@ -34,9 +34,9 @@ from gitfleet.coders.base import (
     Tally,
     extra,
 )
-from gitfleet.coders.judging import classify, judge_of
-from gitfleet.coders.lines import Object, count, dig, flat, inner, name, number, objects, text
-from gitfleet.coders.resets import reset_at
+from gitfleet.coders.classify import classify, judge_of
+from gitfleet.coders.jsonl import Object, count, dig, flat, inner, name, number, objects, text
+from gitfleet.coders.reset_time import reset_at
 from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
 
@@ -131,7 +131,7 @@ class _Reading:
         self._used = job.used if job.session else Tokens()
 
     def read(self, line: str) -> Iterator[CoderEvent]:
-        found = lines.parse(line)
+        found = jsonl.parse(line)
         if found is None:
             return
         match dig(found, "type"):
@@ -148,7 +148,7 @@ class _Reading:
                 failure = classify(words)
                 yield CoderEvent(said=Said.ENDED, text=words, failure=failure, final=True)
             case "turn.completed":
-                tokens = lines.less(_tokens(inner(found, "usage")), self._used)
+                tokens = jsonl.less(_tokens(inner(found, "usage")), self._used)
                 yield CoderEvent(said=Said.ENDED, tokens=tokens, final=True)
 
 
@@ -185,8 +185,8 @@ _TOOLS: Final = {
 
 def _brief(item: Object) -> str:
     changed = ", ".join(name(change, "path") for change in objects(item, "changes"))
-    ran = lines.brief(item, "command") or lines.brief(item, "query")
-    return changed[:300] or ran or lines.brief(item, "arguments")
+    ran = jsonl.brief(item, "command") or jsonl.brief(item, "query")
+    return changed[:300] or ran or jsonl.brief(item, "arguments")
 
 
 def _outcome(item: Object) -> str:
@@ -213,9 +213,9 @@ def gauge(job: Job, tally: Tally) -> Iterator[CoderEvent]:
     if not session or not session.replace("-", "").isalnum():
         return
     with contextlib.suppress(LookupError):
-        path = lines.newest(folder, f"sessions/*/*/*/rollout-*-{session}.jsonl")
-        for line in reversed(lines.tail(path, _TAIL)):
-            found = lines.parse(line)
+        path = jsonl.newest(folder, f"sessions/*/*/*/rollout-*-{session}.jsonl")
+        for line in reversed(jsonl.tail(path, _TAIL)):
+            found = jsonl.parse(line)
             if dig(found, "payload", "type") == "token_count":
                 yield from _gauged(inner(found, "payload"))
                 return

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from gitfleet.coders import lines
+from gitfleet.coders import jsonl
 from gitfleet.coders.base import (
     Account,
     Coder,
@@ -28,8 +28,8 @@ from gitfleet.coders.base import (
     Said,
     extra,
 )
-from gitfleet.coders.judging import classify, judge_of
-from gitfleet.coders.lines import Object, count, dig, flat, inner, name, number, text
+from gitfleet.coders.classify import classify, judge_of
+from gitfleet.coders.jsonl import Object, count, dig, flat, inner, name, number, text
 from gitfleet.model.config import Permission
 
 
@@ -87,7 +87,7 @@ class _Reading:
         self._wrong: tuple[str, Failure] | None = None
 
     def read(self, line: str) -> Iterator[CoderEvent]:
-        found = lines.parse(line)
+        found = jsonl.parse(line)
         if found is None:
             return
         data = inner(found, "data")
@@ -103,7 +103,7 @@ class _Reading:
             case "tool.execution_start":
                 tool, call = name(data, "toolName"), name(data, "toolCallId")
                 self._tools[call] = tool
-                began = lines.brief(data, "arguments")
+                began = jsonl.brief(data, "arguments")
                 yield CoderEvent(said=Said.TOOL_START, tool=tool, call=call, text=began)
             case "tool.execution_complete":
                 yield self._ended(data)

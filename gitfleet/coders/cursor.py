@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from gitfleet.coders import blocks, lines
+from gitfleet.coders import jsonl, message_blocks
 from gitfleet.coders.base import (
     LONGEST_ARGUMENT,
     Account,
@@ -24,8 +24,8 @@ from gitfleet.coders.base import (
     Said,
     extra,
 )
-from gitfleet.coders.judging import classify, judge_of
-from gitfleet.coders.lines import Object, dig, inner, name, text
+from gitfleet.coders.classify import classify, judge_of
+from gitfleet.coders.jsonl import Object, dig, inner, name, text
 from gitfleet.model.config import Permission
 
 
@@ -51,7 +51,7 @@ def launch(job: Job) -> Launch:
 
 def read(line: str) -> Iterator[CoderEvent]:
     """The events in one line."""
-    found = lines.parse(line)
+    found = jsonl.parse(line)
     if found is None:
         return
     match dig(found, "type"):
@@ -59,14 +59,14 @@ def read(line: str) -> Iterator[CoderEvent]:
             session, model = name(found, "session_id"), name(found, "model")
             yield CoderEvent(said=Said.STARTED, session=session, model=model)
         case "assistant":
-            yield from blocks.said(found)
+            yield from message_blocks.said(found)
         case "thinking":
             yield CoderEvent(said=Said.THINKING, text=text(found, "text"))
         case "tool_call":
             yield from _tool(found)
         case "result":
             failed = dig(found, "is_error") is True or dig(found, "subtype") != "success"
-            words = blocks.complaint(found)
+            words = message_blocks.complaint(found)
             yield CoderEvent(
                 said=Said.ENDED,
                 text=words,
@@ -82,7 +82,7 @@ def _tool(found: Object) -> Iterator[CoderEvent]:
     kind = next((str(key)[:100] for key in calls if isinstance(calls[key], dict)), "")
     tool = name(calls, kind, "name") or kind.removesuffix("ToolCall")
     if dig(found, "subtype") == "started":
-        began = lines.brief(calls, kind, "args")
+        began = jsonl.brief(calls, kind, "args")
         yield CoderEvent(said=Said.TOOL_START, tool=tool, call=call, text=began)
     elif dig(found, "subtype") == "completed":
         result = inner(calls, kind, "result")

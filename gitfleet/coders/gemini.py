@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import msgspec
 
-from gitfleet.coders import lines
+from gitfleet.coders import jsonl
 from gitfleet.coders.base import (
     LONGEST_TEXT,
     Account,
@@ -35,8 +35,8 @@ from gitfleet.coders.base import (
     Tally,
     extra,
 )
-from gitfleet.coders.judging import classify, judge_of
-from gitfleet.coders.lines import Object, count, dig, inner, name, text
+from gitfleet.coders.classify import classify, judge_of
+from gitfleet.coders.jsonl import Object, count, dig, inner, name, text
 from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
 
@@ -113,7 +113,7 @@ def _settings(job: Job, user: Path) -> dict[str, Any]:
     """The user's settings with our server in them."""
     settings: dict[str, Any] = {}
     if user.is_file():
-        settings = dict(lines.parse(user.read_text("utf-8", "replace")) or {})
+        settings = dict(jsonl.parse(user.read_text("utf-8", "replace")) or {})
     if "GEMINI_API_KEY" in {**os.environ, **job.settings.env}:
         # With a base URL it would otherwise take itself to be behind a gateway, and refuse.
         auth = {"auth": {"selectedType": "gemini-api-key"}}
@@ -144,7 +144,7 @@ class _Reading:
         self._tools: dict[str, str] = {}
 
     def read(self, line: str) -> Iterator[CoderEvent]:
-        found = lines.parse(line)
+        found = jsonl.parse(line)
         if found is None:
             return
         kind = dig(found, "type")
@@ -162,7 +162,7 @@ class _Reading:
             case "tool_use":
                 tool, call = name(found, "tool_name"), name(found, "tool_id")
                 self._tools[call] = tool
-                began = lines.brief(found, "parameters")
+                began = jsonl.brief(found, "parameters")
                 yield CoderEvent(said=Said.TOOL_START, tool=tool, call=call, text=began)
             case "tool_result":
                 yield self._ended(found)
@@ -216,9 +216,9 @@ def gauge(job: Job, tally: Tally) -> Iterator[CoderEvent]:
     if len(session) < _SHORT or not session.replace("-", "").isalnum():
         return
     with contextlib.suppress(LookupError):
-        path = lines.newest(_user(job), f"tmp/*/chats/session-*-{session[:_SHORT]}.jsonl")
-        for line in reversed(lines.tail(path, _TAIL)):
-            found = lines.parse(line)
+        path = jsonl.newest(_user(job), f"tmp/*/chats/session-*-{session[:_SHORT]}.jsonl")
+        for line in reversed(jsonl.tail(path, _TAIL)):
+            found = jsonl.parse(line)
             if used := count(found, "tokens", "total"):
                 yield CoderEvent(said=Said.USAGE, context=used)
                 return

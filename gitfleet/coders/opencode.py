@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
-from gitfleet.coders import lines
+from gitfleet.coders import jsonl
 from gitfleet.coders.base import (
     Account,
     Coder,
@@ -31,8 +31,8 @@ from gitfleet.coders.base import (
     any_key,
     extra,
 )
-from gitfleet.coders.judging import classify, judge_of
-from gitfleet.coders.lines import Object, count, dig, inner, name, number, text
+from gitfleet.coders.classify import classify, judge_of
+from gitfleet.coders.jsonl import Object, count, dig, inner, name, number, text
 from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
 
@@ -61,8 +61,8 @@ def launch(job: Job) -> Launch:
 
 
 def _config(job: Job) -> dict[str, Any]:
-    settings = lines.parse(job.settings.env.get(_CONFIG) or "{}") or {}
-    machines = lines.parse(os.environ.get(_CONFIG) or "{}") or {}
+    settings = jsonl.parse(job.settings.env.get(_CONFIG) or "{}") or {}
+    machines = jsonl.parse(os.environ.get(_CONFIG) or "{}") or {}
     own: dict[str, Any] = {"autoupdate": False, "share": "disabled"}
     if job.permission is Permission.LEAST:
         own["permission"] = _least(job)
@@ -123,7 +123,7 @@ class _Reading:
         self._window = job.settings.window or (_WINDOW if job.settings.base_url else None)
 
     def read(self, line: str) -> Iterator[CoderEvent]:
-        found = lines.parse(line)
+        found = jsonl.parse(line)
         if found is None:
             return
         session = name(found, "sessionID")
@@ -150,7 +150,7 @@ class _Reading:
             cache_read=count(part, "tokens", "cache", "read"),
             cache_write=count(part, "tokens", "cache", "write"),
         )
-        self._tokens = lines.plus(self._tokens, used)
+        self._tokens = jsonl.plus(self._tokens, used)
         self._usd += number(part, "cost") or 0.0
         reason = text(part, "reason")
         over = reason != "tool-calls"
@@ -176,7 +176,7 @@ _DENIED: Final = ("rejected permission", "rule which prevents you", "unavailable
 def _tool(part: Object) -> Iterator[CoderEvent]:
     tool, call = name(part, "tool"), name(part, "callID")
     state = inner(part, "state")
-    began = text(state, "title") or lines.brief(state, "input")
+    began = text(state, "title") or jsonl.brief(state, "input")
     yield CoderEvent(said=Said.TOOL_START, tool=tool, call=call, text=began)
     wrong = text(state, "input", "error") if tool == "invalid" else text(state, "error")
     told = wrong or text(state, "output")

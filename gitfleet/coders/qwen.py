@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from gitfleet.coders import blocks, lines
+from gitfleet.coders import jsonl, message_blocks
 from gitfleet.coders.base import (
     LONGEST_ARGUMENT,
     Account,
@@ -31,8 +31,8 @@ from gitfleet.coders.base import (
     any_key,
     extra,
 )
-from gitfleet.coders.judging import classify, judge_of
-from gitfleet.coders.lines import Object, dig, flat, inner, name, text
+from gitfleet.coders.classify import classify, judge_of
+from gitfleet.coders.jsonl import Object, dig, flat, inner, name, text
 from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
 
@@ -88,7 +88,7 @@ class _Reading:
         self._window = job.settings.window
 
     def read(self, line: str) -> Iterator[CoderEvent]:
-        found = lines.parse(line)
+        found = jsonl.parse(line)
         if found is None:
             return
         match dig(found, "type"):
@@ -99,7 +99,7 @@ class _Reading:
             case "assistant":
                 yield from self._assistant(found)
             case "user":
-                yield from blocks.ended(found)
+                yield from message_blocks.ended(found)
             case "result":
                 yield self._result(found)
 
@@ -108,24 +108,24 @@ class _Reading:
         if words.startswith(_ERROR):
             yield CoderEvent(said=Said.ERROR, text=words, failure=_why(words))
             return
-        yield from blocks.said(found)
+        yield from message_blocks.said(found)
         usage = _tokens(inner(found, "message", "usage"))
         if usage.total:
-            self._seen = lines.plus(self._seen, usage)
+            self._seen = jsonl.plus(self._seen, usage)
             yield CoderEvent(said=Said.USAGE, tokens=self._seen, context=usage.total)
 
     def _result(self, found: Object) -> CoderEvent:
         told = _tokens(inner(found, "usage"))
-        tokens, _ = lines.of_this_run(told, self._used, self._seen)
+        tokens, _ = jsonl.of_this_run(told, self._used, self._seen)
         words = text(found, "result")
         failed = dig(found, "is_error") is True or words.startswith(_ERROR)
-        words = blocks.complaint(found) if failed else words
+        words = message_blocks.complaint(found) if failed else words
         return CoderEvent(
             said=Said.ENDED,
             text=words,
             session=name(found, "session_id"),
             tokens=max(tokens, self._seen, key=lambda one: one.total),
-            denied=blocks.denied(found),
+            denied=message_blocks.denied(found),
             failure=_why(words, text(found, "subtype")) if failed else None,
             final=True,
         )
@@ -139,7 +139,7 @@ def _why(words: str, kind: str = "") -> Failure:
 
 
 def _tokens(usage: Object) -> Tokens:
-    told = blocks.tokens(usage)
+    told = message_blocks.tokens(usage)
     own = max(0, told.input - told.cache_read)
     return Tokens(input=own, output=told.output, cache_read=told.cache_read)
 

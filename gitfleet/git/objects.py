@@ -18,8 +18,8 @@ import pygit2
 from pygit2.enums import ObjectType
 
 from gitfleet.errors import GitError
-from gitfleet.git.durable import written
-from gitfleet.git.library import asked, handle
+from gitfleet.git.fsync import written
+from gitfleet.git.libgit2 import asked, handle
 from gitfleet.git.repo import Repo
 
 Kind = Literal["blob", "tree", "link", "commit"]

@@ -22,8 +22,8 @@ import pygit2
 
 from gitfleet.errors import GitError
 from gitfleet.git.command import git
-from gitfleet.git.durable import flush, sync, syncing
-from gitfleet.git.library import asked, handle
+from gitfleet.git.fsync import flush, sync, syncing
+from gitfleet.git.libgit2 import asked, handle
 from gitfleet.git.repo import Repo
 
 MOVED: Final = "gitfleet: "

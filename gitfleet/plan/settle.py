@@ -22,7 +22,7 @@ from gitfleet.model.ids import is_id, new_id, slug
 from gitfleet.model.states import CLAIMED, Kind, Outcome, Role, Status
 from gitfleet.model.task import CoderChoice, CoderList, Task, TaskRole
 from gitfleet.plan.graph import cancelled, done
-from gitfleet.plan.standing import put_on_hold, standing, submission_of
+from gitfleet.plan.status import put_on_hold, standing, submission_of
 
 
 class Addition(Struct, frozen=True, kw_only=True):

@@ -23,10 +23,10 @@ from gitfleet.model.event import Attempt, Closed, Landed
 from gitfleet.model.question import Question
 from gitfleet.model.states import FINISHED, Kind, Outcome, Role, Status
 from gitfleet.plan.budget import Spent, spent
-from gitfleet.plan.choosing import NextCoder, choices, next_coder
+from gitfleet.plan.coder_choice import NextCoder, choices, next_coder
+from gitfleet.plan.cooldown import at_rest
 from gitfleet.plan.graph import cancelled, graph_of, is_done
-from gitfleet.plan.resting import at_rest
-from gitfleet.plan.standing import Standing, over_budget, standing
+from gitfleet.plan.status import Standing, over_budget, standing
 
 ORDER: Final = (
     Status.ASKING,

@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Collection
 
-from gitfleet.process.look import Seen, look, look_at
+from gitfleet.process.procfs import Seen, look, look_at
 from gitfleet.process.spawn import children
 
 

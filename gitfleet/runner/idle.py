@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
+from gitfleet.attempt.context import Fleet
 from gitfleet.model.board import Board
 from gitfleet.model.states import FINISHED, FOR_A_PERSON, Status
 from gitfleet.model.task import Task
-from gitfleet.plan.resting import resting
-from gitfleet.plan.standing import Standing, standings
-from gitfleet.runner.heart import Heart, claims_of
-from gitfleet.runner.offers import Offers
+from gitfleet.plan.cooldown import resting
+from gitfleet.plan.status import Standing, standings
+from gitfleet.presence.heartbeat_thread import Heart, claims_of
+from gitfleet.runner.capacity import Offers
 from gitfleet.runner.options import Options
-from gitfleet.work.fleet import Fleet
 
 SLOW_POLL: Final = 30.0  # seconds; behind the watcher, in case it misses something
 IDLE_DONE: Final = 0

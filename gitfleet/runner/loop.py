@@ -13,39 +13,43 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Protocol
 
+from gitfleet.attempt import mailbox
+from gitfleet.attempt.checkpoint import Record
+from gitfleet.attempt.claim_tasks import claim_all, late_order
+from gitfleet.attempt.cleanup import sweep
+from gitfleet.attempt.context import Control, Fleet, Live, Order, Underway
+from gitfleet.attempt.start_point import Beginning
+from gitfleet.audit import repair
+from gitfleet.board.remote_backend import Shared
 from gitfleet.errors import FleetError
-from gitfleet.git import checkout
+from gitfleet.git import follow_branch
 from gitfleet.git.remote import Refused, Unreachable
+from gitfleet.intake import inbox_branches
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.model.claim import Claim
 from gitfleet.model.config import FORMAT
 from gitfleet.model.states import Outcome, Role
+from gitfleet.notify import notifier
+from gitfleet.notify.notifier import Notifier
 from gitfleet.plan import settle
 from gitfleet.plan.graph import cancelled, done
-from gitfleet.plan.pick import Passed, Pick
+from gitfleet.plan.scheduler import Passed, Pick
+from gitfleet.presence.heartbeat_thread import Heart, claims_of
+from gitfleet.presence.payload import Vitals
 from gitfleet.process.orphans import reap_orphans
-from gitfleet.process.wake import Wake
-from gitfleet.runner.heart import Heart, claims_of
+from gitfleet.process.wakeup import Wake
+from gitfleet.questions import forge_service
+from gitfleet.questions.forge_service import Publisher
+from gitfleet.questions.question_branch import AskBranches
+from gitfleet.runner.alerts import Notable
+from gitfleet.runner.attempt_thread import perform, settle_dead, settle_orphan, survivors
+from gitfleet.runner.capacity import Offers
 from gitfleet.runner.idle import IDLE_DONE, Idle
-from gitfleet.runner.notable import Notable
-from gitfleet.runner.offers import Offers
+from gitfleet.runner.maintenance import Upkeep
 from gitfleet.runner.options import Options
-from gitfleet.runner.upkeep import Upkeep
-from gitfleet.runner.vitals import Vitals
+from gitfleet.runner.transcript_sync import Transcripts
 from gitfleet.runner.watch import watching
-from gitfleet.shared import Shared
-from gitfleet.work import hearing, history, letters, notify, publish
-from gitfleet.work.askbranch import AskBranches
-from gitfleet.work.beginning import Beginning
-from gitfleet.work.claiming import claim_all, late_order
-from gitfleet.work.fleet import Control, Fleet, Live, Order, Underway
-from gitfleet.work.notify import Notifier
-from gitfleet.work.perform import perform, settle_dead, settle_orphan, survivors
-from gitfleet.work.publish import Publisher
-from gitfleet.work.record import Record
-from gitfleet.work.sweep import sweep
-from gitfleet.work.transcripts import Transcripts
 
 _AFTER_ERROR: Final = 5.0
 _WINDOW_AGAIN: Final = 2.0
@@ -76,9 +80,9 @@ class Runner:
         self.upkeep = Upkeep(fleet, first=lambda: self.heart is None or self.heart.first())
         self.transcripts = Transcripts(fleet)
         self.asks = AskBranches(fleet, first=lambda: self.heart is None or self.heart.first())
-        self.publisher = Publisher(fleet, lambda: self._leads(publish.DUTY)[0])
-        self.notifier = Notifier(fleet, lambda: self._leads(notify.DUTY))
-        self._mender = fleet.store.mender = history.Mender(fleet)
+        self.publisher = Publisher(fleet, lambda: self._leads(forge_service.DUTY)[0])
+        self.notifier = Notifier(fleet, lambda: self._leads(notifier.DUTY))
+        self._mender = fleet.store.mender = repair.Mender(fleet)
         shared = fleet.store.swap
         self.heart = (
             Heart(fleet, shared, self._beating, self.wake.set, options.slots, self._able)
@@ -121,7 +125,7 @@ class Runner:
     def _able(self) -> list[str]:
         """What this runner could do for all beside the work; asked by the heart, which must not
         wait for the store."""
-        able = {publish.DUTY: self.publisher.able, notify.DUTY: notify.able(self.fleet)}
+        able = {forge_service.DUTY: self.publisher.able, notifier.DUTY: notifier.able(self.fleet)}
         return [duty for duty, can in able.items() if can]
 
     def _leads(self, duty: str) -> tuple[bool, float]:
@@ -201,7 +205,7 @@ class Runner:
 
     def _begin(self) -> None:
         self.fleet.store.swap.base()  # raises Unreachable where the board is far away
-        for path, refusal in checkout.recover(self.fleet.repo):
+        for path, refusal in follow_branch.recover(self.fleet.repo):
             self.fleet.report.action("left-behind", path=path, reason=refusal.reason)
         # Those first: the others may take their time, and the leases of these run out.
         for order, known in survivors(self.fleet, self.attempts.keys()):
@@ -271,7 +275,7 @@ class Runner:
             "window": self._keep_window,
             "repair": self._mender.remember,
             "questions": self._keep_branches,
-            "letters": lambda: letters.empty_box(self.fleet, self._letters()),
+            "letters": lambda: inbox_branches.empty_box(self.fleet, self._letters()),
             "follow-up": self._follow_up,
             "publish": self.publisher.wake,
             "notify": self.notifier.wake,
@@ -385,7 +389,7 @@ class Runner:
         for nonce, attempt in self.attempts.items():
             order = attempt.order
             run_dir = self.fleet.clone.run_dir(order.task, order.claim.attempt, nonce)
-            hearing.deliver(self.fleet, board, order.task, run_dir)
+            mailbox.deliver(self.fleet, board, order.task, run_dir)
 
     def _take_over(self, task: str, claim: Claim) -> None:
         reason = f"nothing was heard of {claim.runner} for a whole lease"

@@ -9,11 +9,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from gitfleet.board.store import Store, utc_now
 from gitfleet.model.claim import Claim
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan import settle
-from gitfleet.plan.resting import resting
-from gitfleet.store import Store, utc_now
+from gitfleet.plan.cooldown import resting
 from tests.acceptance.fleetlab import Lab
 
 TWO = {

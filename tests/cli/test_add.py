@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gitfleet.agent import outbox
 from gitfleet.files import codec
-from gitfleet.work import outbox
 from tests.cli.acting import GITFLEET, gitfleet, refusal, show
 from tests.conftest import git
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.clone import Held
-from gitfleet.process.look import marked
+from gitfleet.board.clone_state import Held
+from gitfleet.process.procfs import marked
 from tests.cli import looking
 from tests.cli.acting import (
     add,
@@ -45,7 +45,7 @@ def project(repo_path: Path) -> Path:
 
 def workspaces() -> list[Path]:
     """Every workspace on this (isolated) machine."""
-    from gitfleet.clone import state_home
+    from gitfleet.board.clone_state import state_home
 
     return sorted((state_home() / "gitfleet").glob("*/*"))
 

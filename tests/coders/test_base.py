@@ -10,7 +10,7 @@ from gitfleet.coders import registry
 from gitfleet.coders.base import VERSION, Evidence, Judgement, Said, Tally, judge_exit, read_text
 from gitfleet.model.config import CoderSettings
 from gitfleet.model.states import Outcome
-from gitfleet.process.start import Exit
+from gitfleet.process.launch import Exit
 
 
 @pytest.mark.parametrize(

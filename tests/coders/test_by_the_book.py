@@ -19,7 +19,7 @@ from gitfleet.coders.base import CoderEvent, Evidence, Failure, Judgement, Said,
 from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Outcome
-from gitfleet.process.start import Exit
+from gitfleet.process.launch import Exit
 from tests.coders.kit import job
 from tests.coders.replay import coder_of, read
 

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from gitfleet.coders import registry
 from gitfleet.coders.base import CoderEvent, Evidence, Job, Said, Tally
-from gitfleet.coders.lines import parse
+from gitfleet.coders.jsonl import parse
 from gitfleet.coders.stream import Stream
 from gitfleet.model.event import Tokens
-from gitfleet.process.start import Exit
+from gitfleet.process.launch import Exit
 from tests.coders.kit import job
 from tests.coders.replay import CASES, coder_of, output
 

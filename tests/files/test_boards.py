@@ -15,7 +15,7 @@ from gitfleet.files import boards, layout
 from gitfleet.files.boards import File
 from gitfleet.model.board import Board
 from gitfleet.model.states import Status
-from gitfleet.plan.standing import standing, standings
+from gitfleet.plan.status import standing, standings
 from tests.plan.kit import NOW, asked, board, claimed, files_of, logged, read, stands, tasks, text
 
 EXAMPLE = Path(__file__).parents[2] / ".fleet-example"

@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gitfleet.clone import Clone
+from gitfleet.attempt.context import Fleet
+from gitfleet.board.clone_state import Clone
+from gitfleet.board.remote_backend import Shared
+from gitfleet.board.store import Store, utc_now
+from gitfleet.event_log import Report
 from gitfleet.files import codec
 from gitfleet.git.repo import find
 from gitfleet.model.change import Change, Person
 from gitfleet.model.question import Asker, Question
-from gitfleet.report import Report
-from gitfleet.shared import Shared
-from gitfleet.store import Store, utc_now
-from gitfleet.work.fleet import Fleet
-from gitfleet.work.publish import Publisher
+from gitfleet.questions.forge_service import Publisher
 from tests.conftest import git, init
 
 NAME = "map-tiles-1"

@@ -12,20 +12,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gitfleet.clone import Clone
+from gitfleet.attempt.context import Fleet
+from gitfleet.audit import repair
+from gitfleet.board.clone_state import Clone
+from gitfleet.board.store import Store, utc_now
+from gitfleet.event_log import Report
 from gitfleet.files import codec, layout
 from gitfleet.git import refs
 from gitfleet.git.repo import find
+from gitfleet.install import hooks, setup_clone
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Person
 from gitfleet.model.claim import Claim
 from gitfleet.model.config import Machine
 from gitfleet.model.event import Closed, Said
 from gitfleet.model.states import Role
-from gitfleet.report import Report
-from gitfleet.store import Store, utc_now
-from gitfleet.work import history, hooks, setup
-from gitfleet.work.fleet import Fleet
 from tests.acceptance.fleetlab import PATIENCE, Live
 from tests.conftest import init
 
@@ -87,8 +88,8 @@ class Project:
         self.repo = find(self.path)
         self.clone = Clone(self.repo)
         self.store = Store(self.repo, runner="box")
-        self.store.create(setup.first_files("main", ()), ADA)
-        setup.prepare_clone(self.repo)
+        self.store.create(setup_clone.first_files("main", ()), ADA)
+        setup_clone.prepare_clone(self.repo)
         git("worktree", "add", "-q", str(self.window), "fleet", cwd=self.path)
         hooks.install(self.clone, self.store)
 
@@ -216,12 +217,12 @@ class Project:
     def files(self, ref: str = "fleet") -> set[str]:
         return set(git("ls-tree", "-r", "-z", "--name-only", ref, cwd=self.path).split("\0")) - {""}
 
-    def findings(self) -> list[history.Finding]:
+    def findings(self) -> list[repair.Finding]:
         """What fsck finds, repaired or not."""
         store = Store(self.repo)
         tip = store.tip()
         assert tip is not None
-        return list(history.check(store, tip))
+        return list(repair.check(store, tip))
 
     def broken(self) -> list[str]:
         """What fsck calls broken."""
@@ -238,9 +239,9 @@ def moment(text: str) -> datetime:
     return datetime.strptime(text, "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
 
 
-def repair(fleet: Fleet) -> None:
+def repair_board(fleet: Fleet) -> None:
     """What a runner does before it looks at the board."""
-    mender = fleet.store.mender = history.Mender(fleet)
+    mender = fleet.store.mender = repair.Mender(fleet)
     fleet.store.board()
     mender.remember()
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gitfleet.plan.graph import is_done
-from gitfleet.runner.upkeep import Upkeep
-from tests.people.kit import BOB, Project, git, moment, repair, task, tell
+from gitfleet.runner.maintenance import Upkeep
+from tests.people.kit import BOB, Project, git, moment, repair_board, task, tell
 
 OVER = moment("2026-01-10 12:00")
 NOTE = "at: 2026-01-12T00:00:00Z\nby: Bob <bob@example.org>\nreason: well done\n"
@@ -46,7 +46,7 @@ def commit(clone: Path) -> None:
 def push(project: Project, clone: Path) -> None:
     """The push goes through, and the history is legal once a runner has looked at it."""
     git("push", "-q", "origin", "fleet", cwd=clone)
-    repair(project.fleet())
+    repair_board(project.fleet())
     assert project.broken() == []
 
 

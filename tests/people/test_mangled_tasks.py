@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from gitfleet.event_log import UNSAFE
 from gitfleet.files import boards, layout
 from gitfleet.files.boards import File
 from gitfleet.git.objects import Objects
 from gitfleet.model.board import Problem
-from gitfleet.report import UNSAFE
 from tests.acceptance.fleetlab import Ran
 from tests.people.kit import Project, git, task
 from tests.people.mangled import Mangled, all_of_them

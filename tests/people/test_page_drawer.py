@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gitfleet.runner.upkeep import Upkeep
+from gitfleet.runner.maintenance import Upkeep
 from tests.people.kit import Project, task
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.git import courtesy
+from gitfleet.git import yield_to_commits
 from tests.acceptance.fleetlab import git as plain_git
 from tests.acceptance.fleetlab import until
 from tests.conftest import init
-from tests.people.kit import ADA, Project, git, repair, script, task, tell
+from tests.people.kit import ADA, Project, git, repair_board, script, task, tell
 
 
 @contextmanager
@@ -123,7 +123,7 @@ def test_damage_past_the_hooks_is_repaired(behind: Project) -> None:
     """With --no-verify the claim is gone; the runner puts it back, and fsck says so."""
     damage = behind.commit({"tasks/b.md": task("B, edited")}, "--no-verify")
     assert damage.status == 0 and "claims/a.yaml" not in behind.files()
-    repair(behind.fleet())
+    repair_board(behind.fleet())
     assert "claims/a.yaml" in behind.files()
     assert behind.show("tasks/b.md") == task("B, edited").strip()
     (told,) = behind.told("repaired")
@@ -209,29 +209,29 @@ def test_a_runner_gives_way_to_a_commit(project: Project, tmp_path: Path) -> Non
     project.git("add", "-A")
     commit = subprocess.Popen(["git", "commit", "-qm", "B"], cwd=project.window)
     until(here.exists, what="the hook")
-    courtesy.mark(project.repo).touch()  # the machine may be slow
+    yield_to_commits.mark(project.repo).touch()  # the machine may be slow
     claiming = threading.Thread(target=project.claim, args=("a",))
     claiming.start()
     go.write_text("go\n")
     assert commit.wait(60) == 0
     claiming.join(60)
     assert {"tasks/b.md", "claims/a.yaml"} <= project.files()
-    assert not courtesy.mark(project.repo).exists() and project.findings() == []
+    assert not yield_to_commits.mark(project.repo).exists() and project.findings() == []
 
 
 def test_nobody_holds_up_the_runner(project: Project) -> None:
     """A mark that stays (a commit that was killed, a loop of commits) costs one short wait."""
     project.put({"tasks/a.md": task("A")})
-    patience = courtesy.Courtesy(project.repo)
+    patience = yield_to_commits.Courtesy(project.repo)
     stop = threading.Event()
 
     def loop() -> None:
         while not stop.is_set():
-            courtesy.mark(project.repo).touch()
+            yield_to_commits.mark(project.repo).touch()
             stop.wait(0.01)
 
     marking = threading.Thread(target=loop)
-    courtesy.mark(project.repo).touch()
+    yield_to_commits.mark(project.repo).touch()
     marking.start()
     began = time.monotonic()
     patience.give_way(project.store.tip)
@@ -241,8 +241,8 @@ def test_nobody_holds_up_the_runner(project: Project) -> None:
     again = time.monotonic() - began - waited
     stop.set()
     marking.join()
-    assert waited >= courtesy.LONGEST
-    assert again < courtesy.LONGEST
+    assert waited >= yield_to_commits.LONGEST
+    assert again < yield_to_commits.LONGEST
 
 
 def test_init_and_uninstall_take_care_of_the_hooks(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from gitfleet.model.event import Attempt, Closed, Content, Event, Landed, Said
 from gitfleet.model.question import Question
 from gitfleet.model.states import Kind, Outcome, Role
 from gitfleet.model.task import Task
-from gitfleet.plan.standing import Standing, standing
+from gitfleet.plan.status import Standing, standing
 
 NOW = datetime(2026, 12, 1, 12, 0, tzinfo=UTC)
 ANN = Person("Ann", "ann@example.org")

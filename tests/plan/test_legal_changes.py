@@ -24,8 +24,8 @@ from gitfleet.model.event import Attempt, Check, Closed, Event, Landed, Said, To
 from gitfleet.model.question import Question
 from gitfleet.model.states import ATTEMPT_KINDS, VERDICTS, Kind, Outcome, Role, Status
 from gitfleet.model.task import Budget, CoderChoice, Task
-from gitfleet.plan import pick, rules, settle
-from gitfleet.plan.standing import standing, standings
+from gitfleet.plan import invariants, scheduler, settle
+from gitfleet.plan.status import standing, standings
 from tests.plan.kit import OID, files_of, oid, text
 
 FLEET: Final = b"""\
@@ -78,8 +78,8 @@ class Walk:
         self.tree, self.board = tree, step.child
         return True
 
-    def _judge(self, step: rules.Step, tree: Tree, subject: str) -> None:
-        assert rules.judge(step) == [], (self.seed, subject)
+    def _judge(self, step: invariants.Step, tree: Tree, subject: str) -> None:
+        assert invariants.judge(step) == [], (self.seed, subject)
         same(step.child, boards.read(files_of(tree)))
         for task, where in standings(step.child, self.now).items():
             assert where.reason and where.status in Status, (self.seed, task)
@@ -88,7 +88,7 @@ class Walk:
 
     def step(
         self, files: Mapping[str, bytes | None], *, by_runner: bool
-    ) -> tuple[rules.Step, Tree]:
+    ) -> tuple[invariants.Step, Tree]:
         """The board's step to what it is with these files."""
         tree = dict(self.tree)
         changed: dict[str, tuple[str | None, str | None]] = {}
@@ -104,7 +104,7 @@ class Walk:
                 changed[path] = pair
         fresh = files_of({path: tree[path] for path in changed if path in tree})
         child = boards.update(self.board, {path: fresh.get(path) for path in changed})
-        step = rules.Step(
+        step = invariants.Step(
             parent=self.board, child=child, changed=changed, by_runner=by_runner, at=self.now
         )
         return step, tree
@@ -119,10 +119,10 @@ class Walk:
 
     def claim(self) -> bool:
         runner = self.random.choice(RUNNERS)
-        offer = pick.Offer(
+        offer = scheduler.Offer(
             runner=runner, slots=4, labels=frozenset({"gpu"}), tips={"main": self.hex(40)}
         )
-        chosen, _ = pick.picks(self.board, self.now, offer, "main")
+        chosen, _ = scheduler.picks(self.board, self.now, offer, "main")
         if not chosen:
             return False
         first = chosen[0]
@@ -751,11 +751,11 @@ def test_an_illegal_edit_is_found(
         if not files:
             continue
         found += 1
-        breaches = rules.judge(walk.step(files, by_runner=True)[0])
+        breaches = invariants.judge(walk.step(files, by_runner=True)[0])
         assert rule in {breach.rule for breach in breaches}, (files, breaches)
         assert all(breach.what and breach.path for breach in breaches)
         if anybody:
-            by_person = rules.judge(walk.step(files, by_runner=False)[0])
+            by_person = invariants.judge(walk.step(files, by_runner=False)[0])
             assert rule in {breach.rule for breach in by_person}
         if found >= 10:
             break
@@ -777,12 +777,12 @@ def test_people_may_do_what_runners_may_not() -> None:
         {"tasks/By Hand.md": b"broken", "somewhere/else.txt": b"?"},
     ]
     for files in edits:
-        assert rules.judge(walk.step(files, by_runner=False)[0]) == []
+        assert invariants.judge(walk.step(files, by_runner=False)[0]) == []
     rubbish = f"log/{task}/notes.yaml"
     step, tree = walk.step({rubbish: b"hello"}, by_runner=False)
-    assert [b.rule for b in rules.judge(step)] == [7]
+    assert [b.rule for b in invariants.judge(step)] == [7]
     walk.tree, walk.board = tree, step.child
-    assert rules.judge(walk.step({rubbish: None}, by_runner=False)[0]) == []
+    assert invariants.judge(walk.step({rubbish: None}, by_runner=False)[0]) == []
 
 
 def test_a_repair_is_no_breach() -> None:
@@ -793,16 +793,16 @@ def test_a_repair_is_no_breach() -> None:
     assert event is not None
     kept = walk.tree[path]
     broken, tree = walk.step({path: None}, by_runner=False)
-    assert rules.judge(broken)
+    assert invariants.judge(broken)
     walk.tree, walk.board = tree, broken.child
     back, _ = walk.step({path: kept}, by_runner=True)
-    assert rules.judge(back)
+    assert invariants.judge(back)
     restores = {path: oid(kept)}
-    repair = rules.Step(
+    repair = invariants.Step(
         parent=back.parent, child=back.child, changed=back.changed, by_runner=True,
         restores=restores, at=walk.now,
     )  # fmt: skip
-    assert rules.judge(repair) == []
+    assert invariants.judge(repair) == []
 
 
 def test_landings_are_handed_to_who_can_look_at_the_target() -> None:
@@ -815,7 +815,7 @@ def test_landings_are_handed_to_who_can_look_at_the_target() -> None:
         nonlocal seen
         if change is not None:
             step, _ = walk.step(change.files, by_runner=by_runner)
-            landings = rules.merges_to_see(step)
+            landings = invariants.merges_to_see(step)
             assert bool(landings) == ("landed on" in change.subject)
             seen += len(landings)
         return original(change, by_runner=by_runner)

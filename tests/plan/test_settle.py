@@ -17,7 +17,7 @@ from gitfleet.model.ids import is_id
 from gitfleet.model.states import Kind, Outcome, Role, Status
 from gitfleet.model.task import CoderChoice, Task
 from gitfleet.plan import settle
-from gitfleet.plan.standing import standing
+from gitfleet.plan.status import standing
 from tests.plan.kit import (
     ANN,
     NOW,

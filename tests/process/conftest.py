@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.process.end import end
-from gitfleet.process.start import Limits, Running, Spec
-from gitfleet.process.start import start as start_run
+from gitfleet.process.kill import end
+from gitfleet.process.launch import Limits, Running, Spec
+from gitfleet.process.launch import start as start_run
 from tests.process.kit import (
     PATIENCE,
     Bare,

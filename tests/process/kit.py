@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from gitfleet.process.look import MARKER, Child, look_at, poll
+from gitfleet.process.launch import Exit, Running, Spec
+from gitfleet.process.procfs import MARKER, Child, look_at, poll
 from gitfleet.process.spawn import reap, spawn
-from gitfleet.process.start import Exit, Running, Spec
 
 PATIENCE = 60.0  # seconds before a test that waits for an event fails; never a measure of speed
 FOREVER = "600"  # seconds a process sleeps that is to be ended by us

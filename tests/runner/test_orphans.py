@@ -9,20 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.clone import Clone
+from gitfleet.attempt.claim_tasks import late_order
+from gitfleet.attempt.context import Fleet
+from gitfleet.board.clone_state import Clone
+from gitfleet.board.store import Store
+from gitfleet.event_log import Report
 from gitfleet.git.repo import find
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Person
 from gitfleet.model.claim import Claim
 from gitfleet.model.states import Outcome, Role, Status
 from gitfleet.plan import settle
-from gitfleet.plan.standing import standing
-from gitfleet.report import Report
+from gitfleet.plan.status import standing
 from gitfleet.runner.loop import Runner
 from gitfleet.runner.options import Options
-from gitfleet.store import Store
-from gitfleet.work.claiming import late_order
-from gitfleet.work.fleet import Fleet
 
 ANN = Person("Ann", "ann@example.invalid")
 

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from gitfleet.audit import repair
+from gitfleet.audit.repair import Finding
+from gitfleet.board.store import RUNNER, Store, runner_signature
 from gitfleet.files import layout, yaml
 from gitfleet.git import refs
 from gitfleet.git.objects import Entry, Signature
@@ -19,9 +22,6 @@ from gitfleet.model.claim import Claim
 from gitfleet.model.event import Attempt, Landed
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan import settle
-from gitfleet.store import RUNNER, Store, runner_signature
-from gitfleet.work import history
-from gitfleet.work.history import Finding
 from tests.conftest import git
 
 ANN = Person("Ann", "ann@example.org")
@@ -174,7 +174,7 @@ class Past:
     # -- judging
 
     def check(self, start: str | None = None, *, strict: bool = False) -> list[Finding]:
-        return history.check(self.store, self.tip, start=start, strict=strict)
+        return repair.check(self.store, self.tip, start=start, strict=strict)
 
     def event(self, task: str, at: str | None = None) -> str:
         """The path of the last event of a task."""

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from gitfleet.clone import Clone, Held, read_json, write_json
+from gitfleet.board.clone_state import Clone, Held, read_json, write_json
+from gitfleet.board.store import runner_signature
 from gitfleet.git.objects import Objects
 from gitfleet.git.repo import find
 from gitfleet.model.states import Role
-from gitfleet.store import runner_signature
 from tests.cli.acting import add, gitfleet, refusal, running, wait_for
 from tests.conftest import git, init
 
@@ -147,7 +147,7 @@ def test_a_clone_in_a_new_container_keeps_what_only_it_can_end(
     clone.runner_name()
     held = Held(nonce="0a" * 16, task="slow", role=Role.WORK, attempt=1)
     clone.remember(held)
-    monkeypatch.setattr("gitfleet.clone._machine_id", lambda: "another")
+    monkeypatch.setattr("gitfleet.board.clone_state._machine_id", lambda: "another")
     clone.runner_name()
     assert clone.held() == ({} if shared else {held.nonce: held})
 

@@ -1,4 +1,4 @@
-"""A clone with its view of the remote: gitfleet/shared.py and gitfleet/store.py, step by step.
+"""A clone with its view of the remote, step by step as the store and the shared board do it.
 
 The order of what is remembered, sent, looked at and believed is theirs; only git is missing.
 """
@@ -10,13 +10,13 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from gitfleet import people
+from gitfleet.board import merge_human_edits
+from gitfleet.board.backend import Answer, Outcome
 from gitfleet.errors import FleetError
 from gitfleet.git.objects import Changed, Entry
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.model.states import Role
-from gitfleet.swap import Answer, Outcome
 from tests.simulation.server import BEATS, FLEET, TARGET, Act, Commit, Library, Move, Server
 from tests.simulation.world import Lost, Machine, Signal, Steps, Wait, converse
 
@@ -67,7 +67,7 @@ class Request:
 
 
 class _Objects:
-    """What gitfleet.people asks of a repository's objects; a tree goes by its commit."""
+    """The objects that a merge of people's edits asks for; a tree goes by its commit."""
 
     def __init__(self, library: Library) -> None:
         self.library = library
@@ -178,7 +178,7 @@ class Clone:
         if self._merged is not None and self._merged[:2] == (theirs, ours):
             return self._merged[2]
         before = self.library.merge_base(theirs, ours).id
-        taken = people.take(_Objects(self.library), theirs, before, ours)  # type: ignore[arg-type]
+        taken = merge_human_edits.take(_Objects(self.library), theirs, before, ours)  # type: ignore[arg-type]
         parents = (self.library.boards[theirs], self.library.boards[ours])
         files: dict[str, str | None] = {}
         for path, entry in taken.files.items():

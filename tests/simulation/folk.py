@@ -16,7 +16,7 @@ from gitfleet.model.states import Kind
 from gitfleet.model.task import Task
 from gitfleet.plan import settle
 from gitfleet.plan.settle import Addition
-from gitfleet.plan.standing import submission_of
+from gitfleet.plan.status import submission_of
 from tests.simulation.clone import Clone, Disk
 from tests.simulation.server import FLEET, TARGET, Move, Server
 from tests.simulation.world import Lost, Machine, Steps, converse

@@ -14,7 +14,7 @@ from gitfleet.model.states import CLAIMED, Kind, Outcome, Status
 from gitfleet.model.task import Task
 from gitfleet.plan import settle
 from gitfleet.plan.graph import cancelled, is_done
-from gitfleet.plan.standing import standing, standings
+from gitfleet.plan.status import standing, standings
 from tests.simulation.clone import Disk
 from tests.simulation.faults import plan_of
 from tests.simulation.folk import Folk

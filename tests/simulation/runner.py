@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from gitfleet.board.backend import Answer
 from gitfleet.errors import FleetError
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.change import Change
@@ -19,14 +20,13 @@ from gitfleet.model.change import Move as Ref
 from gitfleet.model.claim import Claim
 from gitfleet.model.event import Attempt, Landed
 from gitfleet.model.states import REJECTIONS, Kind, Outcome, Role
-from gitfleet.plan import pick as picking
+from gitfleet.plan import scheduler as picking
 from gitfleet.plan import settle
 from gitfleet.plan.graph import cancelled, done
 from gitfleet.plan.lease import Beat, LeaseWatch, Limbo, OwnLease, adrift
-from gitfleet.plan.pick import Offer, Pick, picks
+from gitfleet.plan.scheduler import Offer, Pick, picks
 from gitfleet.plan.settle import Addition
-from gitfleet.plan.standing import standing, standings, submission_of, verdict_of
-from gitfleet.swap import Answer
+from gitfleet.plan.status import standing, standings, submission_of, verdict_of
 from tests.simulation.clone import Clone, Decide, Disk, Held, Request, Unreachable, task_ref
 from tests.simulation.server import BEATS, HEARTBEAT, LEASE, TARGET, Act, Move, Server
 from tests.simulation.world import Breach, Lost, Machine, Signal, Steps, Wait, converse
