@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SHIPPED = ("schemas", "hooks", ".fleet-example")
+SHIPPED = ("schemas", "hooks", ".fleet-example", "docs")
 _BUILD = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
 _ASK = """\
 import json, sys

@@ -13,6 +13,7 @@ from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store, branch_of
 from gitfleet.cli.support import init_coder
 from gitfleet.cli.support.session import for_people, plain, target_here, who_asks
+from gitfleet.cli.support.verb import CODER, Verb
 from gitfleet.errors import FleetError
 from gitfleet.event_log import harmless
 from gitfleet.git import refs, worktree
@@ -27,11 +28,24 @@ _REMOTE = "origin"
 _OURS = ("gitfleet", "gitfleet/task", "gitfleet/ask", "gitfleet/in")
 
 
-@click.command("init")
+@click.command(
+    "init",
+    cls=Verb,
+    examples=(
+        "gitfleet init",
+        'gitfleet init --coder codex --check "make test"',
+        "gitfleet init --target develop --branch fleet-board",
+    ),
+)
 @click.option("--target", help="Branch that finished work lands on.")
 @click.option("--branch", help="Name of the board's branch (default: fleet).")
 @click.option("--check", "checks", multiple=True, help="Check for every change; repeatable.")
-@click.option("--coder", help="Coder for tasks that name none (default: one that is installed).")
+@click.option(
+    "--coder",
+    type=CODER,
+    metavar="NAME",
+    help="Coder for tasks that name none (default: one that is installed).",
+)
 def command(
     target: str | None, branch: str | None, checks: tuple[str, ...], coder: str | None
 ) -> None:

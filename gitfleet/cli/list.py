@@ -9,6 +9,7 @@ import click
 from gitfleet.cli.support import format, lookup
 from gitfleet.cli.support.runners_view import progress
 from gitfleet.cli.support.session import open_session
+from gitfleet.cli.support.verb import Verb
 from gitfleet.model.board import Board
 from gitfleet.model.states import FINISHED, Status
 from gitfleet.plan import plain_data, view
@@ -18,7 +19,16 @@ _TITLES: Final = 50  # columns beside the ids, without which titles are left out
 _STATUSES = [status.value for status in Status]
 
 
-@click.command("list")
+@click.command(
+    "list",
+    cls=Verb,
+    examples=(
+        "gitfleet list",
+        "gitfleet list --all --label ui",
+        "gitfleet list --status failed --status asking --json",
+        "gitfleet list --at fleet~20    # the board as it was",
+    ),
+)
 @click.option("--all", "everything", is_flag=True, help="The finished too, wherever they lie.")
 @click.option(
     "--status", "statuses", multiple=True, type=click.Choice(_STATUSES), help="Repeatable."

@@ -16,6 +16,7 @@ import msgspec
 from gitfleet.cli.support.coder_checks import known
 from gitfleet.cli.support.context import fleet_of
 from gitfleet.cli.support.session import Session, open_session
+from gitfleet.cli.support.verb import CODER, TASK, Verb
 from gitfleet.errors import FleetError
 from gitfleet.event_log import Report
 from gitfleet.model.config import RoleSettings, Settings
@@ -26,14 +27,28 @@ from gitfleet.runner.loop import Runner
 from gitfleet.runner.options import Options
 
 
-@click.command("run")
+@click.command(
+    "run",
+    cls=Verb,
+    examples=(
+        "gitfleet run",
+        "gitfleet run --until-idle --max 2    # for cron: end when nothing is left",
+        "gitfleet run --coder codex --model gpt-5",
+        "gitfleet run --once fix-login",
+    ),
+)
 @click.option("--until-idle", is_flag=True, help="End when all that can be done is done.")
 @click.option(
-    "--once", metavar="ID", help="Work on this task only, and end when it is done or stuck."
+    "--once",
+    metavar="ID",
+    type=TASK,
+    help="Work on this task only, and end when it is done or stuck.",
 )
 @click.option("--max", "slots", type=click.IntRange(1, 1000), help="Maximum parallel attempts.")
-@click.option("--coder", help="Coder for tasks that name none, for this run only.")
-@click.option("--model", help="Model for tasks that name none, for this run only.")
+@click.option(
+    "--coder", type=CODER, metavar="NAME", help="Coder for tasks that name none, in this run only."
+)
+@click.option("--model", metavar="NAME", help="Model for tasks that name none, in this run only.")
 def command(
     until_idle: bool, once: str | None, slots: int | None, coder: str | None, model: str | None
 ) -> int:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from gitfleet.cli.support import format, lookup
 from gitfleet.cli.support.session import open_session
+from gitfleet.cli.support.verb import ANY_TASK, Verb
 from gitfleet.event_log import harmless
 from gitfleet.model.durations import clock, spoken
 from gitfleet.model.event import Attempt, Event
@@ -22,8 +23,16 @@ _BODY: Final = 12  # lines of the text that are shown without --full
 _TAIL: Final = 10  # lines of a failed check's output
 
 
-@click.command("show")
-@click.argument("task", metavar="ID")
+@click.command(
+    "show",
+    cls=Verb,
+    examples=(
+        "gitfleet show fix-login",
+        "gitfleet show fix-login --full",
+        "gitfleet show fix-login --json",
+    ),
+)
+@click.argument("task", metavar="ID", type=ANY_TASK)
 @click.option("--full", is_flag=True, help="All of the text, and of what failed checks said.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(task: str, full: bool, as_json: bool) -> None:
