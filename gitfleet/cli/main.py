@@ -54,11 +54,12 @@ VERBS: Final[Mapping[str, str]] = {
     "doctor": "Check this clone and this machine.",
     "demo": "Show it all on a small project, in a temporary directory.",
     "help": "Show a page of the documentation, or the help of a command.",
+    "completion": "Print the script that completes commands and task ids in a shell.",
     "uninstall": "Take gitfleet out of this clone; the branch stays.",
 }
 
 
-_HIDDEN: Final = ("hook",)  # what the installed hooks call
+_HIDDEN: Final = ("hook", "complete")  # what the installed hooks and completion scripts call
 
 
 class _Verbs(click.Group):
