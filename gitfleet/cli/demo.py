@@ -14,6 +14,7 @@ from types import FrameType
 
 import click
 
+from gitfleet.cli.support.verb import Verb
 from gitfleet.demo import captions, tasks
 from gitfleet.demo.sandbox import Stage
 from gitfleet.errors import FleetError
@@ -29,7 +30,14 @@ At home:
 """
 
 
-@click.command("demo")
+@click.command(
+    "demo",
+    cls=Verb,
+    examples=(
+        "gitfleet demo",
+        "gitfleet demo --keep --dir /tmp/demo",
+    ),
+)
 @click.option("--keep", is_flag=True, help="Do not remove the directory at the end.")
 @click.option(
     "--dir",
@@ -40,7 +48,7 @@ At home:
 def command(keep: bool, directory: Path | None) -> int:
     """Six tasks on a small project: in parallel, failed, conflicting, rejected, repaired.
 
-    It needs git and nothing else, and leaves nothing behind unless --keep is given.
+    It needs only git and Python, and leaves nothing behind unless --keep is given.
     """
     began = time.monotonic()
     with _hang_up(), _place(directory, keep) as root:
