@@ -49,7 +49,7 @@ def value(text: object) -> str:
     return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-class Report:
+class EventLog:
     """Hands each action to a sink, as a line; some only once. Any thread may use it."""
 
     def __init__(

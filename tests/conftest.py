@@ -15,7 +15,7 @@ import pytest
 from gitfleet.coders import registry
 
 if TYPE_CHECKING:
-    from tests.people.kit import Project
+    from tests.people.kit import SampleProject
 
 _OFF_LIMITS = "the-network-is-off-limits-to-tests"
 _LOCAL = ("localhost", "127.0.0.1", "::1", "")
@@ -150,10 +150,10 @@ def bare_path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
+def project(tmp_path: Path) -> Iterator[SampleProject]:
     """A small repository after `gitfleet init`; its runners end with the test."""
-    from tests.people.kit import Project
+    from tests.people.kit import SampleProject
 
-    made = Project(tmp_path)
+    made = SampleProject(tmp_path)
     yield made
     made.close()

@@ -38,7 +38,7 @@ _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LARGEST: Final = 256 * 1024
 
 
-class Asked(NamedTuple):
+class SentQuestion(NamedTuple):
     """A question on its way: the anything of its file's name, and where things come back."""
 
     key: str
@@ -106,7 +106,7 @@ def drop(box: Path, name: str, text: str) -> None:
         ) from error
 
 
-def ask(text: str, options: Sequence[str] = ()) -> Asked:
+def ask(text: str, options: Sequence[str] = ()) -> SentQuestion:
     """Put a question; FleetError if it cannot be one."""
     said = text.strip()
     if not said:
@@ -119,14 +119,14 @@ def ask(text: str, options: Sequence[str] = ()) -> Asked:
         raise FleetError("an option is one line of at most 300 characters; at most 20 of them")
     # By time, so that several are numbered in the order in which they were asked.
     key = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
-    asked = Asked(key, outbox(), inbox())
+    asked = SentQuestion(key, outbox(), inbox())
     listed = json.dumps([option.strip() for option in options], ensure_ascii=False)
     front = f"---\noptions: {listed}\n---\n" if options else ""
     drop(asked.outbox, f"{QUESTION}{key}.md", f"{front}## Question\n{said}\n")
     return asked
 
 
-def reply(asked: Asked) -> Reply:
+def reply(asked: SentQuestion) -> Reply:
     """What is known of the question by now."""
     receipt = _receipt(asked.inbox, asked.key)
     if receipt.refused or not receipt.name:
@@ -155,7 +155,7 @@ def answer_in(box: Path, name: str) -> str:
     return re.sub(r"<!--.*?-->", "", "\n".join(lines[at + 1 :]), flags=re.DOTALL).strip()
 
 
-def wait(asked: Asked, limit: float) -> Reply:
+def wait(asked: SentQuestion, limit: float) -> Reply:
     """Wait for the answer, at most `limit` seconds; for the question's name, a moment longer."""
     began = time.monotonic()
     while True:
@@ -167,13 +167,13 @@ def wait(asked: Asked, limit: float) -> Reply:
         time.sleep(POLL)
 
 
-def park(asked: Asked) -> None:
+def park(asked: SentQuestion) -> None:
     """Note that the asker was told to stop: the attempt goes on when there is an answer."""
     with contextlib.suppress(OSError):  # then an answer that comes just now is found all the same
         (asked.outbox / f"{PARKED}{asked.key}").touch()
 
 
-def heard(asked: Asked, name: str) -> None:
+def heard(asked: SentQuestion, name: str) -> None:
     """Note that the asker has the answer after all, however often it asked."""
     for mark in asked.outbox.glob(f"{PARKED}*"):
         if _receipt(asked.inbox, mark.name.removeprefix(PARKED)).name == name:

@@ -6,17 +6,17 @@ from typing import Final
 
 from gitfleet.errors import FleetError
 from gitfleet.process import supervisor
-from gitfleet.process.launch import Exit, Limits
+from gitfleet.process.launch import Exit, RunLimits
 
 _LATER: Final = 5.0  # seconds after us, the supervisor ends by itself what takes too long
 
 
-def limits(limit: float) -> Limits:
+def limits(limit: float) -> RunLimits:
     """What holds for a command that may take `limit` seconds, even when its runner has died."""
-    return Limits(attempt=limit + _LATER)
+    return RunLimits(attempt=limit + _LATER)
 
 
-def seen(command: str, ended: Exit | None) -> Exit | None:
+def outcome_of(command: str, ended: Exit | None) -> Exit | None:
     """How a command ended; None if it took too long.
 
     FleetError if its end says nothing of it: such a check has neither passed nor failed.

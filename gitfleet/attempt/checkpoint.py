@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from gitfleet.attempt.context import Underway
+from gitfleet.attempt.context import AttemptContext
 from gitfleet.board.clone_state import write_json
 from gitfleet.git import refs, tamper
 from gitfleet.model.event import Check
@@ -21,7 +21,7 @@ from gitfleet.process.launch import set_aside
 _FILE: Final = "attempt.json"
 
 
-class Proving(Struct, frozen=True, kw_only=True):
+class Validation(Struct, frozen=True, kw_only=True):
     """What a validator was asked about: what would land, and the checks that it passed."""
 
     board: str  # the commit the board was at
@@ -32,33 +32,33 @@ class Proving(Struct, frozen=True, kw_only=True):
     checks: tuple[Check, ...] = ()
 
 
-class Record(Struct, frozen=True, kw_only=True):
+class Checkpoint(Struct, frozen=True, kw_only=True):
     """How the repository was when a coder was started, and what for."""
 
     print: tamper.Fingerprint
     branches: frozenset[str]
     board: str = ""  # the commit at which it was claimed: by that task and settings it goes on
-    proving: Proving | None = None
+    proving: Validation | None = None
 
 
-def look(way: Underway, proving: Proving | None = None) -> Record:
+def snapshot(ctx: AttemptContext, proving: Validation | None = None) -> Checkpoint:
     """Note how the repository is now, to compare with later."""
-    repo = way.fleet.repo
-    return Record(
+    repo = ctx.project.repo
+    return Checkpoint(
         print=tamper.fingerprint(repo),
         branches=frozenset(refs.names(repo, "refs/heads/")),
-        board=way.order.board.commit,
+        board=ctx.claimed.board.commit,
         proving=proving,
     )
 
 
-def keep(way: Underway, record: Record) -> None:
+def save(ctx: AttemptContext, record: Checkpoint) -> None:
     """Write it down for the next life of this runner.
 
     What an earlier coder of the same attempt left goes aside: it is not to be taken for this one's.
     """
-    set_aside(way.run_dir)
-    write_json(way.run_dir / _FILE, msgspec.to_builtins(record, builtin_types=()))
+    set_aside(ctx.run_dir)
+    write_json(ctx.run_dir / _FILE, msgspec.to_builtins(record, builtin_types=()))
 
 
 def drop(run_dir: Path) -> None:
@@ -66,9 +66,9 @@ def drop(run_dir: Path) -> None:
     (run_dir / _FILE).unlink(missing_ok=True)
 
 
-def kept(run_dir: Path) -> Record | None:
+def load_checkpoint(run_dir: Path) -> Checkpoint | None:
     """What was written down; None where no coder was about to be started."""
     try:
-        return msgspec.json.decode((run_dir / _FILE).read_bytes(), type=Record)
+        return msgspec.json.decode((run_dir / _FILE).read_bytes(), type=Checkpoint)
     except (OSError, msgspec.MsgspecError):
         return None

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
-from gitfleet.attempt.context import Fleet
+from gitfleet.attempt.context import Project
 from gitfleet.attempt.environment import scratch_name
 from gitfleet.attempt.workspace import CHECK, discard
 from gitfleet.git import worktree
@@ -19,23 +19,23 @@ from gitfleet.model.ids import is_id
 from gitfleet.plan.graph import is_over
 
 
-def sweep(fleet: Fleet, busy: Collection[str] = ()) -> None:
+def sweep(project: Project, busy: Collection[str] = ()) -> None:
     """Remove worktrees for checking, the workspaces of what is over (all is saved first), and
     what a crash left half written; nothing of the tasks `busy`, whose coders still run."""
-    for half_written in (fleet.clone.folder / "held").glob(".*"):
+    for half_written in (project.clone.folder / "held").glob(".*"):
         half_written.unlink(missing_ok=True)
-    board = fleet.store.board()
-    for path in sorted(fleet.clone.workspaces.glob("*")):
+    board = project.store.board()
+    for path in sorted(project.clone.workspaces.glob("*")):
         task = path.name.removesuffix(CHECK)
-        if not is_id(task) or worktree.registered(fleet.repo, path) is None:
+        if not is_id(task) or worktree.registered(project.repo, path) is None:
             continue  # not ours, or set aside for a person
         if task in busy:
             continue
-        with fleet.worktrees:
+        with project.worktrees:
             if path.name != task:
-                worktree.remove(fleet.repo, path)
+                worktree.remove(project.repo, path)
             elif is_over(board, task):
-                discard(fleet, task, path)
+                discard(project, task, path)
 
 
 def drop_scratch(nonce: str) -> None:

@@ -14,10 +14,10 @@ from msgspec import Struct
 from gitfleet import failpoints
 from gitfleet.agent import outbox
 from gitfleet.attempt import coder_session, mailbox
-from gitfleet.attempt.context import Order, Underway
+from gitfleet.attempt.context import AttemptContext, ClaimedTask
 from gitfleet.attempt.environment import outbox_of
-from gitfleet.attempt.monitor import Output, Vigil
-from gitfleet.board.backend import Answer
+from gitfleet.attempt.monitor import Monitor, OutputFollower
+from gitfleet.board.backend import TxnStatus
 from gitfleet.coders import registry
 from gitfleet.coders.base import (
     Cannot,
@@ -29,16 +29,16 @@ from gitfleet.coders.base import (
 )
 from gitfleet.errors import FleetError
 from gitfleet.files import layout
-from gitfleet.git.remote import Refused, Unreachable
+from gitfleet.git.remote import RemoteRejected, Unreachable
 from gitfleet.model.config import CoderSettings, Permission
 from gitfleet.model.durations import seconds, spoken
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Outcome
-from gitfleet.plan import settle
+from gitfleet.plan.transitions import add_tasks, on_landing
 from gitfleet.process import supervisor
-from gitfleet.process.kill import end
-from gitfleet.process.launch import Exit, Limits, Running, Spec, attach, start
-from gitfleet.process.spawn import Short
+from gitfleet.process.kill import kill_run
+from gitfleet.process.launch import Exit, LaunchSpec, RunLimits, Running, attach, start
+from gitfleet.process.spawn import ResourceShortage
 from gitfleet.process.tail import end_of
 
 _TICK: Final = 1.0  # seconds between looks at a running coder
@@ -47,7 +47,7 @@ _AT_ONCE: Final = 0.001  # a lease that is over; 0 would be none
 _TIRED: Final = frozenset({Failure.LIMITED, Failure.OVERLOADED, Failure.AUTH})
 
 
-class Ended(Struct, frozen=True, kw_only=True):
+class CoderEnd(Struct, frozen=True, kw_only=True):
     """How a coder's run ended. `outcome` None: well, as far as it shows."""
 
     outcome: Outcome | None = None
@@ -63,182 +63,188 @@ class Ended(Struct, frozen=True, kw_only=True):
     denied: tuple[str, ...] = ()  # tools it was not allowed to use
 
 
-def find(order: Order) -> Coder:
+def find_coder(claimed: ClaimedTask) -> Coder:
     """The coder of an attempt; Cannot if there is none of that name."""
-    coder = registry.find(order.claim.coder, order.board.settings.coders)
+    coder = registry.find(claimed.claim.coder, claimed.board.settings.coders)
     if coder is None:
-        raise Cannot(f"no coder is called {order.claim.coder!r}; describe it in fleet.yaml")
+        raise Cannot(f"no coder is called {claimed.claim.coder!r}; describe it in fleet.yaml")
     return coder
 
 
-def run(way: Underway, *, workspace: Path, prompt: str, env: dict[str, str]) -> Ended:
+def run_coder(
+    ctx: AttemptContext, *, workspace: Path, prompt: str, env: dict[str, str]
+) -> CoderEnd:
     """Run the claim's coder in a workspace until it ends, or must. Leaves no process behind."""
     try:
-        coder = find(way.order)
-        (way.run_dir / "prompt.md").write_text(prompt)
-        job = _job(way, workspace, coder, env)
+        coder = find_coder(ctx.claimed)
+        (ctx.run_dir / "prompt.md").write_text(prompt)
+        job = _job(ctx, workspace, coder, env)
         launch = coder.launch(job)
     except NoSession as error:
-        return Ended(outcome=Outcome.FAILED, reason=str(error), failure=Failure.NO_SESSION)
+        return CoderEnd(outcome=Outcome.FAILED, reason=str(error), failure=Failure.NO_SESSION)
     except Cannot as error:
-        return Ended(outcome=Outcome.MISCONFIGURED, reason=str(error))
+        return CoderEnd(outcome=Outcome.MISCONFIGURED, reason=str(error))
     whole = {**env, **launch.env}
-    limits = _limits(way.order)
-    if (left := way.fleet.leases.left(way.nonce, limits.lease)) is not None:
+    limits = _limits(ctx.claimed)
+    if (left := ctx.project.leases.left(ctx.nonce, limits.lease)) is not None:
         limits = replace(limits, lease=max(_AT_ONCE, left))
-    spec = Spec(launch.argv, workspace, whole, way.nonce, launch.stdin, limits)
+    spec = LaunchSpec(launch.argv, workspace, whole, ctx.nonce, launch.stdin, limits)
     try:
-        running = start(way.run_dir, spec)
-    except Short as error:
-        return Ended(outcome=Outcome.INTERRUPTED, reason=error.what)
+        running = start(ctx.run_dir, spec)
+    except ResourceShortage as error:
+        return CoderEnd(outcome=Outcome.INTERRUPTED, reason=error.what)
     except FleetError as error:  # its program is not there, or cannot be run
-        return Ended(outcome=Outcome.MISCONFIGURED, reason=error.what)
+        return CoderEnd(outcome=Outcome.MISCONFIGURED, reason=error.what)
     failpoints.point("coder-started")
-    return _attend(way, coder, job, running)
+    return _attend(ctx, coder, job, running)
 
 
-def go_on(way: Underway, *, workspace: Path, env: dict[str, str]) -> Ended:
+def attach_to_coder(ctx: AttemptContext, *, workspace: Path, env: dict[str, str]) -> CoderEnd:
     """Attend to the coder that another life of this runner started, or to how it ended meanwhile.
 
     Its output is read from its beginning, so that all that it told counts, and once.
     """
-    running = attach(way.run_dir)
+    running = attach(ctx.run_dir)
     if running is None:
-        return Ended(outcome=Outcome.INTERRUPTED, reason="its runner died before it began")
+        return CoderEnd(outcome=Outcome.INTERRUPTED, reason="its runner died before it began")
     try:
-        coder = find(way.order)
+        coder = find_coder(ctx.claimed)
     except Cannot as error:  # it was taken out of fleet.yaml meanwhile
-        end(running.child, way.nonce, grace=GRACE)
-        return Ended(outcome=Outcome.MISCONFIGURED, reason=str(error))
-    return _attend(way, coder, _job(way, workspace, coder, env), running)
+        kill_run(running.child, ctx.nonce, grace=GRACE)
+        return CoderEnd(outcome=Outcome.MISCONFIGURED, reason=str(error))
+    return _attend(ctx, coder, _job(ctx, workspace, coder, env), running)
 
 
-def _limits(order: Order) -> Limits:
+def _limits(claimed: ClaimedTask) -> RunLimits:
     """What the supervisor keeps by itself, whether a runner is there or not."""
-    timeouts = order.board.settings.timeouts
-    own = order.entry.task.timeout if order.entry.task else None
+    timeouts = claimed.board.settings.timeouts
+    own = claimed.entry.task.timeout if claimed.entry.task else None
     longest = max(seconds(timeouts.silence), seconds(timeouts.tool))
-    return Limits(
+    return RunLimits(
         attempt=seconds(own or timeouts.attempt),
         silence=longest + 2 * _TICK,  # what is stricter, and knows of tools, the runner keeps
         grace=GRACE,
-        lease=seconds(order.board.settings.lease),
+        lease=seconds(claimed.board.settings.lease),
     )
 
 
-def _attend(way: Underway, coder: Coder, job: Job, running: Running) -> Ended:
+def _attend(ctx: AttemptContext, coder: Coder, job: Job, running: Running) -> CoderEnd:
     """Follow a run until it ends, or must, and judge it."""
-    way.live.doing = "working"
-    output = Output(way.run_dir / "stdout", coder, job)
-    lease = seconds(way.order.board.settings.lease)
+    ctx.live.doing = "working"
+    output = OutputFollower(ctx.run_dir / "stdout", coder, job)
+    lease = seconds(ctx.claimed.board.settings.lease)
     try:
-        with way.fleet.leases.kept(way.nonce, way.run_dir, lease):
-            why = _watch(way, running, output, Vigil(way, coder, job, running))
+        with ctx.project.leases.kept(ctx.nonce, ctx.run_dir, lease):
+            why = _watch(ctx, running, output, Monitor(ctx, coder, job, running))
     finally:
-        way.live.state = ""
-        left = end(running.child, way.nonce, grace=GRACE)
+        ctx.live.state = ""
+        left = kill_run(running.child, ctx.nonce, grace=GRACE)
         ended = running.wait(GRACE)
         running.close()
     failpoints.point("coder-ended")
-    output.follow(way.live, end=True)
+    output.follow(ctx.live, end=True)
     if left:
         pids = ",".join(str(child.pid) for child in left)
-        way.fleet.report.action("left-behind", task=way.task, pids=pids)
-    return _judged(way, coder, ended or Exit(None, None, time.time()), why, output)
+        ctx.project.report.action("left-behind", task=ctx.task, pids=pids)
+    return _judged(ctx, coder, ended or Exit(None, None, time.time()), why, output)
 
 
-def _job(way: Underway, workspace: Path, coder: Coder, env: Mapping[str, str]) -> Job:
-    order = way.order
-    assert order.entry.task is not None
-    name = order.claim.coder
-    settings = order.board.settings.coders.get(name) or CoderSettings()
+def _job(ctx: AttemptContext, workspace: Path, coder: Coder, env: Mapping[str, str]) -> Job:
+    claimed = ctx.claimed
+    assert claimed.entry.task is not None
+    name = claimed.claim.coder
+    settings = claimed.board.settings.coders.get(name) or CoderSettings()
     # A board comes from elsewhere: it alone never opens a machine.
-    allowed = way.fleet.machine.permissions.get(name, Permission.LEAST)
-    session = coder_session.session_of(way.fleet, order)
+    allowed = ctx.project.machine.permissions.get(name, Permission.LEAST)
+    session = coder_session.session_of(ctx.project, claimed)
     return Job(
-        task=order.task,
-        title=order.entry.task.title,
-        body=order.entry.task.body,
-        role=order.claim.role,
-        model=order.claim.model,
-        prompt=way.run_dir / "prompt.md",
+        task=claimed.task,
+        title=claimed.entry.task.title,
+        body=claimed.entry.task.body,
+        role=claimed.claim.role,
+        model=claimed.claim.model,
+        prompt=ctx.run_dir / "prompt.md",
         workspace=workspace,
-        run_dir=way.run_dir,
+        run_dir=ctx.run_dir,
         settings=settings,
         session=session.id,
         used=session.used,
         used_usd=session.usd,
-        mcp=coder_session.server_of(order, env) if coder.mcp else None,
+        mcp=coder_session.server_of(claimed, env) if coder.mcp else None,
         permission=settings.permission if allowed is Permission.BYPASS else Permission.LEAST,
     )
 
 
-def _watch(way: Underway, running: Running, output: Output, vigil: Vigil) -> Ended | None:
+def _watch(
+    ctx: AttemptContext, running: Running, output: OutputFollower, vigil: Monitor
+) -> CoderEnd | None:
     """Wait for the end of a run; if it must end before its time, why."""
     while True:
-        if running.wait(_TICK, way.control.wake) is not None:
+        if running.wait(_TICK, ctx.cancel.wake) is not None:
             return None
-        stopped = way.control.stopped
+        stopped = ctx.cancel.stopped
         if stopped is not None:
-            return Ended(outcome=stopped.outcome, reason=stopped.reason)
-        output.follow(way.live)
-        _hear(way)
+            return CoderEnd(outcome=stopped.outcome, reason=stopped.reason)
+        output.follow(ctx.live)
+        _hear(ctx)
         due = vigil.look(output.tally)
         if due is not None:
-            return Ended(outcome=due[0], reason=due[1])
+            return CoderEnd(outcome=due[0], reason=due[1])
 
 
-def _hear(way: Underway) -> None:
+def _hear(ctx: AttemptContext) -> None:
     """Take what the coder says; what cannot be written now must not end it, and is tried again."""
-    name = f"outbox {way.nonce}"
+    name = f"outbox {ctx.nonce}"
     try:
-        collect(way)
+        collect(ctx)
     except Exception as error:
         what = error.what if isinstance(error, FleetError) else repr(error)
-        way.fleet.report.once(name, "error", task=way.task, doing="outbox", reason=what)
+        ctx.project.report.once(name, "error", task=ctx.task, doing="outbox", reason=what)
     else:
-        way.fleet.report.settled(name)
+        ctx.project.report.settled(name)
 
 
-def _of_supervisor(way: Underway, exit_: Exit) -> Ended | None:
+def _of_supervisor(ctx: AttemptContext, exit_: Exit) -> CoderEnd | None:
     """What its supervisor says: why it ended the run, or nothing, if it died itself."""
-    limits = _limits(way.order)
+    limits = _limits(ctx.claimed)
     match exit_.why:
         case supervisor.TIMED_OUT:
             reason = f"it took longer than {spoken(limits.attempt)}"
-            return Ended(outcome=Outcome.TIMED_OUT, reason=reason)
+            return CoderEnd(outcome=Outcome.TIMED_OUT, reason=reason)
         case supervisor.SILENT:
             reason = f"it was silent for {spoken(limits.silence)}"
-            return Ended(outcome=Outcome.STALLED, reason=reason)
+            return CoderEnd(outcome=Outcome.STALLED, reason=reason)
         case supervisor.ABANDONED:
             reason = f"no runner looked after it for {spoken(limits.lease)}"
-            return Ended(outcome=Outcome.INTERRUPTED, reason=reason)
+            return CoderEnd(outcome=Outcome.INTERRUPTED, reason=reason)
     if exit_.cut_short:
-        return Ended(outcome=Outcome.INTERRUPTED, reason=exit_.cut_short)
+        return CoderEnd(outcome=Outcome.INTERRUPTED, reason=exit_.cut_short)
     return None
 
 
-def _judged(way: Underway, coder: Coder, exit_: Exit, why: Ended | None, output: Output) -> Ended:
-    run_dir = way.run_dir
+def _judged(
+    ctx: AttemptContext, coder: Coder, exit_: Exit, why: CoderEnd | None, output: OutputFollower
+) -> CoderEnd:
+    run_dir = ctx.run_dir
     tally = output.tally
     evidence = Evidence(
         exit=exit_, tally=tally, stdout=run_dir / "stdout", stderr=run_dir / "stderr"
     )
     judged = coder.judge(evidence)
-    why = why or _of_supervisor(way, exit_)
+    why = why or _of_supervisor(ctx, exit_)
     if why is not None and why.outcome in (Outcome.STALLED, Outcome.TIMED_OUT):
         # Silent because its service lets it wait: that is the coder's matter, not the task's.
         why = None if judged.failure in _TIRED else why
     reason = judged.reason
     if judged.outcome is not None:
         # Masked before it is cut: half a secret is one, too.
-        mask = way.fleet.mask
+        mask = ctx.project.mask
         said = mask.tail(end_of(run_dir / "stderr", 2000 + mask.reach), 2000)
         tail = said.strip().splitlines()
         # What the table makes of standard error is in the reason already.
         own = judged.failure is Failure.CRASHED and tail and tail[-1] not in reason
         reason += f": {tail[-1][:300]}" if own else ""
-    return Ended(
+    return CoderEnd(
         outcome=why.outcome if why else judged.outcome,
         reason=why.reason if why else reason,
         exit_code=exit_.code,
@@ -253,50 +259,50 @@ def _judged(way: Underway, coder: Coder, exit_: Exit, why: Ended | None, output:
     )
 
 
-def collect(way: Underway) -> None:
+def collect(ctx: AttemptContext) -> None:
     """Take what a coder says onto the board, as it arrives: questions, notes, tasks it came across.
 
     A plan's tasks stay in the outbox until the plan is submitted: they are one commit with it.
     """
-    mailbox.listen(way)
-    if settle.is_plan(way.order.entry):
+    mailbox.poll(ctx)
+    if on_landing.is_plan(ctx.claimed.entry):
         return
-    letters = read_letters(way)
+    letters = read_filed_tasks(ctx)
     if not letters:
         return
     additions = [letter.addition for letter in letters]
     try:
-        result = way.fleet.store.transact(
-            lambda board, now: settle.file_additions(
-                board, task=way.task, nonce=way.nonce, additions=additions
+        result = ctx.project.store.transact(
+            lambda board, now: add_tasks.file_additions(
+                board, task=ctx.task, nonce=ctx.nonce, additions=additions
             )
         )
-    except (Unreachable, Refused):
+    except (Unreachable, RemoteRejected):
         return  # a remote that is away ends no attempt: next time, or together with its end
-    if result.answer is Answer.UNKNOWN:
+    if result.status is TxnStatus.UNKNOWN:
         return
     failpoints.point("outbox-committed")
     if result.won and result.change is not None:
         for path in result.change.files:
-            way.fleet.report.action("added", task=layout.place(path).task, source=way.task)
+            ctx.project.report.action("added", task=layout.place(path).task, source=ctx.task)
     for letter in letters:
         outbox.take_out(letter)
 
 
-def read_letters(way: Underway) -> list[outbox.Letter]:
+def read_filed_tasks(ctx: AttemptContext) -> list[outbox.FiledTask]:
     """The tasks in the outbox; what says nothing is set aside, and told."""
     letters = []
-    mask = way.fleet.mask
-    for found in outbox.tasks(outbox_of(way.run_dir), way.task):
+    mask = ctx.project.mask
+    for found in outbox.tasks(outbox_of(ctx.run_dir), ctx.task):
         letter = outbox.masked(mask, found)
-        if isinstance(letter, outbox.Letter):
+        if isinstance(letter, outbox.FiledTask):
             letters.append(letter)
             continue
         outbox.set_aside(letter)
-        way.fleet.report.once(
+        ctx.project.report.once(
             f"refused {letter.path}",
             "refused",
-            task=way.task,
+            task=ctx.task,
             file=letter.path.name,
             reason=letter.reason,
         )

@@ -10,9 +10,9 @@ from typing import Final
 from msgspec import Struct
 
 from gitfleet.agent import outbox
-from gitfleet.attempt.context import Fleet, Order, Underway
+from gitfleet.attempt.context import AttemptContext, ClaimedTask, Project
 from gitfleet.attempt.environment import outbox_of
-from gitfleet.attempt.start_point import Beginning, How
+from gitfleet.attempt.start_point import StartMode, StartPoint
 from gitfleet.coders import registry
 from gitfleet.coders.base import Mcp
 from gitfleet.model.durations import seconds
@@ -35,7 +35,7 @@ _PASSED_ON: Final = (
 _LONGER: Final = 60  # seconds more than a tool waits by itself
 
 
-class Session(Struct, frozen=True, kw_only=True):
+class CoderSession(Struct, frozen=True, kw_only=True):
     """A coder's own session to go on with, and what it has used so far."""
 
     id: str = ""
@@ -43,20 +43,20 @@ class Session(Struct, frozen=True, kw_only=True):
     usd: float = 0.0
 
 
-def session_of(fleet: Fleet, order: Order) -> Session:
+def session_of(project: Project, claimed: ClaimedTask) -> CoderSession:
     """The session in which the last attempt of the same role stopped; none (an empty id) where
     this coder, model or clone is another one, or where the coder cannot go on with one."""
-    claim = order.claim
-    attempts = [a for a in order.entry.attempts(claim.role) if a.nonce != claim.nonce]
+    claim = claimed.claim
+    attempts = [a for a in claimed.entry.attempts(claim.role) if a.nonce != claim.nonce]
     last = attempts[-1] if attempts else None
-    coder = registry.find(claim.coder, order.board.settings.coders)
+    coder = registry.find(claim.coder, claimed.board.settings.coders)
     if last is None or coder is None or not coder.resumes or not last.session:
-        return Session()
-    same = (last.runner, last.coder, last.model) == (fleet.runner, claim.coder, claim.model)
+        return CoderSession()
+    same = (last.runner, last.coder, last.model) == (project.runner, claim.coder, claim.model)
     if not same or last.outcome not in _GOES_ON:
-        return Session()
+        return CoderSession()
     runs = [a for a in attempts if a.session == last.session]
-    return Session(id=last.session, used=_sum(runs), usd=sum(a.usd for a in runs))
+    return CoderSession(id=last.session, used=_sum(runs), usd=sum(a.usd for a in runs))
 
 
 def _sum(runs: list[Attempt]) -> Tokens:
@@ -68,16 +68,16 @@ def _sum(runs: list[Attempt]) -> Tokens:
     )
 
 
-def go_on_prompt(fleet: Fleet, order: Order, begin: Beginning) -> str:
+def resume_prompt(project: Project, claimed: ClaimedTask, start_point: StartPoint) -> str:
     """What a coder is told that goes on in its own session; empty if it is to begin anew.
 
     It knows the task and what it did. It does not know the answers, nor a change of the task.
     """
-    if begin.how is How.MERGE or not session_of(fleet, order).id:
+    if start_point.how is StartMode.MERGE or not session_of(project, claimed).id:
         return ""
-    entry, task = order.entry, order.entry.task
+    entry, task = claimed.entry, claimed.entry.task
     assert task is not None
-    last = entry.attempts(order.claim.role)[-1]
+    last = entry.attempts(claimed.claim.role)[-1]
     parts = [f"Go on with the task {entry.id} where you stopped, in the same worktree."]
     answered = [question for question in entry.questions if not question.open]
     own = [question for question in answered if question.by.attempt == last.attempt]
@@ -87,26 +87,26 @@ def go_on_prompt(fleet: Fleet, order: Order, begin: Beginning) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def bring_over(way: Underway) -> None:
+def bring_over(ctx: AttemptContext) -> None:
     """Give a plan that goes on in its own session the tasks back that it has filed already.
 
     They were left in the outbox of the attempt that asked: a plan's tasks arrive with its end.
     """
-    claim = way.order.claim
-    if claim.role is not Role.PLAN or not session_of(way.fleet, way.order).id:
+    claim = ctx.claimed.claim
+    if claim.role is not Role.PLAN or not session_of(ctx.project, ctx.claimed).id:
         return
-    last = [a for a in way.order.entry.attempts(Role.PLAN) if a.nonce != claim.nonce][-1]
-    old = outbox_of(way.fleet.clone.run_dir(way.task, last.attempt, last.nonce))
-    for letter in outbox.tasks(old, way.task):
-        if isinstance(letter, outbox.Letter):
-            (outbox_of(way.run_dir) / letter.path.name).write_bytes(letter.addition.text)
+    last = [a for a in ctx.claimed.entry.attempts(Role.PLAN) if a.nonce != claim.nonce][-1]
+    old = outbox_of(ctx.project.clone.run_dir(ctx.task, last.attempt, last.nonce))
+    for letter in outbox.tasks(old, ctx.task):
+        if isinstance(letter, outbox.FiledTask):
+            (outbox_of(ctx.run_dir) / letter.path.name).write_bytes(letter.addition.text)
 
 
-def server_of(order: Order, env: Mapping[str, str]) -> Mcp | None:
+def server_of(claimed: ClaimedTask, env: Mapping[str, str]) -> Mcp | None:
     """The MCP server that a coder is given to speak through; None if the extra is not installed."""
     if importlib.util.find_spec("mcp") is None:
         return None
-    wait = seconds(order.board.settings.ask.wait)
+    wait = seconds(claimed.board.settings.ask.wait)
     return Mcp(
         argv=(sys.executable, "-P", "-m", "gitfleet", "mcp"),
         env={name: env[name] for name in _PASSED_ON if name in env},

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from gitfleet.attempt.lease_keeper import Leases
+from gitfleet.attempt.lease_keeper import LeaseKeeper
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store
-from gitfleet.event_log import Report
+from gitfleet.event_log import EventLog
 from gitfleet.git.objects import Objects
 from gitfleet.git.repo import Repo
 from gitfleet.model.board import Board, Entry
@@ -22,8 +22,8 @@ from gitfleet.model.config import Machine
 from gitfleet.model.event import Tokens
 from gitfleet.model.secrets import Mask
 from gitfleet.model.states import Outcome, Role
-from gitfleet.plan.scheduler import Pick
-from gitfleet.process.wakeup import Wake
+from gitfleet.plan.scheduler import Assignment
+from gitfleet.process.wakeup import Wakeup
 
 TASK_BRANCH = "gitfleet/task/"
 
@@ -34,22 +34,22 @@ def task_branch(task: str) -> str:
 
 
 @dataclass
-class Fleet:
+class Project:
     """One clone with its board: the things all work shares."""
 
     repo: Repo
     clone: Clone
     store: Store
-    report: Report
+    report: EventLog
     runner: str
     default_target: str
     machine: Machine = field(default_factory=Machine)
     # git takes locks of the whole repository to add a worktree, and its set-up may be heavy.
     worktrees: threading.Lock = field(default_factory=threading.Lock)
     # Accepted tasks that cannot land just now: why, and the move to try again.
-    blocked: dict[str, Blocked] = field(default_factory=dict)
+    blocked: dict[str, BlockedLanding] = field(default_factory=dict)
     # What tells supervisors until when the claims are ours.
-    leases: Leases = field(default_factory=Leases)
+    leases: LeaseKeeper = field(default_factory=LeaseKeeper)
     # Set when the runner is to end at once: nobody waits for a remote any more.
     giving_up: threading.Event = field(default_factory=threading.Event)
 
@@ -65,10 +65,10 @@ class Fleet:
 
     def tip_of(self, target: str) -> str | None:
         """The tip of a branch that work lands on; with a remote, where the remote has it."""
-        return self.store.swap.tip_of(target)
+        return self.store.backend.tip_of(target)
 
 
-class Blocked(Struct, frozen=True):
+class BlockedLanding(Struct, frozen=True):
     """Why an accepted task cannot land: what would have to move."""
 
     reason: str
@@ -78,34 +78,34 @@ class Blocked(Struct, frozen=True):
     since: float  # monotonic
 
 
-class Stop(Struct, frozen=True):
+class StopRequest(Struct, frozen=True):
     """Why an attempt is to end before its time."""
 
     outcome: Outcome
     reason: str
 
 
-class Control:
+class CancelToken:
     """How an attempt under way is told to end. Any thread may call `stop`."""
 
     def __init__(self) -> None:
-        self.wake = Wake()
-        self._stop: Stop | None = None
+        self.wake = Wakeup()
+        self._stop: StopRequest | None = None
 
     def stop(self, outcome: Outcome, reason: str) -> None:
         """End it at once; the first reason counts."""
         if self._stop is None:
-            self._stop = Stop(outcome, reason)
+            self._stop = StopRequest(outcome, reason)
         self.wake.set()
 
     @property
-    def stopped(self) -> Stop | None:
+    def stopped(self) -> StopRequest | None:
         """Why it is to end, if it is."""
         return self._stop
 
 
 @dataclass
-class Live:
+class LiveStatus:
     """What an attempt does just now, for people to see. Written by its thread only."""
 
     task: str
@@ -127,14 +127,14 @@ class Live:
         return self.lines[-1] if self.lines else ""
 
 
-class Order(Struct, frozen=True, kw_only=True):
+class ClaimedTask(Struct, frozen=True, kw_only=True):
     """One attempt to make: the task as claimed, and the claim."""
 
     board: Board
     entry: Entry
-    pick: Pick
+    assignment: Assignment
     claim: Claim
-    claimed: float  # monotonic
+    claimed_at: float  # monotonic
 
     @property
     def task(self) -> str:
@@ -143,21 +143,21 @@ class Order(Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True)
-class Underway:
+class AttemptContext:
     """One attempt under way: what its thread works with."""
 
-    fleet: Fleet
-    order: Order
-    control: Control
-    live: Live
+    project: Project
+    claimed: ClaimedTask
+    cancel: CancelToken
+    live: LiveStatus
     run_dir: Path
 
     @property
     def task(self) -> str:
         """The task's id."""
-        return self.order.entry.id
+        return self.claimed.entry.id
 
     @property
     def nonce(self) -> str:
         """The nonce of its claim, which everything it writes must carry."""
-        return self.order.claim.nonce
+        return self.claimed.claim.nonce

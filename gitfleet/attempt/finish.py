@@ -9,24 +9,24 @@ from typing import Any
 from msgspec.structs import replace
 
 from gitfleet import failpoints
-from gitfleet.attempt.context import Fleet, Underway, task_branch
+from gitfleet.attempt.context import AttemptContext, Project, task_branch
 from gitfleet.attempt.workspace import discard
-from gitfleet.board.backend import Answer
-from gitfleet.board.store import Result
+from gitfleet.board.backend import TxnStatus
+from gitfleet.board.transaction import Transaction
 from gitfleet.git import refs
-from gitfleet.git.remote import Refused, Unreachable
+from gitfleet.git.remote import RemoteRejected, Unreachable
 from gitfleet.model.change import Decide, Move
 from gitfleet.model.event import Attempt, Check
 from gitfleet.model.states import Outcome, Role
-from gitfleet.plan import settle
-from gitfleet.plan.settle import Addition
+from gitfleet.plan.transitions import event_files, on_end, on_landing
+from gitfleet.plan.transitions.add_tasks import Addition
 
 
-def attempt_of(way: Underway, *, outcome: Outcome, reason: str, **facts: Any) -> Attempt:
+def attempt_of(ctx: AttemptContext, *, outcome: Outcome, reason: str, **facts: Any) -> Attempt:
     """The event's content: what is known from the claim, and the facts given."""
-    claim = way.order.claim
-    reason = way.fleet.mask.text(reason)
-    facts = {key: _masked(way, fact) for key, fact in facts.items()}
+    claim = ctx.claimed.claim
+    reason = ctx.project.mask.text(reason)
+    facts = {key: _masked(ctx, fact) for key, fact in facts.items()}
     return Attempt(
         **{
             "runner": claim.runner,
@@ -35,7 +35,7 @@ def attempt_of(way: Underway, *, outcome: Outcome, reason: str, **facts: Any) ->
             "outcome": outcome,
             "reason": reason,
             "started": claim.at,
-            "ended": way.fleet.store.now(),
+            "ended": ctx.project.store.now(),
             "coder": claim.coder,
             "model": claim.model,
             "task_blob": claim.task_blob,
@@ -47,27 +47,27 @@ def attempt_of(way: Underway, *, outcome: Outcome, reason: str, **facts: Any) ->
     )
 
 
-def _masked(way: Underway, fact: Any) -> Any:
+def _masked(ctx: AttemptContext, fact: Any) -> Any:
     """A fact without secrets; checks hold text of others, too."""
     if isinstance(fact, tuple):
-        return tuple(_masked(way, item) for item in fact)
+        return tuple(_masked(ctx, item) for item in fact)
     if isinstance(fact, Check):
-        text = way.fleet.mask.text
+        text = ctx.project.mask.text
         return replace(fact, command=text(fact.command), tail=text(fact.tail))
-    return way.fleet.mask.text(fact) if isinstance(fact, str) else fact
+    return ctx.project.mask.text(fact) if isinstance(fact, str) else fact
 
 
-def write(way: Underway, attempt: Attempt, additions: Sequence[Addition] = ()) -> bool:
+def write(ctx: AttemptContext, attempt: Attempt, additions: Sequence[Addition] = ()) -> bool:
     """End the attempt with this event. False if its claim is gone: then nothing of it counts."""
-    role = way.order.claim.role
+    role = ctx.claimed.claim.role
     work = role is Role.WORK and attempt.head is not None
-    branch = f"refs/heads/{task_branch(way.task)}"
+    branch = f"refs/heads/{task_branch(ctx.task)}"
     return finish(
-        way,
+        ctx,
         attempt,
-        lambda board, now: settle.settle(
+        lambda board, now: on_end.end_attempt(
             board,
-            task=way.task,
+            task=ctx.task,
             attempt=attempt,
             role=role,
             additions=additions,
@@ -76,48 +76,50 @@ def write(way: Underway, attempt: Attempt, additions: Sequence[Addition] = ()) -
     ).won
 
 
-def finish(way: Underway, attempt: Attempt, decide: Decide) -> Result:
+def finish(ctx: AttemptContext, attempt: Attempt, decide: Decide) -> Transaction:
     """Make the change that ends the attempt, and tell what became of it."""
-    result = patiently(way, decide)
+    result = transact_until_known(ctx, decide)
     if result is None:
-        return Result(answer=Answer.UNKNOWN, board=way.fleet.store.board(), why="unreachable")
-    if result.won or settle.settled(result.board, way.task, attempt):
+        return Transaction(
+            status=TxnStatus.UNKNOWN, board=ctx.project.store.board(), why="unreachable"
+        )
+    if result.won or on_end.has_ended(result.board, ctx.task, attempt):
         failpoints.point("work-settled")
-        way.fleet.clone.forget(way.nonce)
-        tell(way, attempt)
-        return replace(result, answer=Answer.WON)
-    if not result.why and settle.holds(result.board, way.task, way.nonce) is None:
-        way.fleet.clone.forget(way.nonce)
-        way.fleet.report.action(
-            "fenced", task=way.task, role=way.order.claim.role, outcome=attempt.outcome
+        ctx.project.clone.drop_pending(ctx.nonce)
+        log_end(ctx, attempt)
+        return replace(result, status=TxnStatus.WON)
+    if not result.why and event_files.claimed_by(result.board, ctx.task, ctx.nonce) is None:
+        ctx.project.clone.drop_pending(ctx.nonce)
+        ctx.project.report.action(
+            "fenced", task=ctx.task, role=ctx.claimed.claim.role, outcome=attempt.outcome
         )
     return result
 
 
-def patiently(way: Underway, decide: Decide) -> Result | None:
+def transact_until_known(ctx: AttemptContext, decide: Decide) -> Transaction | None:
     """Transact until the answer is known, however long the remote is away; None if the runner is
     to end before that: then its next start settles the claim, which is still remembered."""
     pause = 0.5
     while True:
         try:
-            result = way.fleet.store.transact(decide)
-            if result.answer is not Answer.UNKNOWN:
+            result = ctx.project.store.transact(decide)
+            if result.status is not TxnStatus.UNKNOWN:
                 return result
-        except (Unreachable, Refused) as error:
-            way.fleet.report.once(
-                f"offline {way.nonce}", "waits-for-remote", task=way.task, reason=error.what
+        except (Unreachable, RemoteRejected) as error:
+            ctx.project.report.once(
+                f"offline {ctx.nonce}", "waits-for-remote", task=ctx.task, reason=error.what
             )
-        if way.fleet.giving_up.wait(pause):
+        if ctx.project.giving_up.wait(pause):
             return None
         pause = min(30.0, pause * 2)
 
 
-def tell(way: Underway, attempt: Attempt) -> None:
+def log_end(ctx: AttemptContext, attempt: Attempt) -> None:
     """Say how the attempt ended."""
-    way.fleet.report.action(
+    ctx.project.report.action(
         "ended",
-        task=way.task,
-        role=way.order.claim.role,
+        task=ctx.task,
+        role=ctx.claimed.claim.role,
         attempt=attempt.attempt,
         outcome=attempt.outcome,
         reason=attempt.reason,
@@ -125,24 +127,24 @@ def tell(way: Underway, attempt: Attempt) -> None:
     )
 
 
-def with_head(fleet: Fleet, task: str, attempt: Attempt) -> Attempt:
+def with_head(project: Project, task: str, attempt: Attempt) -> Attempt:
     """The event with the tip of the task's branch, so that the next attempt finds the work."""
-    head = refs.read(fleet.repo, f"refs/heads/{task_branch(task)}")
+    head = refs.read(project.repo, f"refs/heads/{task_branch(task)}")
     return replace(attempt, head=head) if head else attempt
 
 
-def drop_workspaces(fleet: Fleet, task: str) -> None:
+def drop_workspaces(project: Project, task: str) -> None:
     """Remove the workspaces of a task that landed and of those it repairs; all is saved first."""
-    board = fleet.store.board()
+    board = project.store.board()
     entry = board.get(task)
-    for done in [task, *(above.id for above in settle.chain(board, entry))] if entry else []:
-        path = fleet.clone.workspace(done)
+    for done in [task, *(above.id for above in on_landing.chain(board, entry))] if entry else []:
+        path = project.clone.workspace(done)
         if path.exists():
-            with fleet.worktrees:
-                discard(fleet, done, path)
+            with project.worktrees:
+                discard(project, done, path)
 
 
-def clear_away(way: Underway, path: Path) -> None:
+def remove_workspace(ctx: AttemptContext, path: Path) -> None:
     """Remove a workspace that nobody will go on in, saving what is in it."""
-    with way.fleet.worktrees:
-        discard(way.fleet, way.task, path)
+    with ctx.project.worktrees:
+        discard(ctx.project, ctx.task, path)

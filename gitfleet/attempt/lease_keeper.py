@@ -24,20 +24,20 @@ _TIMES: Final = 20  # renewals within a lease
 
 
 @dataclass
-class _Kept:
+class _KeptLease:
     run_dir: Path
     lease: float
     renewed: float = -math.inf
 
 
-class Leases:
+class LeaseKeeper:
     """Renews the leases of runs. `keep` and `drop` may be called from any thread."""
 
     def __init__(self) -> None:
         # Seconds for which the claim with a nonce is ours, None if nobody has heard of us yet.
         # Unset where a claim is ours as long as we live.
         self.told: Callable[[str], float | None] | None = None
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[str, _KeptLease] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
@@ -50,7 +50,7 @@ class Leases:
     def kept(self, nonce: str, run_dir: Path, lease: float) -> Iterator[None]:
         """Keep the lease of a run meanwhile."""
         with self._lock:
-            self._kept[nonce] = _Kept(run_dir, lease)
+            self._kept[nonce] = _KeptLease(run_dir, lease)
         try:
             self.renew()
             yield

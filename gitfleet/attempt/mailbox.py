@@ -22,12 +22,12 @@ from msgspec.structs import replace
 
 from gitfleet import failpoints
 from gitfleet.agent import client, outbox
-from gitfleet.agent.outbox import Refused
+from gitfleet.agent.outbox import RejectedFile
 from gitfleet.attempt import finish
-from gitfleet.attempt.context import Fleet, Underway
+from gitfleet.attempt.context import AttemptContext, Project
 from gitfleet.attempt.environment import outbox_of
-from gitfleet.board.backend import Answer
-from gitfleet.board.store import Result
+from gitfleet.board.backend import TxnStatus
+from gitfleet.board.transaction import Transaction
 from gitfleet.files import codec, layout
 from gitfleet.git import remote
 from gitfleet.git.remote import Unreachable
@@ -36,20 +36,20 @@ from gitfleet.model.change import Change, Decide
 from gitfleet.model.claim import Claim
 from gitfleet.model.event import Attempt
 from gitfleet.plan import questions
-from gitfleet.plan.questions import Wanted
-from gitfleet.plan.settle import holds
+from gitfleet.plan.questions import QuestionRequest
+from gitfleet.plan.transitions.event_files import claimed_by
 
 _NOTES_EVERY: Final = 60.0  # seconds between two commits of one task's notes
 _MOST: Final = 50  # questions at once; who asks more in a second asks nobody
 
 # How a change is made: tried once, or until the answer is known; None: not made, as far as we know.
-_Write = Callable[[Decide], Result | None]
+_Write = Callable[[Decide], Transaction | None]
 
 
-class Ear(Struct, frozen=True):
+class Mailbox(Struct, frozen=True):
     """The attempt that is listened to."""
 
-    fleet: Fleet
+    project: Project
     task: str
     claim: Claim
     run_dir: Path
@@ -65,9 +65,9 @@ class Ear(Struct, frozen=True):
         return inbox_of(self.run_dir)
 
 
-class _Letter(Struct, frozen=True):
+class _QuestionFile(Struct, frozen=True):
     path: Path
-    wanted: Wanted
+    wanted: QuestionRequest
 
 
 def inbox_of(run_dir: Path) -> Path:
@@ -75,34 +75,34 @@ def inbox_of(run_dir: Path) -> Path:
     return run_dir / "inbox"
 
 
-def _ear(way: Underway) -> Ear:
-    return Ear(way.fleet, way.task, way.order.claim, way.run_dir)
+def _ear(ctx: AttemptContext) -> Mailbox:
+    return Mailbox(ctx.project, ctx.task, ctx.claimed.claim, ctx.run_dir)
 
 
-def listen(way: Underway) -> None:
+def poll(ctx: AttemptContext) -> None:
     """Take what a running attempt says; what cannot be written now is tried again."""
-    _progress(way)
+    _progress(ctx)
 
-    def once(decide: Decide) -> Result | None:
+    def once(decide: Decide) -> Transaction | None:
         try:
-            return _known(way.fleet.store.transact(decide))
-        except (Unreachable, remote.Refused):
+            return _known(ctx.project.store.transact(decide))
+        except (Unreachable, remote.RemoteRejected):
             return None
 
-    _take(_ear(way), once, last=False)
+    _take(_ear(ctx), once, last=False)
 
 
-def _known(result: Result) -> Result | None:
+def _known(result: Transaction) -> Transaction | None:
     """The result, if it is known what became of the change."""
-    return None if result.answer is Answer.UNKNOWN else result
+    return None if result.status is TxnStatus.UNKNOWN else result
 
 
-def last_words(way: Underway) -> None:
+def drain(ctx: AttemptContext) -> None:
     """Take what is left when an attempt has ended, however long the board is away."""
-    _take(_ear(way), lambda decide: finish.patiently(way, decide), last=True)
+    _take(_ear(ctx), lambda decide: finish.transact_until_known(ctx, decide), last=True)
 
 
-def _take(ear: Ear, write: _Write, *, last: bool) -> None:
+def _take(ear: Mailbox, write: _Write, *, last: bool) -> None:
     _questions(ear, write)
     _notes(ear, write, last=last)
 
@@ -110,7 +110,7 @@ def _take(ear: Ear, write: _Write, *, last: bool) -> None:
 # -- questions
 
 
-def _questions(ear: Ear, write: _Write) -> None:
+def _questions(ear: Mailbox, write: _Write) -> None:
     letters = list(_letters(ear))
     if not letters:
         return
@@ -121,7 +121,7 @@ def _questions(ear: Ear, write: _Write) -> None:
         return questions.ask(board, now, task=task, nonce=claim.nonce, wanted=wanted)
 
     result = write(decide)
-    entry = holds(result.board, task, claim.nonce) if result is not None else None
+    entry = claimed_by(result.board, task, claim.nonce) if result is not None else None
     if result is None or entry is None:
         return  # unknown, and it stays; or nothing of this attempt counts any more
     failpoints.point("question-committed")
@@ -132,16 +132,16 @@ def _questions(ear: Ear, write: _Write) -> None:
             continue
         if layout.question_path(question.name) in new:
             asked = " ".join(question.text.split())[:200]
-            ear.fleet.report.action("asked", task=task, question=question.name, text=asked)
+            ear.project.report.action("asked", task=task, question=question.name, text=asked)
         _receipt(ear, letter.path, question=question.name)
         failpoints.point("question-told")
         letter.path.unlink(missing_ok=True)
 
 
-def _letters(ear: Ear) -> Iterator[_Letter]:
+def _letters(ear: Mailbox) -> Iterator[_QuestionFile]:
     """The questions in an outbox, in the order of their names; others are set aside, and told."""
     names = sorted(p.name for p in outbox.files(ear.box) if p.name.startswith(client.QUESTION))
-    mask = ear.fleet.mask
+    mask = ear.project.mask
     for name in names[:_MOST]:
         path = ear.box / name
         data = outbox.read(path)
@@ -154,25 +154,25 @@ def _letters(ear: Ear) -> Iterator[_Letter]:
             continue
         # Masked before it is compared with what the board has, which is masked, too.
         options = tuple(mask.text(option) for option in found.options)
-        yield _Letter(path, _wanted(ear, name, mask.text(found.text), options))
+        yield _QuestionFile(path, _wanted(ear, name, mask.text(found.text), options))
 
 
-def _wanted(ear: Ear, name: str, text: str, options: tuple[str, ...]) -> Wanted:
+def _wanted(ear: Mailbox, name: str, text: str, options: tuple[str, ...]) -> QuestionRequest:
     said = json.dumps([ear.claim.nonce, name, text, options])
     key = hashlib.sha256(said.encode()).hexdigest()[:16]
-    return Wanted(key=key, text=text, options=options)
+    return QuestionRequest(key=key, text=text, options=options)
 
 
-def _refuse(ear: Ear, path: Path, reason: str) -> None:
+def _refuse(ear: Mailbox, path: Path, reason: str) -> None:
     if path.name.startswith(client.QUESTION):
         _receipt(ear, path, refused=reason)
-    outbox.set_aside(Refused(path, reason))
-    ear.fleet.report.once(
+    outbox.set_aside(RejectedFile(path, reason))
+    ear.project.report.once(
         f"refused {path}", "refused", task=ear.task, file=path.name, reason=reason
     )
 
 
-def _receipt(ear: Ear, letter: Path, **told: str) -> None:
+def _receipt(ear: Mailbox, letter: Path, **told: str) -> None:
     """Tell the asker what became of its letter."""
     key = letter.name.removeprefix(client.QUESTION).removesuffix(".md")
     _put(ear.inbox / client.RECEIPTS / f"{key}.json", json.dumps(told).encode())
@@ -191,14 +191,14 @@ def _put(path: Path, data: bytes) -> None:
 # -- answers
 
 
-def deliver(fleet: Fleet, board: Board, task: str, run_dir: Path) -> None:
+def deliver(project: Project, board: Board, task: str, run_dir: Path) -> None:
     """Bring the inbox of an attempt to where the board is: a copy of every answered question."""
     entry = board.get(task)
     inbox = inbox_of(run_dir)
     answered = [q for q in entry.questions if not q.open] if entry is not None else []
     wanted = {f"{q.name}.md": layout.question_path(q.name) for q in answered}
     for name, path in wanted.items():
-        data = fleet.store.file(board, path)
+        data = project.store.file(board, path)
         if data is not None and _differs(inbox / name, data):
             _put(inbox / name, data)
             failpoints.point("answer-delivered")
@@ -218,17 +218,17 @@ def _differs(path: Path, data: bytes) -> bool:
 # -- notes and progress
 
 
-def _notes(ear: Ear, write: _Write, *, last: bool) -> None:
+def _notes(ear: Mailbox, write: _Write, *, last: bool) -> None:
     mark = ear.run_dir / "noted"
     if not (last or _due(mark)):
         return
     taken = {f"{kind}.md": path for kind in client.NOTES if (path := _taken(ear, kind))}
     found = {name: data for name, path in taken.items() if (data := outbox.read(path)) is not None}
     if found:
-        text = {name: ear.fleet.mask.bytes(data) for name, data in found.items()}
+        text = {name: ear.project.mask.bytes(data) for name, data in found.items()}
 
         def decide(board: Board, _now: datetime) -> Change | None:
-            store = ear.fleet.store
+            store = ear.project.store
             new = {
                 name: data
                 for name, data in text.items()
@@ -253,7 +253,7 @@ def _due(mark: Path) -> bool:
     return not 0 <= age < _NOTES_EVERY
 
 
-def _taken(ear: Ear, kind: str) -> Path | None:
+def _taken(ear: Mailbox, kind: str) -> Path | None:
     """The newest note of that kind, moved out of the outbox: what comes later is another one."""
     letter, goal = ear.box / f"note-{kind}.md", ear.run_dir / f"note-{kind}.md"
     if letter.is_symlink() or letter.exists():
@@ -266,15 +266,15 @@ def _taken(ear: Ear, kind: str) -> Path | None:
     return goal if goal.exists() else None
 
 
-def _progress(way: Underway) -> None:
-    path = outbox_of(way.run_dir) / client.PROGRESS
+def _progress(ctx: AttemptContext) -> None:
+    path = outbox_of(ctx.run_dir) / client.PROGRESS
     data = outbox.read(path)
     if data is None:
         return
-    line = way.fleet.mask.text(" ".join(data.decode("utf-8", "replace").split()))[:300]
+    line = ctx.project.mask.text(" ".join(data.decode("utf-8", "replace").split()))[:300]
     if line:
-        way.live.doing = line
-        way.live.lines.append(line)
+        ctx.live.doing = line
+        ctx.live.lines.append(line)
     with contextlib.suppress(OSError):
         path.unlink()
 
@@ -282,22 +282,22 @@ def _progress(way: Underway) -> None:
 # -- how it ends
 
 
-def parked(way: Underway) -> str:
+def waits_for_answer(ctx: AttemptContext) -> str:
     """Why this attempt is to wait for an answer, in a sentence; empty if it need not."""
-    return _parked(_ear(way))
+    return _parked(_ear(ctx))
 
 
-def _parked(ear: Ear) -> str:
-    entry = ear.fleet.store.board().get(ear.task)
+def _parked(ear: Mailbox) -> str:
+    entry = ear.project.store.board().get(ear.task)
     if entry is None:
         return ""
     asked = _asked(ear)
     marks = (path.name.removeprefix(client.PARKED) for path in ear.box.glob(f"{client.PARKED}*"))
     unheard = frozenset(asked[key] for key in marks if key in asked)
-    return questions.parked(entry, ear.claim.attempt, frozenset(asked.values()), unheard)
+    return questions.unanswered_reason(entry, ear.claim.attempt, frozenset(asked.values()), unheard)
 
 
-def _asked(ear: Ear) -> dict[str, str]:
+def _asked(ear: Mailbox) -> dict[str, str]:
     """The questions of an attempt by the keys of their letters, as it was told."""
     found: dict[str, str] = {}
     for path in (ear.inbox / client.RECEIPTS).glob("*.json"):
@@ -308,20 +308,20 @@ def _asked(ear: Ear) -> dict[str, str]:
     return found
 
 
-def of_dead(
-    fleet: Fleet, task: str, claim: Claim, run_dir: Path, attempt: Attempt
+def end_of_dead(
+    project: Project, task: str, claim: Claim, run_dir: Path, attempt: Attempt
 ) -> Attempt | None:
     """The event of an attempt that died with its runner, after its last words were taken.
 
     It is `asked` if it waits for an answer: nothing is gained by asking the same again. None if
     nobody knows whether the last words arrived.
     """
-    ear = Ear(fleet, task, claim, run_dir)
+    ear = Mailbox(project, task, claim, run_dir)
     unknown = False
 
-    def tell(decide: Decide) -> Result | None:
+    def tell(decide: Decide) -> Transaction | None:
         nonlocal unknown
-        result = _known(fleet.store.transact(decide))
+        result = _known(project.store.transact(decide))
         unknown = unknown or result is None
         return result
 

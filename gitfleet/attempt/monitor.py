@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from gitfleet.attempt.context import Live, Underway
+from gitfleet.attempt.context import AttemptContext, LiveStatus
 from gitfleet.coders.base import Coder, CoderEvent, Failure, Job, Tally
 from gitfleet.coders.stream import Stream
 from gitfleet.model.states import Outcome
-from gitfleet.plan.liveness import Signs, limits_of, must_end, state_of
+from gitfleet.plan.liveness import Observation, limits_of, state_of, why_kill
 from gitfleet.process.launch import Running, began
 from gitfleet.process.procfs import TICKS, age, used_below
-from gitfleet.transcripts.timestamps import Pace
+from gitfleet.transcripts.timestamps import TimestampLog
 
 _CHUNK: Final = 1 << 18
 _AT_ONCE: Final = 1 << 20  # bytes of output read between two looks at the limits
@@ -24,21 +24,21 @@ _SILENT: Final = 10.0  # seconds of silence until that is looked at
 _WORKS: Final = 0.05  # of one processor: less than that is what an idle program uses
 
 
-class Output:
+class OutputFollower:
     """Follows a growing file and turns its whole lines into events and what they come to."""
 
     def __init__(self, path: Path, coder: Coder, job: Job) -> None:
         self._path, self._coder, self._job = path, coder, job
         self._at = 0
         self._stream = Stream(coder.reader(job))
-        self._pace = Pace(path.parent)
+        self._pace = TimestampLog(path.parent)
 
     @property
     def tally(self) -> Tally:
         """What all events so far come to."""
         return self._stream.tally
 
-    def follow(self, live: Live, *, end: bool = False) -> None:
+    def follow(self, live: LiveStatus, *, end: bool = False) -> None:
         """Read what came since the last call."""
         with contextlib.suppress(FileNotFoundError), self._path.open("rb") as file:
             size = file.seek(0, 2)
@@ -59,29 +59,29 @@ class Output:
             self.tally.take(event, time.monotonic())
         self._show(live)
 
-    def _note(self, events: Iterator[CoderEvent], live: Live) -> None:
+    def _note(self, events: Iterator[CoderEvent], live: LiveStatus) -> None:
         for event in events:
             live.heard = time.monotonic()
             if event.text.strip():
                 live.lines.append(event.text.strip().splitlines()[-1][:300])
 
-    def _show(self, live: Live) -> None:
+    def _show(self, live: LiveStatus) -> None:
         """What people see of it; some coders' gauges tell what their events do not."""
         tally = self.tally
         live.tokens, live.context = tally.tokens, tally.context or 0
         live.window = tally.window or self._coder.window(self._job.model) or 0
 
 
-class Vigil:
+class Monitor:
     """Watches one run, and says when it must end."""
 
-    def __init__(self, way: Underway, coder: Coder, job: Job, running: Running) -> None:
-        self._way, self._coder, self._job = way, coder, job
+    def __init__(self, ctx: AttemptContext, coder: Coder, job: Job, running: Running) -> None:
+        self._way, self._coder, self._job = ctx, coder, job
         self._running = running
-        self._limits = limits_of(way.order.board, way.order.entry, speaks=coder.speaks)
+        self._limits = limits_of(ctx.claimed.board, ctx.claimed.entry, speaks=coder.speaks)
         now = time.monotonic()
         # Time that the machine slept does not count, whoever looks after the run meanwhile.
-        told = began(way.run_dir)
+        told = began(ctx.run_dir)
         self._began = now - age(running.child) if told is None else told
         self._grown = self._worked = self._looked = now
         self._size = -1
@@ -95,7 +95,7 @@ class Vigil:
             self._look_at_processes(now)
         signs = self._signs(tally, now)
         self._way.live.state = state_of(self._limits, signs)
-        return must_end(self._limits, signs)
+        return why_kill(self._limits, signs)
 
     def _look_at_output(self, now: float) -> None:
         """By size, not by time of change: the clock may jump."""
@@ -112,9 +112,9 @@ class Vigil:
             self._worked = now
         self._ticks, self._looked = ticks, now
 
-    def _signs(self, tally: Tally, now: float) -> Signs:
+    def _signs(self, tally: Tally, now: float) -> Observation:
         oldest = min(tally.tools.values(), key=lambda tool: tool.since, default=None)
-        return Signs(
+        return Observation(
             elapsed=now - self._began,
             quiet=now - self._grown,
             idle=now - max(self._grown, self._worked),
@@ -123,7 +123,7 @@ class Vigil:
             tool_for=now - oldest.since if oldest else 0.0,
             retrying=tally.retrying,
             refused=tally.failure is Failure.AUTH,
-            rests=(tally.until - self._way.fleet.store.now()).total_seconds()
+            rests=(tally.until - self._way.project.store.now()).total_seconds()
             if tally.until
             else 0.0,
             tokens=tally.tokens,

@@ -15,24 +15,26 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Final, NamedTuple
 
-from gitfleet.board.store import RUNNER_DOMAIN, Store, by_runner
+from gitfleet.board.authorship import RUNNER_DOMAIN, by_runner
+from gitfleet.board.store import Store
 from gitfleet.errors import FleetError
 from gitfleet.files import layout
 from gitfleet.git.command import git
-from gitfleet.git.objects import Changed, Commit
+from gitfleet.git.commits import Commit
+from gitfleet.git.objects import Changed
 
 _LONG: Final = 600.0  # seconds for git to list a history
 _BOARD, _OTHER = 1, 2  # from which side a commit is reached
 
 
-class OnLine(NamedTuple):
+class MainlineCommit(NamedTuple):
     """A commit of the board line, and the parent that it continues."""
 
     commit: Commit
     parent: str | None
 
 
-class Beside(NamedTuple):
+class SideChange(NamedTuple):
     """A runner's file that was changed on another line than the board's."""
 
     oid: str
@@ -42,12 +44,12 @@ class Beside(NamedTuple):
 def of_runner(change: Changed) -> bool:
     """Whether a change is one that only runners make. The page is nobody's: it is drawn anew."""
     there = layout.place(change.path)
-    if there.what is layout.What.PAGE:
+    if there.what is layout.FileKind.PAGE:
         return False
     if layout.of_runner(change.path):
         return True
     # Even people's events are never edited.
-    return there.what is layout.What.EVENT and change.old is not None
+    return there.what is layout.FileKind.EVENT and change.old is not None
 
 
 def of_a_runner(commit: Commit) -> bool:
@@ -55,7 +57,7 @@ def of_a_runner(commit: Commit) -> bool:
     return by_runner(commit) and commit.committer.email.endswith(RUNNER_DOMAIN)
 
 
-class History:
+class Mainline:
     """The commits that `tip` has and `stop` has not; all of them without a `stop`."""
 
     def __init__(self, store: Store, tip: str, stop: str | None = None) -> None:
@@ -82,14 +84,14 @@ class History:
                 found.add(oid)
         return frozenset(found)
 
-    def line(self) -> list[OnLine]:
+    def line(self) -> list[MainlineCommit]:
         """The board line, oldest first, without `stop` itself."""
-        found: list[OnLine] = []
+        found: list[MainlineCommit] = []
         at: str | None = self.tip
         while at is not None and at in self.parents:
             commit = self.store.objects.commit(at)
             parent = self.parent_of(commit)
-            found.append(OnLine(commit, parent))
+            found.append(MainlineCommit(commit, parent))
             at = parent
         return found[::-1]
 
@@ -137,12 +139,12 @@ class History:
 
     # -- the other lines
 
-    def beside(self, merge: str, parent: str) -> Iterator[Beside]:
+    def beside(self, merge: str, parent: str) -> Iterator[SideChange]:
         """What runners' files were changed on the lines that a merge brings in besides `parent`."""
         others = [p for p in self.parents[merge] if p != parent]
         for oid in self._only_in(others, parent):
             for change in self._of_side(oid):
-                yield Beside(oid, change)
+                yield SideChange(oid, change)
 
     def _of_side(self, oid: str) -> list[Changed]:
         """What of runners' files a commit beside the line changes; a merge, of all its sides."""
@@ -201,20 +203,20 @@ def board_parent(store: Store, commit: Commit) -> str | None:
     """The parent that a commit of the board line continues; None for the root."""
     if len(commit.parents) < 2:
         return commit.parents[0] if commit.parents else None
-    return History(store, commit.oid).parent_of(commit)
+    return Mainline(store, commit.oid).parent_of(commit)
 
 
-def board_line(store: Store, tip: str, stop: str | None = None) -> list[OnLine]:
+def mainline_commits(store: Store, tip: str, stop: str | None = None) -> list[MainlineCommit]:
     """The commits of the board line after `stop`, oldest first.
 
     A straight history is walked as it is: git is asked for the shape of one only that has merges.
     """
-    found: list[OnLine] = []
+    found: list[MainlineCommit] = []
     at: str | None = tip
     while at is not None and at != stop:
         commit = store.objects.commit(at)
         if len(commit.parents) > 1 or (not commit.parents and stop is not None):
-            return History(store, tip, stop).line()
+            return Mainline(store, tip, stop).line()
         at = commit.parents[0] if commit.parents else None
-        found.append(OnLine(commit, at))
+        found.append(MainlineCommit(commit, at))
     return found[::-1]

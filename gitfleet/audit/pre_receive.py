@@ -14,12 +14,13 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from gitfleet.audit import repair
-from gitfleet.board.store import TXN, Store
+from gitfleet.board.authorship import TXN
+from gitfleet.board.store import Store
 from gitfleet.errors import FleetError, GitError
 from gitfleet.event_log import value
 from gitfleet.git import refs
 from gitfleet.git.command import git
-from gitfleet.git.objects import trailers
+from gitfleet.git.commits import trailers
 from gitfleet.git.repo import config
 from gitfleet.model.board import Board, Problem
 
@@ -29,14 +30,14 @@ _ZERO: Final = "0" * 40
 _IN_PARTS: Final = "Push it in parts: `git push REMOTE OLDER-COMMIT:{branch}` first."
 
 
-class Refusal(Struct, frozen=True):
+class PushRefusal(Struct, frozen=True):
     """Why a push is not taken, and what to do."""
 
     what: str
     remedy: str = ""
 
 
-class Pushed(NamedTuple):
+class PushedRef(NamedTuple):
     """One ref of a push. None: it is not there before, or not after."""
 
     ref: str
@@ -48,14 +49,14 @@ class _TooLong(Exception):
     """It takes too long to judge."""
 
 
-def read(lines: Iterable[str]) -> list[Pushed]:
+def read(lines: Iterable[str]) -> list[PushedRef]:
     """What git tells the hook: `old new ref` on each line."""
-    found: list[Pushed] = []
+    found: list[PushedRef] = []
     for line in lines:
         old, _, rest = line.rstrip("\n").partition(" ")
         new, _, ref = rest.partition(" ")
         if ref:
-            found.append(Pushed(ref, _oid(old), _oid(new)))
+            found.append(PushedRef(ref, _oid(old), _oid(new)))
     return found
 
 
@@ -63,7 +64,7 @@ def _oid(text: str) -> str | None:
     return None if text == _ZERO else text
 
 
-def judge(store: Store, lines: Iterable[str]) -> list[Refusal]:
+def check_push(store: Store, lines: Iterable[str]) -> list[PushRefusal]:
     """Why the push that these lines tell of cannot be taken; [] if it can."""
     pushes = read(lines)
     board = next((push for push in pushes if push.ref == store.ref), None)
@@ -72,27 +73,27 @@ def judge(store: Store, lines: Iterable[str]) -> list[Refusal]:
     try:
         return list(_judge(store, board, pushes))
     except FleetError as error:
-        return [Refusal(f"{store.branch} cannot be judged: {error.what}", error.remedy)]
+        return [PushRefusal(f"{store.branch} cannot be judged: {error.what}", error.remedy)]
 
 
-def _judge(store: Store, board: Pushed, pushes: Sequence[Pushed]) -> Iterator[Refusal]:
+def _judge(store: Store, board: PushedRef, pushes: Sequence[PushedRef]) -> Iterator[PushRefusal]:
     old, new = board.old, board.new
     free = _allowed(store, "gitfleet.allowRewind")
     if new is None:
         if not free:
             what = f"{store.branch} is the board, and is not to be deleted"
-            yield Refusal(what, "On the server: git config gitfleet.allowRewind true")
+            yield PushRefusal(what, "On the server: git config gitfleet.allowRewind true")
         return
     try:
         store.objects.commit(new)
     except GitError:
-        yield Refusal(f"{store.branch} can only be a commit")
+        yield PushRefusal(f"{store.branch} can only be a commit")
         return
     if old is not None and not store.objects.is_ancestor(old, new):
         if not free:
             what = f"{store.branch} has moved on: the push would take {old[:10]} from the board"
-            yield Refusal(what, "Fetch and merge first; what is pushed to gitfleet/in/<name> never"
-                          " comes too late.")  # fmt: skip
+            remedy = "Fetch and merge first. A push to gitfleet/in/<name> is never too late."
+            yield PushRefusal(what, remedy)
             return
         old = store.objects.merge_base(old, new)
     yield from _new_commits(store, old, new, pushes)
@@ -104,14 +105,14 @@ def _allowed(store: Store, key: str) -> bool:
 
 
 def _new_commits(
-    store: Store, old: str | None, new: str, pushes: Sequence[Pushed]
-) -> Iterator[Refusal]:
+    store: Store, old: str | None, new: str, pushes: Sequence[PushedRef]
+) -> Iterator[PushRefusal]:
     remedy = _IN_PARTS.format(branch=store.branch)
     most = _most(store)
     since = [f"^{old}"] if old else []
     args = ("rev-list", "--count", f"--max-count={most + 1}", new, *since, "--")
     if int(git(*args, cwd=store.repo.here).out) > most:
-        yield Refusal(f"more than {most} new commits on {store.branch} at once", remedy)
+        yield PushRefusal(f"more than {most} new commits on {store.branch} at once", remedy)
         return
     targets = {push.ref: push.new for push in pushes}
     deadline = time.monotonic() + SECONDS
@@ -131,13 +132,13 @@ def _new_commits(
     try:
         found = repair.check(store, new, start=old, tick=tick, tips=tips, strict=True)
     except _TooLong:
-        yield Refusal(f"the new commits take longer than {SECONDS:g} seconds to judge", remedy)
+        yield PushRefusal(f"the new commits take longer than {SECONDS:g} seconds to judge", remedy)
         return
     for finding in found:
         if finding.broken:
             breach = finding.breach
             where = f"commit {finding.commit[:10]} breaks invariant {breach.rule}"
-            yield Refusal(f"{where}: {value(breach.path)}: {breach.what}")
+            yield PushRefusal(f"{where}: {value(breach.path)}: {breach.what}")
     yield from _problems(store, old, new)
 
 
@@ -146,7 +147,7 @@ def _most(store: Store) -> int:
     return int(said) if said.isdecimal() else MOST
 
 
-def _problems(store: Store, old: str | None, new: str) -> Iterator[Refusal]:
+def _problems(store: Store, old: str | None, new: str) -> Iterator[PushRefusal]:
     """Files of people's in the push that do not validate.
 
     What gitfleet itself pushes passes: it may carry what a person committed somewhere, or put into
@@ -159,7 +160,7 @@ def _problems(store: Store, old: str | None, new: str) -> Iterator[Refusal]:
     changed = {c.path for c in store.objects.diff(before, commit.tree) if c.new is not None}
     for problem in sorted(_all(store.board_at(new))):
         if problem.path in changed:
-            yield Refusal(f"{problem.where}: {problem.what}", problem.remedy)
+            yield PushRefusal(f"{problem.where}: {problem.what}", problem.remedy)
 
 
 def _all(board: Board) -> Iterator[Problem]:

@@ -9,19 +9,27 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitfleet.attempt.context import Fleet
-from gitfleet.audit.mainline import Beside, History, OnLine, board_line, board_parent, of_a_runner
+from gitfleet.attempt.context import Project
+from gitfleet.audit.mainline import (
+    Mainline,
+    MainlineCommit,
+    SideChange,
+    board_parent,
+    mainline_commits,
+    of_a_runner,
+)
+from gitfleet.board.authorship import REPAIR
 from gitfleet.board.clone_state import read_json, write_json
-from gitfleet.board.store import REPAIR, Store
+from gitfleet.board.store import Store
 from gitfleet.errors import GitError
 from gitfleet.files import layout
 from gitfleet.git import refs
 from gitfleet.git.command import git
-from gitfleet.git.objects import Commit, trailers
+from gitfleet.git.commits import Commit, trailers
 from gitfleet.model.change import Change
 from gitfleet.model.event import Landed
 from gitfleet.plan import invariants
-from gitfleet.plan.invariants import Breach, Step
+from gitfleet.plan.invariants import CommitStep, Violation
 
 _UNKNOWN_PAST: Final = 500  # commits looked at where nobody has looked before
 _LONG: Final = 600.0  # seconds for git to search a history
@@ -31,12 +39,12 @@ Tick = Callable[[int, int], None]
 Tips = Callable[[str], Sequence[str]]
 
 
-class Finding(Struct, frozen=True, kw_only=True):
+class HistoryFinding(Struct, frozen=True, kw_only=True):
     """A commit that broke something."""
 
     commit: str
     author: str
-    breach: Breach
+    breach: Violation
     repaired: bool = False  # it was put right, or never reached the board
     warning: bool = False  # no fault of the board's
 
@@ -55,7 +63,7 @@ class _Claim(NamedTuple):
     landed: Landed
 
 
-def step_of(store: Store, on: OnLine) -> Step:
+def step_of(store: Store, on: MainlineCommit) -> CommitStep:
     """A commit on the board line as a step from its board parent."""
     commit, parent = on
     before = store.objects.tree_of(parent) if parent else None
@@ -67,7 +75,7 @@ def step_of(store: Store, on: OnLine) -> Step:
         for change in store.objects.diff(before, commit.tree, deepest=layout.DEEPEST)
         if not change.bit_only  # a file system without that bit harms nobody
     }
-    return Step(
+    return CommitStep(
         parent=store.board_at(parent) if parent else store.empty(),
         child=store.board_at(commit.oid),
         changed=changed,
@@ -87,13 +95,13 @@ def check(
     tick: Tick | None = None,
     tips: Tips | None = None,
     strict: bool = False,
-) -> list[Finding]:
+) -> list[HistoryFinding]:
     """Judge every commit of the board line after `start`; findings in the order of history.
 
     `tick(done, of)` is called before the first commit and after each. `tips` says where a target
     is, and `strict` that it is known for sure: then what is not in it did not land.
     """
-    history = History(store, tip, start)
+    history = Mainline(store, tip, start)
     judge = _Judge(store, history, history.line())
     judge.run(tick or (lambda _done, _of: None))
     judge.look_up(tips or (lambda target: _tips(store, target)), strict=strict)
@@ -103,10 +111,10 @@ def check(
 class _Judge:
     """Walks the line once. What is put back later is known only at the end."""
 
-    def __init__(self, store: Store, history: History, line: list[OnLine]) -> None:
+    def __init__(self, store: Store, history: Mainline, line: list[MainlineCommit]) -> None:
         self._store, self._history, self._line = store, history, line
         self._on_line = {on.commit.oid for on in line}
-        self._found: list[tuple[int, Finding]] = []
+        self._found: list[tuple[int, HistoryFinding]] = []
         # What is broken now: path -> which finding, and the file as it was before that.
         self._broken: dict[str, tuple[int, str | None]] = {}
         self._landings: list[_Claim] = []
@@ -119,10 +127,10 @@ class _Judge:
             self._judge(number, on)
             tick(number, len(self._line))
 
-    def _judge(self, number: int, on: OnLine) -> None:
+    def _judge(self, number: int, on: MainlineCommit) -> None:
         step = step_of(self._store, on)
         step = replace(step, restores={**self._by_trailer(on), **self._put_back(step)})
-        for breach in invariants.judge(step):
+        for breach in invariants.check_step(step):
             self._broken[breach.path] = (len(self._found), step.changed[breach.path][0])
             self._note(number, on.commit, breach)
         if on.parent is not None and len(self._history.parents[on.commit.oid]) > 1:
@@ -131,7 +139,7 @@ class _Judge:
         for path, landed in invariants.merges_to_see(step):
             self._landings.append(_Claim(number, on.commit, path, landed))
 
-    def _put_back(self, step: Step) -> dict[str, str | None]:
+    def _put_back(self, step: CommitStep) -> dict[str, str | None]:
         """What of the broken files this step makes as they were, nobody having touched them since.
 
         Judged by what changed: a trailer proves nothing, and a person may undo their own commit.
@@ -146,7 +154,7 @@ class _Judge:
                 self._found[index] = number, replace(finding, repaired=True)
         return restored
 
-    def _by_trailer(self, on: OnLine) -> Mapping[str, str | None]:
+    def _by_trailer(self, on: MainlineCommit) -> Mapping[str, str | None]:
         """What a repair puts back that was broken before we began to look."""
         damaged = trailers(on.commit.message).get(REPAIR)
         if damaged is None or damaged in self._on_line or on.parent is None:
@@ -154,22 +162,28 @@ class _Judge:
         return damage_of(self._store, on.parent, damaged)
 
     def _note(
-        self, number: int, commit: Commit, breach: Breach, *, good: bool = False, warn: bool = False
+        self,
+        number: int,
+        commit: Commit,
+        breach: Violation,
+        *,
+        good: bool = False,
+        warn: bool = False,
     ) -> None:
         author = f"{commit.author.name} <{commit.author.email}>"
-        found = Finding(
+        found = HistoryFinding(
             commit=commit.oid, author=author, breach=breach, repaired=good, warning=warn
         )
         self._found.append((number, found))
 
-    def _beside(self, number: int, on: OnLine, side: Beside, *, taken: bool) -> None:
+    def _beside(self, number: int, on: MainlineCommit, side: SideChange, *, taken: bool) -> None:
         """A runner's file that changed on another line. If a person's commit only lost or spoilt
         one there, and the merge did not take that over, no harm is done; but work that runners did
         there is lost."""
         commit = self._store.objects.commit(side.oid)
         harmless = side.change.old is not None and not taken and not of_a_runner(commit)
         what = f"a runner's file was changed beside the board line ({side.oid[:10]})"
-        self._note(number, on.commit, Breach(6, side.change.path, what), good=harmless)
+        self._note(number, on.commit, Violation(6, side.change.path, what), good=harmless)
 
     # -- invariant 4
 
@@ -194,7 +208,7 @@ class _Judge:
             what, warn = f"{target} was rewritten since: {merge} is not in it any more", True
         else:
             what = f"the commit {merge} is not in {target}"
-        self._note(one.number, one.commit, Breach(4, one.path, what), warn=warn)
+        self._note(one.number, one.commit, Violation(4, one.path, what), warn=warn)
         if one.path in self._mended:
             number, finding = self._found[-1]
             self._found[-1] = number, replace(finding, repaired=True)
@@ -203,7 +217,7 @@ class _Judge:
         merge = self._store.objects.commit(landed.merge)
         return trailers(merge.message).get("Gitfleet-Nonce") == landed.nonce
 
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[HistoryFinding]:
         """All there is to tell, oldest commit first."""
         return [finding for _, finding in sorted(self._found, key=lambda pair: pair[0])]
 
@@ -248,19 +262,19 @@ def damage_of(store: Store, tip: str, commit: str) -> dict[str, str | None]:
         named = store.objects.commit(commit)
     except GitError:
         return {}
-    line = board_line(store, tip, commit)
+    line = mainline_commits(store, tip, commit)
     parent = board_parent(store, named)
     if parent is None or (line and line[0].parent != commit):
         return {}
-    step = step_of(store, OnLine(named, parent))
-    broken = {breach.path for breach in invariants.judge(step) if _repairable(breach.path)}
+    step = step_of(store, MainlineCommit(named, parent))
+    broken = {breach.path for breach in invariants.check_step(step) if _repairable(breach.path)}
     # That a file looks as the damage left it proves nothing: a claim that was dropped, put back
     # and has ended since is gone, too.
     touched = {path for on in line for path in _paths(store, on)} if broken else set()
     return {path: step.changed[path][0] for path in broken - touched}
 
 
-def _paths(store: Store, on: OnLine) -> Iterator[str]:
+def _paths(store: Store, on: MainlineCommit) -> Iterator[str]:
     before = store.objects.tree_of(on.parent) if on.parent else None
     for change in store.objects.diff(before, on.commit.tree, deepest=layout.DEEPEST):
         yield change.path
@@ -268,13 +282,13 @@ def _paths(store: Store, on: OnLine) -> Iterator[str]:
 
 def _repairable(path: str) -> bool:
     """Runners' files, and everybody's events: those are never edited."""
-    return layout.of_runner(path) or layout.place(path).what is layout.What.EVENT
+    return layout.of_runner(path) or layout.place(path).what is layout.FileKind.EVENT
 
 
 # -- repair
 
 
-class Mender:
+class Repairer:
     """Puts back what people's commits did to runners' files since this clone last looked.
 
     A commit made while an index lagged behind does that, with nobody meaning it. Only files that
@@ -282,9 +296,9 @@ class Mender:
     that no attempt ends, and no task is claimed twice, for a claim that only seems to be gone.
     """
 
-    def __init__(self, fleet: Fleet) -> None:
-        self._store, self._report = fleet.store, fleet.report
-        self._note = fleet.clone.folder / "judged.json"
+    def __init__(self, project: Project) -> None:
+        self._store, self._report = project.store, project.report
+        self._note = project.clone.folder / "judged.json"
         known = read_json(self._note).get("commit")
         self._seen = known if isinstance(known, str) else None
         self._noted = self._seen
@@ -315,21 +329,23 @@ class Mender:
             self._noted = self._seen
 
 
-def _since(store: Store, tip: str, seen: str | None) -> list[OnLine]:
+def _since(store: Store, tip: str, seen: str | None) -> list[MainlineCommit]:
     """The board line since we last looked; where we never did, or the branch was rewound, the
     newest part of it."""
     if seen == tip:
         return []
     if seen is not None and store.objects.exists(seen) and store.objects.is_ancestor(seen, tip):
-        return board_line(store, tip, seen)
-    return board_line(store, tip, None)[-_UNKNOWN_PAST:]
+        return mainline_commits(store, tip, seen)
+    return mainline_commits(store, tip, None)[-_UNKNOWN_PAST:]
 
 
-def _repair_of(store: Store, tip: str, on: OnLine) -> Change | None:
+def _repair_of(store: Store, tip: str, on: MainlineCommit) -> Change | None:
     """What puts right at `tip` what one commit before it broke."""
     if on.parent is None:
         return None
-    broken = {b.path: b.what for b in invariants.judge(step_of(store, on)) if _repairable(b.path)}
+    broken = {
+        b.path: b.what for b in invariants.check_step(step_of(store, on)) if _repairable(b.path)
+    }
     befores = damage_of(store, tip, on.commit.oid) if broken else {}
     if not befores:
         return None

@@ -17,13 +17,13 @@ from msgspec import Struct
 from gitfleet import failpoints
 from gitfleet.errors import FleetError
 from gitfleet.git import follow_branch, refs
-from gitfleet.git.checkouts import holders
+from gitfleet.git.checkouts import checkouts_of
 from gitfleet.git.objects import Objects
 from gitfleet.git.repo import Repo
 from gitfleet.model.change import Change, Move
 
 
-class Answer(StrEnum):
+class TxnStatus(StrEnum):
     """What became of a transaction."""
 
     WON = "won"  # the change is on the board
@@ -31,62 +31,62 @@ class Answer(StrEnum):
     UNKNOWN = "unknown"  # it may be there or may yet come: keep the nonce
 
 
-class Outcome(Struct, frozen=True):
+class TxnResult(Struct, frozen=True):
     """What became of one swap that was not simply lost to somebody faster."""
 
-    answer: Answer
+    status: TxnStatus
     why: str = ""
 
 
-class Swap(Protocol):
+class Backend(Protocol):
     """One way of moving the board."""
 
-    def turn(self) -> contextlib.AbstractContextManager[None]:
+    def exclusive(self) -> contextlib.AbstractContextManager[None]:
         """One writer at a time, for throughput and fairness."""
 
-    def base(self) -> str:
+    def refresh(self) -> str:
         """The commit to decide on."""
 
-    def land(self, old: str, new: str, change: Change) -> Outcome | None:
+    def commit(self, old: str, new: str, change: Change) -> TxnResult | None:
         """Move the board from `old` to `new` with all that goes along; None: look again."""
 
-    def seen(self) -> str | None:
+    def cached_head(self) -> str | None:
         """The newest board that is known without asking anybody; None if there is none."""
 
     def tip_of(self, branch: str) -> str | None:
         """Where a branch is that work lands on."""
 
-    def ensure(self, oid: str, branch: str) -> bool:
+    def fetch_commit(self, oid: str, branch: str) -> bool:
         """Whether a commit on a task's branch is here, fetched if need be."""
 
-    def patience(self, losses: int) -> float:
+    def backoff(self, losses: int) -> float:
         """Seconds to wait at most after so many losses in a row."""
 
 
-class Local:
+class LocalBackend:
     """The board of one clone: its own ref is the truth."""
 
     def __init__(self, repo: Repo, ref: str) -> None:
         self.repo, self.ref = repo, ref
 
     @contextlib.contextmanager
-    def turn(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[None]:
         """Hold the clone's own lock."""
         with refs.mutex(self.repo):
             yield
 
-    def base(self) -> str:
+    def refresh(self) -> str:
         """The tip of the branch."""
         tip = refs.read(self.repo, self.ref)
         if tip is None:
             raise no_board(self.ref)
         return tip
 
-    def seen(self) -> str | None:
+    def cached_head(self) -> str | None:
         """The tip of the branch."""
         return refs.read(self.repo, self.ref)
 
-    def ensure(self, oid: str, branch: str) -> bool:
+    def fetch_commit(self, oid: str, branch: str) -> bool:
         """There is nowhere else to get it from."""
         return Objects(self.repo).exists(oid)
 
@@ -94,16 +94,16 @@ class Local:
         """The tip of a local branch."""
         return refs.read(self.repo, f"refs/heads/{branch}")
 
-    def patience(self, losses: int) -> float:
+    def backoff(self, losses: int) -> float:
         """Short: the other writers are on this machine."""
         return float(min(0.25, 0.002 * 1.3 ** min(losses, 40)))
 
-    def land(self, old: str, new: str, change: Change) -> Outcome | None:
+    def commit(self, old: str, new: str, change: Change) -> TxnResult | None:
         """One ref transaction; checkouts of what moves are locked before and follow after."""
         with ExitStack() as stack:
-            held, why = hold(stack, self.repo, change.moves, Move(self.ref, old, new))
+            held, why = lock_checkouts(stack, self.repo, change.moves, Move(self.ref, old, new))
             if why:
-                return Outcome(Answer.LOST, why)
+                return TxnResult(TxnStatus.LOST, why)
             if not self._swap(old, new, change):
                 return None
             if change.moves:
@@ -112,14 +112,14 @@ class Local:
                 one.follow()  # what cannot follow now is caught up with later
         if change.moves:
             failpoints.point("landed-synced")
-        return Outcome(Answer.WON)
+        return TxnResult(TxnStatus.WON)
 
     def _swap(self, old: str, new: str, change: Change) -> bool:
         if not change.moves:
             return refs.swap(self.repo, self.ref, old, new, message=change.subject)
         # The target first: after a crash between the two renames the runner completes the event.
-        moves = [refs.Move(move.ref, move.old, move.new) for move in change.moves]
-        moves.append(refs.Move(self.ref, old, new))
+        moves = [refs.RefMove(move.ref, move.old, move.new) for move in change.moves]
+        moves.append(refs.RefMove(self.ref, old, new))
         return refs.swap_all(self.repo, moves, message=change.subject)
 
 
@@ -131,28 +131,28 @@ def no_board(ref: str) -> FleetError:
     )
 
 
-def hold(
+def lock_checkouts(
     stack: ExitStack, repo: Repo, moves: tuple[Move, ...], board: Move | None
-) -> tuple[list[follow_branch.Held], str]:
+) -> tuple[list[follow_branch.LockedCheckout], str]:
     """Lock every checkout whose branch is about to move, so that its files move along.
 
     A window on the board that is busy is left behind and catches up; a person's checkout of
     another branch that cannot follow forbids the move: the reason is returned.
     """
-    taken: list[follow_branch.Held] = []
+    taken: list[follow_branch.LockedCheckout] = []
     for move in moves:
         if move.old is None or move.new is None:
             continue
-        for path in holders(repo, move.ref):
+        for path in checkouts_of(repo, move.ref):
             held = follow_branch.prepare(repo, path, move.ref, move.old, move.new)
-            if isinstance(held, follow_branch.Refusal):
+            if isinstance(held, follow_branch.CannotFollow):
                 return [], held.reason
             taken.append(stack.enter_context(held))
     if board is None:
         return taken, ""
     assert board.old is not None and board.new is not None
-    for path in holders(repo, board.ref):
+    for path in checkouts_of(repo, board.ref):
         window = follow_branch.prepare(repo, path, board.ref, board.old, board.new)
-        if isinstance(window, follow_branch.Held):
+        if isinstance(window, follow_branch.LockedCheckout):
             taken.append(stack.enter_context(window))
     return taken, ""

@@ -26,13 +26,13 @@ from gitfleet.git import refs
 from gitfleet.git.fsync import syncing
 from gitfleet.git.repo import Repo
 from gitfleet.model.states import Role
-from gitfleet.process.procfs import Child, alive, myself
+from gitfleet.process.procfs import ProcessId, alive, myself
 
 _NAME: Final = "runner.json"
 _NONCE: Final = re.compile(r"[0-9a-f]{32}\Z")
 
 
-class Held(Struct, frozen=True, kw_only=True):
+class PendingClaim(Struct, frozen=True, kw_only=True):
     """A claim this clone made or tried to make, by its nonce."""
 
     nonce: str
@@ -161,7 +161,7 @@ class Clone:
             finally:
                 (self.folder / "live.json").unlink(missing_ok=True)
 
-    def running(self) -> Child | None:
+    def running(self) -> ProcessId | None:
         """The process of the live runner, if there is one."""
         live = read_json(self.folder / "live.json")
         pid, started = live.get("pid"), live.get("started")
@@ -169,7 +169,7 @@ class Clone:
             return None
         if self._elsewhere(str(live.get("path"))):
             return None  # it came with a copy, and tells of the original's
-        child = Child(pid, started)
+        child = ProcessId(pid, started)
         return child if alive(child) else None
 
     def running_pid(self) -> int | None:
@@ -179,27 +179,27 @@ class Clone:
 
     # -- what it holds
 
-    def remember(self, held: Held) -> None:
+    def note_pending(self, held: PendingClaim) -> None:
         """Note a nonce before it is sent anywhere: a claim is ours only if it stands here."""
         path = self.folder / "held" / f"{held.nonce}.json"
         fields = {"task": held.task, "role": held.role.value, "attempt": held.attempt}
         write_json(path, {"nonce": held.nonce, **fields})
 
-    def forget(self, nonce: str) -> None:
+    def drop_pending(self, nonce: str) -> None:
         """Drop a nonce whose claim is settled, or never came to be."""
         assert _NONCE.match(nonce)
         (self.folder / "held" / f"{nonce}.json").unlink(missing_ok=True)
 
-    def held(self) -> dict[str, Held]:
+    def pending_claims(self) -> dict[str, PendingClaim]:
         """Every remembered nonce."""
-        found: dict[str, Held] = {}
+        found: dict[str, PendingClaim] = {}
         for path in sorted((self.folder / "held").glob("*.json")):
             known = read_json(path)
             with contextlib.suppress(KeyError, ValueError, TypeError):
                 nonce = str(known["nonce"])
                 role = Role(known["role"])
                 task, attempt = str(known["task"]), int(known["attempt"])
-                found[nonce] = Held(nonce=nonce, task=task, role=role, attempt=attempt)
+                found[nonce] = PendingClaim(nonce=nonce, task=task, role=role, attempt=attempt)
         return found
 
     # -- places

@@ -21,7 +21,7 @@ def _usual(times: Sequence[float]) -> float:
     return statistics.median(times) if times else 0.0
 
 
-class Pace:
+class ClaimThrottle:
     """How often it is fair to begin something new, on a board that others write to as well.
 
     Everybody who pushes as fast as the server takes it wins nothing: most pushes are too late, and
@@ -49,7 +49,7 @@ class Pace:
         """A push that counted took so long; one that comes too late is turned away at once."""
         self._pushes.append(seconds)
 
-    def met(self, name: str) -> None:
+    def saw_writer(self, name: str) -> None:
         """Somebody else wrote to the board."""
         self._met[name] = time.monotonic()
 

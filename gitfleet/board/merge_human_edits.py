@@ -14,18 +14,20 @@ from msgspec import Struct
 
 from gitfleet.files import layout
 from gitfleet.files.answers import united
-from gitfleet.files.layout import What
-from gitfleet.git.objects import Changed, Entry, Objects
+from gitfleet.files.layout import FileKind
+from gitfleet.git.objects import Changed, Objects, TreeEntry
 from gitfleet.model.ids import is_id
 
 _MOST: Final = 5_000  # files at once
-_WELCOME: Final = frozenset({What.TASK, What.QUESTION, What.NOTE, What.SETTINGS, What.PROMPT})
+_WELCOME: Final = frozenset(
+    {FileKind.TASK, FileKind.QUESTION, FileKind.NOTE, FileKind.SETTINGS, FileKind.PROMPT}
+)
 
 
 class Taken(Struct, frozen=True):
     """What goes onto the board, and what could not go where it wanted, and why."""
 
-    files: dict[str, Entry | bytes | None]
+    files: dict[str, TreeEntry | bytes | None]
     beside: dict[str, str]  # path -> where it went instead, or why nowhere
 
 
@@ -59,18 +61,20 @@ def _one(objects: Objects, here: str, change: Changed, taken: Taken, by: str) ->
     there = layout.place(path)
     if now_oid == (change.old.oid if change.old else None):
         taken.files[path] = new
-    elif new is not None and there.what is What.TASK and is_id(there.task):
+    elif new is not None and there.what is FileKind.TASK and is_id(there.task):
         goal = layout.task_path(_beside(there.task, new.oid))
         if objects.find(here, goal) is None:
             taken.files[goal] = new
         taken.beside[path] = goal
-    elif now is not None and new is not None and there.what is What.QUESTION:
+    elif now is not None and new is not None and there.what is FileKind.QUESTION:
         _question(objects, now, new, path, taken, by)
     else:
         taken.beside[path] = "nowhere: the board has another version"
 
 
-def _question(objects: Objects, now: Entry, new: Entry, path: str, taken: Taken, by: str) -> None:
+def _question(
+    objects: Objects, now: TreeEntry, new: TreeEntry, path: str, taken: Taken, by: str
+) -> None:
     """Two people answered, each without the other: the first counts, the other goes under it."""
     both = united(objects.blob(now.oid), objects.blob(new.oid), path, by)
     if both is None:
@@ -82,9 +86,9 @@ def _question(objects: Objects, now: Entry, new: Entry, path: str, taken: Taken,
 def _refused(objects: Objects, change: Changed) -> str | None:
     """Why a change is not a person's to make; empty if it is nobody's business; None if it is."""
     there = layout.place(change.path)
-    said = there.what is What.EVENT and not layout.of_runner(change.path) and change.old is None
+    said = there.what is FileKind.EVENT and not layout.of_runner(change.path) and change.old is None
     if there.what not in _WELCOME and not said:
-        return "" if there.what is What.OTHER else "only runners write there"
+        return "" if there.what is FileKind.OTHER else "only runners write there"
     if change.new is None:
         return None
     if change.new.kind != "blob":

@@ -14,13 +14,14 @@ from contextlib import ExitStack
 from typing import Final
 
 from gitfleet.board import merge_human_edits
-from gitfleet.board.backend import Answer, Outcome, hold, no_board
-from gitfleet.board.fairness import Pace
+from gitfleet.board.backend import TxnResult, TxnStatus, lock_checkouts, no_board
+from gitfleet.board.fairness import ClaimThrottle
 from gitfleet.board.heartbeats import BEATS, SEEN_BEATS
 from gitfleet.errors import FleetError
 from gitfleet.git import refs, remote
-from gitfleet.git.objects import Objects, Signature
-from gitfleet.git.remote import Fate, Pushed, Refused
+from gitfleet.git.commits import Signature
+from gitfleet.git.objects import Objects
+from gitfleet.git.remote import PushFate, PushResult, RemoteRejected
 from gitfleet.git.repo import Repo
 from gitfleet.model.change import Change, Move
 
@@ -32,7 +33,7 @@ _MOST_NOTICED: Final = 200  # commits of one look
 _MOMENT: Final = 0.1  # seconds
 
 
-class Shared:
+class RemoteBackend:
     """A board that lives on a remote."""
 
     def __init__(
@@ -43,7 +44,7 @@ class Shared:
         signature: Callable[[], Signature],
         tell: Callable[..., None] | None = None,
         patience: float | None = None,
-        pace: Pace | None = None,
+        pace: ClaimThrottle | None = None,
     ) -> None:
         """`name` is the remote's; `signature` says who merges people's commits; `tell` is a
         report's `action`; `patience`: seconds for one conversation, if not as ever; `pace`, if
@@ -59,13 +60,13 @@ class Shared:
         self._fetched = False
         self._seen_at = 0.0
         self._behind: tuple[str, ...] = ()  # branches to look at, too, before the next decision
-        self.pace = pace or Pace()
+        self.pace = pace or ClaimThrottle()
         self._pushing = threading.RLock()
         self._merged: tuple[str, str, str] | None = None
 
     # -- looking
 
-    def look(self, extra: Iterable[str] = ()) -> None:
+    def fetch(self, extra: Iterable[str] = ()) -> None:
         """Fetch the board, the targets, every heartbeat and letter, and the branches `extra`.
 
         Raises Unreachable; FleetError if the remote has no board any more.
@@ -81,10 +82,10 @@ class Shared:
                 self._gone(ref)
             self._fetched, self._behind, self._seen_at = True, (), time.monotonic()
             self.pace.looked(time.monotonic() - began)
-            self._notice(before)
+            self._note_writers(before)
             self.pace.heard(refs.names(self.repo, SEEN_BEATS))
 
-    def _notice(self, before: str | None) -> None:
+    def _note_writers(self, before: str | None) -> None:
         """Know who else writes to the board just now."""
         at, own = self.tip(), self._signature().name
         for _ in range(_MOST_NOTICED):
@@ -92,7 +93,7 @@ class Shared:
                 return
             commit = self._objects.commit(at)
             if commit.author.name != own:
-                self.pace.met(commit.author.name)
+                self.pace.saw_writer(commit.author.name)
             at = commit.parents[0] if commit.parents else None
 
     def _gone(self, ref: str) -> None:
@@ -107,10 +108,10 @@ class Shared:
         if known is not None:
             refs.swap(self.repo, track, known, None, message="gone from the remote")
 
-    def ensure(self, oid: str, branch: str) -> bool:
+    def fetch_commit(self, oid: str, branch: str) -> bool:
         """Have a commit that another machine made on a task's branch. False if it is not there."""
         if not self._objects.exists(oid):
-            self.look([branch])
+            self.fetch([branch])
         return self._objects.exists(oid)
 
     def letters(self) -> dict[str, str]:
@@ -123,10 +124,10 @@ class Shared:
         if branch not in self.targets:
             self.targets.add(branch)
             if self._fetched:
-                self.look()
+                self.fetch()
         return refs.read(self.repo, f"{self.track}{branch}")
 
-    def seen(self) -> str | None:
+    def cached_head(self) -> str | None:
         """The board as of the last look, with people's commits of this clone."""
         if self.tip() is None:
             return refs.read(self.repo, self.ref)
@@ -139,22 +140,22 @@ class Shared:
     # -- the swap
 
     @contextlib.contextmanager
-    def turn(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[None]:
         """One push at a time from this clone."""
         with self._pushing, refs.mutex(self.repo):
             yield
 
-    def patience(self, losses: int) -> float:
+    def backoff(self, losses: int) -> float:
         """Long enough for others to be served, and growing."""
         return self.pace.patience(losses)
 
-    def base(self) -> str:
+    def refresh(self) -> str:
         """The remote's board, with what people committed here on top of it."""
         # On a crowded board what was seen a moment ago is old: a push made on that only takes
         # from the others the time in which theirs could arrive.
         old = time.monotonic() - self._seen_at > _MOMENT
         if not self._fetched or (old and self.pace.crowded()):
-            self.look(self._behind)
+            self.fetch(self._behind)
         return self._base()
 
     def _base(self) -> str:
@@ -187,64 +188,66 @@ class Shared:
         self._merged = (theirs, ours, made)
         return made
 
-    def land(self, old: str, new: str, change: Change) -> Outcome | None:
+    def commit(self, old: str, new: str, change: Change) -> TxnResult | None:
         """Push the board with all that goes along, each ref with the value it must have."""
         theirs = self.tip()
         if theirs is None or not self._objects.is_ancestor(theirs, old):
             return None  # whoever decided has looked meanwhile: this was decided on less
-        moves = [refs.Move(self.ref, theirs, new)]
-        moves += [refs.Move(move.ref, move.old, move.new) for move in change.moves]
+        moves = [refs.RefMove(self.ref, theirs, new)]
+        moves += [refs.RefMove(move.ref, move.old, move.new) for move in change.moves]
         moves += [self._published(move) for move in change.publish]
         moves = [move for move in moves if move.old != move.new]
         began = time.monotonic()
         pushed = remote.push(self.repo, self.name, moves, timeout=self._patience)
         match pushed.fate:
-            case Fate.DONE:
+            case PushFate.DONE:
                 self.pace.pushed(time.monotonic() - began)
                 return self._won(moves, new, change)
-            case Fate.STALE:
+            case PushFate.STALE:
                 # Looked at after the pause, right before the next try: what is known by now would
                 # be old again by then.
                 self._fetched, self._behind = False, tuple(_branches(change))
                 return None
-            case Fate.REFUSED:
+            case PushFate.REFUSED:
                 return self._refused(pushed, change)
         return self._unknown(moves, new, change, pushed)
 
-    def _published(self, move: Move) -> refs.Move:
+    def _published(self, move: Move) -> refs.RefMove:
         """A task's branch goes up from wherever the remote has it; a letter goes from where it was
         read, so that what was pushed there since stays."""
         if move.ref.startswith(LETTERS):
-            return refs.Move(move.ref, move.old, move.new)
+            return refs.RefMove(move.ref, move.old, move.new)
         short = move.ref.removeprefix("refs/heads/")
-        return refs.Move(move.ref, refs.read(self.repo, f"{self.track}{short}"), move.new)
+        return refs.RefMove(move.ref, refs.read(self.repo, f"{self.track}{short}"), move.new)
 
-    def _refused(self, pushed: Pushed, change: Change) -> Outcome:
+    def _refused(self, pushed: PushResult, change: Change) -> TxnResult:
         if any(move.ref == pushed.ref for move in change.moves):
             target = pushed.ref.removeprefix("refs/heads/")
-            return Outcome(Answer.LOST, f"{self.name} refuses to move {target}: {pushed.reason}")
-        raise Refused(
+            return TxnResult(
+                TxnStatus.LOST, f"{self.name} refuses to move {target}: {pushed.reason}"
+            )
+        raise RemoteRejected(
             f"{self.name} refuses to move {pushed.ref}: {pushed.reason}",
             remedy="Let runners push to the fleet branch, or look at the server's hooks.",
         )
 
     def _unknown(
-        self, moves: list[refs.Move], new: str, change: Change, pushed: Pushed
-    ) -> Outcome | None:
+        self, moves: list[refs.RefMove], new: str, change: Change, pushed: PushResult
+    ) -> TxnResult | None:
         """The answer was lost. A fetch that shows our commit means won; a board that has moved
         elsewhere means lost, for then the push can never succeed; else nobody knows."""
         before = moves[0].old
-        self.look(_branches(change))
+        self.fetch(_branches(change))
         tip = self.tip()
         if tip is not None and self._objects.is_ancestor(new, tip):
             return self._won(moves, new, change)
         if tip != before:
             return None
-        return Outcome(Answer.UNKNOWN, pushed.reason)
+        return TxnResult(TxnStatus.UNKNOWN, pushed.reason)
 
     # -- after the push
 
-    def _won(self, moves: list[refs.Move], new: str, change: Change) -> Outcome:
+    def _won(self, moves: list[refs.RefMove], new: str, change: Change) -> TxnResult:
         self._seen_at = time.monotonic()
         for pushed in moves:
             if pushed.ref.startswith(LETTERS):
@@ -256,7 +259,7 @@ class Shared:
         for move in change.moves:
             if move.new is not None:
                 self._follow(move.ref, move.new)
-        return Outcome(Answer.WON)
+        return TxnResult(TxnStatus.WON)
 
     def _note(self, ref: str, new: str | None) -> None:
         """Our note of where the remote is; git's own push may have written it already."""
@@ -268,7 +271,7 @@ class Shared:
 
     def follow(self) -> None:
         """Bring the local board and targets to where the remote has them."""
-        with self.turn():
+        with self.exclusive():
             for branch in (self.branch, *sorted(self.targets)):
                 tip = refs.read(self.repo, f"{self.track}{branch}")
                 if tip is not None:
@@ -290,9 +293,9 @@ class Shared:
             return
         with ExitStack() as stack:
             if ref == self.ref:
-                held, why = hold(stack, self.repo, (), Move(ref, old, new))
+                held, why = lock_checkouts(stack, self.repo, (), Move(ref, old, new))
             else:
-                held, why = hold(stack, self.repo, (Move(ref, old, new),), None)
+                held, why = lock_checkouts(stack, self.repo, (Move(ref, old, new),), None)
             if why:
                 self._tell("not-followed", branch=ref.removeprefix("refs/heads/"), reason=why)
                 return

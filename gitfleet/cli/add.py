@@ -87,15 +87,15 @@ def _body(body: str | None) -> str:
 def _commit(text: bytes, wanted: str | None) -> str:
     # Here, since inside an attempt nothing of this is needed, and it takes 100 ms to import.
     from gitfleet.cli.support.session import open_session, suffix  # noqa: PLC0415 - see above
-    from gitfleet.plan import settle  # noqa: PLC0415 - see above
+    from gitfleet.plan.transitions import add_tasks, by_person  # noqa: PLC0415 - see above
 
     outbox_writer.checked(text, wanted or "new")
     session = open_session()
     person = session.person
     suffixes = [suffix() for _ in range(20)]
-    addition = settle.Addition(text=text, id=wanted or "")
+    addition = add_tasks.Addition(text=text, id=wanted or "")
     change = session.change(
-        lambda board, _now: settle.add(board, addition=addition, suffixes=suffixes, person=person)
+        lambda board, _: by_person.add(board, addition=addition, suffixes=suffixes, person=person)
     )
     _warn(session.store.board(), change.tasks[0])
     return change.tasks[0]

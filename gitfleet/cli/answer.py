@@ -6,7 +6,7 @@ from datetime import datetime
 
 import click
 
-from gitfleet.cli.support.session import Session, for_people, open_session, plain
+from gitfleet.cli.support.session import CliSession, for_people, open_session, plain
 from gitfleet.cli.support.verb import QUESTION, Verb
 from gitfleet.errors import FleetError
 from gitfleet.files import answers, codec, layout
@@ -14,7 +14,7 @@ from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.model.question import Question
 from gitfleet.plan import questions
-from gitfleet.plan.status import standing
+from gitfleet.plan.status import status_of
 
 
 @click.command(
@@ -50,7 +50,7 @@ def command(name: str, text: str | None, option: int | None, edit: bool) -> None
     click.echo(plain(_told(session, question, change)))
 
 
-def _answer(session: Session, name: str, text: str) -> Change:
+def _answer(session: CliSession, name: str, text: str) -> Change:
     person, path = session.person, layout.question_path(name)
 
     def decide(board: Board, now: datetime) -> Change:
@@ -60,7 +60,7 @@ def _answer(session: Session, name: str, text: str) -> Change:
     return session.change(decide)
 
 
-def _edited(session: Session, question: Question) -> str:
+def _edited(session: CliSession, question: Question) -> str:
     """What a person writes below the heading, in the editor that git and click know."""
     file = session.store.file(session.store.board(), layout.question_path(question.name)) or b""
     shown, _ = codec.decode(answers.with_heading(file), question.name)
@@ -73,9 +73,9 @@ def _edited(session: Session, question: Question) -> str:
     return said.removeprefix(question.answer).strip() if not question.open else said
 
 
-def _told(session: Session, question: Question, change: Change) -> str:
+def _told(session: CliSession, question: Question, change: Change) -> str:
     board = session.store.board()
-    where = standing(board, question.task, session.store.now())
+    where = status_of(board, question.task, session.store.now())
     name = question.name
     remark = not change.subject.startswith("Answer ")
     done = (

@@ -16,7 +16,7 @@ import click
 
 from gitfleet.cli.support.verb import Verb
 from gitfleet.demo import captions, tasks
-from gitfleet.demo.sandbox import Stage
+from gitfleet.demo.sandbox import Sandbox
 from gitfleet.errors import FleetError
 
 _AT_HOME = """\
@@ -52,7 +52,7 @@ def command(keep: bool, directory: Path | None) -> int:
     """
     began = time.monotonic()
     with _hang_up(), _place(directory, keep) as root:
-        stage = Stage(root)
+        stage = Sandbox(root)
         found = _play(stage, began)
         took = time.monotonic() - began
         if found:
@@ -124,7 +124,7 @@ def _hang_up() -> Iterator[None]:
 # -- the play
 
 
-def _play(stage: Stage, began: float) -> list[str]:
+def _play(stage: Sandbox, began: float) -> list[str]:
     """Do it all, and show it; what did not become as promised."""
     stage.build()
     click.echo(f"A small Python package with a failing test, in {stage.project}\n")
@@ -143,7 +143,7 @@ def _play(stage: Stage, began: float) -> list[str]:
     return [*status, *unlisted, *_broken(stage)]
 
 
-def _show(stage: Stage, *argv: str, last: int) -> int:
+def _show(stage: Sandbox, *argv: str, last: int) -> int:
     """Run a command, and show it with the last lines it says; its exit status."""
     done = stage.attempt(*argv)
     click.echo(f"$ {' '.join(argv)}")
@@ -153,7 +153,7 @@ def _show(stage: Stage, *argv: str, last: int) -> int:
     return done.returncode
 
 
-def _run(stage: Stage, began: float) -> list[str]:
+def _run(stage: Sandbox, began: float) -> list[str]:
     """The runner at work, line by line; what it ended with, if not well."""
     click.echo("$ gitfleet run --until-idle")
     try:
@@ -167,7 +167,7 @@ def _run(stage: Stage, began: float) -> list[str]:
     return []
 
 
-def _broken(stage: Stage) -> list[str]:
+def _broken(stage: Sandbox) -> list[str]:
     """What is not as promised: on the board, in the target, in the checkout."""
     board = stage.attempt("python", "-P", "-m", "gitfleet.demo.verify", str(stage.project))
     found = board.stdout.splitlines()

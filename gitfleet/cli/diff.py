@@ -10,7 +10,7 @@ import click
 
 from gitfleet.attempt.context import task_branch
 from gitfleet.cli.support import format, lookup
-from gitfleet.cli.support.session import Session, open_session
+from gitfleet.cli.support.session import CliSession, open_session
 from gitfleet.cli.support.verb import ANY_TASK, Verb
 from gitfleet.errors import FleetError
 from gitfleet.git import merge, refs
@@ -76,7 +76,7 @@ def _why(entry: Entry) -> str:
     return "no attempt has committed anything" if entry.next_attempt > 1 else "nobody has tried it"
 
 
-def _of_landing(session: Session, entry: Entry) -> Span | None:
+def _of_landing(session: CliSession, entry: Entry) -> Span | None:
     """Between the target before and after, if the task landed."""
     last = entry.last(Kind.LANDED)
     if last is None or not isinstance(last.content, Landed):
@@ -92,7 +92,7 @@ def _of_landing(session: Session, entry: Entry) -> Span | None:
     return span._replace(remark=remark) if span else None
 
 
-def _of_branch(session: Session, entry: Entry) -> Span | None:
+def _of_branch(session: CliSession, entry: Entry) -> Span | None:
     """From where the work began to where it is now."""
     claim = entry.claim if entry.claim and entry.claim.role is Role.WORK else None
     last = next(
@@ -123,7 +123,7 @@ def _has_head(content: object) -> bool:
     return isinstance(content, Attempt) and content.head is not None
 
 
-def _here(session: Session, commit: str, task: str) -> None:
+def _here(session: CliSession, commit: str, task: str) -> None:
     if not session.store.objects.exists(commit):
         raise FleetError(
             f"the commit {commit[:10]} of {task} is not in this clone",
@@ -131,12 +131,12 @@ def _here(session: Session, commit: str, task: str) -> None:
         )
 
 
-def _same(session: Session, span: Span) -> bool:
+def _same(session: CliSession, span: Span) -> bool:
     objects = session.store.objects
     return objects.tree_of(span.old) == objects.tree_of(span.new)
 
 
-def _show(session: Session, span: Span, *, stat: bool) -> None:
+def _show(session: CliSession, span: Span, *, stat: bool) -> None:
     """Become `git diff`: colours, word diffs and external programs are as the person has them."""
     safe = clean_env()
     env = {k: v for k, v in os.environ.items() if k in safe or k in _THEIRS}

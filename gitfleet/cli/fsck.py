@@ -11,7 +11,7 @@ from typing import Any, Final
 import click
 
 from gitfleet.audit import repair
-from gitfleet.audit.repair import Finding
+from gitfleet.audit.repair import HistoryFinding
 from gitfleet.board.store import Store
 from gitfleet.cli.support.session import open_session
 from gitfleet.cli.support.verb import Verb
@@ -116,11 +116,11 @@ def _resolve(where: Path, revision: str) -> str:
     return done.out
 
 
-def _kind(finding: Finding) -> str:
+def _kind(finding: HistoryFinding) -> str:
     return "repaired" if finding.repaired else "warning" if finding.warning else "broken"
 
 
-def _line(finding: Finding) -> str:
+def _line(finding: HistoryFinding) -> str:
     breach = finding.breach
     by = value(finding.author)
     return (
@@ -129,7 +129,7 @@ def _line(finding: Finding) -> str:
     )
 
 
-def _plain(finding: Finding) -> dict[str, object]:
+def _plain(finding: HistoryFinding) -> dict[str, object]:
     return {
         "commit": finding.commit,
         "author": finding.author,

@@ -14,7 +14,7 @@ from gitfleet.board.store import Store, branch_of
 from gitfleet.cli.support.session import plain
 from gitfleet.files import boards, layout
 from gitfleet.files.boards import File
-from gitfleet.files.layout import What
+from gitfleet.files.layout import FileKind
 from gitfleet.git import follow_branch, refs, synced_commit
 from gitfleet.git.command import enter_quarantine, git
 from gitfleet.git.objects import Objects
@@ -23,7 +23,7 @@ from gitfleet.git.worktree import git_dir
 from gitfleet.model.board import Problem
 
 _MOST: Final = 20  # problems shown
-_PEOPLES: Final = (What.TASK, What.QUESTION, What.SETTINGS, What.PROMPT)
+_PEOPLES: Final = (FileKind.TASK, FileKind.QUESTION, FileKind.SETTINGS, FileKind.PROMPT)
 _ZERO: Final = "0" * 40
 
 
@@ -145,7 +145,7 @@ def _taken_ids(top: Path, changes: Mapping[str, _Change]) -> list[Problem]:
     new = [
         place.task
         for path, change in changes.items()
-        if not change.old and (place := layout.place(path)).what is What.TASK
+        if not change.old and (place := layout.place(path)).what is FileKind.TASK
     ]
     if not new:
         return []
@@ -177,8 +177,8 @@ def _foreign(changes: Mapping[str, _Change]) -> list[Problem]:
             f"git restore --staged --worktree {path}",
         )
         for path, change in changes.items()
-        if (layout.of_runner(path) or (layout.place(path).what is What.EVENT and change.old))
-        and layout.place(path).what is not What.PAGE
+        if (layout.of_runner(path) or (layout.place(path).what is FileKind.EVENT and change.old))
+        and layout.place(path).what is not FileKind.PAGE
     ]
 
 
@@ -203,7 +203,7 @@ def _bring(repo: Repo, top: Path, ref: str, commit: str) -> str:
     """Bring the files to a commit that is to be where the ref is; why not, if not."""
     tip = refs.read(repo, ref)
     held = follow_branch.prepare(repo, top, ref, tip or commit, commit)
-    if isinstance(held, follow_branch.Refusal):
+    if isinstance(held, follow_branch.CannotFollow):
         return held.reason
     with held:
         # git will compare the ref only after us. Files that had gone back to what the push began
@@ -230,7 +230,7 @@ def pre_receive() -> None:
 
     enter_quarantine()
     repo = find(Path.cwd())
-    refusals = pre_receive.judge(Store(repo), sys.stdin.readlines())
+    refusals = pre_receive.check_push(Store(repo), sys.stdin.readlines())
     for told in refusals[:_MOST]:
         click.echo(f"gitfleet: {plain(told.what)}", err=True)
         if told.remedy:

@@ -17,7 +17,7 @@ from gitfleet.cli.support.verb import CODER, Verb
 from gitfleet.errors import FleetError
 from gitfleet.event_log import harmless
 from gitfleet.git import refs, worktree
-from gitfleet.git.checkouts import holders
+from gitfleet.git.checkouts import checkouts_of
 from gitfleet.git.command import git
 from gitfleet.git.repo import Repo, find, head_branch, set_config
 from gitfleet.install import hooks, setup_clone
@@ -199,7 +199,7 @@ def _place(repo: Repo, store: Store) -> Path | None:
                 remedy=f"git -C {shlex.quote(str(path))} switch {shlex.quote(store.branch)}",
             )
         return path
-    elsewhere = [other for other in holders(repo, store.ref) if other != path]
+    elsewhere = [other for other in checkouts_of(repo, store.ref) if other != path]
     if elsewhere:
         return elsewhere[0]
     folder = path.is_dir() and not path.is_symlink()

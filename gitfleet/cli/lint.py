@@ -11,19 +11,20 @@ from typing import Final
 import click
 from msgspec.structs import asdict, replace
 
-from gitfleet.cli.support import coder_checks, format, lookup
+from gitfleet.board.board_files import read_file
+from gitfleet.cli.support import coder_checks, format
 from gitfleet.cli.support.session import open_session
 from gitfleet.cli.support.verb import Verb
 from gitfleet.errors import FleetError
 from gitfleet.files import layout
 from gitfleet.files.boards import File
-from gitfleet.files.layout import What
+from gitfleet.files.layout import FileKind
 from gitfleet.git.objects import blob_id
 from gitfleet.plan import lint
-from gitfleet.plan.lint import Finding
+from gitfleet.plan.lint import LintFinding
 
 _DEEPEST: Final = 6  # folders; done/<month>/<id>/log is the deepest there is
-_OTHER: Final = (What.OTHER, What.PAGE)
+_OTHER: Final = (FileKind.OTHER, FileKind.PAGE)
 
 
 @click.command(
@@ -41,7 +42,7 @@ def command(paths: tuple[Path, ...], as_json: bool) -> int:
 
     Exit status 1 if a file does not validate; warnings alone do not count.
     """
-    found: list[Finding] = []
+    found: list[LintFinding] = []
     number = 0
     for files, scope in _boards(paths):
         number += sum(map(scope.holds, files))
@@ -55,7 +56,7 @@ def command(paths: tuple[Path, ...], as_json: bool) -> int:
     return 1 if any(not one.warning for one in found) else 0
 
 
-def _tell(found: Sequence[Finding], number: int) -> None:
+def _tell(found: Sequence[LintFinding], number: int) -> None:
     for one in found:
         problem = one.problem
         kind = format.style("warning: ", fg="yellow") if one.warning else ""
@@ -88,7 +89,7 @@ class Scope:
         return not self.only or any(path == o or path.startswith(f"{o}/") for o in self.only)
 
 
-def _placed(told: Iterable[Finding], scope: Scope) -> Iterable[Finding]:
+def _placed(told: Iterable[LintFinding], scope: Scope) -> Iterable[LintFinding]:
     for one in told:
         if scope.holds(one.problem.path):
             path = os.path.join(scope.prefix, one.problem.path)  # noqa: PTH118 - a text, as given
@@ -113,7 +114,7 @@ def _tip() -> dict[str, File]:
     store = open_session().store
     tree = store.objects.tree_of(store.board().commit)
     return {
-        path: lookup.file_of(store, entry)
+        path: read_file(store.objects, entry)
         for path, entry in store.objects.walk(tree)
         if _on_board(path)
     }

@@ -7,12 +7,12 @@ from datetime import datetime
 import click
 
 from gitfleet.cli.support.decide import each, stands
-from gitfleet.cli.support.session import Session, suffix
+from gitfleet.cli.support.session import CliSession, suffix
 from gitfleet.cli.support.verb import TASK, Verb
 from gitfleet.files import layout
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
-from gitfleet.plan import settle
+from gitfleet.plan.transitions import by_person
 
 
 @click.command(
@@ -26,13 +26,15 @@ def command(ids: tuple[str, ...]) -> None:
     each("release", ids, _release, stands)
 
 
-def _release(session: Session, task: str) -> Change:
+def _release(session: CliSession, task: str) -> Change:
     person, mark = session.person, suffix()
 
     def decide(board: Board, now: datetime) -> Change:
         entry = board.get(task)
         path = layout.task_path(task)
         text = session.store.file(board, path) if entry is not None else None
-        return settle.release(board, now, task=task, text=text or b"", person=person, suffix=mark)
+        return by_person.release(
+            board, now, task=task, text=text or b"", person=person, suffix=mark
+        )
 
     return session.change(decide)

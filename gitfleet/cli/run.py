@@ -15,10 +15,10 @@ import msgspec
 
 from gitfleet.cli.support.coder_checks import known
 from gitfleet.cli.support.context import fleet_of
-from gitfleet.cli.support.session import Session, open_session
+from gitfleet.cli.support.session import CliSession, open_session
 from gitfleet.cli.support.verb import CODER, TASK, Verb
 from gitfleet.errors import FleetError
-from gitfleet.event_log import Report
+from gitfleet.event_log import EventLog
 from gitfleet.model.config import RoleSettings, Settings
 from gitfleet.plan.coder_choice import named_by
 from gitfleet.process.kill import subreaper
@@ -72,7 +72,7 @@ def command(
             runner = _runner(session, report, options)
             attach(runner)
             return _run(runner)
-    report = Report(lambda line: print(line, flush=True))
+    report = EventLog(lambda line: print(line, flush=True))
     return _run(_runner(session, report, options))
 
 
@@ -96,7 +96,7 @@ def _default(settings: Settings, coder: str | None, model: str | None) -> RoleSe
         raise click.UsageError("--model takes one word, without spaces") from None
 
 
-def _runner(session: Session, report: Report, options: Options) -> Runner:
+def _runner(session: CliSession, report: EventLog, options: Options) -> Runner:
     return Runner(fleet_of(session, report), options)
 
 

@@ -17,7 +17,7 @@ from gitfleet.model.event import Attempt, Event
 from gitfleet.model.question import Question
 from gitfleet.model.states import Outcome
 from gitfleet.plan import plain_data, view
-from gitfleet.plan.view import Detail, Near
+from gitfleet.plan.view import Detail, RelatedTask
 
 _BODY: Final = 12  # lines of the text that are shown without --full
 _TAIL: Final = 10  # lines of a failed check's output
@@ -204,5 +204,5 @@ def _around(found: Detail) -> Iterable[str]:
         yield f"{_title(f'{name:<14}')}{format.line(text)}"
 
 
-def _nears(nears: Sequence[Near], between: str) -> str:
+def _nears(nears: Sequence[RelatedTask], between: str) -> str:
     return between.join(f"{near.id} ({near.status})" for near in nears)

@@ -11,7 +11,7 @@ import click
 
 from gitfleet.board.heartbeats import aged
 from gitfleet.cli.support import format, runners_view
-from gitfleet.cli.support.session import Session, open_session
+from gitfleet.cli.support.session import CliSession, open_session
 from gitfleet.cli.support.verb import Verb
 from gitfleet.cli.support.write import remote_of
 from gitfleet.git.remote import Unreachable
@@ -52,7 +52,7 @@ def command(once: bool, as_json: bool) -> None:
 class Crowd:
     """All runners that are known, how long ago each was heard of, and what their attempts do."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: CliSession) -> None:
         self._session = session
         self._remote = remote_of(session.repo, session.store)
         self._late = _LATE * seconds(session.store.board().settings.heartbeat)

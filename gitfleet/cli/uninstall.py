@@ -15,15 +15,15 @@ from gitfleet.attempt.workspace import CHECK
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store
 from gitfleet.cli.support.context import fleet_of
-from gitfleet.cli.support.session import Session, for_people, plain
+from gitfleet.cli.support.session import CliSession, for_people, plain
 from gitfleet.cli.support.verb import Verb
 from gitfleet.errors import FleetError
-from gitfleet.event_log import Report
+from gitfleet.event_log import EventLog
 from gitfleet.git import follow_branch, refs, worktree
-from gitfleet.git.checkouts import holders
+from gitfleet.git.checkouts import checkouts_of
 from gitfleet.git.repo import Repo, find
 from gitfleet.install import hooks, setup_clone
-from gitfleet.runner.attempt_thread import settle_dead
+from gitfleet.runner.attempt_thread import end_dead_attempts
 
 _SHOWN = 10  # names in a list before it is cut
 
@@ -49,7 +49,7 @@ def command(force: bool, branches: bool) -> None:
     there = clone.folder.exists()
     with clone.only_runner():
         window = _window(repo, store, force)
-        _settle(Session(repo, clone, store))
+        _settle(CliSession(repo, clone, store))
         saved = list(_workspaces(repo, clone))
         if window is not None:
             saved += setup_clone.take_out(repo, window, "board")
@@ -88,10 +88,10 @@ def _window(repo: Repo, store: Store, force: bool) -> Path | None:
     return path
 
 
-def _settle(session: Session) -> None:
+def _settle(session: CliSession) -> None:
     """What a runner that died left behind: its processes end, its claims go, with an event."""
-    if session.store.tip() is not None and session.clone.held():
-        settle_dead(fleet_of(session, Report(click.echo)))
+    if session.store.tip() is not None and session.clone.pending_claims():
+        end_dead_attempts(fleet_of(session, EventLog(click.echo)))
 
 
 def _workspaces(repo: Repo, clone: Clone) -> Iterator[str]:
@@ -119,7 +119,7 @@ def _refs(repo: Repo, delete: bool, saved: list[str]) -> None:
     found = {**refs.names(repo, f"refs/heads/{TASK_BRANCH}"), **refs.names(repo, "refs/gitfleet/")}
     kept = []
     for ref, oid in sorted(found.items()):
-        if not delete or ref in saved or holders(repo, ref):
+        if not delete or ref in saved or checkouts_of(repo, ref):
             kept.append(ref)
         elif refs.swap(repo, ref, oid, None, message="uninstall"):
             click.echo(f"Deleted {ref} (it was {oid[:10]}).")

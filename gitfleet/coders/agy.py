@@ -20,11 +20,11 @@ from gitfleet.coders.base import (
     Cannot,
     Coder,
     CoderEvent,
+    CoderEventKind,
     Job,
     Launch,
     LoginFile,
     Reader,
-    Said,
     extra,
 )
 from gitfleet.coders.classify import classify, judge_of
@@ -65,7 +65,7 @@ def _spoken(job: Job) -> Path:
     return path
 
 
-class _Reading:
+class _AgyReading:
     """One run's output so far."""
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class _Reading:
             case "init":
                 model = name(found, "init", "model")
                 session = name(found, "conversation_id") or name(found, "init", "conversation_id")
-                yield CoderEvent(said=Said.STARTED, session=session, model=model)
+                yield CoderEvent(said=CoderEventKind.STARTED, session=session, model=model)
             case "step_update":
                 yield from self._step(inner(found, "step_update"))
             case "result":
@@ -89,7 +89,7 @@ class _Reading:
         kind, state = name(step, "step_type"), text(step, "state")
         if kind in _SPEECH:
             if words := text(step, "text_delta"):
-                yield CoderEvent(said=Said.TEXT, text=words)
+                yield CoderEvent(said=CoderEventKind.TEXT, text=words)
         elif kind not in _SILENT:
             tool = name(step, "tool_name") or kind
             call = f"{count(step, 'step_index')} {tool}"
@@ -99,13 +99,15 @@ class _Reading:
         if call not in self._tools:
             self._tools.add(call)
             began = jsonl.brief(step, "tool_info")
-            yield CoderEvent(said=Said.TOOL_START, tool=tool, call=call, text=began)
+            yield CoderEvent(said=CoderEventKind.TOOL_START, tool=tool, call=call, text=began)
         if state in ("DONE", "ERROR"):
             words = text(step, "error") or text(step, "message") or text(step, "text_delta")
             denied: tuple[str, ...] = ()
             if state == "ERROR" and any(word in words.lower() for word in _DENIED):
                 denied = (tool,)
-            yield CoderEvent(said=Said.TOOL_END, tool=tool, call=call, text=words, denied=denied)
+            yield CoderEvent(
+                said=CoderEventKind.TOOL_END, tool=tool, call=call, text=words, denied=denied
+            )
 
     def _result(self, result: Object) -> CoderEvent:
         usage = inner(result, "usage")
@@ -118,7 +120,7 @@ class _Reading:
         failed = text(result, "status") != "SUCCESS"
         words = text(result, "error") or text(result, "error", "message") if failed else ""
         return CoderEvent(
-            said=Said.ENDED,
+            said=CoderEventKind.ENDED,
             text=words or text(result, "response"),
             session=name(result, "conversation_id"),
             tokens=tokens if tokens.total else None,
@@ -129,7 +131,7 @@ class _Reading:
 
 def reader(_job: Job) -> Reader:
     """A new reader for a run's output."""
-    return _Reading().read
+    return _AgyReading().read
 
 
 CODER: Final = Coder(

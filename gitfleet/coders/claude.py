@@ -22,13 +22,13 @@ from gitfleet.coders.base import (
     Cannot,
     Coder,
     CoderEvent,
+    CoderEventKind,
     Failure,
     Job,
     Launch,
     LoginFile,
     Mcp,
     Reader,
-    Said,
     any_key,
     extra,
 )
@@ -100,7 +100,7 @@ def _env(job: Job) -> dict[str, str]:
     return {**env, **job.settings.env}
 
 
-class _Reading:
+class _ClaudeReading:
     """One run's output so far."""
 
     def __init__(self, job: Job) -> None:
@@ -133,7 +133,9 @@ class _Reading:
             self._model = name(found, "model") or self._model
             self._window = self._told or window(self._model)
             session, model = name(found, "session_id"), self._model
-            yield CoderEvent(said=Said.STARTED, session=session, model=model, window=self._window)
+            yield CoderEvent(
+                said=CoderEventKind.STARTED, session=session, model=model, window=self._window
+            )
         elif kind == "api_retry":
             status, error = count(found, "error_status"), text(found, "error")
             attempt, most = count(found, "attempt"), count(found, "max_retries")
@@ -142,7 +144,9 @@ class _Reading:
             if failure is Failure.CRASHED:
                 failure = Failure.OVERLOADED
             yield CoderEvent(
-                said=Said.RETRYING, text=f"{what}: try {attempt} of {most}", failure=failure
+                said=CoderEventKind.RETRYING,
+                text=f"{what}: try {attempt} of {most}",
+                failure=failure,
             )
 
     def _assistant(self, found: Object) -> Iterator[CoderEvent]:
@@ -151,7 +155,7 @@ class _Reading:
             words = flat(message, "content")
             failure = classify(words, 0, text(found, "error"), text(message, "stop_reason"))
             self._wrong = (words, failure)
-            yield CoderEvent(said=Said.ERROR, text=words, failure=failure)
+            yield CoderEvent(said=CoderEventKind.ERROR, text=words, failure=failure)
             return
         own = not name(found, "parent_tool_use_id")  # not of an agent that it started itself
         yield from message_blocks.said(found)
@@ -159,7 +163,7 @@ class _Reading:
         if usage.total:
             self._note(name(message, "id"), usage)
             yield CoderEvent(
-                said=Said.USAGE,
+                said=CoderEventKind.USAGE,
                 tokens=self._seen,
                 context=usage.total if own else None,
             )
@@ -177,7 +181,7 @@ class _Reading:
         failed = dig(found, "is_error") is True
         words = message_blocks.complaint(found) if failed else ""
         return CoderEvent(
-            said=Said.ENDED,
+            said=CoderEventKind.ENDED,
             text=words or text(found, "result"),
             session=name(found, "session_id"),
             tokens=tokens,
@@ -231,7 +235,7 @@ def _limit(info: Object) -> CoderEvent:
     told = f" {used:.0%} used" if used is not None and used < 100 else ""
     rejected = text(info, "status") == "rejected"
     return CoderEvent(
-        said=Said.LIMIT,
+        said=CoderEventKind.LIMIT,
         text=f"{name(info, 'rateLimitType')} limit: {name(info, 'status')}{told}",
         failure=Failure.LIMITED if rejected else None,
         until=reset_at(number(info, "resetsAt")),
@@ -247,7 +251,7 @@ def window(model: str) -> int | None:
 
 def reader(job: Job) -> Reader:
     """A new reader for a run's output."""
-    return _Reading(job).read
+    return _ClaudeReading(job).read
 
 
 CODER: Final = Coder(

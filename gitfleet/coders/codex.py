@@ -24,13 +24,13 @@ from gitfleet.coders.base import (
     Account,
     Coder,
     CoderEvent,
+    CoderEventKind,
     Failure,
     Job,
     Launch,
     LoginFile,
     Mcp,
     Reader,
-    Said,
     Tally,
     extra,
 )
@@ -124,7 +124,7 @@ def _mcp(mcp: Mcp) -> list[str]:
     ]
 
 
-class _Reading:
+class _CodexReading:
     """One run's output so far."""
 
     def __init__(self, job: Job) -> None:
@@ -136,20 +136,20 @@ class _Reading:
             return
         match dig(found, "type"):
             case "thread.started":
-                yield CoderEvent(said=Said.STARTED, session=name(found, "thread_id"))
+                yield CoderEvent(said=CoderEventKind.STARTED, session=name(found, "thread_id"))
             case "item.started" | "item.completed" | "item.updated":
                 over = dig(found, "type") == "item.completed"
                 yield from _item(inner(found, "item"), begun=dig(found, "type"), over=over)
             case "error":
                 words = text(found, "message")
-                yield CoderEvent(said=Said.RETRYING, text=words, failure=_why(words))
+                yield CoderEvent(said=CoderEventKind.RETRYING, text=words, failure=_why(words))
             case "turn.failed":
                 words = text(found, "error", "message")
                 failure = classify(words)
-                yield CoderEvent(said=Said.ENDED, text=words, failure=failure, final=True)
+                yield CoderEvent(said=CoderEventKind.ENDED, text=words, failure=failure, final=True)
             case "turn.completed":
                 tokens = jsonl.less(_tokens(inner(found, "usage")), self._used)
-                yield CoderEvent(said=Said.ENDED, tokens=tokens, final=True)
+                yield CoderEvent(said=CoderEventKind.ENDED, tokens=tokens, final=True)
 
 
 def _why(words: str) -> Failure:
@@ -160,19 +160,23 @@ def _why(words: str) -> Failure:
 def _item(item: Object, *, begun: object, over: bool) -> Iterator[CoderEvent]:
     kind, call = name(item, "type"), name(item, "id")
     if kind in ("agent_message", "reasoning"):
-        said = Said.TEXT if kind == "agent_message" else Said.THINKING
+        said = CoderEventKind.TEXT if kind == "agent_message" else CoderEventKind.THINKING
         if over:
             yield CoderEvent(said=said, text=text(item, "text"))
     elif kind == "error":
-        yield CoderEvent(said=Said.ERROR, text=text(item, "message"))  # a warning
+        yield CoderEvent(said=CoderEventKind.ERROR, text=text(item, "message"))  # a warning
     elif kind in _TOOLS:
         tool = _TOOLS[kind]
         if kind == "mcp_tool_call":
             tool = f"{name(item, 'server')}.{name(item, 'tool')}"
         if begun == "item.started":
-            yield CoderEvent(said=Said.TOOL_START, tool=tool, call=call, text=_brief(item))
+            yield CoderEvent(
+                said=CoderEventKind.TOOL_START, tool=tool, call=call, text=_brief(item)
+            )
         elif over:
-            yield CoderEvent(said=Said.TOOL_END, tool=tool, call=call, text=_outcome(item))
+            yield CoderEvent(
+                said=CoderEventKind.TOOL_END, tool=tool, call=call, text=_outcome(item)
+            )
 
 
 _TOOLS: Final = {
@@ -225,17 +229,17 @@ def _gauged(payload: Object) -> Iterator[CoderEvent]:
     context = count(payload, "info", "last_token_usage", "total_tokens")
     if context:
         window = count(payload, "info", "model_context_window") or None
-        yield CoderEvent(said=Said.USAGE, context=context, window=window)
+        yield CoderEvent(said=CoderEventKind.USAGE, context=context, window=window)
     primary = inner(payload, "rate_limits", "primary")
     used = number(primary, "used_percent")
     if used is not None:
         until = reset_at(number(primary, "resets_at"))
-        yield CoderEvent(said=Said.LIMIT, text=f"{used:.0f}% used", until=until)
+        yield CoderEvent(said=CoderEventKind.LIMIT, text=f"{used:.0f}% used", until=until)
 
 
 def reader(job: Job) -> Reader:
     """A new reader for a run's output."""
-    return _Reading(job).read
+    return _CodexReading(job).read
 
 
 CODER: Final = Coder(

@@ -27,11 +27,11 @@ from gitfleet.coders.base import (
     Cannot,
     Coder,
     CoderEvent,
+    CoderEventKind,
     Failure,
     Job,
     Launch,
     Reader,
-    Said,
     read_text,
 )
 from gitfleet.coders.classify import judge_told
@@ -81,7 +81,7 @@ def _read_events(line: str) -> Iterator[CoderEvent]:
     """An event as it stands; what is none is something said."""
     found = jsonl.parse(line)
     try:
-        said = Said(jsonl.name(found, "said"))
+        said = CoderEventKind(jsonl.name(found, "said"))
     except ValueError:
         yield from read_text(line)
         return

@@ -17,11 +17,11 @@ from gitfleet.coders.base import (
     Cannot,
     Coder,
     CoderEvent,
+    CoderEventKind,
     Job,
     Launch,
     LoginFile,
     Reader,
-    Said,
     extra,
 )
 from gitfleet.coders.classify import classify, judge_of
@@ -57,18 +57,18 @@ def read(line: str) -> Iterator[CoderEvent]:
     match dig(found, "type"):
         case "system" if dig(found, "subtype") == "init":
             session, model = name(found, "session_id"), name(found, "model")
-            yield CoderEvent(said=Said.STARTED, session=session, model=model)
+            yield CoderEvent(said=CoderEventKind.STARTED, session=session, model=model)
         case "assistant":
             yield from message_blocks.said(found)
         case "thinking":
-            yield CoderEvent(said=Said.THINKING, text=text(found, "text"))
+            yield CoderEvent(said=CoderEventKind.THINKING, text=text(found, "text"))
         case "tool_call":
             yield from _tool(found)
         case "result":
             failed = dig(found, "is_error") is True or dig(found, "subtype") != "success"
             words = message_blocks.complaint(found)
             yield CoderEvent(
-                said=Said.ENDED,
+                said=CoderEventKind.ENDED,
                 text=words,
                 session=name(found, "session_id"),
                 failure=classify(words) if failed else None,
@@ -83,12 +83,14 @@ def _tool(found: Object) -> Iterator[CoderEvent]:
     tool = name(calls, kind, "name") or kind.removesuffix("ToolCall")
     if dig(found, "subtype") == "started":
         began = jsonl.brief(calls, kind, "args")
-        yield CoderEvent(said=Said.TOOL_START, tool=tool, call=call, text=began)
+        yield CoderEvent(said=CoderEventKind.TOOL_START, tool=tool, call=call, text=began)
     elif dig(found, "subtype") == "completed":
         result = inner(calls, kind, "result")
         denied = (tool,) if "rejected" in result or "permissionDenied" in result else ()
         told = text(result, "success", "content") or text(result, "error", "message")
-        yield CoderEvent(said=Said.TOOL_END, tool=tool, call=call, text=told, denied=denied)
+        yield CoderEvent(
+            said=CoderEventKind.TOOL_END, tool=tool, call=call, text=told, denied=denied
+        )
 
 
 def reader(_job: Job) -> Reader:

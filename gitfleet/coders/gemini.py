@@ -26,12 +26,12 @@ from gitfleet.coders.base import (
     Account,
     Coder,
     CoderEvent,
+    CoderEventKind,
     Job,
     Launch,
     LoginFile,
     Mcp,
     Reader,
-    Said,
     Tally,
     extra,
 )
@@ -135,7 +135,7 @@ def _server(mcp: Mcp) -> dict[str, Any]:
     }
 
 
-class _Reading:
+class _GeminiReading:
     """One run's output so far."""
 
     def __init__(self, told: int | None) -> None:
@@ -158,24 +158,26 @@ class _Reading:
             case "init":
                 session, model = name(found, "session_id"), name(found, "model")
                 size = self._window or window(model)
-                yield CoderEvent(said=Said.STARTED, session=session, model=model, window=size)
+                yield CoderEvent(
+                    said=CoderEventKind.STARTED, session=session, model=model, window=size
+                )
             case "tool_use":
                 tool, call = name(found, "tool_name"), name(found, "tool_id")
                 self._tools[call] = tool
                 began = jsonl.brief(found, "parameters")
-                yield CoderEvent(said=Said.TOOL_START, tool=tool, call=call, text=began)
+                yield CoderEvent(said=CoderEventKind.TOOL_START, tool=tool, call=call, text=began)
             case "tool_result":
                 yield self._ended(found)
             case "error":
                 words = text(found, "message")
                 failure = classify(words) if text(found, "severity") == "error" else None
-                yield CoderEvent(said=Said.ERROR, text=words, failure=failure)
+                yield CoderEvent(said=CoderEventKind.ERROR, text=words, failure=failure)
             case "result":
                 yield _result(found)
 
     def _said(self) -> Iterator[CoderEvent]:
         if self._pieces:
-            yield CoderEvent(said=Said.TEXT, text="".join(self._pieces)[:LONGEST_TEXT])
+            yield CoderEvent(said=CoderEventKind.TEXT, text="".join(self._pieces)[:LONGEST_TEXT])
             self._pieces = []
 
     def _ended(self, found: Object) -> CoderEvent:
@@ -183,7 +185,9 @@ class _Reading:
         tool = self._tools.pop(call, "")
         denied = (tool,) if tool and text(found, "error", "type") in _DENIED else ()
         told = text(found, "error", "message") or text(found, "output")
-        return CoderEvent(said=Said.TOOL_END, tool=tool, call=call, text=told, denied=denied)
+        return CoderEvent(
+            said=CoderEventKind.TOOL_END, tool=tool, call=call, text=told, denied=denied
+        )
 
 
 def _result(found: Object) -> CoderEvent:
@@ -197,7 +201,7 @@ def _result(found: Object) -> CoderEvent:
     failed = text(found, "status") != "success"
     words = text(found, "error", "message") or text(found, "error", "type")
     return CoderEvent(
-        said=Said.ENDED,
+        said=CoderEventKind.ENDED,
         text=words,
         tokens=tokens if tokens.total else None,
         failure=classify(words) if failed else None,
@@ -220,13 +224,13 @@ def gauge(job: Job, tally: Tally) -> Iterator[CoderEvent]:
         for line in reversed(jsonl.tail(path, _TAIL)):
             found = jsonl.parse(line)
             if used := count(found, "tokens", "total"):
-                yield CoderEvent(said=Said.USAGE, context=used)
+                yield CoderEvent(said=CoderEventKind.USAGE, context=used)
                 return
 
 
 def reader(job: Job) -> Reader:
     """A new reader for a run's output."""
-    return _Reading(job.settings.window).read
+    return _GeminiReading(job.settings.window).read
 
 
 CODER: Final = Coder(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gitfleet.coders.base import CoderEvent, Said
+from gitfleet.coders.base import CoderEvent, CoderEventKind
 from gitfleet.coders.jsonl import Object, brief, count, dig, flat, name, objects, text
 from gitfleet.model.event import Tokens
 
@@ -14,13 +14,13 @@ def said(found: Object) -> Iterator[CoderEvent]:
     for block in objects(found, "message", "content"):
         match dig(block, "type"):
             case "text":
-                yield CoderEvent(said=Said.TEXT, text=text(block, "text"))
+                yield CoderEvent(said=CoderEventKind.TEXT, text=text(block, "text"))
             case "thinking":
-                yield CoderEvent(said=Said.THINKING, text=text(block, "thinking"))
+                yield CoderEvent(said=CoderEventKind.THINKING, text=text(block, "thinking"))
             case "tool_use":
                 tool, call = name(block, "name"), name(block, "id")
                 began = brief(block, "input")
-                yield CoderEvent(said=Said.TOOL_START, tool=tool, call=call, text=began)
+                yield CoderEvent(said=CoderEventKind.TOOL_START, tool=tool, call=call, text=began)
 
 
 def ended(found: Object) -> Iterator[CoderEvent]:
@@ -28,7 +28,7 @@ def ended(found: Object) -> Iterator[CoderEvent]:
     for block in objects(found, "message", "content"):
         if dig(block, "type") == "tool_result":
             call, told = name(block, "tool_use_id"), flat(block, "content")
-            yield CoderEvent(said=Said.TOOL_END, call=call, text=told)
+            yield CoderEvent(said=CoderEventKind.TOOL_END, call=call, text=told)
 
 
 def denied(found: Object) -> tuple[str, ...]:

@@ -22,12 +22,12 @@ from gitfleet.coders.base import (
     Account,
     Coder,
     CoderEvent,
+    CoderEventKind,
     Failure,
     Job,
     Launch,
     LoginFile,
     Reader,
-    Said,
     any_key,
     extra,
 )
@@ -114,7 +114,7 @@ def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     return both
 
 
-class _Reading:
+class _OpencodeReading:
     """One run's output so far."""
 
     def __init__(self, job: Job) -> None:
@@ -129,13 +129,13 @@ class _Reading:
         session = name(found, "sessionID")
         if session and session != self._session:
             self._session = session
-            yield CoderEvent(said=Said.STARTED, session=session, window=self._window)
+            yield CoderEvent(said=CoderEventKind.STARTED, session=session, window=self._window)
         part = inner(found, "part")
         match dig(found, "type"):
             case "text":
-                yield CoderEvent(said=Said.TEXT, text=text(part, "text"))
+                yield CoderEvent(said=CoderEventKind.TEXT, text=text(part, "text"))
             case "reasoning":
-                yield CoderEvent(said=Said.THINKING, text=text(part, "text"))
+                yield CoderEvent(said=CoderEventKind.THINKING, text=text(part, "text"))
             case "tool_use":
                 yield from _tool(part)
             case "step_finish":
@@ -156,7 +156,7 @@ class _Reading:
         over = reason != "tool-calls"
         words, failure = _CUT.get(reason, ("", None))
         return CoderEvent(
-            said=Said.ENDED if over else Said.USAGE,
+            said=CoderEventKind.ENDED if over else CoderEventKind.USAGE,
             text=words,
             tokens=self._tokens,
             context=used.total or None,
@@ -177,24 +177,24 @@ def _tool(part: Object) -> Iterator[CoderEvent]:
     tool, call = name(part, "tool"), name(part, "callID")
     state = inner(part, "state")
     began = text(state, "title") or jsonl.brief(state, "input")
-    yield CoderEvent(said=Said.TOOL_START, tool=tool, call=call, text=began)
+    yield CoderEvent(said=CoderEventKind.TOOL_START, tool=tool, call=call, text=began)
     wrong = text(state, "input", "error") if tool == "invalid" else text(state, "error")
     told = wrong or text(state, "output")
     denied: tuple[str, ...] = ()
     if any(words in wrong for words in _DENIED):
         denied = (name(state, "input", "tool") or tool,)
-    yield CoderEvent(said=Said.TOOL_END, tool=tool, call=call, text=told, denied=denied)
+    yield CoderEvent(said=CoderEventKind.TOOL_END, tool=tool, call=call, text=told, denied=denied)
 
 
 def _error(error: Object) -> CoderEvent:
     kind, words = name(error, "name"), text(error, "data", "message")
     failure = classify(words, count(error, "data", "statusCode"), kind)
-    return CoderEvent(said=Said.ERROR, text=words or kind, failure=failure)
+    return CoderEvent(said=CoderEventKind.ERROR, text=words or kind, failure=failure)
 
 
 def reader(job: Job) -> Reader:
     """A new reader for a run's output."""
-    return _Reading(job).read
+    return _OpencodeReading(job).read
 
 
 CODER: Final = Coder(

@@ -21,13 +21,13 @@ from gitfleet.coders.base import (
     Cannot,
     Coder,
     CoderEvent,
+    CoderEventKind,
     Failure,
     Job,
     Launch,
     LoginFile,
     Mcp,
     Reader,
-    Said,
     any_key,
     extra,
 )
@@ -79,7 +79,7 @@ def _mcp(mcp: Mcp) -> str:
     return told
 
 
-class _Reading:
+class _QwenReading:
     """One run's output so far."""
 
     def __init__(self, job: Job) -> None:
@@ -95,7 +95,9 @@ class _Reading:
             case "system" if dig(found, "subtype") == "init":
                 session, model = name(found, "session_id"), name(found, "model")
                 size = self._window or window(model)
-                yield CoderEvent(said=Said.STARTED, session=session, model=model, window=size)
+                yield CoderEvent(
+                    said=CoderEventKind.STARTED, session=session, model=model, window=size
+                )
             case "assistant":
                 yield from self._assistant(found)
             case "user":
@@ -106,13 +108,13 @@ class _Reading:
     def _assistant(self, found: Object) -> Iterator[CoderEvent]:
         words = flat(found, "message", "content")
         if words.startswith(_ERROR):
-            yield CoderEvent(said=Said.ERROR, text=words, failure=_why(words))
+            yield CoderEvent(said=CoderEventKind.ERROR, text=words, failure=_why(words))
             return
         yield from message_blocks.said(found)
         usage = _tokens(inner(found, "message", "usage"))
         if usage.total:
             self._seen = jsonl.plus(self._seen, usage)
-            yield CoderEvent(said=Said.USAGE, tokens=self._seen, context=usage.total)
+            yield CoderEvent(said=CoderEventKind.USAGE, tokens=self._seen, context=usage.total)
 
     def _result(self, found: Object) -> CoderEvent:
         told = _tokens(inner(found, "usage"))
@@ -121,7 +123,7 @@ class _Reading:
         failed = dig(found, "is_error") is True or words.startswith(_ERROR)
         words = message_blocks.complaint(found) if failed else words
         return CoderEvent(
-            said=Said.ENDED,
+            said=CoderEventKind.ENDED,
             text=words,
             session=name(found, "session_id"),
             tokens=max(tokens, self._seen, key=lambda one: one.total),
@@ -151,7 +153,7 @@ def window(model: str) -> int | None:
 
 def reader(job: Job) -> Reader:
     """A new reader for a run's output."""
-    return _Reading(job).read
+    return _QwenReading(job).read
 
 
 CODER: Final = Coder(

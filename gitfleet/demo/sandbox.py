@@ -37,7 +37,7 @@ _GRACE: Final = 20.0  # seconds a stopped runner has
 
 
 @dataclass
-class Stage:
+class Sandbox:
     """Everything the demo makes lies under `root`."""
 
     root: Path

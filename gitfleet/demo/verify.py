@@ -18,7 +18,7 @@ from gitfleet.git.repo import find
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.event import Attempt, Closed, Landed
 from gitfleet.model.states import Kind, Role, Status
-from gitfleet.plan.status import standing
+from gitfleet.plan.status import status_of
 
 
 def problems(project: Path) -> list[str]:
@@ -38,7 +38,7 @@ def _broken(store: Store, board: Board, promise: Promise) -> Iterator[str]:
     if entry is None:
         yield "it is not on the board"
         return
-    where = standing(board, promise.task, store.now())
+    where = status_of(board, promise.task, store.now())
     if where.status is not Status.DONE:
         yield f"it is {where.status}, not done: {where.reason}"
         return

@@ -20,7 +20,7 @@ from typing import Final
 from msgspec import Struct
 
 from gitfleet.attempt.coder_session import server_of
-from gitfleet.attempt.context import Fleet, Order
+from gitfleet.attempt.context import ClaimedTask, Project
 from gitfleet.attempt.environment import environment, outbox_of, scratch
 from gitfleet.coders import registry
 from gitfleet.coders.base import Cannot, Coder, Evidence, Failure, Job, Judgement, Mcp, Tally
@@ -32,9 +32,9 @@ from gitfleet.model.claim import Claim
 from gitfleet.model.config import CoderSettings, Permission
 from gitfleet.model.states import Role
 from gitfleet.model.task import Task
-from gitfleet.plan.scheduler import Pick
-from gitfleet.process.kill import end
-from gitfleet.process.launch import Limits, Spec, start
+from gitfleet.plan.scheduler import Assignment
+from gitfleet.process.kill import kill_run
+from gitfleet.process.launch import LaunchSpec, RunLimits, start
 from gitfleet.process.run import run
 from gitfleet.process.tail import end_of
 
@@ -57,7 +57,7 @@ class Program(Struct, frozen=True):
     known: bool = True  # the coder's module was tried with this version
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class CoderProbe(Struct, frozen=True, kw_only=True):
     """What came of a call. Without `reason` it answered."""
 
     took: float  # seconds
@@ -70,7 +70,7 @@ class Answer(Struct, frozen=True, kw_only=True):
 # -- the program
 
 
-def program(fleet: Fleet, board: Board, name: str, *, start: bool) -> Program:
+def program(project: Project, board: Board, name: str, *, start: bool) -> Program:
     """Find a coder's program as an attempt would, and ask for its version.
 
     `start` False: nothing is started that the board names, for whoever can write it may be anyone.
@@ -81,8 +81,8 @@ def program(fleet: Fleet, board: Board, name: str, *, start: bool) -> Program:
     if not wanted:
         return Program(name, path=name)
     with scratch(secrets.token_hex(8)) as tmp:
-        order = _order(fleet, board, name, "", "0" * 40)
-        env = environment(fleet, order, tmp, tmp)
+        order = _order(project, board, name, "", "0" * 40)
+        env = environment(project, order, tmp, tmp)
         path = settings.env.get("PATH", env["PATH"])
         found = shutil.which(wanted, path=path)
         if found is None:
@@ -112,55 +112,57 @@ def _coder(board: Board, name: str) -> Coder:
 # -- the call
 
 
-def call(fleet: Fleet, board: Board, name: str, model: str, *, limit: float) -> Answer:
+def call(project: Project, board: Board, name: str, model: str, *, limit: float) -> CoderProbe:
     """Ask for one word, for at most `limit` seconds. Leaves no process and no file behind.
 
     FleetError if no worktree can be made.
     """
     coder = _coder(board, name)
-    with _workspace(fleet, board) as (path, base), contextlib.ExitStack() as stack:
-        order = _order(fleet, board, name, model, base)
+    with _workspace(project, board) as (path, base), contextlib.ExitStack() as stack:
+        order = _order(project, board, name, model, base)
         tmp = stack.enter_context(scratch(order.claim.nonce))
-        fleet.clone.folder.mkdir(parents=True, exist_ok=True)
-        run_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=fleet.clone.folder)))
+        project.clone.folder.mkdir(parents=True, exist_ok=True)
+        run_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=project.clone.folder)))
         for folder in (outbox_of(run_dir), run_dir / "inbox"):
             folder.mkdir()
-        env = environment(fleet, order, run_dir, tmp)
+        env = environment(project, order, run_dir, tmp)
         mcp = server_of(order, env) if coder.mcp else None
-        job = _job(fleet, order, path, run_dir, mcp)
-        return _run(fleet, coder, job, env, order.claim.nonce, limit)
+        job = _job(project, order, path, run_dir, mcp)
+        return _run(project, coder, job, env, order.claim.nonce, limit)
 
 
 def _run(
-    fleet: Fleet, coder: Coder, job: Job, env: Mapping[str, str], nonce: str, limit: float
-) -> Answer:
+    project: Project, coder: Coder, job: Job, env: Mapping[str, str], nonce: str, limit: float
+) -> CoderProbe:
     began = time.monotonic()
     try:
         launch = coder.launch(job)
-        limits = Limits(attempt=limit + _GRACE)  # it ends even if we are killed meanwhile
-        spec = Spec(launch.argv, job.workspace, {**env, **launch.env}, nonce, launch.stdin, limits)
+        limits = RunLimits(attempt=limit + _GRACE)  # it ends even if we are killed meanwhile
+        spec = LaunchSpec(
+            launch.argv, job.workspace, {**env, **launch.env}, nonce, launch.stdin, limits
+        )
         running = start(job.run_dir, spec)
     except Cannot as error:
-        return Answer(took=0.0, reason=str(error), failure=Failure.MISCONFIGURED)
+        return CoderProbe(took=0.0, reason=str(error), failure=Failure.MISCONFIGURED)
     except FleetError as error:
-        return Answer(took=0.0, reason=error.what, failure=Failure.MISCONFIGURED)
+        return CoderProbe(took=0.0, reason=error.what, failure=Failure.MISCONFIGURED)
     try:
         in_time = running.wait(limit)
         took = time.monotonic() - began
     finally:
-        end(running.child, nonce, grace=_GRACE)
+        kill_run(running.child, nonce, grace=_GRACE)
         ended = running.wait(_GRACE)
         running.close()
     tally = _tally(coder, job)
     if in_time is None:
-        return _late(fleet, tally, job.run_dir, took)
+        return _late(project, tally, job.run_dir, took)
     evidence = Evidence(
         exit=ended or in_time,
         tally=tally,
         stdout=job.run_dir / "stdout",
         stderr=job.run_dir / "stderr",
     )
-    return _answer(fleet, coder.judge(evidence), job.run_dir, took)
+    return _answer(project, coder.judge(evidence), job.run_dir, took)
 
 
 def _tally(coder: Coder, job: Job) -> Tally:
@@ -172,29 +174,29 @@ def _tally(coder: Coder, job: Job) -> Tally:
     return stream.tally
 
 
-def _late(fleet: Fleet, tally: Tally, run_dir: Path, took: float) -> Answer:
+def _late(project: Project, tally: Tally, run_dir: Path, took: float) -> CoderProbe:
     """It did not end in time; perhaps it had said why."""
-    said = tally.error or _last_words(fleet, run_dir)
+    said = tally.error or _last_words(project, run_dir)
     reason = f"it had not ended after {took:.0f} s" + (f": {said}" if said else "")
-    return Answer(took=took, reason=reason, failure=tally.failure, until=tally.until, late=True)
+    return CoderProbe(took=took, reason=reason, failure=tally.failure, until=tally.until, late=True)
 
 
-def _answer(fleet: Fleet, judged: Judgement, run_dir: Path, took: float) -> Answer:
+def _answer(project: Project, judged: Judgement, run_dir: Path, took: float) -> CoderProbe:
     if judged.outcome is None:
-        return Answer(took=took)
-    words = _last_words(fleet, run_dir)
+        return CoderProbe(took=took)
+    words = _last_words(project, run_dir)
     reason = judged.reason if not words or words in judged.reason else f"{judged.reason}: {words}"
-    return Answer(
+    return CoderProbe(
         took=took,
-        reason=fleet.mask.text(reason),
+        reason=project.mask.text(reason),
         failure=judged.failure,
         until=judged.until,
     )
 
 
-def _last_words(fleet: Fleet, run_dir: Path) -> str:
+def _last_words(project: Project, run_dir: Path) -> str:
     """The last line of its standard error, without secrets."""
-    mask = fleet.mask
+    mask = project.mask
     said = mask.tail(end_of(run_dir / "stderr", _TAIL + mask.reach), _TAIL)
     lines = said.strip().splitlines()
     return lines[-1][:300] if lines else ""
@@ -204,28 +206,28 @@ def _last_words(fleet: Fleet, run_dir: Path) -> str:
 
 
 @contextlib.contextmanager
-def _workspace(fleet: Fleet, board: Board) -> Iterator[tuple[Path, str]]:
+def _workspace(project: Project, board: Board) -> Iterator[tuple[Path, str]]:
     """A worktree of the target and its commit; removed after."""
-    target = board.settings.target or fleet.default_target
-    base = fleet.tip_of(target) or refs.read(fleet.repo, "HEAD")
+    target = board.settings.target or project.default_target
+    base = project.tip_of(target) or refs.read(project.repo, "HEAD")
     if base is None:
         raise FleetError(f"there is no branch {target} to try a coder on")
-    path = fleet.clone.workspaces / f"{_NAME}{secrets.token_hex(4)}"
-    with fleet.worktrees:
+    path = project.clone.workspaces / f"{_NAME}{secrets.token_hex(4)}"
+    with project.worktrees:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        worktree.add(fleet.repo, path, branch=None, base=base)
+        worktree.add(project.repo, path, branch=None, base=base)
     try:
         yield path, base
     finally:
-        with fleet.worktrees:
-            worktree.remove(fleet.repo, path)
+        with project.worktrees:
+            worktree.remove(project.repo, path)
 
 
-def _order(fleet: Fleet, board: Board, name: str, model: str, base: str) -> Order:
+def _order(project: Project, board: Board, name: str, model: str, base: str) -> ClaimedTask:
     """An attempt that nobody claimed, at a task that is on no board."""
     task = "doctor"
     claim = Claim(
-        runner=fleet.runner,
+        runner=project.runner,
         nonce=secrets.token_hex(16),
         role=Role.WORK,
         attempt=1,
@@ -235,22 +237,22 @@ def _order(fleet: Fleet, board: Board, name: str, model: str, base: str) -> Orde
         base=base,
         at=datetime.now(UTC).replace(microsecond=0),
     )
-    target = board.settings.target or fleet.default_target
-    return Order(
+    target = board.settings.target or project.default_target
+    return ClaimedTask(
         board=board,
         entry=Entry(id=task, task=Task(title="Say ready", body=PROMPT)),
-        pick=Pick(task=task, role=Role.WORK, coder=name, model=model, target=target),
+        assignment=Assignment(task=task, role=Role.WORK, coder=name, model=model, target=target),
         claim=claim,
-        claimed=time.monotonic(),
+        claimed_at=time.monotonic(),
     )
 
 
-def _job(fleet: Fleet, order: Order, path: Path, run_dir: Path, mcp: Mcp | None) -> Job:
+def _job(project: Project, order: ClaimedTask, path: Path, run_dir: Path, mcp: Mcp | None) -> Job:
     name = order.claim.coder
     prompt = run_dir / "prompt.md"
     prompt.write_text(PROMPT)
     settings = order.board.settings.coders.get(name) or CoderSettings()
-    allowed = fleet.machine.permissions.get(name, Permission.LEAST)
+    allowed = project.machine.permissions.get(name, Permission.LEAST)
     assert order.entry.task is not None
     return Job(
         task=order.task,

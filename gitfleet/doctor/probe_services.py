@@ -17,7 +17,7 @@ from gitfleet.model.secrets import NOTIFY_URLS
 from gitfleet.notify import apprise_services, base
 
 
-class Seen(NamedTuple):
+class ServiceProbe(NamedTuple):
     """One thing that was looked at. `grade` is ok, warning or problem."""
 
     grade: str
@@ -26,7 +26,7 @@ class Seen(NamedTuple):
     remedy: str = ""
 
 
-def look(repo: Repo, board: Board, machine: Machine, shared: str | None) -> Iterator[Seen]:
+def look(repo: Repo, board: Board, machine: Machine, shared: str | None) -> Iterator[ServiceProbe]:
     """The forge and the services, as far as somebody wants them. `shared` is the remote the board
     lives on. Asks the forge one thing, changes nothing, tells nobody anything."""
     if board.settings.forge is not None:
@@ -36,15 +36,19 @@ def look(repo: Repo, board: Board, machine: Machine, shared: str | None) -> Iter
         yield from _services(machine, ", ".join(about))
 
 
-def _forge(repo: Repo, settings: ForgeSettings, machine: Machine, shared: str | None) -> Seen:
+def _forge(
+    repo: Repo, settings: ForgeSettings, machine: Machine, shared: str | None
+) -> ServiceProbe:
     if settings.kind is ForgeKind.NONE:
         what = "none: questions are answered by merging their branches"
-        return Seen("ok", "forge", what)
+        return ServiceProbe("ok", "forge", what)
     if shared is None:
         what = "a forge is configured, and the board is in this clone only"
-        return Seen("problem", "forge", what, "Push the board to the remote on that forge.")
+        return ServiceProbe("problem", "forge", what, "Push the board to the remote on that forge.")
     if not registry.installed():
-        return Seen("warning", "forge", "this runner lacks what it would ask it with", EXTRA)
+        return ServiceProbe(
+            "warning", "forge", "this runner lacks what it would ask it with", EXTRA
+        )
     try:
         where = registry.site(settings, remote.address(repo, shared))
         forge = registry.find(where.kind)
@@ -57,25 +61,27 @@ def _forge(repo: Repo, settings: ForgeSettings, machine: Machine, shared: str | 
             desk.api.close()
     except FleetError as error:
         what = f"{error.where}: {error.what}" if error.where else error.what
-        return Seen("problem", "forge", what, error.remedy)
+        return ServiceProbe("problem", "forge", what, error.remedy)
     name = f"{where.kind}, {where.repository} on {where.host}"
     if lacks:
-        return Seen("problem", "forge", f"{name}: the token lacks {lacks}", "Give it that right.")
-    return Seen("ok", "forge", f"{name}, with the token of {secret.source}")
+        return ServiceProbe(
+            "problem", "forge", f"{name}: the token lacks {lacks}", "Give it that right."
+        )
+    return ServiceProbe("ok", "forge", f"{name}, with the token of {secret.source}")
 
 
-def _services(machine: Machine, about: str) -> Iterator[Seen]:
+def _services(machine: Machine, about: str) -> Iterator[ServiceProbe]:
     urls = base.urls(machine)
     if not urls:
         what = f"people are to be told of {about}, and here is nothing to tell them through"
         remedy = f"Set notify.urls in config.yaml, or {NOTIFY_URLS}."
-        yield Seen("warning", "notify", what, remedy)
+        yield ServiceProbe("warning", "notify", what, remedy)
         return
     labels = []
     for number, url in enumerate(urls, 1):
         try:
             labels.append(apprise_services.service(number, url).label)
         except FleetError as error:
-            yield Seen("problem", "notify", error.what, error.remedy)
+            yield ServiceProbe("problem", "notify", error.what, error.remedy)
     if labels:
-        yield Seen("ok", "notify", f"of {about}, through {', '.join(labels)}")
+        yield ServiceProbe("ok", "notify", f"of {about}, through {', '.join(labels)}")

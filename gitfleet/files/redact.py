@@ -15,12 +15,12 @@ from msgspec.structs import replace
 
 from gitfleet.errors import FleetError
 from gitfleet.files import codec, layout
-from gitfleet.files.layout import What
+from gitfleet.files.layout import FileKind
 from gitfleet.model.change import Change
 from gitfleet.model.event import Event
 from gitfleet.model.secrets import Mask
 
-_TEXT: Final = frozenset({What.TASK, What.QUESTION, What.NOTE, What.PAGE})
+_TEXT: Final = frozenset({FileKind.TASK, FileKind.QUESTION, FileKind.NOTE, FileKind.PAGE})
 # Of an event, what anybody's text comes into; the rest are names and ids that gitfleet gave.
 _FREE: Final = frozenset({"reason", "tail", "command", "findings", "session"})
 
@@ -45,7 +45,7 @@ def _file(mask: Mask, path: str, data: bytes) -> bytes:
     there = layout.place(path)
     if there.what in _TEXT:
         return mask.bytes(data)
-    if there.what is What.EVENT and layout.of_runner(path):
+    if there.what is FileKind.EVENT and layout.of_runner(path):
         event, _ = codec.read_event(data, path, there.task, there.name)
         return _event(mask, event, data) if event is not None else data
     return data

@@ -19,6 +19,7 @@ from urllib.parse import urljoin, urlsplit
 from msgspec import Struct
 
 from gitfleet.errors import FleetError
+from gitfleet.forges.http_errors import Denied, HttpRejected, Limited, NoAnswer, NotThere
 
 if TYPE_CHECKING:
     import httpx
@@ -58,35 +59,7 @@ class Secret:
         return text.replace(self._value, "<masked>") if self._value else text
 
 
-class RestError(FleetError):
-    """A request did not succeed."""
-
-
-class NoAnswer(RestError):
-    """The service does not answer, or only says that it is broken: try again later."""
-
-
-class Limited(RestError):
-    """The service wants us to wait: `seconds` from now."""
-
-    def __init__(self, what: str, seconds: float) -> None:
-        self.seconds = seconds
-        super().__init__(what)
-
-
-class Denied(RestError):
-    """The token is none, or lacks a right."""
-
-
-class NotThere(RestError):
-    """What was asked for is not there, or must not be seen with this token."""
-
-
-class Refused(RestError):
-    """The service understood and does not want it: a duplicate, nothing to merge."""
-
-
-class Answer(Struct, frozen=True):
+class HttpResponse(Struct, frozen=True):
     """What came back. Names of headers are lower case."""
 
     status: int
@@ -162,7 +135,7 @@ class Api:
     def _url(self, path: str) -> str:
         return self.base + path.lstrip("/")
 
-    def _next(self, answer: Answer) -> str | None:
+    def _next(self, answer: HttpResponse) -> str | None:
         for link in answer.headers.get("link", "").split(","):
             target, _, about = link.partition(";")
             if 'rel="next"' in about.replace(" ", ""):
@@ -174,7 +147,7 @@ class Api:
         here, there = urlsplit(self.base), urlsplit(url)
         return (here.scheme, here.netloc) == (there.scheme, there.netloc)
 
-    def _json(self, answer: Answer) -> Any:
+    def _json(self, answer: HttpResponse) -> Any:
         try:
             return answer.body()
         except ValueError as error:
@@ -190,7 +163,7 @@ class Api:
         *,
         params: Mapping[str, str | int] | None = None,
         content: Mapping[str, Any] | None = None,
-    ) -> Answer:
+    ) -> HttpResponse:
         if (left := self._resting - time.monotonic()) > 0:
             raise Limited(f"{self.host} wants to be left alone for {left:.0f} s", left)
         end = time.monotonic() + TOTAL
@@ -221,7 +194,7 @@ class Api:
         params: Mapping[str, str | int] | None,
         content: Mapping[str, Any] | None,
         end: float,
-    ) -> Answer:
+    ) -> HttpResponse:
         """Send it, and after it where the same host redirects to: a repository was renamed."""
         for _ in range(_HOPS):
             answer = self._once(method, url, params, content, end)
@@ -229,14 +202,16 @@ class Api:
                 return answer
             url, params = urljoin(answer.url, answer.headers.get("location", "")), None
             if not self._same_place(url):
-                raise Refused(
+                raise HttpRejected(
                     f"{self.host} redirects to {_host(url) or 'nowhere'}, and a token is not taken"
                     " along to another host",
                     remedy="Set forge.base_url in fleet.yaml to where the forge is now.",
                 )
             if method != "GET" and answer.status not in (307, 308):
-                raise Refused(f"{self.host} has this under another address: {urlsplit(url).path}")
-        raise Refused(f"{self.host} redirects in a circle")
+                raise HttpRejected(
+                    f"{self.host} has this under another address: {urlsplit(url).path}"
+                )
+        raise HttpRejected(f"{self.host} redirects in a circle")
 
     def _once(
         self,
@@ -245,7 +220,7 @@ class Api:
         params: Mapping[str, str | int] | None,
         content: Mapping[str, Any] | None,
         end: float,
-    ) -> Answer:
+    ) -> HttpResponse:
         """One try; its end is kept even where a server sends a byte now and then."""
         httpx = _httpx()
         try:
@@ -254,7 +229,9 @@ class Api:
                 for part in response.iter_bytes():
                     data += part
                     if len(data) > LARGEST:
-                        raise Refused(f"{self.host} answers with more than {LARGEST >> 20} MiB")
+                        raise HttpRejected(
+                            f"{self.host} answers with more than {LARGEST >> 20} MiB"
+                        )
                     if time.monotonic() > end:
                         raise _Again(f"{self.host} takes too long to answer", arrived=True)
                 headers = {key.lower(): value for key, value in response.headers.items()}
@@ -266,14 +243,14 @@ class Api:
             what = f"{self.host} does not answer: {_said(error)}"
             raise _Again(what, arrived=True) from None
         except httpx.InvalidURL:
-            raise Refused(f"{self.host} has no such address") from None
+            raise HttpRejected(f"{self.host} has no such address") from None
         if status >= 500 and "retry-after" not in headers:
             raise _Again(f"{self.host} is broken just now (status {status})", arrived=True)
-        return Answer(status, headers, bytes(data), url)
+        return HttpResponse(status, headers, bytes(data), url)
 
     # -- judging
 
-    def _limit(self, answer: Answer) -> float | None:
+    def _limit(self, answer: HttpResponse) -> float | None:
         """Seconds the service wants us to wait; None if it does not."""
         headers = answer.headers
         spent = headers.get("x-ratelimit-remaining") == "0" or "secondary rate" in _message(answer)
@@ -287,7 +264,7 @@ class Api:
             return _bounded(int(reset[:12]) - _clock(headers) + 1)
         return _LIMITED
 
-    def _judged(self, answer: Answer, right: str) -> Answer:
+    def _judged(self, answer: HttpResponse, right: str) -> HttpResponse:
         """The answer, if it is a good one."""
         status = answer.status
         if status < 400:
@@ -309,7 +286,9 @@ class Api:
                 f"{self.host} shows nothing at {urlsplit(answer.url).path}",
                 remedy="It was removed or renamed, or the token may not see it.",
             )
-        raise Refused(f"{self.host} refuses (status {status}): {said or 'it does not say why'}")
+        raise HttpRejected(
+            f"{self.host} refuses (status {status}): {said or 'it does not say why'}"
+        )
 
     def _without_token(self, text: str) -> str:
         return self._token.out_of(text)
@@ -367,7 +346,7 @@ def _said(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def _message(answer: Answer) -> str:
+def _message(answer: HttpResponse) -> str:
     """What a service says about an error, in one line."""
     try:
         body = json.loads(answer.data[:65536])

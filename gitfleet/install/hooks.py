@@ -20,7 +20,7 @@ from gitfleet.board.clone_state import Clone, read_json, write_json
 from gitfleet.board.store import Store
 from gitfleet.errors import FleetError
 from gitfleet.git import yield_to_commits
-from gitfleet.git.checkouts import holders
+from gitfleet.git.checkouts import checkouts_of
 from gitfleet.git.command import git
 from gitfleet.git.repo import Repo, config, set_config, unset_config
 from gitfleet.git.worktree import git_dir
@@ -69,7 +69,7 @@ _UPDATE: Final = """\
 def install(clone: Clone, store: Store) -> list[str]:
     """Put every hook in its place; what was done, in sentences. Twice is harmless."""
     repo = clone.repo
-    windows = holders(repo, store.ref)
+    windows = checkouts_of(repo, store.ref)
     linked = [window for window in windows if window != repo.main]
     if not windows:
         return [f"No worktree has {store.branch} checked out: there is nothing to guard."]

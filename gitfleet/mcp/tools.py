@@ -45,7 +45,7 @@ async def ask_human(
     return client.stop_words(reply)
 
 
-async def _reply(asked: client.Asked, limit: float, ctx: Context | None) -> client.Reply:
+async def _reply(asked: client.SentQuestion, limit: float, ctx: Context | None) -> client.Reply:
     began = told = time.monotonic()
     while True:
         reply = client.reply(asked)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from gitfleet.attempt.context import Fleet
+from gitfleet.attempt.context import Project
 from gitfleet.errors import FleetError
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.config import Notice
@@ -23,7 +23,7 @@ from gitfleet.notify.outlet import Outlet
 from gitfleet.notify.spool import Spool
 from gitfleet.plan import notifications
 from gitfleet.plan.notifications import News
-from gitfleet.plan.status import standings
+from gitfleet.plan.status import statuses
 
 DUTY: Final = "notify"
 """How a runner that has a service to tell people through says so to the others."""
@@ -34,18 +34,18 @@ _LOOK: Final = 30.0  # seconds; the loop wakes us earlier
 _FAREWELL: Final = 10.0  # seconds that the end of a runner waits for services
 
 
-def wanted(fleet: Fleet, board: Board) -> frozenset[Notice]:
+def wanted(project: Project, board: Board) -> frozenset[Notice]:
     """Of what people are to be told."""
-    own = fleet.machine.notify.about
+    own = project.machine.notify.about
     return frozenset(board.settings.notify if own is None else own)
 
 
-def able(fleet: Fleet) -> bool:
+def able(project: Project) -> bool:
     """Whether this runner has something to tell people through."""
-    return bool(base.urls(fleet.machine)) and apprise_services.installed()
+    return bool(base.urls(project.machine)) and apprise_services.installed()
 
 
-class _Known(NamedTuple):
+class _KnownNews(NamedTuple):
     """What there was to tell of a task, and of which state of it."""
 
     entry: Entry
@@ -61,14 +61,14 @@ class Notifier:
     """
 
     def __init__(
-        self, fleet: Fleet, leads: Callable[[], tuple[bool, float]] = lambda: (True, 0.0)
+        self, project: Project, leads: Callable[[], tuple[bool, float]] = lambda: (True, 0.0)
     ) -> None:
-        self.fleet = fleet
+        self.fleet = project
         self._leads = leads
-        self.spool = Spool(fleet.clone.folder / FOLDER)
+        self.spool = Spool(project.clone.folder / FOLDER)
         self._outlets: dict[str, Outlet] | None = None
         self._held: dict[str, tuple[float, News]] = {}  # seen here, perhaps told by another runner
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, _KnownNews] = {}
         self._last: tuple[str, dict[str, News]] = ("", {})
         self._news = threading.Event()
         self._ending = threading.Event()
@@ -166,12 +166,12 @@ class Notifier:
         """All that could be told of the board as it is; made anew only of what has changed."""
         if board.commit == self._last[0]:
             return self._last[1]
-        where = standings(board, self.fleet.store.now())
-        known: dict[str, _Known] = {}
+        where = statuses(board, self.fleet.store.now())
+        known: dict[str, _KnownNews] = {}
         for task, entry in board.entries.items():
             before, here = self._known.get(task), where[task]
             if before is None or before.entry is not entry or before.status is not here.status:
-                before = _Known(entry, here.status, tuple(notifications.of_entry(entry, here)))
+                before = _KnownNews(entry, here.status, tuple(notifications.of_entry(entry, here)))
             known[task] = before
         self._known = known
         found = {one.key: one for task in known.values() for one in task.news}
@@ -206,8 +206,8 @@ class Notifier:
         )
 
 
-def _services(fleet: Fleet) -> Iterator[Service]:
-    urls = base.urls(fleet.machine)
+def _services(project: Project) -> Iterator[Service]:
+    urls = base.urls(project.machine)
     if not urls:
         raise FleetError(
             "people are to be told, and this machine has nothing to tell them through",

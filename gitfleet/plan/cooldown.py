@@ -46,7 +46,7 @@ def _growth(factor: float, failures: int) -> float:
     return grown
 
 
-class Rest(Struct, frozen=True, kw_only=True):
+class Cooldown(Struct, frozen=True, kw_only=True):
     """A coder is not tried on a runner before `until`."""
 
     coder: str
@@ -72,7 +72,7 @@ class Rest(Struct, frozen=True, kw_only=True):
 _Key = tuple[str, str]  # runner, coder
 
 
-def resting(board: Board, runner: str, now: datetime) -> dict[str, Rest]:
+def cooldowns(board: Board, runner: str, now: datetime) -> dict[str, Cooldown]:
     """The coders that rest on this runner."""
     return {
         coder: rest
@@ -81,7 +81,7 @@ def resting(board: Board, runner: str, now: datetime) -> dict[str, Rest]:
     }
 
 
-def at_rest(board: Board, coder: str, now: datetime) -> Rest | None:
+def cooldown_anywhere(board: Board, coder: str, now: datetime) -> Cooldown | None:
     """The rest that ends first, if the coder rests wherever the board tells of it lately.
 
     None where another runner works with it now, or has since: then it is of no importance to the
@@ -102,29 +102,29 @@ def at_rest(board: Board, coder: str, now: datetime) -> Rest | None:
 # -- what the log tells
 
 
-class _Known(Struct, frozen=True):
+class _CachedCooldowns(Struct, frozen=True):
     """What a board tells of coders, and the span of time in which it does."""
 
-    rests: Mapping[_Key, Rest]  # also those that are over
+    rests: Mapping[_Key, Cooldown]  # also those that are over
     spoke: Mapping[_Key, datetime]  # when it was last seen to work
     since: datetime
     until: datetime | None
 
 
-_KEPT: WeakKeyDictionary[Board, _Known] = WeakKeyDictionary()
+_KEPT: WeakKeyDictionary[Board, _CachedCooldowns] = WeakKeyDictionary()
 
 
-def _known(board: Board, now: datetime) -> _Known:
+def _known(board: Board, now: datetime) -> _CachedCooldowns:
     kept = _KEPT.get(board)
     if kept is None or now < kept.since or (kept.until is not None and kept.until <= now):
         kept = _KEPT[board] = _read(board, now)
     return kept
 
 
-def _read(board: Board, now: datetime) -> _Known:
+def _read(board: Board, now: datetime) -> _CachedCooldowns:
     tired = {(a.runner, a.coder) for a in _attempts(board) if a.outcome in RESTS and a.coder}
     if not tired:
-        return _Known({}, {}, now, None)
+        return _CachedCooldowns({}, {}, now, None)
     coders = {coder for _, coder in tired}
     attempts: defaultdict[_Key, list[Attempt]] = defaultdict(list)
     spoke: dict[_Key, datetime] = {}
@@ -140,12 +140,12 @@ def _read(board: Board, now: datetime) -> _Known:
         if entry.claim is not None:
             spoke[entry.claim.runner, entry.claim.coder] = _NOW
     lifted, ahead = _lifted(board, tired, now)
-    rests: dict[_Key, Rest] = {}
+    rests: dict[_Key, Cooldown] = {}
     for key in tired:
         rest = _rest(board, key, attempts[key], lifted.get(key, _LONG_AGO))
         if rest is not None:
             rests[key] = rest
-    return _Known(rests, spoke, now, ahead)
+    return _CachedCooldowns(rests, spoke, now, ahead)
 
 
 def _attempts(board: Board) -> Iterator[Attempt]:
@@ -195,7 +195,7 @@ def _role(entry: Entry) -> Role:
     return Role(entry.task.role.value) if entry.task else Role.WORK
 
 
-def _rest(board: Board, key: _Key, made: list[Attempt], lifted: datetime) -> Rest | None:
+def _rest(board: Board, key: _Key, made: list[Attempt], lifted: datetime) -> Cooldown | None:
     """Whether the last attempts of a coder on a runner make it rest.
 
     What ran beside the first that was limited says nothing new: neither that it is limited once
@@ -204,7 +204,7 @@ def _rest(board: Board, key: _Key, made: list[Attempt], lifted: datetime) -> Res
     # What ended before one began that got somewhere is over: few are left to look at in order.
     well = (min(a.started, a.ended) for a in made if a.outcome not in _UNHEARD)
     floor = max([lifted, *well])
-    rest: Rest | None = None
+    rest: Cooldown | None = None
     seen = _LONG_AGO  # the end of the first of those that ran at once
     left = (attempt for attempt in made if attempt.ended > floor)
     for attempt in sorted(left, key=lambda a: (a.ended, a.attempt)):
@@ -217,7 +217,9 @@ def _rest(board: Board, key: _Key, made: list[Attempt], lifted: datetime) -> Res
     return rest
 
 
-def _with(board: Board, key: _Key, rest: Rest | None, attempt: Attempt, afresh: bool) -> Rest:
+def _with(
+    board: Board, key: _Key, rest: Cooldown | None, attempt: Attempt, afresh: bool
+) -> Cooldown:
     same = rest is not None and rest.outcome is attempt.outcome
     times = rest.times + afresh if rest is not None and same else 1
     if attempt.outcome is Outcome.AUTH_FAILED:
@@ -231,7 +233,7 @@ def _with(board: Board, key: _Key, rest: Rest | None, attempt: Attempt, afresh: 
         rest.until if rest else _LONG_AGO,
     ]
     runner, coder = key
-    return Rest(
+    return Cooldown(
         coder=coder,
         runner=runner,
         outcome=attempt.outcome,

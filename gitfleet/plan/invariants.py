@@ -13,16 +13,16 @@ from typing import Final
 from msgspec import Struct
 
 from gitfleet.files import layout
-from gitfleet.files.layout import What
+from gitfleet.files.layout import FileKind
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.event import Attempt, Closed, Event, Landed
 from gitfleet.model.states import ATTEMPT_KINDS, Kind, Outcome, Role, Status
 from gitfleet.plan.graph import done
-from gitfleet.plan.settle import is_plan, obstacle
-from gitfleet.plan.status import standing
+from gitfleet.plan.status import status_of
+from gitfleet.plan.transitions.on_landing import is_plan, landing_blocker
 
 
-class Step(Struct, frozen=True, kw_only=True):
+class CommitStep(Struct, frozen=True, kw_only=True):
     """One commit on the board's line: the board before and after, and the files that differ."""
 
     parent: Board
@@ -33,7 +33,7 @@ class Step(Struct, frozen=True, kw_only=True):
     at: datetime
 
 
-class Breach(Struct, frozen=True, order=True):
+class Violation(Struct, frozen=True, order=True):
     """An invariant that a commit breaks: its number in docs/protocol.md, the file, the sentence."""
 
     rule: int
@@ -44,9 +44,9 @@ class Breach(Struct, frozen=True, order=True):
 _CLAIMABLE: Final = frozenset({Status.READY, Status.DELAYED, Status.SUBMITTED, Status.ACCEPTED})
 
 
-def judge(step: Step) -> list[Breach]:
+def check_step(step: CommitStep) -> list[Violation]:
     """Every invariant that this step breaks; [] for a legal one."""
-    found: list[Breach] = []
+    found: list[Violation] = []
     for path, (before, after) in step.changed.items():
         if path in step.restores and step.restores[path] == after:
             continue
@@ -61,56 +61,56 @@ _Oid = str | None
 
 
 def _claim(
-    step: Step, path: str, there: layout.Place, before: _Oid, after: _Oid
-) -> Iterator[Breach]:
+    step: CommitStep, path: str, there: layout.BoardPath, before: _Oid, after: _Oid
+) -> Iterator[Violation]:
     task = there.task
     old = step.parent.get(task)
     claim = old.claim if old else None
     new = step.child.get(task)
     fresh = new.claim if new else None
     if after is not None and path in step.child.damage:
-        yield Breach(7, path, f"the claim on {task} does not validate")
+        yield Violation(7, path, f"the claim on {task} does not validate")
     elif before is not None and after is not None:
         if claim is not None and fresh is not None and claim.nonce != fresh.nonce:
-            yield Breach(1, path, f"{task} was claimed over another claim")
+            yield Violation(1, path, f"{task} was claimed over another claim")
         else:
-            yield Breach(6, path, f"the claim on {task} was changed")
+            yield Violation(6, path, f"the claim on {task} was changed")
     elif after is not None:
-        where = standing(step.parent, task, step.at)
+        where = status_of(step.parent, task, step.at)
         role = fresh.role if fresh else None  # None: it is archived
         if where.status not in _CLAIMABLE or where.role is not role:
-            yield Breach(1, path, f"{task} was claimed for {role} while it was {where.status}")
+            yield Violation(1, path, f"{task} was claimed for {role} while it was {where.status}")
     elif claim is None:
         return  # what did not validate was nobody's claim
     elif not _ended(step, task, claim.nonce):
-        yield Breach(2, path, f"the claim on {task} went without the event of its attempt")
+        yield Violation(2, path, f"the claim on {task} went without the event of its attempt")
 
 
-def _new_events(step: Step, task: str) -> list[Event]:
+def _new_events(step: CommitStep, task: str) -> list[Event]:
     entry = step.child.get(task)
     events = entry.events if entry else ()
     return [e for e in events if _is_new(step, layout.event_path(task, e.name))]
 
 
-def _is_new(step: Step, path: str) -> bool:
+def _is_new(step: CommitStep, path: str) -> bool:
     """Whether an event appears at `path` where none was, or none that anybody could read."""
     if path not in step.changed:
         return False
     return step.changed[path][0] is None or path in step.parent.damage
 
 
-def _ended(step: Step, task: str, nonce: str) -> bool:
+def _ended(step: CommitStep, task: str, nonce: str) -> bool:
     return any(e.attempt is not None and e.attempt.nonce == nonce for e in _new_events(step, task))
 
 
 def _event(
-    step: Step, path: str, there: layout.Place, before: _Oid, after: _Oid
-) -> Iterator[Breach]:
+    step: CommitStep, path: str, there: layout.BoardPath, before: _Oid, after: _Oid
+) -> Iterator[Violation]:
     if before is not None and not _is_new(step, path):
         if after is not None:
-            yield Breach(3, path, "an event was changed")
+            yield Violation(3, path, "an event was changed")
         elif not _moved(step, path, before):
-            yield Breach(3, path, "an event was removed")
+            yield Violation(3, path, "an event was removed")
         return
     if after is None:
         return  # what does not validate was no event; a person may take it away
@@ -119,9 +119,9 @@ def _event(
     if event is None:
         # A straggler of an archived task belongs to no entry; only people's events may be that.
         if path in step.child.damage:
-            yield Breach(7, path, "an event that does not validate")
+            yield Violation(7, path, "an event that does not validate")
         elif layout.of_runner(path):
-            yield Breach(6, path, f"an event of {there.task}, which is not on the board")
+            yield Violation(6, path, f"an event of {there.task}, which is not on the board")
         return
     old = step.parent.get(there.task)
     if event.kind in ATTEMPT_KINDS:
@@ -133,32 +133,32 @@ def _event(
 
 
 def _attempt(
-    step: Step, path: str, event: Event, old: Entry | None, new: Entry | None
-) -> Iterator[Breach]:
+    step: CommitStep, path: str, event: Event, old: Entry | None, new: Entry | None
+) -> Iterator[Violation]:
     attempt = event.attempt
     assert attempt is not None
     claim = old.claim if old else None
     if claim is None or claim.nonce != attempt.nonce:
-        yield Breach(2, path, f"{event.task} has an attempt's event without the claim it ends")
+        yield Violation(2, path, f"{event.task} has an attempt's event without the claim it ends")
     elif event.role is not claim.role:
-        yield Breach(2, path, f"the claim was for {claim.role}, the event is of {event.kind}")
+        yield Violation(2, path, f"the claim was for {claim.role}, the event is of {event.kind}")
     elif new is not None and new.claim is not None and new.claim.nonce == attempt.nonce:
-        yield Breach(2, path, "the attempt's event is there and its claim has not gone")
+        yield Violation(2, path, "the attempt's event is there and its claim has not gone")
     elif any(
         e.name != event.name and e.attempt is not None and e.attempt.nonce == attempt.nonce
         for e in _new_events(step, event.task)
     ):
-        yield Breach(2, path, "one attempt ended with two events")
+        yield Violation(2, path, "one attempt ended with two events")
 
 
 def _landed(
-    step: Step, path: str, event: Event, content: Landed, old: Entry | None
-) -> Iterator[Breach]:
+    step: CommitStep, path: str, event: Event, content: Landed, old: Entry | None
+) -> Iterator[Violation]:
     claim = old.claim if old else None
     if claim is None or claim.nonce != content.nonce or claim.role is not Role.VALIDATE:
-        yield Breach(4, path, f"{event.task} landed without a claim to validate it")
+        yield Violation(4, path, f"{event.task} landed without a claim to validate it")
     elif not any(_accepts(e, content.nonce) for e in _new_events(step, event.task)):
-        yield Breach(4, path, f"{event.task} landed without having been accepted")
+        yield Violation(4, path, f"{event.task} landed without having been accepted")
 
 
 def _accepts(event: Event, nonce: str) -> bool:
@@ -167,14 +167,14 @@ def _accepts(event: Event, nonce: str) -> bool:
 
 
 def _closed(
-    step: Step, path: str, event: Event, content: Closed, old: Entry | None
-) -> Iterator[Breach]:
+    step: CommitStep, path: str, event: Event, content: Closed, old: Entry | None
+) -> Iterator[Violation]:
     claim = old.claim if old else None
     if (
         old is not None
         and claim is not None
         and is_plan(old)
-        and not obstacle(old)
+        and not landing_blocker(old)
         and any(_accepts(e, claim.nonce) for e in _new_events(step, event.task))
     ):
         return  # an accepted plan
@@ -183,7 +183,7 @@ def _closed(
     fixer = step.child.get(content.by or "")
     if fixer is not None and done(fixer) and _repairs(step.child, fixer, event.task):
         return
-    yield Breach(6, path, f"{event.task} was closed although nothing has finished it")
+    yield Violation(6, path, f"{event.task} was closed although nothing has finished it")
 
 
 def _repairs(board: Board, fixer: Entry, task: str) -> bool:
@@ -197,7 +197,7 @@ def _repairs(board: Board, fixer: Entry, task: str) -> bool:
     return False
 
 
-def _moved(step: Step, path: str, oid: str) -> bool:
+def _moved(step: CommitStep, path: str, oid: str) -> bool:
     """Whether a file went to its place in `done/`, byte for byte."""
     folder = step.child.archived.get(layout.place(path).task)
     if folder is None:
@@ -207,48 +207,48 @@ def _moved(step: Step, path: str, oid: str) -> bool:
 
 
 def _task(
-    step: Step, path: str, there: layout.Place, before: _Oid, after: _Oid
-) -> Iterator[Breach]:
+    step: CommitStep, path: str, there: layout.BoardPath, before: _Oid, after: _Oid
+) -> Iterator[Violation]:
     if before is None or not step.by_runner:
         return
     if after is not None:
-        yield Breach(6, path, "a runner changed a person's file")
+        yield Violation(6, path, "a runner changed a person's file")
     elif not _moved(step, path, before):
-        yield Breach(5, path, f"a runner removed {there.task} from the board")
-    elif standing(step.parent, there.task, step.at).status is not Status.DONE:
-        yield Breach(6, path, f"{there.task} was archived before it was done")
+        yield Violation(5, path, f"a runner removed {there.task} from the board")
+    elif status_of(step.parent, there.task, step.at).status is not Status.DONE:
+        yield Violation(6, path, f"{there.task} was archived before it was done")
 
 
 def _archived(
-    step: Step, path: str, there: layout.Place, before: _Oid, after: _Oid
-) -> Iterator[Breach]:
+    step: CommitStep, path: str, there: layout.BoardPath, before: _Oid, after: _Oid
+) -> Iterator[Violation]:
     if before is not None:
         what = "removed" if after is None else "changed"
         rule = 3 if there.name.startswith("log/") else 6
-        yield Breach(rule, path, f"a file of a finished task was {what}")
+        yield Violation(rule, path, f"a file of a finished task was {what}")
         return
     origin = step.changed.get(layout.restored_path(there.task, there.name))
     if origin is None or origin[0] != after or origin[1] is not None:
-        yield Breach(6, path, "a file of a finished task that did not come from the task")
+        yield Violation(6, path, "a file of a finished task that did not come from the task")
 
 
 def _settings(
-    step: Step, path: str, there: layout.Place, before: _Oid, after: _Oid
-) -> Iterator[Breach]:
+    step: CommitStep, path: str, there: layout.BoardPath, before: _Oid, after: _Oid
+) -> Iterator[Violation]:
     if step.by_runner and before is not None:
-        yield Breach(6, path, "a runner changed the settings")
+        yield Violation(6, path, "a runner changed the settings")
 
 
 _JUDGES: Final = {
-    What.CLAIM: _claim,
-    What.EVENT: _event,
-    What.TASK: _task,
-    What.ARCHIVED: _archived,
-    What.SETTINGS: _settings,
+    FileKind.CLAIM: _claim,
+    FileKind.EVENT: _event,
+    FileKind.TASK: _task,
+    FileKind.ARCHIVED: _archived,
+    FileKind.SETTINGS: _settings,
 }
 
 
-def merges_to_see(step: Step) -> Sequence[tuple[str, Landed]]:
+def merges_to_see(step: CommitStep) -> Sequence[tuple[str, Landed]]:
     """The landings this step claims, for the caller to look up in the target: (path, event)."""
     found: list[tuple[str, Landed]] = []
     for task in {layout.place(path).task for path in step.changed}:

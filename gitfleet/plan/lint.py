@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from gitfleet.files import boards, codec, layout, yaml
 from gitfleet.files.boards import File
-from gitfleet.files.layout import What
+from gitfleet.files.layout import FileKind
 from gitfleet.model.board import Board, Entry, Problem
 from gitfleet.model.config import RoleSettings, Settings
 from gitfleet.model.ids import is_id
@@ -24,7 +24,7 @@ from gitfleet.plan.coder_choice import choices
 from gitfleet.plan.graph import cancelled, graph_of, is_over
 
 
-class Finding(Struct, frozen=True):
+class LintFinding(Struct, frozen=True):
     """One thing to tell; a warning stops nothing."""
 
     problem: Problem
@@ -43,11 +43,13 @@ Known = Callable[[str, Settings], bool]
 Objects = Callable[[str, Task], str]
 
 
-def findings(files: Mapping[str, File], known: Known, objects: Objects) -> list[Finding]:
+def findings(files: Mapping[str, File], known: Known, objects: Objects) -> list[LintFinding]:
     """All there is to tell of these files, by path on the branch, sorted by place."""
     board = boards.read(files)
-    found = [Finding(problem) for problem in _problems(board, files)]
-    found += [Finding(problem, warning=True) for problem in _warnings(board, files, known, objects)]
+    found = [LintFinding(problem) for problem in _problems(board, files)]
+    found += [
+        LintFinding(problem, warning=True) for problem in _warnings(board, files, known, objects)
+    ]
     return sorted(found, key=lambda one: one.order)
 
 
@@ -73,7 +75,7 @@ def _archived(files: Mapping[str, File]) -> Iterator[Problem]:
     folders: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for path in files:
         there = layout.place(path)
-        if there.what is What.ARCHIVED:
+        if there.what is FileKind.ARCHIVED:
             folder = path.removesuffix(there.name)
             folders[folder][layout.restored_path(there.task, there.name)] = path
     for restored in folders.values():
@@ -117,7 +119,7 @@ def _strange_prompts(files: Mapping[str, File]) -> Iterator[Problem]:
     """Prompts that nobody is ever told."""
     for path in files:
         there = layout.place(path)
-        if there.what is What.PROMPT and there.name not in Role.__members__.values():
+        if there.what is FileKind.PROMPT and there.name not in Role.__members__.values():
             what = f"no attempt has the role {there.name!r}, so nobody is told this"
             yield Problem(path, 1, 1, what, f"the roles are {', '.join(Role)}")
 
@@ -208,8 +210,8 @@ def _mark_in_settings(file: File | None, path: yaml.Path) -> tuple[int, int]:
     return _nearest(yaml.load(text, Settings).marks, path)
 
 
-def _nearest(marks: Mapping[yaml.Path, yaml.Mark], path: yaml.Path) -> tuple[int, int]:
+def _nearest(marks: Mapping[yaml.Path, yaml.Position], path: yaml.Path) -> tuple[int, int]:
     while path and path not in marks:
         path = path[:-1]
-    found = marks.get(path, yaml.Mark(1, 1)) if path else yaml.Mark(1, 1)
+    found = marks.get(path, yaml.Position(1, 1)) if path else yaml.Position(1, 1)
     return found.line, found.column

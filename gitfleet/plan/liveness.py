@@ -22,7 +22,7 @@ _PATIENCE: Final = 60.0  # seconds that a coder may hold its slot while it waits
 _LONG: Final = 1 / 3  # of the silence that is allowed; after that it is called silent
 
 
-class Limits(Struct, frozen=True, kw_only=True):
+class LivenessLimits(Struct, frozen=True, kw_only=True):
     """What an attempt may take, in seconds, money and room."""
 
     attempt: float
@@ -34,7 +34,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     before: Spent = Spent()  # what the task had cost when the attempt began
 
 
-class Signs(Struct, frozen=True, kw_only=True):
+class Observation(Struct, frozen=True, kw_only=True):
     """What was seen of a run up to now. Times are seconds up to now."""
 
     elapsed: float
@@ -52,10 +52,10 @@ class Signs(Struct, frozen=True, kw_only=True):
     window: int | None = None  # and how many fit into it
 
 
-def limits_of(board: Board, entry: Entry, *, speaks: bool) -> Limits:
+def limits_of(board: Board, entry: Entry, *, speaks: bool) -> LivenessLimits:
     """The limits of an attempt: the task's own, else those of the settings."""
     timeouts, task = board.settings.timeouts, entry.task
-    return Limits(
+    return LivenessLimits(
         attempt=seconds((task.timeout if task else None) or timeouts.attempt),
         first_event=seconds(timeouts.first_event) if speaks else 0.0,
         silence=seconds(timeouts.silence),
@@ -66,7 +66,7 @@ def limits_of(board: Board, entry: Entry, *, speaks: bool) -> Limits:
     )
 
 
-def must_end(limits: Limits, signs: Signs) -> tuple[Outcome, str] | None:
+def why_kill(limits: LivenessLimits, signs: Observation) -> tuple[Outcome, str] | None:
     """Why the run must end now, if it must. Where the coder's own words explain it (a limit, a
     refused key), they decide what it is called."""
     over = exceeded(limits.budget, limits.before, signs.tokens, signs.usd)
@@ -90,7 +90,7 @@ def must_end(limits: Limits, signs: Signs) -> tuple[Outcome, str] | None:
     return None
 
 
-def state_of(limits: Limits, signs: Signs) -> str:
+def state_of(limits: LivenessLimits, signs: Observation) -> str:
     """What it does just now, in a few words."""
     if signs.retrying:
         return "limited"

@@ -19,7 +19,7 @@ from gitfleet.model.config import Notice
 from gitfleet.model.event import Attempt, Event, Landed
 from gitfleet.model.states import Outcome, Status
 from gitfleet.plan.graph import cancelled, done
-from gitfleet.plan.status import Standing
+from gitfleet.plan.status import TaskStatus
 
 _LONGEST: Final = 1500  # characters of a body
 _TITLE: Final = 120
@@ -47,7 +47,7 @@ class News(Struct, frozen=True, kw_only=True):
     body: str
 
 
-def of_entry(entry: Entry, where: Standing) -> Iterator[News]:
+def of_entry(entry: Entry, where: TaskStatus) -> Iterator[News]:
     """What there is to tell of one task."""
     if not (done(entry) or cancelled(entry)):
         yield from _questions(entry)
@@ -98,7 +98,7 @@ def _of_event(entry: Entry, event: Event) -> Iterator[News]:
             yield _news(Notice.RUNNER_LOST, name, title, f"{entry.id}: {attempt.reason}")
 
 
-def idle(board: Board, where: Iterable[Standing]) -> News | None:
+def idle(board: Board, where: Iterable[TaskStatus]) -> News | None:
     """That nothing is left to do, if so; its key grows with every new event."""
     counts: dict[Status, int] = {}
     for one in where:

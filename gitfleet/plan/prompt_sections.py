@@ -12,11 +12,11 @@ from typing import Final
 
 from gitfleet.model.board import Entry
 from gitfleet.model.durations import counted, spoken
-from gitfleet.model.event import Attempt, Check, Event, Said
+from gitfleet.model.event import Attempt, Check, Decision, Event
 from gitfleet.model.question import Question
 from gitfleet.model.states import ATTEMPT_KINDS, VERDICTS, Kind, Role
 from gitfleet.plan.quoting import fenced, line, shortened
-from gitfleet.plan.status import submission_of
+from gitfleet.plan.task_history import submission_of
 
 # Characters. A model reads the whole of it each time, so it has to be worth its place.
 ALL_BEFORE: Final = 20_000
@@ -169,7 +169,7 @@ def _of_validation(entry: Entry) -> Iterator[Event]:
 
 def _remark(event: Event) -> bool:
     """Whether a person said something by it. That it was tried afresh matters without words."""
-    said = isinstance(event.content, Said) and bool(event.content.reason.strip())
+    said = isinstance(event.content, Decision) and bool(event.content.reason.strip())
     return event.kind is Kind.RETRY or (event.kind in _PEOPLES and said)
 
 
@@ -183,7 +183,7 @@ def _head(event: Event) -> str:
 
 
 def _whole(event: Event) -> str:
-    said = event.content.reason if isinstance(event.content, Said) else ""
+    said = event.content.reason if isinstance(event.content, Decision) else ""
     text = _words(event.attempt) if event.attempt is not None else said
     return f"{_head(event)}\n\n{fenced(text, _OF_ONE)}" if text.strip() else _head(event)
 

@@ -16,7 +16,7 @@ from gitfleet.model.change import Change, Person
 from gitfleet.model.question import Asker, Question
 from gitfleet.model.states import Outcome
 from gitfleet.plan.graph import cancelled, done, graph_of
-from gitfleet.plan.settle import holds
+from gitfleet.plan.transitions.event_files import claimed_by
 
 ASKED: Final = Outcome.ASKED
 # These say something that an open question does not change: a person is to look, or has decided.
@@ -25,7 +25,7 @@ _STRONGER: Final = frozenset(
 )
 
 
-class Wanted(Struct, frozen=True, kw_only=True):
+class QuestionRequest(Struct, frozen=True, kw_only=True):
     """A question that an agent wants to ask; the key tells the same letter again."""
 
     key: str
@@ -52,10 +52,10 @@ class Waiting(Struct, frozen=True, kw_only=True):
 
 
 def ask(
-    board: Board, now: datetime, *, task: str, nonce: str, wanted: Sequence[Wanted]
+    board: Board, now: datetime, *, task: str, nonce: str, wanted: Sequence[QuestionRequest]
 ) -> Change | None:
     """Put what an agent asks onto the board; None if all is there, or its claim is gone."""
-    entry = holds(board, task, nonce)
+    entry = claimed_by(board, task, nonce)
     if entry is None or entry.claim is None:
         return None
     claim = entry.claim
@@ -83,7 +83,7 @@ def ask(
     return Change(subject=f"{task} asks: {_brief(first)}{more}", files=files, tasks=(task,))
 
 
-def found(questions: Sequence[Question], wanted: Wanted, attempt: int) -> Question | None:
+def found(questions: Sequence[Question], wanted: QuestionRequest, attempt: int) -> Question | None:
     """The question on the board that this one is already, if it is.
 
     The same letter by its key. The same words again: while nobody has answered them; and those
@@ -101,7 +101,7 @@ def _next_number(board: Board, entry: Entry, known: Sequence[Question]) -> int:
     """One more than any question of the task has, those included that cannot be read."""
     names = [question.name for question in known]
     places = (layout.place(path) for path in board.damage)
-    names += [p.name for p in places if p.what is layout.What.QUESTION and p.task == entry.id]
+    names += [p.name for p in places if p.what is layout.FileKind.QUESTION and p.task == entry.id]
     return 1 + max((int(name.rpartition("-")[2]) for name in names), default=0)
 
 
@@ -112,7 +112,7 @@ def _brief(text: str) -> str:
 
 def note(board: Board, *, task: str, nonce: str, notes: Mapping[str, bytes]) -> Change | None:
     """Write an agent's notes; None if its claim is gone. `notes`: plan.md, knowledge.md."""
-    if holds(board, task, nonce) is None or not notes:
+    if claimed_by(board, task, nonce) is None or not notes:
         return None
     files: dict[str, bytes | None] = {layout.note_path(task, n): d for n, d in notes.items()}
     names = ", ".join(sorted(name.removesuffix(".md") for name in notes))
@@ -122,7 +122,9 @@ def note(board: Board, *, task: str, nonce: str, notes: Mapping[str, bytes]) -> 
 # -- how an attempt ends that asked
 
 
-def parked(entry: Entry, attempt: int, asked: frozenset[str], unheard: frozenset[str]) -> str:
+def unanswered_reason(
+    entry: Entry, attempt: int, asked: frozenset[str], unheard: frozenset[str]
+) -> str:
     """Why an attempt is to wait for an answer, in a sentence; empty if it need not.
 
     `asked`: the names of the questions it asked, besides those that tell so themselves.

@@ -15,7 +15,7 @@ from gitfleet.files import layout
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.event import Landed
 from gitfleet.model.states import CLAIMED, FINISHED, FOR_A_PERSON, Kind, Status
-from gitfleet.plan.status import Standing, standings
+from gitfleet.plan.status import TaskStatus, statuses
 
 MARK: Final = (
     "<!-- Drawn by gitfleet from the files of this branch; what is written here is lost. -->"
@@ -35,10 +35,10 @@ _SECTIONS: Final[tuple[tuple[str, frozenset[Status]], ...]] = (
 
 def draw(board: Board, now: datetime) -> str:
     """The page as Markdown."""
-    where = standings(board, now)
+    where = statuses(board, now)
     parts = [MARK, "", "# The fleet's board", "", _counts(where), ""]
-    for title, statuses in _SECTIONS:
-        rows = [entry for entry in _ordered(board) if where[entry.id].status in statuses]
+    for title, shown in _SECTIONS:
+        rows = [entry for entry in _ordered(board) if where[entry.id].status in shown]
         if rows:
             parts += [f"## {title}", "", *_table(rows, where), ""]
     parts += _landed(board)
@@ -50,13 +50,13 @@ def _ordered(board: Board) -> list[Entry]:
     return sorted(board.entries.values(), key=lambda e: (e.task.priority if e.task else 2, e.id))
 
 
-def _counts(where: Mapping[str, Standing]) -> str:
+def _counts(where: Mapping[str, TaskStatus]) -> str:
     numbers = {status: sum(1 for w in where.values() if w.status is status) for status in Status}
     told = [f"{count} {status}" for status, count in numbers.items() if count]
     return ", ".join(told) + "." if told else "There are no tasks yet."
 
 
-def _table(rows: list[Entry], where: Mapping[str, Standing]) -> Iterator[str]:
+def _table(rows: list[Entry], where: Mapping[str, TaskStatus]) -> Iterator[str]:
     yield "| task | status | title | why |"
     yield "|---|---|---|---|"
     for entry in rows[:_ROWS]:
@@ -105,7 +105,7 @@ def _landed(board: Board) -> Iterator[str]:
     yield ""
 
 
-def _graph(board: Board, where: Mapping[str, Standing]) -> Iterator[str]:
+def _graph(board: Board, where: Mapping[str, TaskStatus]) -> Iterator[str]:
     """The unfinished tasks that hang together, as a Mermaid graph."""
     edges = [
         (need, entry.id)

@@ -15,9 +15,9 @@ from gitfleet.model.config import RoleSettings
 from gitfleet.model.ids import is_id
 from gitfleet.model.states import Role, Status
 from gitfleet.plan.coder_choice import Choice, choices
-from gitfleet.plan.cooldown import Rest, resting
+from gitfleet.plan.cooldown import Cooldown, cooldowns
 from gitfleet.plan.graph import graph_of
-from gitfleet.plan.status import Standing, standings
+from gitfleet.plan.status import TaskStatus, statuses
 
 _RANK: Final[Mapping[Status, int]] = {
     Status.ACCEPTED: 0,
@@ -28,7 +28,7 @@ _RANK: Final[Mapping[Status, int]] = {
 _ANSWERED: Final = 2
 
 
-class Offer(Struct, frozen=True, kw_only=True):
+class Capacity(Struct, frozen=True, kw_only=True):
     """What a runner has to offer."""
 
     runner: str
@@ -42,7 +42,7 @@ class Offer(Struct, frozen=True, kw_only=True):
     tips: Mapping[str, str] = {}  # target branch -> its tip
 
 
-class Pick(Struct, frozen=True, kw_only=True):
+class Assignment(Struct, frozen=True, kw_only=True):
     """A task to claim, and for what."""
 
     task: str
@@ -52,7 +52,7 @@ class Pick(Struct, frozen=True, kw_only=True):
     target: str  # the branch it lands on
 
 
-class Passed(Struct, frozen=True):
+class Skipped(Struct, frozen=True):
     """A task that could be claimed, and why this runner does not."""
 
     task: str
@@ -70,15 +70,15 @@ def target_of(board: Board, entry: Entry, default: str) -> str:
 
 def candidates(
     board: Board, now: datetime, tips: frozenset[str] = frozenset()
-) -> list[tuple[Entry, Standing]]:
+) -> list[tuple[Entry, TaskStatus]]:
     """Every task that may be claimed now, in the order of work.
 
     `tips` are the tips of the targets: what waits for a red target to move is due when the
     commit that was red is none of them.
     """
     graph = graph_of(board)
-    known = standings(board, now)
-    found: list[tuple[Entry, Standing]] = []
+    known = statuses(board, now)
+    found: list[tuple[Entry, TaskStatus]] = []
     for entry in board.entries.values():
         if not is_id(entry.id):
             continue
@@ -87,7 +87,7 @@ def candidates(
         if where.claimable(now) or (moved and where.role is not None):
             found.append((entry, where))
 
-    def order(pair: tuple[Entry, Standing]) -> tuple[int, int, int, str]:
+    def order(pair: tuple[Entry, TaskStatus]) -> tuple[int, int, int, str]:
         entry, where = pair
         rank = _ANSWERED if where.answered else _RANK[where.status]
         priority = entry.task.priority if entry.task else 2
@@ -97,24 +97,24 @@ def candidates(
 
 
 def picks(
-    board: Board, now: datetime, offer: Offer, default_target: str
-) -> tuple[list[Pick], list[Passed]]:
+    board: Board, now: datetime, offer: Capacity, default_target: str
+) -> tuple[list[Assignment], list[Skipped]]:
     """What to claim now, best first, and what is passed over although it could be claimed."""
-    busy = _Busy(board, offer, default_target, resting(board, offer.runner, now))
-    chosen: list[Pick] = []
-    passed: list[Passed] = []
+    busy = _Occupancy(board, offer, default_target, cooldowns(board, offer.runner, now))
+    chosen: list[Assignment] = []
+    passed: list[Skipped] = []
     for entry, where in candidates(board, now, frozenset(offer.tips.values())):
         if offer.only is not None and entry.id not in offer.only:
             continue
         assert where.role is not None
         if entry.id in offer.blocked:
-            passed.append(Passed(entry.id, offer.blocked[entry.id], for_a_person=True))
+            passed.append(Skipped(entry.id, offer.blocked[entry.id], for_a_person=True))
             continue
         one = busy.choose(entry, where.role)
-        if isinstance(one, Passed):
+        if isinstance(one, Skipped):
             passed.append(one)
             continue
-        pick = Pick(
+        pick = Assignment(
             task=entry.id,
             role=where.role,
             coder=one.coder,
@@ -123,22 +123,22 @@ def picks(
         )
         reason = busy.objection(pick, entry)
         if reason:
-            passed.append(Passed(entry.id, reason))
+            passed.append(Skipped(entry.id, reason))
         else:
             busy.add(pick, entry)
             chosen.append(pick)
     return chosen, passed
 
 
-class _Busy:
+class _Occupancy:
     """What runs already, and what a further attempt would collide with."""
 
     def __init__(
         self,
         board: Board,
-        offer: Offer,
+        offer: Capacity,
         default_target: str,
-        resting: Mapping[str, Rest] = MappingProxyType({}),
+        resting: Mapping[str, Cooldown] = MappingProxyType({}),
     ) -> None:
         self.board, self.offer, self.resting = board, offer, resting
         self.mine = 0
@@ -160,19 +160,19 @@ class _Busy:
         if role is Role.VALIDATE:
             self.landing[target] = entry.id
 
-    def add(self, pick: Pick, entry: Entry) -> None:
+    def add(self, pick: Assignment, entry: Entry) -> None:
         self.mine += 1
         self.coders[pick.coder] += 1
         self._occupy(entry, pick.role, pick.target)
 
-    def choose(self, entry: Entry, role: Role) -> Choice | Passed:
+    def choose(self, entry: Entry, role: Role) -> Choice | Skipped:
         """The first coder that can do it here and does not rest; or why there is none.
 
         One that is only busy is waited for: the next in the list is for when it cannot, not for
         when it is slower.
         """
         whys: list[str] = []
-        rests: list[Rest] = []
+        rests: list[Cooldown] = []
         for one in choices(self.board, entry, role, self.offer.default) or (Choice(""),):
             why, rest = self._of_coder(one.coder, role), self.resting.get(one.coder)
             if not why and rest is None:
@@ -181,7 +181,7 @@ class _Busy:
                 rests.append(rest)
             whys.append(why or str(rest))
         ends = [rest.until for rest in rests if not rest.refused]
-        return Passed(
+        return Skipped(
             entry.id,
             "; ".join(dict.fromkeys(whys)),
             for_a_person=not ends,
@@ -189,16 +189,16 @@ class _Busy:
             until=min(ends, default=None),
         )
 
-    def objection(self, pick: Pick, entry: Entry) -> str:
+    def objection(self, pick: Assignment, entry: Entry) -> str:
         """Why this attempt cannot start here and now; empty if it can."""
         return self._of_slots(pick) or self._of_labels(pick, entry) or self.of_place(pick, entry)
 
-    def _of_labels(self, pick: Pick, entry: Entry) -> str:
+    def _of_labels(self, pick: Assignment, entry: Entry) -> str:
         needs = entry.task.needs if entry.task and pick.role is not Role.VALIDATE else ()
         lacking = [label for label in needs if label not in self.offer.labels]
         return f"needs a runner with {', '.join(lacking)}" if lacking else ""
 
-    def _of_slots(self, pick: Pick) -> str:
+    def _of_slots(self, pick: Assignment) -> str:
         if self.mine >= self.offer.slots:
             return f"all {self.offer.slots} slots are taken"
         settings = self.board.settings.coders.get(pick.coder)
@@ -223,7 +223,7 @@ class _Busy:
     def _described(self) -> list[str]:
         return [name for name, coder in self.board.settings.coders.items() if coder.argv]
 
-    def of_place(self, pick: Pick, entry: Entry) -> str:
+    def of_place(self, pick: Assignment, entry: Entry) -> str:
         """What another attempt has to itself, or this runner lacks."""
         assert entry.task is not None
         for word in entry.task.exclusive:
@@ -234,9 +234,11 @@ class _Busy:
         return ""
 
 
-def collides(board: Board, pick: Pick, default_target: str) -> bool:
+def collides(board: Board, pick: Assignment, default_target: str) -> bool:
     """Whether another claim now has what this attempt would need for itself."""
     entry = board.get(pick.task)
     if entry is None or entry.task is None:
         return True
-    return bool(_Busy(board, Offer(runner="", slots=1), default_target).of_place(pick, entry))
+    return bool(
+        _Occupancy(board, Capacity(runner="", slots=1), default_target).of_place(pick, entry)
+    )

@@ -15,17 +15,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from gitfleet.attempt.context import Fleet, Live
+from gitfleet.attempt.context import LiveStatus, Project
 from gitfleet.board import heartbeats
 from gitfleet.board.heartbeats import BEATS, SEEN_BEATS
-from gitfleet.board.remote_backend import Shared
+from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.errors import FleetError
 from gitfleet.git import refs, remote
-from gitfleet.git.objects import Objects, Signature
-from gitfleet.git.remote import Fate, Refused, Unreachable
+from gitfleet.git.commits import Signature
+from gitfleet.git.objects import Objects
+from gitfleet.git.remote import PushFate, RemoteRejected, Unreachable
 from gitfleet.model.board import Board
 from gitfleet.model.durations import seconds, spoken
-from gitfleet.plan.lease import Beat, LeaseWatch, Limbo, OwnLease, adrift
+from gitfleet.plan.lease import Beat, InFlightClaims, LeaseWatch, OwnLease, foreign_claims
 from gitfleet.presence import payload
 from gitfleet.process.procfs import boot_seconds
 
@@ -33,28 +34,28 @@ POLL: Final = 5.0  # seconds between looks at the remote, where heartbeats are r
 STUCK: Final = 300.0  # seconds; a round of the loop that takes longer than that has no end
 
 
-class Heart:
+class HeartbeatThread:
     """Keeps a runner known to the others, and them to it."""
 
     def __init__(
         self,
-        fleet: Fleet,
-        shared: Shared,
-        lives: Callable[[], Mapping[str, Live]],
+        project: Project,
+        shared: RemoteBackend,
+        lives: Callable[[], Mapping[str, LiveStatus]],
         wake: Callable[[], None],
         slots: int | None = None,
         duties: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         """`duties`: what this runner could do for all beside the work (`first`)."""
         self._duties = duties
-        self.fleet, self.shared = fleet, shared
+        self.fleet, self.shared = project, shared
         self._lives, self._wake = lives, wake
-        settings = fleet.store.board().settings
-        self._about = payload.about(fleet, slots)
+        settings = project.store.board().settings
+        self._about = payload.about(project, slots)
         self.every = seconds(settings.heartbeat)
         self.watch = LeaseWatch(heartbeat=self.every, lease=seconds(settings.lease))
         self.own = OwnLease(lease=seconds(settings.lease))
-        self._limbo = Limbo()
+        self._limbo = InFlightClaims()
         self._letters: dict[tuple[str, str], float] = {}  # branch and commit -> since when
         self.offline = ""  # why, while the remote cannot be reached
         self.lost: frozenset[str] = frozenset()
@@ -66,14 +67,14 @@ class Heart:
         self._changed: dict[str, tuple[str, float]] = {}  # runner -> its beat, and since when
         self._able: dict[str, tuple[str, ...]] = {}  # runner -> the duties it could do
 
-    def first(self, duty: str = "") -> bool:
+    def is_leader(self, duty: str = "") -> bool:
         """Whether of all live runners this one's name is the lowest: it draws the page.
 
         With a duty, of those that can do it; who cannot comes after all that can.
         """
-        return self.since(duty)[0]
+        return self.leader_since(duty)[0]
 
-    def since(self, duty: str = "") -> tuple[bool, float]:
+    def leader_since(self, duty: str = "") -> tuple[bool, float]:
         """The same, and the monotonic time of the last sign of life of those that come before this
         one; 0 if there is none."""
         mine = not duty or duty in self._duties()
@@ -131,7 +132,7 @@ class Heart:
         tip = self.shared.tip()
         if tip is None:
             return frozenset()
-        board, held = self.fleet.store.board_at(tip), self.fleet.clone.held()
+        board, held = self.fleet.store.board_at(tip), self.fleet.clone.pending_claims()
         there = {entry.claim.nonce for entry in board.entries.values() if entry.claim is not None}
         return self._limbo.look(tip, held.keys() - self._lives().keys() - there)
 
@@ -142,7 +143,7 @@ class Heart:
         """
         found, now = self.shared.letters(), time.monotonic()
         self._letters = {one: self._letters.get(one, now) for one in found.items()}
-        wait = 0.0 if self.first() else 2 * self.every
+        wait = 0.0 if self.is_leader() else 2 * self.every
         return {ref: oid for (ref, oid), at in self._letters.items() if now - at >= wait}
 
     def _run(self) -> None:
@@ -160,7 +161,7 @@ class Heart:
         """One look, and a heartbeat if one is due. Never raises."""
         try:
             before, began = self.shared.tip(), time.monotonic()
-            self.shared.look()
+            self.shared.fetch()
             self.shared.follow()
             if time.monotonic() >= self._due and self._loop_lives():
                 self._send(tuple(self._lives().items()))
@@ -207,10 +208,12 @@ class Heart:
         )
         self._wake()
 
-    def _send(self, lives: tuple[tuple[str, Live], ...]) -> None:
+    def _send(self, lives: tuple[tuple[str, LiveStatus], ...]) -> None:
         started = boot_seconds()
-        fleet = self.fleet
-        content = payload.content(fleet, self._about, dict(lives), words=payload.may_tell(fleet))
+        project = self.fleet
+        content = payload.content(
+            project, self._about, dict(lives), words=payload.may_share_output(project)
+        )
         content["mark"] = secrets.token_hex(8)
         content["duties"] = [] if self._stop.is_set() else list(self._duties())
         objects = Objects(self.fleet.repo)
@@ -221,8 +224,8 @@ class Heart:
         )
         ref = f"{BEATS}{self.fleet.runner}"
         seen = refs.read(self.fleet.repo, f"{SEEN_BEATS}{self.fleet.runner}")
-        pushed = remote.push(self.fleet.repo, self.shared.name, [refs.Move(ref, seen, commit)])
-        if pushed.fate is Fate.DONE:
+        pushed = remote.push(self.fleet.repo, self.shared.name, [refs.RefMove(ref, seen, commit)])
+        if pushed.fate is PushFate.DONE:
             self.own.arrived(started, [nonce for nonce, _ in lives])
             # Those that began together, after a power cut, must not beat together for ever.
             spread = random.uniform(0.75, 1.0)  # noqa: S311 - hides nothing
@@ -230,10 +233,10 @@ class Heart:
             refs.swap(
                 self.fleet.repo, f"{SEEN_BEATS}{self.fleet.runner}", seen, commit, message="beat"
             )
-        elif pushed.fate is Fate.UNKNOWN:
+        elif pushed.fate is PushFate.UNKNOWN:
             raise Unreachable(f"the heartbeat did not arrive: {pushed.reason}")
-        elif pushed.fate is Fate.REFUSED:
-            raise Refused(
+        elif pushed.fate is PushFate.REFUSED:
+            raise RemoteRejected(
                 f"{self.shared.name} takes no heartbeat: {pushed.reason}",
                 remedy=f"Let runners push to {BEATS}*: without it they lose what they hold.",
             )
@@ -243,7 +246,7 @@ class Heart:
         tip = self.shared.tip()
         if tip is None:
             return
-        others = adrift(self.fleet.store.board_at(tip), self.fleet.clone.held())
+        others = foreign_claims(self.fleet.store.board_at(tip), self.fleet.clone.pending_claims())
         told = heartbeats.seen(self.fleet.repo)
         seen = _beats(told)
         self._able = {name: _words(content.get("duties")) for name, content in told.items()}

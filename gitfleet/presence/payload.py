@@ -15,51 +15,55 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from gitfleet.assets import own_version
-from gitfleet.attempt.context import Fleet, Live
+from gitfleet.attempt.context import LiveStatus, Project
 from gitfleet.board.clone_state import write_json
 from gitfleet.board.heartbeats import LIVE
-from gitfleet.model.config import Transcripts
+from gitfleet.model.config import TranscriptSharing
 
 FORMAT: Final = 1
 _EVERY: Final = 1.0  # seconds between looks whether something is to be written
 _LAST: Final = 200  # characters of the last line
 
-Lives = Callable[[], Mapping[str, Live]]
+Lives = Callable[[], Mapping[str, LiveStatus]]
 
 
-def about(fleet: Fleet, slots: int | None) -> dict[str, Any]:
+def about(project: Project, slots: int | None) -> dict[str, Any]:
     """What does not change while a runner lives."""
-    settings = fleet.store.board().settings
+    settings = project.store.board().settings
     return {
         "host": socket.gethostname(),
         "version": own_version(),
-        "capacity": slots or fleet.machine.concurrency or settings.concurrency,
-        "labels": list(fleet.machine.labels),
+        "capacity": slots or project.machine.concurrency or settings.concurrency,
+        "labels": list(project.machine.labels),
     }
 
 
 def content(
-    fleet: Fleet, known: Mapping[str, Any], lives: Mapping[str, Live], *, words: bool
+    project: Project, known: Mapping[str, Any], lives: Mapping[str, LiveStatus], *, words: bool
 ) -> dict[str, Any]:
     """The form. `words`: with the last line of each; it is output, and stays here where the
     settings keep outputs here."""
     now = time.monotonic()
     return {
         "format": FORMAT,
-        "runner": fleet.runner,
-        "at": fleet.store.now().isoformat(),  # to be shown; nobody compares clocks
+        "runner": project.runner,
+        "at": project.store.now().isoformat(),  # to be shown; nobody compares clocks
         **known,
-        "attempts": [_told(fleet, nonce, live, now, words=words) for nonce, live in lives.items()],
+        "attempts": [
+            _told(project, nonce, live, now, words=words) for nonce, live in lives.items()
+        ],
     }
 
 
-def may_tell(fleet: Fleet) -> bool:
+def may_share_output(project: Project) -> bool:
     """Whether others may read what attempts say."""
-    return fleet.store.board().settings.transcripts is Transcripts.PUSH
+    return project.store.board().settings.transcripts is TranscriptSharing.PUSH
 
 
-def _told(fleet: Fleet, nonce: str, live: Live, now: float, *, words: bool) -> dict[str, Any]:
-    mask = fleet.mask.text
+def _told(
+    project: Project, nonce: str, live: LiveStatus, now: float, *, words: bool
+) -> dict[str, Any]:
+    mask = project.mask.text
     return {
         "nonce": nonce,
         "task": live.task,
@@ -78,13 +82,13 @@ def _told(fleet: Fleet, nonce: str, live: Live, now: float, *, words: bool) -> d
     }
 
 
-class Vitals:
+class LiveStatusFile:
     """Keeps the clone's file as long as the runner lives, written anew only where it changed."""
 
-    def __init__(self, fleet: Fleet, lives: Lives, slots: int | None) -> None:
-        self._fleet, self._lives = fleet, lives
-        self._about = about(fleet, slots)
-        self._path = fleet.clone.folder / LIVE
+    def __init__(self, project: Project, lives: Lives, slots: int | None) -> None:
+        self._fleet, self._lives = project, lives
+        self._about = about(project, slots)
+        self._path = project.clone.folder / LIVE
         self._stop = threading.Event()
         self._written: object = None
 
@@ -117,6 +121,6 @@ class Vitals:
             self._written = mark
 
 
-def _mark(live: Live) -> tuple[object, ...]:
+def _mark(live: LiveStatus) -> tuple[object, ...]:
     """What is worth writing; that time goes by is not."""
     return (live.state, live.doing, live.heard, live.tokens, live.context, live.last)

@@ -16,7 +16,14 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from gitfleet.process.procfs import Child, Seen, hold, look, poll, variable
+from gitfleet.process.procfs import (
+    ProcessId,
+    ProcessInfo,
+    list_processes,
+    open_pidfd,
+    poll,
+    variable,
+)
 
 _KILL_SECONDS: Final = 1.0  # a killed process is gone in milliseconds, unless it waits for a disk
 _LAST_WORDS: Final = 5.0  # seconds a supervisor has when its run is gone
@@ -34,7 +41,9 @@ def subreaper() -> None:
         raise OSError(number, os.strerror(number))
 
 
-def _family(seen: Mapping[int, Seen], roots: Iterable[int], leaders: dict[int, Child]) -> set[int]:
+def _family(
+    seen: Mapping[int, ProcessInfo], roots: Iterable[int], leaders: dict[int, ProcessId]
+) -> set[int]:
     """The pids of a run: its roots, their descendants, and all in the sessions that these opened.
 
     `leaders` are the session leaders known so far, by pid; those found are added. The session
@@ -58,16 +67,16 @@ def _family(seen: Mapping[int, Seen], roots: Iterable[int], leaders: dict[int, C
         family = grown
 
 
-class Grip:
+class RunProcesses:
     """The live processes of one run, each held by a pidfd."""
 
-    def __init__(self, child: Child | None, marker: str, parent: int | None) -> None:
+    def __init__(self, child: ProcessId | None, marker: str, parent: int | None) -> None:
         self._wanted, self._parent = variable(marker), parent
         self._child = child
         self._leaders = {} if child is None else {child.pid: child}
-        self._held: dict[Child, int] = {}
+        self._held: dict[ProcessId, int] = {}
 
-    def find(self) -> list[Child]:
+    def find(self) -> list[ProcessId]:
         """Take hold of those not held yet, up to the limit; return these."""
         quiet = 0
         for _ in range(_FIND_ROUNDS):
@@ -82,9 +91,9 @@ class Grip:
                 break
         return []
 
-    def _find(self) -> tuple[list[Child], bool]:
+    def _find(self) -> tuple[list[ProcessId], bool]:
         """Those now held in addition, and whether one ended before it could be held."""
-        seen = look(self._wanted)
+        seen = list_processes(self._wanted)
         roots = {
             pid
             for pid, one in seen.items()
@@ -100,18 +109,18 @@ class Grip:
                 continue
             if len(self._held) >= _HELD_MAX:
                 break
-            if (fd := hold(child)) is None:
+            if (fd := open_pidfd(child)) is None:
                 missed = missed or not seen[pid].zombie
             else:
                 self._held[child] = fd
                 found.append(child)
         return found, missed
 
-    def left(self, but: Child | None = None) -> list[Child]:
+    def left(self, but: ProcessId | None = None) -> list[ProcessId]:
         """Those held that were not seen to end, without `but`."""
         return [child for child in self._held if child != but]
 
-    def signal(self, children: Iterable[Child], *numbers: signal.Signals) -> None:
+    def signal(self, children: Iterable[ProcessId], *numbers: signal.Signals) -> None:
         """Send the signals, one after the other, to each."""
         for number in numbers:
             for child in children:
@@ -132,9 +141,9 @@ class Grip:
             os.close(self._held.popitem()[1])
 
 
-def end(
-    child: Child | None, marker: str, *, grace: float, parent: int | None = None
-) -> list[Child]:
+def kill_run(
+    child: ProcessId | None, marker: str, *, grace: float, parent: int | None = None
+) -> list[ProcessId]:
     """End a whole run; return what could not be ended, normally nothing.
 
     A run is `child` if it is still that very process, every process with the marker, all that
@@ -146,7 +155,7 @@ def end(
     in a session of its own, its parent gone before we looked) is not found.
     """
     assert marker, "a run without a marker cannot be told from others"
-    grip = Grip(child, marker, parent)
+    grip = RunProcesses(child, marker, parent)
     try:
         deadline = time.monotonic() + grace
         while found := grip.find():

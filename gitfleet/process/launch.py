@@ -21,10 +21,10 @@ from typing import Final
 import gitfleet
 from gitfleet.errors import FleetError
 from gitfleet.process import atomic_json, supervisor
-from gitfleet.process.kill import end
-from gitfleet.process.procfs import MARKER, Child, boot_seconds, hold, look_at, poll
-from gitfleet.process.spawn import Short, children, not_started, reap, spawn
-from gitfleet.process.wakeup import Wake
+from gitfleet.process.kill import kill_run
+from gitfleet.process.procfs import MARKER, ProcessId, boot_seconds, open_pidfd, poll, read_process
+from gitfleet.process.spawn import ResourceShortage, children, not_started, reap, spawn
+from gitfleet.process.wakeup import Wakeup
 
 _START_SECONDS: Final = 60.0  # a loaded machine may take its time; then something is wrong
 # -I -S: what the environment says of Python is the coder's business, and no package is needed.
@@ -61,7 +61,7 @@ class Exit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class RunLimits:
     """What the supervisor keeps by itself, in seconds; 0: no limit."""
 
     attempt: float = 0.0
@@ -70,11 +70,11 @@ class Limits:
     lease: float = 0.0  # how long it goes on with nobody looking after it; `renew` begins anew
 
 
-_FREE: Final = Limits()
+_FREE: Final = RunLimits()
 
 
 @dataclass(frozen=True, slots=True)
-class Spec:
+class LaunchSpec:
     """What to start. `env` is the whole environment; the marker is added to it.
 
     Its representation leaves the environment out: it may hold secrets, and ends up in logs.
@@ -85,21 +85,21 @@ class Spec:
     env: Mapping[str, str] = field(repr=False)
     marker: str
     stdin: Path | None = None
-    limits: Limits = _FREE
+    limits: RunLimits = _FREE
 
 
 class Running:
     """The handle of a run. `child` is its supervisor. `wait` may be called from any thread."""
 
     def __init__(
-        self, child: Child, pidfd: int, exit_file: Path, ended: Exit | None = None
+        self, child: ProcessId, pidfd: int, exit_file: Path, ended: Exit | None = None
     ) -> None:
         self.child = child
         self._pidfd = pidfd
         self._exit_file = exit_file
         self._exit = ended
 
-    def wait(self, timeout: float | None, wake: Wake | None = None) -> Exit | None:
+    def wait(self, timeout: float | None, wake: Wakeup | None = None) -> Exit | None:
         """Wait for the end, at most `timeout` seconds (None: for ever) or until `wake` is set.
 
         Returns None if it still runs; every call after the end returns the same. `wake` is not
@@ -135,7 +135,7 @@ class Running:
                 children.started.discard(self.child.pid)
 
 
-def start(run_dir: Path, spec: Spec, *, name: str = "") -> Running:
+def start(run_dir: Path, spec: LaunchSpec, *, name: str = "") -> Running:
     """Start a run that may outlive us.
 
     Its output is appended to `{name}stdout` and `{name}stderr` in run_dir, which is made if
@@ -166,17 +166,17 @@ def start(run_dir: Path, spec: Spec, *, name: str = "") -> Running:
             said = _answer(read, pidfd)
             if "pid" not in said:
                 raise _refused(spec, said, told)
-            seen = look_at(pid)
+            seen = read_process(pid)
             assert seen is not None, "a child that is not reaped stands in /proc"
         except BaseException:  # nobody would know of it
-            end(None, spec.marker, grace=0, parent=pid)
+            kill_run(None, spec.marker, grace=0, parent=pid)
             reap(pid, pidfd)
             os.close(pidfd)
             raise
     return Running(seen.child, pidfd, run_dir / f"{name}exit.json")
 
 
-def _prepare(run_dir: Path, spec: Spec, name: str) -> None:
+def _prepare(run_dir: Path, spec: LaunchSpec, name: str) -> None:
     for stale in ("child.json", "exit.json", "lease.json"):
         (run_dir / f"{name}{stale}").unlink(missing_ok=True)
     if spec.stdin is not None and not os.access(spec.stdin, os.R_OK):
@@ -234,7 +234,7 @@ def _answer(read: int, pidfd: int) -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def _refused(spec: Spec, said: Mapping[str, object], errors: Path) -> FleetError:
+def _refused(spec: LaunchSpec, said: Mapping[str, object], errors: Path) -> FleetError:
     number = said.get("errno")
     if isinstance(number, int):
         error = OSError(number, os.strerror(number))
@@ -244,18 +244,18 @@ def _refused(spec: Spec, said: Mapping[str, object], errors: Path) -> FleetError
             f"{spec.argv[0]!r} cannot be started: {said['what']}",
             remedy="Take the character out of the arguments or the environment.",
         )
-    return Short(
+    return ResourceShortage(
         f"the supervisor of {spec.argv[0]!r} did not start",
         where=str(errors),
         remedy="What it said stands there; is the machine out of memory or processes?",
     )
 
 
-def load(run_dir: Path, *, name: str = "") -> tuple[Child, str] | None:
+def load(run_dir: Path, *, name: str = "") -> tuple[ProcessId, str] | None:
     """The supervisor and the marker of a run that some process started; None if there is none."""
     match atomic_json.read(run_dir / f"{name}child.json"):
         case {"pid": int(pid), "started": str(started), "marker": str(marker)} if pid > 0:
-            return Child(pid, started), marker
+            return ProcessId(pid, started), marker
     return None
 
 
@@ -272,7 +272,7 @@ def attach(run_dir: Path, *, name: str = "") -> Running | None:
     if loaded is None:
         return None
     exit_file = run_dir / f"{name}exit.json"
-    pidfd = hold(loaded[0])
+    pidfd = open_pidfd(loaded[0])
     if pidfd is not None:
         return Running(loaded[0], pidfd, exit_file)
     return Running(loaded[0], -1, exit_file, _read_exit(exit_file) or Exit(None, None, time.time()))

@@ -30,17 +30,17 @@ _EXEC_PAUSE: Final = 0.002  # seconds; that end sends no event
 _MEMORYLESS: Final = 0x00200004  # PF_KTHREAD, PF_EXITING in the flags of /proc/PID/stat
 
 
-class Child(NamedTuple):
+class ProcessId(NamedTuple):
     """One process for all time. `started` is the boot's id and the start in ticks after boot."""
 
     pid: int
     started: str
 
 
-class Seen(NamedTuple):
+class ProcessInfo(NamedTuple):
     """One process as /proc showed it."""
 
-    child: Child
+    child: ProcessId
     parent: int
     session: int
     zombie: bool
@@ -54,7 +54,7 @@ def _boot() -> str:
     return (PROC / "sys/kernel/random/boot_id").read_text().strip()
 
 
-def look_at(pid: int) -> Seen | None:
+def read_process(pid: int) -> ProcessInfo | None:
     """What /proc says about a process; None if there is none."""
     try:
         stat = (PROC / str(pid) / "stat").read_bytes()
@@ -66,8 +66,8 @@ def look_at(pid: int) -> Seen | None:
     zombie = fields[0] in (b"Z", b"X")
     # The kernel sets where the code starts when the new environment is laid out: fs/binfmt_elf.c.
     empty = fields[23] != b"0" and fields[47] == fields[48]
-    return Seen(
-        Child(pid, f"{_boot()} {int(fields[19])}"),
+    return ProcessInfo(
+        ProcessId(pid, f"{_boot()} {int(fields[19])}"),
         parent=int(fields[1]),
         session=int(fields[3]),
         zombie=zombie,
@@ -76,7 +76,7 @@ def look_at(pid: int) -> Seen | None:
     )
 
 
-def look(wanted: bytes = b"") -> dict[int, Seen]:
+def list_processes(wanted: bytes = b"") -> dict[int, ProcessInfo]:
     """Every process but this one, by pid; `marked` are those that carry the wanted variable.
 
     Whoever is born while we look is looked at too, and at once: it may live for a moment only.
@@ -88,7 +88,7 @@ def look(wanted: bytes = b"") -> dict[int, Seen]:
         fresh = sorted({int(p.name) for p in PROC.iterdir() if p.name.isdigit()} - listed)
         listed.update(fresh)
         for pid in fresh:
-            if one := look_at(pid):
+            if one := read_process(pid):
                 marked = bool(wanted) and not one.zombie and carries(pid, wanted)
                 seen[pid] = one._replace(marked=marked)
         if not fresh:
@@ -106,7 +106,7 @@ def carries(pid: int, wanted: bytes) -> bool:
             return False
         if environ:
             return wanted in environ.split(b"\0")
-        seen = look_at(pid)
+        seen = read_process(pid)
         if seen is None or seen.bare:
             return False
         # It is in an exec, or was when its environment was read.
@@ -119,12 +119,12 @@ def variable(marker: str) -> bytes:
     return os.fsencode(f"{MARKER}={marker}")
 
 
-def marked(marker: str) -> list[Child]:
+def marked(marker: str) -> list[ProcessId]:
     """Every live process but this one that was started with this very marker.
 
     Processes whose environment we may not read (other users') are left out.
     """
-    return [one.child for one in look(variable(marker)).values() if one.marked]
+    return [one.child for one in list_processes(variable(marker)).values() if one.marked]
 
 
 def used_below(pid: int) -> int:
@@ -132,7 +132,7 @@ def used_below(pid: int) -> int:
 
     What has ended counts as long as its parent lives that has waited for it.
     """
-    seen = look()
+    seen = list_processes()
     below: set[int] = set()
     fresh = {pid}
     while fresh:
@@ -141,28 +141,28 @@ def used_below(pid: int) -> int:
     return sum(seen[one].ticks for one in below)
 
 
-def myself() -> Child:
+def myself() -> ProcessId:
     """This process."""
-    seen = look_at(os.getpid())
+    seen = read_process(os.getpid())
     assert seen is not None
     return seen.child
 
 
-def age(child: Child) -> float:
+def age(child: ProcessId) -> float:
     """Seconds since a process of this boot was started."""
     return max(0.0, boot_seconds() - int(child.started.rpartition(" ")[2]) / TICKS)
 
 
-def alive(child: Child) -> bool:
+def alive(child: ProcessId) -> bool:
     """Whether that very process runs. A zombie does not."""
-    fd = hold(child)
+    fd = open_pidfd(child)
     if fd is None:
         return False
     os.close(fd)
     return True
 
 
-def hold(child: Child) -> int | None:
+def open_pidfd(child: ProcessId) -> int | None:
     """A pidfd of that very process; None if it has ended."""
     try:
         fd = os.pidfd_open(child.pid)
@@ -172,7 +172,7 @@ def hold(child: Child) -> int | None:
         raise
     # In this order: the start is compared after the pidfd was fixed to one process. Whether it
     # ended is asked of the pidfd, as /proc shows "Z" already when only the first thread ended.
-    seen = look_at(child.pid)
+    seen = read_process(child.pid)
     if seen is None or seen.child != child or poll([fd], 0):
         os.close(fd)
         return None

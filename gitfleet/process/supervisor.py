@@ -26,8 +26,8 @@ from types import FrameType
 from typing import Final, NamedTuple
 
 from gitfleet.process import atomic_json
-from gitfleet.process.kill import end, subreaper
-from gitfleet.process.procfs import boot_seconds, look_at, marked, myself, poll
+from gitfleet.process.kill import kill_run, subreaper
+from gitfleet.process.procfs import boot_seconds, marked, myself, poll, read_process
 
 ABANDONED: Final = "abandoned"  # no runner looked after it for a lease
 TIMED_OUT: Final = "timed-out"
@@ -40,7 +40,7 @@ _AGAIN: Final = 3.0  # seconds: a machine that woke up gives its runner time to 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-class Spec(NamedTuple):
+class SupervisorSpec(NamedTuple):
     """What stands in spec.json. The environment is this process's own, and in no file."""
 
     argv: tuple[str, ...]
@@ -56,7 +56,7 @@ class Spec(NamedTuple):
 class _Supervisor:
     def __init__(self, run_dir: Path, name: str) -> None:
         self._run_dir, self._name = run_dir, name
-        self._spec = Spec(**atomic_json.read(self._file("spec.json")))  # type: ignore[arg-type]
+        self._spec = SupervisorSpec(**atomic_json.read(self._file("spec.json")))  # type: ignore[arg-type]
         self._told = False
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._began = self._grown = time.monotonic()
@@ -97,13 +97,13 @@ class _Supervisor:
         try:
             self._introduce(pid)
         except BaseException:  # nobody would ever find it
-            end(None, spec.marker, grace=0, parent=os.getpid())
+            kill_run(None, spec.marker, grace=0, parent=os.getpid())
             raise
         return pid
 
     def _introduce(self, pid: int) -> None:
         spec = self._spec
-        coder = look_at(pid)
+        coder = read_process(pid)
         assert coder is not None, "a child that is not reaped stands in /proc"
         me = myself()
         about = {
@@ -191,7 +191,7 @@ class _Supervisor:
         """End all that is left of the run, and write down how it ended."""
         spec = self._spec
         running = max(0, len(marked(spec.marker)))
-        end(None, spec.marker, grace=spec.grace, parent=os.getpid())
+        kill_run(None, spec.marker, grace=spec.grace, parent=os.getpid())
         status = self._status(pid)
         if self._told and status != 0:
             # Whoever ends a whole service ends the coder in the same breath, and it may be first.

@@ -7,7 +7,7 @@ import os
 import threading
 
 
-class Wake:
+class Wakeup:
     """A flag that any thread sets and another waits for in a poll, next to other files."""
 
     def __init__(self) -> None:

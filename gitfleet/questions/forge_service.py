@@ -10,16 +10,16 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from gitfleet.attempt.context import Fleet
-from gitfleet.board.remote_backend import Shared
+from gitfleet.attempt.context import Project
+from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.errors import FleetError
 from gitfleet.forges import registry
 from gitfleet.forges.base import Desk, Forge, Site
-from gitfleet.forges.http_client import Limited, NoAnswer
+from gitfleet.forges.http_errors import Limited, NoAnswer
 from gitfleet.git import remote
 from gitfleet.model.config import ForgeKind, ForgeSettings
 from gitfleet.model.durations import seconds
-from gitfleet.questions.forge_sync import Looked, Round, open_cases
+from gitfleet.questions.forge_sync import CommentsSeen, SyncRound, open_cases
 
 DUTY: Final = "forge"
 """How a runner that can speak to the forge says so to the others."""
@@ -30,18 +30,18 @@ _IDLE: Final = 60.0  # seconds between looks at the settings while there is no f
 _FAREWELL: Final = 10.0  # seconds that the end of a runner waits for a last round
 
 
-class Publisher:
+class ForgeService:
     """Brings questions to the forge and answers back. `leads`: whether of several runners it is
     this one that does so."""
 
-    def __init__(self, fleet: Fleet, leads: Callable[[], bool] = lambda: True) -> None:
-        self.fleet = fleet
+    def __init__(self, project: Project, leads: Callable[[], bool] = lambda: True) -> None:
+        self.fleet = project
         self._leads = leads
         self._news = threading.Event()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
         self._desk: tuple[ForgeSettings, Site, Forge, Desk] | None = None
-        self._looked: dict[str, Looked] = {}
+        self._looked: dict[str, CommentsSeen] = {}
         self._known: frozenset[str] | None = None  # what was open at the last round that went well
         self._due = 0.0  # monotonic
         self._pause = 0.0
@@ -131,7 +131,7 @@ class Publisher:
             return _IDLE
         if self._leads():
             where, forge, desk = self._at(settings)
-            Round(self.fleet, where, forge, desk, self._looked).run(board)
+            SyncRound(self.fleet, where, forge, desk, self._looked).run(board)
         return seconds(settings.poll)
 
     def _equipped(self, settings: ForgeSettings) -> bool:
@@ -145,12 +145,12 @@ class Publisher:
         return forge is not None and registry.token_at_hand(forge, command)
 
     def _site(self, settings: ForgeSettings) -> Site:
-        swap = self.fleet.store.swap
-        name = swap.name if isinstance(swap, Shared) else None
+        swap = self.fleet.store.backend
+        name = swap.name if isinstance(swap, RemoteBackend) else None
         return registry.site(settings, remote.address(self.fleet.repo, name) if name else None)
 
     def _at(self, settings: ForgeSettings) -> tuple[Site, Forge, Desk]:
-        if not isinstance(self.fleet.store.swap, Shared):
+        if not isinstance(self.fleet.store.backend, RemoteBackend):
             raise FleetError(
                 "a forge is configured, and the board is in this clone only",
                 remedy=f"`git push origin {self.fleet.store.branch}`, and start the runner again.",

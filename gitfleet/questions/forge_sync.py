@@ -16,12 +16,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitfleet import failpoints
-from gitfleet.attempt.context import Fleet
-from gitfleet.board.remote_backend import Shared
+from gitfleet.attempt.context import Project
+from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.errors import FleetError
 from gitfleet.files import answers, codec, layout
 from gitfleet.forges.base import Comment, Desk, Draft, Forge, Pull, Site, State
-from gitfleet.forges.http_client import Denied, Limited, NoAnswer, Refused
+from gitfleet.forges.http_errors import Denied, HttpRejected, Limited, NoAnswer
 from gitfleet.git.command import git
 from gitfleet.git.remote import Unreachable
 from gitfleet.model.board import Board, Entry
@@ -42,7 +42,7 @@ class Case(Struct, frozen=True):
     question: Question
 
 
-class Looked(Struct, frozen=True):
+class CommentsSeen(Struct, frozen=True):
     """When the comments of a pull request were looked at, and what it looked like."""
 
     updated: str
@@ -62,15 +62,20 @@ def open_cases(board: Board) -> dict[str, Case]:
     return {case.question.name: case for case in found}
 
 
-class Round:
+class SyncRound:
     """One round. `looked` is carried from one to the next, and may be lost."""
 
     def __init__(
-        self, fleet: Fleet, where: Site, forge: Forge, desk: Desk, looked: dict[str, Looked]
+        self,
+        project: Project,
+        where: Site,
+        forge: Forge,
+        desk: Desk,
+        looked: dict[str, CommentsSeen],
     ) -> None:
-        self.fleet, self.where, self.forge, self.desk = fleet, where, forge, desk
+        self.fleet, self.where, self.forge, self.desk = project, where, forge, desk
         self._looked = looked
-        self._base = fleet.store.branch
+        self._base = project.store.branch
         self._writers: dict[str, bool] = {}  # who of those that commented may write
 
     def run(self, board: Board) -> None:
@@ -103,9 +108,9 @@ class Round:
 
     def _look(self) -> Board:
         """The board as it is now on the remote."""
-        swap = self.fleet.store.swap
-        if isinstance(swap, Shared):
-            swap.look()
+        swap = self.fleet.store.backend
+        if isinstance(swap, RemoteBackend):
+            swap.fetch()
         return self.fleet.store.board()
 
     # -- an open question
@@ -128,7 +133,7 @@ class Round:
         )
         try:
             pull = self.forge.open(self.desk, draft)
-        except Refused:
+        except HttpRejected:
             # A duplicate, perhaps: opened by another runner, or by a request whose answer was lost.
             found = self._find(name)
             if found is None:
@@ -143,7 +148,7 @@ class Round:
         now, name = time.monotonic(), case.question.name
         last = self._looked.get(name)
         if last is None or last.updated != pull.updated or now - last.at > _QUIET:
-            self._looked[name] = Looked(pull.updated, 1, now)
+            self._looked[name] = CommentsSeen(pull.updated, 1, now)
             return True
         if last.times > 1:
             return False
@@ -245,8 +250,8 @@ class _Alone:
     """What is wrong with one question is told, and the others go on; what is wrong with the whole
     forge ends the round."""
 
-    def __init__(self, fleet: Fleet, name: str) -> None:
-        self.fleet, self.name = fleet, name
+    def __init__(self, project: Project, name: str) -> None:
+        self.fleet, self.name = project, name
 
     def __enter__(self) -> None:
         return None
@@ -266,7 +271,7 @@ def _known_task(board: Board, name: str) -> bool:
     """Whether that is a question of a task here, and no branch of somebody's own."""
     there = layout.place(layout.question_path(name))
     known = there.task in board.entries or there.task in board.archived
-    return there.what is layout.What.QUESTION and known
+    return there.what is layout.FileKind.QUESTION and known
 
 
 def _says_something(text: str) -> bool:

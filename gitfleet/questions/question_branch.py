@@ -13,15 +13,15 @@ from collections.abc import Callable
 from typing import Final
 
 from gitfleet import failpoints
-from gitfleet.attempt.context import Fleet
-from gitfleet.board.remote_backend import Shared
-from gitfleet.board.store import RUNNER
+from gitfleet.attempt.context import Project
+from gitfleet.board.authorship import RUNNER
+from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.errors import FleetError
 from gitfleet.files import answers, layout
 from gitfleet.git import refs, remote, salvage
-from gitfleet.git.checkouts import holders
-from gitfleet.git.objects import trailers
-from gitfleet.git.remote import Fate
+from gitfleet.git.checkouts import checkouts_of
+from gitfleet.git.commits import trailers
+from gitfleet.git.remote import PushFate
 from gitfleet.model.board import Board
 from gitfleet.model.config import ForgeKind
 from gitfleet.model.question import Question
@@ -43,12 +43,12 @@ class AskBranches:
 
     def __init__(
         self,
-        fleet: Fleet,
+        project: Project,
         first: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`first`: whether of several runners it is this one that cares for others' questions."""
-        self.fleet = fleet
+        self.fleet = project
         self._first = first
         self._clock = clock
         self._listed = -math.inf
@@ -80,8 +80,8 @@ class AskBranches:
 
     def _look(self, any_: bool) -> None:
         """See what others made and removed on a remote, at the start and now and then."""
-        swap = self.fleet.store.swap
-        if not isinstance(swap, Shared) or not any_:
+        swap = self.fleet.store.backend
+        if not isinstance(swap, RemoteBackend) or not any_:
             return
         if self._clock() - self._listed < _LIST_EVERY:
             return
@@ -103,93 +103,97 @@ def on_a_forge(board: Board) -> bool:
     return forge is not None and forge.kind is not ForgeKind.NONE
 
 
-def known(fleet: Fleet) -> dict[str, str]:
+def known(project: Project) -> dict[str, str]:
     """Question's name -> the tip of its branch; on a shared board, as we last knew the remote."""
-    prefix = f"{_folder(fleet)}{PREFIX}"
-    return {ref.removeprefix(prefix): tip for ref, tip in refs.names(fleet.repo, prefix).items()}
+    prefix = f"{_folder(project)}{PREFIX}"
+    return {ref.removeprefix(prefix): tip for ref, tip in refs.names(project.repo, prefix).items()}
 
 
-def _folder(fleet: Fleet) -> str:
-    swap = fleet.store.swap
-    return swap.track if isinstance(swap, Shared) else "refs/heads/"
+def _folder(project: Project) -> str:
+    swap = project.store.backend
+    return swap.track if isinstance(swap, RemoteBackend) else "refs/heads/"
 
 
-def make(fleet: Fleet, board: Board, question: Question) -> str | None:
+def make(project: Project, board: Board, question: Question) -> str | None:
     """The tip of the question's branch, made if there is none.
 
     None if it cannot have one: its file has a place for the answer already, as after a merge
     without text, so that no branch could add anything. Raises Unreachable.
     """
     name = question.name
-    found = known(fleet).get(name)
+    found = known(project).get(name)
     if found is not None:
         return found
     path = layout.question_path(name)
-    data = fleet.store.file(board, path)
+    data = project.store.file(board, path)
     if data is None or answers.has_heading(data):
         return None
-    store = fleet.store
+    store = project.store
     files = {path: answers.with_heading(data)}
-    tree = fleet.objects.write_tree(fleet.objects.tree_of(board.commit), files)
+    tree = project.objects.write_tree(project.objects.tree_of(board.commit), files)
     brief = " ".join(question.text.split())[:60]
     message = (
         f"Answer {name}: {brief}\n\nWrite the answer into {path} and merge this branch.\n\n"
-        f"{RUNNER}: {fleet.runner}\n{QUESTION}: {name}\n"
+        f"{RUNNER}: {project.runner}\n{QUESTION}: {name}\n"
     )
     who = store.signature()
-    commit = fleet.objects.write_commit(tree, [board.commit], fleet.mask.text(message), who, who)
-    if not _move(fleet, name, None, commit):
-        return known(fleet).get(name)
+    commit = project.objects.write_commit(
+        tree, [board.commit], project.mask.text(message), who, who
+    )
+    if not _move(project, name, None, commit):
+        return known(project).get(name)
     failpoints.point("ask-branch-made")
-    fleet.report.action("ask-branch", question=name, branch=ask_branch(name))
+    project.report.action("ask-branch", question=name, branch=ask_branch(name))
     return commit
 
 
-def drop(fleet: Fleet, name: str, tip: str) -> None:
+def drop(project: Project, name: str, tip: str) -> None:
     """Remove a question's branch; a person's commits on it that the board lacks are kept aside."""
-    board, branch = fleet.store.board(), ask_branch(name)
-    if not (_ours(fleet, name, tip) or fleet.objects.is_ancestor(tip, board.commit)):
-        kept = salvage.keep(fleet.repo, tip, f"{salvage.PREFIX}ask/{name}/{tip[:10]}")
-        fleet.report.action("salvaged", question=name, ref=kept)
-    if not isinstance(fleet.store.swap, Shared) and holders(fleet.repo, f"refs/heads/{branch}"):
+    board, branch = project.store.board(), ask_branch(name)
+    if not (_ours(project, name, tip) or project.objects.is_ancestor(tip, board.commit)):
+        kept = salvage.keep(project.repo, tip, f"{salvage.PREFIX}ask/{name}/{tip[:10]}")
+        project.report.action("salvaged", question=name, ref=kept)
+    if not isinstance(project.store.backend, RemoteBackend) and checkouts_of(
+        project.repo, f"refs/heads/{branch}"
+    ):
         return  # somebody has it checked out; git would not like that
-    if _move(fleet, name, tip, None):
+    if _move(project, name, tip, None):
         failpoints.point("ask-branch-dropped")
 
 
-def _ours(fleet: Fleet, name: str, tip: str) -> bool:
-    commit = fleet.objects.commit(tip)
+def _ours(project: Project, name: str, tip: str) -> bool:
+    commit = project.objects.commit(tip)
     return trailers(commit.message).get(QUESTION) == name
 
 
-def _move(fleet: Fleet, name: str, old: str | None, new: str | None) -> bool:
+def _move(project: Project, name: str, old: str | None, new: str | None) -> bool:
     """Move the branch from where we think it is; False if it is elsewhere, which is then known."""
     branch = f"refs/heads/{ask_branch(name)}"
-    swap = fleet.store.swap
-    if not isinstance(swap, Shared):
-        return refs.swap(fleet.repo, branch, old, new, message="a question's branch")
+    swap = project.store.backend
+    if not isinstance(swap, RemoteBackend):
+        return refs.swap(project.repo, branch, old, new, message="a question's branch")
     track = f"{swap.track}{ask_branch(name)}"
-    with swap.turn():
-        pushed = remote.push(fleet.repo, swap.name, [refs.Move(branch, old, new)])
-        if pushed.fate is Fate.DONE:
-            _note(fleet, track, new)
+    with swap.exclusive():
+        pushed = remote.push(project.repo, swap.name, [refs.RefMove(branch, old, new)])
+        if pushed.fate is PushFate.DONE:
+            _note(project, track, new)
             return True
-        if pushed.fate is Fate.REFUSED:
+        if pushed.fate is PushFate.REFUSED:
             raise FleetError(
                 f"{swap.name} refuses to move {ask_branch(name)}: {pushed.reason}",
                 remedy="Let runners push to gitfleet/ask/*, or answer with `gitfleet answer`.",
             )
         # Somebody was faster, or nobody knows: the next round goes by what is there.
-        there = remote.listing(fleet.repo, swap.name, branch)
+        there = remote.listing(project.repo, swap.name, branch)
         if branch in there:
-            remote.fetch(fleet.repo, swap.name, [f"+{branch}:{track}"])
+            remote.fetch(project.repo, swap.name, [f"+{branch}:{track}"])
         else:
-            _note(fleet, track, None)
+            _note(project, track, None)
         return there.get(branch) == new
 
 
-def _note(fleet: Fleet, track: str, new: str | None) -> None:
+def _note(project: Project, track: str, new: str | None) -> None:
     """Our note of where the remote is; git's own push may have written it already."""
-    old = refs.read(fleet.repo, track)
+    old = refs.read(project.repo, track)
     if old != new:
-        refs.swap(fleet.repo, track, old, new, message="pushed")
+        refs.swap(project.repo, track, old, new, message="pushed")

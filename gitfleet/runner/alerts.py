@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from gitfleet.attempt.context import Fleet
+from gitfleet.attempt.context import Project
 from gitfleet.model.board import Board
 from gitfleet.model.states import FOR_A_PERSON, Outcome
-from gitfleet.plan.cooldown import resting
-from gitfleet.plan.status import standings
+from gitfleet.plan.cooldown import cooldowns
+from gitfleet.plan.status import statuses
 
 
-class Notable:
+class Alerts:
     """Tells what waits for a person, and which coders rest."""
 
-    def __init__(self, fleet: Fleet) -> None:
-        self._fleet = fleet
+    def __init__(self, project: Project) -> None:
+        self._fleet = project
         self._resting: dict[str, tuple[Outcome, datetime]] = {}  # of which coder what was told
 
     def board(self, board: Board) -> None:
@@ -24,7 +24,7 @@ class Notable:
         report.each("settings", "broken-settings", board.settings_problems)
         for path, problems in board.damage.items():
             report.once(f"damage {path}", "damaged", reason=problems[0])
-        known = standings(board, self._fleet.store.now())
+        known = statuses(board, self._fleet.store.now())
         for entry in board.entries.values():
             if entry.problems or entry.events:
                 where = known[entry.id]
@@ -41,7 +41,7 @@ class Notable:
 
     def coders(self, board: Board, now: datetime) -> None:
         """Which coders rest here: a limit each time, a refused key once until it works again."""
-        for coder, rest in resting(board, self._fleet.runner, now).items():
+        for coder, rest in cooldowns(board, self._fleet.runner, now).items():
             what = (rest.outcome, rest.since if rest.refused else rest.until)
             if self._resting.get(coder) == what:
                 continue

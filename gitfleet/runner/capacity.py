@@ -6,36 +6,36 @@ import time
 from datetime import datetime
 from typing import Final
 
-from gitfleet.attempt.context import Blocked, Fleet
-from gitfleet.board.remote_backend import Shared
+from gitfleet.attempt.context import BlockedLanding, Project
+from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.coders import registry
 from gitfleet.git import follow_branch
-from gitfleet.git.checkouts import holders
+from gitfleet.git.checkouts import checkouts_of
 from gitfleet.model.board import Board
-from gitfleet.plan import settle
-from gitfleet.plan.scheduler import Offer, Passed, Pick, picks, target_of
+from gitfleet.plan.scheduler import Assignment, Capacity, Skipped, picks, target_of
+from gitfleet.plan.transitions import on_landing
 from gitfleet.runner.options import Options
 
 _ASK_AGAIN: Final = 300.0  # seconds until a server that refused is asked again
 
 
-class Offers:
+class LocalCapacity:
     """Looks at the clone and its machine, and picks from a board what can be done here."""
 
-    def __init__(self, fleet: Fleet, options: Options) -> None:
-        self._fleet, self._options = fleet, options
-        self._shared = isinstance(fleet.store.swap, Shared)
+    def __init__(self, project: Project, options: Options) -> None:
+        self._fleet, self._options = project, options
+        self._shared = isinstance(project.store.backend, RemoteBackend)
 
-    def picks(self, board: Board, now: datetime) -> tuple[list[Pick], list[Passed]]:
+    def picks(self, board: Board, now: datetime) -> tuple[list[Assignment], list[Skipped]]:
         """What to claim now, and what is passed over although it could be claimed."""
         return picks(board, now, self.now(board), self._fleet.default_target)
 
-    def now(self, board: Board) -> Offer:
+    def now(self, board: Board) -> Capacity:
         """What it could do on this board."""
         machine = self._fleet.machine
         tips = self._tips(board)
         slots = self._options.slots or machine.concurrency or board.settings.concurrency
-        return Offer(
+        return Capacity(
             runner=self._fleet.runner,
             slots=slots,
             labels=frozenset(machine.labels),
@@ -55,7 +55,7 @@ class Offers:
         repairs = (
             entry.id
             for entry in board.entries.values()
-            if any(above.id == once for above in settle.chain(board, entry))
+            if any(above.id == once for above in on_landing.chain(board, entry))
         )
         return frozenset({once, *repairs})
 
@@ -68,7 +68,7 @@ class Offers:
                 self._fleet.report.settled(f"blocked {task}")
         return {task: blocked.reason for task, blocked in self._fleet.blocked.items()}
 
-    def _unblocked(self, blocked: Blocked) -> bool:
+    def _unblocked(self, blocked: BlockedLanding) -> bool:
         """Whether it is worth another try: the checkout is free, or a server may have changed."""
         if self._shared:
             return time.monotonic() - blocked.since >= _ASK_AGAIN
@@ -77,7 +77,7 @@ class Offers:
     def _could_follow(self, ref: str, old: str, new: str) -> bool:
         repo = self._fleet.repo
         return not any(
-            follow_branch.refusal(repo, path, ref, old, new) for path in holders(repo, ref)
+            follow_branch.refusal(repo, path, ref, old, new) for path in checkouts_of(repo, ref)
         )
 
     def _tips(self, board: Board) -> dict[str, str]:

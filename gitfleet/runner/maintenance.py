@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from gitfleet.attempt.context import Fleet
+from gitfleet.attempt.context import Project
 from gitfleet.errors import GitError
 from gitfleet.files import layout
 from gitfleet.git.command import git
@@ -27,17 +27,17 @@ _COLLECT_EVERY: Final = 3600.0
 _LONG: Final = 3600.0
 
 
-class Upkeep:
+class Maintenance:
     """Keeps its own time, so that the loop may call it as often as it likes."""
 
     def __init__(
         self,
-        fleet: Fleet,
+        project: Project,
         clock: Callable[[], float] = time.monotonic,
         first: Callable[[], bool] = lambda: True,
     ) -> None:
         """`first`: whether of several runners it is this one that draws the page."""
-        self.fleet = fleet
+        self.fleet = project
         self._first = first
         self._clock = clock
         self._drawn = clock()

@@ -23,16 +23,16 @@ from typing import Final
 
 from msgspec import Struct
 
-from gitfleet.attempt.context import Fleet
-from gitfleet.board.remote_backend import Shared
+from gitfleet.attempt.context import Project
+from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.board.store import Store
 from gitfleet.errors import FleetError, GitError
 from gitfleet.git import refs, remote
-from gitfleet.git.objects import Signature
-from gitfleet.git.refs import Move
-from gitfleet.git.remote import Fate
+from gitfleet.git.commits import Signature
+from gitfleet.git.refs import RefMove
+from gitfleet.git.remote import PushFate
 from gitfleet.model.board import Board, Entry
-from gitfleet.model.config import Transcripts as Wish
+from gitfleet.model.config import TranscriptSharing as Wish
 from gitfleet.model.durations import seconds
 from gitfleet.model.event import Attempt
 from gitfleet.model.ids import is_id
@@ -143,13 +143,13 @@ def _end_of(path: Path, mask: Mask, most: int) -> bytes | None:
     return b"[gitfleet: only the end is kept, of %d bytes]\n" % size + kept
 
 
-class Transcripts:
+class TranscriptSync:
     """Brings up what attempts wrote, and prunes what is old; a thread of one runner."""
 
-    def __init__(self, fleet: Fleet) -> None:
-        self.fleet = fleet
-        swap = fleet.store.swap
-        self._remote = swap.name if isinstance(swap, Shared) else None
+    def __init__(self, project: Project) -> None:
+        self.fleet = project
+        swap = project.store.backend
+        self._remote = swap.name if isinstance(swap, RemoteBackend) else None
         self._news = threading.Event()
         self._ending = threading.Event()
         self._settled: set[Path] = set()
@@ -234,20 +234,20 @@ class Transcripts:
 
     def _bring(self, due: list[_Due]) -> bool:
         repo = self.fleet.repo
-        moves: list[Move] = []
+        moves: list[RefMove] = []
         for one in due:
             here = refs.read(repo, one.ref)
             if here is None:
                 here = self._commit(one)
                 refs.swap(repo, one.ref, None, here, message="transcript")
-            moves.append(Move(one.ref, None, here))
+            moves.append(RefMove(one.ref, None, here))
         if self._remote is not None:
             pushed = remote.push(repo, self._remote, moves)
-            if pushed.fate is Fate.STALE and len(due) > 1:
+            if pushed.fate is PushFate.STALE and len(due) > 1:
                 return all(self._bring([one]) for one in due)
             # One that is there already came by a push whose answer was lost: no other attempt has
             # that number.
-            if pushed.fate not in (Fate.DONE, Fate.STALE):
+            if pushed.fate not in (PushFate.DONE, PushFate.STALE):
                 self._tell(pushed.reason)
                 return False
         for one in due:
@@ -277,7 +277,7 @@ class Transcripts:
         for ref in gone:
             if ref in here:
                 refs.swap(self.fleet.repo, ref, here[ref], None, message="prune")
-        moves = [Move(ref, there[ref], None) for ref in gone if ref in there]
+        moves = [RefMove(ref, there[ref], None) for ref in gone if ref in there]
         if moves and self._remote is not None:
             remote.push(self.fleet.repo, self._remote, moves)
         if gone:

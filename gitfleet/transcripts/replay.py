@@ -21,8 +21,8 @@ from gitfleet.model.config import CoderSettings
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Role
 from gitfleet.transcripts import timestamps
-from gitfleet.transcripts.summarize import Sum, sum_of
-from gitfleet.transcripts.timestamps import Mark
+from gitfleet.transcripts.summarize import RunTotals, sum_of
+from gitfleet.transcripts.timestamps import Timestamp
 
 
 class Speaker(Struct, frozen=True, kw_only=True):
@@ -35,7 +35,7 @@ class Speaker(Struct, frozen=True, kw_only=True):
     usd: float = 0.0
 
 
-class Rereading:
+class Replay:
     """The events of one run's output, with the times at which they were heard."""
 
     def __init__(self, board: Board, entry: Entry, speaker: Speaker, folder: Path) -> None:
@@ -48,14 +48,18 @@ class Rereading:
         self._last: datetime | None = None
 
     @property
-    def sum(self) -> Sum:
+    def sum(self) -> RunTotals:
         """What it came to, so far. The event knows what a session had used before, if one was gone
         on with; the output alone does not."""
         found, known = sum_of(self._stream.tally), self._speaker
         return replace(found, tokens=known.tokens, usd=known.usd) if known.tokens.total else found
 
     def feed(
-        self, data: bytes, start: int = 0, marks: Sequence[Mark] = (), now: datetime | None = None
+        self,
+        data: bytes,
+        start: int = 0,
+        marks: Sequence[Timestamp] = (),
+        now: datetime | None = None,
     ) -> Iterator[tuple[CoderEvent, datetime | None]]:
         """The events of the next bytes, which lie at `start`; `now` where nothing is noted."""
         for piece, at in timestamps.pieces(data, start, marks):

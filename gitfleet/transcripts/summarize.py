@@ -1,7 +1,7 @@
 """An attempt as a person wants to read it: what its coder said and did, and how long that took.
 
 Pure: events in, sentences out. A coder without structure says lines, and nothing else is to tell;
-what one with structure says and does becomes a list of `Told`, bounded where it is bulk.
+what one with structure says and does becomes a list of `Passage`, bounded where it is bulk.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gitfleet.coders.base import CoderEvent, Failure, Said, Tally
+from gitfleet.coders.base import CoderEvent, CoderEventKind, Failure, Tally
 from gitfleet.event_log import harmless, without_colours
 from gitfleet.model.event import Tokens
 
@@ -20,13 +20,17 @@ _THOUGHT: Final = 6  # lines of a thought that are shown
 _RESULT: Final = 12  # and of what a tool answered
 _CALL: Final = 6  # and of what it was asked
 _WIDE: Final = 2_000  # characters of a line that are shown, unless the coder says it to people
-_SHOWN: Final = {Said.THINKING: _THOUGHT, Said.TOOL_START: _CALL, Said.TOOL_END: _RESULT}
+_SHOWN: Final = {
+    CoderEventKind.THINKING: _THOUGHT,
+    CoderEventKind.TOOL_START: _CALL,
+    CoderEventKind.TOOL_END: _RESULT,
+}
 
 
-class Told(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Passage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing that a coder said or did."""
 
-    said: Said
+    said: CoderEventKind
     text: str = ""  # without control characters but newlines and tabs
     tool: str = ""
     seconds: float | None = None  # how long a tool took, where that is known
@@ -36,7 +40,7 @@ class Told(Struct, frozen=True, kw_only=True, omit_defaults=True):
     until: datetime | None = None  # when a limit resets
 
 
-class Sum(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RunTotals(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a run came to, so far."""
 
     tools: int = 0
@@ -46,7 +50,7 @@ class Sum(Struct, frozen=True, kw_only=True, omit_defaults=True):
     usd: float = 0.0
 
 
-class Teller:
+class Summarizer:
     """Tells the events of one run, in their order. `full`: nothing is left out."""
 
     def __init__(self, *, full: bool = False) -> None:
@@ -54,16 +58,18 @@ class Teller:
         self._began: dict[str, tuple[str, datetime | None]] = {}  # call -> its tool, since when
         self._opening = self._last = ""  # what it said of itself, and its last words
 
-    def tell(self, event: CoderEvent, at: datetime | None) -> Iterator[Told]:
+    def tell(self, event: CoderEvent, at: datetime | None) -> Iterator[Passage]:
         """What is worth telling of an event that was heard at that time."""
         tool, seconds = self._tool(event, at)
         text = self._text(event)
-        if event.said is Said.USAGE or not (text.strip() or tool or event.failure or event.denied):
+        if event.said is CoderEventKind.USAGE or not (
+            text.strip() or tool or event.failure or event.denied
+        ):
             return
         if event.denied:
             text = f"{text}\nnot allowed: {', '.join(event.denied)}".strip("\n")
         text, left = self._bounded(event.said, _clean(text))
-        yield Told(
+        yield Passage(
             said=event.said,
             text=text,
             tool=" ".join(_clean(tool).split()),
@@ -76,10 +82,10 @@ class Teller:
 
     def _tool(self, event: CoderEvent, at: datetime | None) -> tuple[str, float | None]:
         """Which tool it is about, and how long that took."""
-        if event.said is Said.TOOL_START:
+        if event.said is CoderEventKind.TOOL_START:
             self._began[event.call] = event.tool or "a tool", at
             return event.tool or "a tool", None
-        if event.said is not Said.TOOL_END:
+        if event.said is not CoderEventKind.TOOL_END:
             return event.tool, None
         began, since = self._began.pop(event.call, ("", None))
         tool = event.tool or began or "a tool"
@@ -90,16 +96,16 @@ class Teller:
     def _text(self, event: CoderEvent) -> str:
         """Its words, but nothing twice: many repeat at the end what they said last, and some
         begin anew with every request."""
-        if event.said is Said.TEXT and event.text.strip():
+        if event.said is CoderEventKind.TEXT and event.text.strip():
             self._last = event.text
-        if event.said is Said.ENDED and event.text.strip() == self._last.strip():
+        if event.said is CoderEventKind.ENDED and event.text.strip() == self._last.strip():
             return ""
-        if event.said is not Said.STARTED:
+        if event.said is not CoderEventKind.STARTED:
             return event.text
         before, self._opening = self._opening, _opening(event)
         return "" if self._opening == before else self._opening
 
-    def _bounded(self, said: Said, text: str) -> tuple[str, int]:
+    def _bounded(self, said: CoderEventKind, text: str) -> tuple[str, int]:
         most = _SHOWN.get(said)
         if self._full or most is None:
             return text, 0
@@ -107,7 +113,7 @@ class Teller:
         if len(lines) <= most:
             return "\n".join(lines), 0
         # Of an answer the end tells most, of everything else the beginning.
-        kept = lines[-most:] if said is Said.TOOL_END else lines[:most]
+        kept = lines[-most:] if said is CoderEventKind.TOOL_END else lines[:most]
         return "\n".join(kept), len(lines) - most
 
 
@@ -122,9 +128,9 @@ def _clean(text: str) -> str:
     return harmless(without_colours(text)).strip("\n")
 
 
-def sum_of(tally: Tally) -> Sum:
+def sum_of(tally: Tally) -> RunTotals:
     """What the events so far come to."""
-    return Sum(
+    return RunTotals(
         tools=tally.tool_calls,
         tokens=tally.tokens,
         context=tally.context or 0,
@@ -133,7 +139,7 @@ def sum_of(tally: Tally) -> Sum:
     )
 
 
-def in_words(run: Sum) -> str:
+def in_words(run: RunTotals) -> str:
     """The same for a person; empty if there is nothing to tell."""
     parts = []
     if run.tools:

@@ -26,14 +26,14 @@ _EVERY: Final = 1.0  # seconds
 _LARGEST: Final = 4 << 20  # bytes of the file that are read; two days' worth
 
 
-class Mark(NamedTuple):
+class Timestamp(NamedTuple):
     """All bytes before `size` had been written at that time."""
 
     size: int
     at: datetime
 
 
-class Pace:
+class TimestampLog:
     """Notes how far an output has come. After a restart of the runner it goes on where it was."""
 
     def __init__(self, folder: Path) -> None:
@@ -55,24 +55,24 @@ class Pace:
                 file.write(b"%d %d\n" % (size, int(time.time())))
 
 
-def read(folder: Path) -> list[Mark]:
+def read(folder: Path) -> list[Timestamp]:
     """The marks of an output, growing in both; none where nobody noted any."""
     fd = opened(folder / NAME)
     if fd is None:
         return []
     with os.fdopen(fd, "rb") as file:
         data = file.read(_LARGEST)
-    marks: list[Mark] = []
+    marks: list[Timestamp] = []
     for size, at in _LINE.findall(data):
-        last = marks[-1] if marks else Mark(0, datetime.min.replace(tzinfo=UTC))
-        mark = Mark(int(size), datetime.fromtimestamp(int(at), UTC))
+        last = marks[-1] if marks else Timestamp(0, datetime.min.replace(tzinfo=UTC))
+        mark = Timestamp(int(size), datetime.fromtimestamp(int(at), UTC))
         if mark.size > last.size and mark.at >= last.at:  # a clock that went back tells nothing
             marks.append(mark)
     return marks
 
 
 def pieces(
-    data: bytes, start: int, marks: Sequence[Mark]
+    data: bytes, start: int, marks: Sequence[Timestamp]
 ) -> Iterator[tuple[bytes, datetime | None]]:
     """Bytes that lie at `start` of the output, cut where it is known that time went by."""
     index = bisect_right(marks, start, key=lambda mark: mark.size)

@@ -28,14 +28,14 @@ from typing import Any, NamedTuple
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store, utc_now
 from gitfleet.files import codec, yaml
-from gitfleet.git.objects import trailers
+from gitfleet.git.commits import trailers
 from gitfleet.git.repo import find
 from gitfleet.install import setup_clone
 from gitfleet.model.board import Board
 from gitfleet.model.change import Person
 from gitfleet.model.event import Attempt, Event
-from gitfleet.plan.status import standing
-from gitfleet.process.procfs import Child, marked
+from gitfleet.plan.status import status_of
+from gitfleet.process.procfs import ProcessId, marked
 
 PATIENCE = 90.0  # seconds until a test gives up; nothing waits that long unless it is broken
 _LINE = re.compile(r"(\S+) ([a-z-]+)((?: [a-z_]+=(?:\"(?:[^\"\\]|\\.)*\"|\S+))*)\Z")
@@ -393,14 +393,14 @@ class Lab:
         return Store(self.repo).board()
 
     def status(self, task: str) -> str:
-        return str(standing(self.board(), task, utc_now()).status)
+        return str(status_of(self.board(), task, utc_now()).status)
 
     def reason(self, task: str) -> str:
-        return standing(self.board(), task, utc_now()).reason
+        return status_of(self.board(), task, utc_now()).reason
 
     def statuses(self) -> dict[str, str]:
         board = self.board()
-        return {task: str(standing(board, task, utc_now()).status) for task in board.entries}
+        return {task: str(status_of(board, task, utc_now()).status) for task in board.entries}
 
     def events(self, task: str, kind: str = "") -> list[Event]:
         entry = self.board().get(task)
@@ -443,7 +443,7 @@ class Lab:
             if field.startswith("worktree ")
         ]
 
-    def left_over(self) -> list[Child]:
+    def left_over(self) -> list[ProcessId]:
         """Processes of any attempt that was ever made here."""
         nonces: set[str] = set()
         for entry in self.board().entries.values():

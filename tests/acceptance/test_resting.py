@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from gitfleet.board.store import Store, utc_now
 from gitfleet.model.claim import Claim
 from gitfleet.model.states import Outcome, Role
-from gitfleet.plan import settle
-from gitfleet.plan.cooldown import resting
+from gitfleet.plan.cooldown import cooldowns
+from gitfleet.plan.transitions import on_claim, on_end
 from tests.acceptance.fleetlab import Lab
 
 TWO = {
@@ -41,10 +41,12 @@ def ended(lab: Lab, task: str, outcome: Outcome, coder: str = "one", **facts: An
         branch=f"gitfleet/task/{task}",
         at=utc_now(),
     )
-    assert store.transact(lambda b, now: settle.claim(b, now, task=task, claim=claim)).won
-    attempt = settle.interrupted(claim, utc_now(), outcome, f"it was {outcome}", name)
+    assert store.transact(lambda b, now: on_claim.claim(b, now, task=task, claim=claim)).won
+    attempt = on_end.interrupted(claim, utc_now(), outcome, f"it was {outcome}", name)
     attempt = replace(attempt, **facts)
-    done = store.transact(lambda b, _: settle.settle(b, task=task, attempt=attempt, role=Role.WORK))
+    done = store.transact(
+        lambda b, _: on_end.end_attempt(b, task=task, attempt=attempt, role=Role.WORK)
+    )
     assert done.won
 
 
@@ -85,7 +87,7 @@ def test_a_refused_key_waits_for_a_person_who_is_told_once(lab: Lab) -> None:
     assert len(ran.lines.of("key-refused", coder="one")) == 1 and not ran.lines.of("passed")
     assert lab.outcomes("app") == ["auth-failed"] and lab.outcomes("other") == []
     assert lab.gitfleet("retry", "other").returncode == 0
-    assert resting(lab.board(), lab.clone.runner_name(), utc_now()) == {}
+    assert cooldowns(lab.board(), lab.clone.runner_name(), utc_now()) == {}
     assert lab.run("--until-idle").status == 0
     assert set(lab.landings()) == {"app", "other", "third"}
 

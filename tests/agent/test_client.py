@@ -20,7 +20,7 @@ def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "outbox"
 
 
-def told(box: Path, asked: client.Asked, **what: str) -> None:
+def told(box: Path, asked: client.SentQuestion, **what: str) -> None:
     """What the runner says of a letter."""
     folder = box.parent / "inbox" / ".asked"
     folder.mkdir(exist_ok=True)

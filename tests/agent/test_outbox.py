@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gitfleet.agent import outbox
-from gitfleet.agent.outbox import Letter, Refused
+from gitfleet.agent.outbox import FiledTask, RejectedFile
 from gitfleet.files import layout
 
 GOOD = b"---\ntitle: Look there\n---\nNow.\n"
@@ -21,7 +21,7 @@ def box(tmp_path: Path) -> Path:
     return made
 
 
-def told(box: Path, source: str = "one") -> dict[str, Letter | Refused]:
+def told(box: Path, source: str = "one") -> dict[str, FiledTask | RejectedFile]:
     return {letter.path.name: letter for letter in outbox.tasks(box, source)}
 
 
@@ -31,7 +31,7 @@ def test_a_task_that_was_renamed_into_place_is_a_letter(box: Path) -> None:
     (box / ".task-half.md").write_bytes(b"---\nti")
     (box / "notes.txt").write_bytes(b"x")
     (letter,) = told(box).values()
-    assert isinstance(letter, Letter)
+    assert isinstance(letter, FiledTask)
     assert (letter.addition.id, letter.addition.text) == ("look", GOOD)
 
 
@@ -59,7 +59,7 @@ def test_what_says_nothing_is_refused_with_the_reason(
     """A bad name, a bad file, a claim to be what only gitfleet writes."""
     (box / name).write_bytes(data)
     (refused,) = told(box).values()
-    assert isinstance(refused, Refused) and word in refused.reason
+    assert isinstance(refused, RejectedFile) and word in refused.reason
 
 
 def test_links_pipes_devices_and_folders_are_not_read(box: Path, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_links_pipes_devices_and_folders_are_not_read(box: Path, tmp_path: Path)
     (box / "task-null.md").symlink_to("/dev/zero")
     letters = told(box)
     assert len(letters) == 5
-    assert all(isinstance(letter, Refused) for letter in letters.values())
+    assert all(isinstance(letter, RejectedFile) for letter in letters.values())
 
 
 def test_what_is_refused_is_set_aside_and_not_seen_again(box: Path) -> None:
@@ -81,7 +81,7 @@ def test_what_is_refused_is_set_aside_and_not_seen_again(box: Path) -> None:
         (box / "task-folder.md").mkdir()
         (box / "task-folder.md" / "x").touch()
         (refused,) = told(box).values()
-        assert isinstance(refused, Refused)
+        assert isinstance(refused, RejectedFile)
         outbox.set_aside(refused)
         assert told(box) == {}
     kept = sorted((box.parent / "refused").glob("*/reason.txt"))
@@ -92,7 +92,7 @@ def test_an_agent_that_spoils_its_outbox_spoils_nothing_else(box: Path) -> None:
     """No outbox, a file in its place, a folder that nothing can be moved to: still no error."""
     (box / "task-x.md").write_bytes(b"")
     (refused,) = told(box).values()
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, RejectedFile)
     (box.parent / "refused").write_text("in the way")
     outbox.set_aside(refused)
     (box / "task-x.md").unlink()
@@ -109,7 +109,7 @@ def test_the_same_words_have_the_same_key_whoever_says_them_again(box: Path) -> 
     def key(name: str, data: bytes, source: str = "one") -> str:
         (box / name).write_bytes(data)
         (letter,) = told(box, source).values()
-        assert isinstance(letter, Letter)
+        assert isinstance(letter, FiledTask)
         outbox.take_out(letter)
         return letter.addition.key
 
@@ -127,7 +127,7 @@ def test_a_flood_is_taken_in_parts(box: Path) -> None:
     first = list(outbox.tasks(box, "one"))
     assert len(first) == 200
     for letter in first:
-        assert isinstance(letter, Letter)
+        assert isinstance(letter, FiledTask)
         outbox.take_out(letter)
     assert len(told(box)) == 50
 

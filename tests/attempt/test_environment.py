@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.attempt.context import Fleet, Order
+from gitfleet.attempt.context import ClaimedTask, Project
 from gitfleet.attempt.environment import environment, scratch
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store, utc_now
-from gitfleet.event_log import Report
+from gitfleet.event_log import EventLog
 from gitfleet.git.repo import find
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.claim import Claim
 from gitfleet.model.config import Settings
 from gitfleet.model.states import Role
-from gitfleet.plan.scheduler import Pick
+from gitfleet.plan.scheduler import Assignment
 from tests.conftest import git
 
 NONCE = "0123456789abcdef" * 2
@@ -25,11 +25,11 @@ NONCE = "0123456789abcdef" * 2
 
 def _environment(repo_path: Path, *, sign: bool = False) -> dict[str, str]:
     repo = find(repo_path)
-    fleet = Fleet(
+    fleet = Project(
         repo=repo,
         clone=Clone(repo),
         store=Store(repo),
-        report=Report(lambda _line: None),
+        report=EventLog(lambda _line: None),
         runner="box-1",
         default_target="main",
     )
@@ -45,12 +45,12 @@ def _environment(repo_path: Path, *, sign: bool = False) -> dict[str, str]:
         branch="gitfleet/task/one",
         at=utc_now(),
     )
-    order = Order(
+    order = ClaimedTask(
         board=Board(settings=Settings(format=1, sign=sign), entries={}),
         entry=Entry(id="one"),
-        pick=Pick(task="one", role=Role.WORK, coder="shell", model="", target="main"),
+        assignment=Assignment(task="one", role=Role.WORK, coder="shell", model="", target="main"),
         claim=claim,
-        claimed=0.0,
+        claimed_at=0.0,
     )
     return environment(fleet, order, repo_path / "run", repo_path / "tmp")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gitfleet.attempt import lease_keeper
-from gitfleet.attempt.lease_keeper import Leases
+from gitfleet.attempt.lease_keeper import LeaseKeeper
 from gitfleet.process.procfs import boot_seconds
 
 NONCE = "0123456789abcdef" * 2
@@ -23,7 +23,7 @@ def test_a_machine_that_wakes_up_renews_at_once(
 ) -> None:
     """The clock of the boot goes on while a machine sleeps: what was renewed a moment ago by all
     other clocks is due."""
-    kept = Leases()
+    kept = LeaseKeeper()
     with kept.kept(NONCE, tmp_path, 300):
         first = _until(tmp_path)
         kept.renew()
@@ -36,7 +36,7 @@ def test_a_machine_that_wakes_up_renews_at_once(
 def test_no_longer_than_others_leave_it_to_us(tmp_path: Path) -> None:
     """On a shared board a lease ends when others may take the claim; where nobody has heard of
     us yet, nothing is said at all."""
-    kept = Leases()
+    kept = LeaseKeeper()
     kept.told = lambda _nonce: None
     with kept.kept(NONCE, tmp_path, 300):
         assert not (tmp_path / "lease.json").exists()
@@ -48,7 +48,7 @@ def test_no_longer_than_others_leave_it_to_us(tmp_path: Path) -> None:
 def test_nobody_is_waited_for(tmp_path: Path) -> None:
     """The thread of an attempt may wait for a server: its lease is kept all the same, and no
     longer than the run is attended to."""
-    kept = Leases()
+    kept = LeaseKeeper()
     kept.start()
     with kept.kept(NONCE, tmp_path, 0.001):
         first, renewed = _until(tmp_path), 0.0

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gitfleet.attempt import monitor
-from gitfleet.attempt.context import Live
-from gitfleet.attempt.monitor import Output
+from gitfleet.attempt.context import LiveStatus
+from gitfleet.attempt.monitor import OutputFollower
 from gitfleet.coders import registry
 from gitfleet.model.states import Role
 from tests.coders.kit import job
@@ -23,8 +23,8 @@ def test_all_counts_when_it_has_ended(tmp_path: Path, monkeypatch: pytest.Monkey
     assert coder is not None
     stdout = tmp_path / "stdout"
     stdout.write_text("again and again\n" * 10_000 + "the last word\n")
-    output = Output(stdout, coder, job(tmp_path))
-    live = Live("one", Role.WORK, "shell", 1)
+    output = OutputFollower(stdout, coder, job(tmp_path))
+    live = LiveStatus("one", Role.WORK, "shell", 1)
     output.follow(live)
     assert live.last == "again and again"
     output.follow(live, end=True)

@@ -9,24 +9,24 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.attempt.start_point import beginning_of
+from gitfleet.attempt.start_point import start_point_of
 from gitfleet.board.store import utc_now
 from gitfleet.files import codec, layout
 from gitfleet.git import refs
 from gitfleet.model.event import Closed, Landed
 from gitfleet.model.states import Role
-from gitfleet.plan.scheduler import Pick
+from gitfleet.plan.scheduler import Assignment
 from tests.acceptance.fleetlab import PATIENCE
-from tests.people.kit import Project, git, task
+from tests.people.kit import SampleProject, git, task
 
 MAIN = "refs/heads/main"
-PICK = Pick(task="two", role=Role.WORK, coder="shell", model="", target="main")
+PICK = Assignment(task="two", role=Role.WORK, coder="shell", model="", target="main")
 
 
 class Built:
     """`two` depends on `one`, which has landed: the board says so. main is at `old` or at `new`."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: SampleProject) -> None:
         self.project, self.fleet = project, project.fleet()
         self.old = self.tip()
         git("switch", "-q", "main", cwd=project.path)
@@ -47,12 +47,12 @@ class Built:
 
     def base(self) -> str:
         board = self.project.board()
-        return beginning_of(self.fleet, board, board.entries["two"], PICK).base
+        return start_point_of(self.fleet, board, board.entries["two"], PICK).base
 
 
 @pytest.fixture
 def built(tmp_path: Path) -> Iterator[Built]:
-    project = Project(tmp_path)
+    project = SampleProject(tmp_path)
     yield Built(project)
     project.close()
 
@@ -70,14 +70,14 @@ def test_a_landing_seen_half_way_is_waited_for(
     built.move(built.old)
     found: list[str] = []
     waits = threading.Event()
-    swap = built.fleet.store.swap
-    turn = swap.turn
+    swap = built.fleet.store.backend
+    turn = swap.exclusive
 
     def told() -> AbstractContextManager[None]:
         waits.set()
         return turn()
 
-    monkeypatch.setattr(swap, "turn", told)
+    monkeypatch.setattr(swap, "exclusive", told)
     with refs.mutex(built.project.repo):  # as who lands has it
         asking = threading.Thread(target=lambda: found.append(built.base()))
         asking.start()

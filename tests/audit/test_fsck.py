@@ -12,15 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.attempt.context import Fleet
+from gitfleet.attempt.context import Project
 from gitfleet.audit import repair
-from gitfleet.audit.mainline import History, board_line
+from gitfleet.audit.mainline import Mainline, mainline_commits
+from gitfleet.board.authorship import REPAIR
 from gitfleet.board.clone_state import Clone
-from gitfleet.board.store import REPAIR
-from gitfleet.event_log import Report
+from gitfleet.event_log import EventLog
 from gitfleet.git import refs
 from gitfleet.model.states import Outcome, Role
-from gitfleet.plan import archive, settle
+from gitfleet.plan import archive
+from gitfleet.plan.transitions import on_end
 from tests.cli.acting import gitfleet, refusal
 from tests.conftest import git
 from tests.people.kit import repair_board
@@ -53,7 +54,7 @@ def test_a_persons_merge_is_followed_to_the_board_whichever_way_round(
     merge = past.merge(*parents, like=theirs, files={"tasks/mine.md": text()})
     past.go(merge)
     assert past.check() == []
-    line = board_line(past.store, merge)
+    line = mainline_commits(past.store, merge)
     assert line[-1].parent == theirs
     assert mine not in {on.commit.oid for on in line}
     assert past.check(fork) == []
@@ -87,7 +88,7 @@ def test_a_merge_that_throws_a_runners_work_away_harmed_the_board_it_merged(past
     event = past.event("a", theirs)
     mine = past.commit({"tasks/mine.md": text()}, fork)
     merge = past.go(past.merge(mine, theirs))
-    assert board_line(past.store, merge)[-1].parent == theirs
+    assert mainline_commits(past.store, merge)[-1].parent == theirs
     assert ("broken", 3, event) in told(past.check())
 
 
@@ -123,7 +124,7 @@ def test_an_octopus_is_one_step_of_the_board(past: Past) -> None:
     files = {f"tasks/s{n}.md": text() for n in range(3)}
     past.go(past.merge(sides[0], sides[1], theirs, sides[2], like=theirs, files=files))
     assert past.check() == []
-    assert board_line(past.store, past.tip)[-1].parent == theirs
+    assert mainline_commits(past.store, past.tip)[-1].parent == theirs
 
 
 def test_a_root_of_its_own_may_hold_peoples_files_and_nothing_else(past: Past) -> None:
@@ -174,7 +175,7 @@ def test_the_line_goes_through_the_commit_that_was_the_board(past: Past) -> None
     event = past.event("a", old)
     forged = _claim_and_end(past, "a", past.commit({"tasks/b.md": text()}, fork))
     past.go(past.merge(forged, old))
-    assert board_line(past.store, past.tip, old)[0].parent == old
+    assert mainline_commits(past.store, past.tip, old)[0].parent == old
     assert ("broken", 3, event) in told(past.check(old))
 
 
@@ -212,7 +213,7 @@ def test_a_whole_life_with_archive_and_group_commits_is_clean(past: Past) -> Non
     past.go(past.commit(both, runner=True, message="Claim d (and 1 more)"))
     ends: dict[str, bytes | None] = {}
     for task, (_, nonce) in zip("de", claims, strict=True):
-        change = settle.settle(
+        change = on_end.end_attempt(
             past.board(),
             task=task,
             attempt=past.attempt(nonce, 1, Outcome.FAILED),
@@ -287,9 +288,9 @@ def test_a_repair_is_known_though_its_damage_lies_before_the_range(past: Past) -
     assert past.check(between) == []
 
 
-def _fleet(past: Past, lines: list[str]) -> Fleet:
+def _fleet(past: Past, lines: list[str]) -> Project:
     repo = past.store.repo
-    return Fleet(repo, Clone(repo), past.store, Report(lines.append), "box-1", "main")
+    return Project(repo, Clone(repo), past.store, EventLog(lines.append), "box-1", "main")
 
 
 def test_a_runner_repairs_a_merge_that_dropped_its_files_and_nothing_else(past: Past) -> None:
@@ -387,7 +388,7 @@ def test_judging_a_commit_costs_the_same_in_a_long_history(past: Past) -> None:
 
         store.store.objects._read = counted  # type: ignore[method-assign,assignment]
         assert repair.check(store.store, past.tip) == []
-        counts.append(reads / len(board_line(past.store, past.tip)))
+        counts.append(reads / len(mainline_commits(past.store, past.tip)))
     assert counts[2] < counts[0] * 1.3
 
 
@@ -399,7 +400,7 @@ def test_a_long_side_line_is_read_once(past: Past) -> None:
     side = past.commit({"tasks/s.md": text()}, fork)
     board = _claim_and_end(past, "u", past.commit({"tasks/u.md": text()}, fork))
     merge = past.merge(board, side, files={"tasks/s.md": text()})
-    shape = History(past.store, merge)
+    shape = Mainline(past.store, merge)
     assert list(shape._only_in([side], board)) == [side]
     assert set(shape._only_in([board], side)) == set(
         git("rev-list", board, f"^{side}", cwd=past.path).split()

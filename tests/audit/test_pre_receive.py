@@ -304,9 +304,9 @@ def test_a_push_that_takes_too_long_to_judge_is_refused(
     served.taken()
     store = Store(find(past.path))
     line = f"{first} {past.tip} refs/heads/fleet"
-    assert pre_receive.judge(store, [line]) == []
+    assert pre_receive.check_push(store, [line]) == []
     monkeypatch.setattr(pre_receive, "SECONDS", -1.0)
-    (told,) = pre_receive.judge(store, [line])
+    (told,) = pre_receive.check_push(store, [line])
     assert "to judge" in told.what and "in parts" in told.remedy
 
 
@@ -321,7 +321,7 @@ def test_judging_costs_by_what_is_new(served: Served) -> None:
     seen: list[str] = []
     commit = store.objects.commit
     store.objects.commit = lambda oid: (seen.append(oid), commit(oid))[1]  # type: ignore[method-assign,func-returns-value]
-    assert pre_receive.judge(store, [f"{old} {new} refs/heads/fleet"]) == []
+    assert pre_receive.check_push(store, [f"{old} {new} refs/heads/fleet"]) == []
     assert set(seen) == {old, new}
 
 

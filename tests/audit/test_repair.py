@@ -8,21 +8,21 @@ from pathlib import Path
 from gitfleet.audit import repair
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
-from tests.people.kit import BOB, Project, git, repair_board, task, tell
+from tests.people.kit import BOB, SampleProject, git, repair_board, task, tell
 
 
-def forget(project: Project) -> None:
+def forget(project: SampleProject) -> None:
     """As in another clone, whose runner has never looked at this history."""
     (project.clone.folder / "judged.json").unlink()
 
 
-def drop(project: Project, *paths: str) -> None:
+def drop(project: SampleProject, *paths: str) -> None:
     """A person's commit past the hooks that removes files."""
     project.git("rm", "-q", *paths)
     project.git("commit", "-q", "--no-verify", "-m", "gone")
 
 
-def test_a_claim_that_has_ended_since_is_not_put_back(project: Project) -> None:
+def test_a_claim_that_has_ended_since_is_not_put_back(project: SampleProject) -> None:
     """It was dropped, repaired, and has ended: gone is what it is to be. A runner that sees this
     history for the first time must not claim for somebody long gone."""
     project.put({"tasks/a.md": task("A")})
@@ -42,13 +42,13 @@ def test_a_claim_that_has_ended_since_is_not_put_back(project: Project) -> None:
     assert project.tip() == tip and project.broken() == []
 
 
-def test_nothing_is_decided_on_a_damaged_board(project: Project) -> None:
+def test_nothing_is_decided_on_a_damaged_board(project: SampleProject) -> None:
     """Whenever the damage comes: a decision sees the board as it was repaired, and so does every
     look. Else the attempt would be ended and its task claimed again."""
     project.put({"tasks/a.md": task("A")})
     project.claim("a")
     fleet = project.fleet()
-    fleet.store.mender = repair.Mender(fleet)
+    fleet.store.repairer = repair.Repairer(fleet)
     assert fleet.store.board().entries["a"].claim is not None
     drop(project, "claims/a.yaml")
     seen: list[bool] = []
@@ -64,7 +64,7 @@ def test_nothing_is_decided_on_a_damaged_board(project: Project) -> None:
     assert len(project.told("repaired")) == 2
 
 
-def test_what_was_damaged_before_anybody_looked(project: Project) -> None:
+def test_what_was_damaged_before_anybody_looked(project: SampleProject) -> None:
     """No runner was at work when it happened: the next one that starts repairs it."""
     project.put({"tasks/a.md": task("A"), "tasks/b.md": task("B")})
     project.claim("a")
@@ -77,7 +77,7 @@ def test_what_was_damaged_before_anybody_looked(project: Project) -> None:
     project.clean()
 
 
-def test_foreign_events_and_claims_go(project: Project) -> None:
+def test_foreign_events_and_claims_go(project: SampleProject) -> None:
     """An edited event is as it was; one that says it landed, and a claim on what nobody could
     claim, go; people's own events stay."""
     project.put({"tasks/a.md": task("A", hold=True)})
@@ -101,7 +101,7 @@ def test_foreign_events_and_claims_go(project: Project) -> None:
     assert project.broken() == []
 
 
-def test_a_merge_that_drops_what_runners_wrote(project: Project, tmp_path: Path) -> None:
+def test_a_merge_that_drops_what_runners_wrote(project: SampleProject, tmp_path: Path) -> None:
     """`git merge -s ours`, or a conflict resolved by the wrong side: judged by the side on which
     runners wrote, whichever parent that is."""
     project.put({"tasks/a.md": task("A"), "tasks/b.md": task("B")})
@@ -119,7 +119,7 @@ def test_a_merge_that_drops_what_runners_wrote(project: Project, tmp_path: Path)
     assert project.broken() == [] and project.findings()[0].repaired
 
 
-def test_plain_merges_need_no_repair(project: Project, tmp_path: Path) -> None:
+def test_plain_merges_need_no_repair(project: SampleProject, tmp_path: Path) -> None:
     """Pulls without --rebase, also one into another: nothing is touched, fsck is content."""
     project.put({"tasks/a.md": task("A"), "tasks/b.md": task("B")})
     clone = project.clone_to(tmp_path / "bobs")
@@ -137,7 +137,7 @@ def test_plain_merges_need_no_repair(project: Project, tmp_path: Path) -> None:
     assert project.tip() == tip and project.findings() == []
 
 
-def test_a_rewound_branch_is_the_board_now(project: Project) -> None:
+def test_a_rewound_branch_is_the_board_now(project: SampleProject) -> None:
     """What was cut off does not come back, and the runner goes on."""
     project.put({"tasks/a.md": task("A"), "tasks/b.md": task("B")})
     base = project.tip()
@@ -150,7 +150,7 @@ def test_a_rewound_branch_is_the_board_now(project: Project) -> None:
     assert {"claims/b.yaml"} == {f for f in project.files() if f.startswith("claims/b")}
 
 
-def test_a_commit_that_only_says_it_is_a_runners(project: Project) -> None:
+def test_a_commit_that_only_says_it_is_a_runners(project: SampleProject) -> None:
     """Amended by a person past the hooks, with the runner's words: it is judged as theirs."""
     project.put({"tasks/a.md": task("A"), "tasks/b.md": task("B")})
     project.claim("a")

@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 import pytest
 
-from gitfleet.board.backend import Answer
-from gitfleet.board.fairness import Pace
-from gitfleet.board.remote_backend import Shared
+from gitfleet.board.backend import TxnStatus
+from gitfleet.board.fairness import ClaimThrottle
+from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.board.store import Store
 from gitfleet.git import remote
-from gitfleet.git.command import Result
+from gitfleet.git.command import CommandResult
 from gitfleet.git.command import git as run_git
-from gitfleet.git.remote import Fate, Pushed
+from gitfleet.git.remote import PushFate, PushResult
 from gitfleet.git.repo import find
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Move, Person
@@ -33,7 +33,7 @@ class Desk(NamedTuple):
 
     path: Path
     store: Store
-    shared: Shared
+    shared: RemoteBackend
     bare: Path
 
 
@@ -41,7 +41,7 @@ def desk(bare: Path, path: Path) -> Desk:
     git("clone", "-q", str(bare), str(path), cwd=bare)
     git("branch", "-q", "fleet", "origin/fleet", cwd=path)
     repo = find(path)
-    shared = Shared(repo, "fleet", "origin", Store(repo, branch="fleet").signature)
+    shared = RemoteBackend(repo, "fleet", "origin", Store(repo, branch="fleet").signature)
     return Desk(path, Store(repo, branch="fleet", runner=path.name, swap=shared), shared, bare)
 
 
@@ -72,7 +72,7 @@ def test_what_was_decided_on_less_than_a_later_look_is_not_pushed(
         if not looked:
             looked = True
             assert two.store.transact(lambda _b, _n: task("theirs")).won
-            one.shared.look()
+            one.shared.fetch()
         return task("ours")
 
     assert one.store.transact(decide).won
@@ -97,9 +97,9 @@ def test_a_look_waits_for_a_push_under_way(
 
     def look() -> None:
         begun.set()
-        one.shared.look()
+        one.shared.fetch()
 
-    with one.shared.turn():
+    with one.shared.exclusive():
         thread = threading.Thread(target=look)
         thread.start()
         assert begun.wait(60)
@@ -135,12 +135,12 @@ def test_a_connection_that_broke_after_the_push_was_sent_is_no_refusal() -> None
     """Only the server can refuse; a ref whose fate was not heard may have moved."""
     said = "!\tHEAD:refs/heads/fleet\t[remote failure] (remote failed to report status)\nDone\n"
     wanted = {"refs/heads/fleet"}
-    assert remote._judged(Result(1, said.encode(), ""), wanted).fate is Fate.UNKNOWN
-    assert remote._judged(Result(0, b"Done\n", ""), wanted).fate is Fate.UNKNOWN
+    assert remote._judged(CommandResult(1, said.encode(), ""), wanted).fate is PushFate.UNKNOWN
+    assert remote._judged(CommandResult(0, b"Done\n", ""), wanted).fate is PushFate.UNKNOWN
     moved = b" \tHEAD:refs/heads/fleet\tabc..def\nDone\n"
-    assert remote._judged(Result(0, moved, ""), wanted).fate is Fate.DONE
+    assert remote._judged(CommandResult(0, moved, ""), wanted).fate is PushFate.DONE
     hook = b"!\tHEAD:refs/heads/fleet\t[remote rejected] (pre-receive hook declined)\nDone\n"
-    assert remote._judged(Result(1, hook, ""), wanted).fate is Fate.REFUSED
+    assert remote._judged(CommandResult(1, hook, ""), wanted).fate is PushFate.REFUSED
 
 
 def test_a_push_of_which_nobody_knows_is_not_called_lost(
@@ -149,9 +149,11 @@ def test_a_push_of_which_nobody_knows_is_not_called_lost(
     """While the board is where it was, the push may arrive; once it has moved on, it cannot."""
     one, two = desks
     push = remote.push
-    monkeypatch.setattr(remote, "push", lambda *_a, **_k: Pushed(Fate.UNKNOWN, reason="silence"))
+    monkeypatch.setattr(
+        remote, "push", lambda *_a, **_k: PushResult(PushFate.UNKNOWN, reason="silence")
+    )
     result = one.store.transact(lambda _b, _n: task("mine"))
-    assert result.answer is Answer.UNKNOWN
+    assert result.status is TxnStatus.UNKNOWN
     monkeypatch.setattr(remote, "push", push)
     assert two.store.transact(lambda _b, _n: task("theirs")).won
     assert one.store.transact(lambda _b, _n: task("mine")).won
@@ -180,7 +182,7 @@ def test_the_store_waits_as_its_pace_has_it(desks: tuple[Desk, Desk]) -> None:
     asked: list[int] = []
     heard: list[int] = []
 
-    class Told(Pace):
+    class Told(ClaimThrottle):
         def patience(self, losses: int) -> float:
             asked.append(losses)
             return 0.0
@@ -213,7 +215,7 @@ def test_a_fetch_that_met_another_one_is_made_again(
     """What passes by itself is no remote that cannot be reached, and nobody hears of it."""
     one, two = desks
     assert two.store.transact(lambda _b, _n: task("theirs")).won
-    calls = iter([Result(1, b"", said)])
+    calls = iter([CommandResult(1, b"", said)])
     real = run_git
     monkeypatch.setattr(remote, "git", lambda *a, **k: next(calls, None) or real(*a, **k))
     assert remote.fetch(find(one.path), "origin", ["+refs/heads/fleet:refs/x/fleet"]) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gitfleet.board.fairness import Pace
+from gitfleet.board.fairness import ClaimThrottle
 
 
 class Clock:
@@ -33,13 +33,13 @@ def chance(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> f
     return at
 
 
-def _pace(takes: float, *others: str) -> Pace:
+def _pace(takes: float, *others: str) -> ClaimThrottle:
     """Of a runner whose looks and pushes take so long, and that has met these."""
-    pace = Pace()
+    pace = ClaimThrottle()
     pace.looked(takes)
     pace.pushed(takes)
     for name in others:
-        pace.met(name)
+        pace.saw_writer(name)
     return pace
 
 
@@ -70,8 +70,8 @@ def test_after_a_loss_the_wait_doubles_until_all_would_be_served() -> None:
     assert [crowd.patience(losses) for losses in (1, 2, 3, 4)] == [0.5, 1.0, 2.0, 4.0]
     assert crowd.patience(1000) == slow.patience(1) == 4.0
     assert alone.patience(50) == pytest.approx(2.1)
-    assert Pace().patience(1) == 0.1
-    assert Pace(most_patient=0.5).patience(1000) == 0.1
+    assert ClaimThrottle().patience(1) == 0.1
+    assert ClaimThrottle(most_patient=0.5).patience(1000) == 0.1
 
 
 def test_the_first_turn_waits_in_a_crowd_only(chance: float) -> None:

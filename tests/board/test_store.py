@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.board.backend import Answer
+from gitfleet.board.backend import TxnStatus
 from gitfleet.board.store import Store
 from gitfleet.errors import FleetError
 from gitfleet.files import codec, layout
-from gitfleet.git.objects import Signature
+from gitfleet.git.commits import Signature
 from gitfleet.git.repo import find
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Move, Person
@@ -90,8 +90,8 @@ def test_no_update_of_eight_processes_is_lost(store: Store) -> None:
     """8 writers x 200 transactions on one board: each one counts, in one line of commits."""
     put(store, {layout.task_path("counter"): task("Count", "0\n")})
     names = [f"p{n}" for n in range(8)]
-    code = "import sys; from tests.test_store import main; main(*sys.argv[1:])"
-    root = Path(__file__).parents[1]
+    code = "import sys; from tests.board.test_store import main; main(*sys.argv[1:])"
+    root = Path(__file__).parents[2]
     env = {**os.environ, "PYTHONPATH": str(root)}
     rounds = ROUNDS * 5 if LONG else ROUNDS
     writers = [
@@ -165,7 +165,7 @@ def test_a_decision_against_a_change_is_lost_and_writes_nothing(store: Store) ->
     """None from `decide`: lost, with the board it was decided on."""
     tip = store.tip()
     result = store.transact(lambda _board, _now: None)
-    assert (result.answer, result.why, result.board.commit) == (Answer.LOST, "", tip)
+    assert (result.status, result.why, result.board.commit) == (TxnStatus.LOST, "", tip)
     assert store.tip() == tip
 
 
@@ -200,7 +200,7 @@ def test_a_target_that_moved_meanwhile_moves_neither_ref(store: Store) -> None:
             subject="Land", files={"log/x": b"x"}, moves=(Move("refs/heads/main", newer, main),)
         )
 
-    assert store.transact(decide).answer is Answer.LOST
+    assert store.transact(decide).status is TxnStatus.LOST
     assert (store.tip(), git("rev-parse", "main", cwd=top)) == (tip, main)
 
 
@@ -218,7 +218,7 @@ def test_a_checkout_in_the_way_of_a_move_is_the_reason(store: Store) -> None:
     result = store.transact(
         lambda _board, _now: Change(subject="Land", files={"x": b"x"}, moves=(move,))
     )
-    assert (result.answer, store.tip()) == (Answer.LOST, tip)
+    assert (result.status, store.tip()) == (TxnStatus.LOST, tip)
     assert "README" in result.why
     (top / "README").write_text("hello\n")
     assert store.transact(

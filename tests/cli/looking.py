@@ -18,7 +18,7 @@ from gitfleet.git.repo import find
 from gitfleet.model.claim import Claim
 from gitfleet.model.event import Attempt, Landed
 from gitfleet.model.states import Outcome, Role
-from gitfleet.plan import settle
+from gitfleet.plan.transitions import on_claim, on_end, on_landing
 from tests.cli.acting import GITFLEET, gitfleet
 from tests.conftest import git, init
 
@@ -71,7 +71,7 @@ class Lab:
             "at": datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=9),
         }
         claim = Claim(**(values | more))
-        made = self.store.transact(lambda b, now: settle.claim(b, now, task=name, claim=claim))
+        made = self.store.transact(lambda b, now: on_claim.claim(b, now, task=name, claim=claim))
         assert made.won
         return claim
 
@@ -79,7 +79,7 @@ class Lab:
         """End an attempt with its event."""
         attempt = self._attempt(claim, outcome, **facts)
         made = self.store.transact(
-            lambda b, _now: settle.settle(b, task=name, attempt=attempt, role=claim.role)
+            lambda b, _now: on_end.end_attempt(b, task=name, attempt=attempt, role=claim.role)
         )
         assert made.won
         return attempt
@@ -131,7 +131,7 @@ class Lab:
             head=head,
         )
         made = self.store.transact(
-            lambda b, now: settle.land(
+            lambda b, now: on_landing.land(
                 b, now, task=name, attempt=accepted, landed=landed, move=None
             )
         )

@@ -18,14 +18,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from gitfleet.attempt.context import Fleet, Live
+from gitfleet.attempt.context import LiveStatus, Project
 from gitfleet.board import heartbeats
+from gitfleet.board.authorship import runner_signature
 from gitfleet.board.clone_state import Clone, read_json, write_json
 from gitfleet.board.heartbeats import SEEN_BEATS
-from gitfleet.board.store import Store, runner_signature
+from gitfleet.board.store import Store
 from gitfleet.cli.support import format
 from gitfleet.cli.support.live_table import table_of
-from gitfleet.event_log import Report
+from gitfleet.event_log import EventLog
 from gitfleet.git.objects import Objects
 from gitfleet.git.refs import swap
 from gitfleet.git.repo import find
@@ -33,7 +34,7 @@ from gitfleet.model.durations import clock
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Outcome, Role
 from gitfleet.presence import payload
-from gitfleet.presence.payload import Vitals
+from gitfleet.presence.payload import LiveStatusFile
 from tests.cli.acting import GITFLEET, add, gitfleet, running, wait_for
 from tests.cli.looking import Lab, on_terminal, task
 from tests.conftest import git
@@ -201,7 +202,7 @@ def test_what_one_has_to_type_gives_way_last() -> None:
 
 def test_the_table_of_run_is_to_be_read_on_a_narrow_terminal_too() -> None:
     """With few columns it tells which task, what it does and for how long, and its last words."""
-    live = Live("one-of-the-tasks", Role.WORK, "claude", 1, state="active")
+    live = LiveStatus("one-of-the-tasks", Role.WORK, "claude", 1, state="active")
     live.lines.append("some words")
     for width, named in ((40, False), (120, True)):
         said = io.StringIO()
@@ -211,17 +212,17 @@ def test_the_table_of_run_is_to_be_read_on_a_narrow_terminal_too() -> None:
         assert ("claude" in text) is named and ("context" in text) is named
 
 
-def _fleet(path: Path) -> Fleet:
+def _fleet(path: Path) -> Project:
     repo = find(path)
-    return Fleet(repo, Clone(repo), Store(repo), Report(lambda _: None), "box", "main")
+    return Project(repo, Clone(repo), Store(repo), EventLog(lambda _: None), "box", "main")
 
 
 def test_the_file_is_written_anew_only_when_something_changed(board: Path) -> None:
     """And a reader counts on from when it was written: an attempt that is silent grows older."""
     fleet = _fleet(board)
-    live = Live("one", Role.WORK, "claude", 2, state="active")
+    live = LiveStatus("one", Role.WORK, "claude", 2, state="active")
     file = fleet.clone.folder / heartbeats.LIVE
-    with Vitals(fleet, lambda: {"0" * 32: live}, 5).kept():
+    with LiveStatusFile(fleet, lambda: {"0" * 32: live}, 5).kept():
         first = wait_for(lambda: heartbeats.live(read_json(file)), "the file")
         assert first["capacity"] == 5 and first["attempts"][0]["state"] == "active"
         before = file.stat()
@@ -240,8 +241,8 @@ def test_the_file_is_written_anew_only_when_something_changed(board: Path) -> No
 def test_what_attempts_say_leaves_the_machine_only_where_outputs_may(board: Path) -> None:
     """A heartbeat has the last line only if the board's settings have transcripts pushed."""
     fleet = _fleet(board)
-    assert not payload.may_tell(fleet)
-    live = Live("one", Role.WORK, "claude", 1)
+    assert not payload.may_share_output(fleet)
+    live = LiveStatus("one", Role.WORK, "claude", 1)
     live.lines.append("a word")
     for words, last in ((False, ""), (True, "a word")):
         (attempt,) = payload.content(fleet, {}, {"n": live}, words=words)["attempts"]
@@ -249,7 +250,7 @@ def test_what_attempts_say_leaves_the_machine_only_where_outputs_may(board: Path
     window = board / ".fleet"
     (window / "fleet.yaml").write_text("format: 1\ntranscripts: push\n")
     git("commit", "-qam", "Settings", cwd=window)
-    assert payload.may_tell(_fleet(board))
+    assert payload.may_share_output(_fleet(board))
 
 
 def test_counts_of_tokens_are_short() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from gitfleet.coders import jsonl
-from gitfleet.coders.base import Coder, CoderEvent, Job, Launch, Reader, Said, extra
+from gitfleet.coders.base import Coder, CoderEvent, CoderEventKind, Job, Launch, Reader, extra
 from gitfleet.coders.classify import classify, judge_of
 
 
@@ -22,13 +22,13 @@ def read(line: str) -> Iterator[CoderEvent]:
     words = jsonl.text(found, "words")
     match jsonl.dig(found, "what"):
         case "hello":
-            yield CoderEvent(said=Said.STARTED, session=jsonl.name(found, "id"))
+            yield CoderEvent(said=CoderEventKind.STARTED, session=jsonl.name(found, "id"))
         case "speech":
-            yield CoderEvent(said=Said.TEXT, text=words)
+            yield CoderEvent(said=CoderEventKind.TEXT, text=words)
         case "bye":
             wrong = jsonl.dig(found, "ok") is not True
             failure = classify(words) if wrong else None
-            yield CoderEvent(said=Said.ENDED, text=words, failure=failure, final=True)
+            yield CoderEvent(said=CoderEventKind.ENDED, text=words, failure=failure, final=True)
 
 
 def reader(_job: Job) -> Reader:

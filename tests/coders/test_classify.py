@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.coders.base import CoderEvent, Evidence, Failure, Judgement, Said, Tally
+from gitfleet.coders.base import CoderEvent, CoderEventKind, Evidence, Failure, Judgement, Tally
 from gitfleet.coders.classify import OUTCOMES, WORDS, classify, judge
 from gitfleet.coders.reset_time import reset_at, reset_in
 from gitfleet.model.states import Outcome
@@ -154,7 +154,7 @@ def _judge(
     return judge(coder, Evidence(exit=ended, tally=tally, stdout=out, stderr=err))
 
 
-_DONE = CoderEvent(said=Said.ENDED, final=True)
+_DONE = CoderEvent(said=CoderEventKind.ENDED, final=True)
 
 
 @pytest.mark.parametrize(
@@ -184,15 +184,15 @@ def test_an_exit_status_of_0_is_no_end(tmp_path: Path) -> None:
     """It has to say that it is done; and what it denied itself explains that it does not."""
     assert _judge(tmp_path, "claude", 0, _DONE).outcome is None
     assert _judge(tmp_path, "claude", 0).failure is Failure.CRASHED
-    denied = CoderEvent(said=Said.TOOL_END, denied=("write",))
+    denied = CoderEvent(said=CoderEventKind.TOOL_END, denied=("write",))
     judged = _judge(tmp_path, "opencode", 0, denied)
     assert judged.failure is Failure.DENIED and "write" in judged.reason
 
 
 def test_an_exit_status_other_than_0_is_not_believed_of_opencode_alone(tmp_path: Path) -> None:
     """It keeps in mind an error that it got over; of others it is a bad end."""
-    wrong = CoderEvent(said=Said.ERROR, failure=Failure.CONTEXT_FULL, text="too long")
-    going_on = CoderEvent(said=Said.TEXT, text="fine")
+    wrong = CoderEvent(said=CoderEventKind.ERROR, failure=Failure.CONTEXT_FULL, text="too long")
+    going_on = CoderEvent(said=CoderEventKind.TEXT, text="fine")
     assert _judge(tmp_path, "opencode", 1, wrong, going_on, _DONE).outcome is None
     assert _judge(tmp_path, "opencode", 1, wrong).failure is Failure.CONTEXT_FULL
     assert _judge(tmp_path, "opencode", 1, _DONE).failure is Failure.CRASHED
@@ -224,17 +224,19 @@ def test_standard_error_explains_an_end_from_outside_only_if_it_came_last(tmp_pa
 def test_a_limit_is_told_with_its_end(tmp_path: Path) -> None:
     """From the event, else from the words, counted from when the run ended."""
     until = _NOW + timedelta(hours=3)
-    event = CoderEvent(said=Said.LIMIT, failure=Failure.LIMITED, until=until, text="rejected")
+    event = CoderEvent(
+        said=CoderEventKind.LIMIT, failure=Failure.LIMITED, until=until, text="rejected"
+    )
     assert _judge(tmp_path, "claude", 1, event).until == until
-    words = CoderEvent(said=Said.ERROR, failure=Failure.LIMITED, text="try again in 5m0s")
+    words = CoderEvent(said=CoderEventKind.ERROR, failure=Failure.LIMITED, text="try again in 5m0s")
     assert _judge(tmp_path, "claude", 1, words).until == _NOW + timedelta(minutes=5)
-    auth = CoderEvent(said=Said.ERROR, failure=Failure.AUTH, text="try again in 5m0s")
+    auth = CoderEvent(said=CoderEventKind.ERROR, failure=Failure.AUTH, text="try again in 5m0s")
     assert _judge(tmp_path, "claude", 1, auth).until is None
 
 
 def test_a_tool_that_had_not_come_back_is_named(tmp_path: Path) -> None:
     """With a good end and with a bad one."""
-    tool = CoderEvent(said=Said.TOOL_START, tool="Bash", call="1")
+    tool = CoderEvent(said=CoderEventKind.TOOL_START, tool="Bash", call="1")
     assert "Bash was still at work" in _judge(tmp_path, "claude", 0, tool, _DONE).reason
     assert "Bash was still at work" in _judge(tmp_path, "claude", None, tool).reason
 
@@ -250,8 +252,10 @@ def test_files_that_are_gone_are_no_evidence(tmp_path: Path) -> None:
 def test_a_reason_is_cut_between_words(tmp_path: Path) -> None:
     """Half a secret would be masked by nobody."""
     secret = "k" * 60
-    event = CoderEvent(said=Said.ERROR, failure=Failure.AUTH, text=f"{'word ' * 58}{secret} end")
+    event = CoderEvent(
+        said=CoderEventKind.ERROR, failure=Failure.AUTH, text=f"{'word ' * 58}{secret} end"
+    )
     reason = _judge(tmp_path, "codex", 1, event).reason
     assert len(reason) <= 302 and reason.endswith("word …") and "k" not in reason
-    event = CoderEvent(said=Said.ERROR, failure=Failure.AUTH, text="k" * 5000)
+    event = CoderEvent(said=CoderEventKind.ERROR, failure=Failure.AUTH, text="k" * 5000)
     assert _judge(tmp_path, "codex", 1, event).reason == "…"

@@ -13,7 +13,8 @@ import pytest
 
 from gitfleet.errors import FleetError
 from gitfleet.forges import http_client
-from gitfleet.forges.http_client import Api, Denied, Limited, NoAnswer, Refused, Secret
+from gitfleet.forges.http_client import Api, Secret
+from gitfleet.forges.http_errors import Denied, HttpRejected, Limited, NoAnswer
 
 TOKEN = "t0p-s3cret-t0ken"
 Answers = Callable[[str], bytes]
@@ -101,7 +102,7 @@ def test_a_token_is_not_taken_along_to_another_host(serve: Serve) -> None:
     """Not by a redirect, and not by the link to a next page."""
     other = serve(lambda _head: reply(200))
     server = serve(lambda _head: reply(302, Location=f"{other.url}/x"))
-    with api(server.url) as made, pytest.raises(Refused, match="another host"):
+    with api(server.url) as made, pytest.raises(HttpRejected, match="another host"):
         made.get("x", "r")
     link = f'<{other.url}/x?page=2>; rel="next"'
     paged = serve(lambda _head: reply(200, "[1]", Link=link))
@@ -121,10 +122,10 @@ def test_a_redirect_on_the_same_host_is_followed_where_nothing_is_changed_by_it(
     server = serve(answer)
     with api(server.url) as made:
         assert made.get("old", "r") == {"a": 1}
-        with pytest.raises(Refused, match="another address: /new"):
+        with pytest.raises(HttpRejected, match="another address: /new"):
             made.send("POST", "old", "r", {})
     circle = serve(lambda _head: reply(307, Location="/x"))
-    with api(circle.url) as made, pytest.raises(Refused, match="circle"):
+    with api(circle.url) as made, pytest.raises(HttpRejected, match="circle"):
         made.get("x", "r")
 
 
@@ -172,7 +173,7 @@ def test_an_answer_that_never_ends_ends(serve: Serve, monkeypatch: pytest.Monkey
     server.close()
     monkeypatch.setattr(http_client, "LARGEST", 100)
     flood = serve(lambda _head: reply(200, " " * 1000))
-    with api(flood.url) as made, pytest.raises(Refused, match="more than"):
+    with api(flood.url) as made, pytest.raises(HttpRejected, match="more than"):
         made.get("x", "r")
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from gitfleet.git import follow_branch
-from gitfleet.git.follow_branch import Held, Refusal, catch_up, prepare, recover
-from gitfleet.git.objects import Entry, Objects, Signature
+from gitfleet.git.commits import Signature
+from gitfleet.git.follow_branch import CannotFollow, LockedCheckout, catch_up, prepare, recover
+from gitfleet.git.objects import Objects, TreeEntry
 from gitfleet.git.refs import read, swap
 from gitfleet.git.repo import Repo, find
 from gitfleet.git.synced_commit import in_step
@@ -37,7 +38,7 @@ class Board:
         assert found is not None
         return found
 
-    def make(self, changes: Mapping[str, bytes | Entry | None], parent: str = "") -> str:
+    def make(self, changes: Mapping[str, bytes | TreeEntry | None], parent: str = "") -> str:
         """A commit on top of main (or of parent) that nothing points at yet."""
         parent = parent or self.tip
         tree = self.objects.write_tree(self.objects.tree_of(parent), changes)
@@ -47,26 +48,26 @@ class Board:
         """The ref alone."""
         assert swap(self.repo, MAIN, self.tip, new, message="landed")
 
-    def prepare(self, new: str) -> Held | Refusal:
+    def prepare(self, new: str) -> LockedCheckout | CannotFollow:
         return prepare(self.repo, self.path, MAIN, self.tip, new)
 
-    def hold(self, new: str) -> Held:
+    def hold(self, new: str) -> LockedCheckout:
         held = self.prepare(new)
-        assert isinstance(held, Held), held
+        assert isinstance(held, LockedCheckout), held
         return held
 
-    def land(self, changes: Mapping[str, bytes | Entry | None]) -> str:
+    def land(self, changes: Mapping[str, bytes | TreeEntry | None]) -> str:
         new = self.make(changes)
         with self.hold(new) as held:
             self.move(new)
             assert held.follow() is None
         return new
 
-    def refused(self, changes: Mapping[str, bytes | Entry | None]) -> str:
+    def refused(self, changes: Mapping[str, bytes | TreeEntry | None]) -> str:
         """The reason, having made sure that nothing was touched."""
         before = self.everything()
         outcome = self.prepare(self.make(changes))
-        assert isinstance(outcome, Refusal)
+        assert isinstance(outcome, CannotFollow)
         assert self.everything() == before
         return outcome.reason
 
@@ -134,14 +135,14 @@ def test_files_and_index_follow(board: Board) -> None:
 def test_modes_and_links_follow(board: Board) -> None:
     """An executable bit comes and goes, a file becomes a link, a folder a file."""
     objects = board.objects
-    link = Entry("c", objects.put_blob(b"a"), "link")
-    run = Entry("a", objects.put_blob(b"a\n"), "blob", executable=True)
+    link = TreeEntry("c", objects.put_blob(b"a"), "link")
+    run = TreeEntry("a", objects.put_blob(b"a\n"), "blob", executable=True)
     board.land({"a": run, "c": link, "d/e": None, "d": None})
     board.land({"d": b"a file now\n"})
     assert os.access(board.path / "a", os.X_OK)
     assert (board.path / "c").readlink() == Path("a")
     assert (board.path / "d").read_text() == "a file now\n"
-    board.land({"a": Entry("a", run.oid, "blob"), "d": None, "d/again": b"x"})
+    board.land({"a": TreeEntry("a", run.oid, "blob"), "d": None, "d/again": b"x"})
     assert not os.access(board.path / "a", os.X_OK)
     assert board.status == ""
 
@@ -276,7 +277,7 @@ def test_two_runners_do_not_hold_one_checkout(board: Board) -> None:
     new = board.make({"a": b"A\n"})
     with board.hold(new) as held:
         second = board.prepare(new)
-        assert isinstance(second, Refusal) and "another runner" in second.reason
+        assert isinstance(second, CannotFollow) and "another runner" in second.reason
         assert recover(board.repo) == []
         board.move(new)
         assert held.follow() is None
@@ -297,11 +298,11 @@ def test_an_edit_in_the_last_moment_is_kept(board: Board) -> None:
     with board.hold(new) as held:
         board.move(new)
         board.write("a", "in the last moment\n")
-        assert isinstance(held.follow(), Refusal)
+        assert isinstance(held.follow(), CannotFollow)
     assert (board.path / "a").read_text() == "in the last moment\n"
     assert (board.path / "b").read_text() == "b\n"
     assert board.clean_git_dir()
-    assert isinstance(catch_up(board.repo, board.path, MAIN), Refusal)
+    assert isinstance(catch_up(board.repo, board.path, MAIN), CannotFollow)
     git("stash", "-q", cwd=board.path)
     git("stash", "drop", "-q", cwd=board.path)
     assert catch_up(board.repo, board.path, MAIN) is None
@@ -388,7 +389,7 @@ def test_catching_up_keeps_edits(board: Board) -> None:
     board.move(board.make({"a": b"2\n"}))
     board.write("a", "mine\n")
     outcome = catch_up(board.repo, board.path, MAIN)
-    assert isinstance(outcome, Refusal) and " a;" in outcome.reason
+    assert isinstance(outcome, CannotFollow) and " a;" in outcome.reason
     assert (board.path / "a").read_text() == "mine\n"
 
 
@@ -603,8 +604,8 @@ def test_healing_goes_on_to_where_the_branch_is_now(board: Board) -> None:
 
 def test_a_checkout_half_way_is_healed(board: Board) -> None:
     """Killed while it wrote files: those already new are no edits."""
-    run = Entry("run", board.objects.put_blob(b"#!/bin/sh\n"), "blob", executable=True)
-    link = Entry("link", board.objects.put_blob(b"a"), "link")
+    run = TreeEntry("run", board.objects.put_blob(b"#!/bin/sh\n"), "blob", executable=True)
+    link = TreeEntry("link", board.objects.put_blob(b"a"), "link")
     changes = {"a": b"A\n", "b": b"B\n", "c": None, "x": b"x\n", "run": run, "link": link}
     _crash(board, board.make(changes), "refs moved")
     board.write("a", "A\n")
@@ -634,10 +635,10 @@ def test_healing_leaves_the_record_of_who_came_meanwhile(
 ) -> None:
     """Else its lock would be nobody's, and stay."""
     _crash(board, board.make({"a": b"A\n"}), "index moved")
-    came: list[Held] = []
+    came: list[LockedCheckout] = []
     real = follow_branch.catch_up
 
-    def and_another_comes(repo: Repo, path: Path, ref: str) -> Refusal | None:
+    def and_another_comes(repo: Repo, path: Path, ref: str) -> CannotFollow | None:
         outcome = real(repo, path, ref)
         came.append(board.hold(board.make({"b": b"B\n"})))
         return outcome

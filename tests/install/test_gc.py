@@ -14,14 +14,14 @@ import pytest
 from gitfleet.git import refs, salvage, worktree
 from gitfleet.install import gc
 from gitfleet.model.config import Machine
-from gitfleet.runner.maintenance import Upkeep
-from tests.people.kit import Project, git, script, settings, task
+from gitfleet.runner.maintenance import Maintenance
+from tests.people.kit import SampleProject, git, script, settings, task
 
 OLD = timedelta(days=14)
 DAY = 86400
 
 
-def workspace(project: Project, name: str, *, days: float = 30, branch: bool = True) -> Path:
+def workspace(project: SampleProject, name: str, *, days: float = 30, branch: bool = True) -> Path:
     """A workspace as an attempt leaves it, that many days ago."""
     path = project.clone.workspaces / name
     on = f"gitfleet/task/{name}" if branch else None
@@ -39,20 +39,20 @@ def aged(path: Path, days: float) -> Path:
     return path
 
 
-def cancelled(project: Project, *names: str) -> None:
+def cancelled(project: SampleProject, *names: str) -> None:
     for name in names:
         event = "at: 2026-01-01T00:00:00Z\nreason: no\n"
         project.put({f"tasks/{name}.md": task(), f"log/{name}/001-cancel-aaaa.yaml": event})
 
 
-def found(project: Project, older: timedelta = OLD) -> dict[str, str]:
+def found(project: SampleProject, older: timedelta = OLD) -> dict[str, str]:
     """What there is, by name, with why it stays."""
     litter = gc.find(project.fleet(), project.board(), older)
     return {Path(one.name).name if one.name.startswith("/") else one.name: one.refused
             for one in litter}  # fmt: skip
 
 
-def test_old_things_of_finished_tasks_are_shown_and_go(project: Project) -> None:
+def test_old_things_of_finished_tasks_are_shown_and_go(project: SampleProject) -> None:
     """Workspaces, outputs, merged branches; young ones and those of open tasks stay. First it is
     said, with sizes and ages; without --yes nobody is taken by surprise."""
     cancelled(project, "over", "young")
@@ -85,7 +85,7 @@ def test_old_things_of_finished_tasks_are_shown_and_go(project: Project) -> None
     assert young.status == 0 and not (project.clone.workspaces / "young").exists()
 
 
-def test_what_is_unsaved_is_refused(project: Project) -> None:
+def test_what_is_unsaved_is_refused(project: SampleProject) -> None:
     """Uncommitted files, commits on no branch, a folder that is no worktree."""
     cancelled(project, "dirty", "loose", "strange")
     (workspace(project, "dirty") / "new").write_text("x")
@@ -104,7 +104,7 @@ def test_what_is_unsaved_is_refused(project: Project) -> None:
     assert (project.clone.workspaces / "dirty/new").exists() and loose.exists() and strange.exists()
 
 
-def test_the_workspace_of_a_check_is_no_work(project: Project) -> None:
+def test_the_workspace_of_a_check_is_no_work(project: SampleProject) -> None:
     """A merge that never landed, and what checks left lying: made of what is on branches."""
     cancelled(project, "a")
     path = project.clone.check_workspace("a")
@@ -115,7 +115,7 @@ def test_the_workspace_of_a_check_is_no_work(project: Project) -> None:
     assert found(project)["a.check"] == ""
 
 
-def test_a_workspace_that_is_worked_in_again_stays(project: Project) -> None:
+def test_a_workspace_that_is_worked_in_again_stays(project: SampleProject) -> None:
     """Between the question and the answer the task was taken up again."""
     cancelled(project, "a")
     path = workspace(project, "a")
@@ -128,7 +128,7 @@ def test_a_workspace_that_is_worked_in_again_stays(project: Project) -> None:
     assert path.exists()
 
 
-def test_salvage_is_as_old_as_its_ref(project: Project) -> None:
+def test_salvage_is_as_old_as_its_ref(project: SampleProject) -> None:
     """A commit of last year that was saved a moment ago is not old; packed refs tell it, too."""
     env = {"GIT_COMMITTER_DATE": "2020-01-01T00:00:00Z"}
     tree = git("rev-parse", "main^{tree}", cwd=project.path)
@@ -144,7 +144,7 @@ def test_salvage_is_as_old_as_its_ref(project: Project) -> None:
     assert refs.read(project.repo, ref) is None
 
 
-def test_only_merged_branches_of_finished_tasks_go(project: Project) -> None:
+def test_only_merged_branches_of_finished_tasks_go(project: SampleProject) -> None:
     """What is merged nowhere is unsaved; what is open is needed; what is checked out is in use."""
     cancelled(project, "merged", "ahead", "held")
     project.put({"tasks/open.md": task()})
@@ -165,7 +165,7 @@ def test_only_merged_branches_of_finished_tasks_go(project: Project) -> None:
 
 
 def test_objects_are_never_pruned_at_once(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: SampleProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`git gc --auto` and nothing stronger: somebody may be just about to use an object."""
     cancelled(project, "a")
@@ -189,13 +189,13 @@ class Disk(NamedTuple):
 
 
 def test_a_full_disk_stops_new_claims_and_is_told_once(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: SampleProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However often it is asked and however the number changes; when there is room again that is
     told, too, and a second time is a new time."""
     free = [500]
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: Disk(10**12, 0, free[0] * 2**20))
-    upkeep = Upkeep(project.fleet(machine=Machine(disk_reserve=1000)))
+    upkeep = Maintenance(project.fleet(machine=Machine(disk_reserve=1000)))
     for number in (500, 499, 498):
         free[0] = number
         assert upkeep.short_of_disk()
@@ -208,7 +208,7 @@ def test_a_full_disk_stops_new_claims_and_is_told_once(
     assert upkeep.short_of_disk() and len(project.told("disk-full")) == 2
 
 
-def test_a_runner_waits_for_room(project: Project) -> None:
+def test_a_runner_waits_for_room(project: SampleProject) -> None:
     """A real one whose reserve no disk can hold claims nothing, says why, and stops on demand."""
     config = Path(os.environ["XDG_CONFIG_HOME"]) / "gitfleet/config.yaml"
     config.parent.mkdir(parents=True)

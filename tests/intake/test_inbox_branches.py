@@ -11,14 +11,14 @@ import pytest
 from gitfleet.board.store import utc_now
 from gitfleet.git import refs
 from gitfleet.intake.inbox_branches import BOX, empty_box
-from gitfleet.plan.status import standing
-from tests.people.kit import ADA, BOB, Project, git, moment, task
+from gitfleet.plan.status import status_of
+from tests.people.kit import ADA, BOB, SampleProject, git, moment, task
 
 Send = Callable[..., str]
 
 
 @pytest.fixture
-def send(project: Project, tmp_path: Path) -> Send:
+def send(project: SampleProject, tmp_path: Path) -> Send:
     """Put files on a branch of the letter box, as a push from Bob's clone does; the commit."""
     clone = project.clone_to(tmp_path / "bobs")
 
@@ -42,7 +42,7 @@ def send(project: Project, tmp_path: Path) -> Send:
     return sent
 
 
-def taken_in(project: Project) -> None:
+def taken_in(project: SampleProject) -> None:
     """The runner looks into the box; afterwards it is empty and the board is legal."""
     empty_box(project.fleet())
     assert refs.names(project.repo, BOX) == {}
@@ -50,12 +50,12 @@ def taken_in(project: Project) -> None:
     project.clean()
 
 
-def mine(project: Project, path: str, text: str) -> None:
+def mine(project: SampleProject, path: str, text: str) -> None:
     """Ada changes a file on the board meanwhile."""
     project.change({path: text.encode()}, author=ADA)
 
 
-def test_new_tasks_edits_answers_and_deletions(project: Project, send: Send) -> None:
+def test_new_tasks_edits_answers_and_deletions(project: SampleProject, send: Send) -> None:
     """All that people write comes in, as one commit of its author, under its own words."""
     head = "task: a\nasked: 2026-01-01T00:00:00Z\nby: {runner: r, coder: c, attempt: 1}\n"
     question = f"---\n{head}---\n## Question\nWhich?\n"
@@ -82,7 +82,7 @@ def test_new_tasks_edits_answers_and_deletions(project: Project, send: Send) -> 
 
 
 def test_a_letter_from_an_old_board_brings_what_it_changed_only(
-    project: Project, send: Send
+    project: SampleProject, send: Send
 ) -> None:
     """What happened since stays: it is compared with where it left the board."""
     project.put({"tasks/a.md": task("A"), "tasks/gone.md": task("G")})
@@ -97,7 +97,7 @@ def test_a_letter_from_an_old_board_brings_what_it_changed_only(
     assert project.show("tasks/a.md") == task("A, better").strip()
 
 
-def test_two_tasks_of_one_name(project: Project, send: Send) -> None:
+def test_two_tasks_of_one_name(project: SampleProject, send: Send) -> None:
     """Bob's goes beside Ada's under another name, and both are to be done."""
     old = project.tip()
     mine(project, "tasks/a.md", task("A of Ada"))
@@ -107,11 +107,11 @@ def test_two_tasks_of_one_name(project: Project, send: Send) -> None:
     (line,) = project.told("letter-beside")
     name = line.split("went=tasks/")[1].split(".md")[0]
     assert project.show(f"tasks/{name}.md") == task("A of Bob").strip()
-    assert str(standing(project.board(), name, utc_now()).status) == "ready"
+    assert str(status_of(project.board(), name, utc_now()).status) == "ready"
     assert f"kept=refs/gitfleet/salvage/in/{letter[:10]}" in line
 
 
-def test_two_edits_of_one_task(project: Project, send: Send) -> None:
+def test_two_edits_of_one_task(project: SampleProject, send: Send) -> None:
     """Bob's version goes beside, held: nobody said that both are to be done."""
     project.put({"tasks/a.md": task("A")})
     old = project.tip()
@@ -119,13 +119,13 @@ def test_two_edits_of_one_task(project: Project, send: Send) -> None:
     send({"tasks/a.md": task("A of Bob")}, at=old)
     taken_in(project)
     name = project.told("letter-beside")[0].split("went=tasks/")[1].split(".md")[0]
-    where = standing(project.board(), name, utc_now())
+    where = status_of(project.board(), name, utc_now())
     assert str(where.status) == "held"
     assert "a letter's version of a" in where.reason
 
 
 def test_what_contradicts_and_cannot_go_beside_is_kept_and_told(
-    project: Project, send: Send
+    project: SampleProject, send: Send
 ) -> None:
     """Settings edited twice, an edited task deleted, a finished one edited: the letter is kept."""
     project.put({"tasks/a.md": task("A"), "tasks/f.md": task("F")})
@@ -147,7 +147,9 @@ def test_what_contradicts_and_cannot_go_beside_is_kept_and_told(
     assert "tasks/a.md" in project.files() and "attempts: 1" in project.show("fleet.yaml")
 
 
-def test_a_new_task_with_a_finished_ones_name_goes_beside(project: Project, send: Send) -> None:
+def test_a_new_task_with_a_finished_ones_name_goes_beside(
+    project: SampleProject, send: Send
+) -> None:
     """An id is taken while it is anywhere on the board."""
     project.put({"tasks/f.md": task("F")})
     old = project.tip()
@@ -156,7 +158,7 @@ def test_a_new_task_with_a_finished_ones_name_goes_beside(project: Project, send
     send({"tasks/f.md": task("F again")}, at=f"{old}~1")
     empty_box(project.fleet())
     name = project.told("letter-beside")[0].split("went=tasks/")[1].split(".md")[0]
-    assert str(standing(project.board(), name, utc_now()).status) == "ready"
+    assert str(status_of(project.board(), name, utc_now()).status) == "ready"
 
 
 @pytest.mark.parametrize(
@@ -177,7 +179,7 @@ def test_a_new_task_with_a_finished_ones_name_goes_beside(project: Project, send
     ],
 )
 def test_what_is_not_for_people_is_refused_in_words(
-    project: Project, send: Send, path: str, content: str | bytes, why: str
+    project: SampleProject, send: Send, path: str, content: str | bytes, why: str
 ) -> None:
     """Each by itself: what else is in the letter comes in, and the whole letter is kept."""
     project.put({"tasks/a.md": task("A")})
@@ -192,7 +194,7 @@ def test_what_is_not_for_people_is_refused_in_words(
     assert project.broken() == []
 
 
-def raw_tree(project: Project, *entries: tuple[str, str, str]) -> str:
+def raw_tree(project: SampleProject, *entries: tuple[str, str, str]) -> str:
     """A tree of (mode, name, id) written byte by byte, past every check of git's."""
     data = b"".join(
         f"{mode} {name}".encode() + b"\0" + bytes.fromhex(oid) for mode, name, oid in entries
@@ -203,7 +205,7 @@ def raw_tree(project: Project, *entries: tuple[str, str, str]) -> str:
 
 
 @pytest.mark.parametrize("name", ["..", ".git", "../../x", "."])
-def test_trees_that_git_would_not_write(project: Project, name: str) -> None:
+def test_trees_that_git_would_not_write(project: SampleProject, name: str) -> None:
     """Somebody who makes trees byte by byte gets nowhere either, and the box is empty after."""
     blob = git("hash-object", "-w", "README", cwd=project.path)
     inner = raw_tree(project, ("100644", f"{name}.md", blob), ("100644", name, blob))
@@ -216,7 +218,9 @@ def test_trees_that_git_would_not_write(project: Project, name: str) -> None:
     assert project.told("letter-beside") or project.told("letter-unreadable")
 
 
-def test_links_and_submodules_are_refused(project: Project, tmp_path: Path, send: Send) -> None:
+def test_links_and_submodules_are_refused(
+    project: SampleProject, tmp_path: Path, send: Send
+) -> None:
     """A link could point anywhere, and a submodule is somebody else's repository."""
     clone = tmp_path / "bobs"
     (clone / "tasks/link.md").symlink_to("/etc/passwd")
@@ -231,7 +235,9 @@ def test_links_and_submodules_are_refused(project: Project, tmp_path: Path, send
     assert "tasks/link.md" not in project.files()
 
 
-def test_a_crash_before_the_branch_is_deleted_is_harmless(project: Project, send: Send) -> None:
+def test_a_crash_before_the_branch_is_deleted_is_harmless(
+    project: SampleProject, send: Send
+) -> None:
     """The letter is on the board already: it does not come twice, whatever happened since."""
     letter = send({"tasks/a.md": task("A"), "tasks/b.md": task("B")})
     taken_in(project)
@@ -243,7 +249,7 @@ def test_a_crash_before_the_branch_is_deleted_is_harmless(project: Project, send
     assert project.tip() == before
 
 
-def test_a_letter_still_being_written_is_left_alone(project: Project) -> None:
+def test_a_letter_still_being_written_is_left_alone(project: SampleProject) -> None:
     """A branch of the box that a worktree here has checked out: somebody is at it."""
     place = project.path.parent / "writing"
     git("worktree", "add", "-q", "-b", "gitfleet/in/me", str(place), "fleet", cwd=project.path)
@@ -258,7 +264,7 @@ def test_a_letter_still_being_written_is_left_alone(project: Project) -> None:
     assert "tasks/a.md" in project.files()
 
 
-def test_a_letter_with_an_odd_author_and_no_history(project: Project) -> None:
+def test_a_letter_with_an_odd_author_and_no_history(project: SampleProject) -> None:
     """No ancestor in common, an empty message, a name that would be a second header."""
     tree = git("rev-parse", "fleet^{tree}", cwd=project.path)
     odd = {**BOB, "GIT_AUTHOR_NAME": "B\x07ob", "GIT_AUTHOR_EMAIL": "a b"}
@@ -269,7 +275,7 @@ def test_a_letter_with_an_odd_author_and_no_history(project: Project) -> None:
     assert project.files() == before
 
 
-def test_a_runner_at_work_takes_letters_in(project: Project, send: Send) -> None:
+def test_a_runner_at_work_takes_letters_in(project: SampleProject, send: Send) -> None:
     """From push to landing, without anybody pulling."""
     live = project.start()
     live.wait_for("running")

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from gitfleet.files import codec, layout
 from gitfleet.model.board import Board
-from gitfleet.model.event import Event, Said
+from gitfleet.model.event import Decision, Event
 from gitfleet.model.states import RESTS, SAYS_NOTHING, Kind, Outcome
-from gitfleet.plan.cooldown import Rest, at_rest, resting
+from gitfleet.plan.cooldown import Cooldown, cooldown_anywhere, cooldowns
 from tests.plan.kit import FLEET, NOW, attempt, board, claimed, tasks
 
 AGES = datetime.max.replace(tzinfo=UTC)
@@ -43,14 +43,14 @@ class Log:
         return self._add(task, Kind.WORK, attempt(outcome, number, **(times | more)))
 
     def retry(self, at: float, task: str = "app") -> Log:
-        return self._add(task, Kind.RETRY, Said(at=ago(at)))
+        return self._add(task, Kind.RETRY, Decision(at=ago(at)))
 
     def read(self, *more: dict[str, bytes], fleet: bytes = FLEET) -> Board:
         return board(self.tree, *more, fleet=fleet)
 
-    def rest(self, now: datetime = NOW, fleet: bytes = FLEET) -> Rest | None:
+    def rest(self, now: datetime = NOW, fleet: bytes = FLEET) -> Cooldown | None:
         """Of `shell` on `box`."""
-        return resting(self.read(fleet=fleet), "box", now).get("shell")
+        return cooldowns(self.read(fleet=fleet), "box", now).get("shell")
 
     def pause(self) -> float | None:
         """Seconds of its rest from the last attempt's end on, which is now."""
@@ -74,7 +74,7 @@ def test_a_limit_that_tells_its_reset_rests_until_then() -> None:
     assert str(rest) == (
         "shell is limited on box until 2026-12-01 17:00:00 UTC: usage limit reached"
     )
-    assert resting(log.read(), "other", NOW) == {}
+    assert cooldowns(log.read(), "other", NOW) == {}
     assert log.rest(until) is None
 
 
@@ -140,7 +140,7 @@ def test_retry_ends_the_rest_of_whom_the_task_is_for() -> None:
     fresh = Log().made("auth-failed", 60, 50, "a").retry(40, "new")
     assert fresh.rest() is None
     mine = Log().made("auth-failed", 60, 50, "a", coder="mine").retry(40, "new")
-    assert resting(mine.read(), "box", NOW)["mine"].refused  # `new` is for shell alone
+    assert cooldowns(mine.read(), "box", NOW)["mine"].refused  # `new` is for shell alone
 
 
 def test_a_clock_ahead_does_not_try_without_end() -> None:
@@ -158,26 +158,26 @@ def test_the_board_knows_when_a_clock_ahead_is_reached() -> None:
     log = Log().made("auth-failed", 60, 50).made("limited", 59, 49, "b", until=AGES)
     log.retry(-100)
     found = log.read()
-    assert resting(found, "box", NOW)["shell"].until == AGES
+    assert cooldowns(found, "box", NOW)["shell"].until == AGES
     later = NOW + timedelta(seconds=101)
-    assert resting(found, "box", later) == resting(log.read(), "box", later) == {}
-    assert resting(found, "box", NOW)["shell"].until == AGES
+    assert cooldowns(found, "box", later) == cooldowns(log.read(), "box", later) == {}
+    assert cooldowns(found, "box", NOW)["shell"].until == AGES
 
 
 def test_the_board_as_a_whole_looks_at_all_runners() -> None:
     """A coder rests for the board unless another runner works with it, or has since."""
     log = Log().made("limited", 60, 50, until=AGES)
-    assert at_rest(log.read(), "shell", NOW) is not None
-    assert at_rest(log.read(claimed("app", runner="far")), "shell", NOW) is None
-    assert at_rest(log.read(claimed("app", runner="box")), "shell", NOW) is not None
+    assert cooldown_anywhere(log.read(), "shell", NOW) is not None
+    assert cooldown_anywhere(log.read(claimed("app", runner="far")), "shell", NOW) is None
+    assert cooldown_anywhere(log.read(claimed("app", runner="box")), "shell", NOW) is not None
     log.made("submitted", 300, 200, "b", runner="old")
-    assert at_rest(log.read(), "shell", NOW) is not None  # that was before
+    assert cooldown_anywhere(log.read(), "shell", NOW) is not None  # that was before
     log.made("failed", 40, 30, "c", runner="far")
-    assert at_rest(log.read(), "shell", NOW) is None
+    assert cooldown_anywhere(log.read(), "shell", NOW) is None
     log.made("limited", 20, 10, "d", runner="far", until=NOW + timedelta(minutes=1))
-    rest = at_rest(log.read(), "shell", NOW)
+    rest = cooldown_anywhere(log.read(), "shell", NOW)
     assert rest is not None and rest.runner == "far"  # whichever ends first
-    assert at_rest(log.read(), "other", NOW) is None
+    assert cooldown_anywhere(log.read(), "other", NOW) is None
 
 
 MADE = st.lists(
@@ -205,7 +205,7 @@ def test_whatever_the_log_holds_a_rest_lies_ahead(made: list[Any], now: datetime
             log.retry(ended, task)
     found = log.read()
     for runner in ("box", "far"):
-        for coder, rest in resting(found, runner, now).items():
+        for coder, rest in cooldowns(found, runner, now).items():
             assert coder == "shell" and rest.runner == runner and rest.until > now
             assert any(o in RESTS and r == runner for o, _, _, _, r, _, _ in made)
             assert rest.times >= 1 and str(rest)

@@ -10,9 +10,9 @@ from gitfleet.model.event import Tokens
 from gitfleet.model.states import Outcome
 from gitfleet.model.task import Budget
 from gitfleet.plan.budget import Spent
-from gitfleet.plan.liveness import Limits, Signs, must_end, state_of
+from gitfleet.plan.liveness import LivenessLimits, Observation, state_of, why_kill
 
-LIMITS = Limits(
+LIMITS = LivenessLimits(
     attempt=7200,
     first_event=300,
     silence=900,
@@ -21,11 +21,11 @@ LIMITS = Limits(
     budget=Budget(usd=2.0),
     before=Spent(1.5, 0),
 )
-WELL = Signs(elapsed=600, quiet=5, idle=5, heard=True)
+WELL = Observation(elapsed=600, quiet=5, idle=5, heard=True)
 
 
-def of(**keys: object) -> Signs:
-    return Signs(**{**{f: getattr(WELL, f) for f in WELL.__struct_fields__}, **keys})
+def of(**keys: object) -> Observation:
+    return Observation(**{**{f: getattr(WELL, f) for f in WELL.__struct_fields__}, **keys})
 
 
 @pytest.mark.parametrize(
@@ -54,17 +54,17 @@ def of(**keys: object) -> Signs:
         (of(retrying=True, refused=True), Outcome.STALLED, "its key is refused"),
     ],
 )
-def test_each_limit_has_its_name(signs: Signs, outcome: Outcome | None, reason: str) -> None:
+def test_each_limit_has_its_name(signs: Observation, outcome: Outcome | None, reason: str) -> None:
     """What was seen decides, and the reason says what it was."""
-    found = must_end(LIMITS, signs)
+    found = why_kill(LIMITS, signs)
     assert (found[0] if found else None) is outcome
     assert found is None or reason in found[1]
 
 
 def test_a_coder_that_speaks_no_protocol_is_not_waited_for() -> None:
     """Nothing is read of a program's plain text, so its first event never comes."""
-    limits = Limits(attempt=7200, first_event=0, silence=900, tool=3600, context=90)
-    assert must_end(limits, of(heard=False, elapsed=600)) is None
+    limits = LivenessLimits(attempt=7200, first_event=0, silence=900, tool=3600, context=90)
+    assert why_kill(limits, of(heard=False, elapsed=600)) is None
     assert state_of(limits, of(heard=False)) == "active"
 
 
@@ -79,7 +79,7 @@ def test_a_coder_that_speaks_no_protocol_is_not_waited_for() -> None:
         (of(idle=300), "silent"),
     ],
 )
-def test_a_state_in_a_few_words(signs: Signs, state: str) -> None:
+def test_a_state_in_a_few_words(signs: Observation, state: str) -> None:
     """What people see of an agent says what it does just now."""
     assert state_of(LIMITS, signs) == state
 
@@ -89,7 +89,7 @@ _TIMES = st.floats(0, 1e6)
 
 @given(
     st.builds(
-        Signs,
+        Observation,
         elapsed=_TIMES,
         quiet=_TIMES,
         idle=_TIMES,
@@ -105,8 +105,8 @@ _TIMES = st.floats(0, 1e6)
         window=st.none() | st.integers(0, 10**9),
     )
 )
-def test_whatever_is_seen_is_judged(signs: Signs) -> None:
+def test_whatever_is_seen_is_judged(signs: Observation) -> None:
     """Total: there is a state for everything, and every end has a reason."""
     assert state_of(LIMITS, signs)
-    found = must_end(LIMITS, signs)
+    found = why_kill(LIMITS, signs)
     assert found is None or found[1]

@@ -16,7 +16,7 @@ from gitfleet.model.change import Change
 from gitfleet.model.question import Asker, Question
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan import questions
-from gitfleet.plan.questions import Wanted
+from gitfleet.plan.questions import QuestionRequest
 from tests.plan.kit import (
     ANN,
     FLEET,
@@ -31,7 +31,7 @@ from tests.plan.kit import (
     tasks,
 )
 
-JWT = Wanted(key="00000001", text="Which?", options=("JWT", "cookie"))
+JWT = QuestionRequest(key="00000001", text="Which?", options=("JWT", "cookie"))
 
 
 def question(name: str, **keys: Any) -> dict[str, bytes]:
@@ -48,7 +48,7 @@ def running(*parts: Mapping[str, bytes], attempt: int = 1) -> dict[str, bytes]:
     return tree
 
 
-def ask(found: Board, *wanted: Wanted, nonce_: str = nonce(99)) -> Change | None:
+def ask(found: Board, *wanted: QuestionRequest, nonce_: str = nonce(99)) -> Change | None:
     return questions.ask(found, NOW, task="one", nonce=nonce_, wanted=wanted)
 
 
@@ -120,11 +120,11 @@ def test_an_attempt_waits_for_its_own_open_questions() -> None:
     )
     entry = read(tree).entries["one"]
     none: frozenset[str] = frozenset()
-    assert questions.parked(entry, 1, none, none) == "it asks: Which?"
-    assert questions.parked(entry, 3, none, none) == ""
-    assert questions.parked(entry, 3, frozenset({"one-1"}), none) == "it asks: Which?"
-    assert questions.parked(entry, 2, none, none) == ""
-    assert "one-2 was answered" in questions.parked(entry, 2, none, frozenset({"one-2"}))
+    assert questions.unanswered_reason(entry, 1, none, none) == "it asks: Which?"
+    assert questions.unanswered_reason(entry, 3, none, none) == ""
+    assert questions.unanswered_reason(entry, 3, frozenset({"one-1"}), none) == "it asks: Which?"
+    assert questions.unanswered_reason(entry, 2, none, none) == ""
+    assert "one-2 was answered" in questions.unanswered_reason(entry, 2, none, frozenset({"one-2"}))
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))

@@ -11,8 +11,8 @@ from gitfleet.files import boards
 from gitfleet.files.boards import File
 from gitfleet.model.board import Board
 from gitfleet.plan import readme_page
-from gitfleet.runner.maintenance import PAGE_EVERY, Upkeep
-from tests.people.kit import Project, moment, task
+from gitfleet.runner.maintenance import PAGE_EVERY, Maintenance
+from tests.people.kit import SampleProject, moment, task
 
 NOW = moment("2026-11-20 15:00")
 BASE = "a" * 40
@@ -141,15 +141,15 @@ class Clock:
         return self.now
 
 
-def drawings(project: Project) -> int:
+def drawings(project: SampleProject) -> int:
     said = project.git("log", "--format=%s", "fleet")
     return said.split("\n").count("Draw the page")
 
 
-def test_at_most_every_thirty_seconds_and_only_when_it_differs(project: Project) -> None:
+def test_at_most_every_thirty_seconds_and_only_when_it_differs(project: SampleProject) -> None:
     """Not at once, not twice in half a minute, and never a commit without a difference."""
     clock = Clock()
-    upkeep = Upkeep(project.fleet(), clock)
+    upkeep = Maintenance(project.fleet(), clock)
     project.put({"tasks/a.md": task("A")})
     upkeep.round()
     assert drawings(project) == 0
@@ -172,11 +172,11 @@ def test_at_most_every_thirty_seconds_and_only_when_it_differs(project: Project)
     project.clean()
 
 
-def test_a_time_that_has_come_is_drawn_without_a_commit(project: Project) -> None:
+def test_a_time_that_has_come_is_drawn_without_a_commit(project: SampleProject) -> None:
     """`not_before` lies ahead, then behind: within some minutes the page says so."""
     today = [datetime(2026, 1, 1, tzinfo=UTC)]
     clock = Clock()
-    upkeep = Upkeep(project.fleet(now=lambda: today[0]), clock)
+    upkeep = Maintenance(project.fleet(now=lambda: today[0]), clock)
     project.put({"tasks/a.md": task("A", not_before="2026-01-02T00:00:00Z")})
     upkeep.draw()
     assert "## Later" in project.show("README.md")
@@ -186,10 +186,10 @@ def test_a_time_that_has_come_is_drawn_without_a_commit(project: Project) -> Non
     assert "## Next" in project.show("README.md")
 
 
-def test_a_persons_own_page_stays(project: Project) -> None:
+def test_a_persons_own_page_stays(project: SampleProject) -> None:
     """A README.md that gitfleet did not draw is never written over."""
     project.put({"README.md": "# Ours\n", "tasks/a.md": task()})
-    upkeep = Upkeep(project.fleet(), Clock())
+    upkeep = Maintenance(project.fleet(), Clock())
     before = project.tip()
     upkeep.draw()
     assert project.tip() == before and project.show("README.md") == "# Ours"
@@ -198,7 +198,7 @@ def test_a_persons_own_page_stays(project: Project) -> None:
     assert project.show("README.md").startswith(readme_page.MARK)
 
 
-def test_the_last_page_of_a_runner_is_drawn(project: Project) -> None:
+def test_the_last_page_of_a_runner_is_drawn(project: SampleProject) -> None:
     """`gitfleet run --until-idle` leaves the board as it looks now."""
     project.put({"tasks/a.md": task("A", "touch made")})
     assert project.start("--until-idle").wait().status == 0

@@ -13,7 +13,7 @@ from gitfleet.model.board import Board
 from gitfleet.model.states import Role
 from gitfleet.model.task import CoderList
 from gitfleet.plan.coder_choice import choices
-from gitfleet.plan.scheduler import Offer, candidates, collides, picks
+from gitfleet.plan.scheduler import Capacity, candidates, collides, picks
 from tests.plan.kit import FLEET, NOW, OID, asked, board, claimed, logged, tasks, text
 
 
@@ -25,11 +25,11 @@ PLENTY: dict[str, Any] = {"runner": "box", "slots": 99}
 
 
 def chosen(found: Board, **offer: Any) -> list[str]:
-    return [pick.task for pick in picks(found, NOW, Offer(**(PLENTY | offer)), "main")[0]]
+    return [pick.task for pick in picks(found, NOW, Capacity(**(PLENTY | offer)), "main")[0]]
 
 
 def passed(found: Board, **offer: Any) -> dict[str, str]:
-    over = picks(found, NOW, Offer(**(PLENTY | offer)), "main")[1]
+    over = picks(found, NOW, Capacity(**(PLENTY | offer)), "main")[1]
     return {one.task: one.reason for one in over}
 
 
@@ -137,13 +137,13 @@ def test_a_limited_coder_rests() -> None:
     until = NOW + timedelta(minutes=5)
     found = board(tasks("a"), tasks("b", coder="other"), limited("old", until=until))
     assert chosen(found) == ["b"]
-    over = picks(found, NOW, Offer(**PLENTY), "main")[1]
+    over = picks(found, NOW, Capacity(**PLENTY), "main")[1]
     assert [(one.task, one.until, one.rests, one.for_a_person) for one in over] == [
         ("a", until, True, False)
     ]
     assert over[0].reason.startswith("shell is limited on box until 2026-12-01 12:05:00 UTC")
     assert chosen(found, runner="elsewhere") == ["a", "b"]
-    later = picks(found, until, Offer(**PLENTY), "main")[0]
+    later = picks(found, until, Capacity(**PLENTY), "main")[0]
     assert [pick.task for pick in later] == ["a", "b"]
 
 
@@ -153,7 +153,7 @@ def test_the_next_coder_of_a_list_does_it_while_the_first_rests() -> None:
     found = board(tasks("a", coders=convert(listed)), limited("old", coder="one"))
 
     def who(**offer: Any) -> tuple[str, str] | None:
-        first = picks(found, NOW, Offer(**(PLENTY | offer)), "main")[0]
+        first = picks(found, NOW, Capacity(**(PLENTY | offer)), "main")[0]
         return (first[0].coder, first[0].model) if first else None
 
     assert who() == ("two", "m")
@@ -175,14 +175,14 @@ def test_a_busy_coder_is_waited_for() -> None:
 def test_a_refused_key_waits_for_a_person() -> None:
     """A limit ends by itself, a refused key does not; of a list the limit is waited for."""
     refused = limited("old", "auth-failed", coder="one")
-    over = picks(board(tasks("a", coder="one"), refused), NOW, Offer(**PLENTY), "main")[1][0]
+    over = picks(board(tasks("a", coder="one"), refused), NOW, Capacity(**PLENTY), "main")[1][0]
     assert (over.for_a_person, over.rests, over.until) == (True, True, None)
     assert over.reason.startswith("one's key was refused on box, tried again at")
     until = NOW + timedelta(minutes=5)
     both = board(
         tasks("a", coders=("one", "two")), refused, limited("older", coder="two", until=until)
     )
-    over = picks(both, NOW, Offer(**PLENTY), "main")[1][0]
+    over = picks(both, NOW, Capacity(**PLENTY), "main")[1][0]
     assert (over.for_a_person, over.until) == (False, until)
     assert "one's key" in over.reason and "two is limited" in over.reason
 
@@ -227,21 +227,21 @@ def test_a_coder_that_may_not_or_cannot_run_here() -> None:
 def test_checks_alone_need_no_coder() -> None:
     """Without `roles.validate` a validation has no coder, whatever coders may run here."""
     found = board(tasks("a") | logged("a", "work submitted"))
-    first = picks(found, NOW, Offer(**PLENTY, coders=frozenset()), "main")[0][0]
+    first = picks(found, NOW, Capacity(**PLENTY, coders=frozenset()), "main")[0][0]
     assert (first.role, first.coder) == (Role.VALIDATE, "")
 
 
 def test_what_waits_for_a_person_is_told_apart() -> None:
     """A slot becomes free by itself; a coder that is not named does not."""
     found = board(tasks("a"), tasks("b", coder="c"), fleet=b"format: 1\n")
-    over = picks(found, NOW, Offer(runner="box", slots=0), "main")[1]
+    over = picks(found, NOW, Capacity(runner="box", slots=0), "main")[1]
     assert {one.task: one.for_a_person for one in over} == {"a": True, "b": False}
 
 
 def test_what_collides_with_a_claim() -> None:
     """Just before it is written, a claim is held against what others have to themselves."""
     parts = tasks("a", exclusive=("port",)) | tasks("b", exclusive=("port",))
-    pick = picks(board(parts), NOW, Offer(**PLENTY), "main")[0][0]
+    pick = picks(board(parts), NOW, Capacity(**PLENTY), "main")[0][0]
     assert not collides(board(parts), pick, "main")
     assert collides(board(parts | claimed("b", runner="far")), pick, "main")
     assert collides(board(), pick, "main")
@@ -309,4 +309,4 @@ def test_the_target_is_the_tasks_or_the_boards_or_the_default() -> None:
         (b"format: 1\n", {}, "main"),
     ):
         found = board(tasks("a", coder="c", **keys), fleet=fleet)
-        assert picks(found, NOW, Offer(**PLENTY), "main")[0][0].target == target
+        assert picks(found, NOW, Capacity(**PLENTY), "main")[0][0].target == target

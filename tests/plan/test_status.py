@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gitfleet.files import layout
 from gitfleet.model.states import COUNTS, HOPELESS, RESTS, Kind, Outcome, Role, Status
 from gitfleet.model.task import Budget, CoderChoice
-from gitfleet.plan.status import standing, standings
+from gitfleet.plan.status import status_of, statuses
 from tests.plan.kit import (
     ANN,
     FLEET,
@@ -412,10 +412,10 @@ def test_every_board_has_a_status_for_every_task(drawn: Mapping[str, Any], now: 
     found = board(tree)
     again = board(dict(reversed(tree.items())))
     for task in ("app", "b", "c", "d"):
-        where = standing(found, task, now)
+        where = status_of(found, task, now)
         assert where.reason.strip()
-        assert where == standing(again, task, now)
-        assert task not in found.entries or standings(found, now)[task] == where
+        assert where == status_of(again, task, now)
+        assert task not in found.entries or statuses(found, now)[task] == where
         assert where.role is None or where.status in {
             Status.READY, Status.DELAYED, Status.SUBMITTED, Status.ACCEPTED,
         }  # fmt: skip

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.attempt.context import Fleet
+from gitfleet.attempt.context import Project
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.heartbeats import BEATS
-from gitfleet.board.remote_backend import Shared
+from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.board.store import Store
-from gitfleet.event_log import Report
+from gitfleet.event_log import EventLog
 from gitfleet.git.repo import find
 from gitfleet.presence import heartbeat_thread as hearts
-from gitfleet.presence.heartbeat_thread import Heart
+from gitfleet.presence.heartbeat_thread import HeartbeatThread
 from tests.cli.acting import gitfleet
 from tests.conftest import git, init
 from tests.sharing.servers import serve_copy
@@ -32,11 +32,11 @@ def test_a_loop_that_stands_still_is_not_kept_alive(
     git("clone", "-q", str(bare), str(path), cwd=tmp_path)
     git("branch", "-q", "fleet", "origin/fleet", cwd=path)
     repo, lines = find(path), list[str]()
-    shared = Shared(repo, "fleet", "origin", Store(repo, branch="fleet").signature)
+    shared = RemoteBackend(repo, "fleet", "origin", Store(repo, branch="fleet").signature)
     store = Store(repo, branch="fleet", runner="box-1", swap=shared)
-    fleet = Fleet(repo, Clone(repo), store, Report(lines.append), "box-1", "main")
-    shared.look()
-    heart = Heart(fleet, shared, dict, lambda: None)
+    fleet = Project(repo, Clone(repo), store, EventLog(lines.append), "box-1", "main")
+    shared.fetch()
+    heart = HeartbeatThread(fleet, shared, dict, lambda: None)
     heart.every = 0.0
 
     def beat() -> str:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from gitfleet.process import kill as ending
-from gitfleet.process.kill import end
-from gitfleet.process.launch import Spec
-from gitfleet.process.procfs import MARKER, Child, alive, poll
+from gitfleet.process.kill import kill_run
+from gitfleet.process.launch import LaunchSpec
+from gitfleet.process.procfs import MARKER, ProcessId, alive, poll
 from gitfleet.process.run import run
 from tests.process.kit import (
     FOREVER,
@@ -35,7 +35,7 @@ class TestEnd:
         script = 'trap "echo bye; exit 0" TERM; echo >"$MOUTH"; while :; do sleep 0.01; done'
         running = start("sh", "-c", script)
         mouth.line()
-        assert end(running.child, marker, grace=PATIENCE * 10) == []
+        assert kill_run(running.child, marker, grace=PATIENCE * 10) == []
         assert ended(running).code == 0
         assert (run_dir / "stdout").read_text() == "bye\n"
         assert carriers(marker) == []
@@ -47,7 +47,7 @@ class TestEnd:
         """Whoever ignores TERM is killed after the grace."""
         running = start("sh", "-c", f'trap "" TERM; echo >"$MOUTH"; sleep {FOREVER} & wait')
         mouth.line()
-        assert end(None, marker, grace=grace) == []
+        assert kill_run(None, marker, grace=grace) == []
         assert ended(running).signal == signal.SIGKILL
         assert carriers(marker) == []
 
@@ -59,7 +59,7 @@ class TestEnd:
         running = start("sh", "-c", script)
         mouth.line()
         os.waitid(os.P_PID, running.child.pid, os.WSTOPPED)
-        assert end(running.child, marker, grace=PATIENCE) == []
+        assert kill_run(running.child, marker, grace=PATIENCE) == []
         assert ended(running).code == 6
 
     def test_a_session_of_its_own_is_no_way_out(
@@ -70,7 +70,7 @@ class TestEnd:
         running = start("sh", "-c", script)
         worker = mouth.pid()
         assert os.getsid(worker) != running.child.pid
-        assert end(running.child, marker, grace=PATIENCE) == []
+        assert kill_run(running.child, marker, grace=PATIENCE) == []
         assert is_gone(worker)
         assert carriers(marker) == []
 
@@ -90,7 +90,7 @@ class TestEnd:
         running = start(*python(script))
         daemon = mouth.pid()
         assert ended(running).code == 0
-        assert end(running.child, marker, grace=0.1) == []
+        assert kill_run(running.child, marker, grace=0.1) == []
         assert is_gone(daemon)
         assert carriers(marker) == []
 
@@ -101,7 +101,7 @@ class TestEnd:
         running = start("sh", "-c", f'sleep {FOREVER} & echo $! >"$MOUTH"; exit 1')
         worker = mouth.pid()
         assert ended(running).code == 1
-        assert end(running.child, marker, grace=PATIENCE) == []
+        assert kill_run(running.child, marker, grace=PATIENCE) == []
         assert is_gone(worker)
 
     def test_a_leader_that_dies_first_does_not_save_its_worker(
@@ -114,7 +114,7 @@ class TestEnd:
         """
         running = start("sh", "-c", script)
         mouth.line()
-        assert end(running.child, marker, grace=0.2) == []
+        assert kill_run(running.child, marker, grace=0.2) == []
         assert ended(running).signal == signal.SIGTERM
         assert carriers(marker) == []
 
@@ -125,7 +125,7 @@ class TestEnd:
         script = f'env -i setsid sh -c "echo \\$\\$ >$MOUTH; exec sleep {FOREVER}" & wait'
         running = start("sh", "-c", script)
         stranger = mouth.pid()
-        assert end(running.child, marker, grace=PATIENCE) == []
+        assert kill_run(running.child, marker, grace=PATIENCE) == []
         assert is_gone(stranger)
 
     def test_an_orphan_without_the_marker_is_ended_with_its_session(
@@ -135,7 +135,7 @@ class TestEnd:
         script = f'(env -i sleep {FOREVER} & echo $! >"$MOUTH"); exec sleep {FOREVER}'
         running = start("sh", "-c", script)
         orphan = mouth.pid()
-        assert end(running.child, marker, grace=PATIENCE) == []
+        assert kill_run(running.child, marker, grace=PATIENCE) == []
         assert is_gone(orphan)
 
     def test_the_session_counts_after_its_leader_while_the_run_is_in_it(
@@ -149,7 +149,7 @@ class TestEnd:
         running = start("sh", "-c", script)
         orphan = mouth.pid()
         ended(running)
-        assert end(running.child, marker, grace=PATIENCE) == []
+        assert kill_run(running.child, marker, grace=PATIENCE) == []
         assert is_gone(orphan)
 
     def test_who_forks_faster_than_we_look_is_ended(
@@ -173,7 +173,7 @@ class TestEnd:
         """
         running = start(*python(script))
         assert mouth.line() == "off"
-        assert end(running.child, marker, grace=0.2) == []
+        assert kill_run(running.child, marker, grace=0.2) == []
         assert carriers(marker) == []
 
     def test_what_is_born_of_the_farewell_is_ended(
@@ -187,7 +187,7 @@ class TestEnd:
         """
         running = start("sh", "-c", script)
         mouth.line()
-        assert end(running.child, marker, grace=PATIENCE) == []
+        assert kill_run(running.child, marker, grace=PATIENCE) == []
         assert carriers(marker) == []
 
     def test_more_than_can_be_held_at_a_time(
@@ -203,7 +203,7 @@ class TestEnd:
         """
         running = start("sh", "-c", script)
         mouth.line()
-        assert end(running.child, marker, grace=0) == []
+        assert kill_run(running.child, marker, grace=0) == []
         assert carriers(marker) == []
 
     def test_a_recycled_pid_is_never_signalled(self, start: Start, mouth: Mouth) -> None:
@@ -220,8 +220,8 @@ class TestEnd:
         )
         running = start(sys.executable, "-c", script)
         mouth.line()
-        past = Child(running.child.pid, running.child.started + "1")
-        assert end(past, "another-run", grace=0) == []
+        past = ProcessId(running.child.pid, running.child.started + "1")
+        assert kill_run(past, "another-run", grace=0) == []
         assert alive(running.child)
         os.kill(running.child.pid, signal.SIGHUP)
         assert mouth.line() == "hit"
@@ -233,24 +233,26 @@ class TestEnd:
         """To end one run does not touch its neighbour."""
         ours = start("sleep", FOREVER)
         env = {"PATH": os.environ["PATH"]}
-        other = Bare(Spec(("sleep", FOREVER), tmp_path, env, marker + "x"), tmp_path / "other")
+        other = Bare(
+            LaunchSpec(("sleep", FOREVER), tmp_path, env, marker + "x"), tmp_path / "other"
+        )
         try:
-            assert end(ours.child, marker, grace=PATIENCE) == []
+            assert kill_run(ours.child, marker, grace=PATIENCE) == []
             assert alive(other.child)
         finally:
-            end(other.child, marker + "x", grace=0)
+            kill_run(other.child, marker + "x", grace=0)
             assert ended(other).signal in (signal.SIGTERM, signal.SIGKILL)
             other.close()
 
     def test_a_run_is_ended_by_its_marker_alone(self, start: Start, marker: str) -> None:
         """After a crash before child.json was written, the marker is enough."""
         running = start("sleep", FOREVER)
-        assert end(None, marker, grace=PATIENCE) == []
+        assert kill_run(None, marker, grace=PATIENCE) == []
         assert ended(running).signal == signal.SIGTERM
 
     def test_nothing_to_end_is_no_error(self, marker: str) -> None:
         """A run that is over is ended."""
-        assert end(None, marker, grace=PATIENCE) == []
+        assert kill_run(None, marker, grace=PATIENCE) == []
 
     def test_we_never_end_ourselves(self, marker: str) -> None:
         """Called from inside the run, it ends all the others and returns."""
@@ -274,11 +276,11 @@ class TestEnd:
         with monkeypatch.context() as patch:
             patch.setattr(signal, "pidfd_send_signal", lambda *_: None)
             patch.setattr(ending, "_KILL_SECONDS", 0.01)
-            assert end(running.child, marker, grace=0) == [running.child]
+            assert kill_run(running.child, marker, grace=0) == [running.child]
 
     def test_no_file_is_left_open(self, start: Start, marker: str) -> None:
         """Every pidfd is given back."""
         running = start("sh", "-c", f"sleep {FOREVER} & sleep {FOREVER}")
         before = len(list(Path("/proc/self/fd").iterdir()))
-        end(running.child, marker, grace=PATIENCE)
+        kill_run(running.child, marker, grace=PATIENCE)
         assert len(list(Path("/proc/self/fd").iterdir())) == before

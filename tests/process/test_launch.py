@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.process.kill import end
-from gitfleet.process.launch import Spec, attach, exit_of, load
+from gitfleet.process.kill import kill_run
+from gitfleet.process.launch import LaunchSpec, attach, exit_of, load
 from gitfleet.process.procfs import MARKER, alive, poll
-from gitfleet.process.wakeup import Wake
+from gitfleet.process.wakeup import Wakeup
 from tests.process.kit import FOREVER, PATIENCE, Supervise, carriers, ended
 
 
@@ -84,7 +84,7 @@ class TestStart:
 
     def test_the_representation_hides_the_environment(self, tmp_path: Path) -> None:
         """A spec in a log shows no secret."""
-        spec = Spec(("claude",), tmp_path, {"TOKEN": "s3cret"}, "m")
+        spec = LaunchSpec(("claude",), tmp_path, {"TOKEN": "s3cret"}, "m")
         assert "s3cret" not in repr(spec)
         assert "claude" in repr(spec)
 
@@ -143,7 +143,7 @@ class TestWait:
 
     def test_a_wake_ends_the_waiting(self, supervise: Supervise) -> None:
         """Another thread gets a waiter out of an endless wait, and it stays out until cleared."""
-        running, wake = supervise("sleep", FOREVER), Wake()
+        running, wake = supervise("sleep", FOREVER), Wakeup()
         thread = threading.Thread(target=wake.set)
         thread.start()
         assert running.wait(None, wake) is None
@@ -155,7 +155,7 @@ class TestWait:
 
     def test_an_end_counts_more_than_a_wake(self, supervise: Supervise) -> None:
         """A child that ended is seen even by a waiter that is woken at the same time."""
-        running, wake = supervise("true"), Wake()
+        running, wake = supervise("true"), Wakeup()
         assert poll([running.fileno()], PATIENCE)
         wake.set()
         assert running.wait(None, wake) is not None
@@ -182,7 +182,7 @@ class TestWait:
         os.kill(running.child.pid, signal.SIGKILL)
         assert (ended(running).code, ended(running).signal) == (None, None)
         assert len(carriers(marker)) == 1
-        assert end(running.child, marker, grace=0) == []
+        assert kill_run(running.child, marker, grace=0) == []
         assert carriers(marker) == []
 
     def test_a_closed_handle_is_not_waited_for(self, supervise: Supervise) -> None:

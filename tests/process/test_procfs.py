@@ -8,8 +8,8 @@ import pytest
 
 from gitfleet.process import procfs
 from gitfleet.process.procfs import (
-    Child,
-    Seen,
+    ProcessId,
+    ProcessInfo,
     alive,
     boot_seconds,
     carries,
@@ -32,7 +32,7 @@ class TestLooking:
     def test_a_recycled_pid_is_not_alive(self, start: Start) -> None:
         """The same number with another start is another process."""
         pid = start("sleep", FOREVER).child.pid
-        assert not alive(Child(pid, child_of(pid).started + "1"))
+        assert not alive(ProcessId(pid, child_of(pid).started + "1"))
 
     def test_a_name_with_parentheses_is_read(self, tmp_path: Path, start: Start) -> None:
         """No program's name can shift the fields of its line in /proc."""
@@ -68,10 +68,10 @@ class TestLooking:
         environ.write_bytes(b"")
         looks = iter(range(3))
 
-        def look_at(pid: int) -> Seen:
+        def look_at(pid: int) -> ProcessInfo:
             if next(looks) == 2:
                 environ.write_bytes(b"A=1\0GITFLEET_RUN=m\0")
-            return Seen(Child(pid, "boot 1"), 1, pid, zombie=False, bare=False)
+            return ProcessInfo(ProcessId(pid, "boot 1"), 1, pid, zombie=False, bare=False)
 
         monkeypatch.setattr(procfs, "PROC", tmp_path)
         monkeypatch.setattr(procfs, "look_at", look_at)
@@ -82,7 +82,7 @@ class TestLooking:
     ) -> None:
         """That it has none is told by /proc; another's exec is waited for."""
         running = start("env", "-i", "sleep", FOREVER)
-        while (seen := procfs.look_at(running.child.pid)) and not seen.bare:
+        while (seen := procfs.read_process(running.child.pid)) and not seen.bare:
             assert procfs.alive(running.child)
         assert Path(f"/proc/{running.child.pid}/environ").read_bytes() == b""
         monkeypatch.setattr("time.sleep", lambda _: pytest.fail("it was waited for"))

@@ -12,7 +12,7 @@ import pytest
 
 from gitfleet.errors import FleetError
 from gitfleet.process import supervisor
-from gitfleet.process.launch import Limits, attach, began, renew
+from gitfleet.process.launch import RunLimits, attach, began, renew
 from gitfleet.process.procfs import alive, boot_seconds
 from gitfleet.process.run import run
 from tests.process.kit import (
@@ -60,13 +60,13 @@ def test_it_outlives_who_started_it(tmp_path: Path, run_dir: Path, marker: str) 
 @pytest.mark.parametrize(
     ("limits", "why"),
     [
-        (Limits(attempt=0.5, grace=0.5), supervisor.TIMED_OUT),
-        (Limits(silence=0.5, grace=0.5), supervisor.SILENT),
-        (Limits(lease=0.01, grace=0.5), supervisor.ABANDONED),
+        (RunLimits(attempt=0.5, grace=0.5), supervisor.TIMED_OUT),
+        (RunLimits(silence=0.5, grace=0.5), supervisor.SILENT),
+        (RunLimits(lease=0.01, grace=0.5), supervisor.ABANDONED),
     ],
 )
 def test_limits_hold_without_a_runner(
-    supervise: Supervise, marker: str, limits: Limits, why: str
+    supervise: Supervise, marker: str, limits: RunLimits, why: str
 ) -> None:
     """Too long, too silent, or looked after by nobody for a lease: ended, and why is on record."""
     running = supervise("sleep", FOREVER, limits=limits)
@@ -76,7 +76,7 @@ def test_limits_hold_without_a_runner(
 
 def test_the_lease_is_what_the_runner_says(supervise: Supervise, run_dir: Path) -> None:
     """The runner tells until when the claim is its own; it may be sooner than thought."""
-    running = supervise("sleep", FOREVER, limits=Limits(lease=600, grace=0.5))
+    running = supervise("sleep", FOREVER, limits=RunLimits(lease=600, grace=0.5))
     renew(run_dir, boot_seconds() - 1)
     assert ended(running).why == supervisor.ABANDONED
 
@@ -142,7 +142,7 @@ def test_it_hears_no_ctrl_c_of_our_terminal(supervise: Supervise) -> None:
 
 def test_a_lease_that_cannot_be_read_is_not_longer(supervise: Supervise, run_dir: Path) -> None:
     """Who removes the file of the lease prolongs nothing: what the runner said last holds."""
-    running = supervise("sleep", FOREVER, limits=Limits(lease=1, grace=0.5))
+    running = supervise("sleep", FOREVER, limits=RunLimits(lease=1, grace=0.5))
     (run_dir / "lease.json").unlink()
     assert ended(running).why == supervisor.ABANDONED
 

@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 
 from gitfleet.process.procfs import poll
-from gitfleet.process.wakeup import Wake
+from gitfleet.process.wakeup import Wakeup
 
 
 class TestWake:
     def test_set_after_close_hits_no_other_file(self, tmp_path: Path) -> None:
         """A late set does not write into the file that got the number next."""
-        wake = Wake()
+        wake = Wakeup()
         number = wake.fileno()
         wake.close()
         other = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
@@ -27,7 +27,7 @@ class TestWake:
 
     def test_set_and_clear_count_nothing(self) -> None:
         """Set often and cleared once, it is down; cleared twice, nothing blocks."""
-        wake = Wake()
+        wake = Wakeup()
         for _ in range(5):
             wake.set()
         assert poll([wake.fileno()], 0)

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.attempt.context import Fleet
+from gitfleet.attempt.context import Project
 from gitfleet.board.clone_state import Clone
-from gitfleet.board.remote_backend import Shared
+from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.board.store import Store
-from gitfleet.event_log import Report
+from gitfleet.event_log import EventLog
 from gitfleet.files import yaml
 from gitfleet.git.repo import find
 from gitfleet.model.event import Attempt
 from gitfleet.model.secrets import NOTHING, Mask
 from gitfleet.runner import transcript_sync
-from gitfleet.runner.transcript_sync import ALL, LARGEST, Transcripts, files_of
+from gitfleet.runner.transcript_sync import ALL, LARGEST, TranscriptSync, files_of
 from tests.cli.acting import add, gitfleet, work
 from tests.conftest import git, init
 
@@ -53,16 +53,16 @@ class World:
         git("fetch", "-q", "origin", cwd=self.desk)
         git("update-ref", "refs/heads/fleet", "refs/remotes/origin/fleet", cwd=self.desk)
 
-    def transcripts(self, mask: Mask = NOTHING) -> Transcripts:
+    def transcripts(self, mask: Mask = NOTHING) -> TranscriptSync:
         """The box's publisher, without its thread."""
         repo = find(self.box)
         plain = Store(repo, runner="box")
-        shared = Shared(repo, "fleet", "origin", plain.signature)
+        shared = RemoteBackend(repo, "fleet", "origin", plain.signature)
         store = Store(repo, runner="box", swap=shared)
         store.mask = mask
-        store.swap.base()
-        report = Report(self.lines.append)
-        return Transcripts(Fleet(repo, Clone(repo), store, report, "box", "main"))
+        store.backend.refresh()
+        report = EventLog(self.lines.append)
+        return TranscriptSync(Project(repo, Clone(repo), store, report, "box", "main"))
 
 
 @pytest.fixture

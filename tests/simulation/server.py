@@ -229,11 +229,11 @@ class Server:
         if not commit.parents:
             return
         parent = commit.parents[0]
-        step = invariants.Step(
+        step = invariants.CommitStep(
             parent=parent.board, child=commit.board, changed=commit.changed,
             by_runner=commit.by_runner, at=commit.at,
         )  # fmt: skip
-        breaches = invariants.judge(step)
+        breaches = invariants.check_step(step)
         if breaches:
             raise Breach(f"{commit.subject}: rule {breaches[0].rule}: {breaches[0].what}")
         for path in commit.changed:
@@ -319,7 +319,7 @@ def _code(ref: str) -> bool:
 def _new_attempts(commit: Commit) -> Iterator[Attempt]:
     for path, (before, after) in commit.changed.items():
         there = layout.place(path)
-        if there.what is layout.What.EVENT and before is None and after is not None:
+        if there.what is layout.FileKind.EVENT and before is None and after is not None:
             entry = commit.board.get(there.task)
             for event in entry.events if entry else ():
                 if event.name == there.name and event.attempt is not None:

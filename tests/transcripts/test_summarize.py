@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitfleet.cli.support.transcript_view import Page
-from gitfleet.coders.base import CoderEvent, Failure, Said
+from gitfleet.coders.base import CoderEvent, CoderEventKind, Failure
 from gitfleet.coders.registry import MODULES
 from gitfleet.files import boards
 from gitfleet.model.board import Entry
 from gitfleet.model.event import Tokens
-from gitfleet.transcripts.replay import Rereading, Speaker
-from gitfleet.transcripts.summarize import Sum, Teller, Told, in_words
-from gitfleet.transcripts.timestamps import Mark
+from gitfleet.transcripts.replay import Replay, Speaker
+from gitfleet.transcripts.summarize import Passage, RunTotals, Summarizer, in_words
+from gitfleet.transcripts.timestamps import Timestamp
 
 TRANSCRIPTS: Final = Path(__file__).resolve().parents[1] / "coders" / "transcripts"
 ALL: Final = sorted(TRANSCRIPTS.glob("*/*.jsonl"))
@@ -27,15 +27,15 @@ NOON: Final = datetime(2026, 12, 1, 12, 0, tzinfo=UTC)
 
 
 def heard(
-    coder: str, data: bytes, marks: list[Mark] | None = None, *, full: bool = False
-) -> tuple[list[Told], Sum]:
-    told = Rereading(boards.EMPTY, Entry(id="a"), Speaker(coder=coder), Path("/nonexistent"))
-    teller = Teller(full=full)
+    coder: str, data: bytes, marks: list[Timestamp] | None = None, *, full: bool = False
+) -> tuple[list[Passage], RunTotals]:
+    told = Replay(boards.EMPTY, Entry(id="a"), Speaker(coder=coder), Path("/nonexistent"))
+    teller = Summarizer(full=full)
     events = [*told.feed(data, 0, marks or []), *told.end()]
     return [one for event, at in events for one in teller.tell(event, at)], told.sum
 
 
-def page(told: list[Told]) -> list[str]:
+def page(told: list[Passage]) -> list[str]:
     lines: list[str] = []
     shown = Page(lines.append)
     for one in told:
@@ -43,8 +43,8 @@ def page(told: list[Told]) -> list[str]:
     return lines
 
 
-def tell(*events: CoderEvent, step: float = 0, full: bool = False) -> list[Told]:
-    teller = Teller(full=full)
+def tell(*events: CoderEvent, step: float = 0, full: bool = False) -> list[Passage]:
+    teller = Summarizer(full=full)
     times = (NOON + timedelta(seconds=step * n) for n in range(len(events)))
     pairs = zip(events, times, strict=True)
     return [one for event, at in pairs for one in teller.tell(event, at if step else None)]
@@ -82,11 +82,15 @@ def test_a_whole_attempt_of_claude_reads_as_what_it_said_and_did() -> None:
 def test_coders_that_did_the_same_are_told_alike(coder: str) -> None:
     """Whatever each calls its shell: it said so, ran one command, and said that it was done."""
     told, _ = heard(coder, (TRANSCRIPTS / coder / "success.jsonl").read_bytes())
-    kinds = [one.said for one in told if one.said not in (Said.STARTED, Said.ERROR, Said.THINKING)]
-    start = kinds.index(Said.TOOL_START)
-    assert kinds[start : start + 2] == [Said.TOOL_START, Said.TOOL_END]
-    assert Said.TEXT in kinds[start + 2 :]
-    (call,) = (one for one in told if one.said is Said.TOOL_START)
+    kinds = [
+        one.said
+        for one in told
+        if one.said not in (CoderEventKind.STARTED, CoderEventKind.ERROR, CoderEventKind.THINKING)
+    ]
+    start = kinds.index(CoderEventKind.TOOL_START)
+    assert kinds[start : start + 2] == [CoderEventKind.TOOL_START, CoderEventKind.TOOL_END]
+    assert CoderEventKind.TEXT in kinds[start + 2 :]
+    (call,) = (one for one in told if one.said is CoderEventKind.TOOL_START)
     assert "hello.txt" in call.text and call.tool
 
 
@@ -116,10 +120,10 @@ def test_any_bytes_can_be_told(coder: str, noise: bytes, path: Path) -> None:
 def test_a_tool_is_told_with_how_long_it_took() -> None:
     """From when its start was heard to when its end was; where nothing is known, nothing is."""
     events = (
-        CoderEvent(said=Said.TOOL_START, tool="Bash", call="1", text="make"),
-        CoderEvent(said=Said.TOOL_START, tool="Read", call="2", text="a.py"),
-        CoderEvent(said=Said.TOOL_END, call="2"),
-        CoderEvent(said=Said.TOOL_END, call="1", text="ok\ndone"),
+        CoderEvent(said=CoderEventKind.TOOL_START, tool="Bash", call="1", text="make"),
+        CoderEvent(said=CoderEventKind.TOOL_START, tool="Read", call="2", text="a.py"),
+        CoderEvent(said=CoderEventKind.TOOL_END, call="2"),
+        CoderEvent(said=CoderEventKind.TOOL_END, call="1", text="ok\ndone"),
     )
     assert page(tell(*events, step=65)) == [
         "12:00:00 > Bash  make",
@@ -136,30 +140,30 @@ def test_bulk_is_bounded_and_what_is_said_is_not() -> None:
     """Of an answer the end is shown, of a thought the beginning; `full` leaves nothing out."""
     long = "\n".join(f"line {n}" for n in range(100))
     for said, first, last in (
-        (Said.TOOL_END, "line 88", "line 99"),
-        (Said.THINKING, "line 0", "line 5"),
-        (Said.TEXT, "line 0", "line 99"),
+        (CoderEventKind.TOOL_END, "line 88", "line 99"),
+        (CoderEventKind.THINKING, "line 0", "line 5"),
+        (CoderEventKind.TEXT, "line 0", "line 99"),
     ):
         event = CoderEvent(said=said, text=long, tool="Bash")
         (short,) = tell(event)
         assert (short.text.split("\n")[0], short.text.split("\n")[-1]) == (first, last)
         (full,) = tell(event, full=True)
         assert full.text == long and full.left_out == 0
-    shown = page(tell(CoderEvent(said=Said.TOOL_END, text=long, tool="Bash")))
+    shown = page(tell(CoderEvent(said=CoderEventKind.TOOL_END, text=long, tool="Bash")))
     assert shown[1] == "    [… 88 lines more, shown by --full]"
-    (wide,) = tell(CoderEvent(said=Said.TOOL_END, text="x" * 9_000, tool="Bash"))
+    (wide,) = tell(CoderEvent(said=CoderEventKind.TOOL_END, text="x" * 9_000, tool="Bash"))
     assert len(wide.text) < 2_100
 
 
 def test_what_went_wrong_is_told_with_why_and_until_when() -> None:
     """A warning is no error; what was not allowed is named."""
     events = (
-        CoderEvent(said=Said.ERROR, text="no metadata"),
-        CoderEvent(said=Said.ERROR, text="key refused", failure=Failure.AUTH),
-        CoderEvent(said=Said.LIMIT, text="weekly", failure=Failure.LIMITED, until=NOON),
-        CoderEvent(said=Said.ENDED, text="no", denied=("Bash",), final=True),
-        CoderEvent(said=Said.ENDED, final=True),
-        CoderEvent(said=Said.USAGE, text="?", tokens=Tokens(input=1)),
+        CoderEvent(said=CoderEventKind.ERROR, text="no metadata"),
+        CoderEvent(said=CoderEventKind.ERROR, text="key refused", failure=Failure.AUTH),
+        CoderEvent(said=CoderEventKind.LIMIT, text="weekly", failure=Failure.LIMITED, until=NOON),
+        CoderEvent(said=CoderEventKind.ENDED, text="no", denied=("Bash",), final=True),
+        CoderEvent(said=CoderEventKind.ENDED, final=True),
+        CoderEvent(said=CoderEventKind.USAGE, text="?", tokens=Tokens(input=1)),
     )
     assert page(tell(*events)) == [
         "warning: no metadata",
@@ -174,9 +178,9 @@ def test_escapes_in_what_a_coder_says_are_shown_and_not_sent() -> None:
     """In words, in results and in the names of tools."""
     wicked = "\x1b[31mred\x1b[0m \x1b[2J\x9b \u202e"
     for event in (
-        CoderEvent(said=Said.TEXT, text=wicked),
-        CoderEvent(said=Said.TOOL_START, tool=wicked, text=wicked),
-        CoderEvent(said=Said.STARTED, session=wicked, model=wicked),
+        CoderEvent(said=CoderEventKind.TEXT, text=wicked),
+        CoderEvent(said=CoderEventKind.TOOL_START, tool=wicked, text=wicked),
+        CoderEvent(said=CoderEventKind.STARTED, session=wicked, model=wicked),
     ):
         shown = "".join(page(tell(event)))
         assert "red \\x1b[2J\\x9b \\u202e" in shown and "\x1b" not in shown

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitfleet.transcripts import timestamps
-from gitfleet.transcripts.timestamps import Mark, Pace, pieces
+from gitfleet.transcripts.timestamps import Timestamp, TimestampLog, pieces
 
 NOON = datetime(2026, 12, 1, 12, 0, tzinfo=UTC)
 
@@ -20,7 +20,7 @@ def test_the_pieces_are_the_bytes_and_each_has_the_time_of_the_mark_it_ends_at(
     data: bytes, start: int, sizes: list[int]
 ) -> None:
     """Nothing is lost, doubled or told of earlier than it was there."""
-    marks = [Mark(n, NOON + timedelta(seconds=n)) for n in sorted(set(sizes))]
+    marks = [Timestamp(n, NOON + timedelta(seconds=n)) for n in sorted(set(sizes))]
     found = list(pieces(data, start, marks))
     assert b"".join(piece for piece, _ in found) == data
     at = start
@@ -33,10 +33,10 @@ def test_the_pieces_are_the_bytes_and_each_has_the_time_of_the_mark_it_ends_at(
 
 def test_a_runner_that_starts_again_goes_on_where_it_was(tmp_path: Path) -> None:
     """It reads the output from its beginning, and what was noted already is not noted again."""
-    first = Pace(tmp_path)
+    first = TimestampLog(tmp_path)
     first.note(10, end=True)
     first.note(10, end=True)
-    again = Pace(tmp_path)
+    again = TimestampLog(tmp_path)
     for size in (3, 10, 25):
         again.note(size, end=True)
     assert [mark.size for mark in timestamps.read(tmp_path)] == [10, 25]
@@ -48,7 +48,7 @@ def test_at_most_one_line_a_second_and_always_the_end(
     """A coder that writes without a pause fills no disk with it."""
     clock = [100.0]
     monkeypatch.setattr("gitfleet.transcripts.timestamps.time.monotonic", lambda: clock[0])
-    kept = Pace(tmp_path)
+    kept = TimestampLog(tmp_path)
     for size in range(1, 50):
         kept.note(size)
     clock[0] += 1.5
@@ -90,5 +90,5 @@ def test_a_link_in_its_place_is_neither_read_nor_written(tmp_path: Path) -> None
     other = tmp_path / "other"
     other.write_bytes(b"7 7\n")
     (tmp_path / timestamps.NAME).symlink_to(other)
-    Pace(tmp_path).note(9, end=True)
+    TimestampLog(tmp_path).note(9, end=True)
     assert timestamps.read(tmp_path) == [] and other.read_bytes() == b"7 7\n"

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from gitfleet.cli.support.session import Session
+from gitfleet.cli.support.session import CliSession
 from gitfleet.model.board import Entry
 from gitfleet.model.durations import clock, spoken
 from gitfleet.model.event import Attempt, Check
@@ -18,7 +18,7 @@ from gitfleet.transcripts.replay import Speaker
 _FOLDER: Final = re.compile(r"([0-9]{3,})-([0-9a-f]{8})\Z")
 
 
-class Try(NamedTuple):
+class ShownAttempt(NamedTuple):
     """One attempt: what the board knows of it, and where its files would lie."""
 
     number: int
@@ -31,10 +31,10 @@ class Try(NamedTuple):
     checks: tuple[Check, ...] = ()  # that were run on what it is about
 
 
-def tries_of(session: Session, entry: Entry) -> list[Try]:
+def tries_of(session: CliSession, entry: Entry) -> list[ShownAttempt]:
     """Every attempt the board knows, and every one that left files here, by number."""
     folders = _folders(session, entry.id)
-    found: list[Try] = []
+    found: list[ShownAttempt] = []
     for event in entry.events:
         done, role = event.attempt, event.role
         if done is not None and role is not None:
@@ -43,7 +43,7 @@ def tries_of(session: Session, entry: Entry) -> list[Try]:
             who = Speaker(
                 coder=done.coder, model=done.model, role=role, tokens=done.tokens, usd=done.usd
             )
-            about = Try(done.attempt, head, folder, done.runner, done.nonce)
+            about = ShownAttempt(done.attempt, head, folder, done.runner, done.nonce)
             found.append(about._replace(speaker=who, checks=done.checks))
     claim = entry.claim
     if claim is not None:
@@ -51,13 +51,15 @@ def tries_of(session: Session, entry: Entry) -> list[Try]:
         by = f"{claim.coder or 'checks'} on {claim.runner}"
         head = f"attempt {claim.attempt}: {claim.role} by {by}, running since {clock(claim.at)}"
         who = Speaker(coder=claim.coder, model=claim.model, role=claim.role)
-        found.append(Try(claim.attempt, head, folder, claim.runner, claim.nonce, True, who))
+        found.append(
+            ShownAttempt(claim.attempt, head, folder, claim.runner, claim.nonce, True, who)
+        )
     for (number, _), folder in folders.items():
-        found.append(Try(number, f"attempt {number}: it is not on the board", folder))
+        found.append(ShownAttempt(number, f"attempt {number}: it is not on the board", folder))
     return sorted(found, key=lambda one: one.number)
 
 
-def _folders(session: Session, task: str) -> dict[tuple[int, str], Path]:
+def _folders(session: CliSession, task: str) -> dict[tuple[int, str], Path]:
     """The run directories of a task. A badly named task file may lie about its id."""
     if not is_id(task):
         return {}

@@ -7,16 +7,16 @@ from datetime import datetime
 
 import click
 
-from gitfleet.cli.support.session import Session, for_people, open_session, plain, suffix
+from gitfleet.cli.support.session import CliSession, for_people, open_session, plain, suffix
 from gitfleet.errors import FleetError
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.change import Change
 from gitfleet.model.states import Kind
-from gitfleet.plan import settle
-from gitfleet.plan.status import standing
+from gitfleet.plan.status import status_of
+from gitfleet.plan.transitions import by_person
 
-Make = Callable[[Session, str], Change]
-Tell = Callable[[Session, str], str]
+Make = Callable[[CliSession, str], Change]
+Tell = Callable[[CliSession, str], str]
 
 
 def each(verb: str, ids: Sequence[str], make: Make, tell: Tell) -> None:
@@ -48,11 +48,11 @@ def say(verb: str, kind: Kind, ids: Sequence[str], reason: str, tell: Tell) -> N
     """Write a person's event of this kind on each task."""
     text = _one_line(reason)
 
-    def make(session: Session, task: str) -> Change:
+    def make(session: CliSession, task: str) -> Change:
         person, mark = session.person, suffix()
 
         def decide(board: Board, now: datetime) -> Change:
-            return settle.say(
+            return by_person.decide(
                 board, now, task=task, kind=kind, person=person, reason=text, suffix=mark
             )
 
@@ -69,30 +69,30 @@ def _one_line(reason: str) -> str:
     return text
 
 
-def entry_of(session: Session, task: str) -> Entry | None:
+def entry_of(session: CliSession, task: str) -> Entry | None:
     """The task as it is on the board now."""
     return session.store.board().get(task)
 
 
-def under_way(session: Session, task: str) -> bool:
+def under_way(session: CliSession, task: str) -> bool:
     """Whether an attempt on the task is under way."""
     entry = entry_of(session, task)
     return entry is not None and entry.claim is not None
 
 
-def ending(session: Session, task: str) -> str:
+def ending(session: CliSession, task: str) -> str:
     """Who ends the attempt under way of a task that nobody wants any more; empty if none is."""
     entry = entry_of(session, task)
     if entry is None or entry.claim is None:
         return ""
     does = "ends the attempt under way, and saves its work"
-    if entry.claim.nonce in session.clone.held() and session.clone.running_pid() is None:
+    if entry.claim.nonce in session.clone.pending_claims() and session.clone.running_pid() is None:
         return f"no runner is at work here: the next `gitfleet run` {does}"
     return f"its runner {does}"
 
 
-def stands(session: Session, task: str) -> str:
+def stands(session: CliSession, task: str) -> str:
     """Where a task stands now, as a sentence."""
     board = session.store.board()
-    where = standing(board, task, session.store.now())
+    where = status_of(board, task, session.store.now())
     return f"{task} is {where.status}: {where.reason}"

@@ -8,18 +8,18 @@ from typing import Final
 
 from msgspec import Struct
 
-from gitfleet.attempt.context import Fleet
-from gitfleet.cli.support.doctor_finding import Finding, Level, of_error, ok, warning
+from gitfleet.attempt.context import Project
+from gitfleet.cli.support.doctor_finding import DoctorFinding, Level, of_error, ok, warning
 from gitfleet.coders import registry
 from gitfleet.coders.base import Failure
 from gitfleet.doctor import probe_coder
-from gitfleet.doctor.probe_coder import Answer, Program
+from gitfleet.doctor.probe_coder import CoderProbe, Program
 from gitfleet.errors import FleetError
 from gitfleet.model.board import Board
 from gitfleet.model.durations import spoken
 from gitfleet.model.states import FINISHED, Role
 from gitfleet.plan.coder_choice import choices, named_by
-from gitfleet.plan.status import standings
+from gitfleet.plan.status import statuses
 
 _AT_ONCE: Final = 6  # calls
 
@@ -36,7 +36,7 @@ class Use(Struct, frozen=True):
         return f"{self.coder} ({self.by})"
 
 
-def coders(fleet: Fleet, board: Board, *, seconds: float | None) -> Iterator[Finding]:
+def coders(fleet: Project, board: Board, *, seconds: float | None) -> Iterator[DoctorFinding]:
     """Look at every coder that is named; call each for at most `seconds` (None: do not call)."""
     if not named_by(board.settings.roles.work):
         remedy = "Set roles.work.coder in fleet.yaml, or name one in each task."
@@ -55,7 +55,7 @@ def coders(fleet: Fleet, board: Board, *, seconds: float | None) -> Iterator[Fin
         yield from pool.map(lambda use: _called(fleet, board, use, there[use], seconds), callable_)
 
 
-def uses(fleet: Fleet, board: Board) -> list[Use]:
+def uses(fleet: Project, board: Board) -> list[Use]:
     """Every coder that is named, each once: by roles first, then tasks, settings, this machine."""
     roles, described = board.settings.roles, board.settings.coders
     found = (("work", roles.work), ("validate", roles.validate), ("plan", roles.plan))
@@ -64,7 +64,7 @@ def uses(fleet: Fleet, board: Board) -> list[Use]:
         for role, said in found
         for one in (named_by(said) if said is not None else ())
     ]
-    where = standings(board, fleet.store.now())
+    where = statuses(board, fleet.store.now())
     for task, entry in sorted(board.entries.items()):
         if entry.task is not None and where[task].status not in FINISHED:
             for one in choices(board, entry, Role(entry.task.role.value)):
@@ -82,11 +82,15 @@ def uses(fleet: Fleet, board: Board) -> list[Use]:
 # -- without a call
 
 
-def _look(fleet: Fleet, board: Board, use: Use, *, start: bool) -> tuple[Program | None, Finding]:
+def _look(
+    fleet: Project, board: Board, use: Use, *, start: bool
+) -> tuple[Program | None, DoctorFinding]:
     """The coder's program, None if it cannot do anything here."""
     if registry.find(use.coder, board.settings.coders) is None:
         what = f"{use.by} wants {use.coder!r}, and there is no such coder"
-        return None, Finding(use.level, "coder", what, "Describe it in fleet.yaml under `coders`.")
+        return None, DoctorFinding(
+            use.level, "coder", what, "Describe it in fleet.yaml under `coders`."
+        )
     allowed = fleet.machine.coders
     if allowed is not None and use.coder not in allowed:
         what = f"{use.by} wants {use.coder}, which this machine's config.yaml does not let run"
@@ -97,12 +101,12 @@ def _look(fleet: Fleet, board: Board, use: Use, *, start: bool) -> tuple[Program
     if not found.path:
         what = f"{use} is {found.name}, which is not on PATH"
         remedy = "Install it, or correct its argv or program in fleet.yaml."
-        return None, Finding(use.level, "coder", what, remedy)
+        return None, DoctorFinding(use.level, "coder", what, remedy)
     version = f", version {found.version}" if found.version else ""
     return found, ok("coder", f"{use} is {found.path}{version}")
 
 
-def _version(board: Board, use: Use, found: Program) -> Iterator[Finding]:
+def _version(board: Board, use: Use, found: Program) -> Iterator[DoctorFinding]:
     if found.known:
         return
     coder = registry.find(use.coder, board.settings.coders)
@@ -134,7 +138,9 @@ _REMEDIES: Final[Mapping[Failure, str]] = {
 _PASSING: Final = frozenset({Failure.LIMITED, Failure.OVERLOADED})
 
 
-def _called(fleet: Fleet, board: Board, use: Use, found: Program, seconds: float) -> Finding:
+def _called(
+    fleet: Project, board: Board, use: Use, found: Program, seconds: float
+) -> DoctorFinding:
     try:
         answer = probe_coder.call(fleet, board, use.coder, use.model, limit=seconds)
     except FleetError as error:
@@ -149,7 +155,7 @@ def _called(fleet: Fleet, board: Board, use: Use, found: Program, seconds: float
     return _failed(use, found, answer)
 
 
-def _failed(use: Use, found: Program, answer: Answer) -> Finding:
+def _failed(use: Use, found: Program, answer: CoderProbe) -> DoctorFinding:
     passing = answer.failure in _PASSING
     kind = f" ({answer.failure})" if answer.failure else ""
     until = f" until {answer.until:%Y-%m-%d %H:%M} UTC" if answer.until else ""
@@ -159,4 +165,4 @@ def _failed(use: Use, found: Program, answer: Answer) -> Finding:
         remedy = _REMEDIES.get(answer.failure, remedy)
     elif answer.late:
         remedy = f"Give it more than {spoken(round(answer.took))} with --seconds, or: {remedy}"
-    return Finding(Level.WARNING if passing else use.level, "coder", what, remedy)
+    return DoctorFinding(Level.WARNING if passing else use.level, "coder", what, remedy)

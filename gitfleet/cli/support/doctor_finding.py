@@ -18,7 +18,7 @@ class Level(StrEnum):
     PROBLEM = "problem"  # it does not work
 
 
-class Finding(Struct, frozen=True):
+class DoctorFinding(Struct, frozen=True):
     """One thing that was looked at; what to do unless it is well."""
 
     level: Level
@@ -33,22 +33,22 @@ class Finding(Struct, frozen=True):
         return plain(f"{self.level:<8} {self.about}: {self.what}{remedy}")
 
 
-def ok(about: str, what: str) -> Finding:
+def ok(about: str, what: str) -> DoctorFinding:
     """It is well."""
-    return Finding(Level.OK, about, what)
+    return DoctorFinding(Level.OK, about, what)
 
 
-def warning(about: str, what: str, remedy: str = "") -> Finding:
+def warning(about: str, what: str, remedy: str = "") -> DoctorFinding:
     """It works, and perhaps not as wanted."""
-    return Finding(Level.WARNING, about, what, remedy)
+    return DoctorFinding(Level.WARNING, about, what, remedy)
 
 
-def problem(about: str, what: str, remedy: str = "") -> Finding:
+def problem(about: str, what: str, remedy: str = "") -> DoctorFinding:
     """It does not work."""
-    return Finding(Level.PROBLEM, about, what, remedy)
+    return DoctorFinding(Level.PROBLEM, about, what, remedy)
 
 
-def of_error(about: str, error: FleetError) -> Finding:
+def of_error(about: str, error: FleetError) -> DoctorFinding:
     """A look that could not be made."""
     what = f"{error.where}: {error.what}" if error.where else error.what
     return problem(about, what, error.remedy)

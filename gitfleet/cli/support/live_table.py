@@ -12,9 +12,9 @@ from rich.live import Live as Drawn
 from rich.table import Table
 from rich.text import Text
 
-from gitfleet.attempt.context import Live
+from gitfleet.attempt.context import LiveStatus
 from gitfleet.cli.support import format
-from gitfleet.event_log import Report
+from gitfleet.event_log import EventLog
 from gitfleet.model.durations import spoken
 from gitfleet.runner.loop import Runner
 
@@ -40,7 +40,7 @@ class _View:
         return table_of(lives, self.console.width)
 
 
-def table_of(lives: Iterable[Live], width: int) -> Table:
+def table_of(lives: Iterable[LiveStatus], width: int) -> Table:
     """What runs, a row each, for a terminal of that many columns."""
     heads = _FEW if width < _NARROW else _HEADS
     table = Table(box=None, pad_edge=False, expand=True)
@@ -54,7 +54,7 @@ def table_of(lives: Iterable[Live], width: int) -> Table:
     return table
 
 
-def _cells(live: Live, now: float) -> tuple[str, ...]:
+def _cells(live: LiveStatus, now: float) -> tuple[str, ...]:
     return (
         live.task,
         live.role.value,
@@ -68,10 +68,10 @@ def _cells(live: Live, now: float) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def shown() -> Iterator[tuple[Report, Callable[[Runner], None]]]:
+def shown() -> Iterator[tuple[EventLog, Callable[[Runner], None]]]:
     """A report whose lines scroll above a live table."""
     console = Console()
     view = _View(console)
     with Drawn(view, console=console, refresh_per_second=2, transient=True):
-        report = Report(lambda line: console.print(Text(line), soft_wrap=True))
+        report = EventLog(lambda line: console.print(Text(line), soft_wrap=True))
         yield report, view.attach

@@ -16,7 +16,7 @@ from gitfleet.assets import own_version
 from gitfleet.board import heartbeats
 from gitfleet.board.clone_state import read_json
 from gitfleet.cli.support import format
-from gitfleet.cli.support.session import Session, machine
+from gitfleet.cli.support.session import CliSession, machine
 from gitfleet.git import remote
 from gitfleet.git.remote import Unreachable
 from gitfleet.git.repo import Repo
@@ -24,7 +24,7 @@ from gitfleet.model.board import Board
 from gitfleet.model.claim import Claim
 from gitfleet.model.config import Machine
 from gitfleet.model.durations import spoken
-from gitfleet.plan.cooldown import resting
+from gitfleet.plan.cooldown import cooldowns
 
 _MOST: Final = 1_000  # attempts of one runner that are shown
 _LONGEST: Final = 200  # characters of a word of a stranger's
@@ -32,7 +32,7 @@ _TEXTS: Final = ("nonce", "task", "role", "coder", "doing", "state", "last")
 _NUMBERS: Final = ("attempt", "elapsed", "silence", "tokens", "context", "window")
 
 
-def known(session: Session) -> list[dict[str, Any]]:
+def known(session: CliSession) -> list[dict[str, Any]]:
     """Every runner, as it told of itself last, in the order of their names."""
     found = {runner: _told(runner, beat) for runner, beat in heartbeats.seen(session.repo).items()}
     board = session.store.board()
@@ -41,7 +41,7 @@ def known(session: Session) -> list[dict[str, Any]]:
         found[own["name"]] = own
     now = session.store.now()
     return [
-        {**found[runner], "resting": {c: str(r) for c, r in resting(board, runner, now).items()}}
+        {**found[runner], "resting": {c: str(r) for c, r in cooldowns(board, runner, now).items()}}
         for runner in sorted(found)
     ]
 
@@ -101,7 +101,7 @@ def _number(given: object) -> int | None:
 # -- this clone
 
 
-def _own(session: Session, board: Board, known: Mapping[str, Any]) -> dict[str, Any] | None:
+def _own(session: CliSession, board: Board, known: Mapping[str, Any]) -> dict[str, Any] | None:
     """The live runner of this clone. Its file, else its heartbeat, and what it has just claimed."""
     if session.clone.running() is None:
         return None
@@ -131,7 +131,7 @@ def _unheard(name: str, own: Machine, board: Board) -> dict[str, Any]:
     }
 
 
-def _claimed(session: Session, task: str, claim: Claim) -> dict[str, Any]:
+def _claimed(session: CliSession, task: str, claim: Claim) -> dict[str, Any]:
     """An attempt as far as the board tells of it; this runner's own clock made the claim."""
     took = (session.store.now() - claim.at).total_seconds()
     return {

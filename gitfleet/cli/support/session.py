@@ -21,7 +21,7 @@ from gitfleet.model.change import Change, Decide, Person
 from gitfleet.model.config import Machine
 
 
-class Session(NamedTuple):
+class CliSession(NamedTuple):
     """An opened clone."""
 
     repo: Repo
@@ -48,10 +48,10 @@ class Session(NamedTuple):
         return target_here(self.repo, self.store.branch) or "main"
 
 
-def open_session(start: Path | None = None) -> Session:
+def open_session(start: Path | None = None) -> CliSession:
     """The clone that one stands in; FleetError if there is none or it has no board."""
     repo = find(start or Path.cwd())
-    session = Session(repo, Clone(repo), Store(repo))
+    session = CliSession(repo, Clone(repo), Store(repo))
     if session.store.tip() is None:
         raise FleetError(
             f"there is no board in this repository (no branch {session.store.branch})",

@@ -10,30 +10,30 @@ import click
 import msgspec
 
 from gitfleet.cli.support import format
-from gitfleet.coders.base import Said
+from gitfleet.coders.base import CoderEventKind
 from gitfleet.event_log import harmless, without_colours
 from gitfleet.model.durations import clock, counted, spoken
 from gitfleet.transcripts import summarize
 from gitfleet.transcripts.output_files import Source
-from gitfleet.transcripts.replay import Rereading
-from gitfleet.transcripts.summarize import Teller, Told
-from gitfleet.transcripts.timestamps import Mark
+from gitfleet.transcripts.replay import Replay
+from gitfleet.transcripts.summarize import Passage, Summarizer
+from gitfleet.transcripts.timestamps import Timestamp
 
-_STYLES: Final[Mapping[Said, Mapping[str, Any]]] = {
-    Said.TOOL_START: {"fg": "cyan"},
-    Said.RETRYING: {"fg": "yellow"},
-    Said.LIMIT: {"fg": "yellow"},
-    Said.ERROR: {"fg": "red"},
-    Said.TEXT: {},
+_STYLES: Final[Mapping[CoderEventKind, Mapping[str, Any]]] = {
+    CoderEventKind.TOOL_START: {"fg": "cyan"},
+    CoderEventKind.RETRYING: {"fg": "yellow"},
+    CoderEventKind.LIMIT: {"fg": "yellow"},
+    CoderEventKind.ERROR: {"fg": "red"},
+    CoderEventKind.TEXT: {},
 }
 _DIM: Final[Mapping[str, Any]] = {"dim": True}
 
 
-def lines(told: Told) -> list[str]:
+def lines(told: Passage) -> list[str]:
     """The lines of one thing; what was said stands by itself, what was done is set off."""
     mark, rest = _FORMS[told.said](told)
     how = _STYLES.get(told.said, _DIM)
-    if told.said is Said.TEXT:
+    if told.said is CoderEventKind.TEXT:
         return mark.split("\n")
     at = f"{told.at.astimezone(UTC):%H:%M:%S} " if told.at is not None else ""
     shown = [format.style(at, dim=True) + format.style(mark, **how)]
@@ -44,34 +44,34 @@ def lines(told: Told) -> list[str]:
 _Form = tuple[str, list[str]]  # the line with the time, and those below it
 
 
-def _said(told: Told) -> _Form:
+def _said(told: Passage) -> _Form:
     return told.text, []
 
 
-def _thought(told: Told) -> _Form:
+def _thought(told: Passage) -> _Form:
     return "thinks:", [*told.text.split("\n"), *_left(told)]
 
 
-def _call(told: Told) -> _Form:
+def _call(told: Passage) -> _Form:
     first, *more = told.text.split("\n")
     return f"> {told.tool}  {first}".rstrip(), [*more, *_left(told)]
 
 
-def _answer(told: Told) -> _Form:
+def _answer(told: Passage) -> _Form:
     # What took no second, some coders told of only when it was over.
     took = f" took {spoken(told.seconds)}" if told.seconds else " is done"
     rows = told.text.split("\n") if told.text else []
     return f"< {told.tool}{took}", [*_left(told), *rows]
 
 
-def _left(told: Told) -> list[str]:
+def _left(told: Passage) -> list[str]:
     if not told.left_out:
         return []
     return [f"[… {counted(told.left_out, 'line')} more, shown by --full]"]
 
 
-def _plainly(word: str) -> Callable[[Told], _Form]:
-    def form(told: Told) -> _Form:
+def _plainly(word: str) -> Callable[[Passage], _Form]:
+    def form(told: Passage) -> _Form:
         until = f", until {clock(told.until)}" if told.until is not None else ""
         first, *more = told.text.split("\n")
         why = f" ({told.failure})" if told.failure is not None else ""
@@ -80,22 +80,22 @@ def _plainly(word: str) -> Callable[[Told], _Form]:
     return form
 
 
-def _error(told: Told) -> _Form:
+def _error(told: Passage) -> _Form:
     """What is no failure is a warning: some coders say both in one way."""
     return _plainly("error" if told.failure is not None else "warning")(told)
 
 
-_FORMS: Final[Mapping[Said, Callable[[Told], _Form]]] = {
-    Said.STARTED: _plainly("began"),
-    Said.TEXT: _said,
-    Said.THINKING: _thought,
-    Said.TOOL_START: _call,
-    Said.TOOL_END: _answer,
-    Said.USAGE: _plainly("used"),
-    Said.RETRYING: _plainly("tries again"),
-    Said.LIMIT: _plainly("limit"),
-    Said.ERROR: _error,
-    Said.ENDED: _plainly("ended"),
+_FORMS: Final[Mapping[CoderEventKind, Callable[[Passage], _Form]]] = {
+    CoderEventKind.STARTED: _plainly("began"),
+    CoderEventKind.TEXT: _said,
+    CoderEventKind.THINKING: _thought,
+    CoderEventKind.TOOL_START: _call,
+    CoderEventKind.TOOL_END: _answer,
+    CoderEventKind.USAGE: _plainly("used"),
+    CoderEventKind.RETRYING: _plainly("tries again"),
+    CoderEventKind.LIMIT: _plainly("limit"),
+    CoderEventKind.ERROR: _error,
+    CoderEventKind.ENDED: _plainly("ended"),
 }
 
 
@@ -106,9 +106,9 @@ class Page:
         self._write = write
         self._last: bool | None = None  # whether words came last; None: nothing did
 
-    def show(self, told: Told) -> None:
+    def show(self, told: Passage) -> None:
         """The lines of one more thing."""
-        words = told.said is Said.TEXT
+        words = told.said is CoderEventKind.TEXT
         if self._last is not None and words is not self._last:
             self._write("")
         self._last = words
@@ -152,7 +152,7 @@ class Out:
         click.echo(data, nl=False)
 
 
-class Output:
+class ShownFile:
     """One of an attempt's files, shown as far as it has come."""
 
     def __init__(self, out: Out, name: str, source: Source) -> None:
@@ -174,20 +174,20 @@ class Output:
         return ""
 
 
-class Speech(Output):
+class Speech(ShownFile):
     """The output of a coder that is understood."""
 
     def __init__(
         self,
         out: Out,
         source: Source,
-        hearing: Rereading,
+        hearing: Replay,
         wish: Wish,
-        marks: Callable[[], list[Mark]] = list,
+        marks: Callable[[], list[Timestamp]] = list,
     ) -> None:
         super().__init__(out, "said and done", source)
         self._hearing, self._marks, self._json = hearing, marks, wish.as_json
-        self._teller = Teller(full=wish.full or wish.as_json)
+        self._teller = Summarizer(full=wish.full or wish.as_json)
         self._page = Page(click.echo)
         self._ended = False
 
@@ -203,9 +203,9 @@ class Speech(Output):
                 self._page.show(told)
         return shown
 
-    def _told(self, *, end: bool) -> Iterator[Told]:
+    def _told(self, *, end: bool) -> Iterator[Passage]:
         now = datetime.now(UTC).replace(microsecond=0)
-        marks: list[Mark] | None = None
+        marks: list[Timestamp] | None = None
         for start, data in self.source.chunks():
             marks = self._marks() if marks is None else marks  # only where there is something new
             for event, at in self._hearing.feed(data, start, marks, now=None if end else now):

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from gitfleet.board.backend import Answer
-from gitfleet.board.fairness import Pace
-from gitfleet.board.remote_backend import Shared
-from gitfleet.board.store import Result, Store
+from gitfleet.board.backend import TxnStatus
+from gitfleet.board.fairness import ClaimThrottle
+from gitfleet.board.remote_backend import RemoteBackend
+from gitfleet.board.store import Store
+from gitfleet.board.transaction import Transaction
 from gitfleet.errors import FleetError
 from gitfleet.git import refs
 from gitfleet.git.remote import Unreachable, address, patience
@@ -51,11 +52,11 @@ def store_of(
     if name is None:
         return Store(repo, branch=store.branch, runner=runner)
     who = Store(repo, branch=store.branch, runner=runner)
-    shared = Shared(repo, store.branch, name, who.signature, tell)
+    shared = RemoteBackend(repo, store.branch, name, who.signature, tell)
     return Store(repo, branch=store.branch, runner=runner, swap=shared)
 
 
-def write(repo: Repo, store: Store, decide: Decide) -> tuple[Result, str]:
+def write(repo: Repo, store: Store, decide: Decide) -> tuple[Transaction, str]:
     """Make a person's change where the board lives. Also, in a sentence, why it waits in this
     clone; empty if it is there.
 
@@ -71,15 +72,15 @@ def write(repo: Repo, store: Store, decide: Decide) -> tuple[Result, str]:
         return moment
 
     here = Store(repo, branch=store.branch, now=now)
-    limit, pace = min(_PATIENCE, patience()), Pace(most_patient=_HURRY)
-    swap = Shared(repo, store.branch, name, here.signature, patience=limit, pace=pace)
+    limit, pace = min(_PATIENCE, patience()), ClaimThrottle(most_patient=_HURRY)
+    swap = RemoteBackend(repo, store.branch, name, here.signature, patience=limit, pace=pace)
     try:
         result = Store(repo, branch=store.branch, now=now, swap=swap).transact(decide)
         why = result.why
     except Unreachable as error:
         why = error.what
     else:
-        if result.answer is not Answer.UNKNOWN:
+        if result.status is not TxnStatus.UNKNOWN:
             return result, ""
     return here.transact(decide), (
         f"kept in this clone, and not on {name} yet ({why}): it goes up with the next change"
