@@ -14,6 +14,7 @@ from msgspec.structs import asdict, replace
 from gitfleet.board.board_files import read_file
 from gitfleet.cli.support import coder_checks, format
 from gitfleet.cli.support.session import open_session
+from gitfleet.cli.support.verb import Verb
 from gitfleet.errors import FleetError
 from gitfleet.files import layout
 from gitfleet.files.boards import File
@@ -26,7 +27,14 @@ _DEEPEST: Final = 6  # folders; done/<month>/<id>/log is the deepest there is
 _OTHER: Final = (FileKind.OTHER, FileKind.PAGE)
 
 
-@click.command("lint")
+@click.command(
+    "lint",
+    cls=Verb,
+    examples=(
+        "gitfleet lint",
+        "gitfleet lint .fleet/tasks/fix-login.md",
+    ),
+)
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(paths: tuple[Path, ...], as_json: bool) -> int:
