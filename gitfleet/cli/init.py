@@ -76,7 +76,7 @@ def _branch(repo: Repo, wanted: str | None) -> str:
     if name != current and here is not None and setup.is_board(repo, here):
         raise FleetError(
             f"this clone has a board already, the branch {current}",
-            remedy="`gitfleet uninstall` takes it out of this clone; then init with --branch.",
+            remedy="`gitfleet deinit` takes it out of this clone; then init with --branch.",
         )
     tip = heads.get(f"refs/heads/{name}")
     if tip is not None and not setup.is_board(repo, tip):

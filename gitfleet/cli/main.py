@@ -40,7 +40,7 @@ VERBS: Final[Mapping[str, str]] = {
     "retry": "Try a task afresh: undoes cancel and failed.",
     "cancel": "Give a task up; a running attempt ends at once.",
     "hold": "Put a task on hold.",
-    "release": "Take a task off hold.",
+    "unhold": "Take a task off hold.",
     "close": "Say that a task is done by hand.",
     "revert": "File a task that lands the opposite of a landed one.",
     "ask": "Inside an attempt: ask a person.",
@@ -53,7 +53,7 @@ VERBS: Final[Mapping[str, str]] = {
     "fsck": "Check the history of the board.",
     "doctor": "Check this clone and this machine.",
     "demo": "Show it all on a small project, in a temporary directory.",
-    "uninstall": "Take gitfleet out of this clone; the branch stays.",
+    "deinit": "Take gitfleet out of this clone; the branch stays.",
 }
 
 

@@ -173,7 +173,7 @@ def read_event(data: bytes, path: str, task: str, name: str) -> Read[Event]:
     content, problems = read_yaml(text, CONTENT_OF[named.kind], path)
     if content is None:
         return None, problems
-    return Event(task, named.number, named.kind, named.suffix, content), ()
+    return Event(task, named.number, named.kind, named.suffix, content, named.word), ()
 
 
 def read_question(data: bytes, path: str) -> Read[Question]:

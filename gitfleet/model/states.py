@@ -130,7 +130,7 @@ class Kind(StrEnum):
     RETRY = "retry"
     CANCEL = "cancel"
     HOLD = "hold"
-    RELEASE = "release"
+    UNHOLD = "unhold"
     CLOSE = "close"
     NOTE = "note"
     LANDED = "landed"
@@ -139,6 +139,6 @@ class Kind(StrEnum):
 
 ATTEMPT_KINDS: Final = frozenset({Kind.WORK, Kind.VALIDATE, Kind.PLAN})
 PERSON_KINDS: Final = frozenset(
-    {Kind.RETRY, Kind.CANCEL, Kind.HOLD, Kind.RELEASE, Kind.CLOSE, Kind.NOTE}
+    {Kind.RETRY, Kind.CANCEL, Kind.HOLD, Kind.UNHOLD, Kind.CLOSE, Kind.NOTE}
 )
 RUNNER_KINDS: Final = frozenset({Kind.LANDED, Kind.CLOSED}) | ATTEMPT_KINDS

@@ -39,7 +39,7 @@ _TITLES: Final[Mapping[Kind, str]] = {
 _PEOPLES: Final[Mapping[Kind, str]] = {
     Kind.RETRY: "A person had it tried afresh",
     Kind.NOTE: "A person remarked",
-    Kind.RELEASE: "A person took it off hold",
+    Kind.UNHOLD: "A person took it off hold",
 }
 
 

@@ -147,8 +147,8 @@ def _held(board: Board, entry: Entry, now: datetime) -> Standing | None:
 
 
 def put_on_hold(entry: Entry) -> Event | None:
-    """The event by which a task is on hold, or None. `retry` does not release it."""
-    switches = (e for e in reversed(entry.events) if e.kind in (Kind.HOLD, Kind.RELEASE))
+    """The event by which a task is on hold, or None. `retry` does not end it."""
+    switches = (e for e in reversed(entry.events) if e.kind in (Kind.HOLD, Kind.UNHOLD))
     last = next(switches, None)
     return last if last is not None and last.kind is Kind.HOLD else None
 

@@ -14,15 +14,16 @@ from hypothesis import strategies as st
 
 from gitfleet.errors import FleetError
 from gitfleet.files import codec, layout, schemas, yaml
+from gitfleet.files.layout import What
 from gitfleet.model.board import Problem
 from gitfleet.model.claim import Claim
 from gitfleet.model.config import Settings
-from gitfleet.model.event import CONTENT_OF, Attempt, Check, Event
+from gitfleet.model.event import CONTENT_OF, Attempt, Check, Event, Said
 from gitfleet.model.question import Question
-from gitfleet.model.states import Outcome
+from gitfleet.model.states import Kind, Outcome
 from gitfleet.model.task import Task
 from tests.files import strategies as some
-from tests.plan.kit import attempt, text
+from tests.plan.kit import NOW, attempt, text
 
 FAST = settings(max_examples=150, deadline=None, derandomize=True)
 SCHEMAS = Path(__file__).parents[2] / "schemas"
@@ -56,6 +57,17 @@ def test_an_event_comes_back(event: Event) -> None:
     path = layout.event_path(event.task, event.name)
     found = codec.read_event(codec.write(event.content), path, event.task, event.name)
     assert found == (event, ())
+
+
+def test_an_event_of_format_1_is_what_it_is_called_now_and_keeps_its_name() -> None:
+    """`release` was the word for `unhold`. Such files stay where they are, and go to done/ so."""
+    name = "002-release-abcd.yaml"
+    data = codec.write(Said(at=NOW, by="Ann"))
+    event, problems = codec.read_event(data, f"log/a/{name}", "a", name)
+    assert problems == () and event is not None
+    assert event.kind is Kind.UNHOLD and event.name == name
+    assert layout.place(f"log/a/{name}").what is What.EVENT
+    assert not layout.of_runner(f"log/a/{name}")
 
 
 @FAST

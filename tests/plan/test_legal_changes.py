@@ -291,7 +291,7 @@ class Walk:
 
     def say(self) -> bool:
         kind = self.random.choice(
-            [Kind.RETRY] * 5 + [Kind.CANCEL, Kind.HOLD, Kind.RELEASE, Kind.CLOSE, Kind.NOTE]
+            [Kind.RETRY] * 5 + [Kind.CANCEL, Kind.HOLD, Kind.UNHOLD, Kind.CLOSE, Kind.NOTE]
         )
         try:
             change = settle.say(
@@ -308,11 +308,11 @@ class Walk:
         self.seen[kind] += 1
         return self.apply(change, by_runner=False)
 
-    def release(self) -> bool:
+    def unhold(self) -> bool:
         task = self.some_task()
         data = self.tree.get(layout.task_path(task), b"")
         try:
-            change = settle.release(
+            change = settle.unhold(
                 self.board, self.now, task=task, text=data, person=self.person(), suffix=self.hex(4)
             )
         except FleetError:
@@ -357,7 +357,7 @@ class Walk:
             (self.answer, 8),
             (self.follow_up, 4),
             (self.come_across, 2),
-            (self.release, 3),
+            (self.unhold, 3),
             (self.edit, 2),
             (self.archive, 1),
         ]
@@ -396,7 +396,7 @@ def test_legal_changes_break_no_rule() -> None:
         missing += [] if total[f"work by {pair}"] else [pair]
     for pair in ("judge/", "other/n"):
         missing += [] if total[f"validate by {pair}"] else [pair]
-    missing += [d for d in ("follow_up", "come_across", "release", "archive") if not total[d]]
+    missing += [d for d in ("follow_up", "come_across", "unhold", "archive") if not total[d]]
     assert not missing
 
 

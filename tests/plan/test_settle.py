@@ -195,15 +195,15 @@ def test_a_repair_closed_by_hand_closes_what_it_repairs() -> None:
     assert settle.follow_up(found, NOW, runner="box", suffix="abcd") is None
 
 
-def test_release_undoes_both_ways_of_holding() -> None:
-    """A task held by its file and by an event is free after one `release`."""
+def test_unhold_undoes_both_ways_of_holding() -> None:
+    """A task held by its file and by an event is free after one `unhold`."""
     files = tasks("app", hold=True) | logged("app", "hold")
-    change = settle.release(
+    change = settle.unhold(
         board(files), NOW, task="app", text=files["tasks/app.md"], person=ANN, suffix="abcd"
     )
     assert stands(after(files, change), "app").status is Status.READY
     with pytest.raises(FleetError, match="not on hold"):
-        settle.release(board(tasks("app")), NOW, task="app", text=b"", person=ANN, suffix="abcd")
+        settle.unhold(board(tasks("app")), NOW, task="app", text=b"", person=ANN, suffix="abcd")
 
 
 def test_an_event_is_never_too_large_to_be_read() -> None:
@@ -281,7 +281,7 @@ def test_a_claim_is_only_of_the_text_that_was_read() -> None:
 
 @pytest.mark.parametrize(
     ("word", "kind"),
-    [("landed", Kind.CANCEL), ("cancel", Kind.HOLD), ("close", Kind.CLOSE), ("", Kind.RELEASE)],
+    [("landed", Kind.CANCEL), ("cancel", Kind.HOLD), ("close", Kind.CLOSE), ("", Kind.UNHOLD)],
 )
 def test_a_decision_that_makes_no_sense_is_refused(word: str, kind: Kind) -> None:
     """A person is told, in a sentence, why nothing was written."""

@@ -95,7 +95,7 @@ def test_every_task_has_a_next_step(task: str) -> None:
         ("running", "gitfleet log running --follow"),
         ("ready", "gitfleet run --once ready"),
         ("later", "gitfleet show ready"),
-        ("parked", "gitfleet release parked"),
+        ("parked", "gitfleet unhold parked"),
         ("finished", "gitfleet diff finished"),
         ("dropped", "gitfleet retry dropped"),
     ],

@@ -1,4 +1,4 @@
-"""`gitfleet release`: take tasks off hold."""
+"""`gitfleet unhold`: take tasks off hold."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from gitfleet.model.change import Change
 from gitfleet.plan import settle
 
 
-@click.command("release")
+@click.command("unhold")
 @click.argument("ids", nargs=-1, required=True, metavar="ID…")
 def command(ids: tuple[str, ...]) -> None:
     """Take tasks off hold. A line `hold: true` goes from the task's file, and nothing else."""
-    each("release", ids, _release, stands)
+    each("unhold", ids, _unhold, stands)
 
 
-def _release(session: Session, task: str) -> Change:
+def _unhold(session: Session, task: str) -> Change:
     person, mark = session.person, suffix()
 
     def decide(board: Board, now: datetime) -> Change:
         entry = board.get(task)
         path = layout.task_path(task)
         text = session.store.file(board, path) if entry is not None else None
-        return settle.release(board, now, task=task, text=text or b"", person=person, suffix=mark)
+        return settle.unhold(board, now, task=task, text=text or b"", person=person, suffix=mark)
 
     return session.change(decide)
