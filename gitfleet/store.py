@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from gitfleet.errors import FleetError
 from gitfleet.files import boards, codec, layout
@@ -33,7 +32,6 @@ from gitfleet.git.repo import Repo
 from gitfleet.model.board import Board
 from gitfleet.model.board import Entry as BoardEntry
 from gitfleet.model.change import Change, Decide, Person
-from gitfleet.model.config import FORMAT
 from gitfleet.model.masking import NOTHING
 from gitfleet.swap import Answer, Local, Swap, no_board
 
@@ -41,6 +39,9 @@ RUNNER: Final = "Gitfleet-Runner"
 RUNNER_DOMAIN: Final = "@gitfleet.invalid"  # .invalid is reserved for names that are none
 TXN: Final = "Gitfleet-Txn"
 REPAIR: Final = "Gitfleet-Repair"
+_ROOT: Final = (
+    "gitfleet board, format 1\n"  # of every format: the root is the same bytes everywhere
+)
 _TRIES: Final = 400
 _KEPT: Final = 8  # boards of other commits kept for the next question
 
@@ -207,15 +208,15 @@ class Store:
         seen: set[str | None] = set()
         for commit in self.line(board.commit):
             if (known := self._boards.get(commit.oid)) is not None:
-                return replace(board, settings=known.settings)
+                return boards.with_settings(board, known.settings)
             found = self.objects.find(commit.tree, layout.SETTINGS)
             oid = found.oid if found and found.kind == "blob" else None
             if oid is not None and oid not in seen:
                 settings, _ = codec.read_settings(self._bytes(oid).data)
                 if settings is not None:
-                    return replace(board, settings=settings)
+                    return boards.with_settings(board, settings)
             seen.add(oid)
-        return replace(board, settings=boards.EMPTY.settings)
+        return boards.with_settings(board, boards.EMPTY.settings)
 
     def line(self, commit: str) -> Iterator[Commit]:
         """The board's own line of history, newest first."""
@@ -268,7 +269,7 @@ class Store:
             for path, entry in self.objects.walk(found.oid)
             if (file := self._file(entry)) is not None
         }
-        return boards.read(files).get(task)
+        return boards.read_finished(files).get(task)
 
     # -- writing
 
@@ -394,7 +395,7 @@ class Store:
                 request.result = Result(answer=Answer.LOST, board=board)
                 continue
             mine = {*change.files, *change.relocated, *change.tasks} | {
-                f" {word}" for word in change.words
+                f" {lock}" for lock in change.locks
             }
             if group and (change.alone or group[0].change_alone or mine & taken):
                 continue  # in the next commit
@@ -478,7 +479,7 @@ class Store:
             None, {f"{folder}/.gitkeep": b"" for folder in layout.FOLDERS}
         )
         who = Signature("gitfleet", "gitfleet@localhost", 0)
-        return self.objects.write_commit(tree, [], f"gitfleet board, format {FORMAT}\n", who, who)
+        return self.objects.write_commit(tree, [], _ROOT, who, who)
 
 
 def runner_signature(runner: str, when: int) -> Signature:

@@ -27,6 +27,7 @@ from gitfleet.model.board import Board, Problem
 from gitfleet.model.config import Machine
 from gitfleet.model.masking import Mask, secrets_of
 from gitfleet.model.states import FINISHED
+from gitfleet.plan import upgrade
 from gitfleet.plan.pick import target_of
 from gitfleet.plan.standing import standing
 from gitfleet.report import Report
@@ -254,6 +255,7 @@ def _board(place: Place) -> Iterator[Finding]:
         return
     bad = [
         *(_of_problem(Level.PROBLEM, problem) for problem in board.settings_problems),
+        *(_of_problem(Level.PROBLEM, old) for old in [upgrade.old_format(board)] if old),
         *(_of_problem(Level.PROBLEM, found[0]) for _, found in sorted(board.damage.items())),
         *(
             _of_problem(Level.WARNING, entry.problems[0])

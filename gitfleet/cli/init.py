@@ -17,6 +17,7 @@ from gitfleet.git.command import git
 from gitfleet.git.holders import holders
 from gitfleet.git.repo import Repo, find, head_branch, set_config
 from gitfleet.model.board import Board
+from gitfleet.plan import upgrade
 from gitfleet.store import Store, branch_of
 from gitfleet.work import hooks, setup
 
@@ -221,6 +222,8 @@ def _tell_settings(repo: Repo, board: Board) -> None:
     settings = board.settings
     for problem in board.settings_problems:
         click.echo(f"Its settings are broken: {plain(problem)}")
+    if (old := upgrade.old_format(board)) is not None:
+        click.echo(f"{old.what[0].upper()}{old.what[1:]}: {old.remedy}.")
     if settings.target is not None:
         missing = refs.read(repo, f"refs/heads/{settings.target}") is None
         note = f" (which is not here: git branch {settings.target} …)" if missing else ""

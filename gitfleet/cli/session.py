@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,10 +16,12 @@ from gitfleet.errors import FleetError
 from gitfleet.files import codec
 from gitfleet.git.command import git
 from gitfleet.git.repo import Repo, default_target, find, identity
+from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Decide, Person
 from gitfleet.model.config import Machine
+from gitfleet.plan import upgrade
 from gitfleet.report import harmless
-from gitfleet.store import Store
+from gitfleet.store import Result, Store
 
 
 class Session(NamedTuple):
@@ -35,13 +38,24 @@ class Session(NamedTuple):
 
     def change(self, decide: Decide) -> Change:
         """Make a person's change, on the remote where the board is shared; what cannot get there
-        now waits in this clone, and that is said. FleetError if there was nothing to change."""
-        result, waits = home.write(self.repo, self.store, decide)
-        if waits:
-            click.echo(f"gitfleet: {plain(waits)}", err=True)
+        now waits in this clone, and that is said. FleetError if there was nothing to change, or
+        the board has an old format."""
+
+        def decided(board: Board, now: datetime) -> Change | None:
+            upgrade.refuse_old(board)
+            return decide(board, now)
+
+        result = self.write(decided)
         if not result.won or result.change is None:
             raise FleetError(result.why or "nothing had to be changed")
         return result.change
+
+    def write(self, decide: Decide) -> Result:
+        """The same for a board of any format, and for what may turn out to be no change."""
+        result, waits = home.write(self.repo, self.store, decide)
+        if waits:
+            click.echo(f"gitfleet: {plain(waits)}", err=True)
+        return result
 
     def default_target(self) -> str:
         """The branch work lands on where the settings name none."""

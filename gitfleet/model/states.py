@@ -55,7 +55,7 @@ class Outcome(StrEnum):
     TIMED_OUT = "timed-out"
     STALLED = "stalled"
     EMPTY = "empty"  # ended well and changed nothing
-    OUT_OF_SCOPE = "out-of-scope"  # changed what `touches` does not allow
+    OUT_OF_SCOPE = "out-of-scope"  # changed what `paths` does not allow
     LIMITED = "limited"  # the coder's rate or quota is used up
     AUTH_FAILED = "auth-failed"  # the coder's key was refused
     CONTEXT_FULL = "context-full"

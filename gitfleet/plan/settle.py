@@ -72,12 +72,12 @@ def claim(
     task: str,
     claim: Claim,
     due: bool = False,
-    words: frozenset[str] = frozenset(),
+    locks: frozenset[str] = frozenset(),
 ) -> Change | None:
     """Take a task; None if it is not to be had (any more).
 
-    `due`: it waits for a target that was red, and the target has moved. `words`: what the attempt
-    needs for itself, besides the task's `exclusive`.
+    `due`: it waits for a target that was red, and the target has moved. `locks`: those of the
+    attempt, besides the task's own.
     """
     entry = board.get(task)
     if entry is None or entry.blob != claim.task_blob or not is_id(task):
@@ -91,7 +91,7 @@ def claim(
         subject=f"Claim {task} ({claim.role}, attempt {claim.attempt})",
         files={layout.claim_path(task): codec.write(claim)},
         tasks=(task,),
-        words=words | frozenset(entry.task.exclusive if entry.task else ()),
+        locks=locks | frozenset(entry.task.locks if entry.task else ()),
     )
 
 
@@ -243,13 +243,13 @@ def fix_task(
         model=model,
         coders=coders,
         checks=own.checks,
-        touches=own.touches,
+        paths=own.paths,
         base=own.base,
         parent=own.parent,
-        needs=own.needs,
-        exclusive=own.exclusive,
+        runs_on=own.runs_on,
+        locks=own.locks,
         timeout=own.timeout,
-        attempts=own.attempts,
+        max_attempts=own.max_attempts,
         budget=own.budget,
         fixes=entry.id,
         body=fix.body if fix else _fix_body(entry, origin[0], attempt),

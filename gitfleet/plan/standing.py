@@ -155,8 +155,8 @@ def put_on_hold(entry: Entry) -> Event | None:
 
 def limit_of(board: Board, entry: Entry) -> int:
     """How many failed attempts a task has before it waits for a person."""
-    own = entry.task.attempts if entry.task else None
-    return own or board.settings.attempts
+    own = entry.task.max_attempts if entry.task else None
+    return own or board.settings.max_attempts
 
 
 def count(attempts: Iterable[Attempt], counter: Counter) -> int:

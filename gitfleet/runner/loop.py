@@ -19,9 +19,8 @@ from gitfleet.git.remote import Refused, Unreachable
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.model.claim import Claim
-from gitfleet.model.config import FORMAT
 from gitfleet.model.states import Outcome, Role
-from gitfleet.plan import settle
+from gitfleet.plan import settle, upgrade
 from gitfleet.plan.graph import cancelled, done
 from gitfleet.plan.pick import Passed, Pick
 from gitfleet.process.orphans import reap_orphans
@@ -200,7 +199,8 @@ class Runner:
         self.wake.clear()
 
     def _begin(self) -> None:
-        self.fleet.store.swap.base()  # raises Unreachable where the board is far away
+        commit = self.fleet.store.swap.base()  # raises Unreachable where the board is far away
+        upgrade.refuse_old(self.fleet.store.board_at(commit))
         for path, refusal in checkout.recover(self.fleet.repo):
             self.fleet.report.action("left-behind", path=path, reason=refusal.reason)
         # Those first: the others may take their time, and the leases of these run out.
@@ -431,7 +431,10 @@ class Runner:
         newer = next((p for p in board.settings_problems if "has format" in p.what), None)
         if newer is not None:
             self.fleet.report.once("format", "newer-format", reason=newer.what, remedy="upgrade")
-        return newer is None and board.settings.format <= FORMAT
+        older = upgrade.old_format(board)
+        if older is not None:
+            self.fleet.report.once("format", "older-format", reason=older.what, remedy=older.remedy)
+        return newer is None and older is None
 
     def _claim(self, board: Board, now: datetime) -> None:
         passed: list[Passed] = []

@@ -138,12 +138,12 @@ def _begin(fleet: Fleet, board: Board, entry: Entry, pick: Pick) -> Beginning:
 def _decision(fleet: Fleet, board: Board, pick: Pick, wanted: Claim) -> Decide:
     due = standing(board, pick.task, fleet.store.now()).red is not None
     # Two changes of one commit are each judged without the other: what excludes must be said.
-    words = frozenset({f"validate {pick.target}"} if pick.role is Role.VALIDATE else ())
+    locks = frozenset({f"validate {pick.target}"} if pick.role is Role.VALIDATE else ())
 
     def decide(now_board: Board, now: datetime) -> Change | None:
         if picking.collides(now_board, pick, fleet.default_target):
             return None
-        return settle.claim(now_board, now, task=pick.task, claim=wanted, due=due, words=words)
+        return settle.claim(now_board, now, task=pick.task, claim=wanted, due=due, locks=locks)
 
     return decide
 

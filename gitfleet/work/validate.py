@@ -236,7 +236,7 @@ def _check(way: Underway, proof: Proof) -> tuple[bool, tuple[Check, ...]]:
     assert task is not None
     wrong = _scope(way, proof, task)
     if wrong:
-        findings = tuple(f"{path} is outside of `touches`" for path in wrong[:50])
+        findings = tuple(f"{path} is outside of `paths`" for path in wrong[:50])
         _reject(way, Outcome.REJECTED, f"it changes {len(wrong)} files it may not", findings)
         return True, ()
     commands = _commands(proof)

@@ -229,11 +229,11 @@ class Gate:
 
 
 QUICK: Mapping[str, Any] = {
-    "format": 1,
+    "format": 2,
     "target": "main",
     "concurrency": 3,
     "roles": {"work": {"coder": "shell"}},
-    "retry": {"first": "0s", "factor": 1, "max": "1s"},
+    "backoff": {"initial": "0s", "factor": 1, "max": "1s"},
     "timeouts": {"attempt": "5m", "silence": "5m"},
 }
 

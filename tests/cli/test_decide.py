@@ -192,7 +192,7 @@ def test_retry_undoes_cancel_and_failed(project: Path) -> None:
     add(project, "bad", "test -e ../../../never && touch x", "--priority", "0")
     window = project / ".fleet"
     settings = window / "fleet.yaml"
-    settings.write_text(settings.read_text() + "attempts: 1\n")
+    settings.write_text(settings.read_text() + "max_attempts: 1\n")
     git("commit", "-qam", "one attempt", cwd=window)
     work(project, code=4)
     assert gitfleet("retry", "bad", cwd=project).stdout.startswith("bad is ready")

@@ -74,7 +74,7 @@ def test_settings_of_the_person_stay_theirs(repo_path: Path) -> None:
 def test_uncommitted_edits_in_the_window_are_named_and_nothing_is_removed(project: Path) -> None:
     """`--force` saves them first."""
     (project / ".fleet" / "tasks" / "new task.md").write_text("---\ntitle: x\n---\n")
-    (project / ".fleet" / "fleet.yaml").write_text("format: 1\n")
+    (project / ".fleet" / "fleet.yaml").write_text("format: 2\n")
     said = refusal("deinit", cwd=project)
     assert "fleet.yaml" in said
     assert "tasks/new task.md" in said
@@ -90,7 +90,7 @@ def test_workspaces_go_and_what_is_in_them_is_saved(project: Path) -> None:
     """Task branches stay and are named, and go only where that is asked for."""
     add(project, "bad", "touch loose\nexit 1")
     fleet = project / ".fleet"
-    (fleet / "fleet.yaml").write_text("format: 1\ntarget: main\nattempts: 1\n")
+    (fleet / "fleet.yaml").write_text("format: 2\ntarget: main\nmax_attempts: 1\n")
     git("commit", "-qam", "one attempt", cwd=fleet)
     work(project, code=4)
     done = gitfleet("deinit", cwd=project / ".fleet").stdout

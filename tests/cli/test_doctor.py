@@ -24,7 +24,7 @@ def project(repo_path: Path) -> Path:
 
 def settings(project: Path, text: str) -> None:
     """Commit other settings."""
-    (project / ".fleet" / "fleet.yaml").write_text(f"format: 1\ntarget: main\n{text}")
+    (project / ".fleet" / "fleet.yaml").write_text(f"format: 2\ntarget: main\n{text}")
     git("commit", "-qam", "settings", cwd=project / ".fleet")
 
 

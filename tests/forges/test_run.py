@@ -42,7 +42,7 @@ def here(forge: FakeForge, tmp_path: Path) -> Path:
     gitfleet("init", cwd=clone)
     window = clone / ".fleet"
     (window / "fleet.yaml").write_text(
-        "format: 1\ntarget: main\nheartbeat: 1s\nroles: {work: {coder: shell}}\n"
+        "format: 2\ntarget: main\nheartbeat: 1s\nroles: {work: {coder: shell}}\n"
         f"forge: {{kind: {forge.kind}, base_url: '{forge.url}',"
         " repository: ada/walks, poll: 1s}\n"
     )

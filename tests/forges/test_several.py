@@ -31,7 +31,7 @@ def _clones(forge: FakeForge, tmp_path: Path) -> list[Path]:
     git("push", "-q", "origin", "main", cwd=first)
     gitfleet("init", cwd=first)
     (first / ".fleet" / "fleet.yaml").write_text(
-        "format: 1\ntarget: main\nheartbeat: 1s\nlease: 6s\nroles: {work: {coder: shell}}\n"
+        "format: 2\ntarget: main\nheartbeat: 1s\nlease: 6s\nroles: {work: {coder: shell}}\n"
         f"forge: {{kind: github, base_url: '{forge.url}', repository: ada/walks, poll: 1s}}\n"
     )
     git("commit", "-qam", "Settings", cwd=first / ".fleet")

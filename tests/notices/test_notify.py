@@ -275,10 +275,10 @@ def test_without_an_address_or_when_nobody_wants_it(
     """The first is told, and the work goes on; after the second, what is old is not told."""
     with runner(place):
         pass
-    place.write({"fleet.yaml": b"format: 1\n"})
+    place.write({"fleet.yaml": b"format: 2\n"})
     with runner(place):
         place.ask()
-    place.write({"fleet.yaml": f"format: 1\n{ALL}\n".encode()})
+    place.write({"fleet.yaml": f"format: 2\n{ALL}\n".encode()})
     with runner(place):
         pass
     assert not service.got

@@ -25,7 +25,7 @@ def _board(path: Path) -> Path:
     gitfleet("init", cwd=path)
     window = path / ".fleet"
     (window / "fleet.yaml").write_text(
-        "format: 1\ntarget: main\nroles: {work: {coder: shell}}\nattempts: 1\n"
+        "format: 2\ntarget: main\nroles: {work: {coder: shell}}\nmax_attempts: 1\n"
         "notify: [question, failed, landed, idle]\n"
     )
     git("commit", "-qam", "Settings", cwd=window)

@@ -69,7 +69,7 @@ def test_new_tasks_edits_answers_and_deletions(project: Project, send: Send) -> 
         "notes/a/knowledge.md": "it is so\n",
         "prompts/work.md": "Be kind.\n",
         "log/a/001-hold-aaaa.yaml": event,
-        "fleet.yaml": (project.window / "fleet.yaml").read_text() + "attempts: 2\n",
+        "fleet.yaml": (project.window / "fleet.yaml").read_text() + "max_attempts: 2\n",
     }
     send(sent, message="More work\n\nand why")
     taken_in(project)
@@ -131,12 +131,13 @@ def test_what_contradicts_and_cannot_go_beside_is_kept_and_told(
     project.put({"tasks/a.md": task("A"), "tasks/f.md": task("F")})
     old = project.tip()
     settings = (project.window / "fleet.yaml").read_text()
-    mine(project, "fleet.yaml", settings + "attempts: 1\n")
+    mine(project, "fleet.yaml", settings + "max_attempts: 1\n")
     mine(project, "tasks/a.md", task("A of Ada"))
     project.close_task("f", moment("2026-01-01 10:00"))
     project.change({"tasks/f.md": None, "done/2026-01/f/task.md": task("F").encode()})
     letter = send(
-        {"fleet.yaml": settings + "attempts: 2\n", "tasks/a.md": None, "tasks/f.md": None}, at=old
+        {"fleet.yaml": settings + "max_attempts: 2\n", "tasks/a.md": None, "tasks/f.md": None},
+        at=old,
     )
     empty_box(project.fleet())
     told = " ".join(project.told("letter-beside"))
@@ -144,7 +145,7 @@ def test_what_contradicts_and_cannot_go_beside_is_kept_and_told(
     assert 'path=tasks/a.md went="nowhere: not removed, the board has another version"' in told
     assert 'path=tasks/f.md went="nowhere: not removed, it is finished and archived"' in told
     assert project.tip(f"refs/gitfleet/salvage/in/{letter[:10]}") == letter
-    assert "tasks/a.md" in project.files() and "attempts: 1" in project.show("fleet.yaml")
+    assert "tasks/a.md" in project.files() and "max_attempts: 1" in project.show("fleet.yaml")
 
 
 def test_a_new_task_with_a_finished_ones_name_goes_beside(project: Project, send: Send) -> None:

@@ -29,7 +29,7 @@ from gitfleet.plan.standing import standing, standings
 from tests.plan.kit import OID, files_of, oid, text
 
 FLEET: Final = b"""\
-format: 1
+format: 2
 target: main
 max_fix_rounds: 2
 roles:
@@ -276,7 +276,7 @@ class Walk:
         if self.random.random() < 0.2:
             keys["hold"] = True
         if self.random.random() < 0.2:
-            keys["exclusive"] = ("port",)
+            keys["locks"] = ("port",)
         if self.random.random() < 0.1:
             keys["not_before"] = self.now + timedelta(hours=9)
         wanted = f"t{self.filed}" if self.random.random() < 0.7 else ""

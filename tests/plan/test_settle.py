@@ -42,7 +42,7 @@ ACCEPTED = attempt(Outcome.ACCEPTED, 99)
 def after(files: Files, change: Change | None) -> Board:
     """The board once the change is made."""
     assert change is not None
-    tree = {layout.SETTINGS: b"format: 1\n", **files}
+    tree = {layout.SETTINGS: b"format: 2\n", **files}
     for path, data in change.files.items():
         tree.pop(path, None)
         if data is not None:
@@ -57,7 +57,7 @@ def landed() -> Landed:
 def test_a_rejection_adds_one_task_that_repairs() -> None:
     """The fix task lists every finding, inherits what binds the first, and starts from it."""
     files = (
-        tasks("app", checks=("pytest",), touches=("src/**",), base="next", role="plan")
+        tasks("app", checks=("pytest",), paths=("src/**",), base="next", role="plan")
         | logged("app", "work submitted")
         | VALIDATING
     )
@@ -73,7 +73,7 @@ def test_a_rejection_adds_one_task_that_repairs() -> None:
     found = after(files, settle.reject(board(files), task="app", attempt=judged, fix=None))
     fix = found.entries["app-fix-1"].task
     assert fix is not None and fix.fixes == "app" and fix.title == "Fix: App"
-    assert (fix.checks, fix.touches, fix.base, fix.role) == (
+    assert (fix.checks, fix.paths, fix.base, fix.role) == (
         ("pytest",), ("src/**",), "next", "plan",
     )  # fmt: skip
     assert "\n    It leaks.\n" in fix.body and "    E  no" in fix.body and "`ok`" not in fix.body

@@ -25,7 +25,7 @@ from gitfleet.work.history import Finding
 from tests.conftest import git
 
 ANN = Person("Ann", "ann@example.org")
-FLEET = {"format": 1, "target": "main", "roles": {"work": {"coder": "shell"}}}
+FLEET = {"format": 2, "target": "main", "roles": {"work": {"coder": "shell"}}}
 Files = Mapping[str, bytes | None]
 
 

@@ -35,7 +35,7 @@ class World:
         git("remote", "add", "origin", str(self.srv), cwd=self.box)
         git("push", "-q", "origin", "main", cwd=self.box)
         gitfleet("init", cwd=self.box)
-        plain = {"format": 1, "target": "main", "transcripts": "push", **settings}
+        plain = {"format": 2, "target": "main", "transcripts": "push", **settings}
         (self.box / ".fleet" / "fleet.yaml").write_bytes(yaml.dump(plain))
         git("commit", "-qam", "Settings", cwd=self.box / ".fleet")
         add(self.box, "say", "echo hello from the box; echo oops >&2; echo x > x")

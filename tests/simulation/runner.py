@@ -354,12 +354,12 @@ class Runner:
         self.mine.add(nonce)
         self.server.owner_of[ghost] = self
         yield 0.01
-        words = frozenset({f"validate {pick.target}"} if pick.role is Role.VALIDATE else ())
+        locks = frozenset({f"validate {pick.target}"} if pick.role is Role.VALIDATE else ())
 
         def decide(now_board: Board, now: datetime) -> Change | None:
             if picking.collides(now_board, pick, TARGET):
                 return None
-            return settle.claim(now_board, now, task=pick.task, claim=wanted, due=due, words=words)
+            return settle.claim(now_board, now, task=pick.task, claim=wanted, due=due, locks=locks)
 
         self.own.claimed(nonce, self.machine.boot())
         result = yield from self.clone.transact(decide, Act("claim", pick.task, ghost))
