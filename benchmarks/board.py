@@ -16,13 +16,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from gitfleet.board.store import Store, utc_now
 from gitfleet.git.repo import find
 from gitfleet.model.change import Change, Person
 from gitfleet.model.claim import Claim
 from gitfleet.model.states import Role
 from gitfleet.plan import settle
-from gitfleet.plan.pick import Offer, picks
-from gitfleet.store import Store, utc_now
+from gitfleet.plan.scheduler import Capacity, picks
 
 ME = Person("Bench", "bench@example.invalid")
 TASK = (
@@ -148,7 +148,7 @@ def main() -> None:
         rows.append(
             ("the same by git's plumbing : gitfleet, 10,000 tasks", by_git / at_large, "≥ 4")
         )
-        offer = Offer(runner="bench", slots=3)
+        offer = Capacity(runner="bench", slots=3)
         began = time.perf_counter()
         picks(large.board(), utc_now(), offer, "main")
         rows.append(

@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 
 from benchmarks.board import ME, TASK, make
+from gitfleet.board.store import Store
 from gitfleet.model.change import Change
-from gitfleet.store import Store
 
 SLEEPER = "---\ntitle: M{n}\ncoder: shell\n---\n```sh\nsleep 20\necho {n} > m{n}\n```\n"
 FLEET = (sys.executable, "-m", "gitfleet")

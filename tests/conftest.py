@@ -6,10 +6,14 @@ import os
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.people.kit import SampleProject
 
 _OFF_LIMITS = "the-network-is-off-limits-to-tests"
 _LOCAL = ("localhost", "127.0.0.1", "::1", "")
@@ -110,3 +114,13 @@ def repo_path(tmp_path: Path) -> Path:
 def bare_path(tmp_path: Path) -> Path:
     """A bare repository without a commit."""
     return init(tmp_path / "bare.git", name="bare_path", bare=True)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[SampleProject]:
+    """A small repository after `gitfleet init`; its runners end with the test."""
+    from tests.people.kit import SampleProject
+
+    made = SampleProject(tmp_path)
+    yield made
+    made.close()

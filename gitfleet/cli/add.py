@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gitfleet.agent import outbox_writer
 from gitfleet.errors import FleetError
 from gitfleet.files import codec
-from gitfleet.work import telling
 
 if TYPE_CHECKING:
     from gitfleet.model.board import Board
@@ -57,10 +57,10 @@ def command(
         "paths": list(paths),
         "hold": hold or None,
     }
-    text = telling.task_text(keys, _body(body))
-    telling.id_wanted(wanted)
+    text = outbox_writer.task_text(keys, _body(body))
+    outbox_writer.id_wanted(wanted)
     box = os.environ.get("GITFLEET_OUTBOX")
-    click.echo(telling.file_task(Path(box), text, wanted) if box else _commit(text, wanted))
+    click.echo(outbox_writer.file_task(Path(box), text, wanted) if box else _commit(text, wanted))
 
 
 def _body(body: str | None) -> str:
@@ -75,10 +75,10 @@ def _body(body: str | None) -> str:
 
 def _commit(text: bytes, wanted: str | None) -> str:
     # Here, since inside an attempt nothing of this is needed, and it takes 100 ms to import.
-    from gitfleet.cli.session import open_session, suffix  # noqa: PLC0415 - see above
+    from gitfleet.cli.support.session import open_session, suffix  # noqa: PLC0415 - see above
     from gitfleet.plan import settle  # noqa: PLC0415 - see above
 
-    telling.checked(text, wanted or "new")
+    outbox_writer.checked(text, wanted or "new")
     session = open_session()
     person = session.person
     suffixes = [suffix() for _ in range(20)]
@@ -92,8 +92,8 @@ def _commit(text: bytes, wanted: str | None) -> str:
 
 def _warn(board: Board, task: str) -> None:
     """It is filed; but a coder that is misspelt, say, would leave it `ready` for ever."""
-    from gitfleet.cli import doubts, draw  # noqa: PLC0415 - see above
-    from gitfleet.plan import problems  # noqa: PLC0415 - see above
+    from gitfleet.cli.support import coder_checks, format  # noqa: PLC0415 - see above
+    from gitfleet.plan import lint  # noqa: PLC0415 - see above
 
-    for what, remedy in problems.doubts(board, task, doubts.known, doubts.objection):
-        click.echo(draw.line(f"warning: {what} ({remedy})"), err=True)
+    for what, remedy in lint.doubts(board, task, coder_checks.known, coder_checks.objection):
+        click.echo(format.line(f"warning: {what} ({remedy})"), err=True)

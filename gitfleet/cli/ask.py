@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from gitfleet import speech
+from gitfleet.agent import client
 from gitfleet.errors import FleetError
 
 UNANSWERED = 5
@@ -23,16 +23,16 @@ def command(question: str | None, options: tuple[str, ...], wait: str | None) ->
     is recorded, and you are to write down where you are and stop; with --wait the exit status is
     then 5. What was answered in an earlier attempt is answered at once.
     """
-    limit = speech.seconds(wait) if wait is not None else 0.0
+    limit = client.seconds(wait) if wait is not None else 0.0
     text = question if question is not None else sys.stdin.read()
-    asked = speech.ask(text, options)
-    reply = speech.wait(asked, limit)
+    asked = client.ask(text, options)
+    reply = client.wait(asked, limit)
     if reply.refused:
         raise FleetError(f"the question was refused: {reply.refused}")
     if reply.answer:
-        speech.heard(asked, reply.name)
+        client.heard(asked, reply.name)
         click.echo(reply.answer)
         return 0
-    speech.park(asked)
-    click.echo(speech.stop_words(reply), err=True)
+    client.park(asked)
+    click.echo(client.stop_words(reply), err=True)
     return UNANSWERED if wait is not None else 0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from gitfleet.cli.decision import ending, say
-from gitfleet.cli.session import Session
+from gitfleet.cli.support.decide import ending, say
+from gitfleet.cli.support.session import CliSession
 from gitfleet.model.states import Kind
 
 
@@ -17,7 +17,7 @@ def command(ids: tuple[str, ...], reason: str) -> None:
     say("cancel", Kind.CANCEL, ids, reason, _tell)
 
 
-def _tell(session: Session, task: str) -> str:
+def _tell(session: CliSession, task: str) -> str:
     if how := ending(session, task):
         return f"{task} is cancelled; {how}"
     return f"{task} is cancelled (`gitfleet retry {task}` undoes that)"

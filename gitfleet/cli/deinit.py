@@ -10,19 +10,19 @@ from pathlib import Path
 
 import click
 
-from gitfleet.cli.fleet import fleet_of
-from gitfleet.cli.session import Session, for_people, plain
-from gitfleet.clone import Clone
+from gitfleet.attempt.context import TASK_BRANCH
+from gitfleet.attempt.workspace import CHECK
+from gitfleet.board.clone_state import Clone
+from gitfleet.board.store import Store
+from gitfleet.cli.support.context import fleet_of
+from gitfleet.cli.support.session import CliSession, for_people, plain
 from gitfleet.errors import FleetError
-from gitfleet.git import checkout, refs, worktree
-from gitfleet.git.holders import holders
+from gitfleet.event_log import EventLog
+from gitfleet.git import follow_branch, refs, worktree
+from gitfleet.git.checkouts import checkouts_of
 from gitfleet.git.repo import Repo, find
-from gitfleet.report import Report
-from gitfleet.store import Store
-from gitfleet.work import hooks, setup
-from gitfleet.work.fleet import TASK_BRANCH
-from gitfleet.work.perform import settle_dead
-from gitfleet.work.workspace import CHECK
+from gitfleet.install import hooks, setup_clone
+from gitfleet.runner.attempt_thread import end_dead_attempts
 
 _SHOWN = 10  # names in a list before it is cut
 
@@ -41,14 +41,14 @@ def command(force: bool, branches: bool) -> None:
     there = clone.folder.exists()
     with clone.only_runner():
         window = _window(repo, store, force)
-        _settle(Session(repo, clone, store))
+        _settle(CliSession(repo, clone, store))
         saved = list(_workspaces(repo, clone))
         if window is not None:
-            saved += setup.take_out(repo, window, "board")
+            saved += setup_clone.take_out(repo, window, "board")
             click.echo(f"Removed {window}.")
         for ref in saved:
             click.echo(f"Saved what was in no commit of a branch: {ref}")
-        done = [*hooks.remove(clone), *setup.restore_clone(repo)]
+        done = [*hooks.remove(clone), *setup_clone.restore_clone(repo)]
         for line in done:
             click.echo(plain(line))
         _refs(repo, branches, saved)
@@ -63,14 +63,14 @@ def command(force: bool, branches: bool) -> None:
 
 def _window(repo: Repo, store: Store, force: bool) -> Path | None:
     """The worktree that shows the board; FleetError if somebody's edits are in it."""
-    path = setup.window_of(repo)
+    path = setup_clone.window_of(repo)
     if path is None or worktree.registered(repo, path) is None:
         return None
     if not path.exists():
         return path
     # Files that only lag behind the board are nobody's edits.
-    checkout.catch_up(repo, path, store.ref)
-    edits = setup.uncommitted(path)
+    follow_branch.catch_up(repo, path, store.ref)
+    edits = setup_clone.uncommitted(path)
     if edits and not force:
         shown = ", ".join(edits[:_SHOWN]) + (" …" if len(edits) > _SHOWN else "")
         raise FleetError(
@@ -80,19 +80,19 @@ def _window(repo: Repo, store: Store, force: bool) -> Path | None:
     return path
 
 
-def _settle(session: Session) -> None:
+def _settle(session: CliSession) -> None:
     """What a runner that died left behind: its processes end, its claims go, with an event."""
-    if session.store.tip() is not None and session.clone.held():
-        settle_dead(fleet_of(session, Report(click.echo)))
+    if session.store.tip() is not None and session.clone.pending_claims():
+        end_dead_attempts(fleet_of(session, EventLog(click.echo)))
 
 
 def _workspaces(repo: Repo, clone: Clone) -> Iterator[str]:
     """Remove the worktrees of attempts; the refs under which something of them was saved."""
-    for path in setup.workspaces(repo, clone):
+    for path in setup_clone.workspaces(repo, clone):
         if path.name.endswith(CHECK):
             worktree.remove(repo, path)  # nobody works in one
         else:
-            yield from setup.take_out(repo, path, path.name)
+            yield from setup_clone.take_out(repo, path, path.name)
         click.echo(f"Removed the workspace {path}.")
     if not clone.workspaces.is_dir():
         return
@@ -111,7 +111,7 @@ def _refs(repo: Repo, delete: bool, saved: list[str]) -> None:
     found = {**refs.names(repo, f"refs/heads/{TASK_BRANCH}"), **refs.names(repo, "refs/gitfleet/")}
     kept = []
     for ref, oid in sorted(found.items()):
-        if not delete or ref in saved or holders(repo, ref):
+        if not delete or ref in saved or checkouts_of(repo, ref):
             kept.append(ref)
         elif refs.swap(repo, ref, oid, None, message="deinit"):
             click.echo(f"Deleted {ref} (it was {oid[:10]}).")

@@ -14,8 +14,8 @@ from types import FrameType
 
 import click
 
-from gitfleet.demo import plot, story
-from gitfleet.demo.stage import Stage
+from gitfleet.demo import captions, tasks
+from gitfleet.demo.sandbox import Sandbox
 from gitfleet.errors import FleetError
 
 _AT_HOME = """\
@@ -44,7 +44,7 @@ def command(keep: bool, directory: Path | None) -> int:
     """
     began = time.monotonic()
     with _hang_up(), _place(directory, keep) as root:
-        stage = Stage(root)
+        stage = Sandbox(root)
         found = _play(stage, began)
         took = time.monotonic() - began
         if found:
@@ -52,7 +52,9 @@ def command(keep: bool, directory: Path | None) -> int:
             for line in found:
                 click.echo(f"  {line}", err=True)
             return 1
-        click.echo(f"All {len(plot.PROMISES)} tasks are done, as promised. It took {took:.1f} s.\n")
+        click.echo(
+            f"All {len(tasks.PROMISES)} tasks are done, as promised. It took {took:.1f} s.\n"
+        )
         click.echo(_AT_HOME)
     return 0
 
@@ -114,7 +116,7 @@ def _hang_up() -> Iterator[None]:
 # -- the play
 
 
-def _play(stage: Stage, began: float) -> list[str]:
+def _play(stage: Sandbox, began: float) -> list[str]:
     """Do it all, and show it; what did not become as promised."""
     stage.build()
     click.echo(f"A small Python package with a failing test, in {stage.project}\n")
@@ -122,7 +124,7 @@ def _play(stage: Stage, began: float) -> list[str]:
     _show(stage, "gitfleet", "init", "--target", "main", last=99)
     stage.write_board()
     click.echo("Six tasks, each a file in .fleet/tasks/, are committed on the branch fleet:\n")
-    for task, text in plot.TASKS.items():
+    for task, text in tasks.TASKS.items():
         click.echo(f"  {task:<14} {text.split('title: ')[1].splitlines()[0]}")
     click.echo()
     status = _run(stage, began)
@@ -133,7 +135,7 @@ def _play(stage: Stage, began: float) -> list[str]:
     return [*status, *unlisted, *_broken(stage)]
 
 
-def _show(stage: Stage, *argv: str, last: int) -> int:
+def _show(stage: Sandbox, *argv: str, last: int) -> int:
     """Run a command, and show it with the last lines it says; its exit status."""
     done = stage.attempt(*argv)
     click.echo(f"$ {' '.join(argv)}")
@@ -143,13 +145,13 @@ def _show(stage: Stage, *argv: str, last: int) -> int:
     return done.returncode
 
 
-def _run(stage: Stage, began: float) -> list[str]:
+def _run(stage: Sandbox, began: float) -> list[str]:
     """The runner at work, line by line; what it ended with, if not well."""
     click.echo("$ gitfleet run --until-idle")
     try:
         with contextlib.closing(stage.follow("gitfleet", "run", "--until-idle")) as lines:
             for line in lines:
-                told = story.told(line, sys.executable)
+                told = captions.told(line, sys.executable)
                 if told is not None:
                     click.echo(f"{time.monotonic() - began:6.1f} s  {told[0]:<18}  {told[1]}")
     except FleetError as error:
@@ -157,9 +159,9 @@ def _run(stage: Stage, began: float) -> list[str]:
     return []
 
 
-def _broken(stage: Stage) -> list[str]:
+def _broken(stage: Sandbox) -> list[str]:
     """What is not as promised: on the board, in the target, in the checkout."""
-    board = stage.attempt("python", "-P", "-m", "gitfleet.demo.proof", str(stage.project))
+    board = stage.attempt("python", "-P", "-m", "gitfleet.demo.verify", str(stage.project))
     found = board.stdout.splitlines()
     if board.returncode != 0 and not found:
         found.append(f"the proof ended with exit status {board.returncode}")

@@ -8,15 +8,15 @@ from typing import Final, NamedTuple
 
 import click
 
-from gitfleet.cli import draw, reading
-from gitfleet.cli.session import Session, open_session
+from gitfleet.attempt.context import task_branch
+from gitfleet.cli.support import format, lookup
+from gitfleet.cli.support.session import CliSession, open_session
 from gitfleet.errors import FleetError
 from gitfleet.git import merge, refs
 from gitfleet.git.command import clean_env
 from gitfleet.model.board import Entry
 from gitfleet.model.event import Attempt, Closed, Landed
 from gitfleet.model.states import Kind, Role
-from gitfleet.work.fleet import task_branch
 
 # How a person wants to see differences; `clean_env` drops them, for nothing of ours reads them.
 _THEIRS: Final = ("GIT_EXTERNAL_DIFF", "GIT_DIFF_OPTS")
@@ -38,11 +38,11 @@ def command(task: str, stat: bool, as_json: bool) -> None:
     """Show what the task ID changed: what landed, else what is on its branch."""
     session = open_session()
     board = session.store.board()
-    entry = reading.task_of(session.store, board, task)
+    entry = lookup.task_of(session.store, board, task)
     span = _of_landing(session, entry) or _of_branch(session, entry)
     if as_json:
         paths = merge.changed_paths(session.repo, span.old, span.new) if span else ()
-        draw.out_json(
+        format.out_json(
             {
                 "id": task,
                 "old": span.old if span else None,
@@ -68,7 +68,7 @@ def _why(entry: Entry) -> str:
     return "no attempt has committed anything" if entry.next_attempt > 1 else "nobody has tried it"
 
 
-def _of_landing(session: Session, entry: Entry) -> Span | None:
+def _of_landing(session: CliSession, entry: Entry) -> Span | None:
     """Between the target before and after, if the task landed."""
     last = entry.last(Kind.LANDED)
     if last is None or not isinstance(last.content, Landed):
@@ -84,7 +84,7 @@ def _of_landing(session: Session, entry: Entry) -> Span | None:
     return span._replace(remark=remark) if span else None
 
 
-def _of_branch(session: Session, entry: Entry) -> Span | None:
+def _of_branch(session: CliSession, entry: Entry) -> Span | None:
     """From where the work began to where it is now."""
     claim = entry.claim if entry.claim and entry.claim.role is Role.WORK else None
     last = next(
@@ -115,7 +115,7 @@ def _has_head(content: object) -> bool:
     return isinstance(content, Attempt) and content.head is not None
 
 
-def _here(session: Session, commit: str, task: str) -> None:
+def _here(session: CliSession, commit: str, task: str) -> None:
     if not session.store.objects.exists(commit):
         raise FleetError(
             f"the commit {commit[:10]} of {task} is not in this clone",
@@ -123,12 +123,12 @@ def _here(session: Session, commit: str, task: str) -> None:
         )
 
 
-def _same(session: Session, span: Span) -> bool:
+def _same(session: CliSession, span: Span) -> bool:
     objects = session.store.objects
     return objects.tree_of(span.old) == objects.tree_of(span.new)
 
 
-def _show(session: Session, span: Span, *, stat: bool) -> None:
+def _show(session: CliSession, span: Span, *, stat: bool) -> None:
     """Become `git diff`: colours, word diffs and external programs are as the person has them."""
     safe = clean_env()
     env = {k: v for k, v in os.environ.items() if k in safe or k in _THEIRS}

@@ -7,13 +7,13 @@ from datetime import timedelta
 
 import click
 
-from gitfleet.cli.fleet import fleet_of
-from gitfleet.cli.session import open_session
+from gitfleet.cli.support.context import fleet_of
+from gitfleet.cli.support.session import open_session
 from gitfleet.errors import FleetError
 from gitfleet.git.command import git
+from gitfleet.install import gc
+from gitfleet.install.gc import Litter
 from gitfleet.model.durations import seconds, spoken
-from gitfleet.work import collect
-from gitfleet.work.collect import Litter
 
 
 def _duration(_ctx: click.Context, _parameter: click.Parameter, text: str) -> timedelta:
@@ -34,7 +34,7 @@ def command(older: timedelta, yes: bool, dry_run: bool) -> None:
     """
     session = open_session()
     fleet = fleet_of(session)
-    found = list(collect.find(fleet, session.store.board(), older))
+    found = list(gc.find(fleet, session.store.board(), older))
     going = [one for one in found if not one.refused]
     for one in found:
         click.echo(_line(one))
@@ -47,7 +47,7 @@ def command(older: timedelta, yes: bool, dry_run: bool) -> None:
         return
     for one in going:
         try:
-            collect.remove(fleet, one)
+            gc.remove(fleet, one)
         except (FleetError, OSError) as error:
             click.echo(f"stays: {one.name}: {error}", err=True)
     # Never --prune=now: it removes objects that somebody is just about to use.

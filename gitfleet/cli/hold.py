@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from gitfleet.cli.decision import say, under_way
-from gitfleet.cli.session import Session
+from gitfleet.cli.support.decide import say, under_way
+from gitfleet.cli.support.session import CliSession
 from gitfleet.model.states import Kind
 
 
@@ -17,7 +17,7 @@ def command(ids: tuple[str, ...], reason: str) -> None:
     say("hold", Kind.HOLD, ids, reason, _tell)
 
 
-def _tell(session: Session, task: str) -> str:
+def _tell(session: CliSession, task: str) -> str:
     if under_way(session, task):
         return f"{task} is on hold: the attempt under way goes on, and nothing of it lands"
     return f"{task} is on hold"

@@ -10,20 +10,20 @@ from typing import Final, NamedTuple
 
 import click
 
-from gitfleet.cli.session import plain
+from gitfleet.board.store import Store, branch_of
+from gitfleet.cli.support.session import plain
 from gitfleet.files import boards, layout
 from gitfleet.files.boards import File
-from gitfleet.files.layout import What
-from gitfleet.git import checkout, refs, step
+from gitfleet.files.layout import FileKind
+from gitfleet.git import follow_branch, refs, synced_commit
 from gitfleet.git.command import enter_quarantine, git
 from gitfleet.git.objects import Objects
 from gitfleet.git.repo import Repo, find
 from gitfleet.git.worktree import git_dir
 from gitfleet.model.board import Problem
-from gitfleet.store import Store, branch_of
 
 _MOST: Final = 20  # problems shown
-_PEOPLES: Final = (What.TASK, What.QUESTION, What.SETTINGS, What.PROMPT)
+_PEOPLES: Final = (FileKind.TASK, FileKind.QUESTION, FileKind.SETTINGS, FileKind.PROMPT)
 _ZERO: Final = "0" * 40
 
 
@@ -68,11 +68,11 @@ def pre_commit() -> None:
 
 def _refuse_lag(repo: Repo, top: Path, ref: str) -> None:
     tip = refs.read(repo, ref)
-    if tip is None or step.in_step(repo, top) in (None, tip):
+    if tip is None or synced_commit.in_step(repo, top) in (None, tip):
         return
     # `git commit -a` and `git commit PATH` hold it while this hook runs, a plain one does not.
     locked = (git_dir(top) / "index.lock").exists()
-    refusal = checkout.catch_up(repo, top, ref)
+    refusal = follow_branch.catch_up(repo, top, ref)
     told = "gitfleet: the board moved while you worked"
     nothing = "Nothing was committed and nothing is lost"
     if refusal is None:
@@ -157,7 +157,7 @@ def _taken_ids(top: Path, changes: Mapping[str, _Change]) -> list[Problem]:
     new = [
         place.task
         for path, change in changes.items()
-        if not change.old and (place := layout.place(path)).what is What.TASK
+        if not change.old and (place := layout.place(path)).what is FileKind.TASK
     ]
     if not new:
         return []
@@ -189,8 +189,8 @@ def _foreign(changes: Mapping[str, _Change]) -> list[Problem]:
             f"git restore --staged --worktree {path}",
         )
         for path, change in changes.items()
-        if (layout.of_runner(path) or (layout.place(path).what is What.EVENT and change.old))
-        and layout.place(path).what is not What.PAGE
+        if (layout.of_runner(path) or (layout.place(path).what is FileKind.EVENT and change.old))
+        and layout.place(path).what is not FileKind.PAGE
     ]
 
 
@@ -214,8 +214,8 @@ def push_to_checkout(commit: str) -> None:
 def _bring(repo: Repo, top: Path, ref: str, commit: str) -> str:
     """Bring the files to a commit that is to be where the ref is; why not, if not."""
     tip = refs.read(repo, ref)
-    held = checkout.prepare(repo, top, ref, tip or commit, commit)
-    if isinstance(held, checkout.Refusal):
+    held = follow_branch.prepare(repo, top, ref, tip or commit, commit)
+    if isinstance(held, follow_branch.CannotFollow):
         return held.reason
     with held:
         # git will compare the ref only after us. Files that had gone back to what the push began
@@ -238,11 +238,11 @@ def _bring(repo: Repo, top: Path, ref: str, commit: str) -> str:
 def pre_receive() -> None:
     """Judge what is being pushed to a server's fleet branch; standard input tells what it is."""
     # Imported here on purpose: the other hooks run at every commit, and need none of it.
-    from gitfleet.work import guardpush  # noqa: PLC0415
+    from gitfleet.audit import pre_receive  # noqa: PLC0415
 
     enter_quarantine()
     repo = find(Path.cwd())
-    refusals = guardpush.judge(Store(repo), sys.stdin.readlines())
+    refusals = pre_receive.check_push(Store(repo), sys.stdin.readlines())
     for told in refusals[:_MOST]:
         click.echo(f"gitfleet: {plain(told.what)}", err=True)
         if told.remedy:

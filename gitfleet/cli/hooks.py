@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from gitfleet.cli.session import open_session
+from gitfleet.cli.support.session import open_session
 from gitfleet.git.repo import find
-from gitfleet.work import hooks
+from gitfleet.install import hooks
 
 
 @click.group("hooks")

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import click
 
-from gitfleet.cli.session import for_people, plain, target_here, who_asks
-from gitfleet.clone import Clone
+from gitfleet.board.clone_state import Clone
+from gitfleet.board.store import Store, branch_of
+from gitfleet.cli.support.session import for_people, plain, target_here, who_asks
 from gitfleet.errors import FleetError
 from gitfleet.git import refs, worktree
+from gitfleet.git.checkouts import checkouts_of
 from gitfleet.git.command import git
-from gitfleet.git.holders import holders
 from gitfleet.git.repo import Repo, find, head_branch, set_config
+from gitfleet.install import hooks, setup_clone
 from gitfleet.model.board import Board
 from gitfleet.plan import upgrade
-from gitfleet.store import Store, branch_of
-from gitfleet.work import hooks, setup
 
 _REMOTE = "origin"
 # Branches of ours are below these; a branch of somebody's with such a name leaves no room.
@@ -45,11 +45,11 @@ def command(target: str | None, branch: str | None, checks: tuple[str, ...]) -> 
         _ignored(given, "the board was adopted")
     else:
         chosen = _target(repo, target, name)
-        proposed = setup.Proposal(checks) if checks else setup.propose(repo, chosen)
-        store.create(setup.first_files(chosen, proposed.checks, proposed.setup), person)
+        proposed = setup_clone.Proposal(checks) if checks else setup_clone.propose(repo, chosen)
+        store.create(setup_clone.first_files(chosen, proposed.checks, proposed.setup), person)
     if name != branch_of(repo):
         set_config(repo, "gitfleet.branch", name)
-    setup.prepare_clone(repo)
+    setup_clone.prepare_clone(repo)
     shown = _show(repo, store, window)
     _tell(repo, store, shown, hooks.install(Clone(repo), store) if shown else [])
 
@@ -74,13 +74,13 @@ def _branch(repo: Repo, wanted: str | None) -> str:
         )
     heads = refs.names(repo, "refs/heads/")
     here = heads.get(f"refs/heads/{current}")
-    if name != current and here is not None and setup.is_board(repo, here):
+    if name != current and here is not None and setup_clone.is_board(repo, here):
         raise FleetError(
             f"this clone has a board already, the branch {current}",
             remedy="`gitfleet deinit` takes it out of this clone; then init with --branch.",
         )
     tip = heads.get(f"refs/heads/{name}")
-    if tip is not None and not setup.is_board(repo, tip):
+    if tip is not None and not setup_clone.is_board(repo, tip):
         raise FleetError(
             f"the branch {name} exists and is not a board",
             remedy="Choose another name: gitfleet init --branch fleet-board",
@@ -111,7 +111,7 @@ def _make_way(name: str, branches: Sequence[str]) -> None:
 
 def _adopt(repo: Repo, store: Store) -> bool:
     """Take the board that the remote has, if it has one."""
-    found = setup.fetch_board(repo, _REMOTE, store.branch)
+    found = setup_clone.fetch_board(repo, _REMOTE, store.branch)
     if found.trouble:
         click.echo(
             f"{_REMOTE} cannot be reached, so a board there would not be seen:"
@@ -120,7 +120,7 @@ def _adopt(repo: Repo, store: Store) -> bool:
         )
     if found.tip is None:
         return False
-    if not setup.is_board(repo, found.tip):
+    if not setup_clone.is_board(repo, found.tip):
         raise FleetError(
             f"the branch {store.branch} of {_REMOTE} exists and is not a board",
             remedy="Choose another name: gitfleet init --branch fleet-board",
@@ -163,7 +163,7 @@ def _target(repo: Repo, wanted: str | None, board: str) -> str:
 
 def _place(repo: Repo, store: Store) -> Path | None:
     """Where the board is to be shown; FleetError if something is in the way. None: nowhere."""
-    path = setup.window_of(repo)
+    path = setup_clone.window_of(repo)
     if path is None:
         return None
     known = worktree.registered(repo, path)
@@ -174,7 +174,7 @@ def _place(repo: Repo, store: Store) -> Path | None:
                 remedy=f"git -C {shlex.quote(str(path))} switch {shlex.quote(store.branch)}",
             )
         return path
-    elsewhere = [other for other in holders(repo, store.ref) if other != path]
+    elsewhere = [other for other in checkouts_of(repo, store.ref) if other != path]
     if elsewhere:
         return elsewhere[0]
     folder = path.is_dir() and not path.is_symlink()
@@ -204,8 +204,8 @@ def _tell(repo: Repo, store: Store, window: Path | None, guarded: Sequence[str])
     board = store.board()
     shown = ""
     if window is not None:
-        home = window == setup.window_of(repo)
-        shown = f", shown in {setup.WINDOW if home else window}/"
+        home = window == setup_clone.window_of(repo)
+        shown = f", shown in {setup_clone.WINDOW if home else window}/"
     click.echo(f"The board is the branch {store.branch}{shown}.")
     if window is None:
         click.echo(

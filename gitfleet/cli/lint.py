@@ -12,24 +12,24 @@ from typing import Final
 import click
 from msgspec.structs import asdict, replace
 
-from gitfleet.cli import doubts, draw, reading
-from gitfleet.cli.session import Session, for_people, open_session, plain
+from gitfleet.board.store import Store
+from gitfleet.cli.support import coder_checks, format, lookup
+from gitfleet.cli.support.session import CliSession, for_people, open_session, plain
 from gitfleet.errors import FleetError
 from gitfleet.files import layout
 from gitfleet.files.boards import File
-from gitfleet.files.layout import What
-from gitfleet.git import checkout, worktree
+from gitfleet.files.layout import FileKind
+from gitfleet.git import follow_branch, worktree
 from gitfleet.git.objects import blob_id
+from gitfleet.install import setup_clone
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
-from gitfleet.plan import problems, upgrade
-from gitfleet.plan.problems import Finding
-from gitfleet.store import Store
-from gitfleet.work import setup
+from gitfleet.plan import lint, upgrade
+from gitfleet.plan.lint import LintFinding
 
 _SHOWN: Final = 10  # names in a list before it is cut
 _DEEPEST: Final = 6  # folders; done/<month>/<id>/log is the deepest there is
-_OTHER: Final = (What.OTHER, What.PAGE)
+_OTHER: Final = (FileKind.OTHER, FileKind.PAGE)
 
 
 @click.command("lint")
@@ -46,26 +46,28 @@ def command(paths: tuple[Path, ...], fix: bool, as_json: bool) -> int:
     """
     if fix and paths:
         raise click.UsageError("--fix rewrites the board itself, and takes no PATH")
-    found: list[Finding] = []
+    found: list[LintFinding] = []
     number = 0
     for files, scope in [(_fixed(as_json), Scope())] if fix else _boards(paths):
         number += sum(map(scope.holds, files))
-        found += _placed(problems.findings(files, doubts.known, doubts.objection), scope)
+        found += _placed(lint.findings(files, coder_checks.known, coder_checks.objection), scope)
     if as_json:
         severity = {True: "warning", False: "error"}
         out = [{**asdict(one.problem), "severity": severity[one.warning]} for one in found]
-        draw.out_json(out)
+        format.out_json(out)
     else:
         _tell(found, number)
     return 1 if any(not one.warning for one in found) else 0
 
 
-def _tell(found: Sequence[Finding], number: int) -> None:
+def _tell(found: Sequence[LintFinding], number: int) -> None:
     for one in found:
         problem = one.problem
-        kind = draw.style("warning: ", fg="yellow") if one.warning else ""
-        remedy = draw.style(f" ({draw.line(problem.remedy)})", dim=True) if problem.remedy else ""
-        click.echo(f"{draw.line(problem.where)}: {kind}{draw.line(problem.what)}{remedy}")
+        kind = format.style("warning: ", fg="yellow") if one.warning else ""
+        remedy = (
+            format.style(f" ({format.line(problem.remedy)})", dim=True) if problem.remedy else ""
+        )
+        click.echo(f"{format.line(problem.where)}: {kind}{format.line(problem.what)}{remedy}")
     wrong = sum(not one.warning for one in found)
     click.echo(
         f"{_number(number, 'file')}: {_number(wrong, 'problem')},"
@@ -91,21 +93,21 @@ def _fixed(as_json: bool) -> Mapping[str, File]:
         done[0] = upgrade.upgrade(board, lambda path: session.store.file(board, path))
         return done[0].change(person) if done[0].files else None
 
-    result = session.write(decide)
+    result = session.transact(decide)
     if done[0].files and not result.won:
         raise FleetError(result.why or "the keys could not be renamed", remedy="Try again.")
     for line in list(done[0].lines()) or ["All keys have their newest names."]:
-        click.echo(draw.line(line), err=as_json)
+        click.echo(format.line(line), err=as_json)
     return _at(session.store, result.board.commit)
 
 
-def _refuse_edits(session: Session) -> None:
+def _refuse_edits(session: CliSession) -> None:
     """Edits that no commit has would hold the files in .fleet/ back, and keep their old keys."""
-    window = setup.window_of(session.repo)
+    window = setup_clone.window_of(session.repo)
     if window is None or not window.exists() or worktree.registered(session.repo, window) is None:
         return
-    checkout.catch_up(session.repo, window, session.store.ref)  # what lags behind is no edit
-    edits = [path for path in setup.uncommitted(window) if _on_board(path)]
+    follow_branch.catch_up(session.repo, window, session.store.ref)  # what lags behind is no edit
+    edits = [path for path in setup_clone.uncommitted(window) if _on_board(path)]
     if edits:
         shown = ", ".join(edits[:_SHOWN]) + (" …" if len(edits) > _SHOWN else "")
         raise FleetError(
@@ -128,7 +130,7 @@ class Scope:
         return not self.only or any(path == o or path.startswith(f"{o}/") for o in self.only)
 
 
-def _placed(told: Iterable[Finding], scope: Scope) -> Iterable[Finding]:
+def _placed(told: Iterable[LintFinding], scope: Scope) -> Iterable[LintFinding]:
     for one in told:
         if scope.holds(one.problem.path):
             path = os.path.join(scope.prefix, one.problem.path)  # noqa: PTH118 - a text, as given
@@ -157,7 +159,7 @@ def _tip() -> dict[str, File]:
 def _at(store: Store, commit: str) -> dict[str, File]:
     tree = store.objects.tree_of(commit)
     return {
-        path: reading.file_of(store, entry)
+        path: lookup.file_of(store, entry)
         for path, entry in store.objects.walk(tree)
         if _on_board(path)
     }

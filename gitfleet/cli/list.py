@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from gitfleet.cli import draw, reading
-from gitfleet.cli.crew import progress
-from gitfleet.cli.session import open_session
+from gitfleet.cli.support import format, lookup
+from gitfleet.cli.support.runners_view import progress
+from gitfleet.cli.support.session import open_session
 from gitfleet.model.board import Board
 from gitfleet.model.states import FINISHED, Status
 from gitfleet.plan import view
@@ -35,10 +35,10 @@ def command(
     if revision is None:
         board, now = session.store.board(), session.store.now()
     else:
-        board, now = reading.board_at(session, revision)
+        board, now = lookup.board_at(session, revision)
     known = view.rows(board, now)
     if everything or FINISHED.intersection(statuses):
-        there = (e for e in reading.archive(session.store, board) if e.id not in board.entries)
+        there = (e for e in lookup.archive(session.store, board) if e.id not in board.entries)
         known += view.finished(board, there, now)
         shown = known
     else:
@@ -47,10 +47,10 @@ def command(
     shown = [row for row in shown if not labels or set(labels).intersection(row.labels)]
     shown = view.in_order(board, shown)
     if as_json:
-        draw.out_json([view.facts(row) for row in shown])
+        format.out_json([view.facts(row) for row in shown])
         return
     alive = progress(session.repo) if revision is None else {}
-    _draw([reading.doubted(board, row) for row in shown], alive)
+    _draw([lookup.doubted(board, row) for row in shown], alive)
     click.echo(_below(board, known, shown, filtered=bool(statuses or labels), all_=everything))
     _warn(board)
 
@@ -59,17 +59,17 @@ def _draw(shown: list[Row], alive: dict[str, str]) -> None:
     cells = [
         [
             row.status.value,
-            draw.line(row.id),
+            format.line(row.id),
             "p?" if row.priority is None else f"p{row.priority}",
-            draw.line(row.title),
-            draw.line(_with_progress(row, alive)),
+            format.line(row.title),
+            format.line(_with_progress(row, alive)),
         ]
         for row in shown
     ]
-    rows = draw.columns(cells, draw.room(), keep=1)
+    rows = format.columns(cells, format.room(), keep=1)
     for row, (status, *middle, reason) in zip(shown, rows, strict=True):
         click.echo(
-            draw.of_status(status, row.status) + "".join(middle) + draw.style(reason, dim=True)
+            format.of_status(status, row.status) + "".join(middle) + format.style(reason, dim=True)
         )
 
 

@@ -19,7 +19,7 @@ from typing import Final
 import click
 
 from gitfleet.errors import FleetError
-from gitfleet.report import harmless
+from gitfleet.event_log import harmless
 
 # A verb is a file: it is imported when it is used, so that each starts as fast as it can.
 VERBS: Final[Mapping[str, str]] = {

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from gitfleet import speech
+from gitfleet.agent import client
 from gitfleet.cli.main import own_version
 from gitfleet.errors import FleetError
 
@@ -14,8 +14,8 @@ from gitfleet.errors import FleetError
 @click.command("mcp")
 def command() -> None:
     """Serve ask_human, note, progress, add and verdict by the Model Context Protocol (stdio)."""
-    speech.outbox()
-    speech.inbox()
+    client.outbox()
+    client.inbox()
     try:
         # Here, since the SDK is an extra, and takes half a second to import.
         from gitfleet.mcp import serve  # noqa: PLC0415 - see above

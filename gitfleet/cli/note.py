@@ -6,11 +6,11 @@ import sys
 
 import click
 
-from gitfleet import speech
+from gitfleet.agent import client
 
 
 @click.command("note")
-@click.argument("kind", type=click.Choice(speech.NOTES))
+@click.argument("kind", type=click.Choice(client.NOTES))
 @click.argument("text", required=False)
 def command(kind: str, text: str | None) -> None:
     """Write the note plan or knowledge of this task: TEXT, or what stands on standard input.
@@ -18,4 +18,4 @@ def command(kind: str, text: str | None) -> None:
     It takes the place of the note of that kind. Whoever goes on with the task reads it, on
     whatever machine.
     """
-    speech.note(kind, text if text is not None else sys.stdin.read())
+    client.note(kind, text if text is not None else sys.stdin.read())

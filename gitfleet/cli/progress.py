@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from gitfleet import speech
+from gitfleet.agent import client
 
 
 @click.command("progress")
 @click.argument("text")
 def command(text: str) -> None:
     """Show TEXT, a line, where people look at running attempts. It is stored nowhere."""
-    speech.progress(text)
+    client.progress(text)

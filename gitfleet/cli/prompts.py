@@ -6,14 +6,14 @@ from typing import Final
 
 import click
 
-from gitfleet.cli import draw
-from gitfleet.cli.session import open_session
+from gitfleet.attempt import prompt
+from gitfleet.cli.support import format
+from gitfleet.cli.support.session import open_session
+from gitfleet.event_log import harmless
 from gitfleet.files import layout
 from gitfleet.files.templates import VARIABLES
 from gitfleet.model.board import Board
 from gitfleet.model.states import Role
-from gitfleet.report import harmless
-from gitfleet.work import prompt
 
 _ROLE: Final = click.argument("role", type=click.Choice([role.value for role in Role]))
 
@@ -37,12 +37,12 @@ def show(role: str, shipped: bool) -> None:
     own = session.store.file(board, path) if role in board.prompts else None
     _warn(board, path)
     text = prompt.shipped_text(Role(role)) if own is None else own.decode("utf-8", "replace")
-    click.echo(harmless(text) if draw.on_terminal() else text, nl=False)
+    click.echo(harmless(text) if format.on_terminal() else text, nl=False)
 
 
 def _warn(board: Board, path: str) -> None:
     for problem in board.damage.get(path, ())[:1]:
-        click.echo(f"gitfleet: {draw.line(str(problem))}", err=True)
+        click.echo(f"gitfleet: {format.line(str(problem))}", err=True)
 
 
 @command.command("variables")
@@ -52,7 +52,7 @@ def variables(role: str, as_json: bool) -> None:
     """List the variables that a prompt of ROLE may have, and what each holds."""
     known = VARIABLES[Role(role)]
     if as_json:
-        draw.out_json(dict(known))
+        format.out_json(dict(known))
         return
-    for row in draw.columns([[f"{{{{{name}}}}}", what] for name, what in known.items()], None):
+    for row in format.columns([[f"{{{{{name}}}}}", what] for name, what in known.items()], None):
         click.echo("".join(row))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gitfleet.cli.decision import say, stands
+from gitfleet.cli.support.decide import say, stands
 from gitfleet.model.states import Kind
 
 

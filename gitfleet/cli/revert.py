@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import click
 
-from gitfleet.cli.session import Session, for_people, open_session, plain
+from gitfleet.cli.support.session import CliSession, for_people, open_session, plain
 from gitfleet.errors import FleetError
 from gitfleet.files import codec
 from gitfleet.git import refs
@@ -50,7 +50,7 @@ def command(task: str) -> None:
     click.echo(session.change(decide).tasks[0])
 
 
-def _landing(session: Session, board: Board, task: str) -> _Landing:
+def _landing(session: CliSession, board: Board, task: str) -> _Landing:
     """How the task's work came into the target, if need be with the task that repaired it."""
     seen: set[str] = set()
     wanted = task
@@ -75,7 +75,7 @@ def _landing(session: Session, board: Board, task: str) -> _Landing:
     )
 
 
-def _script(session: Session, landing: _Landing) -> str:
+def _script(session: CliSession, landing: _Landing) -> str:
     """The commands that undo it. Only object ids, which are hex digits, come from the board."""
     event = landing.event
     objects = session.store.objects
@@ -93,7 +93,7 @@ def _script(session: Session, landing: _Landing) -> str:
     return _by_hand(session, landing)
 
 
-def _by_hand(session: Session, landing: _Landing) -> str:
+def _by_hand(session: CliSession, landing: _Landing) -> str:
     """Somebody else had merged it, in whatever way: its own commits are undone, newest first."""
     head, objects = landing.event.head, session.store.objects
     base = _base(landing.entry, head)

@@ -12,12 +12,12 @@ from types import FrameType
 
 import click
 
-from gitfleet.cli.fleet import fleet_of
-from gitfleet.cli.session import Session, open_session
+from gitfleet.cli.support.context import fleet_of
+from gitfleet.cli.support.session import CliSession, open_session
 from gitfleet.errors import FleetError
-from gitfleet.process.end import subreaper
-from gitfleet.report import Report
-from gitfleet.runner.leaving import LEAVE
+from gitfleet.event_log import EventLog
+from gitfleet.process.kill import subreaper
+from gitfleet.runner.drain import LEAVE
 from gitfleet.runner.loop import Runner
 from gitfleet.runner.options import Options
 
@@ -39,17 +39,17 @@ def command(until_idle: bool, once: str | None, slots: int | None) -> int:
         raise FleetError(f"there is no open task {once!r}", remedy="`gitfleet list` shows them.")
     options = Options(until_idle=until_idle, once=once, slots=slots)
     if sys.stdout.isatty():
-        from gitfleet.cli.table import shown  # noqa: PLC0415 - rich is for terminals only
+        from gitfleet.cli.support.live_table import shown  # noqa: PLC0415 - rich is for terminals only
 
         with shown() as (report, attach):
             runner = _runner(session, report, options)
             attach(runner)
             return _run(runner)
-    report = Report(lambda line: print(line, flush=True))
+    report = EventLog(lambda line: print(line, flush=True))
     return _run(_runner(session, report, options))
 
 
-def _runner(session: Session, report: Report, options: Options) -> Runner:
+def _runner(session: CliSession, report: EventLog, options: Options) -> Runner:
     return Runner(fleet_of(session, report), options)
 
 

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import click
 
-from gitfleet.cli.fleet import fleet_of
-from gitfleet.cli.session import open_session
-from gitfleet.clone import Clone
+from gitfleet.board.clone_state import Clone
+from gitfleet.cli.support.context import fleet_of
+from gitfleet.cli.support.session import open_session
 from gitfleet.errors import FleetError
+from gitfleet.event_log import EventLog
 from gitfleet.git.repo import find
 from gitfleet.model.durations import counted
-from gitfleet.process.look import alive
-from gitfleet.report import Report
-from gitfleet.runner.leaving import LEAVE
-from gitfleet.work.perform import settle_dead
+from gitfleet.process.procfs import alive
+from gitfleet.runner.attempt_thread import end_dead_attempts
+from gitfleet.runner.drain import LEAVE
 
 
 @click.command("stop")
@@ -62,9 +62,9 @@ def _end_left() -> int:
     """End the attempts that a runner left to their supervisors; how many."""
     session = open_session()
     with session.clone.only_runner():
-        held = session.clone.held()
+        held = session.clone.pending_claims()
         if held:
-            settle_dead(fleet_of(session, Report(click.echo)))
+            end_dead_attempts(fleet_of(session, EventLog(click.echo)))
             click.echo(f"Ended {counted(len(held), 'attempt')} that went on without a runner.")
         return len(held)
 

@@ -6,8 +6,8 @@ from datetime import datetime
 
 import click
 
-from gitfleet.cli.decision import each, stands
-from gitfleet.cli.session import Session, suffix
+from gitfleet.cli.support.decide import each, stands
+from gitfleet.cli.support.session import CliSession, suffix
 from gitfleet.files import layout
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
@@ -21,7 +21,7 @@ def command(ids: tuple[str, ...]) -> None:
     each("unhold", ids, _unhold, stands)
 
 
-def _unhold(session: Session, task: str) -> Change:
+def _unhold(session: CliSession, task: str) -> Change:
     person, mark = session.person, suffix()
 
     def decide(board: Board, now: datetime) -> Change:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
+from gitfleet.agent import outbox_writer
 from gitfleet.errors import FleetError
 from gitfleet.files import codec
 from gitfleet.model.verdict import Fix, Ruling, Verdict
-from gitfleet.work import telling
 
 
 @click.command("verdict")
@@ -35,7 +35,7 @@ def command(
         raise click.UsageError("accepted work has nothing to fix: no --fix-title")
     fix = Fix(title=fix_title, body=_body(fix_body)) if fix_title is not None else None
     verdict = Verdict(verdict=Ruling(ruling), reason=reason, findings=findings, fix=fix)
-    telling.say_verdict(box, telling.ruling(verdict))
+    outbox_writer.say_verdict(box, outbox_writer.ruling(verdict))
     click.echo(ruling)
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gitfleet.files import codec, layout, templates
-from gitfleet.files.layout import What
+from gitfleet.files.layout import FileKind
 from gitfleet.model.board import Board, Entry, Problem
 from gitfleet.model.config import FORMAT, Settings
 from gitfleet.model.ids import is_id
@@ -76,20 +76,20 @@ class _Update:
 
     def take(self, path: str, file: File | None) -> None:
         there = layout.place(path)
-        if there.what is not What.OTHER:
+        if there.what is not FileKind.OTHER:
             self.damage.pop(path, None)
         match there.what:
-            case What.TASK:
+            case FileKind.TASK:
                 self._task(path, there.task, file)
-            case What.CLAIM | What.EVENT | What.QUESTION:
+            case FileKind.CLAIM | FileKind.EVENT | FileKind.QUESTION:
                 self._part(path, there, file)
-            case What.NOTE:
+            case FileKind.NOTE:
                 self._note(path, there.task, file)
-            case What.SETTINGS:
+            case FileKind.SETTINGS:
                 self._settings(file)
-            case What.PROMPT:
+            case FileKind.PROMPT:
                 self._prompt(path, there.name, file)
-            case What.ARCHIVED if there.name == "task.md":
+            case FileKind.ARCHIVED if there.name == "task.md":
                 self._archived(path, there.task, file)
 
     def _of(self, task: str) -> dict[str, Any]:
@@ -122,7 +122,7 @@ class _Update:
             found = codec.read_task_of_any_format(file.data, path)
             entry.update(task=found.value, problems=found.problems, former=found.former)
 
-    def _part(self, path: str, there: layout.Place, file: File | None) -> None:
+    def _part(self, path: str, there: layout.BoardPath, file: File | None) -> None:
         entry = self._of(there.task)
         value: Any = None
         problems: tuple[Problem, ...] = ()
@@ -130,18 +130,18 @@ class _Update:
             problems = (_trouble(path, file),)
         elif file is not None:
             match there.what:
-                case What.CLAIM:
+                case FileKind.CLAIM:
                     value, problems = codec.read_claim(file.data, path)
-                case What.EVENT:
+                case FileKind.EVENT:
                     value, problems = codec.read_event(file.data, path, there.task, there.name)
                 case _:
                     value, problems = codec.read_question(file.data, path)
         if problems:
             self.damage[path] = problems
-        if there.what is What.CLAIM:
+        if there.what is FileKind.CLAIM:
             entry["claim"] = value
             return
-        parts = entry["events" if there.what is What.EVENT else "questions"]
+        parts = entry["events" if there.what is FileKind.EVENT else "questions"]
         key = value.name if value is not None else there.name
         parts.pop(there.name, None)
         if value is not None:

@@ -128,10 +128,10 @@ def _at(why: str) -> tuple[str | int, ...]:
     return tuple(re.findall(r"[^.\[\]]+", found[1])) if found else ()
 
 
-def _mark(marks: Mapping[yaml.Path, yaml.Mark], path: tuple[str | int, ...]) -> yaml.Mark:
+def _mark(marks: Mapping[yaml.Path, yaml.Position], path: tuple[str | int, ...]) -> yaml.Position:
     while path and path not in marks:
         path = path[:-1]
-    return marks.get(path, yaml.Mark(1, 1))
+    return marks.get(path, yaml.Position(1, 1))
 
 
 def split(text: str, path: str) -> tuple[str, str, tuple[Problem, ...]]:

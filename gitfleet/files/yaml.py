@@ -35,7 +35,7 @@ _CONFLICT: Final = re.compile(r"^(<{7}|={7}|>{7})(?: |$)", re.MULTILINE)
 Path = tuple[str | int, ...]
 
 
-class Mark(NamedTuple):
+class Position(NamedTuple):
     """A place in a text; both count from 1."""
 
     line: int
@@ -45,7 +45,7 @@ class Mark(NamedTuple):
 class YamlError(Exception):
     """A text that is not the YAML we read: what is wrong, where, what to do."""
 
-    def __init__(self, what: str, mark: Mark, remedy: str = "") -> None:
+    def __init__(self, what: str, mark: Position, remedy: str = "") -> None:
         self.what, self.mark, self.remedy = what, mark, remedy
         super().__init__(what)
 
@@ -116,8 +116,8 @@ class Document(NamedTuple):
     """A parsed text: the data under the names of today, and where each part of it stands."""
 
     data: Any
-    marks: Mapping[Path, Mark]  # of values; of its key where the value is on other lines
-    keys: Mapping[Path, Mark]
+    marks: Mapping[Path, Position]  # of values; of its key where the value is on other lines
+    keys: Mapping[Path, Position]
     former: Mapping[Path, Former]  # those keys that the text has under another name
 
 
@@ -133,7 +133,7 @@ def load(text: str, kind: type, *, first_line: int = 1) -> Document:
         column = control.start() - (before.rfind("\n") + 1)
         raise YamlError(
             f"a control character (0x{ord(control[0]):02x})",
-            Mark(first_line + line, column + 1),
+            Position(first_line + line, column + 1),
             "remove it; this file is to be plain UTF-8 text",
         )
     try:
@@ -141,18 +141,18 @@ def load(text: str, kind: type, *, first_line: int = 1) -> Document:
         node = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         at = error.problem_mark or error.context_mark
-        mark = Mark(first_line + at.line, at.column + 1) if at else Mark(first_line, 1)
+        mark = Position(first_line + at.line, at.column + 1) if at else Position(first_line, 1)
         conflict = _CONFLICT.search(text)
         if conflict:
-            mark = Mark(first_line + text.count("\n", 0, conflict.start()), 1)
+            mark = Position(first_line + text.count("\n", 0, conflict.start()), 1)
             what = "the markers of a conflict that git left here"
             raise YamlError(what, mark, "keep one of the sides and remove the markers") from None
         raise YamlError(_say(error), mark, "see https://yaml.org for the syntax") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise YamlError(str(error).splitlines()[0], Mark(first_line, 1)) from None
+        raise YamlError(str(error).splitlines()[0], Position(first_line, 1)) from None
     builder = _Builder(first_line)
     if node is None:
-        return Document({}, {(): Mark(first_line, 1)}, {}, {})
+        return Document({}, {(): Position(first_line, 1)}, {}, {})
     data = builder.build(node, shape_of(kind), (), 0)
     return Document(data, builder.marks, builder.keys, builder.former)
 
@@ -170,7 +170,7 @@ def _screen(text: str, first_line: int) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=_LOADER):
         at: Any = event.start_mark
-        mark = Mark(first_line + at.line, at.column + 1)
+        mark = Position(first_line + at.line, at.column + 1)
         tag = getattr(event, "tag", None)
         if isinstance(event, yaml.AliasEvent):
             raise YamlError("an alias (*name)", mark, "write the value out; aliases are not read")
@@ -191,12 +191,12 @@ class _Builder:
 
     def __init__(self, first_line: int) -> None:
         self.first_line = first_line
-        self.marks: dict[Path, Mark] = {}
-        self.keys: dict[Path, Mark] = {}
+        self.marks: dict[Path, Position] = {}
+        self.keys: dict[Path, Position] = {}
         self.former: dict[Path, Former] = {}
 
-    def mark(self, node: Any) -> Mark:
-        return Mark(self.first_line + node.start_mark.line, node.start_mark.column + 1)
+    def mark(self, node: Any) -> Position:
+        return Position(self.first_line + node.start_mark.line, node.start_mark.column + 1)
 
     def build(self, node: Any, shape: Shape, path: Path, depth: int) -> Any:
         mark = self.mark(node)

@@ -75,7 +75,7 @@ _OTHER_SECRET: Final = re.compile(
 
 
 @dataclass(frozen=True)
-class Result:
+class CommandResult:
     """What a git command said. `code` is its exit status."""
 
     code: int
@@ -125,7 +125,7 @@ def git(
     input: bytes = b"",
     timeout: float = 60.0,
     check: bool = True,
-) -> Result:
+) -> CommandResult:
     """Run git in `cwd` and wait for it, `timeout` seconds at most.
 
     `env` is laid over `clean_env`. Raises GitError if git exits with another status than 0
@@ -137,7 +137,7 @@ def git(
         raise GitError(f"{shown(args)} took longer than {timeout:g} seconds", stderr=stderr)
     if check and done.code != 0:
         raise failure(args, done.code, stderr)
-    return Result(done.code, done.stdout, stderr)
+    return CommandResult(done.code, done.stdout, stderr)
 
 
 def failure(args: tuple[str, ...], code: int, stderr: str) -> GitError:

@@ -18,8 +18,8 @@ import pygit2
 from pygit2.enums import ObjectType
 
 from gitfleet.errors import GitError
-from gitfleet.git.durable import written
-from gitfleet.git.library import asked, handle
+from gitfleet.git.fsync import written
+from gitfleet.git.libgit2 import asked, handle
 from gitfleet.git.repo import Repo
 
 Kind = Literal["blob", "tree", "link", "commit"]
@@ -42,7 +42,7 @@ _IGNORED: Final = dict.fromkeys(
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TreeEntry:
     """What stands under a name in a tree. `link` is a symlink, `commit` a submodule."""
 
     name: str
@@ -62,8 +62,8 @@ class Changed:
     """A file that differs between two trees; None on the side where it is not."""
 
     path: str
-    old: Entry | None
-    new: Entry | None
+    old: TreeEntry | None
+    new: TreeEntry | None
 
     @property
     def bit_only(self) -> bool:
@@ -96,7 +96,7 @@ class Commit:
 
 # A tree while it is changed: name -> (mode, binary id).
 _Raw = dict[bytes, tuple[bytes, bytes]]
-_Change = bytes | Entry | None
+_Change = bytes | TreeEntry | None
 
 
 @dataclass(slots=True)
@@ -182,30 +182,30 @@ class Objects:
         """The id of a commit's tree."""
         return self.commit(commit).tree
 
-    def read_tree(self, tree_oid: str) -> list[Entry]:
+    def read_tree(self, tree_oid: str) -> list[TreeEntry]:
         """A tree's entries, in git's order. Names that are not UTF-8 carry surrogates."""
         return [
-            Entry(os.fsdecode(name), oid.hex(), *_kind(mode, tree_oid))
+            TreeEntry(os.fsdecode(name), oid.hex(), *_kind(mode, tree_oid))
             for name, (mode, oid) in self._raw(tree_oid).items()
         ]
 
-    def find(self, tree_oid: str, path: str) -> Entry | None:
+    def find(self, tree_oid: str, path: str) -> TreeEntry | None:
         """What stands at `path` below a tree; reads only the trees on the way."""
-        here = Entry("", tree_oid, "tree")
+        here = TreeEntry("", tree_oid, "tree")
         for name in path.split("/"):
             if here.kind != "tree":
                 return None
             raw = self._raw(here.oid).get(os.fsencode(name))
             if raw is None:
                 return None
-            here = Entry(name, raw[1].hex(), *_kind(raw[0], here.oid))
+            here = TreeEntry(name, raw[1].hex(), *_kind(raw[0], here.oid))
         return here
 
-    def walk(self, tree_oid: str, prefix: str = "") -> Iterator[tuple[str, Entry]]:
+    def walk(self, tree_oid: str, prefix: str = "") -> Iterator[tuple[str, TreeEntry]]:
         """Every file below a tree with its path from there, after `prefix`."""
         yield from self._walk(tree_oid, prefix, MAX_DEPTH)
 
-    def _walk(self, tree_oid: str, prefix: str, depth: int) -> Iterator[tuple[str, Entry]]:
+    def _walk(self, tree_oid: str, prefix: str, depth: int) -> Iterator[tuple[str, TreeEntry]]:
         _bounded(depth, prefix)
         for entry in self.read_tree(tree_oid):
             path = prefix + entry.name
@@ -287,7 +287,7 @@ class Objects:
     ) -> tuple[bytes, bytes] | None:
         if change is None:
             return None
-        if isinstance(change, Entry):
+        if isinstance(change, TreeEntry):
             if change.oid == EMPTY_TREE:
                 return None
             return change.mode.lstrip("0").encode(), bytes.fromhex(change.oid)
@@ -379,14 +379,14 @@ def _kind(mode: bytes, tree_oid: str) -> tuple[Kind, bool]:
 
 def _side(
     raw: tuple[bytes, bytes] | None, name: bytes, prefix: str
-) -> tuple[Entry | None, str | None]:
+) -> tuple[TreeEntry | None, str | None]:
     """One side of a difference: the file there, or the id of the tree there."""
     if raw is None:
         return None, None
     kind, executable = _kind(raw[0], prefix or "at the top")
     if kind == "tree":
         return None, raw[1].hex()
-    return Entry(os.fsdecode(name), raw[1].hex(), kind, executable), None
+    return TreeEntry(os.fsdecode(name), raw[1].hex(), kind, executable), None
 
 
 def _bounded(depth: int, prefix: str) -> None:

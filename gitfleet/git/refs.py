@@ -22,8 +22,8 @@ import pygit2
 
 from gitfleet.errors import GitError
 from gitfleet.git.command import git
-from gitfleet.git.durable import flush, sync, syncing
-from gitfleet.git.library import asked, handle
+from gitfleet.git.fsync import flush, sync, syncing
+from gitfleet.git.libgit2 import asked, handle
 from gitfleet.git.repo import Repo
 
 MOVED: Final = "gitfleet: "
@@ -42,7 +42,7 @@ _BUSY: Final = re.compile(r"failed to (?:lock|create locked) file|Unable to crea
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class RefMove:
     """From `old` to `new`, both ids. None: the ref does not exist. Equal: it must stay."""
 
     ref: str
@@ -50,7 +50,7 @@ class Move:
     new: str | None
 
 
-class _Busy(Exception):
+class _RefLocked(Exception):
     """Somebody holds a lock that a move needs."""
 
     def __init__(self, said: str) -> None:
@@ -81,11 +81,11 @@ def swap(repo: Repo, ref: str, old: str | None, new: str | None, *, message: str
     Raises GitError for anything else.
     """
     if old is None or new is None or old == new:
-        return swap_all(repo, [Move(ref, old, new)], message=message)
-    return _patiently(repo, [Move(ref, old, new)], message, _swap_one)
+        return swap_all(repo, [RefMove(ref, old, new)], message=message)
+    return _patiently(repo, [RefMove(ref, old, new)], message, _swap_one)
 
 
-def swap_all(repo: Repo, moves: Sequence[Move], *, message: str) -> bool:
+def swap_all(repo: Repo, moves: Sequence[RefMove], *, message: str) -> bool:
     """Move all of these refs or none: all are locked and compared before the first one moves.
 
     False if one of them is not as expected. git renames one lock after the other, so a crash
@@ -125,7 +125,7 @@ def _flock(repo: Repo, name: str) -> Iterator[None]:
 # -- one try
 
 
-def _swap_one(repo: Repo, moves: Sequence[Move], message: str) -> bool:
+def _swap_one(repo: Repo, moves: Sequence[RefMove], message: str) -> bool:
     (move,) = moves
     assert move.new is not None
     try:
@@ -143,7 +143,7 @@ def _swap_one(repo: Repo, moves: Sequence[Move], message: str) -> bool:
     return True
 
 
-def _swap_together(repo: Repo, moves: Sequence[Move], message: str) -> bool:
+def _swap_together(repo: Repo, moves: Sequence[RefMove], message: str) -> bool:
     lines = ["start", *(_line(move) for move in moves), "prepare", "commit"]
     data = "".join(f"{line}\0" for line in lines).encode()
     # A log also where git keeps none: it tells when the ref was made.
@@ -158,7 +158,7 @@ def _swap_together(repo: Repo, moves: Sequence[Move], message: str) -> bool:
     return True
 
 
-def _line(move: Move) -> str:
+def _line(move: RefMove) -> str:
     old, new = move.old or _ZERO, move.new or _ZERO
     if old == new:
         return f"verify {move.ref}\0{old}"
@@ -169,13 +169,13 @@ def _line(move: Move) -> str:
     return f"update {move.ref}\0{new}\0{old}"
 
 
-def _judge(repo: Repo, moves: Sequence[Move], said: str) -> None:
+def _judge(repo: Repo, moves: Sequence[RefMove], said: str) -> None:
     """Return if a try failed because a ref has moved; raise _Busy or GitError if it has not.
 
     The refs themselves are asked rather than the text, which differs from version to version.
     """
     if _BUSY.search(said):
-        raise _Busy(said)
+        raise _RefLocked(said)
     if all(read(repo, move.ref) == move.old for move in moves):
         refs = ", ".join(move.ref for move in moves)
         raise GitError(f"cannot move {refs}: {said.splitlines()[0] if said else '?'}", stderr=said)
@@ -184,16 +184,16 @@ def _judge(repo: Repo, moves: Sequence[Move], said: str) -> None:
 # -- patience
 
 
-_Try = Callable[[Repo, Sequence[Move], str], bool]
+_Try = Callable[[Repo, Sequence[RefMove], str], bool]
 
 
-def _patiently(repo: Repo, moves: Sequence[Move], message: str, attempt: _Try) -> bool:
+def _patiently(repo: Repo, moves: Sequence[RefMove], message: str, attempt: _Try) -> bool:
     deadline = time.monotonic() + _WAIT
     pause = 0.002
     while True:
         try:
             return attempt(repo, moves, MOVED + message)
-        except _Busy as busy:
+        except _RefLocked as busy:
             if any(read(repo, move.ref) != move.old for move in moves):
                 return False
             if time.monotonic() > deadline:
@@ -203,7 +203,7 @@ def _patiently(repo: Repo, moves: Sequence[Move], message: str, attempt: _Try) -
         pause = min(pause * 1.5, 0.1)
 
 
-def _break(repo: Repo, busy: _Busy) -> None:
+def _break(repo: Repo, busy: _RefLocked) -> None:
     """Remove a lock that a dead process left behind, or raise GitError saying what to do.
 
     It is taken for stale if it is older than 30 seconds, no process on this machine has it open,

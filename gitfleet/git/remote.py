@@ -18,8 +18,8 @@ from typing import Final
 from msgspec import Struct
 
 from gitfleet.errors import FleetError, GitError
-from gitfleet.git.command import Result, git, mask
-from gitfleet.git.refs import Move
+from gitfleet.git.command import CommandResult, git, mask
+from gitfleet.git.refs import RefMove
 from gitfleet.git.repo import Repo
 
 TIMEOUT: Final = 60.0  # seconds for one conversation with the server
@@ -33,11 +33,11 @@ class Unreachable(FleetError):
     """The remote does not answer, or does not let us in."""
 
 
-class Refused(FleetError):
+class RemoteRejected(FleetError):
     """The server answers, and does not want it."""
 
 
-class Fate(StrEnum):
+class PushFate(StrEnum):
     """What became of a push."""
 
     DONE = "done"
@@ -46,10 +46,10 @@ class Fate(StrEnum):
     UNKNOWN = "unknown"  # the answer was lost; it may arrive yet
 
 
-class Pushed(Struct, frozen=True):
+class PushResult(Struct, frozen=True):
     """The fate of a push, and for a refusal which ref and why."""
 
-    fate: Fate
+    fate: PushFate
     ref: str = ""
     reason: str = ""
 
@@ -114,7 +114,7 @@ def fetch(
 _QUIET: Final = ("-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "fetch.parallel=1")
 
 
-def _unreachable(remote: str, done: Result) -> Unreachable:
+def _unreachable(remote: str, done: CommandResult) -> Unreachable:
     said = [line for line in done.stderr.splitlines() if line.strip()]
     return Unreachable(
         f"{remote} cannot be reached: {mask(said[-1] if said else f'exit status {done.code}')}",
@@ -122,7 +122,9 @@ def _unreachable(remote: str, done: Result) -> Unreachable:
     )
 
 
-def push(repo: Repo, remote: str, moves: Sequence[Move], *, timeout: float | None = None) -> Pushed:
+def push(
+    repo: Repo, remote: str, moves: Sequence[RefMove], *, timeout: float | None = None
+) -> PushResult:
     """Move these refs of the remote, all or none, each only if it is what we think it is."""
     leases = [f"--force-with-lease={move.ref}:{move.old or ''}" for move in moves]
     specs = [f"{move.new or ''}:{move.ref}" for move in moves]
@@ -131,28 +133,30 @@ def push(repo: Repo, remote: str, moves: Sequence[Move], *, timeout: float | Non
     try:
         done = git(*_QUIET, *args, cwd=_place(repo), timeout=limit, check=False)
     except GitError as error:
-        return Pushed(Fate.UNKNOWN, reason=error.what)
+        return PushResult(PushFate.UNKNOWN, reason=error.what)
     return _judged(done, {move.ref for move in moves})
 
 
-def _judged(done: Result, wanted: set[str]) -> Pushed:
+def _judged(done: CommandResult, wanted: set[str]) -> PushResult:
     out = done.stdout.decode("utf-8", "replace")
     told = [m for line in out.splitlines() if (m := _STATUS.match(line))]
     found = [m for m in told if m["flag"] == "!"]
     if done.code == 0 and not found and wanted <= {m["ref"] for m in told}:
-        return Pushed(Fate.DONE)
+        return PushResult(PushFate.DONE)
     if not found or any(_UNHEARD.search(m["what"]) for m in found):
         last = [line for line in done.stderr.splitlines() if line.strip()]
-        return Pushed(Fate.UNKNOWN, reason=mask(last[-1]) if last else "no answer")
+        return PushResult(PushFate.UNKNOWN, reason=mask(last[-1]) if last else "no answer")
     if any(_RACE.search(m["what"]) for m in found):
-        return Pushed(Fate.STALE)
+        return PushResult(PushFate.STALE)
     for status in found:
         if not _TOGETHER.search(status["what"]):
             why = re.search(r"\((.*)\)\s*$", status["what"])
             said = _remote_words(done.stderr)
             reason = why[1] if why else status["what"]
-            return Pushed(Fate.REFUSED, status["ref"], f"{reason}: {said}" if said else reason)
-    return Pushed(Fate.STALE)
+            return PushResult(
+                PushFate.REFUSED, status["ref"], f"{reason}: {said}" if said else reason
+            )
+    return PushResult(PushFate.STALE)
 
 
 def _remote_words(stderr: str) -> str:

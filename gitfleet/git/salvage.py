@@ -12,7 +12,7 @@ from typing import Final
 
 from gitfleet.errors import GitError
 from gitfleet.git import refs
-from gitfleet.git.command import Result, git
+from gitfleet.git.command import CommandResult, git
 from gitfleet.git.repo import Repo, identity
 from gitfleet.git.worktree import git_dir
 
@@ -103,7 +103,7 @@ class _Work:
     path: Path
     env: Mapping[str, str]
 
-    def git(self, *args: str, input: bytes = b"", check: bool = True) -> Result:
+    def git(self, *args: str, input: bytes = b"", check: bool = True) -> CommandResult:
         return git(*args, cwd=self.path, env=self.env, input=input, check=check, timeout=_LONG)
 
     def add_everything(self) -> None:

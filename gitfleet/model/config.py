@@ -147,7 +147,7 @@ class WorkspaceSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_de
     ] = ()
 
 
-class Transcripts(StrEnum):
+class TranscriptSharing(StrEnum):
     """Who can read what attempts wrote."""
 
     LOCAL = "local"  # whoever has the runner's machine
@@ -210,9 +210,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     heartbeat: Duration = "30s"
     lease: Duration = "5m"
     transcripts: Annotated[
-        Transcripts,
+        TranscriptSharing,
         Meta(description="push: what attempts wrote goes to the remote, for `gitfleet log`."),
-    ] = Transcripts.LOCAL
+    ] = TranscriptSharing.LOCAL
     transcripts_keep: Annotated[
         Duration, Meta(description="How long a transcript stays on the remote.")
     ] = "30d"

@@ -70,7 +70,7 @@ class Attempt(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     fixed_by: Annotated[TaskId | None, Meta(description="The task that repairs this one.")] = None
 
 
-class Said(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+class Decision(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """What a person decided: retry, cancel, hold, unhold, close, note."""
 
     at: Moment
@@ -98,10 +98,12 @@ class Closed(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     by: Annotated[TaskId | None, Meta(description="The task whose landing closed this one.")] = None
 
 
-Content = Attempt | Said | Landed | Closed
+Content = Attempt | Decision | Landed | Closed
 CONTENT_OF: dict[Kind, type[Content]] = {
     **dict.fromkeys((Kind.WORK, Kind.VALIDATE, Kind.PLAN), Attempt),
-    **dict.fromkeys((Kind.RETRY, Kind.CANCEL, Kind.HOLD, Kind.UNHOLD, Kind.CLOSE, Kind.NOTE), Said),
+    **dict.fromkeys(
+        (Kind.RETRY, Kind.CANCEL, Kind.HOLD, Kind.UNHOLD, Kind.CLOSE, Kind.NOTE), Decision
+    ),
     Kind.LANDED: Landed,
     Kind.CLOSED: Closed,
 }

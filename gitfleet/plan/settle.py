@@ -17,12 +17,12 @@ from gitfleet.files import codec, layout
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.change import Change, Move, Person
 from gitfleet.model.claim import Claim
-from gitfleet.model.event import Attempt, Closed, Content, Event, Landed, Said
+from gitfleet.model.event import Attempt, Closed, Content, Decision, Event, Landed
 from gitfleet.model.ids import is_id, new_id, slug
 from gitfleet.model.states import CLAIMED, Kind, Outcome, Role, Status
 from gitfleet.model.task import CoderChoice, CoderList, Task, TaskRole
 from gitfleet.plan.graph import cancelled, done
-from gitfleet.plan.standing import put_on_hold, standing, submission_of
+from gitfleet.plan.status import put_on_hold, status_of, submission_of
 
 
 class Addition(Struct, frozen=True, kw_only=True):
@@ -82,7 +82,7 @@ def claim(
     entry = board.get(task)
     if entry is None or entry.blob != claim.task_blob or not is_id(task):
         return None
-    where = standing(board, task, now)
+    where = status_of(board, task, now)
     if where.role is not claim.role or not (due or where.claimable(now)):
         return None
     if entry.next_attempt != claim.attempt:
@@ -318,7 +318,7 @@ def follow_up(board: Board, now: datetime, *, runner: str, suffix: str) -> Chang
         if entry.claim is None and (said := entry.last(Kind.CLOSE)) is not None:
             if entry.last(Kind.CLOSED, Kind.LANDED) is not None:
                 continue
-            by = said.content.by if isinstance(said.content, Said) else ""
+            by = said.content.by if isinstance(said.content, Decision) else ""
             closed = Closed(runner=runner, at=now, reason=f"by hand: {by or 'a person'}")
             files = dict([_file(_event(entry, Kind.CLOSED, suffix, closed))])
             files.update(_close_chain(board, now, entry, runner, suffix))
@@ -334,9 +334,9 @@ def say(
 ) -> Change:
     """A person's decision on a task; FleetError if it makes no sense now."""
     entry = _known(board, task)
-    where = standing(board, task, now)
+    where = status_of(board, task, now)
     _refuse(entry, where.status, kind)
-    said = Said(at=now, by=str(person), reason=reason)
+    said = Decision(at=now, by=str(person), reason=reason)
     files: dict[str, bytes | None] = dict([_file(_event(entry, kind, suffix, said))])
     if kind in _ENDS_REPAIR:
         files.update(_cancel_fixers(board, entry, kind, said, suffix))
@@ -396,7 +396,7 @@ def _on_hold(entry: Entry) -> bool:
 
 
 def _cancel_fixers(
-    board: Board, entry: Entry, kind: Kind, said: Said, suffix: str
+    board: Board, entry: Entry, kind: Kind, said: Decision, suffix: str
 ) -> Iterator[tuple[str, bytes]]:
     """Cancel the open task that repairs work nobody wants any more: it would land that work."""
     for other in board.entries.values():

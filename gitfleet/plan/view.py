@@ -23,10 +23,10 @@ from gitfleet.model.event import Attempt, Closed, Landed
 from gitfleet.model.question import Question
 from gitfleet.model.states import FINISHED, Kind, Outcome, Role, Status
 from gitfleet.plan.budget import Spent, spent
-from gitfleet.plan.choosing import choices
+from gitfleet.plan.coder_choice import choices
+from gitfleet.plan.cooldown import cooldown_anywhere
 from gitfleet.plan.graph import cancelled, graph_of, is_done
-from gitfleet.plan.resting import at_rest
-from gitfleet.plan.standing import Standing, over_budget, standing
+from gitfleet.plan.status import TaskStatus, over_budget, status_of
 
 ORDER: Final = (
     Status.ASKING,
@@ -69,7 +69,7 @@ class Row(Struct, frozen=True, kw_only=True):
     archived: str | None  # the folder its files lie in, once they are in done/
 
 
-class Near(Struct, frozen=True):
+class RelatedTask(Struct, frozen=True):
     """Another task, as far as it matters to the one that is looked at."""
 
     id: str
@@ -86,11 +86,11 @@ class Detail(Struct, frozen=True, kw_only=True):
     head: str | None  # the tip of the work, as the last attempt left it
     landed: Landed | None
     validation: Attempt | None  # the last one
-    depends_on: tuple[Near, ...]
-    waits_for_it: tuple[Near, ...]  # unfinished, directly
+    depends_on: tuple[RelatedTask, ...]
+    waits_for_it: tuple[RelatedTask, ...]  # unfinished, directly
     behind: int  # the same, directly or not
     spent: Spent  # by all its attempts since the last `retry`, which is what `budget` is about
-    fix_chain: tuple[Near, ...]  # the first task, then each that repairs the one before
+    fix_chain: tuple[RelatedTask, ...]  # the first task, then each that repairs the one before
     next: str
 
 
@@ -126,10 +126,10 @@ def in_order(board: Board, unordered: Iterable[Row]) -> list[Row]:
 
 def row(board: Board, entry: Entry, now: datetime, archive: Board | None = None) -> Row:
     """One task as a row. `archive`: the board that has it in done/."""
-    where = standing(board, entry.id, now)
+    where = status_of(board, entry.id, now)
     folder = archive.archived.get(entry.id) if archive else None
     if folder and where.status is not Status.DONE:  # what is in done/ is final, whatever it says
-        where = Standing(status=Status.DONE, reason=f"finished, see {folder}/")
+        where = TaskStatus(status=Status.DONE, reason=f"finished, see {folder}/")
     task = entry.task
     return Row(
         id=entry.id,
@@ -207,13 +207,13 @@ def _keys(entry: Entry) -> dict[str, Any]:
     return keys
 
 
-def _near(board: Board, task: str, now: datetime) -> Near:
+def _near(board: Board, task: str, now: datetime) -> RelatedTask:
     entry = board.get(task)
     title = entry.title if entry else task
-    return Near(task, title, standing(board, task, now).status)
+    return RelatedTask(task, title, status_of(board, task, now).status)
 
 
-def _near_order(near: Near) -> tuple[int, str]:
+def _near_order(near: RelatedTask) -> tuple[int, str]:
     return _RANK[near.status], near.id
 
 
@@ -301,9 +301,9 @@ def _next_of_failed(entry: Entry, one: Row) -> str:
 
 def _next_of_delayed(board: Board, entry: Entry, one: Row, now: datetime) -> str:
     able = choices(board, entry, one.role or Role.WORK)
-    rests = (at_rest(board, choice.coder, now) for choice in able)
+    rests = (cooldown_anywhere(board, choice.coder, now) for choice in able)
     refused = next((rest for rest in rests if rest is not None and rest.refused), None)
-    if refused is not None and standing(board, entry.id, now).rests:
+    if refused is not None and status_of(board, entry.id, now).rests:
         return (
             f"Mend the key of {refused.coder} on {refused.runner}, then `gitfleet retry {entry.id}`"
             " tries it at once."

@@ -25,17 +25,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gitfleet.clone import Clone
+from gitfleet.board.clone_state import Clone
+from gitfleet.board.store import Store, utc_now
 from gitfleet.files import codec, yaml
 from gitfleet.git.objects import trailers
 from gitfleet.git.repo import find
+from gitfleet.install import setup_clone
 from gitfleet.model.board import Board
 from gitfleet.model.change import Person
 from gitfleet.model.event import Attempt, Event
-from gitfleet.plan.standing import standing
-from gitfleet.process.look import Child, marked
-from gitfleet.store import Store, utc_now
-from gitfleet.work import setup
+from gitfleet.plan.status import status_of
+from gitfleet.process.procfs import ProcessId, marked
 
 PATIENCE = 90.0  # seconds until a test gives up; nothing waits that long unless it is broken
 _LINE = re.compile(r"(\S+) ([a-z-]+)((?: [a-z_]+=(?:\"(?:[^\"\\]|\\.)*\"|\S+))*)\Z")
@@ -267,7 +267,7 @@ class Lab:
         Store(self.repo).create(
             {"fleet.yaml": yaml.dump(self.settings), ".gitattributes": b"* text eol=lf\n"}, _PERSON
         )
-        setup.prepare_clone(self.repo)
+        setup_clone.prepare_clone(self.repo)
         self.bare = bare
         self.window = folder / "elsewhere" if bare else self.path / ".fleet"
         if bare:  # another clone of it, as on a server
@@ -393,14 +393,14 @@ class Lab:
         return Store(self.repo).board()
 
     def status(self, task: str) -> str:
-        return str(standing(self.board(), task, utc_now()).status)
+        return str(status_of(self.board(), task, utc_now()).status)
 
     def reason(self, task: str) -> str:
-        return standing(self.board(), task, utc_now()).reason
+        return status_of(self.board(), task, utc_now()).reason
 
     def statuses(self) -> dict[str, str]:
         board = self.board()
-        return {task: str(standing(board, task, utc_now()).status) for task in board.entries}
+        return {task: str(status_of(board, task, utc_now()).status) for task in board.entries}
 
     def events(self, task: str, kind: str = "") -> list[Event]:
         entry = self.board().get(task)
@@ -443,7 +443,7 @@ class Lab:
             if field.startswith("worktree ")
         ]
 
-    def left_over(self) -> list[Child]:
+    def left_over(self) -> list[ProcessId]:
         """Processes of any attempt that was ever made here."""
         nonces: set[str] = set()
         for entry in self.board().entries.values():

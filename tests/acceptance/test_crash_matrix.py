@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet import faults
+from gitfleet import failpoints
 from tests.acceptance.fleetlab import Lab, git
 from tests.acceptance.smallboard import all_is_well, small_board
 
@@ -44,7 +44,7 @@ def _kill_and_restart(small: Lab, where: str) -> None:
     all_is_well(small)
 
 
-@pytest.mark.parametrize("point", faults.POINTS)
+@pytest.mark.parametrize("point", failpoints.POINTS)
 def test_killed_at_a_named_point_and_started_again_it_comes_to_the_same_end(
     small: Lab, point: str
 ) -> None:
@@ -52,7 +52,7 @@ def test_killed_at_a_named_point_and_started_again_it_comes_to_the_same_end(
     _kill_and_restart(small, point)
 
 
-@pytest.mark.parametrize("point", faults.POINTS if LONG else AGAIN)
+@pytest.mark.parametrize("point", failpoints.POINTS if LONG else AGAIN)
 def test_killed_when_it_passes_there_again(small: Lab, point: str) -> None:
     """The same when it is not the first task that is struck."""
     _kill_and_restart(small, f"{point}:2")
@@ -61,7 +61,7 @@ def test_killed_when_it_passes_there_again(small: Lab, point: str) -> None:
 @pytest.mark.slow
 def test_killed_at_one_point_after_the_other(small: Lab) -> None:
     """A runner that dies in every life, each time one step later, still gets the board done."""
-    for point in faults.POINTS:
+    for point in failpoints.POINTS:
         small.run("--until-idle", env={"GITFLEET_FAULT": point})
     ran = small.run("--until-idle")
     assert ran.status in (0, 4), ran

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.process.start import Running, attach
+from gitfleet.process.launch import Running, attach
 from tests.acceptance.fleetlab import Gate, Lab, Live, git, until
 
 _ACCEPT = "printf 'verdict: accepted\\n' >v; mv v \"$GITFLEET_OUTBOX/verdict.yaml\""

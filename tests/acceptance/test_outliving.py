@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet import faults
-from gitfleet.process.look import alive
-from gitfleet.process.start import attach, exit_of
+from gitfleet import failpoints
+from gitfleet.process.launch import attach, exit_of
+from gitfleet.process.procfs import alive
 from tests.acceptance.agents import agent
 from tests.acceptance.conftest import MakeLab
 from tests.acceptance.fleetlab import PATIENCE, Lab, Live, git, until
@@ -131,7 +131,7 @@ end()
 """
 _LONG = os.environ.get("GITFLEET_LONG") == "1"
 # Those that every attempt passes while others are under way; by hand those of a landing, too.
-_POINTS = faults.POINTS[: faults.POINTS.index("salvaged" if _LONG else "merge-made")]
+_POINTS = failpoints.POINTS[: failpoints.POINTS.index("salvaged" if _LONG else "merge-made")]
 
 
 @pytest.mark.parametrize("point", _POINTS)

@@ -13,7 +13,7 @@ from typing import Final
 
 import pytest
 
-from gitfleet import faults
+from gitfleet import failpoints
 from tests.acceptance.conftest import MakeLab
 from tests.acceptance.fleetlab import Lab, Live, git, until
 
@@ -495,7 +495,7 @@ def test_a_session_that_is_gone_costs_no_attempt(lab: Lab) -> None:
 # -- kill -9
 
 _STEPS: Final = (
-    *faults.ASKING,
+    *failpoints.ASKING,
     "claimed",
     "coder-started",
     "coder-ended",

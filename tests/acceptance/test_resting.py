@@ -9,11 +9,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from gitfleet.board.store import Store, utc_now
 from gitfleet.model.claim import Claim
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan import settle
-from gitfleet.plan.resting import resting
-from gitfleet.store import Store, utc_now
+from gitfleet.plan.cooldown import cooldowns
 from tests.acceptance.fleetlab import Lab
 
 TWO = {
@@ -85,7 +85,7 @@ def test_a_refused_key_waits_for_a_person_who_is_told_once(lab: Lab) -> None:
     assert len(ran.lines.of("key-refused", coder="one")) == 1 and not ran.lines.of("passed")
     assert lab.outcomes("app") == ["auth-failed"] and lab.outcomes("other") == []
     assert lab.gitfleet("retry", "other").returncode == 0
-    assert resting(lab.board(), lab.clone.runner_name(), utc_now()) == {}
+    assert cooldowns(lab.board(), lab.clone.runner_name(), utc_now()) == {}
     assert lab.run("--until-idle").status == 0
     assert set(lab.landings()) == {"app", "other", "third"}
 

@@ -11,14 +11,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from gitfleet.clone import Clone
+from gitfleet.board.clone_state import Clone
+from gitfleet.board.store import Store
 from gitfleet.git import refs
 from gitfleet.git.repo import find
 from gitfleet.model.claim import Claim
 from gitfleet.model.event import Attempt, Landed
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan import settle
-from gitfleet.store import Store
 from tests.cli.acting import GITFLEET, gitfleet
 from tests.conftest import git, init
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gitfleet.agent import outbox
 from gitfleet.files import codec
-from gitfleet.work import outbox
 from tests.cli.acting import GITFLEET, gitfleet, refusal, show
 from tests.conftest import git
 
@@ -106,7 +106,7 @@ def test_inside_an_attempt_it_goes_to_the_outbox(project: Path, tmp_path: Path) 
     tip = git("rev-parse", "fleet", cwd=project)
     gitfleet("add", "Found it", "--id", "found", cwd=project, input="body", env=env)
     named = gitfleet("add", "Found more", cwd=project, env=env).stdout.strip()
-    letters = [x for x in outbox.tasks(box, "a-task") if isinstance(x, outbox.Letter)]
+    letters = [x for x in outbox.tasks(box, "a-task") if isinstance(x, outbox.FiledTask)]
     assert {letter.addition.id for letter in letters} == {"found", named}
     assert sorted(path.name for path in box.iterdir()) == sorted(
         ["task-found.md", f"task-{named}.md"]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.clone import Held
-from gitfleet.process.look import marked
+from gitfleet.board.clone_state import PendingClaim
+from gitfleet.process.procfs import marked
 from tests.cli import looking
 from tests.cli.acting import (
     add,
@@ -45,7 +45,7 @@ def project(repo_path: Path) -> Path:
 
 def workspaces() -> list[Path]:
     """Every workspace on this (isolated) machine."""
-    from gitfleet.clone import state_home
+    from gitfleet.board.clone_state import state_home
 
     return sorted((state_home() / "gitfleet").glob("*/*"))
 
@@ -262,7 +262,7 @@ def test_who_decides_while_no_runner_is_there_hears_when_the_attempt_ends(
     lab = looking.Lab(tmp_path / "repo")
     lab.commit({"tasks/one.md": looking.task("One")})
     claim = lab.claim("one")
-    held = Held(nonce=claim.nonce, task="one", role=claim.role, attempt=claim.attempt)
-    lab.clone.remember(held)
+    held = PendingClaim(nonce=claim.nonce, task="one", role=claim.role, attempt=claim.attempt)
+    lab.clone.note_pending(held)
     said = gitfleet(verb, "one", cwd=lab.path).stdout
     assert "no runner is at work here: the next `gitfleet run` ends the attempt" in said

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.clone import state_home
-from gitfleet.process.look import marked
+from gitfleet.board.clone_state import state_home
+from gitfleet.process.procfs import marked
 from tests.cli.acting import (
     add,
     events,

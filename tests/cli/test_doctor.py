@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gitfleet.process.look import marked
+from gitfleet.process.procfs import marked
 from tests.cli.acting import add, gitfleet, running
 from tests.conftest import git
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from gitfleet.attempt import prompt
 from gitfleet.files.templates import VARIABLES
 from gitfleet.model.states import Role
-from gitfleet.work import prompt
 from tests.cli.acting import gitfleet
 from tests.cli.looking import Lab
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.process.look import marked
+from gitfleet.process.procfs import marked
 from tests.cli.acting import add, events, gitfleet, nonce, refusal, running, wait_for
 from tests.conftest import git
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from gitfleet.agent import outbox
 from gitfleet.model.verdict import Ruling
-from gitfleet.work import outbox
 from tests.cli.acting import gitfleet, refusal
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from gitfleet.coders import registry
 from gitfleet.coders.base import Failure
-from gitfleet.coders.judging import OUTCOMES
+from gitfleet.coders.classify import OUTCOMES
 from gitfleet.files import codec
 from gitfleet.model.config import Settings
 from tests.coders.replay import coder_of

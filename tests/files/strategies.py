@@ -21,7 +21,7 @@ from gitfleet.model.config import (
     Timeouts,
     WorkspaceSettings,
 )
-from gitfleet.model.event import Attempt, Check, Closed, Content, Event, Landed, Said, Tokens
+from gitfleet.model.event import Attempt, Check, Closed, Content, Decision, Event, Landed, Tokens
 from gitfleet.model.ids import is_id
 from gitfleet.model.question import Asker, Question
 from gitfleet.model.states import ATTEMPT_KINDS, PERSON_KINDS, Kind, Outcome, Role
@@ -145,7 +145,7 @@ attempts = st.builds(
     findings=some(any_text),
     fixed_by=or_none(ids),
 )
-sayings = st.builds(Said, at=moments, by=any_text, reason=any_text)
+sayings = st.builds(Decision, at=moments, by=any_text, reason=any_text)
 landings = st.builds(
     Landed,
     runner=any_text,

@@ -15,7 +15,7 @@ from gitfleet.files import boards, layout
 from gitfleet.files.boards import File
 from gitfleet.model.board import Board
 from gitfleet.model.states import Status
-from gitfleet.plan.standing import standing, standings
+from gitfleet.plan.status import status_of, statuses
 from tests.plan.kit import (
     FLEET,
     NOW,
@@ -116,10 +116,10 @@ def test_the_example_is_a_valid_board() -> None:
     assert found.settings_problems == () and dict(found.damage) == {}
     for entry in found.entries.values():
         assert entry.problems == (), entry
-    told = {task: where.status for task, where in standings(found, NOON).items()}
+    told = {task: where.status for task, where in statuses(found, NOON).items()}
     assert told == INTENDED
     assert dict(found.archived) == {"read-fit-files": "done/2026-10/read-fit-files"}
-    assert standing(found, "read-fit-files", NOON).status is Status.DONE
+    assert status_of(found, "read-fit-files", NOON).status is Status.DONE
     assert set(found.prompts) == {"work", "validate", "plan"}
     assert found.entries["share-links"].questions[0].answer
     assert (EXAMPLE / ".gitattributes").read_text() == "* text eol=lf\n"
@@ -242,7 +242,7 @@ def test_names_and_places_belong_together() -> None:
     ):  # fmt: skip
         moved = layout.archived_path(path, "done/2026-11/a")
         there = layout.place(moved)
-        assert (there.what, there.task) == (layout.What.ARCHIVED, "a")
+        assert (there.what, there.task) == (layout.FileKind.ARCHIVED, "a")
         assert layout.restored_path("a", there.name) == path
     with pytest.raises(ValueError, match="finished task"):
         layout.archived_path("claims/a.yaml", "done/2026-11/a")
@@ -344,7 +344,7 @@ def test_no_bytes_do_harm() -> None:
         tree = _mutated(valid, chance)
         started = time.process_time()
         found = boards.update(start, changed(valid, tree))
-        for task, where in standings(found, NOW).items():
+        for task, where in statuses(found, NOW).items():
             assert where.reason, task
         assert time.process_time() - started < 1, round_
         for problems in found.damage.values():

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from gitfleet.errors import FleetError
 from gitfleet.files import codec, layout, schemas, yaml
-from gitfleet.files.layout import What
+from gitfleet.files.layout import FileKind
 from gitfleet.model.board import Problem
 from gitfleet.model.claim import Claim
 from gitfleet.model.config import Settings
-from gitfleet.model.event import CONTENT_OF, Attempt, Check, Event, Said
+from gitfleet.model.event import CONTENT_OF, Attempt, Check, Decision, Event
 from gitfleet.model.question import Question
 from gitfleet.model.states import Kind, Outcome
 from gitfleet.model.task import Task
@@ -62,11 +62,11 @@ def test_an_event_comes_back(event: Event) -> None:
 def test_an_event_of_format_1_is_what_it_is_called_now_and_keeps_its_name() -> None:
     """`release` was the word for `unhold`. Such files stay where they are, and go to done/ so."""
     name = "002-release-abcd.yaml"
-    data = codec.write(Said(at=NOW, by="Ann"))
+    data = codec.write(Decision(at=NOW, by="Ann"))
     event, problems = codec.read_event(data, f"log/a/{name}", "a", name)
     assert problems == () and event is not None
     assert event.kind is Kind.UNHOLD and event.name == name
-    assert layout.place(f"log/a/{name}").what is What.EVENT
+    assert layout.place(f"log/a/{name}").what is FileKind.EVENT
     assert not layout.of_runner(f"log/a/{name}")
 
 

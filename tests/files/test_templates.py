@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gitfleet.attempt import prompt
 from gitfleet.files import boards, templates
 from gitfleet.files.boards import File
 from gitfleet.files.templates import SECTIONS, VARIABLES, Template
 from gitfleet.model.board import Problem
 from gitfleet.model.states import Role
-from gitfleet.work import prompt
 
 
 def read(text: str, role: Role = Role.WORK) -> Template:

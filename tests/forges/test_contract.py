@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gitfleet.forges import registry
+from gitfleet.forges.http_client import Denied, Limited, NoAnswer, NotThere
 from gitfleet.model.change import Person
-from gitfleet.rest import Denied, Limited, NoAnswer, NotThere
 from tests.forges.fakes.server import TOKEN, FakeForge, Reply, User
 from tests.forges.kit import BRANCH, NAME, PATH, Desk
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet import faults
+from gitfleet import failpoints
 from gitfleet.forges import registry
 from gitfleet.model.change import Person
 from tests.cli.acting import Runner, add, gitfleet, running, wait_for
@@ -111,7 +111,7 @@ def test_an_edit_and_a_merge_bring_the_task_home(
     assert _answer(here) == "JWT"
 
 
-@pytest.mark.parametrize("point", faults.PUBLISHING)
+@pytest.mark.parametrize("point", failpoints.PUBLISHING)
 def test_killed_between_any_two_steps_it_ends_the_same(
     forge: FakeForge, here: Path, point: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

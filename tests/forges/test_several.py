@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.clone import Clone
+from gitfleet.board.clone_state import Clone
 from gitfleet.forges import registry
 from gitfleet.git.repo import find
 from tests.cli.acting import Runner, add, gitfleet, running, wait_for

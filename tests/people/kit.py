@@ -12,20 +12,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gitfleet.clone import Clone
+from gitfleet.attempt.context import Project
+from gitfleet.audit import repair
+from gitfleet.board.clone_state import Clone
+from gitfleet.board.store import Store, utc_now
+from gitfleet.event_log import EventLog
 from gitfleet.files import codec, layout
 from gitfleet.git import refs
 from gitfleet.git.repo import find
+from gitfleet.install import hooks, setup_clone
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Person
 from gitfleet.model.claim import Claim
 from gitfleet.model.config import Machine
-from gitfleet.model.event import Closed, Said
+from gitfleet.model.event import Closed, Decision
 from gitfleet.model.states import Role
-from gitfleet.report import Report
-from gitfleet.store import Store, utc_now
-from gitfleet.work import history, hooks, setup
-from gitfleet.work.fleet import Fleet
 from tests.acceptance.fleetlab import PATIENCE, Live
 from tests.conftest import init
 
@@ -73,7 +74,7 @@ def task(title: str = "A task", script: str = "true", **keys: object) -> str:
     return f"{front}\n```sh\n{script}\n```\n"
 
 
-class Project:
+class SampleProject:
     """A repository called `project` with a board; `window` is its .fleet/.
 
     What `gitfleet init` does is done here without starting it, which is quicker.
@@ -87,8 +88,8 @@ class Project:
         self.repo = find(self.path)
         self.clone = Clone(self.repo)
         self.store = Store(self.repo, runner="box")
-        self.store.create(setup.first_files("main", ()), ADA)
-        setup.prepare_clone(self.repo)
+        self.store.create(setup_clone.first_files("main", ()), ADA)
+        setup_clone.prepare_clone(self.repo)
         git("worktree", "add", "-q", str(self.window), "fleet", cwd=self.path)
         hooks.install(self.clone, self.store)
 
@@ -147,13 +148,13 @@ class Project:
 
     def fleet(
         self, *, now: Callable[[], datetime] = utc_now, machine: Machine | None = None
-    ) -> Fleet:
+    ) -> Project:
         """All that a runner works with; what it tells is in `lines`."""
-        return Fleet(
+        return Project(
             repo=self.repo,
             clone=self.clone,
             store=Store(self.repo, runner="box", now=now),
-            report=Report(self.lines.append),
+            report=EventLog(self.lines.append),
             runner="box",
             default_target="main",
             machine=machine or Machine(),
@@ -195,7 +196,7 @@ class Project:
 
     def close_task(self, names: Iterable[str], at: datetime) -> None:
         """A person closed them by hand at that time, and the runner has seen it."""
-        said = codec.write(Said(at=at, by="Ada <ada@example.org>"))
+        said = codec.write(Decision(at=at, by="Ada <ada@example.org>"))
         closed = codec.write(Closed(runner="box", at=at, reason="by hand"))
         first = {layout.event_path(name, "001-close-aaaa.yaml"): said for name in names}
         second = {layout.event_path(name, "002-closed-bbbb.yaml"): closed for name in names}
@@ -216,12 +217,12 @@ class Project:
     def files(self, ref: str = "fleet") -> set[str]:
         return set(git("ls-tree", "-r", "-z", "--name-only", ref, cwd=self.path).split("\0")) - {""}
 
-    def findings(self) -> list[history.Finding]:
+    def findings(self) -> list[repair.HistoryFinding]:
         """What fsck finds, repaired or not."""
         store = Store(self.repo)
         tip = store.tip()
         assert tip is not None
-        return list(history.check(store, tip))
+        return list(repair.check(store, tip))
 
     def broken(self) -> list[str]:
         """What fsck calls broken."""
@@ -238,9 +239,9 @@ def moment(text: str) -> datetime:
     return datetime.strptime(text, "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
 
 
-def repair(fleet: Fleet) -> None:
+def repair_board(fleet: Project) -> None:
     """What a runner does before it looks at the board."""
-    mender = fleet.store.mender = history.Mender(fleet)
+    mender = fleet.store.repairer = repair.Repairer(fleet)
     fleet.store.board()
     mender.remember()
 
@@ -253,7 +254,7 @@ def script(path: Path, text: str) -> Path:
     return path
 
 
-def settings(project: Project, **keys: Any) -> None:
+def settings(project: SampleProject, **keys: Any) -> None:
     """Add keys to fleet.yaml, with plain git."""
     lines = "".join(f"{key}: {value}\n" for key, value in keys.items())
     project.put({"fleet.yaml": (project.window / "fleet.yaml").read_text() + lines})

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from gitfleet.git import refs
-from gitfleet.work.letters import BOX
+from gitfleet.intake.inbox_branches import BOX
 from tests.acceptance.fleetlab import PATIENCE, until
-from tests.people.kit import BOB, Project, git, settings, task, tell
+from tests.people.kit import BOB, SampleProject, git, settings, task, tell
 
 LONG = os.environ.get("GITFLEET_LONG") == "1"
 TASKS = 100 if LONG else 25
@@ -67,7 +67,7 @@ class Person:
 
 
 @pytest.mark.slow
-def test_two_people_and_a_runner(project: Project, tmp_path: Path) -> None:
+def test_two_people_and_a_runner(project: SampleProject, tmp_path: Path) -> None:
     """Ada commits in .fleet/ in a loop with edits left open, Bob pushes from a clone in a loop (and
     by letter where that is lost too often), the runner lands its tasks. In the end every file that
     was committed is there, the open edits are there, every task landed once in its first attempt,

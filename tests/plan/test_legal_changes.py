@@ -20,12 +20,12 @@ from gitfleet.files import boards, codec, layout
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Person
 from gitfleet.model.claim import Claim
-from gitfleet.model.event import Attempt, Check, Closed, Event, Landed, Said, Tokens
+from gitfleet.model.event import Attempt, Check, Closed, Decision, Event, Landed, Tokens
 from gitfleet.model.question import Question
 from gitfleet.model.states import ATTEMPT_KINDS, VERDICTS, Kind, Outcome, Role, Status
 from gitfleet.model.task import Budget, CoderChoice, Task
-from gitfleet.plan import pick, rules, settle
-from gitfleet.plan.standing import standing, standings
+from gitfleet.plan import invariants, scheduler, settle
+from gitfleet.plan.status import status_of, statuses
 from tests.plan.kit import OID, files_of, oid, text
 
 FLEET: Final = b"""\
@@ -78,17 +78,17 @@ class Walk:
         self.tree, self.board = tree, step.child
         return True
 
-    def _judge(self, step: rules.Step, tree: Tree, subject: str) -> None:
-        assert rules.judge(step) == [], (self.seed, subject)
+    def _judge(self, step: invariants.CommitStep, tree: Tree, subject: str) -> None:
+        assert invariants.check_step(step) == [], (self.seed, subject)
         same(step.child, boards.read(files_of(tree)))
-        for task, where in standings(step.child, self.now).items():
+        for task, where in statuses(step.child, self.now).items():
             assert where.reason and where.status in Status, (self.seed, task)
             self.seen[where.status] += 1
         assert not step.child.damage
 
     def step(
         self, files: Mapping[str, bytes | None], *, by_runner: bool
-    ) -> tuple[rules.Step, Tree]:
+    ) -> tuple[invariants.CommitStep, Tree]:
         """The board's step to what it is with these files."""
         tree = dict(self.tree)
         changed: dict[str, tuple[str | None, str | None]] = {}
@@ -104,7 +104,7 @@ class Walk:
                 changed[path] = pair
         fresh = files_of({path: tree[path] for path in changed if path in tree})
         child = boards.update(self.board, {path: fresh.get(path) for path in changed})
-        step = rules.Step(
+        step = invariants.CommitStep(
             parent=self.board, child=child, changed=changed, by_runner=by_runner, at=self.now
         )
         return step, tree
@@ -119,10 +119,10 @@ class Walk:
 
     def claim(self) -> bool:
         runner = self.random.choice(RUNNERS)
-        offer = pick.Offer(
+        offer = scheduler.Capacity(
             runner=runner, slots=4, labels=frozenset({"gpu"}), tips={"main": self.hex(40)}
         )
-        chosen, _ = pick.picks(self.board, self.now, offer, "main")
+        chosen, _ = scheduler.picks(self.board, self.now, offer, "main")
         if not chosen:
             return False
         first = chosen[0]
@@ -241,7 +241,7 @@ class Walk:
         month = f"{self.now:%Y-%m}"
         files: dict[str, bytes | None] = {}
         for task, entry in self.board.entries.items():
-            if standing(self.board, task, self.now).status is Status.DONE and not entry.gone:
+            if status_of(self.board, task, self.now).status is Status.DONE and not entry.gone:
                 folder = layout.archive_folder(task, month)
                 for path, data in self.tree.items():
                     if layout.place(path).task == task and not path.startswith(("claims", "done")):
@@ -318,7 +318,7 @@ class Walk:
         except FleetError:
             return False
         done = self.apply(change, by_runner=False)
-        assert standing(self.board, task, self.now).status is not Status.HELD
+        assert status_of(self.board, task, self.now).status is not Status.HELD
         return done
 
     def answer(self) -> bool:
@@ -431,7 +431,7 @@ def _entries(walk: Walk, *statuses: Status) -> list[str]:
     return [
         task
         for task in walk.board.entries
-        if standing(walk.board, task, walk.now).status in statuses
+        if status_of(walk.board, task, walk.now).status in statuses
     ]
 
 
@@ -487,7 +487,7 @@ def claim_a_delayed_task_that_waits(walk: Walk) -> Files | None:
     found = [
         task
         for task in _entries(walk, Status.DELAYED)
-        if standing(walk.board, task, walk.now).role is None
+        if status_of(walk.board, task, walk.now).role is None
     ]
     return {layout.claim_path(found[0]): _claim(walk, found[0])} if found else None
 
@@ -751,11 +751,11 @@ def test_an_illegal_edit_is_found(
         if not files:
             continue
         found += 1
-        breaches = rules.judge(walk.step(files, by_runner=True)[0])
+        breaches = invariants.check_step(walk.step(files, by_runner=True)[0])
         assert rule in {breach.rule for breach in breaches}, (files, breaches)
         assert all(breach.what and breach.path for breach in breaches)
         if anybody:
-            by_person = rules.judge(walk.step(files, by_runner=False)[0])
+            by_person = invariants.check_step(walk.step(files, by_runner=False)[0])
             assert rule in {breach.rule for breach in by_person}
         if found >= 10:
             break
@@ -768,7 +768,7 @@ def test_people_may_do_what_runners_may_not() -> None:
     walk = Walk(seed=7)
     walk.go(300)
     task = _entries(walk, Status.READY, Status.WAITING, Status.FAILED, Status.DONE)[0]
-    said = Said(at=walk.now, by="Ann", reason="by hand")
+    said = Decision(at=walk.now, by="Ann", reason="by hand")
     edits: list[Files] = [
         {layout.task_path(task): None},
         {layout.task_path(task): b"broken"},
@@ -777,12 +777,12 @@ def test_people_may_do_what_runners_may_not() -> None:
         {"tasks/By Hand.md": b"broken", "somewhere/else.txt": b"?"},
     ]
     for files in edits:
-        assert rules.judge(walk.step(files, by_runner=False)[0]) == []
+        assert invariants.check_step(walk.step(files, by_runner=False)[0]) == []
     rubbish = f"log/{task}/notes.yaml"
     step, tree = walk.step({rubbish: b"hello"}, by_runner=False)
-    assert [b.rule for b in rules.judge(step)] == [7]
+    assert [b.rule for b in invariants.check_step(step)] == [7]
     walk.tree, walk.board = tree, step.child
-    assert rules.judge(walk.step({rubbish: None}, by_runner=False)[0]) == []
+    assert invariants.check_step(walk.step({rubbish: None}, by_runner=False)[0]) == []
 
 
 def test_a_repair_is_no_breach() -> None:
@@ -793,16 +793,16 @@ def test_a_repair_is_no_breach() -> None:
     assert event is not None
     kept = walk.tree[path]
     broken, tree = walk.step({path: None}, by_runner=False)
-    assert rules.judge(broken)
+    assert invariants.check_step(broken)
     walk.tree, walk.board = tree, broken.child
     back, _ = walk.step({path: kept}, by_runner=True)
-    assert rules.judge(back)
+    assert invariants.check_step(back)
     restores = {path: oid(kept)}
-    repair = rules.Step(
+    repair = invariants.CommitStep(
         parent=back.parent, child=back.child, changed=back.changed, by_runner=True,
         restores=restores, at=walk.now,
     )  # fmt: skip
-    assert rules.judge(repair) == []
+    assert invariants.check_step(repair) == []
 
 
 def test_landings_are_handed_to_who_can_look_at_the_target() -> None:
@@ -815,7 +815,7 @@ def test_landings_are_handed_to_who_can_look_at_the_target() -> None:
         nonlocal seen
         if change is not None:
             step, _ = walk.step(change.files, by_runner=by_runner)
-            landings = rules.merges_to_see(step)
+            landings = invariants.merges_to_see(step)
             assert bool(landings) == ("landed on" in change.subject)
             seen += len(landings)
         return original(change, by_runner=by_runner)

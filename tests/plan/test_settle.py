@@ -12,12 +12,12 @@ from gitfleet.files import codec, layout
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.model.claim import Claim
-from gitfleet.model.event import Check, Closed, Landed, Said
+from gitfleet.model.event import Check, Closed, Decision, Landed
 from gitfleet.model.ids import is_id
 from gitfleet.model.states import Kind, Outcome, Role, Status
 from gitfleet.model.task import CoderChoice, Task
 from gitfleet.plan import settle
-from gitfleet.plan.standing import standing
+from gitfleet.plan.status import status_of
 from tests.plan.kit import (
     ANN,
     NOW,
@@ -224,7 +224,7 @@ def test_an_event_is_never_too_large_to_be_read() -> None:
 
 def test_after_a_foreign_number_events_go_on() -> None:
     """An event that somebody numbered 999999 does not keep later ones from being read."""
-    far = {"log/app/999999-note-abcd.yaml": codec.write(Said(at=NOW))}
+    far = {"log/app/999999-note-abcd.yaml": codec.write(Decision(at=NOW))}
     files = tasks("app") | far | claimed("app")
     change = settle.settle(board(files), task="app", attempt=attempt("failed", 99), role=Role.WORK)
     found = after(files, change)
@@ -290,7 +290,7 @@ def test_a_decision_that_makes_no_sense_is_refused(word: str, kind: Kind) -> Non
         settle.say(found, NOW, task="app", kind=kind, person=ANN, reason="", suffix="abcd")
     with pytest.raises(FleetError, match="no task"):
         settle.say(found, NOW, task="apt", kind=Kind.NOTE, person=ANN, reason="", suffix="abcd")
-    assert standing(found, "app", NOW).reason
+    assert status_of(found, "app", NOW).reason
 
 
 def test_a_person_adds_a_task_under_a_free_id_only() -> None:

@@ -17,11 +17,11 @@ class TestOrphans:
         script = f"""
             import os, subprocess
             from pathlib import Path
-            from gitfleet.process.end import subreaper
-            from gitfleet.process.look import poll
+            from gitfleet.process.kill import subreaper
+            from gitfleet.process.procfs import poll
             from gitfleet.process.orphans import reap_orphans
             from tests.process.kit import Bare
-            from gitfleet.process.start import Spec
+            from gitfleet.process.launch import Spec
 
             subreaper()
             here = Path({str(tmp_path)!r})

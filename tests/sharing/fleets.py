@@ -26,12 +26,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from gitfleet.clone import Clone
+from gitfleet.board.clone_state import Clone
+from gitfleet.board.store import Store, utc_now
 from gitfleet.git.objects import trailers
 from gitfleet.git.repo import find
 from gitfleet.model.board import Board
-from gitfleet.plan.standing import standings
-from gitfleet.store import Store, utc_now
+from gitfleet.plan.status import statuses
 from tests.acceptance.random_kills import isolate
 from tests.cli.acting import GITFLEET, script, wait_for
 from tests.conftest import git, init
@@ -113,7 +113,7 @@ class Fleets:
         return self.store().board()
 
     def statuses(self) -> Counter[str]:
-        found = standings(self.board(), utc_now())
+        found = statuses(self.board(), utc_now())
         return Counter(str(where.status) for where in found.values())
 
     def landings(self) -> Counter[str]:

@@ -9,9 +9,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from gitfleet.audit import repair
+from gitfleet.audit.repair import HistoryFinding
+from gitfleet.board.store import RUNNER, Store, runner_signature
 from gitfleet.files import layout, yaml
 from gitfleet.git import refs
-from gitfleet.git.objects import Entry, Signature
+from gitfleet.git.objects import Signature, TreeEntry
 from gitfleet.git.repo import find
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Person
@@ -19,9 +22,6 @@ from gitfleet.model.claim import Claim
 from gitfleet.model.event import Attempt, Landed
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan import settle
-from gitfleet.store import RUNNER, Store, runner_signature
-from gitfleet.work import history
-from gitfleet.work.history import Finding
 from tests.conftest import git
 
 ANN = Person("Ann", "ann@example.org")
@@ -74,7 +74,7 @@ class Past:
         objects = self.store.objects
         parents = parents or (self.tip,)
         base = objects.tree_of(tree_of or parents[0])
-        changes: dict[str, bytes | Entry | None] = dict(files)
+        changes: dict[str, bytes | TreeEntry | None] = dict(files)
         tree = objects.write_tree(base, changes)
         self.now += timedelta(minutes=5)
         when = int(self.now.timestamp())
@@ -173,8 +173,8 @@ class Past:
 
     # -- judging
 
-    def check(self, start: str | None = None, *, strict: bool = False) -> list[Finding]:
-        return history.check(self.store, self.tip, start=start, strict=strict)
+    def check(self, start: str | None = None, *, strict: bool = False) -> list[HistoryFinding]:
+        return repair.check(self.store, self.tip, start=start, strict=strict)
 
     def event(self, task: str, at: str | None = None) -> str:
         """The path of the last event of a task."""
@@ -183,7 +183,7 @@ class Past:
         return layout.event_path(task, entry.events[-1].name)
 
 
-def told(findings: list[Finding]) -> list[tuple[str, int, str]]:
+def told(findings: list[HistoryFinding]) -> list[tuple[str, int, str]]:
     """Findings in short: the kind, the invariant, the path."""
     return [
         (

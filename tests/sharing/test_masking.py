@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gitfleet.files import codec, yaml
 from gitfleet.model.event import Check
-from gitfleet.model.masking import MASKED, NOTHING, Mask, secrets_of
+from gitfleet.model.secrets import MASKED, NOTHING, Mask, secrets_of
 from tests.cli.acting import gitfleet
 from tests.conftest import git
 from tests.sharing.servers import http_server, serve_copy

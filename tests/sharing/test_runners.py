@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from gitfleet.clone import Clone, Held, read_json, write_json
+from gitfleet.board.clone_state import Clone, PendingClaim, read_json, write_json
+from gitfleet.board.store import runner_signature
 from gitfleet.git.objects import Objects
 from gitfleet.git.repo import find
 from gitfleet.model.states import Role
-from gitfleet.store import runner_signature
 from tests.cli.acting import add, gitfleet, refusal, running, wait_for
 from tests.conftest import git, init
 
@@ -131,11 +131,11 @@ def test_a_moved_clone_keeps_what_it_holds(tmp_path: Path) -> None:
     (box,) = _shared(tmp_path, "box")
     clone = Clone(find(box))
     name = clone.runner_name()
-    held = Held(nonce="0a" * 16, task="slow", role=Role.WORK, attempt=1)
-    clone.remember(held)
+    held = PendingClaim(nonce="0a" * 16, task="slow", role=Role.WORK, attempt=1)
+    clone.note_pending(held)
     moved = Clone(find(box.rename(tmp_path / "elsewhere")))
     assert moved.runner_name() != name
-    assert moved.held() == {held.nonce: held}
+    assert moved.pending_claims() == {held.nonce: held}
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -145,11 +145,11 @@ def test_a_clone_in_a_new_container_keeps_what_only_it_can_end(
     """To another machine it may be a copy: what it holds on a shared board ends with its lease."""
     clone = Clone(find(_shared(tmp_path, "box")[0] if shared else repo_path))
     clone.runner_name()
-    held = Held(nonce="0a" * 16, task="slow", role=Role.WORK, attempt=1)
-    clone.remember(held)
-    monkeypatch.setattr("gitfleet.clone._machine_id", lambda: "another")
+    held = PendingClaim(nonce="0a" * 16, task="slow", role=Role.WORK, attempt=1)
+    clone.note_pending(held)
+    monkeypatch.setattr("gitfleet.board.clone_state._machine_id", lambda: "another")
     clone.runner_name()
-    assert clone.held() == ({} if shared else {held.nonce: held})
+    assert clone.pending_claims() == ({} if shared else {held.nonce: held})
 
 
 def test_a_clone_that_is_reached_by_another_way_has_the_same_runner(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from gitfleet.board.store import Store
 from gitfleet.files import layout
 from gitfleet.git.repo import find
-from gitfleet.store import Store
 from tests.cli.acting import gitfleet, running, show, wait_for, work
 from tests.conftest import git, init
 

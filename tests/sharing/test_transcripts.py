@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.clone import Clone
+from gitfleet.attempt.context import Project
+from gitfleet.board.clone_state import Clone
+from gitfleet.board.remote_backend import RemoteBackend
+from gitfleet.board.store import Store
+from gitfleet.event_log import EventLog
 from gitfleet.files import yaml
 from gitfleet.git.repo import find
 from gitfleet.model.event import Attempt
-from gitfleet.model.masking import NOTHING, Mask
-from gitfleet.report import Report
-from gitfleet.shared import Shared
-from gitfleet.store import Store
-from gitfleet.work import transcripts
-from gitfleet.work.fleet import Fleet
-from gitfleet.work.transcripts import ALL, LARGEST, Transcripts, files_of
+from gitfleet.model.secrets import NOTHING, Mask
+from gitfleet.runner import transcript_sync
+from gitfleet.runner.transcript_sync import ALL, LARGEST, TranscriptSync, files_of
 from tests.cli.acting import add, gitfleet, work
 from tests.conftest import git, init
 
@@ -53,16 +53,16 @@ class World:
         git("fetch", "-q", "origin", cwd=self.desk)
         git("update-ref", "refs/heads/fleet", "refs/remotes/origin/fleet", cwd=self.desk)
 
-    def transcripts(self, mask: Mask = NOTHING) -> Transcripts:
+    def transcripts(self, mask: Mask = NOTHING) -> TranscriptSync:
         """The box's publisher, without its thread."""
         repo = find(self.box)
         plain = Store(repo, runner="box")
-        shared = Shared(repo, "fleet", "origin", plain.signature)
+        shared = RemoteBackend(repo, "fleet", "origin", plain.signature)
         store = Store(repo, runner="box", swap=shared)
         store.mask = mask
-        store.swap.base()
-        report = Report(self.lines.append)
-        return Transcripts(Fleet(repo, Clone(repo), store, report, "box", "main"))
+        store.backend.refresh()
+        report = EventLog(self.lines.append)
+        return TranscriptSync(Project(repo, Clone(repo), store, report, "box", "main"))
 
 
 @pytest.fixture
@@ -207,8 +207,8 @@ def test_what_somebody_pushed_as_a_transcript_is_read_with_care(world: World) ->
     git("push", "-q", "--force", "origin", f"{oid}:{REF}", f"{tree}:{REF[:-1]}2", cwd=world.box)
     world.look()
     store = Store(find(world.desk))
-    assert transcripts.read(store, "origin", "say", 1) == {"stdout": b"\x1b[31mred"}
-    assert transcripts.read(store, "origin", "say", 2) == {}
-    assert transcripts.read(store, "origin", "say", 77) == {}
-    assert transcripts.read(store, "origin", "../../heads/main", 1) == {}
+    assert transcript_sync.read(store, "origin", "say", 1) == {"stdout": b"\x1b[31mred"}
+    assert transcript_sync.read(store, "origin", "say", 2) == {}
+    assert transcript_sync.read(store, "origin", "say", 77) == {}
+    assert transcript_sync.read(store, "origin", "../../heads/main", 1) == {}
     assert "its output is not in this clone" in gitfleet("log", "say", cwd=world.desk).stdout

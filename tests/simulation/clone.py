@@ -1,4 +1,4 @@
-"""A clone with its view of the remote: gitfleet/shared.py and gitfleet/store.py, step by step.
+"""A clone with its view of the remote, step by step as the store and the shared board do it.
 
 The order of what is remembered, sent, looked at and believed is theirs; only git is missing.
 """
@@ -10,13 +10,13 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from gitfleet import people
+from gitfleet.board import merge_human_edits
+from gitfleet.board.backend import TxnResult, TxnStatus
 from gitfleet.errors import FleetError
-from gitfleet.git.objects import Changed, Entry
+from gitfleet.git.objects import Changed, TreeEntry
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.model.states import Role
-from gitfleet.swap import Answer, Outcome
 from tests.simulation.server import BEATS, FLEET, TARGET, Act, Commit, Library, Move, Server
 from tests.simulation.world import Lost, Machine, Signal, Steps, Wait, converse
 
@@ -52,7 +52,7 @@ class Request:
     def __init__(self, decide: Decide, acts: tuple[Act, ...]) -> None:
         self.decide, self.acts = decide, acts
         self.change: Change | None = None
-        self.answer: Answer | None = None
+        self.answer: TxnStatus | None = None
         self.board: Board | None = None
         self.why = ""
         self.error: Exception | None = None
@@ -63,11 +63,11 @@ class Request:
 
     @property
     def won(self) -> bool:
-        return self.answer is Answer.WON
+        return self.answer is TxnStatus.WON
 
 
 class _Objects:
-    """What gitfleet.people asks of a repository's objects; a tree goes by its commit."""
+    """The objects that a merge of people's edits asks for; a tree goes by its commit."""
 
     def __init__(self, library: Library) -> None:
         self.library = library
@@ -81,15 +81,15 @@ class _Objects:
         paths = sorted(p for p in old.keys() | new.keys() if old.get(p) != new.get(p))
         return [Changed(p, _entry(old.get(p)), _entry(new.get(p))) for p in paths]
 
-    def find(self, commit: str, path: str) -> Entry | None:
+    def find(self, commit: str, path: str) -> TreeEntry | None:
         return _entry(self._tree(commit).get(path))
 
     def blob_size(self, oid: str) -> int:
         return len(self.library.blobs[oid])
 
 
-def _entry(oid: str | None) -> Entry | None:
-    return Entry("", oid, "blob") if oid else None
+def _entry(oid: str | None) -> TreeEntry | None:
+    return TreeEntry("", oid, "blob") if oid else None
 
 
 class Clone:
@@ -178,7 +178,7 @@ class Clone:
         if self._merged is not None and self._merged[:2] == (theirs, ours):
             return self._merged[2]
         before = self.library.merge_base(theirs, ours).id
-        taken = people.take(_Objects(self.library), theirs, before, ours)  # type: ignore[arg-type]
+        taken = merge_human_edits.take(_Objects(self.library), theirs, before, ours)  # type: ignore[arg-type]
         parents = (self.library.boards[theirs], self.library.boards[ours])
         files: dict[str, str | None] = {}
         for path, entry in taken.files.items():
@@ -192,7 +192,7 @@ class Clone:
 
     # -- the swap
 
-    def _land(self, base: Commit, new: Commit, change: Change) -> Steps[Outcome | None]:
+    def _land(self, base: Commit, new: Commit, change: Change) -> Steps[TxnResult | None]:
         theirs = self.tip()
         assert theirs is not None
         if not self.library.ancestor(theirs, base.id) and "tip-read-again" not in self.mutants:
@@ -212,11 +212,11 @@ class Clone:
             self._fetched = False  # looked at after the pause
             self._behind = [] if forgets else [move.ref for move in change.publish]
             return None
-        return Outcome(Answer.LOST, "the remote refuses to move the target")
+        return TxnResult(TxnStatus.LOST, "the remote refuses to move the target")
 
-    def _unknown(self, moves: list[Move], new: Commit, change: Change) -> Steps[Outcome | None]:
+    def _unknown(self, moves: list[Move], new: Commit, change: Change) -> Steps[TxnResult | None]:
         if "unknown-is-lost" in self.mutants:
-            return Outcome(Answer.LOST)
+            return TxnResult(TxnStatus.LOST)
         yield from self.look([move.ref for move in change.publish])
         tip = self.tip()
         assert tip is not None
@@ -224,9 +224,9 @@ class Clone:
             return self._won(moves, new)
         if tip != moves[0].old:
             return None
-        return Outcome(Answer.UNKNOWN, "the answer was lost")
+        return TxnResult(TxnStatus.UNKNOWN, "the answer was lost")
 
-    def _won(self, moves: list[Move], new: Commit) -> Outcome:
+    def _won(self, moves: list[Move], new: Commit) -> TxnResult:
         for move in moves:
             old = self.disk.track.get(move.ref)
             if move.ref == FLEET and old is not None and self.library.ancestor(new.id, old):
@@ -236,7 +236,7 @@ class Clone:
             self._track(move.ref, move.new)
             self.known_at[move.ref] = self.world.now
         self.follow()
-        return Outcome(Answer.WON)
+        return TxnResult(TxnStatus.WON)
 
     def follow(self) -> None:
         """Fast-forward the local board; commits of people's that are not there yet stay."""
@@ -319,8 +319,8 @@ class Clone:
         if outcome is None:
             return False
         for request in group:
-            request.answer, request.why = outcome.answer, outcome.why
-            request.board = commit.board if outcome.answer is Answer.WON else base.board
+            request.answer, request.why = outcome.status, outcome.why
+            request.board = commit.board if outcome.status is TxnStatus.WON else base.board
         return True
 
     def _decided(self, board: Board, left: list[Request]) -> list[Request]:
@@ -335,7 +335,7 @@ class Clone:
                 continue
             request.change = change
             if change is None:
-                request.answer, request.board = Answer.LOST, board
+                request.answer, request.board = TxnStatus.LOST, board
                 continue
             mine = {*change.files, *change.tasks, *(f" {lock}" for lock in change.locks)}
             alone = change.alone or (group and group[0].change is not None and

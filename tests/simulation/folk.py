@@ -11,12 +11,12 @@ from gitfleet.errors import FleetError
 from gitfleet.files import codec, layout
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Person
-from gitfleet.model.event import Said
+from gitfleet.model.event import Decision
 from gitfleet.model.states import Kind
 from gitfleet.model.task import Task
 from gitfleet.plan import settle
 from gitfleet.plan.settle import Addition
-from gitfleet.plan.standing import submission_of
+from gitfleet.plan.status import submission_of
 from tests.simulation.clone import Clone, Disk
 from tests.simulation.server import FLEET, TARGET, Move, Server
 from tests.simulation.world import Lost, Machine, Steps, converse
@@ -143,7 +143,7 @@ class Folk:
                 kind = self.dice.choice([Kind.CANCEL, Kind.HOLD, Kind.RETRY, Kind.CLOSE])
                 number = tip.board.entries[task].next_number
                 name = f"{number:03d}-{kind}-{self.world.hex(4)}.yaml"
-                said = Said(at=self.machine.clock(), by=str(ANN), reason="by hand")
+                said = Decision(at=self.machine.clock(), by=str(ANN), reason="by hand")
                 files = {layout.event_path(task, name): codec.write(said)}
             case _:
                 return

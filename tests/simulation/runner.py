@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from gitfleet.board.backend import TxnStatus
 from gitfleet.errors import FleetError
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.change import Change
@@ -19,14 +20,13 @@ from gitfleet.model.change import Move as Ref
 from gitfleet.model.claim import Claim
 from gitfleet.model.event import Attempt, Landed
 from gitfleet.model.states import REJECTIONS, Kind, Outcome, Role
-from gitfleet.plan import pick as picking
+from gitfleet.plan import scheduler as picking
 from gitfleet.plan import settle
 from gitfleet.plan.graph import cancelled, done
-from gitfleet.plan.lease import Beat, LeaseWatch, Limbo, OwnLease, adrift
-from gitfleet.plan.pick import Offer, Pick, picks
+from gitfleet.plan.lease import Beat, InFlightClaims, LeaseWatch, OwnLease, foreign_claims
+from gitfleet.plan.scheduler import Assignment, Capacity, picks
 from gitfleet.plan.settle import Addition
-from gitfleet.plan.standing import standing, standings, submission_of, verdict_of
-from gitfleet.swap import Answer
+from gitfleet.plan.status import status_of, statuses, submission_of, verdict_of
 from tests.simulation.clone import Clone, Decide, Disk, Held, Request, Unreachable, task_ref
 from tests.simulation.server import BEATS, HEARTBEAT, LEASE, TARGET, Act, Move, Server
 from tests.simulation.world import Breach, Lost, Machine, Signal, Steps, Wait, converse
@@ -94,7 +94,7 @@ class Runner:
         if "cut-off-counts" in self.mutants:
             self.watch.heartbeat = 1e9
         self.own = OwnLease(lease=LEASE)
-        self.limbo = Limbo()
+        self.limbo = InFlightClaims()
         self.mine: set[str] = set()  # nonces of this life
         self.lost: frozenset[str] = frozenset()
         self.offline = False
@@ -167,7 +167,7 @@ class Runner:
         while self.clone.board().commit != self._followed:
             self._followed = self.clone.board().commit
             made = yield from self.clone.transact(decide)
-            if made.answer is Answer.UNKNOWN:
+            if made.answer is TxnStatus.UNKNOWN:
                 self._followed = ""
                 return
 
@@ -210,7 +210,7 @@ class Runner:
             if self._busy(entry.id):
                 continue
             target = picking.target_of(board, entry, TARGET)
-            pick = Pick(
+            pick = Assignment(
                 task=entry.id, role=entry.claim.role, coder=entry.claim.coder, model="",
                 target=target,
             )  # fmt: skip
@@ -230,7 +230,7 @@ class Runner:
 
     def _pause(self, board: Board) -> float:
         now = self.machine.clock()
-        ends = [w.until for w in standings(board, now).values() if w.role and w.until]
+        ends = [w.until for w in statuses(board, now).values() if w.role and w.until]
         due = [(until - now).total_seconds() + 0.05 for until in ends if until > now]
         return min([SLOW_POLL, *due])
 
@@ -283,7 +283,7 @@ class Runner:
         if tip is None:
             return
         board = self.library.boards[tip].board
-        others = adrift(board, self.disk.held)
+        others = foreign_claims(board, self.disk.held)
         if "dead-forgotten" in self.mutants:
             others = {n: runner for n, runner in others.items() if runner != self.name}
         beats: dict[str, Beat] = {}
@@ -307,7 +307,7 @@ class Runner:
         for task, (at, since) in list(self.blocked.items()):
             if at != tip or self.machine.mono() - since >= ASK_AGAIN:
                 del self.blocked[task]
-        offer = Offer(
+        offer = Capacity(
             runner=self.name,
             slots=2,
             blocked=dict.fromkeys(self.blocked, "the target is protected"),
@@ -323,7 +323,7 @@ class Runner:
                 self.say(f"cannot begin {pick.task}: {error.what}")
             board = self.clone.board()
 
-    def _claim_one(self, board: Board, pick: Pick) -> Steps[None]:
+    def _claim_one(self, board: Board, pick: Assignment) -> Steps[None]:
         entry = board.get(pick.task)
         if entry is None:
             return
@@ -349,7 +349,7 @@ class Runner:
             branch=task_ref(pick.task),
             at=self.machine.clock(),
         )
-        due = standing(board, pick.task, self.machine.clock()).red is not None
+        due = status_of(board, pick.task, self.machine.clock()).red is not None
         self.disk.held[nonce] = Held(pick.task, pick.role, wanted.attempt, ghost)
         self.mine.add(nonce)
         self.server.owner_of[ghost] = self
@@ -363,7 +363,7 @@ class Runner:
 
         self.own.claimed(nonce, self.machine.boot())
         result = yield from self.clone.transact(decide, Act("claim", pick.task, ghost))
-        if result.answer is Answer.UNKNOWN:
+        if result.answer is TxnStatus.UNKNOWN:
             return
         if not result.won:
             self._forget(nonce)
@@ -380,7 +380,9 @@ class Runner:
         self.disk.held.pop(nonce, None)
         self.own.forgotten(nonce)
 
-    def _beginning(self, board: Board, entry: Entry, pick: Pick) -> Steps[tuple[str, str | None]]:
+    def _beginning(
+        self, board: Board, entry: Entry, pick: Assignment
+    ) -> Steps[tuple[str, str | None]]:
         """The base, and what lies on top of it: a former attempt's work, or what conflicted."""
         target = yield from self.clone.tip_of(pick.target)
         if target is None:
@@ -523,7 +525,7 @@ class Runner:
             if "letters-interrupt" in self.mutants:
                 raise
             return  # next time, or together with the attempt's end
-        if made.answer is not Answer.UNKNOWN or "letters-dropped" in self.mutants:
+        if made.answer is not TxnStatus.UNKNOWN or "letters-dropped" in self.mutants:
             way.letters.clear()
 
     # -- an attempt's end
@@ -565,7 +567,7 @@ class Runner:
             try:
                 act = Act("settle", way.task, way.ghost)
                 made = yield from self.clone.transact(decide, act)
-                if made.answer is not Answer.UNKNOWN:
+                if made.answer is not TxnStatus.UNKNOWN:
                     break
             except Unreachable:
                 pass
@@ -576,7 +578,7 @@ class Runner:
             yield 0.01
             self._forget(way.nonce)
             self.scenes.believed.append((way.ghost, attempt.outcome))
-            made.answer = Answer.WON
+            made.answer = TxnStatus.WON
         elif not made.why and settle.holds(made.board, way.task, way.nonce) is None:
             self._forget(way.nonce)
             self.say(f"fenced: {way.task} #{way.ghost} {attempt.outcome}")
@@ -724,7 +726,7 @@ class Runner:
             self._settling(task, attempt, claim.role, publish),
             Act("settle", task, held.ghost),
         )
-        if made.answer is not Answer.UNKNOWN or "dead-forgotten" in self.mutants:
+        if made.answer is not TxnStatus.UNKNOWN or "dead-forgotten" in self.mutants:
             self._forget(nonce)
 
     def _settling(

@@ -1,0 +1,145 @@
+"""What an agent says: files it drops into its outbox, read as data from a stranger.
+
+    task-<id>.md    a task it came across, or a part of its plan
+    verdict.yaml    a validator's verdict
+    question-….md   a question (work.hearing, as all that follows)
+    note-….md       what it means to do, and what it learned
+    progress.txt    what it does just now
+
+A file is written aside (any name that begins with a dot) and renamed. What cannot be read is set
+aside with the reason beside it, and the attempt goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gitfleet.files import codec, layout
+from gitfleet.model.ids import ID_HINT, is_id
+from gitfleet.model.secrets import Mask
+from gitfleet.model.verdict import Verdict
+from gitfleet.plan.settle import Addition
+
+VERDICT: Final = "verdict.yaml"
+_TASK: Final = "task-"
+_MOST: Final = 200  # files of one attempt
+
+
+class FiledTask(Struct, frozen=True):
+    """One task from an outbox, and the file it came in."""
+
+    path: Path
+    addition: Addition
+
+
+class RejectedFile(Struct, frozen=True):
+    """A file that says nothing we understand."""
+
+    path: Path
+    reason: str
+
+
+def tasks(box: Path, source: str) -> Iterator[FiledTask | RejectedFile]:
+    """The tasks that lie in an outbox of work on the task `source`, in the order of their names."""
+    names = sorted(p.name for p in files(box) if p.name.startswith(_TASK))
+    for name in names[:_MOST]:
+        path = box / name
+        data = read(path)
+        if data is None:
+            yield RejectedFile(path, "not a plain file of at most 256 KiB")
+            continue
+        yield _letter(path, data, source)
+
+
+def _letter(path: Path, data: bytes, source: str) -> FiledTask | RejectedFile:
+    task = path.name.removeprefix(_TASK).removesuffix(".md")
+    if not path.name.endswith(".md") or not is_id(task):
+        return RejectedFile(path, f"the name must be task-<id>.md, the id {ID_HINT}")
+    value, problems = codec.read_task(data, layout.task_path(task))
+    if value is None:
+        return RejectedFile(path, str(problems[0]))
+    if value.fixes or value.outbox or value.discovered_from:
+        return RejectedFile(path, "fixes, outbox and discovered_from are written by gitfleet")
+    text, _ = codec.decode(data, str(path))
+    # Not of the attempt: one that is made again because its runner died says the same again.
+    key = hashlib.sha256(f"{source}/{path.name}/{text}".encode()).hexdigest()[:16]
+    return FiledTask(path, Addition(text=text.encode(), id=task, key=key))
+
+
+def masked(mask: Mask, letter: FiledTask | RejectedFile) -> FiledTask | RejectedFile:
+    """The same without secrets; one whose very name tells a secret is refused."""
+    if isinstance(letter, RejectedFile):
+        return RejectedFile(letter.path, mask.text(letter.reason))
+    addition = letter.addition
+    if mask.text(addition.id) != addition.id:
+        return RejectedFile(letter.path, "its name would tell a secret")
+    return replace(letter, addition=replace(addition, text=mask.bytes(addition.text)))
+
+
+def verdict(box: Path) -> tuple[Verdict | None, str]:
+    """The verdict in an outbox; None and why there is none."""
+    path = box / VERDICT
+    if not path.is_symlink() and not path.exists():
+        return None, "it gave no verdict"
+    data = read(path)
+    if data is None:
+        return None, "its verdict is not a plain file of at most 256 KiB"
+    found, problems = codec.read_verdict(data, VERDICT)
+    return found, str(problems[0]) if problems else ""
+
+
+def forget_verdict(box: Path) -> None:
+    """Remove a verdict that was given on something else."""
+    with contextlib.suppress(OSError):  # a folder of that name is no verdict anyway
+        (box / VERDICT).unlink()
+
+
+def set_aside(letter: RejectedFile) -> None:
+    """Put what says nothing beside the outbox, with the reason.
+
+    What cannot be moved stays: an agent that makes it so must not end its attempt by that.
+    """
+    folder = letter.path.parent.parent / "refused"
+    with contextlib.suppress(OSError):
+        folder.mkdir(exist_ok=True)
+        goal = Path(tempfile.mkdtemp(dir=folder))
+        (goal / "reason.txt").write_text(letter.reason + "\n")
+        letter.path.replace(goal / letter.path.name)
+
+
+def take_out(letter: FiledTask) -> None:
+    """Remove what is on the board now."""
+    with contextlib.suppress(OSError):  # by its key it will not arrive twice
+        letter.path.unlink()
+
+
+def files(box: Path) -> Iterator[Path]:
+    """What lies in an outbox and is not being written any more; nothing if there is no outbox."""
+    try:
+        yield from (path for path in box.iterdir() if not path.name.startswith("."))
+    except OSError:  # an agent removed it, or put something else there
+        return
+
+
+def read(path: Path) -> bytes | None:
+    """The bytes of a plain file that is no link and not too large."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    about = os.fstat(fd)
+    if not stat.S_ISREG(about.st_mode) or about.st_size > layout.LARGEST:
+        os.close(fd)
+        return None
+    with os.fdopen(fd, "rb") as file:
+        return file.read(layout.LARGEST)

@@ -1,0 +1,492 @@
+"""The board on its branch: read at any commit, and changed by compare-and-swap.
+
+`transact(decide)` is the only way in which anything here writes the board. `decide` sees the
+newest board and says what to change; if the branch moved meanwhile, it is asked again. What counts
+as the swap is a matter of this module alone: today the local ref, with a remote the push.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from gitfleet.board.backend import Backend, LocalBackend, TxnStatus, no_board
+from gitfleet.errors import FleetError
+from gitfleet.files import boards, codec, layout
+from gitfleet.files.boards import File
+from gitfleet.files.redact import masked
+from gitfleet.git import follow_branch, refs, yield_to_commits
+from gitfleet.git.checkouts import checkouts_of
+from gitfleet.git.command import git
+from gitfleet.git.objects import Changed, Commit, Objects, Signature, TreeEntry, trailers
+from gitfleet.git.remote import Unreachable
+from gitfleet.git.repo import Repo
+from gitfleet.model.board import Board
+from gitfleet.model.board import Entry as BoardEntry
+from gitfleet.model.change import Change, Decide, Person
+from gitfleet.model.secrets import NOTHING
+
+RUNNER: Final = "Gitfleet-Runner"
+RUNNER_DOMAIN: Final = "@gitfleet.invalid"  # .invalid is reserved for names that are none
+TXN: Final = "Gitfleet-Txn"
+REPAIR: Final = "Gitfleet-Repair"
+_ROOT: Final = (
+    "gitfleet board, format 1\n"  # of every format: the root is the same bytes everywhere
+)
+_TRIES: Final = 400
+_KEPT: Final = 8  # boards of other commits kept for the next question
+
+
+class Transaction(Struct, frozen=True, kw_only=True):
+    """The answer, the board it holds for, and the change as it was made."""
+
+    status: TxnStatus
+    board: Board
+    change: Change | None = None
+    why: str = ""  # what was in its way
+
+    @property
+    def won(self) -> bool:
+        """Whether the change is on the board."""
+        return self.status is TxnStatus.WON
+
+
+class BoardRepairer(Protocol):
+    """Says what must be put right on a board before anybody looks at it or decides on it."""
+
+    def due(self, tip: str) -> Change | None:
+        """The repair that this commit needs; None if it needs none."""
+
+    def done(self, change: Change) -> None:
+        """That repair is on the board."""
+
+
+class _Request:
+    """One asker's decision, and what became of it."""
+
+    def __init__(self, decide: Decide) -> None:
+        self.decide = decide
+        self.change: Change | None = None
+        self.result: Transaction | None = None
+        self.error: BaseException | None = None
+
+    @property
+    def settled(self) -> bool:
+        return self.result is not None or self.error is not None
+
+    @property
+    def change_alone(self) -> bool:
+        return self.change is not None and self.change.alone
+
+    def outcome(self) -> Transaction:
+        if self.error is not None:
+            raise self.error
+        assert self.result is not None
+        return self.result
+
+
+def _together(changes: Sequence[Change]) -> Change:
+    """Several changes as one commit."""
+    files: dict[str, bytes | None] = {}
+    relocated: dict[str, str] = {}
+    for change in changes:
+        files.update(change.files)
+        relocated.update(change.relocated)
+    return Change(
+        subject=f"{changes[0].subject} (and {len(changes) - 1} more)",
+        body="\n".join(change.subject for change in changes),
+        files=files,
+        relocated=relocated,
+        tasks=tuple(task for change in changes for task in change.tasks),
+        publish=tuple(move for change in changes for move in change.publish),
+    )
+
+
+def utc_now() -> datetime:
+    """The time, to the second: what events are written with."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def branch_of(repo: Repo) -> str:
+    """The name of the fleet branch in this clone."""
+    return repo.fleet_branch
+
+
+class Store:
+    """The board of one repository. Any thread may use it."""
+
+    def __init__(
+        self,
+        repo: Repo,
+        *,
+        branch: str | None = None,
+        runner: str | None = None,
+        now: Callable[[], datetime] = utc_now,
+        swap: Backend | None = None,
+    ) -> None:
+        self.repo = repo
+        self.branch = branch or branch_of(repo)
+        self.ref = f"refs/heads/{self.branch}"
+        self.objects = Objects(repo)
+        self.runner = runner
+        self.mask = NOTHING  # takes secrets out of what this runner writes
+        self.now = now
+        self.backend: Backend = swap or LocalBackend(repo, self.ref)
+        self.repairer: BoardRepairer | None = None  # a runner has one
+        self._sound: str | None = None  # the newest commit known to need no repair
+        self._lock = threading.RLock()  # one transaction at a time
+        self._reading = threading.RLock()  # not held while anybody talks to a server
+        self._queue: list[_Request] = []
+        self._queue_lock = threading.Lock()
+        self._courtesy = yield_to_commits.YieldToCommits(repo)
+        self._boards: OrderedDict[str, Board] = OrderedDict()
+
+    # -- reading
+
+    def tip(self) -> str | None:
+        """The commit the board is at, as far as is known here; None if there is no board."""
+        return self.backend.cached_head()
+
+    def board(self) -> Board:
+        """The board at the tip; FleetError if there is none.
+
+        With a mender it is never one that a person's commit has damaged: the repair is made first.
+        """
+        with self._reading:
+            # Looked up under the lock: judged after a newer one, an older commit would look like a
+            # branch that was rewound, and all that lies before it would be judged again.
+            tip = self.tip()
+            if tip is None:
+                raise no_board(self.ref)
+            due = self._repair_due(tip)
+        if due is not None:
+            return self.transact(lambda _board, _now: None).board
+        return self.board_at(tip)
+
+    def board_at(self, commit: str) -> Board:
+        """The board at any commit. Only what differs from a board read before is read."""
+        with self._reading:
+            known = self._boards.get(commit)
+            if known is None:
+                known = self._read(commit)
+                self._boards[commit] = known
+                while len(self._boards) > _KEPT:
+                    self._boards.popitem(last=False)
+            else:
+                self._boards.move_to_end(commit)
+            return known
+
+    def empty(self) -> Board:
+        """The board before the first commit."""
+        return boards.EMPTY
+
+    def _read(self, commit: str) -> Board:
+        tree = self.objects.tree_of(commit)
+        near = next(reversed(self._boards.values()), None)
+        if near is None:
+            changed = self.objects.diff(None, tree, deepest=layout.DEEPEST)
+            board = boards.update(boards.EMPTY, self._files(changed), commit)
+        else:
+            changed = self.objects.diff(
+                self.objects.tree_of(near.commit), tree, deepest=layout.DEEPEST
+            )
+            board = boards.update(near, self._files(changed), commit)
+        return self._with_older_settings(board) if board.settings_problems else board
+
+    def _with_older_settings(self, board: Board) -> Board:
+        """A broken fleet.yaml leaves the settings of the nearest older commit in force; which
+        these are depends on the commit alone, not on what this process happened to read."""
+        seen: set[str | None] = set()
+        for commit in self.line(board.commit):
+            if (known := self._boards.get(commit.oid)) is not None:
+                return boards.with_settings(board, known.settings)
+            found = self.objects.find(commit.tree, layout.SETTINGS)
+            oid = found.oid if found and found.kind == "blob" else None
+            if oid is not None and oid not in seen:
+                settings, _ = codec.read_settings(self._bytes(oid).data)
+                if settings is not None:
+                    return boards.with_settings(board, settings)
+            seen.add(oid)
+        return boards.with_settings(board, boards.EMPTY.settings)
+
+    def line(self, commit: str) -> Iterator[Commit]:
+        """The board's own line of history, newest first."""
+        at: str | None = commit
+        while at is not None:
+            found = self.objects.commit(at)
+            yield found
+            at = found.parents[0] if found.parents else None
+
+    def _files(self, changed: list[Changed]) -> Mapping[str, File | None]:
+        return {
+            change.path: self._file(change.new)
+            for change in changed
+            if layout.place(change.path).what is not layout.FileKind.OTHER
+        }
+
+    def _file(self, entry: TreeEntry | None) -> File | None:
+        if entry is None:
+            return None
+        if entry.kind == "link":
+            return File(entry.oid, trouble="a symbolic link; only plain files are read")
+        if entry.kind == "commit":
+            return File(entry.oid, trouble="a submodule; only plain files are read")
+        return self._bytes(entry.oid)
+
+    def _bytes(self, oid: str) -> File:
+        size = self.objects.blob_size(oid)
+        if size > layout.LARGEST:
+            trouble = f"larger than {layout.LARGEST // 1024} KiB ({size // 1024} KiB)"
+            return File(oid, trouble=trouble)
+        return File(oid, self.objects.blob(oid))
+
+    def text(self, oid: str) -> bytes:
+        """The bytes of a file of the board, by object id."""
+        return self.objects.blob(oid)
+
+    def file(self, board: Board, path: str) -> bytes | None:
+        """The bytes of the file at `path` of a board."""
+        found = self.objects.find(self.objects.tree_of(board.commit), path)
+        return self.objects.blob(found.oid) if found and found.kind == "blob" else None
+
+    def archived(self, board: Board, task: str) -> BoardEntry | None:
+        """A finished task whose files lie under done/, read when somebody asks."""
+        folder = board.archived.get(task)
+        found = self.objects.find(self.objects.tree_of(board.commit), folder) if folder else None
+        if found is None or found.kind != "tree":
+            return None
+        files = {
+            layout.restored_path(task, path): file
+            for path, entry in self.objects.walk(found.oid)
+            if (file := self._file(entry)) is not None
+        }
+        return boards.read_finished(files).get(task)
+
+    # -- writing
+
+    def transact(self, decide: Decide) -> Transaction:
+        """Make the change that `decide` says, on whatever the board is by then.
+
+        Raises what `decide` raises, Unreachable if the board is shared and cannot be reached, and
+        FleetError if the board moves too fast for us.
+        """
+        return self.transact_all([decide])[0]
+
+    def transact_all(self, decides: Sequence[Decide]) -> list[Transaction]:
+        """Make several changes that have nothing to do with each other, in few commits.
+
+        What other threads ask for at the same time goes along: with a remote, a push is dear.
+        """
+        asked = [_Request(decide) for decide in decides]
+        with self._queue_lock:
+            self._queue.extend(asked)
+        with self._lock:
+            self._serve(asked)
+        return [request.outcome() for request in asked]
+
+    def _serve(self, asked: Sequence[_Request]) -> None:
+        """Settle what was asked, and on the way what others ask for; by one thread at a time."""
+        losses = 0
+        waiting: list[_Request] = []
+        while not all(request.settled for request in asked):
+            with self._queue_lock:
+                waiting, self._queue = waiting + self._queue, []
+            waiting = [request for request in waiting if not request.settled]
+            moved = self._guarded_round(waiting)
+            losses = 0 if moved else losses + 1
+            if losses > _TRIES:
+                for request in waiting:
+                    request.error = FleetError(
+                        f"{self.branch} moved {_TRIES} times while we tried to write to it",
+                        remedy=f"Look who writes to it so fast: `git log {self.branch}`.",
+                    )
+            elif losses:
+                # Grows with losses, so that nobody is always too late.
+                time.sleep(random.random() * self.backend.backoff(losses))  # noqa: S311
+        with self._queue_lock:  # whoever asked for the rest is waiting to serve it
+            self._queue = [request for request in waiting if not request.settled] + self._queue
+
+    def _guarded_round(self, left: list[_Request]) -> bool:
+        """One round; an error is that of all who wait."""
+        self._courtesy.give_way(self.tip)
+        try:
+            return self._round(left)
+        except BaseException as error:
+            for request in left:
+                request.error = error
+            if not isinstance(error, Exception):
+                raise
+            return True
+
+    def _round(self, left: list[_Request]) -> bool:
+        """Decide all, commit those that go together. False: somebody else was faster."""
+        with self.backend.exclusive():
+            base = self.backend.refresh()
+            if (repair := self._repair_due(base)) is not None:
+                return self._repair(base, repair)
+            board = self.board_at(base)
+            group = self._decided(board, left)
+            if not group:
+                return True
+            changes = [request.change for request in group if request.change is not None]
+            together = changes[0] if len(changes) == 1 else _together(changes)
+            commit = self._commit(board, together)
+            outcome = self.backend.commit(board.commit, commit, together)
+            if outcome is None:
+                return False
+            after = board
+            if outcome.status is TxnStatus.WON:
+                after, self._sound = self.board_at(commit), commit
+            for request in group:
+                request.result = Transaction(
+                    status=outcome.status, board=after, change=request.change, why=outcome.why
+                )
+            return True
+
+    def _repair_due(self, tip: str) -> Change | None:
+        """What has to be put right before anything is decided on this commit."""
+        with self._reading:
+            if self.repairer is None or tip == self._sound:
+                return None
+            due = self.repairer.due(tip)
+            if due is None:
+                self._sound = tip
+            return due
+
+    def _repair(self, base: str, repair: Change) -> bool:
+        """Make the repair; then, or if somebody was faster, all look again."""
+        assert self.repairer is not None
+        commit = self._commit(self.board_at(base), repair)
+        if self.objects.tree_of(commit) == self.objects.tree_of(base):
+            self._sound = base  # a repair that changes nothing would be made for ever
+            return True
+        outcome = self.backend.commit(base, commit, repair)
+        if outcome is None:
+            return False
+        if outcome.status is not TxnStatus.WON:
+            raise Unreachable(f"the repair of the board did not arrive: {outcome.why}")
+        self.repairer.done(repair)
+        return True
+
+    def _decided(self, board: Board, left: list[_Request]) -> list[_Request]:
+        """Ask each request on this board; those whose changes may share a commit."""
+        now = self.now()
+        group: list[_Request] = []
+        taken: set[str] = set()
+        for request in left:
+            try:
+                change = request.decide(board, now)
+                if change is not None and change.author is None:
+                    change = masked(self.mask, change)
+            except Exception as error:
+                request.error = error
+                continue
+            request.change = change
+            if change is None:
+                request.result = Transaction(status=TxnStatus.LOST, board=board)
+                continue
+            mine = {*change.files, *change.relocated, *change.tasks} | {
+                f" {lock}" for lock in change.locks
+            }
+            if group and (change.alone or group[0].change_alone or mine & taken):
+                continue  # in the next commit
+            group.append(request)
+            taken |= mine
+        return group
+
+    def keep_windows(self) -> dict[Path, follow_branch.CannotFollow]:
+        """Bring every checkout of the board to where the board is: those whose index was busy
+        when it moved were left behind. Returns why, for those that cannot come along."""
+        behind: dict[Path, follow_branch.CannotFollow] = {}
+        with self._lock, self.backend.exclusive():
+            for path in checkouts_of(self.repo, self.ref):
+                refusal = follow_branch.catch_up(self.repo, path, self.ref)
+                if refusal is not None:
+                    behind[path] = refusal
+        return behind
+
+    def _commit(self, board: Board, change: Change) -> str:
+        base = self.objects.tree_of(board.commit)
+        files: dict[str, bytes | TreeEntry | None] = dict(change.files)
+        for origin, goal in change.relocated.items():
+            found = self.objects.find(base, origin)
+            # What lies at the goal already is final: a later version stays where it is.
+            if found is not None and self.objects.find(base, goal) is None:
+                files[origin], files[goal] = None, found
+        tree = self.objects.write_tree(base, files)
+        message = (
+            f"{change.subject}\n\n{change.body}\n\n" if change.body else f"{change.subject}\n\n"
+        )
+        if change.author is None:
+            message += f"{RUNNER}: {self.runner or 'gitfleet'}\n"
+        message += f"{TXN}: {secrets.token_hex(16)}\n"
+        message += "".join(f"{key}: {value}\n" for key, value in change.trailers.items())
+        who = self.signature(change.author)
+        return self.objects.write_commit(tree, [board.commit], message, who, who)
+
+    def signature(self, person: Person | None = None) -> Signature:
+        """Who makes a commit now: a person, else the runner."""
+        when = int(self.now().timestamp())
+        if person is not None:
+            return Signature(person.name, person.email, when)
+        return runner_signature(self.runner or "gitfleet", when)
+
+    def write_merge(self, tree: str, parents: list[str], message: str, sign: bool) -> str:
+        """The commit that would land: a merge by the runner, signed if the settings say so."""
+        who = self.signature()
+        if not sign:
+            return self.objects.write_commit(tree, parents, message, who, who)
+        env = {
+            "GIT_AUTHOR_NAME": who.name,
+            "GIT_AUTHOR_EMAIL": who.email,
+            "GIT_COMMITTER_NAME": who.name,
+            "GIT_COMMITTER_EMAIL": who.email,
+        }
+        given = [word for parent in parents for word in ("-p", parent)]
+        args = ("commit-tree", "-S", tree, *given)
+        return git(*args, cwd=self.repo.here, env=env, input=message.encode()).out
+
+    # -- the beginning
+
+    def create(self, files: Mapping[str, bytes], person: Person) -> None:
+        """Make the branch: the root that is the same bytes everywhere, then the settings.
+
+        Harmless if it exists: what is there stays, and files that it lacks are not added.
+        """
+        root = self.root()
+        if not refs.swap(self.repo, self.ref, None, root, message="init"):
+            return
+
+        def settings(board: Board, now: datetime) -> Change | None:
+            if board.commit != root:
+                return None
+            return Change(subject="Set up the fleet", files=files, author=person)
+
+        self.transact(settings)
+
+    def root(self) -> str:
+        """The first commit: a .gitkeep in each folder; author, date and message never differ."""
+        tree = self.objects.write_tree(
+            None, {f"{folder}/.gitkeep": b"" for folder in layout.FOLDERS}
+        )
+        who = Signature("gitfleet", "gitfleet@localhost", 0)
+        return self.objects.write_commit(tree, [], _ROOT, who, who)
+
+
+def runner_signature(runner: str, when: int) -> Signature:
+    """What a runner's commits are signed with."""
+    return Signature(f"gitfleet ({runner})", f"{runner}{RUNNER_DOMAIN}", when)
+
+
+def by_runner(commit: Commit) -> bool:
+    """Whether a commit says that a runner made it."""
+    return RUNNER in trailers(commit.message)

@@ -1,0 +1,144 @@
+"""What most verbs begin with: the repository, its store, who is asking."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from gitfleet.board.clone_state import Clone, config_home
+from gitfleet.board.store import Store, Transaction
+from gitfleet.cli.support import write
+from gitfleet.errors import FleetError
+from gitfleet.event_log import harmless
+from gitfleet.files import codec
+from gitfleet.git.command import git
+from gitfleet.git.repo import Repo, default_target, find, identity
+from gitfleet.model.board import Board
+from gitfleet.model.change import Change, Decide, Person
+from gitfleet.model.config import Machine
+from gitfleet.plan import upgrade
+
+
+class CliSession(NamedTuple):
+    """An opened clone."""
+
+    repo: Repo
+    clone: Clone
+    store: Store
+
+    @property
+    def person(self) -> Person:
+        """Who is asking, as git knows them; FleetError if git does not."""
+        return who_asks(self.repo)
+
+    def change(self, decide: Decide) -> Change:
+        """Make a person's change, on the remote where the board is shared; what cannot get there
+        now waits in this clone, and that is said. FleetError if there was nothing to change, or
+        the board has an old format."""
+
+        def decided(board: Board, now: datetime) -> Change | None:
+            upgrade.refuse_old(board)
+            return decide(board, now)
+
+        result = self.transact(decided)
+        if not result.won or result.change is None:
+            raise FleetError(result.why or "nothing had to be changed")
+        return result.change
+
+    def transact(self, decide: Decide) -> Transaction:
+        """The same for a board of any format, and for what may turn out to be no change."""
+        result, waits = write.write(self.repo, self.store, decide)
+        if waits:
+            click.echo(f"gitfleet: {plain(waits)}", err=True)
+        return result
+
+    def default_target(self) -> str:
+        """The branch work lands on where the settings name none."""
+        return target_here(self.repo, self.store.branch) or "main"
+
+
+def open_session(start: Path | None = None) -> CliSession:
+    """The clone that one stands in; FleetError if there is none or it has no board."""
+    repo = find(start or Path.cwd())
+    session = CliSession(repo, Clone(repo), Store(repo))
+    if session.store.tip() is None:
+        raise FleetError(
+            f"there is no board in this repository (no branch {session.store.branch})",
+            remedy="`gitfleet init` makes one, or adopts the one that the remote has.",
+        )
+    return session
+
+
+def who_asks(repo: Repo) -> Person:
+    """Who is asking, as git knows them; FleetError if git does not."""
+    who = identity(repo)
+    if who is None:
+        raise FleetError(
+            "git does not know who you are",
+            remedy="git config --global user.name NAME; git config --global user.email MAIL",
+        )
+    if who[1].endswith("@gitfleet.invalid"):
+        # The identity of an attempt: an agent does not decide as a person.
+        raise FleetError(
+            "this is the identity of a coder's attempt, and people decide here",
+            remedy="Run it outside of the attempt.",
+        )
+    return Person(*who)
+
+
+def target_here(repo: Repo, board: str) -> str | None:
+    """The branch work should land on, as git tells; None where it cannot.
+
+    Whoever stands in `.fleet/` is on the board's own branch, and nothing lands there: then it is
+    what the main worktree is on.
+    """
+    found = default_target(repo)
+    if found != board:
+        return found
+    said = git("symbolic-ref", "-q", "--short", "HEAD", cwd=repo.here, check=False).out
+    return said if said and said != board else None
+
+
+def for_people(verb: str, repo: Repo) -> None:
+    """Refuse a verb by which a person decides to an agent that tries it inside its attempt.
+
+    Its outbox lies in the git directory of the repository that it works for; in any other one it
+    may do as it likes.
+    """
+    box = os.environ.get("GITFLEET_OUTBOX")
+    if box and Path(box).resolve().is_relative_to(repo.common):
+        raise FleetError(
+            f"`gitfleet {verb}` is for people, and this is an attempt of a coder",
+            remedy="An attempt speaks through `gitfleet ask`, `note`, `add` and `verdict`.",
+        )
+
+
+def plain(text: object) -> str:
+    """Text of others in one line, as a terminal may have it."""
+    return harmless(" ".join(str(text).split()))
+
+
+def suffix() -> str:
+    """Four random hex digits, for the name of an event or an id."""
+    return secrets.token_hex(2)
+
+
+def machine() -> Machine:
+    """The machine's own settings; FleetError if they do not validate."""
+    path = config_home() / "gitfleet" / "config.yaml"
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return Machine()
+    except OSError as error:
+        raise FleetError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    found, problems = codec.read_machine(data, str(path))
+    if found is None:
+        first = problems[0]
+        raise FleetError(first.what, where=first.where, remedy=first.remedy)
+    return found

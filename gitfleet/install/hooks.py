@@ -1,0 +1,271 @@
+"""The hooks of a clone: installed beside the user's own, never over them, and taken out again.
+
+A window on the board has a hooks path of its own, so that the project's hooks (a framework without
+a configuration on this branch) do not fail there; hooks that the user has for all repositories are
+chained. The path is set by a conditional include, which holds in that worktree alone and asks
+nothing of other programs that read the repository (`extensions.worktreeConfig` does).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from gitfleet import assets
+from gitfleet.board.clone_state import Clone, read_json, write_json
+from gitfleet.board.store import Store
+from gitfleet.errors import FleetError
+from gitfleet.git import yield_to_commits
+from gitfleet.git.checkouts import checkouts_of
+from gitfleet.git.command import git
+from gitfleet.git.repo import Repo, config, set_config, unset_config
+from gitfleet.git.worktree import git_dir
+
+PUSH: Final = "push-to-checkout"
+RECEIVE: Final = "pre-receive"
+_OURS: Final = b"# gitfleet: "
+_DENY: Final = "receive.denyCurrentBranch"
+_CONFIG: Final = "gitfleet/window.gitconfig"  # below the common git directory
+# Hooks of a person's own commands; those of a server have nothing to do in a window.
+_CLIENT: Final = (
+    "applypatch-msg",
+    "pre-applypatch",
+    "post-applypatch",
+    "pre-merge-commit",
+    "prepare-commit-msg",
+    "pre-rebase",
+    "post-checkout",
+    "post-merge",
+    "pre-push",
+    "post-rewrite",
+)
+# Looked up when the hook runs: the user may move their hooks, and take them away.
+_CHAIN: Final = """\
+own=$(git config --global --type=path --get core.hooksPath 2>/dev/null ||
+    git config --system --type=path --get core.hooksPath 2>/dev/null)
+if [ -n "$own" ] && [ -x "$own/${0##*/}" ]; then
+    exec "$own/${0##*/}" "$@"
+fi
+exit 0"""
+_REFUSE: Final = """\
+    echo "gitfleet: refusing to update the checked out branch ${branch#refs/heads/}" >&2
+    echo "  Push to another branch, or have it checked out nowhere in that repository." >&2
+    exit 1"""
+# What git itself does for receive.denyCurrentBranch=updateInstead.
+_UPDATE: Final = """\
+    git update-index -q --ignore-submodules --refresh &&
+        git diff-files --quiet --ignore-submodules -- &&
+        git diff-index --quiet --cached --ignore-submodules HEAD -- || {
+        echo "The working tree has changes; nothing was updated." >&2
+        exit 1
+    }
+    exec git read-tree -u -m "$1\""""
+
+
+def install(clone: Clone, store: Store) -> list[str]:
+    """Put every hook in its place; what was done, in sentences. Twice is harmless."""
+    repo = clone.repo
+    windows = checkouts_of(repo, store.ref)
+    linked = [window for window in windows if window != repo.main]
+    if not windows:
+        return [f"No worktree has {store.branch} checked out: there is nothing to guard."]
+    told = [f"{path} refuses invalid tasks before they are committed." for path in linked]
+    if linked:
+        _write_client_hooks(clone)
+        hooks = ("core.hooksPath", str(clone.folder / "hooks"))
+        git("config", "--file", str(repo.common / _CONFIG), *hooks, cwd=repo.here)
+    for window in linked:
+        set_config(repo, _include(window), _CONFIG)
+    if repo.main in windows:
+        told.append(
+            f"{repo.main} has {store.branch} checked out: there the project's hooks stay in force."
+        )
+    told.append(_for_pushes(clone, store))
+    return told
+
+
+def remove(clone: Clone) -> Iterator[str]:
+    """Take every hook of ours out again, and put back what was there; what was done."""
+    yield from _remove_from_windows(clone)
+    yield from _remove_for_pushes(clone)
+
+
+# -- in a window
+
+
+def _write_client_hooks(clone: Clone) -> None:
+    folder = clone.folder / "hooks"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("pre-commit", "commit-msg", "post-commit"):
+        _write(clone.repo, folder / name, name)
+    for name in _CLIENT:
+        _write(clone.repo, folder / name, "chain")
+
+
+def _include(window: Path) -> str:
+    """The setting by which git reads ours in that worktree only."""
+    # A leading ./ stands for the folder of the file that includes, whatever is in its name.
+    name = re.sub(r"([\\*?\[\]])", r"\\\1", git_dir(window).name)
+    return f"includeIf.gitdir:./worktrees/{name}.path"
+
+
+def _remove_from_windows(clone: Clone) -> Iterator[str]:
+    repo = clone.repo
+    pattern = r"^includeif\.gitdir:\./worktrees/.*\.path$"
+    args = ("config", "--local", "-z", "--get-regexp", pattern)
+    for line in git(*args, cwd=repo.here, check=False).fields:
+        key, _, value = line.partition("\n")
+        if value == _CONFIG:
+            unset_config(repo, key)
+    (repo.common / _CONFIG).unlink(missing_ok=True)
+    folder = clone.folder / "hooks"
+    if not folder.is_dir():
+        return
+    for path in list(folder.iterdir()):
+        if _is_ours(path):
+            path.unlink()
+    if not any(folder.iterdir()):
+        folder.rmdir()
+    yield f"Removed the hooks of the window on {config(repo, 'gitfleet.branch') or 'fleet'}."
+
+
+def _write(repo: Repo, path: Path, template: str, values: Mapping[str, str] | None = None) -> None:
+    text = (assets.folder("hooks") / template).read_text()
+    given = {
+        "@PYTHON@": _inside_quotes(sys.executable),
+        "@MARK@": _inside_quotes(str(yield_to_commits.mark(repo))),
+        "@CHAIN@": _CHAIN,
+        **(values or {}),
+    }
+    for place, value in given.items():
+        text = text.replace(place, value)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_text(text)
+    aside.chmod(0o755)
+    aside.replace(path)
+
+
+def _inside_quotes(text: str) -> str:
+    return text.replace("'", "'\\''")
+
+
+def _is_ours(path: Path) -> bool:
+    return _OURS in path.read_bytes()[:200]
+
+
+# -- pushes into this clone
+
+
+def _for_pushes(clone: Clone, store: Store) -> str:
+    """A push into a clone that has the board checked out: allowed where our hook can stand."""
+    repo = clone.repo
+    note = clone.folder / "pushes.json"
+    known = read_json(note)
+    now = (config(repo, _DENY) or "refuse").lower()
+    before = known.get("before", "refuse") if known else now
+    if now not in ("refuse", "true", "updateinstead") or (known and now != "updateinstead"):
+        return f"{_DENY} is {now}: pushes into this clone are left as git has them."
+    folder = _hook_folder(repo)
+    if not folder.is_relative_to(repo.common):
+        return (
+            f"A push of {store.branch} into this clone is refused by git, since its hooks lie in"
+            f" {folder}, where gitfleet writes none. Push to gitfleet/in/<name> instead: a runner"
+            " takes it in."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    own, theirs = folder / PUSH, folder / f"{PUSH}.before-gitfleet"
+    if own.exists() and not _is_ours(own):
+        own.replace(theirs)
+    values = {
+        "@BRANCH@": _inside_quotes(store.branch),
+        "@OTHERS@": _for_others(theirs, updates=before == "updateinstead"),
+    }
+    _write(repo, own, PUSH, values)
+    if not known:
+        local = git("config", "--local", "--get", _DENY, cwd=repo.here, check=False).out
+        write_json(note, {"before": before, "local": local})
+    set_config(repo, _DENY, "updateInstead")
+    return f"A push from another clone may move {store.branch}; its files here move along."
+
+
+def _for_others(theirs: Path, *, updates: bool) -> str:
+    """What happens to a push to another checked out branch: the same as before us.
+
+    git asks such a hook only where updateInstead is set; so where it was not, git refused.
+    """
+    if not updates:
+        return _REFUSE
+    hook = f"'{_inside_quotes(str(theirs))}'"
+    return f'    if [ -x {hook} ]; then exec {hook} "$@"; fi\n{_UPDATE}'
+
+
+def _hook_folder(repo: Repo) -> Path:
+    """Where git looks for hooks of this repository as a whole."""
+    out = git("rev-parse", "--path-format=absolute", "--git-path", "hooks", cwd=repo.here).out
+    return Path(out)
+
+
+def _remove_for_pushes(clone: Clone) -> Iterator[str]:
+    repo = clone.repo
+    own = _hook_folder(repo) / PUSH
+    if own.exists() and _is_ours(own):
+        own.unlink()
+        before = own.with_name(f"{PUSH}.before-gitfleet")
+        if before.exists():
+            before.replace(own)
+        yield f"Removed the hook {PUSH}."
+    note = clone.folder / "pushes.json"
+    if note.exists():
+        was = read_json(note).get("local")
+        if isinstance(was, str) and was:
+            set_config(repo, _DENY, was)
+        else:
+            unset_config(repo, _DENY)
+        note.unlink()
+        yield f"Set {_DENY} back to what it was."
+
+
+# -- on a server
+
+
+def install_server(repo: Repo) -> str:
+    """Have every push to the fleet branch of a server's repository judged; what was done.
+
+    A hook of the same name that is there already runs after ours. Twice is harmless. FleetError
+    where the hooks of that repository are those of others, too.
+    """
+    folder = _server_folder(repo)
+    folder.mkdir(parents=True, exist_ok=True)
+    own, theirs = folder / RECEIVE, folder / f"{RECEIVE}.before-gitfleet"
+    if own.exists() and not _is_ours(own):
+        own.replace(theirs)
+    _write(repo, own, RECEIVE, {"@THEIRS@": _inside_quotes(str(theirs))})
+    after = f"; {theirs.name} runs after it" if theirs.exists() else ""
+    return f"{own} judges every push to the fleet branch{after}."
+
+
+def remove_server(repo: Repo) -> str:
+    """Take the server's hook out again, and put back what was there; what was done."""
+    own = _server_folder(repo) / RECEIVE
+    if not own.exists() or not _is_ours(own):
+        return f"No hook of gitfleet's is installed in {repo.common}."
+    own.unlink()
+    before = own.with_name(f"{RECEIVE}.before-gitfleet")
+    if before.exists():
+        before.replace(own)
+    return f"Removed {own}."
+
+
+def _server_folder(repo: Repo) -> Path:
+    folder = _hook_folder(repo)
+    if not folder.resolve().is_relative_to(repo.common):
+        raise FleetError(
+            f"the hooks of {repo.common} lie in {folder} (core.hooksPath), outside of it",
+            remedy=f"Call `{sys.executable} -P -m gitfleet hook pre-receive` in the {RECEIVE} hook"
+            " there yourself, with its standard input.",
+        )
+    return folder
