@@ -173,7 +173,7 @@ class Live:
         except subprocess.TimeoutExpired:
             self.signal()
             with suppress(AssertionError):
-                self.wait_for("draining", timeout=30)
+                self.wait_for("stopping", timeout=30)
                 self.signal()
             try:
                 self._popen.wait(60)

@@ -48,7 +48,7 @@ def test_every_bad_end_has_its_name_and_leaves_no_process(make_lab: MakeLab) -> 
     assert wrong.exit_code == 3 and "so bad" in wrong.reason
     assert "signal 10" in lab.attempts("shot")[0].reason
     assert lab.attempts("beyond")[0].reason.startswith("it changed y,")
-    told = {line.fields["task"] for line in ran.lines.of("waits-for-you")}
+    told = {line.fields["task"] for line in ran.lines.of("needs-attention")}
     assert told == set(outcomes) - {"daemons"}
 
 
@@ -82,7 +82,7 @@ def test_an_invalid_task_stops_nothing_and_waits_for_a_person(lab: Lab) -> None:
     ran = lab.run("--until-idle")
     assert ran.status == 4
     assert lab.statuses() == {"odd": "invalid", "good": "done"}
-    (told,) = ran.lines.of("waits-for-you")
+    (told,) = ran.lines.of("needs-attention")
     assert "tasks/odd.md:2:1" in told.fields["reason"]
 
 

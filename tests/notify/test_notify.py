@@ -112,7 +112,9 @@ def test_what_a_service_does_not_take_waits_for_it_also_across_a_restart(
         place.ask()
         place.ask("map-tiles-2", "And how old?")
     assert service.tries >= 1 and not service.got
-    assert any(" notices-wait " in line and "service=1:json" in line for line in place.lines)
+    assert any(
+        " notifications-delayed " in line and "service=1:json" in line for line in place.lines
+    )
     with runner(place):
         pass
     service.down = False

@@ -145,7 +145,7 @@ def test_a_running_runner_catches_up_and_repairs(project: SampleProject, tmp_pat
     )
     with busy(project):
         live = project.start("--until-idle")
-        live.wait_for("window-behind")
+        live.wait_for("checkout-behind")
         live.wait_for("claimed", task="a")
     project.write({"tasks/b.md": task("B, edited", hold=True)})
     until(lambda: project.store.keep_windows() == {}, what="the window to be free")
