@@ -12,7 +12,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from gitfleet.errors import FleetError
-from gitfleet.files import codec, layout
+from gitfleet.files import codec, edit_key, layout
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.change import Change, Person
 from gitfleet.model.event import Closed, Decision
@@ -133,7 +133,7 @@ def unhold(
     entry = _known(board, task)
     files: dict[str, bytes | None] = {}
     if entry.task is not None and entry.task.hold:
-        files[layout.task_path(task)] = codec.set_key(text, "hold", None)
+        files[layout.task_path(task)] = edit_key.set_key(text, "hold", None)
     if not files or put_on_hold(entry):
         said = decide(
             board, now, task=task, kind=Kind.UNHOLD, person=person, reason="", suffix=suffix
