@@ -177,8 +177,31 @@ def head(path: Path) -> tuple[str | None, str]:
 
 def git_dir(path: Path) -> Path:
     """The worktree's own git directory, with its HEAD, index and unfinished operations."""
-    out = git("rev-parse", "--absolute-git-dir", cwd=path).stdout
-    return Path(os.fsdecode(out.removesuffix(b"\n")))
+    found = _git_dir_at(path)
+    if found is None:
+        out = git("rev-parse", "--absolute-git-dir", cwd=path).stdout
+        found = Path(os.fsdecode(out.removesuffix(b"\n")))
+    return found
+
+
+def _git_dir_at(path: Path) -> Path | None:
+    """The git directory that `.git` in `path` is or names; None where git has to find it.
+
+    A third of all git processes of a runner asked for this alone.
+    """
+    found = path / ".git"
+    try:
+        if found.is_file():
+            prefix, _, named = found.read_bytes().rstrip(b"\r\n").partition(b" ")
+            if prefix != b"gitdir:":
+                return None
+            found = path / os.fsdecode(named)
+        whole = (found / "HEAD").is_file() and (
+            (found / "objects").is_dir() or (found / "commondir").is_file()
+        )
+        return found.resolve(strict=True) if whole else None
+    except (OSError, ValueError):
+        return None
 
 
 def is_dirty(path: Path) -> bool:

@@ -190,7 +190,7 @@ import subprocess, sys
 from pathlib import Path
 from gitfleet.git.objects import Objects
 from gitfleet.git.commits import Signature
-from gitfleet.git.refs import Move, read, swap, swap_all
+from gitfleet.git.refs import RefMove, read, swap, swap_all
 from gitfleet.git.repo import find
 path, number = Path(sys.argv[1]), int(sys.argv[2])
 repo = find(path)
@@ -208,7 +208,7 @@ while done < 100:
         won = subprocess.run(["git", "update-ref", REF, new, tip], cwd=path,
                              capture_output=True).returncode == 0
     elif number == 1:
-        won = swap_all(repo, [Move(REF, tip, new)], message="n")
+        won = swap_all(repo, [RefMove(REF, tip, new)], message="n")
     else:
         won = swap(repo, REF, tip, new, message="n")
     done += won
