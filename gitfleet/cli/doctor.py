@@ -62,12 +62,12 @@ class Examined(Struct, frozen=True):
         "gitfleet doctor --no-calls",
     ),
 )
-@click.option("--json", "as_json", is_flag=True, help="A list of objects instead.")
+@click.option("--json", "as_json", is_flag=True, help="Output JSON.")
 @click.option(
     "--no-calls",
     is_flag=True,
-    help="Do not call the coders: each call asks a model for one word, which costs, and starts what"
-    " fleet.yaml says.",
+    help="Do not call the coders. A call asks a model for one word, at its cost, and starts the"
+    " commands in fleet.yaml.",
 )
 @click.option(
     "--seconds",

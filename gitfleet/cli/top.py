@@ -34,10 +34,12 @@ HEADS: Final = (
         "gitfleet top --once --json",
     ),
 )
-@click.option("--once", is_flag=True, help="Print it once; so it is where no terminal is.")
-@click.option("--json", "as_json", is_flag=True, help="For programs, once.")
+@click.option(
+    "--once", is_flag=True, help="Print once and exit (default where there is no terminal)."
+)
+@click.option("--json", "as_json", is_flag=True, help="Output JSON, once.")
 def command(once: bool, as_json: bool) -> None:
-    """Show what every attempt does, on all machines that share the board, until Ctrl-C."""
+    """Watch all attempts, on all machines that share the board, until Ctrl-C."""
     session = open_session()
     crowd = Crowd(session)
     crowd.fetch()
