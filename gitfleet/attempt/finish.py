@@ -24,27 +24,9 @@ from gitfleet.plan.settle import Addition
 
 def attempt_of(ctx: AttemptContext, *, outcome: Outcome, reason: str, **facts: Any) -> Attempt:
     """The event's content: what is known from the claim, and the facts given."""
-    claim = ctx.claimed.claim
-    reason = ctx.project.mask.text(reason)
-    facts = {key: _masked(ctx, fact) for key, fact in facts.items()}
-    return Attempt(
-        **{
-            "runner": claim.runner,
-            "nonce": claim.nonce,
-            "attempt": claim.attempt,
-            "outcome": outcome,
-            "reason": reason,
-            "started": claim.at,
-            "ended": ctx.project.store.now(),
-            "coder": claim.coder,
-            "model": claim.model,
-            "task_blob": claim.task_blob,
-            "base": claim.base,
-            "head": claim.head,
-            "branch": claim.branch,
-            **facts,
-        }
-    )
+    ended = ctx.project.store.now()
+    attempt = Attempt.of(ctx.claimed.claim, outcome, ctx.project.mask.text(reason), ended)
+    return replace(attempt, **{key: _masked(ctx, fact) for key, fact in facts.items()})
 
 
 def _masked(ctx: AttemptContext, fact: Any) -> Any:

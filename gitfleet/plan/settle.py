@@ -19,7 +19,7 @@ from gitfleet.model.change import Change, Move, Person
 from gitfleet.model.claim import Claim
 from gitfleet.model.event import Attempt, Closed, Content, Decision, Event, Landed
 from gitfleet.model.ids import is_id, new_id, slug
-from gitfleet.model.states import CLAIMED, Kind, Outcome, Role, Status
+from gitfleet.model.states import CLAIMED, Kind, Role, Status
 from gitfleet.model.task import CoderChoice, CoderList, Task, TaskRole
 from gitfleet.plan.graph import cancelled, done
 from gitfleet.plan.status import put_on_hold, status_of, submission_of
@@ -493,25 +493,6 @@ def is_plan(entry: Entry) -> bool:
     if submitted is not None:
         return submitted.kind is Kind.PLAN
     return entry.task is not None and entry.task.role is TaskRole.PLAN
-
-
-def interrupted(claim: Claim, now: datetime, outcome: Outcome, reason: str, runner: str) -> Attempt:
-    """The event of an attempt of which nothing is left but its claim."""
-    return Attempt(
-        runner=runner,
-        nonce=claim.nonce,
-        attempt=claim.attempt,
-        outcome=outcome,
-        reason=reason,
-        started=claim.at,
-        ended=now,
-        coder=claim.coder,
-        model=claim.model,
-        task_blob=claim.task_blob,
-        base=claim.base,
-        head=claim.head,
-        branch=claim.branch,
-    )
 
 
 def beside_id(task: str, key: str) -> str:

@@ -26,7 +26,7 @@ from gitfleet.landing.validate import validate
 from gitfleet.model.board import Board
 from gitfleet.model.change import Move
 from gitfleet.model.claim import Claim
-from gitfleet.model.event import Landed
+from gitfleet.model.event import Attempt, Landed
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan import settle
 from gitfleet.process.kill import kill_run
@@ -171,9 +171,7 @@ def _settle_one(project: Project, task: str, claim: Claim) -> bool:
     """Write the end of a claim that nothing works on. False if nobody knows whether it arrived."""
     if claim.role is Role.VALIDATE and (commit := _landed_commit(project, task, claim)):
         return _complete(project, task, claim, commit)
-    died = settle.interrupted(
-        claim, project.store.now(), Outcome.INTERRUPTED, "its runner died", project.runner
-    )
+    died = Attempt.of(claim, Outcome.INTERRUPTED, "its runner died", project.store.now())
     run_dir = project.clone.run_dir(task, claim.attempt, claim.nonce)
     attempt = mailbox.end_of_dead(project, task, claim, run_dir, died)
     if attempt is None:
@@ -225,13 +223,8 @@ def _target(project: Project, task: str) -> str:
 
 
 def _complete(project: Project, task: str, claim: Claim, commit: str) -> bool:
-    attempt = settle.interrupted(
-        claim,
-        project.store.now(),
-        Outcome.ACCEPTED,
-        "landed; its runner died just then",
-        project.runner,
-    )
+    reason = "landed; its runner died just then"
+    attempt = Attempt.of(claim, Outcome.ACCEPTED, reason, project.store.now())
     landed = Landed(
         runner=project.runner,
         nonce=claim.nonce,
