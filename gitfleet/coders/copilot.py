@@ -15,20 +15,11 @@ from typing import Final
 import msgspec
 
 from gitfleet.coders import jsonl
-from gitfleet.coders.base import (
-    Coder,
-    CoderEvent,
-    CoderEventKind,
-    Failure,
-    Job,
-    Launch,
-    Mcp,
-    Reader,
-    extra,
-)
+from gitfleet.coders.base import Coder, CoderEvent, CoderEventKind, Job, Launch, Mcp, Reader, extra
 from gitfleet.coders.classify import classify, judge_of
 from gitfleet.coders.jsonl import Object, count, dig, flat, inner, name, number, text
 from gitfleet.model.config import Permission
+from gitfleet.model.states import Failure
 
 
 def launch(job: Job) -> Launch:
