@@ -27,9 +27,9 @@ from gitfleet.git import merge, refs, tamper, worktree
 from gitfleet.git.command import git
 from gitfleet.model.states import Outcome, Role
 from gitfleet.model.task import Task
-from gitfleet.plan import settle
 from gitfleet.plan.outcome import AttemptEnd, CoderRun, Evidence, WorkFacts, decide, ended_well
-from gitfleet.plan.settle import Addition
+from gitfleet.plan.transitions import event_files
+from gitfleet.plan.transitions.add_tasks import Addition
 
 
 def do_work(ctx: AttemptContext, start_point: StartPoint) -> None:
@@ -164,10 +164,10 @@ def inspect(ctx: AttemptContext) -> WorkFacts | None:
 
 
 def outside(task: Task, paths: tuple[str, ...]) -> list[str]:
-    """Which paths a task's `touches` does not allow."""
-    if not task.touches:
+    """Which paths a task's `paths` does not allow."""
+    if not task.paths:
         return []
-    allowed = pathspec.GitIgnoreSpec.from_lines(task.touches)
+    allowed = pathspec.GitIgnoreSpec.from_lines(task.paths)
     return [path for path in paths if not allowed.match_file(path)]
 
 
@@ -198,6 +198,6 @@ def _write(
     if (
         not won
         and facts is not None
-        and settle.holds(ctx.project.store.board(), ctx.task, ctx.nonce) is None
+        and event_files.claimed_by(ctx.project.store.board(), ctx.task, ctx.nonce) is None
     ):
         workspace.save_tip(ctx.project, ctx.task, facts.head)

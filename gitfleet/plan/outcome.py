@@ -220,7 +220,7 @@ def out_of_scope(e: Evidence) -> AttemptEnd | None:
     """It changed files that the task does not allow."""
     if e.role is not Role.WORK or e.work is None or not e.work.outside:
         return None
-    reason = f"it changed {_listed(e.work.outside)}, and may touch only what `touches` says"
+    reason = f"it changed {_listed(e.work.outside)}, and may touch only what `paths` says"
     return _end(Outcome.OUT_OF_SCOPE, reason)
 
 

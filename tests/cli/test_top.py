@@ -20,9 +20,10 @@ from rich.console import Console
 
 from gitfleet.attempt.context import LiveStatus, Project
 from gitfleet.board import heartbeats
+from gitfleet.board.authorship import runner_signature
 from gitfleet.board.clone_state import Clone, read_json, write_json
 from gitfleet.board.heartbeats import SEEN_BEATS
-from gitfleet.board.store import Store, runner_signature
+from gitfleet.board.store import Store
 from gitfleet.cli.support import format
 from gitfleet.cli.support.live_table import table_of
 from gitfleet.event_log import EventLog
@@ -247,7 +248,7 @@ def test_what_attempts_say_leaves_the_machine_only_where_outputs_may(board: Path
         (attempt,) = payload.content(fleet, {}, {"n": live}, words=words)["attempts"]
         assert attempt["last"] == last
     window = board / ".fleet"
-    (window / "fleet.yaml").write_text("format: 1\ntranscripts: push\n")
+    (window / "fleet.yaml").write_text("format: 2\ntranscripts: push\n")
     git("commit", "-qam", "Settings", cwd=window)
     assert payload.may_share_output(_fleet(board))
 
