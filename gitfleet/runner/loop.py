@@ -29,6 +29,7 @@ from gitfleet.intake import inbox_branches
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.model.claim import Claim
+from gitfleet.model.event import Attempt
 from gitfleet.model.states import Outcome, Role
 from gitfleet.notify import notifier
 from gitfleet.notify.notifier import Notifier
@@ -410,9 +411,7 @@ class Runner:
 
     def _take_over(self, task: str, claim: Claim) -> None:
         reason = f"nothing was heard of {claim.runner} for a whole lease"
-        attempt = on_end.interrupted(
-            claim, self.fleet.store.now(), Outcome.LOST, reason, claim.runner
-        )
+        attempt = Attempt.of(claim, Outcome.LOST, reason, self.fleet.store.now())
         result = self.fleet.store.transact(
             lambda board, now: on_end.end_attempt(
                 board, task=task, attempt=attempt, role=claim.role
