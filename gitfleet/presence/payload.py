@@ -7,21 +7,21 @@ clocks of two machines are never compared.
 
 from __future__ import annotations
 
-import contextlib
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from gitfleet.assets import own_version
 from gitfleet.attempt.context import LiveStatus, Project
+from gitfleet.background_service import BackgroundService
 from gitfleet.board.clone_state import write_json
 from gitfleet.board.heartbeats import LIVE
 from gitfleet.model.config import TranscriptSharing
 
 FORMAT: Final = 1
 _EVERY: Final = 1.0  # seconds between looks whether something is to be written
+_LAST_PAUSE: Final = 30.0  # seconds between tries on a full disk
 _LAST: Final = 200  # characters of the last line
 
 Lives = Callable[[], Mapping[str, LiveStatus]]
@@ -89,27 +89,19 @@ class LiveStatusFile:
         self._fleet, self._lives = project, lives
         self._about = about(project, slots)
         self._path = project.clone.folder / LIVE
-        self._stop = threading.Event()
         self._written: object = None
+        self.service = BackgroundService(
+            "live-status",
+            self._turn,
+            project.report,
+            goodbye=lambda: self._path.unlink(missing_ok=True),
+            first_pause=_EVERY,
+            last_pause=_LAST_PAUSE,
+        )
 
-    @contextlib.contextmanager
-    def kept(self) -> Iterator[None]:
-        """Keep the file meanwhile; it is gone after."""
-        thread = threading.Thread(target=self._run, name="vitals", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            thread.join()
-            self._path.unlink(missing_ok=True)
-
-    def _run(self) -> None:
-        while True:
-            with contextlib.suppress(OSError):  # a full disk must not end it
-                self._write()
-            if self._stop.wait(_EVERY):
-                return
+    def _turn(self) -> float:
+        self._write()
+        return _EVERY
 
     def _write(self) -> None:
         lives = dict(self._lives())

@@ -221,7 +221,9 @@ def test_the_file_is_written_anew_only_when_something_changed(board: Path) -> No
     fleet = _fleet(board)
     live = LiveStatus("one", Role.WORK, "claude", 2, state="active")
     file = fleet.clone.folder / heartbeats.LIVE
-    with LiveStatusFile(fleet, lambda: {"0" * 32: live}, 5).kept():
+    service = LiveStatusFile(fleet, lambda: {"0" * 32: live}, 5).service
+    service.start()
+    try:
         first = wait_for(lambda: heartbeats.live(read_json(file)), "the file")
         assert first["capacity"] == 5 and first["attempts"][0]["state"] == "active"
         before = file.stat()
@@ -230,6 +232,8 @@ def test_the_file_is_written_anew_only_when_something_changed(board: Path) -> No
         wait_for(lambda: file.stat().st_ino != before.st_ino, "a new file")
         (attempt,) = heartbeats.live(read_json(file))["attempts"]
         assert (attempt["tokens"], attempt["context"], attempt["attempt"]) == (9, 7, 2)
+    finally:
+        service.stop()
     assert not file.exists() and heartbeats.live(read_json(file)) == {}
     told = {"monotonic": time.monotonic() - 30, "attempts": [{"elapsed": 1, "silence": 2}, 7]}
     write_json(file, told)
