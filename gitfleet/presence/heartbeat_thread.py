@@ -43,9 +43,11 @@ class HeartbeatThread:
         wake: Callable[[], None],
         slots: int | None = None,
         duties: Callable[[], Sequence[str]] = tuple,
+        health: payload.Health = tuple,
     ) -> None:
-        """`duties`: what this runner could do for all beside the work (`first`)."""
-        self._duties = duties
+        """`duties`: what this runner could do for all beside the work (`first`). `health`: of its
+        services; those that fail are in the heartbeat."""
+        self._duties, self._health = duties, health
         self.fleet, self.shared = project, shared
         self._lives, self._wake = lives, wake
         settings = project.store.board().settings
@@ -206,7 +208,11 @@ class HeartbeatThread:
         started = boot_seconds()
         project = self.fleet
         content = payload.content(
-            project, self._about, dict(lives), words=payload.may_share_output(project)
+            project,
+            self._about,
+            dict(lives),
+            self._health(),
+            words=payload.may_share_output(project),
         )
         content["mark"] = secrets.token_hex(8)
         content["duties"] = [] if self.service.ending.is_set() else list(self._duties())

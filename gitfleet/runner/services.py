@@ -34,11 +34,11 @@ class RunnerServices:
         self.forge = ForgeService(project, lambda: self.leader_since(forge_service.DUTY)[0])
         self.notifier = Notifier(project, lambda: self.leader_since(notifier.DUTY))
         self.transcripts = TranscriptSync(project)
-        self.live_status = LiveStatusFile(project, lives, slots)
+        self.live_status = LiveStatusFile(project, lives, slots, self.health)
         self._leases = project.leases.service(project.report)
         backend = project.store.backend
         self.heart = (
-            HeartbeatThread(project, backend, lives, wake, slots, self._able)
+            HeartbeatThread(project, backend, lives, wake, slots, self._able, self.health)
             if isinstance(backend, RemoteBackend)
             else None
         )
