@@ -19,7 +19,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gitfleet.errors import FleetError
-from gitfleet.event_log import EventLog
+from gitfleet.event_log import Action, EventLog
 
 _HURRY: Final = 0.2  # seconds that `stop` waits when the runner is giving up
 
@@ -27,7 +27,7 @@ _HURRY: Final = 0.2  # seconds that `stop` waits when the runner is giving up
 class FailedRound(Struct, frozen=True):
     """The log line of a failed round."""
 
-    action: str = "error"
+    action: Action = Action.ERROR
     fields: Mapping[str, object] = field(default_factory=dict)
     retry_after: float = 0.0  # seconds until the next try at the earliest
 
@@ -48,11 +48,11 @@ class ServiceHealth(Struct, frozen=True, kw_only=True):
     remedy: str = ""
 
 
-def failure_of(error: Exception, **fields: object) -> FailedRound:
+def failure_of(error: Exception, action: Action = Action.ERROR, **fields: object) -> FailedRound:
     """An error as log fields: its reason, and a remedy if it has one."""
     reason = error.what if isinstance(error, FleetError) else _plain(error)
     remedy = error.remedy if isinstance(error, FleetError) else ""
-    return FailedRound("error", {**fields, "reason": reason, "remedy": remedy})
+    return FailedRound(action, {**fields, "reason": reason, "remedy": remedy})
 
 
 def _plain(error: Exception) -> str:

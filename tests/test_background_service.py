@@ -11,7 +11,7 @@ import pytest
 
 from gitfleet.background_service import BackgroundService, FailedRound, failure_of
 from gitfleet.errors import FleetError
-from gitfleet.event_log import EventLog
+from gitfleet.event_log import Action, EventLog
 
 LONG = 3600.0  # seconds; a test that waits for it never ends
 
@@ -149,7 +149,7 @@ def test_a_pause_doubles_up_to_its_limit(
         round,
         report,
         last_pause=12.0,
-        failure=lambda _error: FailedRound("sea-waits", {"reason": "away"}, retry_after),
+        failure=lambda _error: FailedRound(Action.OFFLINE, {"reason": "away"}, retry_after),
     )
     for _ in range(failures):
         service.attempt()

@@ -28,13 +28,14 @@ from gitfleet.coders.base import (
     NoSession,
 )
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Action
 from gitfleet.files import layout
 from gitfleet.git.remote import RemoteRejected, Unreachable
 from gitfleet.model.config import CoderSettings, Permission
 from gitfleet.model.durations import seconds, spoken
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Outcome
-from gitfleet.plan import settle
+from gitfleet.plan.transitions import add_tasks, on_landing
 from gitfleet.process import supervisor
 from gitfleet.process.kill import kill_run
 from gitfleet.process.launch import Exit, LaunchSpec, RunLimits, Running, attach, start
@@ -145,7 +146,7 @@ def _attend(ctx: AttemptContext, coder: Coder, job: Job, running: Running) -> Co
     output.follow(ctx.live, end=True)
     if left:
         pids = ",".join(str(child.pid) for child in left)
-        ctx.project.report.action("left-behind", task=ctx.task, pids=pids)
+        ctx.project.report.action(Action.ORPHANS_KILLED, task=ctx.task, pids=pids)
     return _judged(ctx, coder, ended or Exit(None, None, time.time()), why, output)
 
 
@@ -199,7 +200,7 @@ def _hear(ctx: AttemptContext) -> None:
         collect(ctx)
     except Exception as error:
         what = error.what if isinstance(error, FleetError) else repr(error)
-        ctx.project.report.once(name, "error", task=ctx.task, doing="outbox", reason=what)
+        ctx.project.report.once(name, Action.ERROR, task=ctx.task, doing="outbox", reason=what)
     else:
         ctx.project.report.settled(name)
 
@@ -265,7 +266,7 @@ def collect(ctx: AttemptContext) -> None:
     A plan's tasks stay in the outbox until the plan is submitted: they are one commit with it.
     """
     mailbox.poll(ctx)
-    if settle.is_plan(ctx.claimed.entry):
+    if on_landing.is_plan(ctx.claimed.entry):
         return
     letters = read_filed_tasks(ctx)
     if not letters:
@@ -273,7 +274,7 @@ def collect(ctx: AttemptContext) -> None:
     additions = [letter.addition for letter in letters]
     try:
         result = ctx.project.store.transact(
-            lambda board, now: settle.file_additions(
+            lambda board, now: add_tasks.file_additions(
                 board, task=ctx.task, nonce=ctx.nonce, additions=additions
             )
         )
@@ -284,7 +285,7 @@ def collect(ctx: AttemptContext) -> None:
     failpoints.point("outbox-committed")
     if result.won and result.change is not None:
         for path in result.change.files:
-            ctx.project.report.action("added", task=layout.place(path).task, source=ctx.task)
+            ctx.project.report.action(Action.ADDED, task=layout.place(path).task, source=ctx.task)
     for letter in letters:
         outbox.take_out(letter)
 
@@ -301,7 +302,7 @@ def read_filed_tasks(ctx: AttemptContext) -> list[outbox.FiledTask]:
         outbox.set_aside(letter)
         ctx.project.report.once(
             f"refused {letter.path}",
-            "refused",
+            Action.REFUSED,
             task=ctx.task,
             file=letter.path.name,
             reason=letter.reason,

@@ -31,7 +31,8 @@ from gitfleet.git.command import git
 from gitfleet.model.durations import counted
 from gitfleet.model.states import Outcome, Role
 from gitfleet.model.task import Task
-from gitfleet.plan import questions, settle
+from gitfleet.plan import questions
+from gitfleet.plan.transitions import event_files
 
 
 class WorkFacts(Struct, frozen=True, kw_only=True):
@@ -157,10 +158,10 @@ def inspect(ctx: AttemptContext) -> WorkFacts | None:
 
 
 def outside(task: Task, paths: tuple[str, ...]) -> list[str]:
-    """Which paths a task's `touches` does not allow."""
-    if not task.touches:
+    """Which paths a task's `paths` does not allow."""
+    if not task.paths:
         return []
-    allowed = pathspec.GitIgnoreSpec.from_lines(task.touches)
+    allowed = pathspec.GitIgnoreSpec.from_lines(task.paths)
     return [path for path in paths if not allowed.match_file(path)]
 
 
@@ -192,7 +193,7 @@ def _judge(
     wrong = outside(task, facts.paths)
     if wrong:
         shown = ", ".join(wrong[:5]) + (" …" if len(wrong) > 5 else "")
-        return Outcome.OUT_OF_SCOPE, f"it changed {shown}, and may touch only what `touches` says"
+        return Outcome.OUT_OF_SCOPE, f"it changed {shown}, and may touch only what `paths` says"
     return Outcome.SUBMITTED, (
         f"{counted(facts.commits, 'commit')}, {counted(len(facts.paths), 'file')} changed"
     )
@@ -237,6 +238,6 @@ def _write(
     if (
         not won
         and facts is not None
-        and settle.holds(ctx.project.store.board(), ctx.task, ctx.nonce) is None
+        and event_files.claimed_by(ctx.project.store.board(), ctx.task, ctx.nonce) is None
     ):
         workspace.save_tip(ctx.project, ctx.task, facts.head)

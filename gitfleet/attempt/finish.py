@@ -12,14 +12,15 @@ from gitfleet import failpoints
 from gitfleet.attempt.context import AttemptContext, Project, task_branch
 from gitfleet.attempt.workspace import discard
 from gitfleet.board.backend import TxnStatus
-from gitfleet.board.store import Transaction
+from gitfleet.board.transaction import Transaction
+from gitfleet.event_log import Action
 from gitfleet.git import refs
 from gitfleet.git.remote import RemoteRejected, Unreachable
 from gitfleet.model.change import Decide, Move
 from gitfleet.model.event import Attempt, Check
 from gitfleet.model.states import Outcome, Role
-from gitfleet.plan import settle
-from gitfleet.plan.settle import Addition
+from gitfleet.plan.transitions import event_files, on_end, on_landing
+from gitfleet.plan.transitions.add_tasks import Addition
 
 
 def attempt_of(ctx: AttemptContext, *, outcome: Outcome, reason: str, **facts: Any) -> Attempt:
@@ -65,7 +66,7 @@ def write(ctx: AttemptContext, attempt: Attempt, additions: Sequence[Addition] =
     return finish(
         ctx,
         attempt,
-        lambda board, now: settle.settle(
+        lambda board, now: on_end.end_attempt(
             board,
             task=ctx.task,
             attempt=attempt,
@@ -83,15 +84,15 @@ def finish(ctx: AttemptContext, attempt: Attempt, decide: Decide) -> Transaction
         return Transaction(
             status=TxnStatus.UNKNOWN, board=ctx.project.store.board(), why="unreachable"
         )
-    if result.won or settle.settled(result.board, ctx.task, attempt):
+    if result.won or on_end.has_ended(result.board, ctx.task, attempt):
         failpoints.point("work-settled")
         ctx.project.clone.drop_pending(ctx.nonce)
         log_end(ctx, attempt)
         return replace(result, status=TxnStatus.WON)
-    if not result.why and settle.holds(result.board, ctx.task, ctx.nonce) is None:
+    if not result.why and event_files.claimed_by(result.board, ctx.task, ctx.nonce) is None:
         ctx.project.clone.drop_pending(ctx.nonce)
         ctx.project.report.action(
-            "fenced", task=ctx.task, role=ctx.claimed.claim.role, outcome=attempt.outcome
+            Action.FENCED, task=ctx.task, role=ctx.claimed.claim.role, outcome=attempt.outcome
         )
     return result
 
@@ -107,7 +108,7 @@ def transact_until_known(ctx: AttemptContext, decide: Decide) -> Transaction | N
                 return result
         except (Unreachable, RemoteRejected) as error:
             ctx.project.report.once(
-                f"offline {ctx.nonce}", "waits-for-remote", task=ctx.task, reason=error.what
+                f"offline {ctx.nonce}", Action.WAITING_FOR_REMOTE, task=ctx.task, reason=error.what
             )
         if ctx.project.giving_up.wait(pause):
             return None
@@ -117,7 +118,7 @@ def transact_until_known(ctx: AttemptContext, decide: Decide) -> Transaction | N
 def log_end(ctx: AttemptContext, attempt: Attempt) -> None:
     """Say how the attempt ended."""
     ctx.project.report.action(
-        "ended",
+        Action.ENDED,
         task=ctx.task,
         role=ctx.claimed.claim.role,
         attempt=attempt.attempt,
@@ -137,7 +138,7 @@ def drop_workspaces(project: Project, task: str) -> None:
     """Remove the workspaces of a task that landed and of those it repairs; all is saved first."""
     board = project.store.board()
     entry = board.get(task)
-    for done in [task, *(above.id for above in settle.chain(board, entry))] if entry else []:
+    for done in [task, *(above.id for above in on_landing.chain(board, entry))] if entry else []:
         path = project.clone.workspace(done)
         if path.exists():
             with project.worktrees:

@@ -27,7 +27,8 @@ from gitfleet.attempt import finish
 from gitfleet.attempt.context import AttemptContext, Project
 from gitfleet.attempt.environment import outbox_of
 from gitfleet.board.backend import TxnStatus
-from gitfleet.board.store import Transaction
+from gitfleet.board.transaction import Transaction
+from gitfleet.event_log import Action
 from gitfleet.files import codec, layout
 from gitfleet.git import remote
 from gitfleet.git.remote import Unreachable
@@ -37,7 +38,7 @@ from gitfleet.model.claim import Claim
 from gitfleet.model.event import Attempt
 from gitfleet.plan import questions
 from gitfleet.plan.questions import QuestionRequest
-from gitfleet.plan.settle import holds
+from gitfleet.plan.transitions.event_files import claimed_by
 
 _NOTES_EVERY: Final = 60.0  # seconds between two commits of one task's notes
 _MOST: Final = 50  # questions at once; who asks more in a second asks nobody
@@ -121,7 +122,7 @@ def _questions(ear: Mailbox, write: _Write) -> None:
         return questions.ask(board, now, task=task, nonce=claim.nonce, wanted=wanted)
 
     result = write(decide)
-    entry = holds(result.board, task, claim.nonce) if result is not None else None
+    entry = claimed_by(result.board, task, claim.nonce) if result is not None else None
     if result is None or entry is None:
         return  # unknown, and it stays; or nothing of this attempt counts any more
     failpoints.point("question-committed")
@@ -132,7 +133,7 @@ def _questions(ear: Mailbox, write: _Write) -> None:
             continue
         if layout.question_path(question.name) in new:
             asked = " ".join(question.text.split())[:200]
-            ear.project.report.action("asked", task=task, question=question.name, text=asked)
+            ear.project.report.action(Action.ASKED, task=task, question=question.name, text=asked)
         _receipt(ear, letter.path, question=question.name)
         failpoints.point("question-told")
         letter.path.unlink(missing_ok=True)
@@ -168,7 +169,7 @@ def _refuse(ear: Mailbox, path: Path, reason: str) -> None:
         _receipt(ear, path, refused=reason)
     outbox.set_aside(RejectedFile(path, reason))
     ear.project.report.once(
-        f"refused {path}", "refused", task=ear.task, file=path.name, reason=reason
+        f"refused {path}", Action.REFUSED, task=ear.task, file=path.name, reason=reason
     )
 
 

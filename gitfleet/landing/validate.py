@@ -26,6 +26,7 @@ from gitfleet.attempt.context import AttemptContext, BlockedLanding
 from gitfleet.attempt.do_work import outside, tampering
 from gitfleet.attempt.environment import environment, outbox_of, scratch
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Action
 from gitfleet.git import merge
 from gitfleet.landing import checks
 from gitfleet.model.board import Board, Entry
@@ -35,8 +36,9 @@ from gitfleet.model.event import Attempt, Check, Landed
 from gitfleet.model.states import Outcome
 from gitfleet.model.task import Task
 from gitfleet.model.verdict import Fix, Ruling, Verdict
-from gitfleet.plan import questions, settle
-from gitfleet.plan.status import submission_of, verdict_of
+from gitfleet.plan import questions
+from gitfleet.plan.task_history import submission_of, verdict_of
+from gitfleet.plan.transitions import event_files, on_landing, on_rejection
 
 _SETUP: Final = "workspace.setup"
 _ROUNDS: Final = 20  # how often a target may move under a validation before it gives way
@@ -66,7 +68,7 @@ def validate(ctx: AttemptContext, before: Checkpoint | None = None) -> None:
 
     `before`: another life of this runner had asked the validator already; it is gone on with.
     """
-    if settle.is_plan(ctx.claimed.entry):
+    if on_landing.is_plan(ctx.claimed.entry):
         _validate_plan(ctx, before)
         return
     try:
@@ -79,7 +81,9 @@ def validate(ctx: AttemptContext, before: Checkpoint | None = None) -> None:
                 before = None
                 checkpoint.drop(ctx.run_dir)
                 outbox.forget_verdict(outbox_of(ctx.run_dir))
-                ctx.project.report.action("again", task=ctx.task, reason="the target moved")
+                ctx.project.report.action(
+                    Action.REVALIDATING, task=ctx.task, reason="the target moved"
+                )
         _settle(ctx, Outcome.INTERRUPTED, f"{ctx.claimed.assignment.target} moved {_ROUNDS} times")
     except _Changed:
         reason = "the task or the settings changed while it was proved; it is proved again"
@@ -144,8 +148,8 @@ def _merge(ctx: AttemptContext) -> Proof | None:
     """Merge the work into the target's tip on paper; None if the attempt has ended with that."""
     project = ctx.project
     board = project.store.board()
-    entry = settle.holds(board, ctx.task, ctx.nonce)
-    if entry is None or settle.obstacle(entry):
+    entry = event_files.claimed_by(board, ctx.task, ctx.nonce)
+    if entry is None or on_landing.landing_blocker(entry):
         _give_way(ctx, entry)
         return None
     head = ctx.claimed.claim.head
@@ -175,7 +179,7 @@ def _merge(ctx: AttemptContext) -> Proof | None:
 
 
 def _give_way(ctx: AttemptContext, entry: Entry | None) -> None:
-    why = settle.obstacle(entry) if entry is not None else "its claim is gone"
+    why = on_landing.landing_blocker(entry) if entry is not None else "its claim is gone"
     held = entry is not None and entry.task is not None and "hold" in why
     outcome = Outcome.INTERRUPTED if held else Outcome.CANCELLED
     _settle(ctx, outcome, why)
@@ -205,13 +209,13 @@ def _landed_by_hand(ctx: AttemptContext, tip: str, head: str) -> None:
     result = finish.finish(
         ctx,
         attempt,
-        lambda board, now: settle.land(
+        lambda board, now: on_landing.land(
             board, now, task=ctx.task, attempt=attempt, landed=landed, move=None
         ),
     )
     if result.won:
         _after_landing(ctx, landed)
-    elif settle.holds(result.board, ctx.task, ctx.nonce):
+    elif event_files.claimed_by(result.board, ctx.task, ctx.nonce):
         _give_way(ctx, result.board.get(ctx.task))
 
 
@@ -240,7 +244,7 @@ def _check(ctx: AttemptContext, proof: Proof) -> tuple[bool, tuple[Check, ...]]:
     assert task is not None
     wrong = _scope(ctx, proof, task)
     if wrong:
-        findings = tuple(f"{path} is outside of `touches`" for path in wrong[:50])
+        findings = tuple(f"{path} is outside of `paths`" for path in wrong[:50])
         _reject(ctx, Outcome.REJECTED, f"it changes {len(wrong)} files it may not", findings)
         return True, ()
     commands = _commands(proof)
@@ -303,7 +307,7 @@ def _target_is_red(
     reason = f"{target} itself fails {'; '.join(failing)}; it waits until that is repaired"
     ctx.project.report.once(
         f"red {target}",
-        "target-red",
+        Action.TARGET_RED,
         target=target,
         commit=proof.tip[:10],
         checks="; ".join(failing),
@@ -439,14 +443,16 @@ def _reject(
     result = finish.finish(
         ctx,
         attempt,
-        lambda board, _now: settle.reject(board, task=ctx.task, attempt=attempt, fix=proposed),
+        lambda board, _now: on_rejection.reject(
+            board, task=ctx.task, attempt=attempt, fix=proposed
+        ),
     )
     failpoints.point("rejected")
     entry = result.board.get(ctx.task)
     verdict = verdict_of(entry) if entry else None
     if result.won and verdict is not None and verdict.attempt is not None:
         fixer = verdict.attempt.fixed_by
-        ctx.project.report.action("rejected", task=ctx.task, fixed_by=fixer, reason=reason)
+        ctx.project.report.action(Action.REJECTED, task=ctx.task, fixed_by=fixer, reason=reason)
 
 
 def _proposed(mask: Callable[[str], str], fix: Fix) -> Task:
@@ -473,14 +479,14 @@ def _land(
     move = Move(ref, proof.tip, proof.merge)
 
     def decide(board: Board, now: datetime) -> Change | None:
-        entry = settle.holds(board, ctx.task, ctx.nonce)
-        if entry is None or settle.obstacle(entry):
+        entry = event_files.claimed_by(board, ctx.task, ctx.nonce)
+        if entry is None or on_landing.landing_blocker(entry):
             return None
         if entry.blob != proof.entry.blob or board.settings != proof.board.settings:
             raise _Changed
         if ctx.project.tip_of(target) != proof.tip:
             raise _Moved
-        return settle.land(board, now, task=ctx.task, attempt=attempt, landed=landed, move=move)
+        return on_landing.land(board, now, task=ctx.task, attempt=attempt, landed=landed, move=move)
 
     ctx.live.doing = "landing"
     result = finish.finish(ctx, attempt, decide)
@@ -491,7 +497,7 @@ def _land(
         _wait(
             ctx, attempt, BlockedLanding(result.why, ref, proof.tip, proof.merge, time.monotonic())
         )
-    elif settle.holds(result.board, ctx.task, ctx.nonce):
+    elif event_files.claimed_by(result.board, ctx.task, ctx.nonce):
         _give_way(ctx, result.board.get(ctx.task))
 
 
@@ -505,12 +511,14 @@ def _wait(ctx: AttemptContext, attempt: Attempt, blocked: BlockedLanding) -> Non
     """The work is proved and cannot land just now: it stays accepted, and the reason is told."""
     ctx.project.blocked[ctx.task] = blocked
     finish.write(ctx, replace(attempt, reason=blocked.reason))
-    ctx.project.report.once(f"blocked {ctx.task}", "blocked", task=ctx.task, reason=blocked.reason)
+    ctx.project.report.once(
+        f"blocked {ctx.task}", Action.BLOCKED, task=ctx.task, reason=blocked.reason
+    )
 
 
 def _after_landing(ctx: AttemptContext, landed: Landed) -> None:
     ctx.project.report.action(
-        "landed", task=ctx.task, target=landed.target, merge=landed.merge[:10]
+        Action.LANDED, task=ctx.task, target=landed.target, merge=landed.merge[:10]
     )
     finish.drop_workspaces(ctx.project, ctx.task)
 
@@ -538,7 +546,7 @@ def _validate_plan(ctx: AttemptContext, before: Checkpoint | None) -> None:
     result = finish.finish(
         ctx,
         attempt,
-        lambda board, now: settle.accept_plan(board, now, task=ctx.task, attempt=attempt),
+        lambda board, now: on_landing.accept_plan(board, now, task=ctx.task, attempt=attempt),
     )
-    if not result.won and settle.holds(result.board, ctx.task, ctx.nonce):
+    if not result.won and event_files.claimed_by(result.board, ctx.task, ctx.nonce):
         _give_way(ctx, result.board.get(ctx.task))

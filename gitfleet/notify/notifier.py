@@ -13,11 +13,11 @@ from typing import Final, NamedTuple
 from gitfleet.attempt.context import Project
 from gitfleet.background_service import (
     BackgroundService,
-    FailedRound,
     ServiceHealth,
     failure_of,
 )
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Action
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.config import Notice
 from gitfleet.model.secrets import NOTIFY_URLS
@@ -79,7 +79,7 @@ class Notifier:
             "notify",
             self._turn,
             project.report,
-            failure=lambda error: FailedRound("notices-wait", failure_of(error).fields),
+            failure=lambda error: failure_of(error, Action.NOTIFICATIONS_DELAYED),
             goodbye=self._goodbye,
             first_pause=_LOOK,
             last_pause=_LOOK,

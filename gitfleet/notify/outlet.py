@@ -7,7 +7,7 @@ from typing import Final
 
 from gitfleet.background_service import BackgroundService, FailedRound
 from gitfleet.errors import FleetError
-from gitfleet.event_log import EventLog
+from gitfleet.event_log import Action, EventLog
 from gitfleet.notify.base import Service, Text
 from gitfleet.notify.spool import box_texts
 
@@ -39,7 +39,7 @@ class Outlet:
                     "it did not take a message; it is tried again, with growing pauses"
                 )
             path.unlink(missing_ok=True)
-            self._report.action("notified", about=text.key, service=self.receiver.label)
+            self._report.action(Action.NOTIFIED, about=text.key, service=self.receiver.label)
         return _LOOK
 
     def _sent(self, text: Text) -> bool:
@@ -51,7 +51,7 @@ class Outlet:
     def _failed(self, error: Exception) -> FailedRound:
         reason = error.what if isinstance(error, FleetError) else type(error).__name__
         fields = {"service": self.receiver.label, "reason": reason}
-        return FailedRound("notices-wait", fields)
+        return FailedRound(Action.NOTIFICATIONS_DELAYED, fields)
 
     def _goodbye(self) -> None:
         """Send what waits; a receiver that takes nothing gets it after the next start."""

@@ -16,7 +16,7 @@ from gitfleet.model.change import Change, Person
 from gitfleet.model.question import Asker, Question
 from gitfleet.model.states import Outcome
 from gitfleet.plan.graph import cancelled, done, graph_of
-from gitfleet.plan.settle import holds
+from gitfleet.plan.transitions.event_files import claimed_by
 
 ASKED: Final = Outcome.ASKED
 # These say something that an open question does not change: a person is to look, or has decided.
@@ -55,7 +55,7 @@ def ask(
     board: Board, now: datetime, *, task: str, nonce: str, wanted: Sequence[QuestionRequest]
 ) -> Change | None:
     """Put what an agent asks onto the board; None if all is there, or its claim is gone."""
-    entry = holds(board, task, nonce)
+    entry = claimed_by(board, task, nonce)
     if entry is None or entry.claim is None:
         return None
     claim = entry.claim
@@ -112,7 +112,7 @@ def _brief(text: str) -> str:
 
 def note(board: Board, *, task: str, nonce: str, notes: Mapping[str, bytes]) -> Change | None:
     """Write an agent's notes; None if its claim is gone. `notes`: plan.md, knowledge.md."""
-    if holds(board, task, nonce) is None or not notes:
+    if claimed_by(board, task, nonce) is None or not notes:
         return None
     files: dict[str, bytes | None] = {layout.note_path(task, n): d for n, d in notes.items()}
     names = ", ".join(sorted(name.removesuffix(".md") for name in notes))

@@ -19,8 +19,10 @@ from gitfleet.background_service import BackgroundService, FailedRound, failure_
 from gitfleet.board import heartbeats
 from gitfleet.board.heartbeats import BEATS, SEEN_BEATS
 from gitfleet.board.remote_backend import RemoteBackend
+from gitfleet.event_log import Action
 from gitfleet.git import refs, remote
-from gitfleet.git.objects import Objects, Signature
+from gitfleet.git.commits import Signature
+from gitfleet.git.objects import Objects
 from gitfleet.git.remote import PushFate, RemoteRejected, Unreachable
 from gitfleet.model.board import Board
 from gitfleet.model.durations import seconds, spoken
@@ -158,7 +160,7 @@ class HeartbeatThread:
             raise
         if self.offline:
             self.offline = ""
-            self.fleet.report.action("online", remote=self.shared.name)
+            self.fleet.report.action(Action.ONLINE, remote=self.shared.name)
             moved = True
         if moved or self.lost:
             self._wake()
@@ -185,7 +187,7 @@ class HeartbeatThread:
             return failure_of(error, doing=ending)
         remedy = "nothing new is claimed until it answers"
         fields = {"remote": self.shared.name, "reason": error.what, "remedy": remedy}
-        return FailedRound("offline", fields)
+        return FailedRound(Action.OFFLINE, fields)
 
     def _loop_lives(self) -> bool:
         """Whether the loop has come round lately. What a heart alone keeps alive nobody works on:
@@ -198,7 +200,7 @@ class HeartbeatThread:
         self._stuck = True
         self.fleet.report.once(
             "stuck",
-            "loop-stuck",
+            Action.LOOP_STUCK,
             reason=f"no round of the loop has ended for {spoken(STUCK)}",
             remedy="end this runner and start it again; `gitfleet stop`, else kill it",
         )

@@ -13,9 +13,10 @@ from gitfleet.attempt.context import Project
 from gitfleet.background_service import BackgroundService, FailedRound, failure_of
 from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Action
 from gitfleet.forges import registry
 from gitfleet.forges.base import Desk, Forge, Site
-from gitfleet.forges.http_client import Limited, NoAnswer
+from gitfleet.forges.http_errors import Limited, NoAnswer
 from gitfleet.git import remote
 from gitfleet.model.config import ForgeKind, ForgeSettings
 from gitfleet.model.durations import seconds
@@ -71,7 +72,7 @@ class ForgeService:
             # Whatever answers there speaks another language than the forge it should be.
             error = FleetError(f"the forge answers strangely: {type(error).__name__} {error}")
         wait = error.seconds if isinstance(error, Limited) else 0.0
-        return FailedRound("forge-waits", failure_of(error).fields, wait)
+        return FailedRound(Action.FORGE_DELAYED, failure_of(error).fields, wait)
 
     def _goodbye(self) -> None:
         """Bring what was asked last; the next start of a runner does the rest."""

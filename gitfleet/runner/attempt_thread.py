@@ -20,15 +20,16 @@ from gitfleet.attempt.start_point import StartPoint
 from gitfleet.board.backend import TxnStatus
 from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Action
 from gitfleet.git import worktree
-from gitfleet.git.objects import trailers
+from gitfleet.git.commits import trailers
 from gitfleet.landing.validate import validate
 from gitfleet.model.board import Board
 from gitfleet.model.change import Move
 from gitfleet.model.claim import Claim
 from gitfleet.model.event import Landed
 from gitfleet.model.states import Outcome, Role
-from gitfleet.plan import settle
+from gitfleet.plan.transitions import event_files, on_end, on_landing
 from gitfleet.process.kill import kill_run
 from gitfleet.process.launch import load
 from gitfleet.process.procfs import marked
@@ -64,7 +65,7 @@ def run_attempt(ctx: AttemptContext, begin: StartPoint | Checkpoint) -> None:
 
 
 def _give_up(ctx: AttemptContext, reason: str) -> None:
-    ctx.project.report.action("error", task=ctx.task, reason=reason)
+    ctx.project.report.action(Action.ERROR, task=ctx.task, reason=reason)
     # Another attempt may begin as soon as this one has ended: nothing of it is to run by then.
     _end_all(ctx.run_dir, ctx.nonce)
     stopped = ctx.cancel.stopped
@@ -106,7 +107,7 @@ def _order_then(
     """The order as it was claimed: its task and its coder may have been changed since."""
     if known.board and project.objects.exists(known.board):
         then = project.store.board_at(known.board)
-        if settle.holds(then, task, claim.nonce) is not None:
+        if event_files.claimed_by(then, task, claim.nonce) is not None:
             board = then
     claimed = claimed_task_of(project, board, task)
     assert claimed is not None, "its claim stands there"
@@ -171,7 +172,7 @@ def _settle_one(project: Project, task: str, claim: Claim) -> bool:
     """Write the end of a claim that nothing works on. False if nobody knows whether it arrived."""
     if claim.role is Role.VALIDATE and (commit := _landed_commit(project, task, claim)):
         return _complete(project, task, claim, commit)
-    died = settle.interrupted(
+    died = on_end.interrupted(
         claim, project.store.now(), Outcome.INTERRUPTED, "its runner died", project.runner
     )
     run_dir = project.clone.run_dir(task, claim.attempt, claim.nonce)
@@ -185,13 +186,13 @@ def _settle_one(project: Project, task: str, claim: Claim) -> bool:
     work = claim.role is Role.WORK and attempt.head is not None
     publish = (Move(branch, None, attempt.head),) if work else ()
     result = project.store.transact(
-        lambda board, now: settle.settle(
+        lambda board, now: on_end.end_attempt(
             board, task=task, attempt=attempt, role=claim.role, publish=publish
         )
     )
     if result.status is TxnStatus.UNKNOWN:
         return False
-    project.report.action("recovered", task=task, role=claim.role, outcome=attempt.outcome)
+    project.report.action(Action.RECOVERED, task=task, role=claim.role, outcome=attempt.outcome)
     if claim.role is Role.VALIDATE:
         worktree.remove(project.repo, project.clone.check_workspace(task))
     return True
@@ -225,7 +226,7 @@ def _target(project: Project, task: str) -> str:
 
 
 def _complete(project: Project, task: str, claim: Claim, commit: str) -> bool:
-    attempt = settle.interrupted(
+    attempt = on_end.interrupted(
         claim,
         project.store.now(),
         Outcome.ACCEPTED,
@@ -241,13 +242,13 @@ def _complete(project: Project, task: str, claim: Claim, commit: str) -> bool:
         head=claim.head,
     )
     result = project.store.transact(
-        lambda board, now: settle.land(
+        lambda board, now: on_landing.land(
             board, now, task=task, attempt=attempt, landed=landed, move=None, forced=True
         )
     )
     if result.status is TxnStatus.UNKNOWN:
         return False
-    project.report.action("recovered", task=task, role=claim.role, outcome="landed")
+    project.report.action(Action.RECOVERED, task=task, role=claim.role, outcome="landed")
     worktree.remove(project.repo, project.clone.check_workspace(task))
     finish.drop_workspaces(project, task)
     return True

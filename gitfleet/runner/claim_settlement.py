@@ -6,11 +6,12 @@ from collections.abc import Iterable
 
 from gitfleet.attempt.claim_tasks import late_claim
 from gitfleet.attempt.context import Project
+from gitfleet.event_log import Action
 from gitfleet.model.board import Board
 from gitfleet.model.claim import Claim
 from gitfleet.model.states import Outcome
-from gitfleet.plan import settle
 from gitfleet.plan.claim_state import ClaimsKnown, ClaimState, claim_state
+from gitfleet.plan.transitions import on_end
 from gitfleet.presence.heartbeat_thread import HeartbeatThread, claims_of
 from gitfleet.runner.attempt_thread import end_orphan_claim
 from gitfleet.runner.running_attempts import RunningAttempts
@@ -51,7 +52,7 @@ class ClaimSettlement:
     def _start_late(self, board: Board, task: str) -> None:
         late = late_claim(self._fleet, board, task)
         if late is not None:
-            self._fleet.report.action("turned-up", task=task)
+            self._fleet.report.action(Action.LATE_CLAIM, task=task)
             self._attempts.start(*late)
 
     def settle_lost(self, board: Board) -> None:
@@ -70,11 +71,13 @@ class ClaimSettlement:
 
     def _take_over(self, task: str, claim: Claim) -> None:
         reason = f"nothing was heard of {claim.runner} for a whole lease"
-        attempt = settle.interrupted(
+        attempt = on_end.interrupted(
             claim, self._fleet.store.now(), Outcome.LOST, reason, claim.runner
         )
         result = self._fleet.store.transact(
-            lambda board, now: settle.settle(board, task=task, attempt=attempt, role=claim.role)
+            lambda board, now: on_end.end_attempt(
+                board, task=task, attempt=attempt, role=claim.role
+            )
         )
         if result.won:
-            self._fleet.report.action("taken-over", task=task, runner=claim.runner)
+            self._fleet.report.action(Action.TAKEN_OVER, task=task, runner=claim.runner)

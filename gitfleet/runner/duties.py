@@ -10,10 +10,11 @@ from typing import Final
 
 from gitfleet.attempt.context import Project
 from gitfleet.background_service import HealthRecord, ServiceHealth, failure_of
+from gitfleet.event_log import Action
 from gitfleet.git.remote import Unreachable
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
-from gitfleet.plan import settle
+from gitfleet.plan.transitions import by_person
 
 _PASSING: Final = 5.0  # seconds
 
@@ -58,7 +59,7 @@ class WindowCatchUp:
             # A commit of somebody's takes a moment; only what lasts longer is worth a line.
             if not refusal.passing or now - since > _PASSING:
                 self._fleet.report.once(
-                    f"window {path}", "window-behind", path=path, reason=refusal.reason
+                    f"window {path}", Action.CHECKOUT_BEHIND, path=path, reason=refusal.reason
                 )
         for path in self.behind.keys() - behind.keys():
             del self.behind[path]
@@ -69,7 +70,7 @@ def follow_up(project: Project) -> None:
     """Write what is due after people's decisions, one change at a time."""
 
     def decide(board: Board, now: datetime) -> Change | None:
-        return settle.follow_up(board, now, runner=project.runner, suffix=_suffix(now))
+        return by_person.close_by_hand(board, now, runner=project.runner, suffix=_suffix(now))
 
     while project.store.transact(decide).won:
         pass

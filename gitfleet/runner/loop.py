@@ -20,12 +20,13 @@ from gitfleet.background_service import (
     write_trace,
 )
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Action
 from gitfleet.git import follow_branch
 from gitfleet.git.remote import RemoteRejected, Unreachable
 from gitfleet.intake import inbox_branches
 from gitfleet.model.board import Board
-from gitfleet.model.config import FORMAT
 from gitfleet.model.states import Outcome, Role
+from gitfleet.plan import upgrade
 from gitfleet.plan.scheduler import Assignment, Skipped
 from gitfleet.process.orphans import reap_orphans
 from gitfleet.process.wakeup import Wakeup
@@ -138,7 +139,7 @@ class Runner:
 
     def _leave(self) -> None:
         """Say nothing to the others: what we hold is ours for a lease yet."""
-        self.fleet.report.action("leaving", attempts=len(self.attempts))
+        self.fleet.report.action(Action.LEAVING, attempts=len(self.attempts))
         if self.heart is not None:
             self.heart.leave()
 
@@ -150,7 +151,7 @@ class Runner:
             except (RemoteRejected, Unreachable) as error:
                 self.fleet.report.once(
                     "offline",
-                    "offline",
+                    Action.OFFLINE,
                     reason=error.what,
                     remedy="the board is there; it is waited for",
                 )
@@ -165,7 +166,9 @@ class Runner:
             try:
                 stack.enter_context(watching(self.fleet.repo.common, self.wake.set))
             except FleetError as error:
-                self.fleet.report.action("not-watching", reason=error.what, remedy=error.remedy)
+                self.fleet.report.action(
+                    Action.WATCH_FAILED, reason=error.what, remedy=error.remedy
+                )
             yield
 
     def _wait(self, seconds: float) -> None:
@@ -175,9 +178,10 @@ class Runner:
         self.wake.clear()
 
     def _begin(self) -> None:
-        self.fleet.store.backend.refresh()  # raises Unreachable where the board is far away
+        commit = self.fleet.store.backend.refresh()  # raises Unreachable: the board is far away
+        upgrade.refuse_old(self.fleet.store.board_at(commit))
         for path, refusal in follow_branch.recover(self.fleet.repo):
-            self.fleet.report.action("left-behind", path=path, reason=refusal.reason)
+            self.fleet.report.action(Action.CHECKOUT_BEHIND, path=path, reason=refusal.reason)
         # Those first: the others may take their time, and the leases of these run out.
         for claimed, known in survivors(self.fleet, self.attempts.nonces):
             self.attempts.resume(claimed, known)
@@ -186,10 +190,11 @@ class Runner:
         sweep(self.fleet, self.attempts.tasks)
         board = self.fleet.store.board()
         self.fleet.report.action(
-            "running",
+            Action.RUNNING,
             runner=self.fleet.runner,
             board=self.fleet.store.branch,
             target=board.settings.target or self.fleet.default_target,
+            **self.options.told(),
         )
 
     def _guarded(self) -> float | None:
@@ -200,7 +205,7 @@ class Runner:
             fields = failure_of(error).fields
             if not isinstance(error, FleetError):
                 fields = {**fields, "trace": write_trace(self.fleet.clone.folder)}
-            self._rounds.failed(FailedRound("error", fields))
+            self._rounds.failed(FailedRound(Action.ERROR, fields))
         else:
             self._rounds.succeeded()
             return pause
@@ -241,11 +246,11 @@ class Runner:
         """Do what the signals so far ask."""
         if self._signals >= 1 and not self.draining:
             self.draining = True
-            self.fleet.report.action("draining", attempts=len(self.attempts))
+            self.fleet.report.action(Action.STOPPING, attempts=len(self.attempts))
         if self._signals >= 2 and not self.ending:
             self.ending = True
             self.fleet.giving_up.set()
-            self.fleet.report.action("ending", attempts=len(self.attempts))
+            self.fleet.report.action(Action.ENDING_ATTEMPTS, attempts=len(self.attempts))
             self.attempts.stop_all(Outcome.INTERRUPTED, "its runner was stopped")
 
     # -- claiming
@@ -259,8 +264,15 @@ class Runner:
     def _format_known(self, board: Board) -> bool:
         newer = next((p for p in board.settings_problems if "has format" in p.what), None)
         if newer is not None:
-            self.fleet.report.once("format", "newer-format", reason=newer.what, remedy="upgrade")
-        return newer is None and board.settings.format <= FORMAT
+            self.fleet.report.once(
+                "format", Action.NEWER_FORMAT, reason=newer.what, remedy="upgrade"
+            )
+        older = upgrade.old_format(board)
+        if older is not None:
+            self.fleet.report.once(
+                "format", Action.OLDER_FORMAT, reason=older.what, remedy=older.remedy
+            )
+        return newer is None and older is None
 
     def _claim(self, board: Board, now: datetime) -> None:
         passed: list[Skipped] = []
@@ -273,7 +285,7 @@ class Runner:
         for one in passed:
             if (one.for_a_person and not one.rests) or self.options.once:
                 self.fleet.report.once(
-                    f"passed {one.task}", "passed", task=one.task, reason=one.reason
+                    f"skipped {one.task}", Action.SKIPPED, task=one.task, reason=one.reason
                 )
 
     def _claim_and_start(self, board: Board, chosen: list[Assignment]) -> bool:

@@ -10,6 +10,7 @@ from gitfleet.attempt import mailbox
 from gitfleet.attempt.checkpoint import Checkpoint
 from gitfleet.attempt.context import AttemptContext, CancelToken, ClaimedTask, LiveStatus, Project
 from gitfleet.attempt.start_point import StartPoint
+from gitfleet.event_log import Action
 from gitfleet.model.board import Board
 from gitfleet.model.states import Outcome
 from gitfleet.plan.graph import cancelled, done
@@ -84,7 +85,7 @@ class RunningAttempts:
         """Take an attempt up again whose coder did not notice that its runner died."""
         claim = claimed.claim
         self._fleet.report.action(
-            "gone-on", task=claimed.task, role=claim.role, attempt=claim.attempt
+            Action.RESUMED, task=claimed.task, role=claim.role, attempt=claim.attempt
         )
         self.start(claimed, known)
         since = (self._fleet.store.now() - claim.at).total_seconds()
@@ -126,7 +127,9 @@ class RunningAttempts:
         for nonce, attempt in self._attempts.items():
             if heart.expired(nonce) and attempt.control.stopped is None:
                 reason = f"{heart.shared.name} did not answer for a whole lease"
-                self._fleet.report.action("lease-over", task=attempt.claimed.task, reason=reason)
+                self._fleet.report.action(
+                    Action.LEASE_EXPIRED, task=attempt.claimed.task, reason=reason
+                )
                 attempt.control.stop(Outcome.INTERRUPTED, reason)
 
     # -- in between

@@ -23,12 +23,13 @@ from typing import Final
 from msgspec import Struct
 
 from gitfleet.attempt.context import Project
-from gitfleet.background_service import BackgroundService, FailedRound, failure_of
+from gitfleet.background_service import BackgroundService, failure_of
 from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.board.store import Store
 from gitfleet.errors import FleetError, GitError
+from gitfleet.event_log import Action
 from gitfleet.git import refs, remote
-from gitfleet.git.objects import Signature
+from gitfleet.git.commits import Signature
 from gitfleet.git.refs import RefMove
 from gitfleet.git.remote import PushFate, RemoteRejected
 from gitfleet.model.board import Board, Entry
@@ -154,7 +155,7 @@ class TranscriptSync:
             "transcripts",
             self.round,
             project.report,
-            failure=lambda error: FailedRound("transcripts-wait", failure_of(error).fields),
+            failure=lambda error: failure_of(error, Action.TRANSCRIPTS_DELAYED),
             goodbye=self.round,  # the next start of a runner does the rest
             farewell=_FAREWELL,
             giving_up=project.giving_up,
@@ -257,7 +258,7 @@ class TranscriptSync:
         if moves and self._remote is not None:
             remote.push(self.fleet.repo, self._remote, moves)
         if gone:
-            self.fleet.report.action("pruned", transcripts=len(gone))
+            self.fleet.report.action(Action.TRANSCRIPTS_PRUNED, transcripts=len(gone))
 
     def _times(self, board: Board, names: set[str]) -> Mapping[str, datetime]:
         """When the attempts of these refs ended; one that the board knows nothing of has no time

@@ -15,8 +15,9 @@ from gitfleet.attempt import mailbox
 from gitfleet.attempt.context import AttemptContext, CancelToken, ClaimedTask, LiveStatus
 from gitfleet.files import layout
 from gitfleet.model.states import Outcome, Role
-from gitfleet.plan import questions, settle
+from gitfleet.plan import questions
 from gitfleet.plan.scheduler import Assignment
+from gitfleet.plan.transitions import on_end
 from tests.people.kit import ADA, SampleProject, task
 
 
@@ -206,7 +207,7 @@ def test_the_last_words_of_who_died_are_taken(attempt: Attempt) -> None:
     """A question and a note that nobody had seen yet: the attempt is `asked`, not interrupted."""
     attempt.say("question-a.md", "Which?")
     attempt.say("note-plan.md", "here\n")
-    died = settle.interrupted(
+    died = on_end.interrupted(
         attempt.claim, attempt.fleet.store.now(), Outcome.INTERRUPTED, "its runner died", "box"
     )
     found = mailbox.end_of_dead(attempt.fleet, "one", attempt.claim, attempt.run_dir, died)

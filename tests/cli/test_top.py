@@ -21,9 +21,10 @@ from rich.console import Console
 from gitfleet.attempt.context import LiveStatus, Project
 from gitfleet.background_service import ServiceHealth
 from gitfleet.board import heartbeats
+from gitfleet.board.authorship import runner_signature
 from gitfleet.board.clone_state import Clone, read_json, write_json
 from gitfleet.board.heartbeats import SEEN_BEATS
-from gitfleet.board.store import Store, runner_signature
+from gitfleet.board.store import Store
 from gitfleet.cli.support import format
 from gitfleet.cli.support.live_table import table_of
 from gitfleet.event_log import EventLog
@@ -131,11 +132,11 @@ def test_a_coder_that_rests_is_told_of(tmp_path: Path) -> None:
 def test_a_service_that_fails_is_named_with_its_error_and_since_when(board: Path) -> None:
     """By `top`, `runners` and `doctor` of the clone whose runner it belongs to, while it fails."""
     window = board / ".fleet"
-    (window / "fleet.yaml").write_text("format: 1\nnotify: [failed]\n")
+    (window / "fleet.yaml").write_text("format: 2\nnotify: [failed]\n")
     git("commit", "-qam", "Settings", cwd=window)
     why = r"been failing for \d+\w*: people are to be told, and this machine has nothing"
     with running(board) as runner:
-        runner.until(" notices-wait ")
+        runner.until(" notifications-delayed ")
         shown = wait_for(
             lambda: re.search(
                 rf"^notify on \S+ has {why}", gitfleet("top", cwd=board).stdout, re.M
@@ -309,7 +310,7 @@ def test_what_attempts_say_leaves_the_machine_only_where_outputs_may(board: Path
         (attempt,) = payload.content(fleet, {}, {"n": live}, words=words)["attempts"]
         assert attempt["last"] == last
     window = board / ".fleet"
-    (window / "fleet.yaml").write_text("format: 1\ntranscripts: push\n")
+    (window / "fleet.yaml").write_text("format: 2\ntranscripts: push\n")
     git("commit", "-qam", "Settings", cwd=window)
     assert payload.may_share_output(_fleet(board))
 

@@ -19,8 +19,8 @@ from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Person
 from gitfleet.model.claim import Claim
 from gitfleet.model.states import Outcome, Role, Status
-from gitfleet.plan import settle
 from gitfleet.plan.status import status_of
+from gitfleet.plan.transitions import on_claim
 from gitfleet.runner.loop import Runner
 from gitfleet.runner.options import Options
 
@@ -40,7 +40,7 @@ def runner(repo_path: Path, lines: list[str]) -> Runner:
     clone = Clone(repo)
     name = clone.runner_name()
     store = Store(repo, runner=name)
-    files = {"fleet.yaml": b"format: 1\ntarget: main\n", "tasks/a.md": b"---\ntitle: A\n---\n"}
+    files = {"fleet.yaml": b"format: 2\ntarget: main\n", "tasks/a.md": b"---\ntitle: A\n---\n"}
     store.create(files, ANN)
     report = EventLog(lines.append)
     fleet = Project(
@@ -66,7 +66,7 @@ def _claim(runner: Runner) -> str:
             base=tip,
             at=now,
         )
-        return settle.claim(board, now, task="a", claim=wanted, due=True)
+        return on_claim.claim(board, now, task="a", claim=wanted, due=True)
 
     assert store.transact(decide).won
     return nonce
