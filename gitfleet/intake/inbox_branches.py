@@ -17,13 +17,13 @@ from msgspec import Struct
 
 from gitfleet.attempt.context import Project
 from gitfleet.board.backend import TxnStatus
-from gitfleet.board.remote_backend import LETTERS, RemoteBackend
+from gitfleet.board.remote_backend import LETTERS
 from gitfleet.errors import FleetError, GitError
 from gitfleet.event_log import Action
 from gitfleet.files import codec, layout
 from gitfleet.files.answers import united
 from gitfleet.files.layout import FileKind
-from gitfleet.git import refs, remote, salvage
+from gitfleet.git import refs, salvage
 from gitfleet.git.checkouts import checkouts_of
 from gitfleet.git.command import git
 from gitfleet.git.commits import Commit
@@ -101,11 +101,10 @@ def _burn(project: Project, ref: str, oid: str) -> None:
 
 def _burn_far(project: Project, ref: str, oid: str) -> None:
     """The same on the remote, for a letter that did not go in the push that took it in."""
-    swap = project.store.backend
-    assert isinstance(swap, RemoteBackend)
-    if swap.letters().get(ref) != oid:
+    remote = project.store.backend.remote
+    if remote is None or remote.letters().get(ref) != oid:
         return
-    pushed = remote.push(project.repo, swap.name, [refs.RefMove(ref, oid, None)])
+    pushed = remote.push_refs([refs.RefMove(ref, oid, None)])
     if pushed.fate is not PushFate.DONE:
         reason = pushed.reason or "it was pushed to just now"
         project.report.once(ref, Action.INBOX_KEPT, branch=_short(ref), reason=reason)
@@ -115,11 +114,11 @@ def _take(project: Project, ref: str, letter: Commit, *, far: bool) -> bool:
     """Put a letter onto the board. False if nobody knows yet whether it is there."""
     if _came_before(project, letter):
         return True
-    taken, swap = _Taken({}, {}), project.store.backend
+    taken, remote = _Taken({}, {}), project.store.backend.remote
 
     def decide(board: Board, now: datetime) -> Change | None:
         nonlocal taken
-        if far and isinstance(swap, RemoteBackend) and swap.letters().get(ref) != letter.oid:
+        if far and remote is not None and remote.letters().get(ref) != letter.oid:
             return None  # another runner took it in
         taken = _wanted(project, board, letter, now)
         if not taken.files:
