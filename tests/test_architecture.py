@@ -22,6 +22,7 @@ FLOORS: Final[Mapping[str, int]] = {
     "failpoints": 0,
     "model": 0,
     "files": 1,
+    "plugins": 1,
     "process": 1,
     "coders": 2,
     "git": 2,

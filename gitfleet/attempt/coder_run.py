@@ -14,7 +14,7 @@ from msgspec import Struct
 from gitfleet import failpoints
 from gitfleet.agent import outbox
 from gitfleet.attempt import coder_session, mailbox
-from gitfleet.attempt.context import AttemptContext, ClaimedTask
+from gitfleet.attempt.context import AttemptContext, ClaimedTask, Project
 from gitfleet.attempt.environment import outbox_of
 from gitfleet.attempt.monitor import Monitor, OutputFollower
 from gitfleet.board.backend import TxnStatus
@@ -26,6 +26,7 @@ from gitfleet.coders.base import (
     Failure,
     Job,
     NoSession,
+    launch_of,
 )
 from gitfleet.errors import FleetError
 from gitfleet.files import layout
@@ -63,11 +64,14 @@ class CoderEnd(Struct, frozen=True, kw_only=True):
     denied: tuple[str, ...] = ()  # tools it was not allowed to use
 
 
-def find_coder(claimed: ClaimedTask) -> Coder:
-    """The coder of an attempt; Cannot if there is none of that name."""
-    coder = registry.find(claimed.claim.coder, claimed.board.settings.coders)
+def find_coder(project: Project, claimed: ClaimedTask) -> Coder:
+    """The coder of an attempt; Cannot if there is none of that name that works."""
+    name, described = claimed.claim.coder, claimed.board.settings.coders
+    listed = project.machine.plugins
+    coder = registry.find(name, described, listed)
     if coder is None:
-        raise Cannot(f"no coder is called {claimed.claim.coder!r}; describe it in fleet.yaml")
+        why = registry.absence(name, described, listed)
+        raise Cannot(why.one_line if why else f"the coder {name} is gone")
     return coder
 
 
@@ -76,10 +80,10 @@ def run_coder(
 ) -> CoderEnd:
     """Run the claim's coder in a workspace until it ends, or must. Leaves no process behind."""
     try:
-        coder = find_coder(ctx.claimed)
+        coder = find_coder(ctx.project, ctx.claimed)
         (ctx.run_dir / "prompt.md").write_text(prompt)
         job = _job(ctx, workspace, coder, env)
-        launch = coder.launch(job)
+        launch = launch_of(coder, job)
     except NoSession as error:
         return CoderEnd(outcome=Outcome.FAILED, reason=str(error), failure=Failure.NO_SESSION)
     except Cannot as error:
@@ -108,7 +112,7 @@ def attach_to_coder(ctx: AttemptContext, *, workspace: Path, env: dict[str, str]
     if running is None:
         return CoderEnd(outcome=Outcome.INTERRUPTED, reason="its runner died before it began")
     try:
-        coder = find_coder(ctx.claimed)
+        coder = find_coder(ctx.project, ctx.claimed)
     except Cannot as error:  # it was taken out of fleet.yaml meanwhile
         kill_run(running.child, ctx.nonce, grace=GRACE)
         return CoderEnd(outcome=Outcome.MISCONFIGURED, reason=str(error))

@@ -12,12 +12,14 @@ import click
 from msgspec.structs import asdict, replace
 
 from gitfleet.cli.support import coder_checks, format, lookup
-from gitfleet.cli.support.session import open_session
+from gitfleet.cli.support.session import listed_plugins, open_session
 from gitfleet.errors import FleetError
 from gitfleet.files import layout
 from gitfleet.files.boards import File
 from gitfleet.files.layout import FileKind
+from gitfleet.forges import registry
 from gitfleet.git.objects import blob_id
+from gitfleet.model.config import ForgeSettings
 from gitfleet.plan import lint
 from gitfleet.plan.lint import LintFinding
 
@@ -37,7 +39,8 @@ def command(paths: tuple[Path, ...], as_json: bool) -> int:
     number = 0
     for files, scope in _boards(paths):
         number += sum(map(scope.holds, files))
-        found += _placed(lint.findings(files, coder_checks.known, coder_checks.objection), scope)
+        told = lint.findings(files, coder_checks.absence, coder_checks.objection, _no_forge)
+        found += _placed(told, scope)
     if as_json:
         severity = {True: "warning", False: "error"}
         out = [{**asdict(one.problem), "severity": severity[one.warning]} for one in found]
@@ -45,6 +48,10 @@ def command(paths: tuple[Path, ...], as_json: bool) -> int:
     else:
         _tell(found, number)
     return 1 if any(not one.warning for one in found) else 0
+
+
+def _no_forge(settings: ForgeSettings) -> FleetError | None:
+    return registry.absence(settings, listed_plugins())
 
 
 def _tell(found: Sequence[LintFinding], number: int) -> None:

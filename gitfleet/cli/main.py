@@ -52,6 +52,7 @@ VERBS: Final[Mapping[str, str]] = {
     "gc": "Show and remove old workspaces, outputs, salvage and branches.",
     "fsck": "Check the history of the board.",
     "doctor": "Check this clone and this machine.",
+    "plugins": "Show the installed plugins, and whether this machine may use them.",
     "demo": "Show it all on a small project, in a temporary directory.",
     "uninstall": "Take gitfleet out of this clone; the branch stays.",
 }

@@ -93,6 +93,8 @@ def _shape(info: shapes.Type) -> Shape:
             return Shape(frozenset(), fields={f.encode_name: _shape(f.type) for f in fields})
         case shapes.DictType(value_type=value):
             return Shape(frozenset(), value=_shape(value))
+        case shapes.AnyType():
+            return _ANYTHING
     return Shape(frozenset({_NAMES[type(info)]}))
 
 

@@ -34,7 +34,7 @@ class Capacity(Struct, frozen=True, kw_only=True):
     slots: int  # attempts at once, over all coders
     labels: frozenset[str] = frozenset()
     coders: frozenset[str] | None = None  # only these; None: all it knows
-    known: frozenset[str] | None = None  # coders that exist here; None: do not ask
+    absent: Mapping[str, str] = {}  # coder that is not here -> why
     only: frozenset[str] | None = None  # nothing but these tasks
     blocked: Mapping[str, str] = {}  # accepted task -> why it cannot land just now
     tips: Mapping[str, str] = {}  # target branch -> its tip
@@ -213,13 +213,7 @@ class _Occupancy:
             return "no coder: name one in the task, or in fleet.yaml under roles.work.coder"
         if self.offer.coders is not None and coder not in self.offer.coders:
             return f"this machine's configuration does not let {coder} run here"
-        known = self.offer.known
-        if known is not None and coder not in known | set(self._described()):
-            return f"no coder is called {coder}; describe it in fleet.yaml under coders"
-        return ""
-
-    def _described(self) -> list[str]:
-        return [name for name, coder in self.board.settings.coders.items() if coder.argv]
+        return self.offer.absent.get(coder, "")
 
     def of_place(self, pick: Assignment, entry: Entry) -> str:
         """What another attempt has to itself, or this runner lacks."""

@@ -97,7 +97,7 @@ def test_what_cannot_be_meant_is_a_warning_where_it_stands(folder: Path) -> None
         "tasks/d.md:4:13: warning: its dependencies go in a circle: d → c → d",
         "tasks/e.md:2:8: warning: no coder does it",
         "tasks/f.md:3:8: warning: the coder shell needs a fenced block",
-        "tasks/g.md:3:8: warning: this gitfleet knows no coder 'shel'",
+        "tasks/g.md:3:8: warning: no coder is called shel",
         "tasks/h.md:4:14: warning: it depends on i, which is cancelled",
     ):
         assert words in said
@@ -117,8 +117,8 @@ def test_every_coder_of_a_list_is_looked_at(folder: Path) -> None:
     )
     said = "\n".join(lint(folder, ".", code=1))
     for words in (
-        "fleet.yaml:5:14: warning: this gitfleet knows no coder 'shel'",
-        "tasks/b.md:3:17: warning: this gitfleet knows no coder 'nobody'",
+        "fleet.yaml:5:14: warning: no coder is called shel",
+        "tasks/b.md:3:17: warning: no coder is called nobody",
         "tasks/c.md:4:1: 'coder' and 'coders' are both there (keep one; ",
     ):
         assert words in said
