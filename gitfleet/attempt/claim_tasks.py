@@ -20,7 +20,8 @@ from gitfleet.model.claim import Claim
 from gitfleet.model.states import Role
 from gitfleet.plan import scheduler as picking
 from gitfleet.plan.scheduler import Assignment
-from gitfleet.plan.status import status_of, submission_of
+from gitfleet.plan.status import status_of
+from gitfleet.plan.task_history import submission_of
 from gitfleet.plan.transitions import on_claim
 
 

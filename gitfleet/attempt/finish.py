@@ -12,7 +12,7 @@ from gitfleet import failpoints
 from gitfleet.attempt.context import AttemptContext, Project, task_branch
 from gitfleet.attempt.workspace import discard
 from gitfleet.board.backend import TxnStatus
-from gitfleet.board.store import Transaction
+from gitfleet.board.transaction import Transaction
 from gitfleet.git import refs
 from gitfleet.git.remote import RemoteRejected, Unreachable
 from gitfleet.model.change import Decide, Move

@@ -27,7 +27,7 @@ from gitfleet.attempt import finish
 from gitfleet.attempt.context import AttemptContext, Project
 from gitfleet.attempt.environment import outbox_of
 from gitfleet.board.backend import TxnStatus
-from gitfleet.board.store import Transaction
+from gitfleet.board.transaction import Transaction
 from gitfleet.files import codec, layout
 from gitfleet.git import remote
 from gitfleet.git.remote import Unreachable

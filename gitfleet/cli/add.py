@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gitfleet.agent import outbox_writer
+from gitfleet.cli.support.verb import CODER, TASK, Verb
 from gitfleet.errors import FleetError
 from gitfleet.files import codec
 
@@ -17,14 +18,24 @@ if TYPE_CHECKING:
     from gitfleet.model.board import Board
 
 
-@click.command("add")
+@click.command(
+    "add",
+    cls=Verb,
+    examples=(
+        'gitfleet add "Fix the login" --body "A + in the address breaks it."',
+        'gitfleet add "Fix the login" --id fix-login --priority 0 < body.md',
+        'gitfleet add "Use the new table" --depends-on user-table --coder codex',
+    ),
+)
 @click.argument("title")
 @click.option("--id", "wanted", help="Its id; else made from the title.")
-@click.option("--depends-on", multiple=True, metavar="ID", help="Must be done first; repeatable.")
+@click.option(
+    "--depends-on", multiple=True, metavar="ID", type=TASK, help="Must be done first; repeatable."
+)
 @click.option("--priority", type=click.IntRange(0, 4), help="0 is most urgent; 2 if not given.")
 @click.option("--label", "labels", multiple=True, help="A word to find it by; repeatable.")
-@click.option("--coder", help="The program that is to do it.")
-@click.option("--model", help="The model that is to do it.")
+@click.option("--coder", type=CODER, metavar="NAME", help="The program that is to do it.")
+@click.option("--model", metavar="NAME", help="The model that is to do it.")
 @click.option("--check", "checks", multiple=True, help="A command that must pass; repeatable.")
 @click.option("--touches", multiple=True, help="A gitignore pattern it is limited to; repeatable.")
 @click.option("--role", type=click.Choice(["work", "plan"]), help="plan: its result is more tasks.")

@@ -7,6 +7,7 @@ from datetime import datetime
 import click
 
 from gitfleet.cli.support.session import CliSession, for_people, open_session, plain
+from gitfleet.cli.support.verb import QUESTION, Verb
 from gitfleet.errors import FleetError
 from gitfleet.files import answers, codec, layout
 from gitfleet.model.board import Board
@@ -16,8 +17,16 @@ from gitfleet.plan import questions
 from gitfleet.plan.status import status_of
 
 
-@click.command("answer")
-@click.argument("name", metavar="ID")
+@click.command(
+    "answer",
+    cls=Verb,
+    examples=(
+        'gitfleet answer fix-login "The session cookie."',
+        "gitfleet answer fix-login-1 --option 2",
+        "gitfleet answer fix-login --edit",
+    ),
+)
+@click.argument("name", metavar="ID", type=QUESTION)
 @click.argument("text", required=False)
 @click.option("--option", type=int, metavar="N", help="The N-th of the options it gives.")
 @click.option("--edit", is_flag=True, help="Write the answer in an editor.")

@@ -7,12 +7,20 @@ import sys
 import click
 
 from gitfleet.agent import client
+from gitfleet.cli.support.verb import Verb
 from gitfleet.errors import FleetError
 
 UNANSWERED = 5
 
 
-@click.command("ask")
+@click.command(
+    "ask",
+    cls=Verb,
+    examples=(
+        'gitfleet ask "Which token?" --option JWT --option "session cookie"',
+        'gitfleet ask "May I drop Python 3.10?" --wait 2m',
+    ),
+)
 @click.argument("question", required=False)
 @click.option("--option", "options", multiple=True, help="An answer to choose from; repeatable.")
 @click.option("--wait", metavar="TIME", help="Wait so long for the answer: 90s, 2m.")

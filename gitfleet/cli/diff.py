@@ -11,6 +11,7 @@ import click
 from gitfleet.attempt.context import task_branch
 from gitfleet.cli.support import format, lookup
 from gitfleet.cli.support.session import CliSession, open_session
+from gitfleet.cli.support.verb import ANY_TASK, Verb
 from gitfleet.errors import FleetError
 from gitfleet.git import merge, refs
 from gitfleet.git.command import clean_env
@@ -30,8 +31,15 @@ class Span(NamedTuple):
     remark: str = ""
 
 
-@click.command("diff")
-@click.argument("task", metavar="ID")
+@click.command(
+    "diff",
+    cls=Verb,
+    examples=(
+        "gitfleet diff fix-login",
+        "gitfleet diff fix-login --stat",
+    ),
+)
+@click.argument("task", metavar="ID", type=ANY_TASK)
 @click.option("--stat", is_flag=True, help="Only the files, and how much of each.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: the commits, the files.")
 def command(task: str, stat: bool, as_json: bool) -> None:

@@ -21,6 +21,7 @@ from gitfleet.cli.main import own_version
 from gitfleet.cli.support import doctor_coders
 from gitfleet.cli.support.doctor_finding import DoctorFinding, Level, of_error, ok, problem, warning
 from gitfleet.cli.support.session import listed_plugins, machine, target_here
+from gitfleet.cli.support.verb import Verb
 from gitfleet.cli.support.write import remote_of
 from gitfleet.doctor import probe_plugins, probe_services
 from gitfleet.doctor.probe_plugins import PluginState
@@ -53,7 +54,14 @@ class Examined(Struct, frozen=True):
     seconds: float | None  # that a coder has to answer; None: it is not called
 
 
-@click.command("doctor")
+@click.command(
+    "doctor",
+    cls=Verb,
+    examples=(
+        "gitfleet doctor",
+        "gitfleet doctor --no-calls",
+    ),
+)
 @click.option("--json", "as_json", is_flag=True, help="A list of objects instead.")
 @click.option(
     "--no-calls",

@@ -14,6 +14,7 @@ from gitfleet.audit import repair
 from gitfleet.audit.repair import HistoryFinding
 from gitfleet.board.store import Store
 from gitfleet.cli.support.session import open_session
+from gitfleet.cli.support.verb import Verb
 from gitfleet.errors import FleetError
 from gitfleet.event_log import value
 from gitfleet.git.command import git
@@ -21,7 +22,14 @@ from gitfleet.git.command import git
 _OFTEN: Final = 20  # commits between two drawings of the bar
 
 
-@click.command("fsck")
+@click.command(
+    "fsck",
+    cls=Verb,
+    examples=(
+        "gitfleet fsck",
+        "gitfleet fsck --range fleet~50..fleet --json",
+    ),
+)
 @click.option("--range", "range_", metavar="OLD..NEW", help="Only the commits after OLD, to NEW.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_context

@@ -11,8 +11,10 @@ from typing import Final
 import click
 from msgspec.structs import asdict, replace
 
-from gitfleet.cli.support import coder_checks, format, lookup
+from gitfleet.board.board_files import read_file
+from gitfleet.cli.support import coder_checks, format
 from gitfleet.cli.support.session import listed_plugins, open_session
+from gitfleet.cli.support.verb import Verb
 from gitfleet.errors import FleetError
 from gitfleet.files import layout
 from gitfleet.files.boards import File
@@ -27,7 +29,14 @@ _DEEPEST: Final = 6  # folders; done/<month>/<id>/log is the deepest there is
 _OTHER: Final = (FileKind.OTHER, FileKind.PAGE)
 
 
-@click.command("lint")
+@click.command(
+    "lint",
+    cls=Verb,
+    examples=(
+        "gitfleet lint",
+        "gitfleet lint .fleet/tasks/fix-login.md",
+    ),
+)
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(paths: tuple[Path, ...], as_json: bool) -> int:
@@ -112,7 +121,7 @@ def _tip() -> dict[str, File]:
     store = open_session().store
     tree = store.objects.tree_of(store.board().commit)
     return {
-        path: lookup.file_of(store, entry)
+        path: read_file(store.objects, entry)
         for path, entry in store.objects.walk(tree)
         if _on_board(path)
     }

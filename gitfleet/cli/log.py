@@ -17,6 +17,7 @@ from gitfleet.cli.support import format, lookup
 from gitfleet.cli.support.attempts import ShownAttempt, tries_of
 from gitfleet.cli.support.session import CliSession, listed_plugins, open_session
 from gitfleet.cli.support.transcript_view import Out, ShownFile, Speech, Wish
+from gitfleet.cli.support.verb import ANY_TASK, Verb
 from gitfleet.cli.support.write import remote_of
 from gitfleet.errors import FleetError
 from gitfleet.model.durations import spoken
@@ -33,8 +34,16 @@ _PROMPT: Final = "prompt.md"
 _SPEECH: Final = "stdout"  # the coder's own
 
 
-@click.command("log")
-@click.argument("task", metavar="ID")
+@click.command(
+    "log",
+    cls=Verb,
+    examples=(
+        "gitfleet log fix-login",
+        "gitfleet log fix-login --follow",
+        "gitfleet log fix-login --attempt 2 --prompt",
+    ),
+)
+@click.argument("task", metavar="ID", type=ANY_TASK)
 @click.option("--attempt", "wanted", type=click.IntRange(1), metavar="N", help="Only this one.")
 @click.option("-f", "--follow", is_flag=True, help="What the running attempt does, to its end.")
 @click.option("--full", is_flag=True, help="Leave nothing out of long answers and thoughts.")

@@ -54,11 +54,13 @@ VERBS: Final[Mapping[str, str]] = {
     "doctor": "Check this clone and this machine.",
     "plugins": "Show the installed plugins, and whether this machine may use them.",
     "demo": "Show it all on a small project, in a temporary directory.",
+    "help": "Show a page of the documentation, or the help of a command.",
+    "completion": "Print the script that completes commands and task ids in a shell.",
     "uninstall": "Take gitfleet out of this clone; the branch stays.",
 }
 
 
-_HIDDEN: Final = ("hook",)  # what the installed hooks call
+_HIDDEN: Final = ("hook", "complete")  # what the installed hooks and completion scripts call
 
 
 class _Verbs(click.Group):
@@ -123,7 +125,10 @@ def _show_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool)
     help="Work as if started in this directory.",
 )
 def cli(directory: Path | None) -> None:
-    """Run a fleet of coding agents with nothing but git: tasks are files on a branch."""
+    """Run a fleet of coding agents with only git and Python: tasks are files on a branch.
+
+    `gitfleet help` lists the pages of the documentation.
+    """
     if directory is not None:
         os.chdir(directory)
 

@@ -7,9 +7,17 @@ import sys
 import click
 
 from gitfleet.agent import client
+from gitfleet.cli.support.verb import Verb
 
 
-@click.command("note")
+@click.command(
+    "note",
+    cls=Verb,
+    examples=(
+        'gitfleet note plan "First the model, then the form."',
+        "gitfleet note knowledge < notes.md",
+    ),
+)
 @click.argument("kind", type=click.Choice(client.NOTES))
 @click.argument("text", required=False)
 def command(kind: str, text: str | None) -> None:

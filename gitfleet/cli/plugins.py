@@ -6,12 +6,20 @@ import click
 
 from gitfleet.cli.support import format
 from gitfleet.cli.support.session import machine
+from gitfleet.cli.support.verb import Verb
 from gitfleet.doctor.probe_plugins import PluginState, PluginStatus, inventory
 
 _COLOURS = {PluginState.WORKS: "green", PluginState.BROKEN: "red", PluginState.AMBIGUOUS: "red"}
 
 
-@click.command("plugins")
+@click.command(
+    "plugins",
+    cls=Verb,
+    examples=(
+        "gitfleet plugins",
+        "gitfleet plugins --json",
+    ),
+)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(as_json: bool) -> None:
     """Show the installed plugins: coders, forges and notifiers of other distributions.

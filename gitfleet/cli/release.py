@@ -8,14 +8,19 @@ import click
 
 from gitfleet.cli.support.decide import each, stands
 from gitfleet.cli.support.session import CliSession, suffix
+from gitfleet.cli.support.verb import TASK, Verb
 from gitfleet.files import layout
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.plan.transitions import by_person
 
 
-@click.command("release")
-@click.argument("ids", nargs=-1, required=True, metavar="ID…")
+@click.command(
+    "release",
+    cls=Verb,
+    examples=("gitfleet release fix-login",),
+)
+@click.argument("ids", nargs=-1, required=True, metavar="ID…", type=TASK)
 def command(ids: tuple[str, ...]) -> None:
     """Take tasks off hold. A line `hold: true` goes from the task's file, and nothing else."""
     each("release", ids, _release, stands)

@@ -9,11 +9,12 @@ from typing import NamedTuple
 import click
 
 from gitfleet.cli.support.session import CliSession, for_people, open_session, plain
+from gitfleet.cli.support.verb import ANY_TASK, Verb
 from gitfleet.errors import FleetError
 from gitfleet.files import codec
 from gitfleet.git import refs
 from gitfleet.git.command import git
-from gitfleet.git.objects import trailers
+from gitfleet.git.commits import trailers
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.change import Change
 from gitfleet.model.event import Closed, Landed
@@ -30,8 +31,12 @@ class _Landing(NamedTuple):
     event: Landed
 
 
-@click.command("revert")
-@click.argument("task", metavar="ID")
+@click.command(
+    "revert",
+    cls=Verb,
+    examples=("gitfleet revert fix-login",),
+)
+@click.argument("task", metavar="ID", type=ANY_TASK)
 def command(task: str) -> None:
     """File a task that lands the opposite of ID. Its id, ID-revert, is printed."""
     session = open_session()

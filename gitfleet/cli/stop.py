@@ -13,6 +13,7 @@ import click
 from gitfleet.board.clone_state import Clone
 from gitfleet.cli.support.context import fleet_of
 from gitfleet.cli.support.session import open_session
+from gitfleet.cli.support.verb import Verb
 from gitfleet.errors import FleetError
 from gitfleet.event_log import EventLog
 from gitfleet.git.repo import find
@@ -22,7 +23,15 @@ from gitfleet.runner.attempt_thread import end_dead_attempts
 from gitfleet.runner.drain import LEAVE
 
 
-@click.command("stop")
+@click.command(
+    "stop",
+    cls=Verb,
+    examples=(
+        "gitfleet stop           # let running attempts finish",
+        "gitfleet stop --now     # end them",
+        "gitfleet stop --leave   # leave them to the next `gitfleet run`",
+    ),
+)
 @click.option("--now", is_flag=True, help="End running attempts too, also those that were left.")
 @click.option(
     "--leave",

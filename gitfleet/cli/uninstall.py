@@ -16,6 +16,7 @@ from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store
 from gitfleet.cli.support.context import fleet_of
 from gitfleet.cli.support.session import CliSession, for_people, plain
+from gitfleet.cli.support.verb import Verb
 from gitfleet.errors import FleetError
 from gitfleet.event_log import EventLog
 from gitfleet.git import follow_branch, refs, worktree
@@ -27,7 +28,14 @@ from gitfleet.runner.attempt_thread import end_dead_attempts
 _SHOWN = 10  # names in a list before it is cut
 
 
-@click.command("uninstall")
+@click.command(
+    "uninstall",
+    cls=Verb,
+    examples=(
+        "gitfleet uninstall",
+        "gitfleet uninstall --force --branches",
+    ),
+)
 @click.option("--force", is_flag=True, help="Even with uncommitted edits in .fleet/: save them.")
 @click.option("--branches", is_flag=True, help="Delete branches of tasks and refs/gitfleet/, too.")
 def command(force: bool, branches: bool) -> None:

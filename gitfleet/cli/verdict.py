@@ -9,12 +9,20 @@ from pathlib import Path
 import click
 
 from gitfleet.agent import outbox_writer
+from gitfleet.cli.support.verb import Verb
 from gitfleet.errors import FleetError
 from gitfleet.files import codec
 from gitfleet.model.verdict import Fix, Ruling, Verdict
 
 
-@click.command("verdict")
+@click.command(
+    "verdict",
+    cls=Verb,
+    examples=(
+        'gitfleet verdict accepted --reason "It does what the task asks."',
+        'gitfleet verdict rejected --finding "The form accepts an empty name."',
+    ),
+)
 @click.argument("ruling", type=click.Choice([ruling.value for ruling in Ruling]))
 @click.option("--reason", default="", help="Why, in one sentence for a person.")
 @click.option("--finding", "findings", multiple=True, help="One thing that is wrong; repeatable.")

@@ -15,12 +15,14 @@ from typing import Final
 
 from gitfleet.coders.base import (
     LONGEST_TEXT,
+    Account,
     Coder,
     CoderEvent,
     CoderEventKind,
     Failure,
     Job,
     Launch,
+    LoginFile,
     NoSession,
     Reader,
     any_key,
@@ -157,6 +159,18 @@ CODER: Final = Coder(
     launch=launch,
     reader=reader,
     judge=judge_of("aider"),
+    account=Account(
+        install="pip install aider-chat",
+        login="set the key of its model's provider, such as ANTHROPIC_API_KEY",
+        files=(LoginFile("~/.aider", "oauth-keys.env"),),
+        keys=(
+            "ANTHROPIC_API_KEY",
+            "OPENAI_API_KEY",
+            "GEMINI_API_KEY",
+            "DEEPSEEK_API_KEY",
+            "OPENROUTER_API_KEY",
+        ),
+    ),
     resumes=True,
     versions=("0.86.2",),
 )

@@ -253,6 +253,27 @@ class Judgement(Struct, frozen=True, kw_only=True):
     denied: tuple[str, ...] = ()  # tools it was not allowed, also if it ended well
 
 
+class LoginFile(NamedTuple):
+    """A file that a login leaves behind, in the folder that `variable` names, else in `folder`."""
+
+    folder: str  # from the user's home on: ~/.claude
+    name: str
+    variable: str = ""
+
+
+class Account(Struct, frozen=True, kw_only=True):
+    """How to install a coder and log in, and the signs that somebody did.
+
+    A sign is a file or a variable that is there. Its content is never looked at, so it may have
+    expired; and where a coder keeps its login in the desktop's keyring there is none.
+    """
+
+    install: str  # a command, or where to find one
+    login: str  # what to do, with commands in backquotes
+    files: tuple[LoginFile, ...] = ()
+    keys: tuple[str, ...] = ()  # environment variables
+
+
 Reader = Callable[[str], Iterator[CoderEvent]]
 """Turns one line of output into events. It may remember; it never raises."""
 
@@ -271,6 +292,8 @@ class Coder(NamedTuple):
     fresh: bool = False  # every attempt begins on a clean tip, not where the last one stopped
     resumes: bool = False  # it can go on with a session
     mcp: bool = False  # it can be given an MCP server
+    account: Account | None = None  # None: it needs no login
+    unfenced: bool = False  # it works only with `permission: bypass`
     versions: tuple[str, ...] = ()  # those known to work as the module says
     version_argv: tuple[str, ...] = ("--version",)  # after the program
     version_re: re.Pattern[str] = VERSION  # found in what that prints

@@ -18,6 +18,7 @@ import msgspec
 
 from gitfleet.coders import jsonl, message_blocks
 from gitfleet.coders.base import (
+    Account,
     Cannot,
     Coder,
     CoderEvent,
@@ -25,6 +26,7 @@ from gitfleet.coders.base import (
     Failure,
     Job,
     Launch,
+    LoginFile,
     Mcp,
     Reader,
     any_key,
@@ -258,6 +260,18 @@ CODER: Final = Coder(
     launch=launch,
     reader=reader,
     judge=judge_of("claude"),
+    account=Account(
+        install="npm install -g @anthropic-ai/claude-code",
+        login="run `claude` and type `/login`, or set ANTHROPIC_API_KEY",
+        files=(LoginFile("~/.claude", ".credentials.json", "CLAUDE_CONFIG_DIR"),),
+        keys=(
+            "ANTHROPIC_API_KEY",
+            "ANTHROPIC_AUTH_TOKEN",
+            "CLAUDE_CODE_OAUTH_TOKEN",
+            "CLAUDE_CODE_USE_BEDROCK",
+            "CLAUDE_CODE_USE_VERTEX",
+        ),
+    ),
     resumes=True,
     mcp=True,
     versions=("2.1.197", "2.1.329"),

@@ -21,12 +21,14 @@ import msgspec
 
 from gitfleet.coders import jsonl
 from gitfleet.coders.base import (
+    Account,
     Coder,
     CoderEvent,
     CoderEventKind,
     Failure,
     Job,
     Launch,
+    LoginFile,
     Mcp,
     Reader,
     Tally,
@@ -246,6 +248,12 @@ CODER: Final = Coder(
     launch=launch,
     reader=reader,
     judge=judge_of("codex"),
+    account=Account(
+        install="npm install -g @openai/codex",
+        login="run `codex login`, or set CODEX_API_KEY",
+        files=(LoginFile("~/.codex", "auth.json", "CODEX_HOME"),),
+        keys=("CODEX_API_KEY",),
+    ),
     resumes=True,
     mcp=True,
     versions=("0.169.0",),

@@ -17,6 +17,7 @@ import msgspec
 from gitfleet.coders import jsonl, message_blocks
 from gitfleet.coders.base import (
     LONGEST_ARGUMENT,
+    Account,
     Cannot,
     Coder,
     CoderEvent,
@@ -24,6 +25,7 @@ from gitfleet.coders.base import (
     Failure,
     Job,
     Launch,
+    LoginFile,
     Mcp,
     Reader,
     any_key,
@@ -160,6 +162,12 @@ CODER: Final = Coder(
     launch=launch,
     reader=reader,
     judge=judge_of("qwen"),
+    account=Account(
+        install="npm install -g @qwen-code/qwen-code",
+        login="run `qwen` and type `/auth`, or set OPENAI_API_KEY",
+        files=(LoginFile("~/.qwen", "oauth_creds.json"), LoginFile("~/.qwen", ".env")),
+        keys=("OPENAI_API_KEY",),
+    ),
     resumes=True,
     mcp=True,
     versions=("0.15.10", "0.24.4"),

@@ -27,6 +27,19 @@ MODULES: Final[Mapping[str, str]] = {
     "qwen": "gitfleet.coders.qwen",
     "shell": "gitfleet.coders.shell",
 }
+KNOWN: Final = frozenset(MODULES)
+# Those with a model, the one that `gitfleet init` would rather take first.
+PREFERENCE: Final = (
+    "claude",
+    "codex",
+    "opencode",
+    "gemini",
+    "qwen",
+    "copilot",
+    "aider",
+    "agy",
+    "cursor-agent",
+)
 
 
 def find(
@@ -66,7 +79,9 @@ def absence(
     except FleetError as error:
         return error
     return FleetError(
-        f"no coder is called {name}", remedy="Describe it in fleet.yaml under coders, with an argv."
+        f"no coder is called {name}",
+        remedy="Describe it in fleet.yaml under coders, with an argv; `gitfleet help coders` lists"
+        " those that need none.",
     )
 
 

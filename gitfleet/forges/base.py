@@ -89,7 +89,7 @@ class Site(Struct, frozen=True, kw_only=True):
 
 
 class Forge(NamedTuple):
-    """One forge, as its module describes it. All functions that take a desk may raise a RestError."""
+    """One forge, as its module describes it. Functions that take a desk may raise a RestError."""
 
     kind: str
     tokens: tuple[str, ...]  # variables of the environment that may hold one, in this order

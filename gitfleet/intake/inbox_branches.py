@@ -25,7 +25,8 @@ from gitfleet.files.layout import FileKind
 from gitfleet.git import refs, remote, salvage
 from gitfleet.git.checkouts import checkouts_of
 from gitfleet.git.command import git
-from gitfleet.git.objects import MAX_DEPTH, Changed, Commit
+from gitfleet.git.commits import Commit
+from gitfleet.git.objects import MAX_DEPTH, Changed
 from gitfleet.git.remote import PushFate
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Move, Person

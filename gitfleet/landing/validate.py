@@ -36,7 +36,7 @@ from gitfleet.model.states import Outcome
 from gitfleet.model.task import Task
 from gitfleet.model.verdict import Fix, Ruling, Verdict
 from gitfleet.plan import questions
-from gitfleet.plan.status import submission_of, verdict_of
+from gitfleet.plan.task_history import submission_of, verdict_of
 from gitfleet.plan.transitions import event_files, on_landing, on_rejection
 
 _SETUP: Final = "workspace.setup"

@@ -15,7 +15,7 @@ from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.errors import FleetError
 from gitfleet.forges import registry
 from gitfleet.forges.base import Desk, Forge, Site
-from gitfleet.forges.http_client import Limited, NoAnswer
+from gitfleet.forges.http_errors import Limited, NoAnswer
 from gitfleet.git import remote
 from gitfleet.model.config import ForgeSettings
 from gitfleet.model.durations import seconds

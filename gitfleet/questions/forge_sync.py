@@ -21,7 +21,7 @@ from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.errors import FleetError
 from gitfleet.files import answers, codec, layout
 from gitfleet.forges.base import Comment, Desk, Draft, Forge, Pull, Site, State
-from gitfleet.forges.http_client import Denied, HttpRejected, Limited, NoAnswer
+from gitfleet.forges.http_errors import Denied, HttpRejected, Limited, NoAnswer
 from gitfleet.git.command import git
 from gitfleet.git.remote import Unreachable
 from gitfleet.model.board import Board, Entry

@@ -21,7 +21,7 @@ from gitfleet.board.backend import TxnStatus
 from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.errors import FleetError
 from gitfleet.git import worktree
-from gitfleet.git.objects import trailers
+from gitfleet.git.commits import trailers
 from gitfleet.landing.validate import validate
 from gitfleet.model.board import Board
 from gitfleet.model.change import Move

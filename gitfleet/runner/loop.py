@@ -228,6 +228,7 @@ class Runner:
             runner=self.fleet.runner,
             board=self.fleet.store.branch,
             target=board.settings.target or self.fleet.default_target,
+            **self.options.told(),
         )
 
     def _guarded(self) -> float | None:

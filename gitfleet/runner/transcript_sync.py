@@ -28,7 +28,7 @@ from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.board.store import Store
 from gitfleet.errors import FleetError, GitError
 from gitfleet.git import refs, remote
-from gitfleet.git.objects import Signature
+from gitfleet.git.commits import Signature
 from gitfleet.git.refs import RefMove
 from gitfleet.git.remote import PushFate
 from gitfleet.model.board import Board, Entry

@@ -14,7 +14,7 @@ from gitfleet.model.change import Change, Person
 from gitfleet.model.event import Decision
 from gitfleet.model.states import Kind
 from gitfleet.model.task import Task
-from gitfleet.plan.status import submission_of
+from gitfleet.plan.task_history import submission_of
 from gitfleet.plan.transitions import by_person
 from gitfleet.plan.transitions.add_tasks import Addition
 from tests.simulation.clone import Clone, Disk

@@ -24,7 +24,8 @@ from gitfleet.plan import scheduler as picking
 from gitfleet.plan.graph import cancelled, done
 from gitfleet.plan.lease import Beat, InFlightClaims, LeaseWatch, OwnLease, foreign_claims
 from gitfleet.plan.scheduler import Assignment, Capacity, picks
-from gitfleet.plan.status import status_of, statuses, submission_of, verdict_of
+from gitfleet.plan.status import status_of, statuses
+from gitfleet.plan.task_history import submission_of, verdict_of
 from gitfleet.plan.transitions import (
     add_tasks,
     by_person,

@@ -19,7 +19,8 @@ from gitfleet.model.event import Closed, Decision
 from gitfleet.model.ids import is_id, new_id
 from gitfleet.model.states import CLAIMED, Kind, Status
 from gitfleet.plan.graph import cancelled, done
-from gitfleet.plan.status import put_on_hold, status_of
+from gitfleet.plan.status import status_of
+from gitfleet.plan.task_history import put_on_hold
 from gitfleet.plan.transitions.add_tasks import Addition
 from gitfleet.plan.transitions.event_files import event_file, headline, new_event
 from gitfleet.plan.transitions.on_landing import chain, close_chain

@@ -12,7 +12,7 @@ from gitfleet.model.event import Attempt, Closed, Landed
 from gitfleet.model.states import Kind
 from gitfleet.model.task import TaskRole
 from gitfleet.plan.graph import cancelled, done
-from gitfleet.plan.status import put_on_hold, submission_of
+from gitfleet.plan.task_history import put_on_hold, submission_of
 from gitfleet.plan.transitions.event_files import claimed_by, event_file, new_event
 
 
