@@ -105,6 +105,13 @@ def test_what_cannot_be_meant_is_a_warning_where_it_stands(folder: Path) -> None
     assert lines[-1] == "13 files: no problems, 8 warnings"
 
 
+def test_a_forge_that_is_not_here_is_a_warning(folder: Path) -> None:
+    """It may be a plugin of other machines; a misspelt one is told with the nearest."""
+    write(folder, {"fleet.yaml": FLEET + "forge:\n  base_url: https://x.org\n  kind: gitae\n"})
+    (line,) = (line for line in lint(folder, ".") if "forge" in line)
+    assert line.startswith("fleet.yaml:5:9: warning: no forge is called gitae (did you mean gitea")
+
+
 def test_every_coder_of_a_list_is_looked_at(folder: Path) -> None:
     """Each that nobody knows is told where it stands; beside `coder` a list is an error."""
     write(
