@@ -29,6 +29,7 @@ from gitfleet.coders.base import (
     launch_of,
 )
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Action
 from gitfleet.files import layout
 from gitfleet.git.remote import RemoteRejected, Unreachable
 from gitfleet.model.config import CoderSettings, Permission
@@ -149,7 +150,7 @@ def _attend(ctx: AttemptContext, coder: Coder, job: Job, running: Running) -> Co
     output.follow(ctx.live, end=True)
     if left:
         pids = ",".join(str(child.pid) for child in left)
-        ctx.project.report.action("left-behind", task=ctx.task, pids=pids)
+        ctx.project.report.action(Action.ORPHANS_KILLED, task=ctx.task, pids=pids)
     return _judged(ctx, coder, ended or Exit(None, None, time.time()), why, output)
 
 
@@ -203,7 +204,7 @@ def _hear(ctx: AttemptContext) -> None:
         collect(ctx)
     except Exception as error:
         what = error.what if isinstance(error, FleetError) else repr(error)
-        ctx.project.report.once(name, "error", task=ctx.task, doing="outbox", reason=what)
+        ctx.project.report.once(name, Action.ERROR, task=ctx.task, doing="outbox", reason=what)
     else:
         ctx.project.report.settled(name)
 
@@ -288,7 +289,7 @@ def collect(ctx: AttemptContext) -> None:
     failpoints.point("outbox-committed")
     if result.won and result.change is not None:
         for path in result.change.files:
-            ctx.project.report.action("added", task=layout.place(path).task, source=ctx.task)
+            ctx.project.report.action(Action.ADDED, task=layout.place(path).task, source=ctx.task)
     for letter in letters:
         outbox.take_out(letter)
 
@@ -305,7 +306,7 @@ def read_filed_tasks(ctx: AttemptContext) -> list[outbox.FiledTask]:
         outbox.set_aside(letter)
         ctx.project.report.once(
             f"refused {letter.path}",
-            "refused",
+            Action.REFUSED,
             task=ctx.task,
             file=letter.path.name,
             reason=letter.reason,

@@ -158,10 +158,10 @@ def inspect(ctx: AttemptContext) -> WorkFacts | None:
 
 
 def outside(task: Task, paths: tuple[str, ...]) -> list[str]:
-    """Which paths a task's `touches` does not allow."""
-    if not task.touches:
+    """Which paths a task's `paths` does not allow."""
+    if not task.paths:
         return []
-    allowed = pathspec.GitIgnoreSpec.from_lines(task.touches)
+    allowed = pathspec.GitIgnoreSpec.from_lines(task.paths)
     return [path for path in paths if not allowed.match_file(path)]
 
 
@@ -193,7 +193,7 @@ def _judge(
     wrong = outside(task, facts.paths)
     if wrong:
         shown = ", ".join(wrong[:5]) + (" …" if len(wrong) > 5 else "")
-        return Outcome.OUT_OF_SCOPE, f"it changed {shown}, and may touch only what `touches` says"
+        return Outcome.OUT_OF_SCOPE, f"it changed {shown}, and may touch only what `paths` says"
     return Outcome.SUBMITTED, (
         f"{counted(facts.commits, 'commit')}, {counted(len(facts.paths), 'file')} changed"
     )

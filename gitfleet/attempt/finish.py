@@ -13,6 +13,7 @@ from gitfleet.attempt.context import AttemptContext, Project, task_branch
 from gitfleet.attempt.workspace import discard
 from gitfleet.board.backend import TxnStatus
 from gitfleet.board.transaction import Transaction
+from gitfleet.event_log import Action
 from gitfleet.git import refs
 from gitfleet.git.remote import RemoteRejected, Unreachable
 from gitfleet.model.change import Decide, Move
@@ -91,7 +92,7 @@ def finish(ctx: AttemptContext, attempt: Attempt, decide: Decide) -> Transaction
     if not result.why and event_files.claimed_by(result.board, ctx.task, ctx.nonce) is None:
         ctx.project.clone.drop_pending(ctx.nonce)
         ctx.project.report.action(
-            "fenced", task=ctx.task, role=ctx.claimed.claim.role, outcome=attempt.outcome
+            Action.FENCED, task=ctx.task, role=ctx.claimed.claim.role, outcome=attempt.outcome
         )
     return result
 
@@ -107,7 +108,7 @@ def transact_until_known(ctx: AttemptContext, decide: Decide) -> Transaction | N
                 return result
         except (Unreachable, RemoteRejected) as error:
             ctx.project.report.once(
-                f"offline {ctx.nonce}", "waits-for-remote", task=ctx.task, reason=error.what
+                f"offline {ctx.nonce}", Action.WAITING_FOR_REMOTE, task=ctx.task, reason=error.what
             )
         if ctx.project.giving_up.wait(pause):
             return None
@@ -117,7 +118,7 @@ def transact_until_known(ctx: AttemptContext, decide: Decide) -> Transaction | N
 def log_end(ctx: AttemptContext, attempt: Attempt) -> None:
     """Say how the attempt ended."""
     ctx.project.report.action(
-        "ended",
+        Action.ENDED,
         task=ctx.task,
         role=ctx.claimed.claim.role,
         attempt=attempt.attempt,

@@ -28,6 +28,7 @@ from gitfleet.attempt.context import AttemptContext, Project
 from gitfleet.attempt.environment import outbox_of
 from gitfleet.board.backend import TxnStatus
 from gitfleet.board.transaction import Transaction
+from gitfleet.event_log import Action
 from gitfleet.files import codec, layout
 from gitfleet.git import remote
 from gitfleet.git.remote import Unreachable
@@ -132,7 +133,7 @@ def _questions(ear: Mailbox, write: _Write) -> None:
             continue
         if layout.question_path(question.name) in new:
             asked = " ".join(question.text.split())[:200]
-            ear.project.report.action("asked", task=task, question=question.name, text=asked)
+            ear.project.report.action(Action.ASKED, task=task, question=question.name, text=asked)
         _receipt(ear, letter.path, question=question.name)
         failpoints.point("question-told")
         letter.path.unlink(missing_ok=True)
@@ -168,7 +169,7 @@ def _refuse(ear: Mailbox, path: Path, reason: str) -> None:
         _receipt(ear, path, refused=reason)
     outbox.set_aside(RejectedFile(path, reason))
     ear.project.report.once(
-        f"refused {path}", "refused", task=ear.task, file=path.name, reason=reason
+        f"refused {path}", Action.REFUSED, task=ear.task, file=path.name, reason=reason
     )
 
 

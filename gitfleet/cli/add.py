@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @click.option("--coder", type=CODER, metavar="NAME", help="The program that is to do it.")
 @click.option("--model", metavar="NAME", help="The model that is to do it.")
 @click.option("--check", "checks", multiple=True, help="A command that must pass; repeatable.")
-@click.option("--touches", multiple=True, help="A gitignore pattern it is limited to; repeatable.")
+@click.option("--paths", multiple=True, help="A gitignore pattern it is limited to; repeatable.")
 @click.option("--role", type=click.Choice(["work", "plan"]), help="plan: its result is more tasks.")
 @click.option("--hold", is_flag=True, help="Put it on hold at once.")
 @click.option("--body", help="What to do, in Markdown; else standard input, if it is no terminal.")
@@ -50,7 +50,7 @@ def command(
     coder: str | None,
     model: str | None,
     checks: tuple[str, ...],
-    touches: tuple[str, ...],
+    paths: tuple[str, ...],
     role: str | None,
     hold: bool,
     body: str | None,
@@ -65,7 +65,7 @@ def command(
         "coder": coder,
         "model": model,
         "checks": list(checks),
-        "touches": list(touches),
+        "paths": list(paths),
         "hold": hold or None,
     }
     text = outbox_writer.task_text(keys, _body(body))

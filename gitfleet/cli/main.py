@@ -40,7 +40,7 @@ VERBS: Final[Mapping[str, str]] = {
     "retry": "Try a task afresh: undoes cancel and failed.",
     "cancel": "Give a task up; a running attempt ends at once.",
     "hold": "Put a task on hold.",
-    "release": "Take a task off hold.",
+    "unhold": "Take a task off hold.",
     "close": "Say that a task is done by hand.",
     "revert": "File a task that lands the opposite of a landed one.",
     "ask": "Inside an attempt: ask a person.",
@@ -56,7 +56,7 @@ VERBS: Final[Mapping[str, str]] = {
     "demo": "Show it all on a small project, in a temporary directory.",
     "help": "Show a page of the documentation, or the help of a command.",
     "completion": "Print the script that completes commands and task ids in a shell.",
-    "uninstall": "Take gitfleet out of this clone; the branch stays.",
+    "deinit": "Take gitfleet out of this clone; the branch stays.",
 }
 
 

@@ -26,6 +26,7 @@ from gitfleet.attempt.context import AttemptContext, BlockedLanding
 from gitfleet.attempt.do_work import outside, tampering
 from gitfleet.attempt.environment import environment, outbox_of, scratch
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Action
 from gitfleet.git import merge
 from gitfleet.landing import checks
 from gitfleet.model.board import Board, Entry
@@ -80,7 +81,9 @@ def validate(ctx: AttemptContext, before: Checkpoint | None = None) -> None:
                 before = None
                 checkpoint.drop(ctx.run_dir)
                 outbox.forget_verdict(outbox_of(ctx.run_dir))
-                ctx.project.report.action("again", task=ctx.task, reason="the target moved")
+                ctx.project.report.action(
+                    Action.REVALIDATING, task=ctx.task, reason="the target moved"
+                )
         _settle(ctx, Outcome.INTERRUPTED, f"{ctx.claimed.assignment.target} moved {_ROUNDS} times")
     except _Changed:
         reason = "the task or the settings changed while it was proved; it is proved again"
@@ -241,7 +244,7 @@ def _check(ctx: AttemptContext, proof: Proof) -> tuple[bool, tuple[Check, ...]]:
     assert task is not None
     wrong = _scope(ctx, proof, task)
     if wrong:
-        findings = tuple(f"{path} is outside of `touches`" for path in wrong[:50])
+        findings = tuple(f"{path} is outside of `paths`" for path in wrong[:50])
         _reject(ctx, Outcome.REJECTED, f"it changes {len(wrong)} files it may not", findings)
         return True, ()
     commands = _commands(proof)
@@ -304,7 +307,7 @@ def _target_is_red(
     reason = f"{target} itself fails {'; '.join(failing)}; it waits until that is repaired"
     ctx.project.report.once(
         f"red {target}",
-        "target-red",
+        Action.TARGET_RED,
         target=target,
         commit=proof.tip[:10],
         checks="; ".join(failing),
@@ -449,7 +452,7 @@ def _reject(
     verdict = verdict_of(entry) if entry else None
     if result.won and verdict is not None and verdict.attempt is not None:
         fixer = verdict.attempt.fixed_by
-        ctx.project.report.action("rejected", task=ctx.task, fixed_by=fixer, reason=reason)
+        ctx.project.report.action(Action.REJECTED, task=ctx.task, fixed_by=fixer, reason=reason)
 
 
 def _proposed(mask: Callable[[str], str], fix: Fix) -> Task:
@@ -508,12 +511,14 @@ def _wait(ctx: AttemptContext, attempt: Attempt, blocked: BlockedLanding) -> Non
     """The work is proved and cannot land just now: it stays accepted, and the reason is told."""
     ctx.project.blocked[ctx.task] = blocked
     finish.write(ctx, replace(attempt, reason=blocked.reason))
-    ctx.project.report.once(f"blocked {ctx.task}", "blocked", task=ctx.task, reason=blocked.reason)
+    ctx.project.report.once(
+        f"blocked {ctx.task}", Action.BLOCKED, task=ctx.task, reason=blocked.reason
+    )
 
 
 def _after_landing(ctx: AttemptContext, landed: Landed) -> None:
     ctx.project.report.action(
-        "landed", task=ctx.task, target=landed.target, merge=landed.merge[:10]
+        Action.LANDED, task=ctx.task, target=landed.target, merge=landed.merge[:10]
     )
     finish.drop_workspaces(ctx.project, ctx.task)
 

@@ -20,6 +20,7 @@ from gitfleet.attempt.start_point import StartPoint
 from gitfleet.board.backend import TxnStatus
 from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Action
 from gitfleet.git import worktree
 from gitfleet.git.commits import trailers
 from gitfleet.landing.validate import validate
@@ -64,7 +65,7 @@ def run_attempt(ctx: AttemptContext, begin: StartPoint | Checkpoint) -> None:
 
 
 def _give_up(ctx: AttemptContext, reason: str) -> None:
-    ctx.project.report.action("error", task=ctx.task, reason=reason)
+    ctx.project.report.action(Action.ERROR, task=ctx.task, reason=reason)
     # Another attempt may begin as soon as this one has ended: nothing of it is to run by then.
     _end_all(ctx.run_dir, ctx.nonce)
     stopped = ctx.cancel.stopped
@@ -191,7 +192,7 @@ def _settle_one(project: Project, task: str, claim: Claim) -> bool:
     )
     if result.status is TxnStatus.UNKNOWN:
         return False
-    project.report.action("recovered", task=task, role=claim.role, outcome=attempt.outcome)
+    project.report.action(Action.RECOVERED, task=task, role=claim.role, outcome=attempt.outcome)
     if claim.role is Role.VALIDATE:
         worktree.remove(project.repo, project.clone.check_workspace(task))
     return True
@@ -247,7 +248,7 @@ def _complete(project: Project, task: str, claim: Claim, commit: str) -> bool:
     )
     if result.status is TxnStatus.UNKNOWN:
         return False
-    project.report.action("recovered", task=task, role=claim.role, outcome="landed")
+    project.report.action(Action.RECOVERED, task=task, role=claim.role, outcome="landed")
     worktree.remove(project.repo, project.clone.check_workspace(task))
     finish.drop_workspaces(project, task)
     return True

@@ -48,7 +48,7 @@ def test_a_board_names_only_a_forge_that_the_machine_lists(
         with place.publisher() as made:
             assert not made.attempt() and not made.able
         assert "gitfleet-acme 1.0" in place.lines[-1] and "does not list" in place.lines[-1]
-        assert " forge-waits " in place.lines[-1] and not mark.exists()
+        assert " forge-delayed " in place.lines[-1] and not mark.exists()
         place.fleet.machine = Machine(plugins=("acme",))
         with place.publisher() as made:
             assert not made.attempt() and made.able

@@ -72,7 +72,7 @@ def test_news_reach_people_through_a_plugin_once(place: Desk, mark: Path, tmp_pa
             if not told.exists():
                 place.ask()
     assert told.read_text() == "map-tiles asks: How large may the store become?\n"
-    waits = [line for line in place.lines if " notices-wait " in line]
+    waits = [line for line in place.lines if " notifications-delayed " in line]
     assert any("service=1:gone" in line and "no plugin brings" in line for line in waits)
     assert any("service=2:acme" in line and "`file` is missing" in line for line in waits)
     assert any("service=3:bad" in line and "tried again" in line for line in waits)

@@ -51,8 +51,8 @@ def test_a_name_on_a_board_imports_nothing_that_the_machine_does_not_list(
         lab.task("two", script="echo two > two")
         ran = lab.run("--until-idle")
         assert ran.status == 4 and lab.status("two") == "done"
-        (passed,) = ran.lines.of("passed", task="one")
-        assert "is a plugin (gitfleet-spy 1.0) that this machine does not list" in str(passed)
+        (skipped,) = ran.lines.of("skipped", task="one")
+        assert "is a plugin (gitfleet-spy 1.0) that this machine does not list" in str(skipped)
         for verb in (("list",), ("show", "one"), ("lint",), ("log", "two"), ("plugins",)):
             said = lab.gitfleet(*verb).stdout
             assert "gitfleet-spy 1.0" in said or verb[0] == "log"
@@ -84,5 +84,5 @@ def test_a_broken_plugin_costs_its_own_tasks_a_sentence_and_never_the_runner(
             assert attempt.outcome == "misconfigured" and attempt.reason.startswith(start)
         (strict,) = lab.attempts("strict")
         assert strict.reason == "coders.strict.options in fleet.yaml: it wants nothing"
-        (passed,) = ran.lines.of("passed", task="no-import")
-        assert "the plugin no-import (gitfleet-mixed 1.0) cannot be imported" in str(passed)
+        (skipped,) = ran.lines.of("skipped", task="no-import")
+        assert "the plugin no-import (gitfleet-mixed 1.0) cannot be imported" in str(skipped)

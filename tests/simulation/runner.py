@@ -365,13 +365,13 @@ class Runner:
         self.mine.add(nonce)
         self.server.owner_of[ghost] = self
         yield 0.01
-        words = frozenset({f"validate {pick.target}"} if pick.role is Role.VALIDATE else ())
+        locks = frozenset({f"validate {pick.target}"} if pick.role is Role.VALIDATE else ())
 
         def decide(now_board: Board, now: datetime) -> Change | None:
             if picking.collides(now_board, pick, TARGET):
                 return None
             return on_claim.claim(
-                now_board, now, task=pick.task, claim=wanted, due=due, words=words
+                now_board, now, task=pick.task, claim=wanted, due=due, locks=locks
             )
 
         self.own.claimed(nonce, self.machine.boot())
