@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 @click.option("--model", metavar="NAME", help="Model for this task.")
 @click.option("--check", "checks", multiple=True, help="Command that must pass; repeatable.")
 @click.option(
-    "--touches", multiple=True, help="gitignore pattern that limits its changes; repeatable."
+    "--paths", multiple=True, help="gitignore pattern that limits its changes; repeatable."
 )
 @click.option(
     "--role",
@@ -60,7 +60,7 @@ def command(
     coder: str | None,
     model: str | None,
     checks: tuple[str, ...],
-    touches: tuple[str, ...],
+    paths: tuple[str, ...],
     role: str | None,
     hold: bool,
     body: str | None,
@@ -75,7 +75,7 @@ def command(
         "coder": coder,
         "model": model,
         "checks": list(checks),
-        "touches": list(touches),
+        "paths": list(paths),
         "hold": hold or None,
     }
     text = outbox_writer.task_text(keys, _body(body))

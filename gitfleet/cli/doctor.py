@@ -33,6 +33,7 @@ from gitfleet.model.board import Board, Problem
 from gitfleet.model.config import Machine
 from gitfleet.model.secrets import Mask, secrets_of
 from gitfleet.model.states import FINISHED
+from gitfleet.plan import upgrade
 from gitfleet.plan.scheduler import target_of
 from gitfleet.plan.status import status_of
 from gitfleet.runner.watch import watching
@@ -263,6 +264,7 @@ def _board(place: Examined) -> Iterator[DoctorFinding]:
         return
     bad = [
         *(_of_problem(Level.PROBLEM, problem) for problem in board.settings_problems),
+        *(_of_problem(Level.PROBLEM, old) for old in [upgrade.old_format(board)] if old),
         *(_of_problem(Level.PROBLEM, found[0]) for _, found in sorted(board.damage.items())),
         *(
             _of_problem(Level.WARNING, entry.problems[0])

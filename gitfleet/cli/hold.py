@@ -18,7 +18,7 @@ from gitfleet.model.states import Kind
 @click.argument("ids", nargs=-1, required=True, metavar="ID…", type=TASK)
 @click.option("--reason", default="", help="Reason, in one sentence.")
 def command(ids: tuple[str, ...], reason: str) -> None:
-    """Put tasks on hold: they are not claimed, and nothing of them lands, until `release`."""
+    """Put tasks on hold: they are not claimed, and nothing of them lands, until `unhold`."""
     say("hold", Kind.HOLD, ids, reason, _tell)
 
 

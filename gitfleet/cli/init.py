@@ -22,6 +22,7 @@ from gitfleet.git.command import git
 from gitfleet.git.repo import Repo, find, head_branch, set_config
 from gitfleet.install import hooks, setup_clone
 from gitfleet.model.board import Board
+from gitfleet.plan import upgrade
 
 _REMOTE = "origin"
 # Branches of ours are below these; a branch of somebody's with such a name leaves no room.
@@ -102,7 +103,7 @@ def _branch(repo: Repo, wanted: str | None) -> str:
     if name != current and here is not None and setup_clone.is_board(repo, here):
         raise FleetError(
             f"this clone has a board already, the branch {current}",
-            remedy="`gitfleet uninstall` takes it out of this clone; then init with --branch.",
+            remedy="`gitfleet deinit` takes it out of this clone; then init with --branch.",
         )
     tip = heads.get(f"refs/heads/{name}")
     if tip is not None and not setup_clone.is_board(repo, tip):
@@ -240,7 +241,7 @@ def _tell(repo: Repo, store: Store, window: Path | None, guarded: Sequence[str])
     for line in guarded:
         click.echo(plain(line))
     if changed := [*setup_clone.changed_settings(repo), *hooks.changed_settings(Clone(repo))]:
-        click.echo("Git settings changed in this repository (`gitfleet uninstall` restores them):")
+        click.echo("Git settings changed in this repository (`gitfleet deinit` restores them):")
         for setting in changed:
             click.echo(f"  {setting}")
     _tell_settings(repo, board)
@@ -253,6 +254,8 @@ def _tell_settings(repo: Repo, board: Board) -> None:
     settings = board.settings
     for problem in board.settings_problems:
         click.echo(f"Its settings are broken: {plain(problem)}")
+    if (old := upgrade.old_format(board)) is not None:
+        click.echo(f"{old.what[0].upper()}{old.what[1:]}: {old.remedy}.")
     if settings.target is not None:
         missing = refs.read(repo, f"refs/heads/{settings.target}") is None
         note = f" (which is not here: git branch {settings.target} …)" if missing else ""

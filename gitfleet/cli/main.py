@@ -40,7 +40,7 @@ VERBS: Final[Mapping[str, str]] = {
     "retry": "Retry a failed or cancelled task.",
     "cancel": "Cancel a task, even a running one.",
     "hold": "Put a task on hold.",
-    "release": "Take a task off hold.",
+    "unhold": "Take a task off hold.",
     "close": "Mark a task as done by hand.",
     "revert": "Create a task that reverts a landed one.",
     "ask": "Inside an attempt: ask a person.",
@@ -55,7 +55,7 @@ VERBS: Final[Mapping[str, str]] = {
     "demo": "Run a demo on a small project, in a temporary directory.",
     "help": "Show a page of the documentation, or the help of a command.",
     "completion": "Print the completion script for bash, zsh or fish.",
-    "uninstall": "Remove gitfleet from this clone; the branch stays.",
+    "deinit": "Remove gitfleet from this clone; the branch stays.",
 }
 
 

@@ -143,7 +143,7 @@ def _task(board: Board, task: str, landing: _Landing, script: str) -> Task:
         coder="shell",
         base=event.target if event.target != settled else None,
         # It conflicts today as it did yesterday: a person is to look at once.
-        attempts=1,
+        max_attempts=1,
         body=(
             f"Lands the opposite of `{task}`, whose work came to {event.target} with"
             f" {event.merge[:10]}.\n\n```sh\n{script}```\n"

@@ -143,7 +143,7 @@ class _Occupancy:
         self.board, self.offer, self.resting = board, offer, resting
         self.mine = 0
         self.coders: Counter[str] = Counter()
-        self.words: dict[str, str] = {}
+        self.locks: dict[str, str] = {}
         self.landing: dict[str, str] = {}
         for entry in board.entries.values():
             if entry.claim is None:
@@ -155,8 +155,8 @@ class _Occupancy:
             self._occupy(entry, claim.role, target_of(board, entry, default_target))
 
     def _occupy(self, entry: Entry, role: Role, target: str) -> None:
-        for word in entry.task.exclusive if entry.task else ():
-            self.words[word] = entry.id
+        for lock in entry.task.locks if entry.task else ():
+            self.locks[lock] = entry.id
         if role is Role.VALIDATE:
             self.landing[target] = entry.id
 
@@ -194,9 +194,9 @@ class _Occupancy:
         return self._of_slots(pick) or self._of_labels(pick, entry) or self.of_place(pick, entry)
 
     def _of_labels(self, pick: Assignment, entry: Entry) -> str:
-        needs = entry.task.needs if entry.task and pick.role is not Role.VALIDATE else ()
-        lacking = [label for label in needs if label not in self.offer.labels]
-        return f"needs a runner with {', '.join(lacking)}" if lacking else ""
+        wanted = entry.task.runs_on if entry.task and pick.role is not Role.VALIDATE else ()
+        lacking = [label for label in wanted if label not in self.offer.labels]
+        return f"runs only on a runner with {', '.join(lacking)}" if lacking else ""
 
     def _of_slots(self, pick: Assignment) -> str:
         if self.mine >= self.offer.slots:
@@ -226,9 +226,9 @@ class _Occupancy:
     def of_place(self, pick: Assignment, entry: Entry) -> str:
         """What another attempt has to itself, or this runner lacks."""
         assert entry.task is not None
-        for word in entry.task.exclusive:
-            if word in self.words:
-                return f"{self.words[word]} has {word} to itself"
+        for lock in entry.task.locks:
+            if lock in self.locks:
+                return f"{self.locks[lock]} holds the lock {lock}"
         if pick.role is Role.VALIDATE and pick.target in self.landing:
             return f"{self.landing[pick.target]} is being checked for {pick.target}"
         return ""

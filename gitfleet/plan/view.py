@@ -258,7 +258,7 @@ def _next(board: Board, entry: Entry, one: Row, now: datetime) -> str:
             path = layout.task_path(task)
             return f"Repair {path} on the board and commit it; `gitfleet lint` checks it."
         case Status.HELD:
-            return f"`gitfleet release {task}` takes it off hold."
+            return f"`gitfleet unhold {task}` takes it off hold."
         case Status.ASKING:
             return _next_of_asking(one)
         case Status.FIXING:

@@ -25,8 +25,8 @@ from gitfleet.model.task import Task
 from tests.conftest import git
 
 ANN = Person("Ann", "ann@example.org")
-GOOD = b"format: 1\ntarget: main\nconcurrency: 7\n"
-BROKEN = b"format: 1\nconcurency: 7\n"
+GOOD = b"format: 2\ntarget: main\nconcurrency: 7\n"
+BROKEN = b"format: 2\nconcurency: 7\n"
 LONG = os.environ.get("GITFLEET_LONG") == "1"
 ROUNDS = 200  # of each of eight processes; measured at about 12 s together on two cores
 PARTS = ("entries", "archived", "hidden", "damage", "prompts", "settings", "settings_problems")
@@ -263,7 +263,7 @@ def test_reading_what_changed_gives_the_same_board_as_reading_all(store: Store) 
         b"\xff",
         None,
     ]
-    settings: list[bytes | None] = [GOOD, GOOD.replace(b"7", b"8"), BROKEN, b"format: 1\nx", None]
+    settings: list[bytes | None] = [GOOD, GOOD.replace(b"7", b"8"), BROKEN, b"format: 2\nx", None]
     for number in range(60):
         files: dict[str, bytes | None] = {}
         for _ in range(rng.randint(1, 3)):

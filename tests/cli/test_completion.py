@@ -230,7 +230,7 @@ def words(cwd: Path, *typed: str) -> list[str]:
         (("run", "--once", "fix"), ["fix-login"]),
         (("add", "Title", "--depends-on", "us"), ["user-table"]),
         (("add", "--depends-on", "us", "fix"), []),
-        (("unin",), ["uninstall"]),
+        (("dein",), ["deinit"]),
         (("hooks", ""), ["install", "remove"]),
         (("hooks", "install", "--s"), ["--server"]),
         (("list", "--status", "rea"), ["ready"]),

@@ -365,7 +365,7 @@ def test_it_names_the_settings_of_git_that_it_changes(repo_path: Path) -> None:
     text = " ".join(first.split())
     assert "merge.directoryRenames=false" in text
     assert "receive.denyCurrentBranch=updateInstead" in text
-    assert "`gitfleet uninstall` restores them" in text
+    assert "`gitfleet deinit` restores them" in text
     assert gitfleet("init", cwd=repo_path).stdout == first
 
 

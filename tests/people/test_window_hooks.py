@@ -16,6 +16,7 @@ BROKEN = "---\ntitle: Broken\npriorty: 1\n---\n"
     ("path", "content", "where", "what"),
     [
         ("tasks/a.md", BROKEN, "tasks/a.md:3:1: ", "priority"),
+        ("tasks/a.md", "---\ntitle: A\ntouches: [x]\n---\n", "tasks/a.md:3:1: ", "is now `paths`"),
         ("tasks/Bad Name.md", task(), "tasks/Bad Name.md:1:1: ", "rename it, for example"),
         ("tasks/a.md", "no front matter\n", "tasks/a.md:1:1: ", "begin it with a line ---"),
         ("tasks/a.md", b"---\ntitle: \xff\n---\n", "tasks/a.md:2:8: ", "save the file as UTF-8"),

@@ -95,7 +95,7 @@ def test_every_task_has_a_next_step(task: str) -> None:
         ("running", "gitfleet log running --follow"),
         ("ready", "gitfleet run --once ready"),
         ("later", "gitfleet show ready"),
-        ("parked", "gitfleet release parked"),
+        ("parked", "gitfleet unhold parked"),
         ("finished", "gitfleet diff finished"),
         ("dropped", "gitfleet retry dropped"),
     ],
@@ -122,7 +122,7 @@ def test_the_next_step_of_a_waiting_task_is_about_what_it_waits_for() -> None:
 
 def test_a_ready_task_without_a_coder_is_told_to_name_one() -> None:
     """`gitfleet run` would pass it over, so it is no next step."""
-    found = board(tasks("a"), fleet=b"format: 1\n")
+    found = board(tasks("a"), fleet=b"format: 2\n")
     assert "coder" in detail(found, "a").next
 
 

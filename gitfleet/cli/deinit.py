@@ -1,4 +1,4 @@
-"""`gitfleet uninstall`: take gitfleet out of this clone; the branch stays."""
+"""`gitfleet deinit`: take gitfleet out of this clone; the branch stays."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _SHOWN = 10  # names in a list before it is cut
 
 
 @click.command(
-    "uninstall",
+    "deinit",
     cls=Verb,
     examples=(
-        "gitfleet uninstall",
-        "gitfleet uninstall --force --branches",
+        "gitfleet deinit",
+        "gitfleet deinit --force --branches",
     ),
 )
 @click.option(
@@ -43,7 +43,7 @@ _SHOWN = 10  # names in a list before it is cut
 def command(force: bool, branches: bool) -> None:
     """Remove gitfleet from this clone: .fleet/, worktrees, settings, state. The branch stays."""
     repo = find(Path.cwd())
-    for_people("uninstall", repo)
+    for_people("deinit", repo)
     # What is removed may be where one stands; git cannot start in a directory that is gone.
     os.chdir(repo.common)
     clone = Clone(repo)
@@ -123,11 +123,11 @@ def _refs(repo: Repo, delete: bool, saved: list[str]) -> None:
     for ref, oid in sorted(found.items()):
         if not delete or ref in saved or checkouts_of(repo, ref):
             kept.append(ref)
-        elif refs.swap(repo, ref, oid, None, message="uninstall"):
+        elif refs.swap(repo, ref, oid, None, message="deinit"):
             click.echo(f"Deleted {ref} (it was {oid[:10]}).")
     if kept:
         click.echo(f"{len(kept)} refs of work stay:")
         for ref in kept:
             click.echo(f"  {ref}")
         if not delete:
-            click.echo("  (`gitfleet uninstall --branches` deletes them)")
+            click.echo("  (`gitfleet deinit --branches` deletes them)")
