@@ -15,10 +15,11 @@ import click
 from msgspec import Struct, to_builtins
 
 from gitfleet.attempt.context import Project
-from gitfleet.board.clone_state import Clone, config_home
+from gitfleet.board import heartbeats
+from gitfleet.board.clone_state import Clone, config_home, read_json
 from gitfleet.board.store import Store
 from gitfleet.cli.main import own_version
-from gitfleet.cli.support import doctor_coders
+from gitfleet.cli.support import doctor_coders, runners_view
 from gitfleet.cli.support.doctor_finding import DoctorFinding, Level, of_error, ok, problem, warning
 from gitfleet.cli.support.session import machine, target_here
 from gitfleet.cli.support.verb import Verb
@@ -217,6 +218,10 @@ def _runner(place: Examined) -> Iterator[DoctorFinding]:
     held = place.clone.pending_claims()
     if pid is not None:
         yield ok("runner", f"at work, process {pid}, {len(held)} attempts")
+        live = heartbeats.live(read_json(place.clone.folder / heartbeats.LIVE))
+        for service in runners_view.failing(live):
+            remedy = service["remedy"] or "The runner tries again; its log has the line."
+            yield warning("runner", runners_view.failure(service), remedy)
     elif held:
         tasks = ", ".join(sorted(one.task for one in held.values()))
         what = f"none is at work; the last one died, or left, while it worked on {tasks}"
