@@ -64,9 +64,14 @@ def _open_files(board: Board) -> Iterator[str]:
     yield from sorted(layout.task_path(entry.id) for entry in entries if entry.former)
 
 
+def new_format(board: Board) -> Problem | None:
+    """That the board has a format this gitfleet does not know; None if it knows it."""
+    return next((one for one in board.settings_problems if "has format" in one.what), None)
+
+
 def old_format(board: Board) -> Problem | None:
-    """That the board has an older format, and what to do; None if it has the newest."""
-    if not board.settings.old_format:
+    """That the board has an older format, and what to do; None if it has not."""
+    if not board.settings.old_format or new_format(board) is not None:
         return None
     what = f"the board has format {board.settings.format}, which this gitfleet only reads"
     return Problem(layout.SETTINGS, 1, 1, what, REMEDY)
