@@ -21,8 +21,8 @@ from gitfleet.git.repo import find
 from gitfleet.model.change import Change, Person
 from gitfleet.model.claim import Claim
 from gitfleet.model.states import Role
-from gitfleet.plan import settle
 from gitfleet.plan.scheduler import Capacity, picks
+from gitfleet.plan.transitions import on_claim
 
 ME = Person("Bench", "bench@example.invalid")
 TASK = (
@@ -98,7 +98,7 @@ def claim(store: Store, task: str) -> None:
         base="0" * 40,
         at=utc_now(),
     )
-    won = store.transact(lambda board, now: settle.claim(board, now, task=task, claim=wanted)).won
+    won = store.transact(lambda board, now: on_claim.claim(board, now, task=task, claim=wanted)).won
     assert won
 
 

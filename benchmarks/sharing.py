@@ -35,8 +35,8 @@ from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Person
 from gitfleet.model.claim import Claim
 from gitfleet.model.states import Outcome
-from gitfleet.plan import settle
 from gitfleet.plan.scheduler import Assignment, Capacity, picks
+from gitfleet.plan.transitions import on_end
 from gitfleet.presence.heartbeat_thread import HeartbeatThread
 
 ME = Person("Bench", "bench@example.invalid")
@@ -134,8 +134,8 @@ class Bench:
             del self.orders[nonce]
 
     def _ended(self, task: str, claim: Claim, board: Board, now: Any) -> Change | None:
-        attempt = settle.interrupted(claim, now, Outcome.FAILED, "a benchmark", self.fleet.runner)
-        return settle.settle(board, task=task, attempt=attempt, role=claim.role)
+        attempt = on_end.interrupted(claim, now, Outcome.FAILED, "a benchmark", self.fleet.runner)
+        return on_end.end_attempt(board, task=task, attempt=attempt, role=claim.role)
 
 
 # -- a board, clones of it, and what they come to

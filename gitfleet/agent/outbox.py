@@ -28,7 +28,7 @@ from gitfleet.files import codec, layout
 from gitfleet.model.ids import ID_HINT, is_id
 from gitfleet.model.secrets import Mask
 from gitfleet.model.verdict import Verdict
-from gitfleet.plan.settle import Addition
+from gitfleet.plan.transitions.add_tasks import Addition
 
 VERDICT: Final = "verdict.yaml"
 _TASK: Final = "task-"

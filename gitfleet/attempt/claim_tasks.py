@@ -20,9 +20,10 @@ from gitfleet.model.change import Change, Decide
 from gitfleet.model.claim import Claim
 from gitfleet.model.states import Role
 from gitfleet.plan import scheduler as picking
-from gitfleet.plan import settle
 from gitfleet.plan.scheduler import Assignment
-from gitfleet.plan.status import status_of, submission_of
+from gitfleet.plan.status import status_of
+from gitfleet.plan.task_history import submission_of
+from gitfleet.plan.transitions import on_claim
 
 
 def late_claim(project: Project, board: Board, task: str) -> tuple[ClaimedTask, StartPoint] | None:
@@ -156,7 +157,7 @@ def _decision(project: Project, board: Board, pick: Assignment, wanted: Claim) -
     def decide(now_board: Board, now: datetime) -> Change | None:
         if picking.collides(now_board, pick, project.default_target):
             return None
-        return settle.claim(now_board, now, task=pick.task, claim=wanted, due=due, locks=locks)
+        return on_claim.claim(now_board, now, task=pick.task, claim=wanted, due=due, locks=locks)
 
     return decide
 

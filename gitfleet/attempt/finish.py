@@ -12,40 +12,36 @@ from gitfleet import failpoints
 from gitfleet.attempt.context import AttemptContext, Project, task_branch
 from gitfleet.attempt.workspace import discard
 from gitfleet.board.backend import TxnStatus
-from gitfleet.board.store import Transaction
+from gitfleet.board.transaction import Transaction
 from gitfleet.event_log import Action
 from gitfleet.git import refs
 from gitfleet.git.remote import RemoteRejected, Unreachable
 from gitfleet.model.change import Decide, Move
 from gitfleet.model.event import Attempt, Check
 from gitfleet.model.states import Outcome, Role
-from gitfleet.plan import settle
-from gitfleet.plan.settle import Addition
+from gitfleet.plan.outcome import CoderRun
+from gitfleet.plan.transitions import event_files, on_end, on_landing
+from gitfleet.plan.transitions.add_tasks import Addition
 
 
-def attempt_of(ctx: AttemptContext, *, outcome: Outcome, reason: str, **facts: Any) -> Attempt:
-    """The event's content: what is known from the claim, and the facts given."""
-    claim = ctx.claimed.claim
-    reason = ctx.project.mask.text(reason)
-    facts = {key: _masked(ctx, fact) for key, fact in facts.items()}
-    return Attempt(
-        **{
-            "runner": claim.runner,
-            "nonce": claim.nonce,
-            "attempt": claim.attempt,
-            "outcome": outcome,
-            "reason": reason,
-            "started": claim.at,
-            "ended": ctx.project.store.now(),
-            "coder": claim.coder,
-            "model": claim.model,
-            "task_blob": claim.task_blob,
-            "base": claim.base,
-            "head": claim.head,
-            "branch": claim.branch,
-            **facts,
-        }
-    )
+def attempt_of(
+    ctx: AttemptContext, *, outcome: Outcome, reason: str, run: CoderRun | None = None, **facts: Any
+) -> Attempt:
+    """The event's content: what is known from the claim and of the coder's run, and the facts."""
+    ended = ctx.project.store.now()
+    attempt = Attempt.of(ctx.claimed.claim, outcome, ctx.project.mask.text(reason), ended)
+    known = {**(_of_run(run) if run else {}), **facts}
+    return replace(attempt, **{key: _masked(ctx, fact) for key, fact in known.items()})
+
+
+def _of_run(run: CoderRun) -> dict[str, Any]:
+    return {
+        "exit_code": run.exit.code if run.exit else None,
+        "signal": run.exit.signal if run.exit else None,
+        "tokens": run.tokens,
+        "usd": run.usd,
+        "tool_calls": run.tool_calls,
+    }
 
 
 def _masked(ctx: AttemptContext, fact: Any) -> Any:
@@ -66,7 +62,7 @@ def write(ctx: AttemptContext, attempt: Attempt, additions: Sequence[Addition] =
     return finish(
         ctx,
         attempt,
-        lambda board, now: settle.settle(
+        lambda board, now: on_end.end_attempt(
             board,
             task=ctx.task,
             attempt=attempt,
@@ -84,12 +80,12 @@ def finish(ctx: AttemptContext, attempt: Attempt, decide: Decide) -> Transaction
         return Transaction(
             status=TxnStatus.UNKNOWN, board=ctx.project.store.board(), why="unreachable"
         )
-    if result.won or settle.settled(result.board, ctx.task, attempt):
+    if result.won or on_end.has_ended(result.board, ctx.task, attempt):
         failpoints.point("work-settled")
         ctx.project.clone.drop_pending(ctx.nonce)
         log_end(ctx, attempt)
         return replace(result, status=TxnStatus.WON)
-    if not result.why and settle.holds(result.board, ctx.task, ctx.nonce) is None:
+    if not result.why and event_files.claimed_by(result.board, ctx.task, ctx.nonce) is None:
         ctx.project.clone.drop_pending(ctx.nonce)
         ctx.project.report.action(
             Action.FENCED, task=ctx.task, role=ctx.claimed.claim.role, outcome=attempt.outcome
@@ -138,7 +134,7 @@ def drop_workspaces(project: Project, task: str) -> None:
     """Remove the workspaces of a task that landed and of those it repairs; all is saved first."""
     board = project.store.board()
     entry = board.get(task)
-    for done in [task, *(above.id for above in settle.chain(board, entry))] if entry else []:
+    for done in [task, *(above.id for above in on_landing.chain(board, entry))] if entry else []:
         path = project.clone.workspace(done)
         if path.exists():
             with project.worktrees:

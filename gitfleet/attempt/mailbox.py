@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from gitfleet import failpoints
 from gitfleet.agent import client, outbox
@@ -27,7 +26,7 @@ from gitfleet.attempt import finish
 from gitfleet.attempt.context import AttemptContext, Project
 from gitfleet.attempt.environment import outbox_of
 from gitfleet.board.backend import TxnStatus
-from gitfleet.board.store import Transaction
+from gitfleet.board.transaction import Transaction
 from gitfleet.event_log import Action
 from gitfleet.files import codec, layout
 from gitfleet.git import remote
@@ -35,10 +34,9 @@ from gitfleet.git.remote import Unreachable
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Decide
 from gitfleet.model.claim import Claim
-from gitfleet.model.event import Attempt
 from gitfleet.plan import questions
 from gitfleet.plan.questions import QuestionRequest
-from gitfleet.plan.settle import holds
+from gitfleet.plan.transitions.event_files import claimed_by
 
 _NOTES_EVERY: Final = 60.0  # seconds between two commits of one task's notes
 _MOST: Final = 50  # questions at once; who asks more in a second asks nobody
@@ -122,7 +120,7 @@ def _questions(ear: Mailbox, write: _Write) -> None:
         return questions.ask(board, now, task=task, nonce=claim.nonce, wanted=wanted)
 
     result = write(decide)
-    entry = holds(result.board, task, claim.nonce) if result is not None else None
+    entry = claimed_by(result.board, task, claim.nonce) if result is not None else None
     if result is None or entry is None:
         return  # unknown, and it stays; or nothing of this attempt counts any more
     failpoints.point("question-committed")
@@ -309,13 +307,10 @@ def _asked(ear: Mailbox) -> dict[str, str]:
     return found
 
 
-def end_of_dead(
-    project: Project, task: str, claim: Claim, run_dir: Path, attempt: Attempt
-) -> Attempt | None:
-    """The event of an attempt that died with its runner, after its last words were taken.
+def last_question(project: Project, task: str, claim: Claim, run_dir: Path) -> str | None:
+    """Why an attempt that died with its runner waits for an answer; empty if it does not.
 
-    It is `asked` if it waits for an answer: nothing is gained by asking the same again. None if
-    nobody knows whether the last words arrived.
+    Its last words are taken first. None if it is not known whether they arrived.
     """
     ear = Mailbox(project, task, claim, run_dir)
     unknown = False
@@ -327,9 +322,4 @@ def end_of_dead(
         return result
 
     _take(ear, tell, last=True)
-    if unknown:
-        return None
-    why = _parked(ear)
-    if why and questions.overrules(attempt.outcome):
-        return replace(attempt, outcome=questions.ASKED, reason=why)
-    return attempt
+    return None if unknown else _parked(ear)

@@ -15,7 +15,7 @@ from gitfleet.model.board import Board, Entry
 from gitfleet.model.event import Attempt, Closed, Landed
 from gitfleet.model.states import REJECTIONS, Kind, Outcome, Role
 from gitfleet.plan.scheduler import Assignment
-from gitfleet.plan.status import submission_of, verdict_of
+from gitfleet.plan.task_history import submission_of, verdict_of
 
 
 class StartMode(StrEnum):

@@ -15,11 +15,13 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Final, NamedTuple
 
-from gitfleet.board.store import RUNNER_DOMAIN, Store, by_runner
+from gitfleet.board.authorship import RUNNER_DOMAIN, by_runner
+from gitfleet.board.store import Store
 from gitfleet.errors import FleetError
 from gitfleet.files import layout
 from gitfleet.git.command import git
-from gitfleet.git.objects import Changed, Commit
+from gitfleet.git.commits import Commit
+from gitfleet.git.objects import Changed
 
 _LONG: Final = 600.0  # seconds for git to list a history
 _BOARD, _OTHER = 1, 2  # from which side a commit is reached

@@ -14,12 +14,13 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from gitfleet.audit import repair
-from gitfleet.board.store import TXN, Store
+from gitfleet.board.authorship import TXN
+from gitfleet.board.store import Store
 from gitfleet.errors import FleetError, GitError
 from gitfleet.event_log import value
 from gitfleet.git import refs
 from gitfleet.git.command import git
-from gitfleet.git.objects import trailers
+from gitfleet.git.commits import trailers
 from gitfleet.git.repo import config
 from gitfleet.model.board import Board, Problem
 

@@ -20,7 +20,8 @@ from gitfleet.board.heartbeats import BEATS, SEEN_BEATS
 from gitfleet.errors import FleetError
 from gitfleet.event_log import Action
 from gitfleet.git import refs, remote
-from gitfleet.git.objects import Objects, Signature
+from gitfleet.git.commits import Signature
+from gitfleet.git.objects import Objects
 from gitfleet.git.remote import PushFate, PushResult, RemoteRejected
 from gitfleet.git.repo import Repo
 from gitfleet.model.change import Change, Move

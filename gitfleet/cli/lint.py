@@ -12,9 +12,11 @@ from typing import Final
 import click
 from msgspec.structs import asdict, replace
 
+from gitfleet.board.board_files import read_file
 from gitfleet.board.store import Store
-from gitfleet.cli.support import coder_checks, format, lookup
+from gitfleet.cli.support import coder_checks, format
 from gitfleet.cli.support.session import CliSession, for_people, open_session, plain
+from gitfleet.cli.support.verb import Verb
 from gitfleet.errors import FleetError
 from gitfleet.files import layout
 from gitfleet.files.boards import File
@@ -32,10 +34,17 @@ _DEEPEST: Final = 6  # folders; done/<month>/<id>/log is the deepest there is
 _OTHER: Final = (FileKind.OTHER, FileKind.PAGE)
 
 
-@click.command("lint")
+@click.command(
+    "lint",
+    cls=Verb,
+    examples=(
+        "gitfleet lint",
+        "gitfleet lint .fleet/tasks/fix-login.md",
+    ),
+)
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
 @click.option("--fix", is_flag=True, help="Rename keys that have a new name, in one commit.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Output JSON.")
 def command(paths: tuple[Path, ...], fix: bool, as_json: bool) -> int:
     """Check a board's files: at the tip, or in PATH, a folder such as .fleet or some files of it.
 
@@ -159,7 +168,7 @@ def _tip() -> dict[str, File]:
 def _at(store: Store, commit: str) -> dict[str, File]:
     tree = store.objects.tree_of(commit)
     return {
-        path: lookup.file_of(store, entry)
+        path: read_file(store.objects, entry)
         for path, entry in store.objects.walk(tree)
         if _on_board(path)
     }

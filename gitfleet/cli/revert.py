@@ -9,18 +9,19 @@ from typing import NamedTuple
 import click
 
 from gitfleet.cli.support.session import CliSession, for_people, open_session, plain
+from gitfleet.cli.support.verb import ANY_TASK, Verb
 from gitfleet.errors import FleetError
 from gitfleet.files import codec
 from gitfleet.git import refs
 from gitfleet.git.command import git
-from gitfleet.git.objects import trailers
+from gitfleet.git.commits import trailers
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.change import Change
 from gitfleet.model.event import Closed, Landed
 from gitfleet.model.states import Kind
 from gitfleet.model.task import Task
-from gitfleet.plan import settle
-from gitfleet.plan.settle import Addition
+from gitfleet.plan.transitions import by_person
+from gitfleet.plan.transitions.add_tasks import Addition
 
 
 class _Landing(NamedTuple):
@@ -30,10 +31,14 @@ class _Landing(NamedTuple):
     event: Landed
 
 
-@click.command("revert")
-@click.argument("task", metavar="ID")
+@click.command(
+    "revert",
+    cls=Verb,
+    examples=("gitfleet revert fix-login",),
+)
+@click.argument("task", metavar="ID", type=ANY_TASK)
 def command(task: str) -> None:
-    """File a task that lands the opposite of ID. Its id, ID-revert, is printed."""
+    """Create a task that reverts ID, which has landed. Prints its id, ID-revert."""
     session = open_session()
     for_people("revert", session.repo)
     person = session.person
@@ -45,7 +50,7 @@ def command(task: str) -> None:
     def decide(now_board: Board, _now: datetime) -> Change:
         text = codec.write_task(_task(now_board, task, landing, script))
         addition = Addition(text=text, id=_free_id(now_board, task))
-        return settle.add(now_board, addition=addition, suffixes=(), person=person)
+        return by_person.add(now_board, addition=addition, suffixes=(), person=person)
 
     click.echo(session.change(decide).tasks[0])
 

@@ -26,14 +26,15 @@ from gitfleet.files.layout import FileKind
 from gitfleet.git import refs, remote, salvage
 from gitfleet.git.checkouts import checkouts_of
 from gitfleet.git.command import git
-from gitfleet.git.objects import MAX_DEPTH, Changed, Commit
+from gitfleet.git.commits import Commit
+from gitfleet.git.objects import MAX_DEPTH, Changed
 from gitfleet.git.remote import PushFate
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Move, Person
 from gitfleet.model.event import Decision
 from gitfleet.model.ids import is_id
 from gitfleet.model.states import Kind
-from gitfleet.plan.settle import beside_id
+from gitfleet.plan.transitions.add_tasks import alternative_id
 
 BOX: Final = LETTERS
 LETTER: Final = "Gitfleet-Letter"
@@ -267,7 +268,7 @@ def _beside(project: Project, here: str, change: Changed, taken: _Taken, hold: _
     """
     assert change.new is not None
     task = layout.place(change.path).task
-    name = beside_id(task, change.new.oid)
+    name = alternative_id(task, change.new.oid)
     goal = layout.task_path(name)
     if project.objects.find(here, goal) is None:
         taken.files[goal] = project.objects.blob(change.new.oid)

@@ -18,8 +18,8 @@ from gitfleet.model.board import Board, Entry
 from gitfleet.model.event import Attempt, Closed, Event, Landed
 from gitfleet.model.states import ATTEMPT_KINDS, Kind, Outcome, Role, Status
 from gitfleet.plan.graph import done
-from gitfleet.plan.settle import is_plan, obstacle
 from gitfleet.plan.status import status_of
+from gitfleet.plan.transitions.on_landing import is_plan, landing_blocker
 
 
 class CommitStep(Struct, frozen=True, kw_only=True):
@@ -174,7 +174,7 @@ def _closed(
         old is not None
         and claim is not None
         and is_plan(old)
-        and not obstacle(old)
+        and not landing_blocker(old)
         and any(_accepts(e, claim.nonce) for e in _new_events(step, event.task))
     ):
         return  # an accepted plan

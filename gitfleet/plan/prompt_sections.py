@@ -16,7 +16,7 @@ from gitfleet.model.event import Attempt, Check, Decision, Event
 from gitfleet.model.question import Question
 from gitfleet.model.states import ATTEMPT_KINDS, VERDICTS, Kind, Role
 from gitfleet.plan.quoting import fenced, line, shortened
-from gitfleet.plan.status import submission_of
+from gitfleet.plan.task_history import submission_of
 
 # Characters. A model reads the whole of it each time, so it has to be worth its place.
 ALL_BEFORE: Final = 20_000

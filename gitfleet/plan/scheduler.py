@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from gitfleet.model.board import Board, Entry
+from gitfleet.model.config import RoleSettings
 from gitfleet.model.ids import is_id
 from gitfleet.model.states import Role, Status
 from gitfleet.plan.coder_choice import Choice, choices
@@ -35,6 +36,7 @@ class Capacity(Struct, frozen=True, kw_only=True):
     labels: frozenset[str] = frozenset()
     coders: frozenset[str] | None = None  # only these; None: all it knows
     known: frozenset[str] | None = None  # coders that exist here; None: do not ask
+    default: RoleSettings | None = None  # before the board's roles, for tasks that name no coder
     only: frozenset[str] | None = None  # nothing but these tasks
     blocked: Mapping[str, str] = {}  # accepted task -> why it cannot land just now
     tips: Mapping[str, str] = {}  # target branch -> its tip
@@ -171,7 +173,7 @@ class _Occupancy:
         """
         whys: list[str] = []
         rests: list[Cooldown] = []
-        for one in choices(self.board, entry, role) or (Choice(""),):
+        for one in choices(self.board, entry, role, self.offer.default) or (Choice(""),):
             why, rest = self._of_coder(one.coder, role), self.resting.get(one.coder)
             if not why and rest is None:
                 return one

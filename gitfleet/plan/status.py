@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from itertools import takewhile
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -19,23 +18,25 @@ from gitfleet.model.states import (
     HOPELESS,
     OWN_LIMITS,
     REJECTIONS,
-    RESTS,
     STATUS_OF_ROLE,
-    VERDICTS,
     Counter,
     Kind,
     Outcome,
     Role,
     Status,
 )
-from gitfleet.plan import budget
 from gitfleet.plan.coder_choice import choices
 from gitfleet.plan.cooldown import cooldown_anywhere, pause
-from gitfleet.plan.graph import cancelled, done, graph_of, is_done, is_over
-
-_WORK: Final = (Kind.WORK, Kind.PLAN)
-_LONGEST_RED_PAUSE: Final = 3600.0
-_SHORTEST_RED_PAUSE: Final = 10.0
+from gitfleet.plan.graph import cancelled, done, is_over, unmet_dependency
+from gitfleet.plan.pauses import interruptions_in_a_row, proof_pause
+from gitfleet.plan.task_history import (
+    count,
+    limit_of,
+    over_budget,
+    put_on_hold,
+    submission_of,
+    verdict_of,
+)
 
 
 class TaskStatus(Struct, frozen=True, kw_only=True):
@@ -146,24 +147,6 @@ def _held(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
     return TaskStatus(status=Status.HELD, reason=reason)
 
 
-def put_on_hold(entry: Entry) -> Event | None:
-    """The event by which a task is on hold, or None. `retry` does not end it."""
-    switches = (e for e in reversed(entry.events) if e.kind in (Kind.HOLD, Kind.UNHOLD))
-    last = next(switches, None)
-    return last if last is not None and last.kind is Kind.HOLD else None
-
-
-def limit_of(board: Board, entry: Entry) -> int:
-    """How many failed attempts a task has before it waits for a person."""
-    own = entry.task.max_attempts if entry.task else None
-    return own or board.settings.max_attempts
-
-
-def count(attempts: Iterable[Attempt], counter: Counter) -> int:
-    """How many of the attempts count against `counter`."""
-    return sum(1 for attempt in attempts if COUNTS.get(attempt.outcome) is counter)
-
-
 def _failed(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
     attempts = entry.attempts()
     if not attempts:
@@ -203,12 +186,6 @@ def _more_was_allowed(entry: Entry, last: Attempt) -> bool:
     return last.outcome is Outcome.OVER_BUDGET and edited and not over_budget(entry)
 
 
-def over_budget(entry: Entry) -> str:
-    """Why nothing that costs may be begun on a task any more; empty if something is left."""
-    allowed = entry.task.budget if entry.task else None
-    return budget.used_up(allowed, budget.spent(entry)) if allowed else ""
-
-
 def _spent(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
     """Nothing is left for what would be claimed next. Checks alone and landing cost nothing."""
     submitted = submission_of(entry) is not None and verdict_of(entry) is None
@@ -240,24 +217,6 @@ def _asking(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
 def _asked(entry: Entry) -> bool:
     attempts = entry.attempts()
     return bool(attempts) and attempts[-1].outcome is Outcome.ASKED
-
-
-def verdict_of(entry: Entry) -> Event | None:
-    """The last verdict on what was last submitted, or None."""
-    for event in reversed(entry.current):
-        if event.kind in _WORK:
-            return None
-        if event.attempt is not None and event.attempt.outcome in VERDICTS:
-            return event
-    return None
-
-
-def submission_of(entry: Entry) -> Event | None:
-    """The last work or plan attempt, if it was submitted."""
-    last = entry.last(*_WORK)
-    if last is None or last.attempt is None or last.attempt.outcome is not Outcome.SUBMITTED:
-        return None
-    return last
 
 
 def _fixing(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
@@ -307,7 +266,7 @@ def _to_prove(board: Board, entry: Entry, now: datetime, status: Status, reason:
 
     A target that fails its own checks is tried again when it moves, or after a growing pause.
     """
-    until, why, red = _proof_pause(board, entry)
+    until, why, red = proof_pause(board, entry)
     rests = False
     if until is None or until <= now:
         resting = _at_rest(board, entry, Role.VALIDATE, now)
@@ -318,32 +277,6 @@ def _to_prove(board: Board, entry: Entry, now: datetime, status: Status, reason:
     )
 
 
-def _proof_pause(board: Board, entry: Entry) -> tuple[datetime | None, str, str | None]:
-    """Until when it is let alone for what its last validation came to, why, and the red target if
-    that is it."""
-    trailing: list[Attempt] = []
-    for event in reversed(entry.current):
-        if event.kind in _WORK:
-            break
-        if event.attempt is not None:
-            trailing.append(event.attempt)
-    if not trailing:
-        return None, "", None
-    last = trailing[0]
-    same = sum(1 for attempt in trailing if attempt.outcome is last.outcome)
-    if last.outcome is Outcome.TARGET_RED:
-        # However short the pauses are set: this one ends for a target that did not even move.
-        wait = max(_SHORTEST_RED_PAUSE, pause(board, same, _LONGEST_RED_PAUSE))
-        until = later(last.ended, wait)
-        return until, f"the target fails its own checks: {last.reason}", last.base
-    why = f"its validation ended {last.outcome}: {last.reason}"
-    if COUNTS.get(last.outcome) is Counter.ATTEMPTS:
-        return later(last.ended, pause(board, count(trailing, Counter.ATTEMPTS))), why, None
-    if COUNTS.get(last.outcome) is Counter.INTERRUPTIONS and (often := _in_a_row(trailing)) > 1:
-        return later(last.ended, pause(board, often - 1)), why, None
-    return (None, why, None) if last.outcome in RESTS else (None, "", None)
-
-
 def _at_rest(board: Board, entry: Entry, role: Role, now: datetime) -> tuple[datetime, str] | None:
     """Until when all the coders rest that could do it, and why; None if one does not."""
     found = [cooldown_anywhere(board, one.coder, now) for one in choices(board, entry, role)]
@@ -351,16 +284,6 @@ def _at_rest(board: Board, entry: Entry, role: Role, now: datetime) -> tuple[dat
     if not rests or len(rests) < len(found):
         return None
     return min(rest.until for rest in rests), "; ".join(dict.fromkeys(map(str, rests)))
-
-
-def _in_a_row(newest_first: Iterable[Attempt]) -> int:
-    """How many attempts in a row were interrupted. The first is resumed at once; what interrupts
-    again and again (a full disk, a lock) would else use all of them up within a second."""
-    return sum(1 for _ in takewhile(_interrupted, newest_first))
-
-
-def _interrupted(attempt: Attempt) -> bool:
-    return COUNTS.get(attempt.outcome) is Counter.INTERRUPTIONS
 
 
 def _delayed(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
@@ -378,7 +301,7 @@ def _delayed(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
     if COUNTS.get(last.outcome) is Counter.ATTEMPTS:
         until = later(last.ended, pause(board, count(attempts, Counter.ATTEMPTS)))
     elif COUNTS.get(last.outcome) is Counter.INTERRUPTIONS:
-        often = _in_a_row(attempts[::-1])
+        often = interruptions_in_a_row(attempts[::-1])
         if often < 2:
             return None
         until = later(last.ended, pause(board, often - 1))
@@ -393,31 +316,11 @@ def _delayed(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
 def _role(board: Board, entry: Entry) -> Role | None:
     """What a task could be claimed for if only its time had come."""
     assert entry.task is not None
-    return Role(entry.task.role.value) if _missing(board, entry) is None else None
-
-
-def _missing(board: Board, entry: Entry) -> str | None:
-    """Why the dependencies of a task are not all done, or None if they are."""
-    assert entry.task is not None
-    waiting = [d for d in entry.task.depends_on if not is_done(board, d)]
-    if not waiting:
-        return None
-    if entry.id in entry.task.depends_on:
-        return f"it depends on itself; take {entry.id} out of depends_on"
-    for need in waiting:
-        other = board.get(need)
-        if other is None:
-            return f"it depends on {need}, which is not on the board"
-        if other.claim is None and cancelled(other):
-            return f"it depends on {need}, which is cancelled"
-    cycle = graph_of(board).cycles.get(entry.id)
-    if cycle:
-        return f"its dependencies go in a circle: {' → '.join(cycle)}"
-    return f"waits for {', '.join(waiting)}"
+    return Role(entry.task.role.value) if unmet_dependency(board, entry) is None else None
 
 
 def _waiting(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
-    reason = _missing(board, entry)
+    reason = unmet_dependency(board, entry)
     return TaskStatus(status=Status.WAITING, reason=reason) if reason else None
 
 

@@ -22,7 +22,8 @@ from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.errors import FleetError
 from gitfleet.event_log import Action
 from gitfleet.git import refs, remote
-from gitfleet.git.objects import Objects, Signature
+from gitfleet.git.commits import Signature
+from gitfleet.git.objects import Objects
 from gitfleet.git.remote import PushFate, RemoteRejected, Unreachable
 from gitfleet.model.board import Board
 from gitfleet.model.durations import seconds, spoken

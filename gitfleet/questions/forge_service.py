@@ -16,7 +16,7 @@ from gitfleet.errors import FleetError
 from gitfleet.event_log import Action
 from gitfleet.forges import registry
 from gitfleet.forges.base import Desk, Forge, Site
-from gitfleet.forges.http_client import Limited, NoAnswer
+from gitfleet.forges.http_errors import Limited, NoAnswer
 from gitfleet.git import remote
 from gitfleet.model.config import ForgeKind, ForgeSettings
 from gitfleet.model.durations import seconds

@@ -22,7 +22,7 @@ from gitfleet.errors import FleetError
 from gitfleet.event_log import Action
 from gitfleet.files import answers, codec, layout
 from gitfleet.forges.base import Comment, Desk, Draft, Forge, Pull, Site, State
-from gitfleet.forges.http_client import Denied, HttpRejected, Limited, NoAnswer
+from gitfleet.forges.http_errors import Denied, HttpRejected, Limited, NoAnswer
 from gitfleet.git.command import git
 from gitfleet.git.remote import Unreachable
 from gitfleet.model.board import Board, Entry

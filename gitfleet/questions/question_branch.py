@@ -14,14 +14,14 @@ from typing import Final
 
 from gitfleet import failpoints
 from gitfleet.attempt.context import Project
+from gitfleet.board.authorship import RUNNER
 from gitfleet.board.remote_backend import RemoteBackend
-from gitfleet.board.store import RUNNER
 from gitfleet.errors import FleetError
 from gitfleet.event_log import Action
 from gitfleet.files import answers, layout
 from gitfleet.git import refs, remote, salvage
 from gitfleet.git.checkouts import checkouts_of
-from gitfleet.git.objects import trailers
+from gitfleet.git.commits import trailers
 from gitfleet.git.remote import PushFate
 from gitfleet.model.board import Board
 from gitfleet.model.config import ForgeKind

@@ -12,8 +12,8 @@ from gitfleet.coders import registry
 from gitfleet.git import follow_branch
 from gitfleet.git.checkouts import checkouts_of
 from gitfleet.model.board import Board
-from gitfleet.plan import settle
 from gitfleet.plan.scheduler import Assignment, Capacity, Skipped, picks, target_of
+from gitfleet.plan.transitions import on_landing
 from gitfleet.runner.options import Options
 
 _ASK_AGAIN: Final = 300.0  # seconds until a server that refused is asked again
@@ -41,6 +41,7 @@ class LocalCapacity:
             labels=frozenset(machine.labels),
             coders=frozenset(machine.coders) if machine.coders is not None else None,
             known=registry.KNOWN,
+            default=self._options.default,
             only=self.only(board),
             blocked={**self._blocked(), **self._homeless(board, tips)},
             tips=tips,
@@ -54,7 +55,7 @@ class LocalCapacity:
         repairs = (
             entry.id
             for entry in board.entries.values()
-            if any(above.id == once for above in settle.chain(board, entry))
+            if any(above.id == once for above in on_landing.chain(board, entry))
         )
         return frozenset({once, *repairs})
 

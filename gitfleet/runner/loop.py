@@ -29,12 +29,14 @@ from gitfleet.intake import inbox_branches
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.model.claim import Claim
+from gitfleet.model.event import Attempt
 from gitfleet.model.states import Outcome, Role
 from gitfleet.notify import notifier
 from gitfleet.notify.notifier import Notifier
-from gitfleet.plan import settle, upgrade
+from gitfleet.plan import upgrade
 from gitfleet.plan.graph import cancelled, done
 from gitfleet.plan.scheduler import Assignment, Skipped
+from gitfleet.plan.transitions import by_person, on_end
 from gitfleet.presence.heartbeat_thread import HeartbeatThread, claims_of
 from gitfleet.presence.payload import LiveStatusFile
 from gitfleet.process.orphans import reap_orphans
@@ -231,6 +233,7 @@ class Runner:
             runner=self.fleet.runner,
             board=self.fleet.store.branch,
             target=board.settings.target or self.fleet.default_target,
+            **self.options.told(),
         )
 
     def _guarded(self) -> float | None:
@@ -354,7 +357,9 @@ class Runner:
         """Write what is due after people's decisions, one change at a time."""
 
         def decide(board: Board, now: datetime) -> Change | None:
-            return settle.follow_up(board, now, runner=self.fleet.runner, suffix=_suffix(now))
+            return by_person.close_by_hand(
+                board, now, runner=self.fleet.runner, suffix=_suffix(now)
+            )
 
         while self.fleet.store.transact(decide).won:
             pass
@@ -406,11 +411,11 @@ class Runner:
 
     def _take_over(self, task: str, claim: Claim) -> None:
         reason = f"nothing was heard of {claim.runner} for a whole lease"
-        attempt = settle.interrupted(
-            claim, self.fleet.store.now(), Outcome.LOST, reason, claim.runner
-        )
+        attempt = Attempt.of(claim, Outcome.LOST, reason, self.fleet.store.now())
         result = self.fleet.store.transact(
-            lambda board, now: settle.settle(board, task=task, attempt=attempt, role=claim.role)
+            lambda board, now: on_end.end_attempt(
+                board, task=task, attempt=attempt, role=claim.role
+            )
         )
         if result.won:
             self.fleet.report.action(Action.TAKEN_OVER, task=task, runner=claim.runner)

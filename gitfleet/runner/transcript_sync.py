@@ -29,7 +29,7 @@ from gitfleet.board.store import Store
 from gitfleet.errors import FleetError, GitError
 from gitfleet.event_log import Action
 from gitfleet.git import refs, remote
-from gitfleet.git.objects import Signature
+from gitfleet.git.commits import Signature
 from gitfleet.git.refs import RefMove
 from gitfleet.git.remote import PushFate
 from gitfleet.model.board import Board, Entry

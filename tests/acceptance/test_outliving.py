@@ -14,6 +14,7 @@ from gitfleet.process.procfs import alive
 from tests.acceptance.agents import agent
 from tests.acceptance.conftest import MakeLab
 from tests.acceptance.fleetlab import PATIENCE, Lab, Live, git, until
+from tests.lanes import sample
 
 # Waits in the middle, within a line, for a word.
 _AGENT = """\
@@ -134,7 +135,7 @@ _LONG = os.environ.get("GITFLEET_LONG") == "1"
 _POINTS = failpoints.POINTS[: failpoints.POINTS.index("salvaged" if _LONG else "merge-made")]
 
 
-@pytest.mark.parametrize("point", _POINTS)
+@pytest.mark.parametrize("point", sample(_POINTS, "coder-started"))
 def test_killed_at_a_named_point_with_agents_under_way(make_lab: MakeLab, point: str) -> None:
     """At whichever step of one attempt the runner dies: the others go on or had ended meanwhile,
     none is begun twice, and each is judged by all of its output."""

@@ -11,9 +11,10 @@ from msgspec.structs import replace
 
 from gitfleet.board.store import Store, utc_now
 from gitfleet.model.claim import Claim
+from gitfleet.model.event import Attempt
 from gitfleet.model.states import Outcome, Role
-from gitfleet.plan import settle
 from gitfleet.plan.cooldown import cooldowns
+from gitfleet.plan.transitions import on_claim, on_end
 from tests.acceptance.fleetlab import Lab
 
 TWO = {
@@ -41,10 +42,12 @@ def ended(lab: Lab, task: str, outcome: Outcome, coder: str = "one", **facts: An
         branch=f"gitfleet/task/{task}",
         at=utc_now(),
     )
-    assert store.transact(lambda b, now: settle.claim(b, now, task=task, claim=claim)).won
-    attempt = settle.interrupted(claim, utc_now(), outcome, f"it was {outcome}", name)
+    assert store.transact(lambda b, now: on_claim.claim(b, now, task=task, claim=claim)).won
+    attempt = Attempt.of(claim, outcome, f"it was {outcome}", utc_now())
     attempt = replace(attempt, **facts)
-    done = store.transact(lambda b, _: settle.settle(b, task=task, attempt=attempt, role=Role.WORK))
+    done = store.transact(
+        lambda b, _: on_end.end_attempt(b, task=task, attempt=attempt, role=Role.WORK)
+    )
     assert done.won
 
 

@@ -15,12 +15,13 @@ import pytest
 from gitfleet.attempt.context import Project
 from gitfleet.audit import repair
 from gitfleet.audit.mainline import Mainline, mainline_commits
+from gitfleet.board.authorship import REPAIR
 from gitfleet.board.clone_state import Clone
-from gitfleet.board.store import REPAIR
 from gitfleet.event_log import EventLog
 from gitfleet.git import refs
 from gitfleet.model.states import Outcome, Role
-from gitfleet.plan import archive, settle
+from gitfleet.plan import archive
+from gitfleet.plan.transitions import on_end
 from tests.cli.acting import gitfleet, refusal
 from tests.conftest import git
 from tests.people.kit import repair_board
@@ -212,7 +213,7 @@ def test_a_whole_life_with_archive_and_group_commits_is_clean(past: Past) -> Non
     past.go(past.commit(both, runner=True, message="Claim d (and 1 more)"))
     ends: dict[str, bytes | None] = {}
     for task, (_, nonce) in zip("de", claims, strict=True):
-        change = settle.settle(
+        change = on_end.end_attempt(
             past.board(),
             task=task,
             attempt=past.attempt(nonce, 1, Outcome.FAILED),

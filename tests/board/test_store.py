@@ -17,7 +17,7 @@ from gitfleet.board.backend import TxnStatus
 from gitfleet.board.store import Store
 from gitfleet.errors import FleetError
 from gitfleet.files import codec, layout
-from gitfleet.git.objects import Signature
+from gitfleet.git.commits import Signature
 from gitfleet.git.repo import find
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Move, Person
@@ -90,8 +90,8 @@ def test_no_update_of_eight_processes_is_lost(store: Store) -> None:
     """8 writers x 200 transactions on one board: each one counts, in one line of commits."""
     put(store, {layout.task_path("counter"): task("Count", "0\n")})
     names = [f"p{n}" for n in range(8)]
-    code = "import sys; from tests.test_store import main; main(*sys.argv[1:])"
-    root = Path(__file__).parents[1]
+    code = "import sys; from tests.board.test_store import main; main(*sys.argv[1:])"
+    root = Path(__file__).parents[2]
     env = {**os.environ, "PYTHONPATH": str(root)}
     rounds = ROUNDS * 5 if LONG else ROUNDS
     writers = [

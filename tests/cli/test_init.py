@@ -40,7 +40,7 @@ def test_it_makes_a_board_and_shows_it(repo_path: Path) -> None:
     done = gitfleet("init", cwd=repo_path).stdout
     assert "The board is the branch fleet, shown in .fleet/." in done
     assert "Work lands on main." in done
-    assert "UNPROVED" in done
+    assert "untested" in done
     folders = ("claims", "done", "log", "notes", "prompts", "questions", "tasks")
     kept = {f"{folder}/.gitkeep" for folder in folders}
     assert set(files(repo_path)) == {".gitattributes", "fleet.yaml", *kept}
@@ -394,7 +394,7 @@ def test_checks_come_from_the_project_or_from_the_person(repo_path: Path) -> Non
     done = gitfleet("init", cwd=repo_path).stdout
     assert "Every change must pass: python" in done
     assert "-m pytest -q" in done
-    assert "UNPROVED" not in done
+    assert "untested" not in done
     gitfleet("deinit", cwd=repo_path)
     git("branch", "-qD", "fleet", cwd=repo_path)
     done = gitfleet("init", "--check", "make it", "--check", "true", cwd=repo_path).stdout

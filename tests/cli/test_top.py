@@ -20,9 +20,10 @@ from rich.console import Console
 
 from gitfleet.attempt.context import LiveStatus, Project
 from gitfleet.board import heartbeats
+from gitfleet.board.authorship import runner_signature
 from gitfleet.board.clone_state import Clone, read_json, write_json
 from gitfleet.board.heartbeats import SEEN_BEATS
-from gitfleet.board.store import Store, runner_signature
+from gitfleet.board.store import Store
 from gitfleet.cli.support import format
 from gitfleet.cli.support.live_table import table_of
 from gitfleet.event_log import EventLog

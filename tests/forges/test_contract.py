@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gitfleet.forges import registry
-from gitfleet.forges.http_client import Denied, Limited, NoAnswer, NotThere
+from gitfleet.forges.http_errors import Denied, Limited, NoAnswer, NotThere
 from gitfleet.model.change import Person
 from tests.forges.fakes.server import TOKEN, FakeForge, Reply, User
 from tests.forges.kit import BRANCH, NAME, PATH, Desk

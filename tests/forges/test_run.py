@@ -16,6 +16,7 @@ from tests.conftest import git, init
 from tests.forges.conftest import FORGES
 from tests.forges.fakes.server import TOKEN, FakeForge, serving
 from tests.forges.kit import edit
+from tests.lanes import sample
 
 ASK = 'gitfleet ask "Which of the two?" --option JWT --option cookie --wait 0s > answer.txt'
 BRANCH = "gitfleet/ask/one-1"
@@ -111,7 +112,7 @@ def test_an_edit_and_a_merge_bring_the_task_home(
     assert _answer(here) == "JWT"
 
 
-@pytest.mark.parametrize("point", failpoints.PUBLISHING)
+@pytest.mark.parametrize("point", sample(failpoints.PUBLISHING, "comment-answered"))
 def test_killed_between_any_two_steps_it_ends_the_same(
     forge: FakeForge, here: Path, point: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,8 @@ from tests.conftest import git, init
 from tests.forges.fakes.github import GitHub
 from tests.forges.fakes.server import TOKEN, FakeForge, serving
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def forge(tmp_path: Path) -> Iterator[FakeForge]:

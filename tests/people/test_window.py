@@ -253,7 +253,7 @@ def test_init_and_deinit_take_care_of_the_hooks(tmp_path: Path) -> None:
     config = (path / ".git/config").read_text()
     run = (sys.executable, "-P", "-m", "gitfleet")
     said = tell(*run, "init", cwd=path)
-    assert said.status == 0 and "refuses invalid tasks" in said.out
+    assert said.status == 0 and "rejects invalid tasks" in said.out
     (path / ".fleet/tasks/a.md").write_text("nothing\n")
     git("add", "-A", cwd=path / ".fleet")
     assert tell("git", "commit", "-qm", "x", cwd=path / ".fleet").status == 1

@@ -143,7 +143,7 @@ def test_installing_twice_and_removing(project: SampleProject) -> None:
     theirs = script(project.path / ".git/hooks/push-to-checkout", "exit 7").read_text()
     for _ in range(2):
         said = project.gitfleet("hooks", "install")
-        assert said.status == 0 and "refuses invalid tasks" in said.out, said.err
+        assert said.status == 0 and "rejects invalid tasks" in said.out, said.err
     assert project.commit({"tasks/a.md": BROKEN}).status == 1
     said = project.gitfleet("hooks", "remove")
     assert said.status == 0 and "push-to-checkout" in said.out
@@ -178,7 +178,7 @@ def test_a_window_elsewhere_of_a_bare_repository(project: SampleProject, tmp_pat
     window = tmp_path / "odd [name]*"
     git("worktree", "add", "-q", str(window), "fleet", cwd=bare)
     said = project.gitfleet("hooks", "install", at=bare)
-    assert said.status == 0 and "refuses invalid tasks" in said.out, said.err
+    assert said.status == 0 and "rejects invalid tasks" in said.out, said.err
     (window / "tasks/a.md").write_text(BROKEN)
     git("add", "-A", cwd=window)
     assert tell("git", "commit", "-qm", "x", cwd=window).status == 1

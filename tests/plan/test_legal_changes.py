@@ -24,8 +24,16 @@ from gitfleet.model.event import Attempt, Check, Closed, Decision, Event, Landed
 from gitfleet.model.question import Question
 from gitfleet.model.states import ATTEMPT_KINDS, VERDICTS, Kind, Outcome, Role, Status
 from gitfleet.model.task import Budget, CoderChoice, Task
-from gitfleet.plan import invariants, scheduler, settle
+from gitfleet.plan import invariants, scheduler
 from gitfleet.plan.status import status_of, statuses
+from gitfleet.plan.transitions import (
+    add_tasks,
+    by_person,
+    on_claim,
+    on_end,
+    on_landing,
+    on_rejection,
+)
 from tests.plan.kit import OID, files_of, oid, text
 
 FLEET: Final = b"""\
@@ -139,7 +147,7 @@ class Walk:
             branch=f"gitfleet/task/{first.task}",
             at=self.now,
         )
-        change = settle.claim(self.board, self.now, task=first.task, claim=claim, due=True)
+        change = on_claim.claim(self.board, self.now, task=first.task, claim=claim, due=True)
         assert change is not None  # what was picked on this board can be claimed on it
         return self.apply(change, by_runner=True)
 
@@ -182,35 +190,35 @@ class Walk:
             if attempt.outcome is Outcome.ASKED:
                 extra = self._question(task)
             additions = [self._addition()] if claim.role is Role.PLAN else []
-            return settle.settle(
+            return on_end.end_attempt(
                 board, task=task, attempt=attempt, role=claim.role, extra=extra, additions=additions
             )
         if attempt.outcome is Outcome.ACCEPTED and self.random.random() < 0.9:
-            if settle.is_plan(entry):
-                change = settle.accept_plan(board, self.now, task=task, attempt=attempt)
+            if on_landing.is_plan(entry):
+                change = on_landing.accept_plan(board, self.now, task=task, attempt=attempt)
             else:
                 landed = Landed(
                     runner=claim.runner, nonce=claim.nonce, at=self.now, target="main", merge=OID
                 )
-                change = settle.land(
+                change = on_landing.land(
                     board, self.now, task=task, attempt=attempt, landed=landed, move=None
                 )
             if change is not None:
                 return change
-            assert settle.obstacle(entry)
+            assert on_landing.landing_blocker(entry)
         if attempt.outcome in (Outcome.REJECTED, Outcome.CHECKS_FAILED):
             fix = Task(title="Repair it") if self.random.random() < 0.5 else None
-            return settle.reject(board, task=task, attempt=attempt, fix=fix)
-        return settle.settle(board, task=task, attempt=attempt, role=Role.VALIDATE)
+            return on_rejection.reject(board, task=task, attempt=attempt, fix=fix)
+        return on_end.end_attempt(board, task=task, attempt=attempt, role=Role.VALIDATE)
 
     def _question(self, task: str) -> dict[str, bytes | None]:
         name = f"{task}-{len(self.board.entries[task].questions) + 1}"
         question = Question(task=task, asked=self.now, text="This or that?")
         return {layout.question_path(name): codec.write_question(question)}
 
-    def _addition(self) -> settle.Addition:
+    def _addition(self) -> add_tasks.Addition:
         wanted = self.random.choice(["helper", "login", "null", "con", "0777"])
-        return settle.Addition(text=text("Came across"), id=wanted, key=self.hex(16))
+        return add_tasks.Addition(text=text("Came across"), id=wanted, key=self.hex(16))
 
     def come_across(self) -> bool:
         held = [entry for entry in self.board.entries.values() if entry.claim]
@@ -220,9 +228,9 @@ class Walk:
         assert entry.claim is not None
         one = self._addition()
 
-        def once(additions: list[settle.Addition]) -> Change | None:
+        def once(additions: list[add_tasks.Addition]) -> Change | None:
             nonce = entry.claim.nonce if entry.claim else ""
-            return settle.file_additions(
+            return add_tasks.file_additions(
                 self.board, task=entry.id, nonce=nonce, additions=additions
             )
 
@@ -233,7 +241,7 @@ class Walk:
         return done
 
     def follow_up(self) -> bool:
-        change = settle.follow_up(self.board, self.now, runner="box-1", suffix=self.hex(4))
+        change = by_person.close_by_hand(self.board, self.now, runner="box-1", suffix=self.hex(4))
         return self.apply(change, by_runner=True)
 
     def archive(self) -> bool:
@@ -280,8 +288,8 @@ class Walk:
         if self.random.random() < 0.1:
             keys["not_before"] = self.now + timedelta(hours=9)
         wanted = f"t{self.filed}" if self.random.random() < 0.7 else ""
-        addition = settle.Addition(text=text(f"Task {self.filed}", **keys), id=wanted)
-        change = settle.add(
+        addition = add_tasks.Addition(text=text(f"Task {self.filed}", **keys), id=wanted)
+        change = by_person.add(
             self.board, addition=addition, suffixes=[self.hex(4)], person=self.person()
         )
         return self.apply(change, by_runner=False)
@@ -294,7 +302,7 @@ class Walk:
             [Kind.RETRY] * 5 + [Kind.CANCEL, Kind.HOLD, Kind.UNHOLD, Kind.CLOSE, Kind.NOTE]
         )
         try:
-            change = settle.say(
+            change = by_person.decide(
                 self.board,
                 self.now,
                 task=self.some_task(),
@@ -312,7 +320,7 @@ class Walk:
         task = self.some_task()
         data = self.tree.get(layout.task_path(task), b"")
         try:
-            change = settle.unhold(
+            change = by_person.unhold(
                 self.board, self.now, task=task, text=data, person=self.person(), suffix=self.hex(4)
             )
         except FleetError:
@@ -551,7 +559,7 @@ def end_what_another_holds(walk: Walk) -> Files | None:
 def close_work_as_if_it_were_a_plan(walk: Walk) -> Files | None:
     for task, entry in walk.board.entries.items():
         claim = entry.claim
-        if claim and claim.role is Role.VALIDATE and not settle.is_plan(entry):
+        if claim and claim.role is Role.VALIDATE and not on_landing.is_plan(entry):
             if entry.last(Kind.CLOSE):
                 continue
             closed = Closed(runner="rogue", at=walk.now, reason="the plan is accepted")

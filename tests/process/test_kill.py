@@ -258,9 +258,9 @@ class TestEnd:
         """Called from inside the run, it ends all the others and returns."""
         script = f"""
             import subprocess
-            from gitfleet.process.kill import end
+            from gitfleet.process.kill import kill_run
             other = subprocess.Popen(["sleep", "{FOREVER}"])
-            assert end(None, "{marker}", grace=10) == []
+            assert kill_run(None, "{marker}", grace=10) == []
             assert other.wait() == -15
             print("still here")
         """

@@ -43,9 +43,10 @@ def test_it_outlives_who_started_it(tmp_path: Path, run_dir: Path, marker: str) 
     script = f"""
         import os, signal
         from pathlib import Path
-        from gitfleet.process.launch import Spec, start
+        from gitfleet.process.launch import LaunchSpec, start
         argv = ("sh", "-c", "echo begun; read -r word <gate; echo $word; exit 4")
-        start(Path({str(run_dir)!r}), Spec(argv, Path({str(tmp_path)!r}), os.environ, {marker!r}))
+        here, there = Path({str(tmp_path)!r}), Path({str(run_dir)!r})
+        start(there, LaunchSpec(argv, here, os.environ, {marker!r}))
         os.kill(os.getpid(), signal.SIGKILL)
     """
     assert run(python(script), timeout=PATIENCE).code == -signal.SIGKILL

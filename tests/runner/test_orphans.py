@@ -19,8 +19,8 @@ from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Person
 from gitfleet.model.claim import Claim
 from gitfleet.model.states import Outcome, Role, Status
-from gitfleet.plan import settle
 from gitfleet.plan.status import status_of
+from gitfleet.plan.transitions import on_claim
 from gitfleet.runner.loop import Runner
 from gitfleet.runner.options import Options
 
@@ -60,7 +60,7 @@ def _claim(runner: Runner) -> str:
             base=tip,
             at=now,
         )
-        return settle.claim(board, now, task="a", claim=wanted, due=True)
+        return on_claim.claim(board, now, task="a", claim=wanted, due=True)
 
     assert store.transact(decide).won
     return nonce

@@ -1,5 +1,5 @@
-"""Histories of a board, made commit by commit: by runners as `plan.settle` has it, by people, and
-by hand where no tool of ours would do such a thing."""
+"""Histories of a board, made commit by commit: by runners through `plan.transitions`, by people,
+and by hand where none of our tools would do such a thing."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from pathlib import Path
 
 from gitfleet.audit import repair
 from gitfleet.audit.repair import HistoryFinding
-from gitfleet.board.store import RUNNER, Store, runner_signature
+from gitfleet.board.authorship import RUNNER, runner_signature
+from gitfleet.board.store import Store
 from gitfleet.files import layout, yaml
 from gitfleet.git import refs
-from gitfleet.git.objects import Signature, TreeEntry
+from gitfleet.git.commits import Signature
+from gitfleet.git.objects import TreeEntry
 from gitfleet.git.repo import find
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Person
 from gitfleet.model.claim import Claim
 from gitfleet.model.event import Attempt, Landed
 from gitfleet.model.states import Outcome, Role
-from gitfleet.plan import settle
+from gitfleet.plan.transitions import on_claim, on_end, on_landing
 from tests.conftest import git
 
 ANN = Person("Ann", "ann@example.org")
@@ -120,7 +122,7 @@ class Past:
             branch=f"gitfleet/task/{task}",
             at=self.now,
         )
-        change = settle.claim(board, self.now, task=task, claim=claim)
+        change = on_claim.claim(board, self.now, task=task, claim=claim)
         return self.change(change, at), nonce
 
     def attempt(self, nonce: str, number: int, outcome: Outcome) -> Attempt:
@@ -148,7 +150,7 @@ class Past:
         entry = board.get(task)
         assert entry is not None and entry.claim is not None
         attempt = self.attempt(nonce, entry.claim.attempt, outcome)
-        return self.change(settle.settle(board, task=task, attempt=attempt, role=role), at)
+        return self.change(on_end.end_attempt(board, task=task, attempt=attempt, role=role), at)
 
     def landed(self, task: str, nonce: str, at: str | None = None, merge: str | None = None) -> str:
         board = self.board(at)
@@ -158,7 +160,9 @@ class Past:
         landed = Landed(
             runner="box-1", nonce=nonce, at=self.now, target="main", merge=merge or self.main
         )
-        change = settle.land(board, self.now, task=task, attempt=attempt, landed=landed, move=None)
+        change = on_landing.land(
+            board, self.now, task=task, attempt=attempt, landed=landed, move=None
+        )
         return self.change(change, at)
 
     def work(self, task: str) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from gitfleet.board.authorship import runner_signature
 from gitfleet.board.clone_state import Clone, PendingClaim, read_json, write_json
-from gitfleet.board.store import runner_signature
 from gitfleet.git.objects import Objects
 from gitfleet.git.repo import find
 from gitfleet.model.states import Role

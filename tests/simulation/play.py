@@ -12,9 +12,9 @@ from gitfleet.model.board import Entry
 from gitfleet.model.event import Attempt
 from gitfleet.model.states import CLAIMED, Kind, Outcome, Status
 from gitfleet.model.task import Task
-from gitfleet.plan import settle
 from gitfleet.plan.graph import cancelled, is_done
 from gitfleet.plan.status import status_of, statuses
+from gitfleet.plan.transitions import by_person
 from tests.simulation.clone import Disk
 from tests.simulation.faults import plan_of
 from tests.simulation.folk import Folk
@@ -186,7 +186,7 @@ class Play:
         for where in statuses(board, now).values():
             if where.status in CLAIMED or where.role is not None:
                 return False
-        return settle.follow_up(board, now, runner="x", suffix="0000") is None
+        return by_person.close_by_hand(board, now, runner="x", suffix="0000") is None
 
     def _unforgotten(self, name: str) -> list[str]:
         """Nonces that a runner remembers without a reason."""
@@ -203,7 +203,7 @@ class Play:
             board = folk.clone.board()
             for task, entry in sorted(board.entries.items()):
                 status = status_of(board, task, folk.machine.clock()).status
-                if settle._on_hold(entry) and not cancelled(entry) and not entry.gone:
+                if by_person._on_hold(entry) and not cancelled(entry) and not entry.gone:
                     yield from folk.freed(task)
                 if status is Status.FAILED:
                     yield from folk.said(task, Kind.RETRY)

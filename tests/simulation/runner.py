@@ -21,12 +21,21 @@ from gitfleet.model.claim import Claim
 from gitfleet.model.event import Attempt, Landed
 from gitfleet.model.states import REJECTIONS, Kind, Outcome, Role
 from gitfleet.plan import scheduler as picking
-from gitfleet.plan import settle
 from gitfleet.plan.graph import cancelled, done
 from gitfleet.plan.lease import Beat, InFlightClaims, LeaseWatch, OwnLease, foreign_claims
 from gitfleet.plan.scheduler import Assignment, Capacity, picks
-from gitfleet.plan.settle import Addition
-from gitfleet.plan.status import status_of, statuses, submission_of, verdict_of
+from gitfleet.plan.status import status_of, statuses
+from gitfleet.plan.task_history import submission_of, verdict_of
+from gitfleet.plan.transitions import (
+    add_tasks,
+    by_person,
+    event_files,
+    on_claim,
+    on_end,
+    on_landing,
+    on_rejection,
+)
+from gitfleet.plan.transitions.add_tasks import Addition
 from tests.simulation.clone import Clone, Decide, Disk, Held, Request, Unreachable, task_ref
 from tests.simulation.server import BEATS, HEARTBEAT, LEASE, TARGET, Act, Move, Server
 from tests.simulation.world import Breach, Lost, Machine, Signal, Steps, Wait, converse
@@ -162,7 +171,7 @@ class Runner:
 
     def _follow_up(self) -> Steps[None]:
         def decide(board: Board, now: datetime) -> Change | None:
-            return settle.follow_up(board, now, runner=self.name, suffix=self.world.hex(4))
+            return by_person.close_by_hand(board, now, runner=self.name, suffix=self.world.hex(4))
 
         while self.clone.board().commit != self._followed:
             self._followed = self.clone.board().commit
@@ -190,11 +199,11 @@ class Runner:
                 yield from self._take_over(entry.id, entry.claim)
 
     def _take_over(self, task: str, claim: Claim) -> Steps[None]:
-        attempt = settle.interrupted(
-            claim, self.machine.clock(), Outcome.LOST, "nothing was heard of it", claim.runner
-        )
+        attempt = Attempt.of(claim, Outcome.LOST, "nothing was heard of it", self.machine.clock())
         yield from self.clone.transact(
-            lambda board, now: settle.settle(board, task=task, attempt=attempt, role=claim.role),
+            lambda board, now: on_end.end_attempt(
+                board, task=task, attempt=attempt, role=claim.role
+            ),
             Act("lost", task, -1),
         )
 
@@ -359,7 +368,9 @@ class Runner:
         def decide(now_board: Board, now: datetime) -> Change | None:
             if picking.collides(now_board, pick, TARGET):
                 return None
-            return settle.claim(now_board, now, task=pick.task, claim=wanted, due=due, locks=locks)
+            return on_claim.claim(
+                now_board, now, task=pick.task, claim=wanted, due=due, locks=locks
+            )
 
         self.own.claimed(nonce, self.machine.boot())
         result = yield from self.clone.transact(decide, Act("claim", pick.task, ghost))
@@ -517,7 +528,7 @@ class Runner:
         letters = list(way.letters)
         try:
             made = yield from self.clone.transact(
-                lambda board, now: settle.file_additions(
+                lambda board, now: add_tasks.file_additions(
                     board, task=way.task, nonce=way.nonce, additions=letters
                 )
             )
@@ -531,7 +542,7 @@ class Runner:
     # -- an attempt's end
 
     def _attempt(self, way: Way, outcome: Outcome, reason: str, **facts: Any) -> Attempt:
-        attempt = settle.interrupted(way.claim, self.machine.clock(), outcome, reason, self.name)
+        attempt = Attempt.of(way.claim, outcome, reason, self.machine.clock())
         return replace(attempt, **facts)
 
     def _view(self, board: Board, way: Way) -> Board:
@@ -550,7 +561,7 @@ class Runner:
         made = yield from self._finish(
             way,
             attempt,
-            lambda board, now: settle.settle(
+            lambda board, now: on_end.end_attempt(
                 self._view(board, way),
                 task=way.task,
                 attempt=attempt,
@@ -579,14 +590,14 @@ class Runner:
             self._forget(way.nonce)
             self.scenes.believed.append((way.ghost, attempt.outcome))
             made.answer = TxnStatus.WON
-        elif not made.why and settle.holds(made.board, way.task, way.nonce) is None:
+        elif not made.why and event_files.claimed_by(made.board, way.task, way.nonce) is None:
             self._forget(way.nonce)
             self.say(f"fenced: {way.task} #{way.ghost} {attempt.outcome}")
         return made
 
     def _settled(self, board: Board, way: Way, attempt: Attempt) -> bool:
         if "lost-is-settled" not in self.mutants:
-            return settle.settled(board, way.task, attempt)
+            return on_end.has_ended(board, way.task, attempt)
         entry = board.get(way.task)
         return entry is not None and any(
             event.attempt is not None and event.attempt.nonce == way.nonce for event in entry.events
@@ -608,15 +619,15 @@ class Runner:
             yield from self._write(way, self._attempt(way, *way.stopped))
 
     def _give_way(self, way: Way, entry: Entry | None) -> Steps[None]:
-        why = settle.obstacle(entry) if entry is not None else "its claim is gone"
+        why = on_landing.landing_blocker(entry) if entry is not None else "its claim is gone"
         held = entry is not None and entry.task is not None and "hold" in why
         outcome = Outcome.INTERRUPTED if held else Outcome.CANCELLED
         yield from self._write(way, self._attempt(way, outcome, why))
 
     def _prove(self, way: Way) -> Steps[None]:
         board = self._view(self.clone.board(), way)
-        entry = settle.holds(board, way.task, way.nonce)
-        if entry is None or settle.obstacle(entry):
+        entry = event_files.claimed_by(board, way.task, way.nonce)
+        if entry is None or on_landing.landing_blocker(entry):
             yield from self._give_way(way, entry)
             return
         head = way.claim.head
@@ -657,7 +668,7 @@ class Runner:
         yield from self._finish(
             way,
             attempt,
-            lambda board, now: settle.reject(
+            lambda board, now: on_rejection.reject(
                 self._view(board, way), task=way.task, attempt=attempt, fix=None
             ),
         )
@@ -674,15 +685,17 @@ class Runner:
 
         def decide(board: Board, now: datetime) -> Change | None:
             board = self._view(board, way)
-            entry = settle.holds(board, way.task, way.nonce)
-            if entry is None or settle.obstacle(entry):
+            entry = event_files.claimed_by(board, way.task, way.nonce)
+            if entry is None or on_landing.landing_blocker(entry):
                 return None
             if not by_hand:
                 if entry.blob != proved.blob or board.settings != seen.settings:
                     raise _Moved("the task changed")
                 if self.disk.track.get(TARGET) != tip:
                     raise _Moved("the target moved")
-            return settle.land(board, now, task=way.task, attempt=attempt, landed=landed, move=move)
+            return on_landing.land(
+                board, now, task=way.task, attempt=attempt, landed=landed, move=move
+            )
 
         made = yield from self._finish(way, attempt, decide)
         assert made.board is not None
@@ -691,7 +704,7 @@ class Runner:
         elif made.why:
             self.blocked[way.task] = (tip, self.machine.mono())
             yield from self._write(way, attempt)
-        elif settle.holds(made.board, way.task, way.nonce):
+        elif event_files.claimed_by(made.board, way.task, way.nonce):
             yield from self._give_way(way, made.board.get(way.task))
 
     # -- after a crash
@@ -712,9 +725,7 @@ class Runner:
             yield from self._settle_one(nonce, task, claim, held)
 
     def _settle_one(self, nonce: str, task: str, claim: Claim, held: Held) -> Steps[None]:
-        attempt = settle.interrupted(
-            claim, self.machine.clock(), Outcome.INTERRUPTED, DIED, self.name
-        )
+        attempt = Attempt.of(claim, Outcome.INTERRUPTED, DIED, self.machine.clock())
         head = self.disk.local.get(task_ref(task))
         publish: tuple[Ref, ...] = ()
         if claim.role is Role.WORK and head is not None:
@@ -732,6 +743,6 @@ class Runner:
     def _settling(
         self, task: str, attempt: Attempt, role: Role, publish: tuple[Ref, ...]
     ) -> Decide:
-        return lambda board, now: settle.settle(
+        return lambda board, now: on_end.end_attempt(
             board, task=task, attempt=attempt, role=role, publish=publish
         )

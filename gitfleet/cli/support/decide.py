@@ -12,8 +12,8 @@ from gitfleet.errors import FleetError
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.change import Change
 from gitfleet.model.states import Kind
-from gitfleet.plan import settle
 from gitfleet.plan.status import status_of
+from gitfleet.plan.transitions import by_person
 
 Make = Callable[[CliSession, str], Change]
 Tell = Callable[[CliSession, str], str]
@@ -52,7 +52,7 @@ def say(verb: str, kind: Kind, ids: Sequence[str], reason: str, tell: Tell) -> N
         person, mark = session.person, suffix()
 
         def decide(board: Board, now: datetime) -> Change:
-            return settle.say(
+            return by_person.decide(
                 board, now, task=task, kind=kind, person=person, reason=text, suffix=mark
             )
 

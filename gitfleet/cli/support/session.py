@@ -11,7 +11,8 @@ from typing import NamedTuple
 import click
 
 from gitfleet.board.clone_state import Clone, config_home
-from gitfleet.board.store import Store, Transaction
+from gitfleet.board.store import Store
+from gitfleet.board.transaction import Transaction
 from gitfleet.cli.support import write
 from gitfleet.errors import FleetError
 from gitfleet.event_log import harmless

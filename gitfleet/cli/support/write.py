@@ -9,7 +9,8 @@ from typing import Final
 from gitfleet.board.backend import TxnStatus
 from gitfleet.board.fairness import ClaimThrottle
 from gitfleet.board.remote_backend import RemoteBackend
-from gitfleet.board.store import Store, Transaction
+from gitfleet.board.store import Store
+from gitfleet.board.transaction import Transaction
 from gitfleet.errors import FleetError
 from gitfleet.git import refs
 from gitfleet.git.remote import Unreachable, address, patience

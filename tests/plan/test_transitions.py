@@ -16,8 +16,15 @@ from gitfleet.model.event import Check, Closed, Decision, Landed
 from gitfleet.model.ids import is_id
 from gitfleet.model.states import Kind, Outcome, Role, Status
 from gitfleet.model.task import CoderChoice, Task
-from gitfleet.plan import settle
 from gitfleet.plan.status import status_of
+from gitfleet.plan.transitions import (
+    add_tasks,
+    by_person,
+    on_claim,
+    on_end,
+    on_landing,
+    on_rejection,
+)
 from tests.plan.kit import (
     ANN,
     NOW,
@@ -70,7 +77,7 @@ def test_a_rejection_adds_one_task_that_repairs() -> None:
             Check(command="ok", exit_code=0),
         ),
     )
-    found = after(files, settle.reject(board(files), task="app", attempt=judged, fix=None))
+    found = after(files, on_rejection.reject(board(files), task="app", attempt=judged, fix=None))
     fix = found.entries["app-fix-1"].task
     assert fix is not None and fix.fixes == "app" and fix.title == "Fix: App"
     assert (fix.checks, fix.paths, fix.base, fix.role) == (
@@ -88,7 +95,7 @@ def test_the_next_repair_repairs_the_repair() -> None:
         name = f"app-fix-{number}"
         files |= tasks(name, fixes=above) | logged(name, "work submitted")
         found = board(files | claimed(name, Role.VALIDATE))
-        change = settle.reject(found, task=name, attempt=REJECTED, fix=None)
+        change = on_rejection.reject(found, task=name, attempt=REJECTED, fix=None)
         assert change is not None
         new = [path for path in change.files if path.startswith("tasks/")]
         assert new == ([f"tasks/app-fix-{number + 1}.md"] if number < 3 else [])
@@ -100,7 +107,7 @@ def test_the_next_repair_repairs_the_repair() -> None:
 def test_work_rejected_while_on_hold_is_repaired_when_released() -> None:
     """The rejection of a held task adds its repair, on hold too: nothing is begun, nothing lost."""
     files = tasks("app") | logged("app", "work submitted", "hold") | VALIDATING
-    found = after(files, settle.reject(board(files), task="app", attempt=REJECTED, fix=None))
+    found = after(files, on_rejection.reject(board(files), task="app", attempt=REJECTED, fix=None))
     assert stands(found, "app-fix-1").status is Status.HELD
     assert stands(found, "app").status is Status.HELD
 
@@ -109,7 +116,9 @@ def test_work_rejected_after_it_was_cancelled_is_not_repaired() -> None:
     """A person who cancelled or closed the task wants no repair of it."""
     for word in ("cancel", "close"):
         files = tasks("app") | logged("app", "work submitted", word) | VALIDATING
-        found = after(files, settle.reject(board(files), task="app", attempt=REJECTED, fix=None))
+        found = after(
+            files, on_rejection.reject(board(files), task="app", attempt=REJECTED, fix=None)
+        )
         assert list(found.entries) == ["app"]
 
 
@@ -117,11 +126,13 @@ def test_work_rejected_after_it_was_cancelled_is_not_repaired() -> None:
 def test_what_people_stopped_does_not_land(word: str) -> None:
     """Cancelled, held, closed, removed or invalid meanwhile: `land` makes no change."""
     files = tasks("app") | logged("app", "work submitted", word) | VALIDATING
-    made = settle.land(board(files), NOW, task="app", attempt=ACCEPTED, landed=landed(), move=None)
+    made = on_landing.land(
+        board(files), NOW, task="app", attempt=ACCEPTED, landed=landed(), move=None
+    )
     assert made is None
     for data in ({}, {"tasks/app.md": b"broken"}, tasks("app", hold=True)):
         gone = logged("app", "work submitted") | VALIDATING | data
-        made = settle.land(
+        made = on_landing.land(
             board(gone), NOW, task="app", attempt=ACCEPTED, landed=landed(), move=None
         )
         assert made is None
@@ -136,7 +147,7 @@ def test_landing_closes_the_whole_chain() -> None:
         | tasks("app-fix-2", fixes="app-fix-1") | logged("app-fix-2", "work submitted")
         | claimed("app-fix-2", Role.VALIDATE)
     )  # fmt: skip
-    change = settle.land(
+    change = on_landing.land(
         board(files), NOW, task="app-fix-2", attempt=ACCEPTED, landed=landed(), move=None
     )
     found = after(files, change)
@@ -154,7 +165,7 @@ def test_an_accepted_plan_closes_the_plan_it_repairs() -> None:
         | tasks("app-fix-1", fixes="app", role="plan") | logged("app-fix-1", "plan submitted")
         | claimed("app-fix-1", Role.VALIDATE)
     )  # fmt: skip
-    change = settle.accept_plan(board(files), NOW, task="app-fix-1", attempt=ACCEPTED)
+    change = on_landing.accept_plan(board(files), NOW, task="app-fix-1", attempt=ACCEPTED)
     found = after(files, change)
     assert stands(found, "app").status is stands(found, "app-fix-1").status is Status.DONE
 
@@ -162,8 +173,8 @@ def test_an_accepted_plan_closes_the_plan_it_repairs() -> None:
 def test_code_is_no_plan_because_a_person_edits_the_task() -> None:
     """What was submitted as work lands as work, though the file says `role: plan` by now."""
     found = board(tasks("app", role="plan") | logged("app", "work submitted"))
-    assert not settle.is_plan(found.entries["app"])
-    assert settle.is_plan(board(tasks("app", role="plan")).entries["app"])
+    assert not on_landing.is_plan(found.entries["app"])
+    assert on_landing.is_plan(board(tasks("app", role="plan")).entries["app"])
 
 
 @pytest.mark.parametrize("kind", [Kind.RETRY, Kind.CANCEL, Kind.CLOSE])
@@ -173,7 +184,7 @@ def test_a_repair_nobody_wants_is_cancelled(kind: Kind) -> None:
         tasks("app") | logged("app", "work submitted", "validate rejected app-fix-1")
         | tasks("app-fix-1", fixes="app")
     )  # fmt: skip
-    change = settle.say(
+    change = by_person.decide(
         board(files), NOW, task="app", kind=kind, person=ANN, reason="no", suffix="abcd"
     )
     found = after(files, change)
@@ -190,20 +201,20 @@ def test_a_repair_closed_by_hand_closes_what_it_repairs() -> None:
     )  # fmt: skip
     found = board(files)
     assert not stands(found, "app").claimable(NOW)
-    found = after(files, settle.follow_up(found, NOW, runner="box", suffix="abcd"))
+    found = after(files, by_person.close_by_hand(found, NOW, runner="box", suffix="abcd"))
     assert stands(found, "app").status is Status.DONE
-    assert settle.follow_up(found, NOW, runner="box", suffix="abcd") is None
+    assert by_person.close_by_hand(found, NOW, runner="box", suffix="abcd") is None
 
 
 def test_unhold_undoes_both_ways_of_holding() -> None:
     """A task held by its file and by an event is free after one `unhold`."""
     files = tasks("app", hold=True) | logged("app", "hold")
-    change = settle.unhold(
+    change = by_person.unhold(
         board(files), NOW, task="app", text=files["tasks/app.md"], person=ANN, suffix="abcd"
     )
     assert stands(after(files, change), "app").status is Status.READY
     with pytest.raises(FleetError, match="not on hold"):
-        settle.unhold(board(tasks("app")), NOW, task="app", text=b"", person=ANN, suffix="abcd")
+        by_person.unhold(board(tasks("app")), NOW, task="app", text=b"", person=ANN, suffix="abcd")
 
 
 def test_an_event_is_never_too_large_to_be_read() -> None:
@@ -216,7 +227,7 @@ def test_an_event_is_never_too_large_to_be_read() -> None:
         reason="z" * 300_000,
     )
     files = tasks("app") | logged("app", "work submitted") | VALIDATING
-    found = after(files, settle.reject(board(files), task="app", attempt=much, fix=None))
+    found = after(files, on_rejection.reject(board(files), task="app", attempt=much, fix=None))
     assert not found.damage
     assert stands(found, "app").status is Status.FIXING
     assert stands(found, "app-fix-1").status is Status.READY
@@ -226,7 +237,9 @@ def test_after_a_foreign_number_events_go_on() -> None:
     """An event that somebody numbered 999999 does not keep later ones from being read."""
     far = {"log/app/999999-note-abcd.yaml": codec.write(Decision(at=NOW))}
     files = tasks("app") | far | claimed("app")
-    change = settle.settle(board(files), task="app", attempt=attempt("failed", 99), role=Role.WORK)
+    change = on_end.end_attempt(
+        board(files), task="app", attempt=attempt("failed", 99), role=Role.WORK
+    )
     found = after(files, change)
     assert not found.damage
     assert [e.number for e in found.entries["app"].events] == [999999, 1000000]
@@ -236,24 +249,24 @@ def test_the_fence() -> None:
     """Without the claim of its nonce at the tip an attempt writes nothing at all."""
     found = board(tasks("app") | logged("app", "work submitted") | claimed("app", nonce=nonce(1)))
     late = attempt("accepted", 99)
-    assert settle.settle(found, task="app", attempt=late, role=Role.VALIDATE) is None
-    assert settle.reject(found, task="app", attempt=late, fix=Task(title="x")) is None
-    assert settle.accept_plan(found, NOW, task="app", attempt=late) is None
-    assert settle.land(found, NOW, task="app", attempt=late, landed=landed(), move=None) is None
-    one = settle.Addition(text=text(), id="more", key="ab" * 8)
-    assert settle.file_additions(found, task="app", nonce=late.nonce, additions=[one]) is None
+    assert on_end.end_attempt(found, task="app", attempt=late, role=Role.VALIDATE) is None
+    assert on_rejection.reject(found, task="app", attempt=late, fix=Task(title="x")) is None
+    assert on_landing.accept_plan(found, NOW, task="app", attempt=late) is None
+    assert on_landing.land(found, NOW, task="app", attempt=late, landed=landed(), move=None) is None
+    one = add_tasks.Addition(text=text(), id="more", key="ab" * 8)
+    assert add_tasks.file_additions(found, task="app", nonce=late.nonce, additions=[one]) is None
 
 
 def test_what_an_agent_files_arrives_once_under_a_good_name() -> None:
     """An id that is taken or none at all is replaced; the source is named, whatever its id."""
     files = tasks("null") | claimed("null")
     additions = [
-        settle.Addition(text=text("One"), id="null", key="aa" * 8),
-        settle.Addition(text=text("Two"), id="Über/../x", key="bb" * 8),
-        settle.Addition(text=text("Two"), id="Über/../x", key="bb" * 8),
+        add_tasks.Addition(text=text("One"), id="null", key="aa" * 8),
+        add_tasks.Addition(text=text("Two"), id="Über/../x", key="bb" * 8),
+        add_tasks.Addition(text=text("Two"), id="Über/../x", key="bb" * 8),
     ]
     found = board(files)
-    change = settle.file_additions(found, task="null", nonce=nonce(99), additions=additions)
+    change = add_tasks.file_additions(found, task="null", nonce=nonce(99), additions=additions)
     made = after(files, change)
     assert sorted(made.entries) == ["null", "null-aaaaaa", "uber-x"]
     assert all(e.task and e.task.discovered_from in (None, "null") for e in made.entries.values())
@@ -271,7 +284,7 @@ def test_a_claim_is_only_of_the_text_that_was_read() -> None:
             "runner": "box", "nonce": nonce(5), "role": Role.WORK, "attempt": 1,
             "task_blob": entry.blob, "base": OID, "at": NOW,
         }  # fmt: skip
-        return settle.claim(found, NOW, task="app", claim=Claim(**(values | other)))  # type: ignore[arg-type]
+        return on_claim.claim(found, NOW, task="app", claim=Claim(**(values | other)))  # type: ignore[arg-type]
 
     assert ask() is not None
     assert ask(task_blob=OID) is None
@@ -287,9 +300,11 @@ def test_a_decision_that_makes_no_sense_is_refused(word: str, kind: Kind) -> Non
     """A person is told, in a sentence, why nothing was written."""
     found = board(tasks("app") | (logged("app", word) if word else {}))
     with pytest.raises(FleetError):
-        settle.say(found, NOW, task="app", kind=kind, person=ANN, reason="", suffix="abcd")
+        by_person.decide(found, NOW, task="app", kind=kind, person=ANN, reason="", suffix="abcd")
     with pytest.raises(FleetError, match="no task"):
-        settle.say(found, NOW, task="apt", kind=Kind.NOTE, person=ANN, reason="", suffix="abcd")
+        by_person.decide(
+            found, NOW, task="apt", kind=Kind.NOTE, person=ANN, reason="", suffix="abcd"
+        )
     assert status_of(found, "app", NOW).reason
 
 
@@ -298,14 +313,14 @@ def test_a_person_adds_a_task_under_a_free_id_only() -> None:
     found = board(tasks("app"), {"done/2026-11/old/task.md": text()})
     for taken in ("app", "old"):
         with pytest.raises(FleetError, match="taken"):
-            settle.add(
-                found, addition=settle.Addition(text=text(), id=taken), suffixes=[], person=ANN
+            by_person.add(
+                found, addition=add_tasks.Addition(text=text(), id=taken), suffixes=[], person=ANN
             )
-    broken = settle.Addition(text=b"---\ntitel: x\n---\n", id="new")
+    broken = add_tasks.Addition(text=b"---\ntitel: x\n---\n", id="new")
     with pytest.raises(FleetError, match=r"tasks/new\.md:2:1"):
-        settle.add(found, addition=broken, suffixes=[], person=ANN)
-    made = settle.add(
-        found, addition=settle.Addition(text=text("App"), id=""), suffixes=["1f2e"], person=ANN
+        by_person.add(found, addition=broken, suffixes=[], person=ANN)
+    made = by_person.add(
+        found, addition=add_tasks.Addition(text=text("App"), id=""), suffixes=["1f2e"], person=ANN
     )
     assert list(made.files) == ["tasks/app-1f2e.md"]
 
@@ -313,7 +328,7 @@ def test_a_person_adds_a_task_under_a_free_id_only() -> None:
 def test_a_landing_that_has_happened_is_written_down_whatever_was_decided_since() -> None:
     """Where the target has moved already, `forced` records it, cancelled or not."""
     files = tasks("app") | logged("app", "work submitted", "cancel") | VALIDATING
-    change = settle.land(
+    change = on_landing.land(
         board(files), NOW, task="app", attempt=ACCEPTED, landed=landed(), move=None, forced=True
     )
     assert stands(after(files, change), "app").status is Status.DONE
@@ -322,17 +337,17 @@ def test_a_landing_that_has_happened_is_written_down_whatever_was_decided_since(
 @pytest.mark.parametrize("task", ["app", "a" * 64, "", "Bad Name", "con"])
 def test_another_id_beside_one_that_is_taken(task: str) -> None:
     """It is an id, another one, and the same for the same key."""
-    other = settle.beside_id(task, "0123456789abcdef")
+    other = add_tasks.alternative_id(task, "0123456789abcdef")
     assert is_id(other) and other != task
-    assert other == settle.beside_id(task, "0123456789abcdef")
-    assert other != settle.beside_id(task, "fedcba9876543210")
+    assert other == add_tasks.alternative_id(task, "0123456789abcdef")
+    assert other != add_tasks.alternative_id(task, "fedcba9876543210")
 
 
 def test_nothing_can_be_said_of_a_file_with_a_bad_name() -> None:
     """An event of such a task would lie where nobody looks, so the person is told to rename it."""
     found = board({"tasks/Bad Name.md": text()})
     with pytest.raises(FleetError, match="no name for a task"):
-        settle.say(
+        by_person.decide(
             found, NOW, task="Bad Name", kind=Kind.CANCEL, person=ANN, reason="", suffix="abcd"
         )
 
@@ -355,7 +370,9 @@ def test_who_repairs_it(
 ) -> None:
     """Whom the validator proposes, else whoever the task is for; no model for another's coder."""
     files = tasks("app", **own) | logged("app", "work submitted") | VALIDATING
-    found = after(files, settle.reject(board(files), task="app", attempt=REJECTED, fix=proposed))
+    found = after(
+        files, on_rejection.reject(board(files), task="app", attempt=REJECTED, fix=proposed)
+    )
     fix = found.entries["app-fix-1"].task
     assert fix is not None
     whole = {"coder": None, "model": None, "coders": ()} | dict(wanted)
