@@ -1,7 +1,10 @@
-"""How an attempt ended: `decide` makes one outcome of all evidence, by the first rule that fits.
+"""How an attempt ended:
 
-Pure. Those who run an attempt collect its `Evidence`, ask, and write the answer on the board. A new
-source of evidence (another executor, a reviewer) adds a field here, and a rule if it needs one.
+`decide` turns all evidence into one outcome, by the first rule that matches.
+
+Pure. The code that runs an attempt collects its `Evidence`, calls `decide`, and writes the result
+on the board. A new source of evidence (another executor, a reviewer) adds a field here, and a rule
+if it needs one.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ OF_FAILURE: Final[Mapping[Failure, Outcome]] = {
     Failure.CRASHED: Outcome.FAILED,
     Failure.MISCONFIGURED: Outcome.MISCONFIGURED,
     Failure.OVER_BUDGET: Outcome.OVER_BUDGET,
-    Failure.NO_SESSION: Outcome.INTERRUPTED,  # it did nothing, so nothing of it failed
+    Failure.NO_SESSION: Outcome.INTERRUPTED,  # it did nothing, so nothing failed
 }
 OF_LIMIT: Final[Mapping[Limit, Outcome]] = {
     Limit.BUDGET: Outcome.OVER_BUDGET,
@@ -38,11 +41,11 @@ OF_LIMIT: Final[Mapping[Limit, Outcome]] = {
     Limit.STALL: Outcome.STALLED,
     Limit.LEASE: Outcome.INTERRUPTED,
 }
-# An open question changes nothing of these: a person is to look at once, or has decided.
+# An open question does not change these: a person must look at once, or has decided.
 FIRM: Final = frozenset(
     {Outcome.CANCELLED, Outcome.TAMPERED, Outcome.MISCONFIGURED, Outcome.OVER_BUDGET}
 )
-# A coder is silent for these, and slow: its service makes it wait.
+# A coder is silent and slow for these: its service makes it wait.
 _OF_THE_SERVICE: Final = frozenset({Failure.LIMITED, Failure.OVERLOADED, Failure.AUTH})
 _SHOWN: Final = 5  # names in a reason
 
@@ -65,18 +68,18 @@ class ProcessExit(Struct, frozen=True, kw_only=True):
 
     code: int | None = None
     signal: int | None = None
-    cut_short: str = ""  # why this end says nothing of the coder
+    cut_short: str = ""  # why this end says nothing about the coder
 
 
 class CoderRun(Struct, frozen=True, kw_only=True):
-    """How a coder's run ended, as it was seen and as the coder told it; and what it used."""
+    """How a coder's run ended, as observed and as the coder reported it, and its usage."""
 
     exit: ProcessExit | None = None  # None: it did not start
-    fault: str = ""  # why our side could not start it or see it through
-    stop: StopRequest | None = None  # for which it was ended
-    limit: LimitHit | None = None  # for which it was ended
-    failure: Failure | None = None  # None: it ended well, as far as it shows
-    said: str = ""  # a sentence on the failure
+    fault: str = ""  # why our side could not start or follow it
+    stop: StopRequest | None = None  # the request that ended it
+    limit: LimitHit | None = None  # the limit that ended it
+    failure: Failure | None = None  # None: it succeeded, as far as known
+    said: str = ""  # a sentence about the failure
     until: datetime | None = None  # when the limit of its service resets, if known
     denied: tuple[str, ...] = ()  # tools that it was not allowed to use
     session: str = ""
@@ -86,27 +89,29 @@ class CoderRun(Struct, frozen=True, kw_only=True):
 
 
 class WorkFacts(Struct, frozen=True, kw_only=True):
-    """What a work attempt changed: seen in the repository, not told by the coder."""
+    """Changes of a work attempt, as seen in the repository, not as told by the coder."""
 
     head: str
     commits: int
     paths: tuple[str, ...]
     outside: tuple[str, ...] = ()  # those of the paths that the task does not allow
     on_base: bool = True  # its branch contains the commit it started from
-    left_on: str = ""  # where its workspace stands, if not on the task's branch
+    left_on: str = ""  # what its workspace has checked out, if not the task's branch
 
 
 class Evidence(Struct, frozen=True, kw_only=True):
-    """All that an attempt is judged by."""
+    """All facts from which an outcome is decided."""
 
     role: Role
     run: CoderRun = CoderRun()
-    tampered: tuple[str, ...] = ()  # what it changed of the repository that is not its own
+    tampered: tuple[
+        str, ...
+    ] = ()  # parts of the repository that are not its own and that it changed
     question: str = ""  # why it waits for an answer
     set_up: str = ""  # why its workspace could not be set up
     branch: str = ""  # the task's
-    work: WorkFacts | None = None  # None: there is no such branch
-    unsolved: tuple[str, ...] = ()  # files in which it left conflict markers
+    work: WorkFacts | None = None  # None: the branch does not exist
+    unsolved: tuple[str, ...] = ()  # files with conflict markers
     filed: int = 0  # tasks of a plan
     verdict: Verdict | None = None
     no_verdict: str = ""  # why there is none
@@ -118,14 +123,14 @@ class AttemptEnd(Struct, frozen=True, kw_only=True):
     outcome: Outcome
     reason: str
     until: datetime | None = None  # when the coder's limit resets
-    session: str = ""  # the coder's; empty if the next attempt must not go on with it
+    session: str = ""  # the coder's; empty if the next attempt must not resume it
 
 
 # -- rules
 
 
 def tampered(e: Evidence) -> AttemptEnd | None:
-    """It touched what is not its own: nothing else that it did counts."""
+    """It changed things that are not its own: nothing else that it did counts."""
     if not e.tampered:
         return None
     return _end(Outcome.TAMPERED, f"{'; '.join(e.tampered)} (if that was you, try it again)")
@@ -138,7 +143,7 @@ def stopped(e: Evidence) -> AttemptEnd | None:
 
 
 def machine_failed(e: Evidence) -> AttemptEnd | None:
-    """Our side could not start it or see it through; that is no fault of the task."""
+    """Our side could not start or follow it; that is not the task's fault."""
     return _end(Outcome.INTERRUPTED, e.run.fault) if e.run.fault else None
 
 
@@ -148,7 +153,7 @@ def set_up_failed(e: Evidence) -> AttemptEnd | None:
 
 
 def service_waits(e: Evidence) -> AttemptEnd | None:
-    """It was silent or slow because its service made it wait: not the task's matter."""
+    """It was silent or slow because its service made it wait: not the task's fault."""
     run = e.run
     slow = run.limit is not None and run.limit.limit in (Limit.STALL, Limit.TIME)
     return coder_failed(e) if slow and run.failure in _OF_THE_SERVICE else None
@@ -161,7 +166,7 @@ def limit_reached(e: Evidence) -> AttemptEnd | None:
 
 
 def end_unseen(e: Evidence) -> AttemptEnd | None:
-    """Its supervisor was ended, or is gone: what the coder printed up to then proves nothing."""
+    """Its supervisor was killed or is missing: the output up to then proves nothing."""
     ended = e.run.exit
     if ended is None:
         return None
@@ -171,7 +176,7 @@ def end_unseen(e: Evidence) -> AttemptEnd | None:
 
 
 def coder_failed(e: Evidence) -> AttemptEnd | None:
-    """The coder failed, by its own account or by its exit."""
+    """The coder failed, according to its own report or its exit status."""
     run = e.run
     if run.failure is None:
         return None
@@ -180,19 +185,19 @@ def coder_failed(e: Evidence) -> AttemptEnd | None:
 
 
 def never_ran(e: Evidence) -> AttemptEnd | None:
-    """No coder ran, so there is nothing of it to look at."""
+    """No coder ran, so there is no result to inspect."""
     return _end(Outcome.INTERRUPTED, "no coder ran") if e.run.exit is None else None
 
 
 def left_conflicts(e: Evidence) -> AttemptEnd | None:
-    """It says that it is done, and conflict markers are left."""
+    """It reports success, and files contain conflict markers."""
     if e.role is not Role.WORK or not e.unsolved:
         return None
     return _end(Outcome.FAILED, f"it left conflict markers in {_listed(e.unsolved)}")
 
 
 def lost_branch(e: Evidence) -> AttemptEnd | None:
-    """The task's branch is gone, or was begun anew elsewhere."""
+    """The task's branch is missing, or was restarted elsewhere."""
     if e.role is not Role.WORK:
         return None
     if e.work is None:
@@ -204,7 +209,7 @@ def lost_branch(e: Evidence) -> AttemptEnd | None:
 
 
 def changed_nothing(e: Evidence) -> AttemptEnd | None:
-    """It ended well and there is no change, because it was denied a tool or for no known reason."""
+    """It succeeded without a change, because it was denied a tool or for no known reason."""
     if e.role is not Role.WORK or e.work is None or e.work.paths:
         return None
     if e.run.denied:
@@ -242,7 +247,7 @@ def planned(e: Evidence) -> AttemptEnd | None:
 
 
 def ruled(e: Evidence) -> AttemptEnd | None:
-    """A validator's verdict. Without one it has failed, whatever its exit status says."""
+    """A validator's verdict. Without one it failed, whatever its exit status."""
     if e.role is not Role.VALIDATE:
         return None
     if e.verdict is None:
@@ -268,7 +273,7 @@ _ENDED_BADLY: Final[tuple[Rule, ...]] = (
 RULES: Final[tuple[Rule, ...]] = (
     tampered,
     *_ENDED_BADLY,
-    # It ended well. That alone is nothing: its results count.
+    # It succeeded. That alone is not enough: its results count.
     left_conflicts,
     lost_branch,
     changed_nothing,
@@ -283,21 +288,21 @@ RULES: Final[tuple[Rule, ...]] = (
 
 
 def decide(evidence: Evidence) -> AttemptEnd:
-    """How an attempt ended: the first rule that applies, unless it waits for an answer.
+    """How an attempt ended: the first matching rule, unless it waits for an answer.
 
-    Work may be half done whatever else the evidence says: a coder that asked and was told to stop
-    submits what there is, and one that was ended while it waited did not fail.
+    Work may be unfinished whatever the other evidence says: a coder that asked and was told to stop
+    leaves its partial work, and one that was ended while it waited did not fail.
     """
     end = next(found for rule in RULES if (found := rule(evidence)) is not None)
     run, asks = evidence.run, bool(evidence.question) and end.outcome not in FIRM
-    # Nothing more would go into a full context, and a session that is gone cannot be resumed.
+    # A full context takes no more, and a missing session cannot be resumed.
     over = run.failure is Failure.NO_SESSION or (asks and end.outcome is Outcome.CONTEXT_FULL)
     end = replace(end, session="" if over else run.session)
     return replace(end, outcome=Outcome.ASKED, reason=evidence.question) if asks else end
 
 
 def ended_well(evidence: Evidence) -> bool:
-    """Whether the coder ended well as far as it shows, so that its results are to be looked at."""
+    """Whether the coder succeeded as far as known, so that its results are worth inspecting."""
     return all(rule(evidence) is None for rule in _ENDED_BADLY)
 
 

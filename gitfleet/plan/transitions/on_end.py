@@ -1,4 +1,4 @@
-"""End an attempt with its event: pure."""
+"""End an attempt with its event. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def end_attempt(
     extra: Mapping[str, bytes | None] | None = None,
     publish: tuple[Move, ...] = (),
 ) -> Change | None:
-    """End an attempt with its event; None if its claim is gone, so that it counts no more."""
+    """End an attempt with its event; None if its claim is gone, so that it no longer counts."""
     entry = claimed_by(board, task, attempt.nonce)
     if entry is None:
         return None
@@ -42,8 +42,10 @@ def end_attempt(
 
 
 def has_ended(board: Board, task: str, attempt: Attempt) -> bool:
-    """Whether this end of the attempt is on the board. Another one, such as the `lost` by which
-    another runner took it over, is not."""
+    """Whether this end of the attempt is on the board.
+
+    Another end, such as the `lost` of a takeover, does not count.
+    """
     entry = board.get(task)
     return entry is not None and any(
         event.attempt is not None
