@@ -53,6 +53,8 @@ def _show(one: Mapping[str, Any]) -> None:
     ]
     for row in format.columns(cells, format.room(), keep=0):
         click.echo("".join(row))
+    for service in one["failing"]:
+        click.echo(f"  {format.line(runners_view.failure(service))}")
     for rest in one["resting"].values():
         click.echo(f"  {format.line(rest)}")
 

@@ -12,16 +12,17 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 
 from gitfleet.model.config import CoderSettings, Permission
+from gitfleet.model.durations import Moment
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Failure, Role
+from gitfleet.plugins import no_options
 from gitfleet.process.launch import Exit
 
 # Linux refuses an argument of 128 KiB, and says so in words nobody understands.
@@ -126,7 +127,7 @@ class CoderEvent(Struct, frozen=True, kw_only=True):
     usd: float | None = None  # of this run so far
     failure: Failure | None = None
     final: bool = False  # with this the run is over, as far as the coder says
-    until: datetime | None = None  # when a limit resets
+    until: Moment | None = None  # when a limit resets
     denied: tuple[str, ...] = ()  # tools it may not use
 
 
@@ -158,7 +159,7 @@ class Tally:
     error: str = ""  # the last thing that went wrong, in the coder's words
     failure: Failure | None = None  # what went wrong last, unless it worked on after it
     retrying: bool = False  # it says that it is trying again just now
-    until: datetime | None = None
+    until: Moment | None = None
     final: bool = False  # it said that its run is over
     seen: frozenset[Failure] = frozenset()  # all that ever went wrong
 
@@ -232,7 +233,7 @@ class Judgement(Struct, frozen=True, kw_only=True):
 
     failure: Failure | None = None
     reason: str = ""
-    until: datetime | None = None
+    until: Moment | None = None
     denied: tuple[str, ...] = ()  # tools it was not allowed, also if it ended well
 
 
@@ -283,6 +284,15 @@ class Coder(NamedTuple):
     window: Callable[[str], int | None] = lambda _model: None  # by model, where no event tells
     # What stands outside of its output, asked now and then: events that change no other's meaning.
     gauge: Callable[[Job, Tally], Iterator[CoderEvent]] = lambda _job, _tally: iter(())
+    # What is wrong with `options` of its settings; empty if nothing is.
+    options: Callable[[Mapping[str, Any]], str] = no_options
+
+
+def launch_of(coder: Coder, job: Job) -> Launch:
+    """How to start it. Raises Cannot, also where its options in fleet.yaml are wrong."""
+    if wrong := coder.options(job.settings.options):
+        raise Cannot(f"coders.{coder.name}.options in fleet.yaml: {wrong}")
+    return coder.launch(job)
 
 
 def read_text(line: str) -> Iterator[CoderEvent]:

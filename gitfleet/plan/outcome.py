@@ -104,9 +104,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
 
     role: Role
     run: CoderRun = CoderRun()
-    tampered: tuple[
-        str, ...
-    ] = ()  # parts of the repository that are not its own and that it changed
+    tampered: tuple[str, ...] = ()  # changes outside of its own work
     question: str = ""  # why it waits for an answer
     set_up: str = ""  # why its workspace could not be set up
     branch: str = ""  # the task's

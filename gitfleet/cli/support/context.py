@@ -9,7 +9,7 @@ from gitfleet.cli.support.session import CliSession, machine
 from gitfleet.cli.support.write import store_of
 from gitfleet.event_log import EventLog
 from gitfleet.model.secrets import Mask, secrets_of
-from gitfleet.notify.base import urls
+from gitfleet.notify.base import secrets_in
 
 
 def fleet_of(session: CliSession, report: EventLog | None = None) -> Project:
@@ -17,7 +17,7 @@ def fleet_of(session: CliSession, report: EventLog | None = None) -> Project:
     own = machine()
     name = session.clone.runner_name(own.name)
     told = report or EventLog(lambda _line: None)
-    mask = Mask([*secrets_of(os.environ), *urls(own)])
+    mask = Mask([*secrets_of(os.environ), *secrets_in(own)])
     told.mask = mask.text
     store = store_of(session.repo, session.store, runner=name, tell=told.action)
     store.mask = mask
