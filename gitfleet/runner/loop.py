@@ -262,7 +262,7 @@ class Runner:
         return self._format_known(board) and not self.upkeep.short_of_disk()
 
     def _format_known(self, board: Board) -> bool:
-        newer = next((p for p in board.settings_problems if "has format" in p.what), None)
+        newer = upgrade.new_format(board)
         if newer is not None:
             self.fleet.report.once(
                 "format", Action.NEWER_FORMAT, reason=newer.what, remedy="upgrade"
