@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gitfleet.errors import FleetError
@@ -24,7 +24,6 @@ from gitfleet.model.task import Task
 from tests.files import strategies as some
 from tests.plan.kit import attempt, text
 
-FAST = settings(max_examples=150, deadline=None, derandomize=True)
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 
 
@@ -35,21 +34,18 @@ def task_of(front: str, body: str = "") -> tuple[Task | None, tuple[Problem, ...
 # --- round trips --------------------------------------------------------------------------------
 
 
-@FAST
 @given(some.tasks)
 def test_a_task_comes_back(task: Task) -> None:
     """What gitfleet writes as a task it reads as the same task, whatever the words in it."""
     assert codec.read_task(codec.write_task(task), "tasks/app.md") == (task, ())
 
 
-@FAST
 @given(some.claims)
 def test_a_claim_comes_back(claim: Claim) -> None:
     """A claim is read as it was written."""
     assert codec.read_claim(codec.write(claim), "claims/app.yaml") == (claim, ())
 
 
-@FAST
 @given(some.events)
 def test_an_event_comes_back(event: Event) -> None:
     """An event is read as it was written, its name and its content."""
@@ -58,7 +54,6 @@ def test_an_event_comes_back(event: Event) -> None:
     assert found == (event, ())
 
 
-@FAST
 @given(some.questions)
 def test_a_question_comes_back(question: Question) -> None:
     """A question and its answer are read as they were written."""
@@ -67,7 +62,6 @@ def test_a_question_comes_back(question: Question) -> None:
     assert codec.read_question(codec.write_question(named), path) == (named, ())
 
 
-@FAST
 @given(some.fleets)
 def test_settings_come_back(fleet: Settings) -> None:
     """fleet.yaml is read as it was written."""
@@ -357,7 +351,6 @@ def test_a_file_written_otherwise_is_left_alone(data: bytes) -> None:
         codec.set_key(data, "hold", None)
 
 
-@FAST
 @given(some.tasks, st.sampled_from(["hold", "priority", "discovered_from", "depends_on"]))
 @example(Task(title="a\u2028hold: true"), "hold")
 def test_any_key_of_any_task_can_be_set(task: Task, key: str) -> None:
@@ -429,7 +422,6 @@ def test_the_codec_accepts_what_the_schema_accepts(
     fields = st.sampled_from(sorted({*schemas.fields_of(kind), "x-mine", "X-mine", "titel"}))
     write: Callable[[Any], dict[str, Any]] = codec._plain
 
-    @settings(max_examples=120, deadline=None, derandomize=True)
     @given(values, fields, some.scalars)
     def check(value: Any, key: str, scalar: str) -> None:
         plain = {k: v for k, v in write(value).items() if k in schemas.fields_of(kind)}
@@ -443,7 +435,6 @@ def test_the_codec_accepts_what_the_schema_accepts(
 def test_they_agree_on_anything(name: str) -> None:
     """So they are on documents made of keys of all types and values of all sorts."""
 
-    @settings(max_examples=120, deadline=None, derandomize=True)
     @given(some.documents)
     def check(document: Mapping[str, str]) -> None:
         data = "".join(f"{key}: {value}\n" for key, value in document.items())
