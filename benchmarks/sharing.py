@@ -40,7 +40,7 @@ from gitfleet.plan.transitions import on_end
 from gitfleet.presence.heartbeat_thread import HeartbeatThread
 
 ME = Person("Bench", "bench@example.invalid")
-SETTINGS = b"format: 1\ntarget: main\nattempts: 1\nroles: {work: {coder: shell}}\n"
+SETTINGS = b"format: 2\ntarget: main\nmax_attempts: 1\nroles: {work: {coder: shell}}\n"
 LETTERS, BRANCH = "letters", "branch"
 _THEIRS, _OTHERS, _ALL = slice(-1, None), slice(None, -1), slice(None)
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 from gitfleet.attempt.context import Project, task_branch
 from gitfleet.coders import registry
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Action
 from gitfleet.git import refs
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.event import Attempt, Closed, Landed
@@ -67,7 +68,7 @@ def _built_upon(project: Project, board: Board, entry: Entry, branch: str, tip: 
     if missing:
         project.report.once(
             key,
-            "dependency-missing",
+            Action.DEPENDENCY_MISSING,
             task=entry.id,
             missing=", ".join(f"{need} ({merge[:10]})" for need, merge in missing.items()),
             target=branch,

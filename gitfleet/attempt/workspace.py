@@ -19,6 +19,7 @@ from gitfleet.attempt.context import AttemptContext, ClaimedTask, Project, task_
 from gitfleet.attempt.start_point import StartMode, StartPoint
 from gitfleet.board.clone_state import read_json, write_json
 from gitfleet.errors import FleetError, GitError
+from gitfleet.event_log import Action
 from gitfleet.git import merge, refs, salvage, worktree
 from gitfleet.model.config import WorkspaceSettings
 from gitfleet.model.durations import seconds
@@ -190,7 +191,7 @@ def save_tip(project: Project, task: str, commit: str) -> None:
     others = [project.store.ref, *_targets(project)]
     if salvage.unreachable(project.repo, commit, others):
         ref = salvage.keep(project.repo, commit, f"{salvage.PREFIX}{task}/work")
-        project.report.action("salvaged", task=task, commit=commit[:10], ref=ref)
+        project.report.action(Action.SALVAGED, task=task, commit=commit[:10], ref=ref)
 
 
 def _targets(project: Project) -> list[str]:
@@ -209,7 +210,7 @@ def discard(project: Project, task: str, path: Path) -> None:
     ref = f"{salvage.PREFIX}{task}/uncommitted"
     saved = salvage.save(project.repo, path, ref=ref, message=f"Uncommitted work on {task}")
     if saved is not None:
-        project.report.action("salvaged", task=task, commit=saved.commit[:10], ref=saved.ref)
+        project.report.action(Action.SALVAGED, task=task, commit=saved.commit[:10], ref=saved.ref)
     branch, tip = worktree.head(path)
     if branch is None:
         save_tip(project, task, tip)

@@ -22,6 +22,7 @@ from gitfleet.board.authorship import REPAIR
 from gitfleet.board.clone_state import read_json, write_json
 from gitfleet.board.store import Store
 from gitfleet.errors import GitError
+from gitfleet.event_log import Action
 from gitfleet.files import layout
 from gitfleet.git import refs
 from gitfleet.git.command import git
@@ -315,7 +316,7 @@ class Repairer:
         """Tell of a repair that was made."""
         on = self._store.objects.commit(change.trailers[REPAIR])
         self._report.action(
-            "repaired",
+            Action.REPAIRED,
             commit=on.oid[:10],
             author=on.author.name,
             files=",".join(sorted(change.files)),

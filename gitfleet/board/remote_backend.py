@@ -18,6 +18,7 @@ from gitfleet.board.backend import TxnResult, TxnStatus, lock_checkouts, no_boar
 from gitfleet.board.fairness import ClaimThrottle
 from gitfleet.board.heartbeats import BEATS, SEEN_BEATS
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Action
 from gitfleet.git import refs, remote
 from gitfleet.git.commits import Signature
 from gitfleet.git.objects import Objects
@@ -180,7 +181,7 @@ class RemoteBackend:
         by = f"{commit.author.name} <{commit.author.email}>"
         taken = merge_human_edits.take(self._objects, here, before, commit.tree, by)
         for path, where in taken.beside.items():
-            self._tell("beside", path=path, went=where, commit=ours[:10])
+            self._tell(Action.MOVED_ASIDE, path=path, went=where, commit=ours[:10])
         tree = self._objects.write_tree(here, taken.files)
         who = self._signature()
         message = f"Merge people's commits ({ours[:10]}) into the board\n"
@@ -289,7 +290,7 @@ class RemoteBackend:
             return
         if not self._objects.is_ancestor(old, new):
             if ref != self.ref and not self._objects.is_ancestor(new, old):
-                self._tell("diverged", branch=ref.removeprefix("refs/heads/"))
+                self._tell(Action.DIVERGED, branch=ref.removeprefix("refs/heads/"))
             return
         with ExitStack() as stack:
             if ref == self.ref:
@@ -297,7 +298,7 @@ class RemoteBackend:
             else:
                 held, why = lock_checkouts(stack, self.repo, (Move(ref, old, new),), None)
             if why:
-                self._tell("not-followed", branch=ref.removeprefix("refs/heads/"), reason=why)
+                self._tell(Action.BRANCH_BEHIND, branch=ref.removeprefix("refs/heads/"), reason=why)
                 return
             if refs.swap(self.repo, ref, old, new, message="fetched"):
                 for one in held:

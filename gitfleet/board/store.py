@@ -17,8 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from msgspec.structs import replace
-
 from gitfleet.board.authorship import RUNNER, TXN, runner_signature
 from gitfleet.board.backend import Backend, LocalBackend, TxnStatus, no_board
 from gitfleet.board.board_files import read_blob, read_changed, read_file
@@ -36,9 +34,11 @@ from gitfleet.git.repo import Repo
 from gitfleet.model.board import Board
 from gitfleet.model.board import Entry as BoardEntry
 from gitfleet.model.change import Change, Decide, Person
-from gitfleet.model.config import FORMAT
 from gitfleet.model.secrets import NOTHING
 
+_ROOT: Final = (
+    "gitfleet board, format 1\n"  # of every format: the root is the same bytes everywhere
+)
 _TRIES: Final = 400
 _KEPT: Final = 8  # boards of other commits kept for the next question
 
@@ -140,15 +140,15 @@ class Store:
         seen: set[str | None] = set()
         for commit in self.line(board.commit):
             if (known := self._boards.get(commit.oid)) is not None:
-                return replace(board, settings=known.settings)
+                return boards.with_settings(board, known.settings)
             found = self.objects.find(commit.tree, layout.SETTINGS)
             oid = found.oid if found and found.kind == "blob" else None
             if oid is not None and oid not in seen:
                 settings, _ = codec.read_settings(read_blob(self.objects, oid).data)
                 if settings is not None:
-                    return replace(board, settings=settings)
+                    return boards.with_settings(board, settings)
             seen.add(oid)
-        return replace(board, settings=boards.EMPTY.settings)
+        return boards.with_settings(board, boards.EMPTY.settings)
 
     def line(self, commit: str) -> Iterator[Commit]:
         """The board's own line of history, newest first."""
@@ -178,7 +178,7 @@ class Store:
             for path, entry in self.objects.walk(found.oid)
             if (file := read_file(self.objects, entry)) is not None
         }
-        return boards.read(files).get(task)
+        return boards.read_finished(files).get(task)
 
     # -- writing
 
@@ -304,7 +304,7 @@ class Store:
                 request.result = Transaction(status=TxnStatus.LOST, board=board)
                 continue
             mine = {*change.files, *change.relocated, *change.tasks} | {
-                f" {word}" for word in change.words
+                f" {lock}" for lock in change.locks
             }
             if group and (change.alone or group[0].change_alone or mine & taken):
                 continue  # in the next commit
@@ -388,4 +388,4 @@ class Store:
             None, {f"{folder}/.gitkeep": b"" for folder in layout.FOLDERS}
         )
         who = Signature("gitfleet", "gitfleet@localhost", 0)
-        return self.objects.write_commit(tree, [], f"gitfleet board, format {FORMAT}\n", who, who)
+        return self.objects.write_commit(tree, [], _ROOT, who, who)

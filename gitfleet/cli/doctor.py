@@ -21,6 +21,7 @@ from gitfleet.cli.main import own_version
 from gitfleet.cli.support import doctor_coders
 from gitfleet.cli.support.doctor_finding import DoctorFinding, Level, of_error, ok, problem, warning
 from gitfleet.cli.support.session import machine, target_here
+from gitfleet.cli.support.verb import Verb
 from gitfleet.cli.support.write import remote_of
 from gitfleet.doctor import probe_services
 from gitfleet.errors import FleetError
@@ -32,6 +33,7 @@ from gitfleet.model.board import Board, Problem
 from gitfleet.model.config import Machine
 from gitfleet.model.secrets import Mask, secrets_of
 from gitfleet.model.states import FINISHED
+from gitfleet.plan import upgrade
 from gitfleet.plan.scheduler import target_of
 from gitfleet.plan.status import status_of
 from gitfleet.runner.watch import watching
@@ -52,13 +54,20 @@ class Examined(Struct, frozen=True):
     seconds: float | None  # that a coder has to answer; None: it is not called
 
 
-@click.command("doctor")
-@click.option("--json", "as_json", is_flag=True, help="A list of objects instead.")
+@click.command(
+    "doctor",
+    cls=Verb,
+    examples=(
+        "gitfleet doctor",
+        "gitfleet doctor --no-calls",
+    ),
+)
+@click.option("--json", "as_json", is_flag=True, help="Output JSON.")
 @click.option(
     "--no-calls",
     is_flag=True,
-    help="Do not call the coders: each call asks a model for one word, which costs, and starts what"
-    " fleet.yaml says.",
+    help="Do not call the coders. A call asks a model for one word, at its cost, and starts the"
+    " commands in fleet.yaml.",
 )
 @click.option(
     "--seconds",
@@ -255,6 +264,7 @@ def _board(place: Examined) -> Iterator[DoctorFinding]:
         return
     bad = [
         *(_of_problem(Level.PROBLEM, problem) for problem in board.settings_problems),
+        *(_of_problem(Level.PROBLEM, old) for old in [upgrade.old_format(board)] if old),
         *(_of_problem(Level.PROBLEM, found[0]) for _, found in sorted(board.damage.items())),
         *(
             _of_problem(Level.WARNING, entry.problems[0])

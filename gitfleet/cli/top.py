@@ -12,6 +12,7 @@ import click
 from gitfleet.board.heartbeats import aged
 from gitfleet.cli.support import format, runners_view
 from gitfleet.cli.support.session import CliSession, open_session
+from gitfleet.cli.support.verb import Verb
 from gitfleet.cli.support.write import remote_of
 from gitfleet.git.remote import Unreachable
 from gitfleet.model.durations import counted, seconds, spoken
@@ -25,11 +26,20 @@ HEADS: Final = (
 )
 
 
-@click.command("top")
-@click.option("--once", is_flag=True, help="Print it once; so it is where no terminal is.")
-@click.option("--json", "as_json", is_flag=True, help="For programs, once.")
+@click.command(
+    "top",
+    cls=Verb,
+    examples=(
+        "gitfleet top",
+        "gitfleet top --once --json",
+    ),
+)
+@click.option(
+    "--once", is_flag=True, help="Print once and exit (default where there is no terminal)."
+)
+@click.option("--json", "as_json", is_flag=True, help="Output JSON, once.")
 def command(once: bool, as_json: bool) -> None:
-    """Show what every attempt does, on all machines that share the board, until Ctrl-C."""
+    """Watch all attempts, on all machines that share the board, until Ctrl-C."""
     session = open_session()
     crowd = Crowd(session)
     crowd.fetch()

@@ -16,12 +16,14 @@ import msgspec
 
 from gitfleet.coders import jsonl
 from gitfleet.coders.base import (
+    Account,
     Cannot,
     Coder,
     CoderEvent,
     CoderEventKind,
     Job,
     Launch,
+    LoginFile,
     Reader,
     extra,
 )
@@ -138,5 +140,11 @@ CODER: Final = Coder(
     launch=launch,
     reader=reader,
     judge=judge_of("agy"),
+    account=Account(
+        install="see https://antigravity.google/download",
+        login="run `agy` and sign in",
+        files=(LoginFile("~/.gemini/antigravity-cli", "antigravity-oauth-token"),),
+    ),
+    unfenced=True,
     resumes=True,
 )

@@ -15,12 +15,13 @@ from typing import Final
 
 from gitfleet.coders.base import (
     LONGEST_TEXT,
+    Account,
     Coder,
     CoderEvent,
     CoderEventKind,
-    Failure,
     Job,
     Launch,
+    LoginFile,
     NoSession,
     Reader,
     any_key,
@@ -28,6 +29,7 @@ from gitfleet.coders.base import (
 )
 from gitfleet.coders.classify import classify, judge_of
 from gitfleet.model.event import Tokens
+from gitfleet.model.states import Failure
 
 _FLAGS: Final = (
     *("--yes-always", "--no-show-model-warnings", "--no-check-update", "--no-analytics"),
@@ -157,6 +159,18 @@ CODER: Final = Coder(
     launch=launch,
     reader=reader,
     judge=judge_of("aider"),
+    account=Account(
+        install="pip install aider-chat",
+        login="set the key of its model's provider, such as ANTHROPIC_API_KEY",
+        files=(LoginFile("~/.aider", "oauth-keys.env"),),
+        keys=(
+            "ANTHROPIC_API_KEY",
+            "OPENAI_API_KEY",
+            "GEMINI_API_KEY",
+            "DEEPSEEK_API_KEY",
+            "OPENROUTER_API_KEY",
+        ),
+    ),
     resumes=True,
     versions=("0.86.2",),
 )

@@ -18,13 +18,14 @@ import msgspec
 
 from gitfleet.coders import jsonl, message_blocks
 from gitfleet.coders.base import (
+    Account,
     Cannot,
     Coder,
     CoderEvent,
     CoderEventKind,
-    Failure,
     Job,
     Launch,
+    LoginFile,
     Mcp,
     Reader,
     any_key,
@@ -35,6 +36,7 @@ from gitfleet.coders.jsonl import Object, count, dig, flat, inner, name, number,
 from gitfleet.coders.reset_time import reset_at
 from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
+from gitfleet.model.states import Failure
 
 _TOOLS: Final = "Bash,Edit,Write,NotebookEdit,WebFetch,WebSearch"
 _MCP_SECONDS: Final = 120  # until its MCP server must be there
@@ -258,6 +260,18 @@ CODER: Final = Coder(
     launch=launch,
     reader=reader,
     judge=judge_of("claude"),
+    account=Account(
+        install="npm install -g @anthropic-ai/claude-code",
+        login="run `claude` and type `/login`, or set ANTHROPIC_API_KEY",
+        files=(LoginFile("~/.claude", ".credentials.json", "CLAUDE_CONFIG_DIR"),),
+        keys=(
+            "ANTHROPIC_API_KEY",
+            "ANTHROPIC_AUTH_TOKEN",
+            "CLAUDE_CODE_OAUTH_TOKEN",
+            "CLAUDE_CODE_USE_BEDROCK",
+            "CLAUDE_CODE_USE_VERTEX",
+        ),
+    ),
     resumes=True,
     mcp=True,
     versions=("2.1.197", "2.1.329"),

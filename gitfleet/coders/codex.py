@@ -21,12 +21,13 @@ import msgspec
 
 from gitfleet.coders import jsonl
 from gitfleet.coders.base import (
+    Account,
     Coder,
     CoderEvent,
     CoderEventKind,
-    Failure,
     Job,
     Launch,
+    LoginFile,
     Mcp,
     Reader,
     Tally,
@@ -37,6 +38,7 @@ from gitfleet.coders.jsonl import Object, count, dig, flat, inner, name, number,
 from gitfleet.coders.reset_time import reset_at
 from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
+from gitfleet.model.states import Failure
 
 _PROVIDER: Final = "gitfleet"
 _MCP_SECONDS: Final = 120  # until its MCP server must be there
@@ -246,6 +248,12 @@ CODER: Final = Coder(
     launch=launch,
     reader=reader,
     judge=judge_of("codex"),
+    account=Account(
+        install="npm install -g @openai/codex",
+        login="run `codex login`, or set CODEX_API_KEY",
+        files=(LoginFile("~/.codex", "auth.json", "CODEX_HOME"),),
+        keys=("CODEX_API_KEY",),
+    ),
     resumes=True,
     mcp=True,
     versions=("0.169.0",),

@@ -16,12 +16,13 @@ import msgspec
 
 from gitfleet.coders import jsonl
 from gitfleet.coders.base import (
+    Account,
     Coder,
     CoderEvent,
     CoderEventKind,
-    Failure,
     Job,
     Launch,
+    LoginFile,
     Mcp,
     Reader,
     extra,
@@ -29,6 +30,7 @@ from gitfleet.coders.base import (
 from gitfleet.coders.classify import classify, judge_of
 from gitfleet.coders.jsonl import Object, count, dig, flat, inner, name, number, text
 from gitfleet.model.config import Permission
+from gitfleet.model.states import Failure
 
 
 def launch(job: Job) -> Launch:
@@ -167,6 +169,15 @@ CODER: Final = Coder(
     launch=launch,
     reader=reader,
     judge=judge_of("copilot"),
+    account=Account(
+        install="npm install -g @github/copilot",
+        login="run `copilot` and type `/login`, or set COPILOT_GITHUB_TOKEN",
+        files=(
+            LoginFile("~/.copilot", "config.json", "COPILOT_HOME"),
+            LoginFile("~/.config/gh", "hosts.yml", "GH_CONFIG_DIR"),
+        ),
+        keys=("COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN", "COPILOT_PROVIDER_BASE_URL"),
+    ),
     resumes=True,
     mcp=True,
     versions=("1.0.102",),

@@ -13,12 +13,14 @@ from typing import Final
 from gitfleet.coders import jsonl, message_blocks
 from gitfleet.coders.base import (
     LONGEST_ARGUMENT,
+    Account,
     Cannot,
     Coder,
     CoderEvent,
     CoderEventKind,
     Job,
     Launch,
+    LoginFile,
     Reader,
     extra,
 )
@@ -102,5 +104,12 @@ CODER: Final = Coder(
     launch=launch,
     reader=reader,
     judge=judge_of("cursor-agent"),
+    account=Account(
+        install="see https://cursor.com/cli",
+        login="run `cursor-agent login`, or set CURSOR_API_KEY",
+        files=(LoginFile("~/.config", "cursor/auth.json", "XDG_CONFIG_HOME"),),
+        keys=("CURSOR_API_KEY", "CURSOR_AUTH_TOKEN"),
+    ),
+    unfenced=True,
     resumes=True,
 )

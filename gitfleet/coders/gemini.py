@@ -23,11 +23,13 @@ import msgspec
 from gitfleet.coders import jsonl
 from gitfleet.coders.base import (
     LONGEST_TEXT,
+    Account,
     Coder,
     CoderEvent,
     CoderEventKind,
     Job,
     Launch,
+    LoginFile,
     Mcp,
     Reader,
     Tally,
@@ -237,6 +239,15 @@ CODER: Final = Coder(
     launch=launch,
     reader=reader,
     judge=judge_of("gemini"),
+    account=Account(
+        install="npm install -g @google/gemini-cli",
+        login="run `gemini` and choose a login, or set GEMINI_API_KEY",
+        files=(
+            LoginFile("~", f"{_FOLDER}/oauth_creds.json", _HOME),
+            LoginFile("~", f"{_FOLDER}/.env", _HOME),
+        ),
+        keys=("GEMINI_API_KEY", "GOOGLE_GENAI_USE_VERTEXAI"),
+    ),
     resumes=True,
     mcp=True,
     versions=("0.61.0",),

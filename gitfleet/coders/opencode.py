@@ -19,12 +19,13 @@ import msgspec
 
 from gitfleet.coders import jsonl
 from gitfleet.coders.base import (
+    Account,
     Coder,
     CoderEvent,
     CoderEventKind,
-    Failure,
     Job,
     Launch,
+    LoginFile,
     Reader,
     any_key,
     extra,
@@ -33,6 +34,7 @@ from gitfleet.coders.classify import classify, judge_of
 from gitfleet.coders.jsonl import Object, count, dig, inner, name, number, text
 from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
+from gitfleet.model.states import Failure
 
 _CONFIG: Final = "OPENCODE_CONFIG_CONTENT"
 _PROVIDER: Final = "gitfleet"
@@ -201,6 +203,18 @@ CODER: Final = Coder(
     launch=launch,
     reader=reader,
     judge=judge_of("opencode"),
+    account=Account(
+        install="npm install -g opencode-ai",
+        login="run `opencode auth login`, or set a key such as OPENAI_API_KEY",
+        files=(LoginFile("~/.local/share", "opencode/auth.json", "XDG_DATA_HOME"),),
+        keys=(
+            "OPENCODE_API_KEY",
+            "ANTHROPIC_API_KEY",
+            "OPENAI_API_KEY",
+            "GEMINI_API_KEY",
+            "OPENROUTER_API_KEY",
+        ),
+    ),
     resumes=True,
     mcp=True,
     versions=("1.18.33",),

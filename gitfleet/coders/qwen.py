@@ -17,13 +17,14 @@ import msgspec
 from gitfleet.coders import jsonl, message_blocks
 from gitfleet.coders.base import (
     LONGEST_ARGUMENT,
+    Account,
     Cannot,
     Coder,
     CoderEvent,
     CoderEventKind,
-    Failure,
     Job,
     Launch,
+    LoginFile,
     Mcp,
     Reader,
     any_key,
@@ -33,6 +34,7 @@ from gitfleet.coders.classify import classify, judge_of
 from gitfleet.coders.jsonl import Object, dig, flat, inner, name, text
 from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
+from gitfleet.model.states import Failure
 
 _ERROR: Final = "[API Error:"
 _WINDOW: Final = 262_144
@@ -160,6 +162,12 @@ CODER: Final = Coder(
     launch=launch,
     reader=reader,
     judge=judge_of("qwen"),
+    account=Account(
+        install="npm install -g @qwen-code/qwen-code",
+        login="run `qwen` and type `/auth`, or set OPENAI_API_KEY",
+        files=(LoginFile("~/.qwen", "oauth_creds.json"), LoginFile("~/.qwen", ".env")),
+        keys=("OPENAI_API_KEY",),
+    ),
     resumes=True,
     mcp=True,
     versions=("0.15.10", "0.24.4"),

@@ -1,4 +1,4 @@
-"""Commits and who made them: values, and the trailers of a message."""
+"""Values for commits and their authors, and the trailers of a message."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _TRAILER: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*):[ \t]*(.*)")
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """Who, and when: seconds since the epoch, and the zone's offset in minutes."""
+    """A name and address with a time: seconds since the epoch, and the zone's offset in minutes."""
 
     name: str
     email: str
@@ -32,10 +32,10 @@ class Commit:
 
 
 def trailers(message: str) -> dict[str, str]:
-    """The trailers in a message's last paragraph; of one key's several the last.
+    """The trailers in a message's last paragraph; the last value of a repeated key.
 
-    Stricter than git: a paragraph with any other line in it has none, so that text somebody
-    pasted is not taken for a trailer of ours.
+    Stricter than git: a paragraph with any other line has no trailers, so that pasted text is not
+    taken for one of ours.
     """
     paragraphs = re.split(r"\n[ \t]*\n", message.replace("\r\n", "\n").strip())
     if len(paragraphs) < 2:

@@ -19,6 +19,7 @@ from gitfleet.attempt.context import Project
 from gitfleet.board.backend import TxnStatus
 from gitfleet.board.remote_backend import LETTERS, RemoteBackend
 from gitfleet.errors import FleetError, GitError
+from gitfleet.event_log import Action
 from gitfleet.files import codec, layout
 from gitfleet.files.answers import united
 from gitfleet.files.layout import FileKind
@@ -64,7 +65,7 @@ def empty_box(project: Project, far: Mapping[str, str] | None = None) -> None:
         somewhere = checkouts_of(project.repo, ref)
         if somewhere:  # somebody is still writing it
             reason = f"it is checked out in {somewhere[0]}"
-            project.report.once(ref, "letter-stays", branch=_short(ref), reason=reason)
+            project.report.once(ref, Action.INBOX_KEPT, branch=_short(ref), reason=reason)
         elif _read(project, ref, oid, far=False):
             _burn(project, ref, oid)
     for ref, oid in (far or {}).items():
@@ -79,7 +80,9 @@ def _read(project: Project, ref: str, oid: str, *, far: bool) -> bool:
         project.objects.diff(None, letter.tree)
     except GitError as error:
         kept = salvage.keep(project.repo, oid, f"{salvage.PREFIX}in/{oid[:10]}")
-        project.report.action("letter-unreadable", branch=_short(ref), reason=error.what, kept=kept)
+        project.report.action(
+            Action.INBOX_UNREADABLE, branch=_short(ref), reason=error.what, kept=kept
+        )
         return True
     return _take(project, ref, letter, far=far)
 
@@ -93,7 +96,7 @@ def _burn(project: Project, ref: str, oid: str) -> None:
     try:
         refs.swap(project.repo, ref, oid, None, message="taken in")
     except FleetError as error:  # its lock is busy: next round
-        project.report.once(ref, "letter-stays", branch=_short(ref), reason=error.what)
+        project.report.once(ref, Action.INBOX_KEPT, branch=_short(ref), reason=error.what)
 
 
 def _burn_far(project: Project, ref: str, oid: str) -> None:
@@ -105,7 +108,7 @@ def _burn_far(project: Project, ref: str, oid: str) -> None:
     pushed = remote.push(project.repo, swap.name, [refs.RefMove(ref, oid, None)])
     if pushed.fate is not PushFate.DONE:
         reason = pushed.reason or "it was pushed to just now"
-        project.report.once(ref, "letter-stays", branch=_short(ref), reason=reason)
+        project.report.once(ref, Action.INBOX_KEPT, branch=_short(ref), reason=reason)
 
 
 def _take(project: Project, ref: str, letter: Commit, *, far: bool) -> bool:
@@ -139,13 +142,15 @@ def _take(project: Project, ref: str, letter: Commit, *, far: bool) -> bool:
         # The whole letter stays to be looked at: nothing of a person's is dropped in silence.
         kept = salvage.keep(project.repo, letter.oid, f"{salvage.PREFIX}in/{letter.oid[:10]}")
         for path, where in islice(taken.beside.items(), _TOLD):
-            project.report.action("letter-beside", path=path, went=where, kept=kept)
+            project.report.action(Action.INBOX_CONFLICT, path=path, went=where, kept=kept)
         if len(taken.beside) > _TOLD:
             more = len(taken.beside) - _TOLD
-            project.report.action("letter-beside", more=more, kept=kept)
+            project.report.action(Action.INBOX_CONFLICT, more=more, kept=kept)
     if won:
         names = ",".join(sorted(taken.files)[:_TOLD])
-        project.report.action("letter", branch=_short(ref), files=names, number=len(taken.files))
+        project.report.action(
+            Action.INBOX_MERGED, branch=_short(ref), files=names, number=len(taken.files)
+        )
     return True
 
 

@@ -55,7 +55,7 @@ class Outcome(StrEnum):
     TIMED_OUT = "timed-out"
     STALLED = "stalled"
     EMPTY = "empty"  # ended well and changed nothing
-    OUT_OF_SCOPE = "out-of-scope"  # changed what `touches` does not allow
+    OUT_OF_SCOPE = "out-of-scope"  # changed what `paths` does not allow
     LIMITED = "limited"  # the coder's rate or quota is used up
     AUTH_FAILED = "auth-failed"  # the coder's key was refused
     CONTEXT_FULL = "context-full"
@@ -70,6 +70,21 @@ class Outcome(StrEnum):
     REJECTED = "rejected"
     CHECKS_FAILED = "checks-failed"
     CONFLICT = "conflict"
+
+
+class Failure(StrEnum):
+    """Why a coder did not do its work."""
+
+    AUTH = "auth"  # its key or login is refused, or there is none
+    LIMITED = "limited"  # a rate, a quota or a credit is used up
+    OVERLOADED = "overloaded"  # its service does not answer, or not now
+    CONTEXT_FULL = "context-full"
+    REFUSED = "refused"  # the model will not do it
+    DENIED = "permission-denied"  # it may not use the tools it needs
+    CRASHED = "crashed"
+    MISCONFIGURED = "misconfigured"  # a wrong model, flag or setting: no other try helps
+    OVER_BUDGET = "over-budget"  # by its own settings
+    NO_SESSION = "no-session"  # what it was to go on with is not there (any more)
 
 
 class Counter(StrEnum):
@@ -130,7 +145,7 @@ class Kind(StrEnum):
     RETRY = "retry"
     CANCEL = "cancel"
     HOLD = "hold"
-    RELEASE = "release"
+    UNHOLD = "unhold"
     CLOSE = "close"
     NOTE = "note"
     LANDED = "landed"
@@ -139,6 +154,6 @@ class Kind(StrEnum):
 
 ATTEMPT_KINDS: Final = frozenset({Kind.WORK, Kind.VALIDATE, Kind.PLAN})
 PERSON_KINDS: Final = frozenset(
-    {Kind.RETRY, Kind.CANCEL, Kind.HOLD, Kind.RELEASE, Kind.CLOSE, Kind.NOTE}
+    {Kind.RETRY, Kind.CANCEL, Kind.HOLD, Kind.UNHOLD, Kind.CLOSE, Kind.NOTE}
 )
 RUNNER_KINDS: Final = frozenset({Kind.LANDED, Kind.CLOSED}) | ATTEMPT_KINDS

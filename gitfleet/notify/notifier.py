@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from gitfleet.attempt.context import Project
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Action
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.config import Notice
 from gitfleet.model.secrets import NOTIFY_URLS
@@ -104,7 +105,9 @@ class Notifier:
             except (FleetError, OSError) as error:
                 what = error.what if isinstance(error, FleetError) else str(error)
                 remedy = error.remedy if isinstance(error, FleetError) else ""
-                self.fleet.report.once("notify", "notices-wait", reason=what, remedy=remedy)
+                self.fleet.report.once(
+                    "notify", Action.NOTIFICATIONS_DELAYED, reason=what, remedy=remedy
+                )
             else:
                 self.fleet.report.settled("notify")
             if ending:
@@ -195,12 +198,12 @@ class Notifier:
 
     def _told(self, service: Service, text: Text) -> None:
         self.fleet.report.settled(f"service {service.digest}")
-        self.fleet.report.action("notified", about=text.key, service=service.label)
+        self.fleet.report.action(Action.NOTIFIED, about=text.key, service=service.label)
 
     def _failed(self, service: Service) -> None:
         self.fleet.report.once(
             f"service {service.digest}",
-            "notices-wait",
+            Action.NOTIFICATIONS_DELAYED,
             service=service.label,
             reason="it did not take a message; it is tried again, with growing pauses",
         )

@@ -34,10 +34,10 @@ _UNHEARD: Final = RESTS | SAYS_NOTHING
 
 
 def pause(board: Board, failures: int, longest: float | None = None) -> float:
-    """Seconds to wait after that many failures; at most `longest`, else `retry.max`."""
-    retry = board.settings.retry
-    cap = seconds(retry.max) if longest is None else longest
-    return min(cap, seconds(retry.first) * _growth(retry.factor, failures))
+    """Seconds to wait after that many failures; at most `longest`, else `backoff.max`."""
+    backoff = board.settings.backoff
+    cap = seconds(backoff.max) if longest is None else longest
+    return min(cap, seconds(backoff.initial) * _growth(backoff.factor, failures))
 
 
 def _growth(factor: float, failures: int) -> float:

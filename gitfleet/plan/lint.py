@@ -20,6 +20,7 @@ from gitfleet.model.config import RoleSettings, Settings
 from gitfleet.model.ids import is_id
 from gitfleet.model.states import Role
 from gitfleet.model.task import Task
+from gitfleet.plan import upgrade
 from gitfleet.plan.coder_choice import choices
 from gitfleet.plan.graph import cancelled, graph_of, is_over
 
@@ -79,7 +80,7 @@ def _archived(files: Mapping[str, File]) -> Iterator[Problem]:
             folder = path.removesuffix(there.name)
             folders[folder][layout.restored_path(there.task, there.name)] = path
     for restored in folders.values():
-        board = boards.read({origin: files[path] for origin, path in restored.items()})
+        board = boards.read_finished({origin: files[path] for origin, path in restored.items()})
         parts = [*board.damage.values(), *(entry.problems for entry in board.entries.values())]
         for problem in (problem for problems in parts for problem in problems):
             yield replace(problem, path=restored.get(problem.path, problem.path))
@@ -88,6 +89,9 @@ def _archived(files: Mapping[str, File]) -> Iterator[Problem]:
 def _warnings(
     board: Board, files: Mapping[str, File], known: Known, objects: Objects
 ) -> Iterator[Problem]:
+    if (old := upgrade.old_format(board)) is not None:
+        line, column = _mark_in_settings(files.get(layout.SETTINGS), ("format",))
+        yield replace(old, line=line, column=column)
     yield from _twins(board)
     yield from _strange_prompts(files)
     yield from _roles(board, files, known)

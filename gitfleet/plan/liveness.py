@@ -6,6 +6,7 @@ the agent says of itself.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Final
 
 from msgspec import Struct
@@ -13,13 +14,44 @@ from msgspec import Struct
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.durations import seconds, spoken
 from gitfleet.model.event import Tokens
-from gitfleet.model.states import Outcome
 from gitfleet.model.task import Budget
 from gitfleet.plan.budget import Spent, context_full, exceeded, spent
 
 _FRESH: Final = 30.0  # seconds for which something heard counts as activity
 _PATIENCE: Final = 60.0  # seconds that a coder may hold its slot while it waits for a limit
 _LONG: Final = 1 / 3  # of the silence that is allowed; after that it is called silent
+
+
+class Limit(StrEnum):
+    """Which of its limits a run reached."""
+
+    BUDGET = "budget"
+    CONTEXT = "context"
+    TIME = "time"
+    STALL = "stall"  # silence, or trying again and again
+    LEASE = "lease"  # no runner looked after it
+
+
+class LimitHit(Struct, frozen=True):
+    """A limit that a run reached, and a sentence for a person."""
+
+    limit: Limit
+    reason: str
+
+
+def too_long(limit: float) -> LimitHit:
+    """It took longer than `limit` seconds."""
+    return LimitHit(Limit.TIME, f"it took longer than {spoken(limit)}")
+
+
+def silent_for(limit: float) -> LimitHit:
+    """It was silent for `limit` seconds."""
+    return LimitHit(Limit.STALL, f"it was silent for {spoken(limit)}")
+
+
+def abandoned_for(limit: float) -> LimitHit:
+    """No runner renewed its lease of `limit` seconds."""
+    return LimitHit(Limit.LEASE, f"no runner looked after it for {spoken(limit)}")
 
 
 class LivenessLimits(Struct, frozen=True, kw_only=True):
@@ -66,27 +98,27 @@ def limits_of(board: Board, entry: Entry, *, speaks: bool) -> LivenessLimits:
     )
 
 
-def why_kill(limits: LivenessLimits, signs: Observation) -> tuple[Outcome, str] | None:
-    """Why the run must end now, if it must. Where the coder's own words explain it (a limit, a
-    refused key), they decide what it is called."""
+def why_kill(limits: LivenessLimits, signs: Observation) -> LimitHit | None:
+    """The limit for which the run must end now, if it must. `plan.outcome` says what that is
+    called: the coder's own words may explain it (a limit of its service, a refused key)."""
     over = exceeded(limits.budget, limits.before, signs.tokens, signs.usd)
     if over:
-        return Outcome.OVER_BUDGET, over
+        return LimitHit(Limit.BUDGET, over)
     if context_full(signs.used, signs.window, limits.context):
         reason = f"{signs.used} of {signs.window} tokens of its context are used"
-        return Outcome.CONTEXT_FULL, reason
+        return LimitHit(Limit.CONTEXT, reason)
     if signs.retrying and (signs.refused or signs.rests >= _PATIENCE):
         what = "its key is refused" if signs.refused else "its limit lasts longer than that"
-        return Outcome.STALLED, f"it tries again and again, and {what}"
+        return LimitHit(Limit.STALL, f"it tries again and again, and {what}")
     if signs.elapsed >= limits.attempt:
-        return Outcome.TIMED_OUT, f"it took longer than {spoken(limits.attempt)}"
+        return too_long(limits.attempt)
     if limits.first_event and not signs.heard and signs.elapsed >= limits.first_event:
-        return Outcome.STALLED, f"nothing was heard of it for {spoken(limits.first_event)}"
+        return LimitHit(Limit.STALL, f"nothing was heard of it for {spoken(limits.first_event)}")
     if signs.quiet >= limits.tool:
         what = f"{signs.tool} ran" if signs.tool else "it worked"
-        return Outcome.STALLED, f"{what} without a word for {spoken(limits.tool)}"
+        return LimitHit(Limit.STALL, f"{what} without a word for {spoken(limits.tool)}")
     if not signs.tool and signs.idle >= limits.silence:
-        return Outcome.STALLED, f"it was silent for {spoken(limits.silence)}"
+        return silent_for(limits.silence)
     return None
 
 

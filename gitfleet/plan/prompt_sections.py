@@ -39,7 +39,7 @@ _TITLES: Final[Mapping[Kind, str]] = {
 _PEOPLES: Final[Mapping[Kind, str]] = {
     Kind.RETRY: "A person had it tried afresh",
     Kind.NOTE: "A person remarked",
-    Kind.RELEASE: "A person took it off hold",
+    Kind.UNHOLD: "A person took it off hold",
 }
 
 
@@ -53,8 +53,8 @@ def task_section(entry: Entry) -> str:
     assert entry.task is not None
     task = entry.task
     lines = [f"# The task: {line(task.title)}", "", f"Its id is {entry.id}."]
-    if task.touches:
-        lines.append(f"The change may touch nothing but: {', '.join(map(line, task.touches))}")
+    if task.paths:
+        lines.append(f"The change may touch nothing but: {', '.join(map(line, task.paths))}")
     if task.checks:
         lines += ["These commands must pass on the result:", ""]
         lines += [f"    {line(command)}" for command in task.checks]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Final
 
 from msgspec import Struct
 
@@ -14,15 +13,8 @@ from gitfleet.files import answers, codec, layout
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.change import Change, Person
 from gitfleet.model.question import Asker, Question
-from gitfleet.model.states import Outcome
 from gitfleet.plan.graph import cancelled, done, graph_of
 from gitfleet.plan.transitions.event_files import claimed_by
-
-ASKED: Final = Outcome.ASKED
-# These say something that an open question does not change: a person is to look, or has decided.
-_STRONGER: Final = frozenset(
-    {Outcome.CANCELLED, Outcome.TAMPERED, Outcome.MISCONFIGURED, Outcome.OVER_BUDGET}
-)
 
 
 class QuestionRequest(Struct, frozen=True, kw_only=True):
@@ -137,15 +129,6 @@ def unanswered_reason(
         return f"it asks: {_brief(waiting[0].text)}{more}"
     late = [q for q in own if q.name in unheard]
     return f"{late[0].name} was answered when it had stopped for it" if late else ""
-
-
-def overrules(outcome: Outcome) -> bool:
-    """Whether an attempt that ended so is `asked` if it has an open question.
-
-    Work may be half done whatever the exit status says: who asked and was told to stop submits
-    what there is, and who was ended while it waited did not fail.
-    """
-    return outcome not in _STRONGER
 
 
 # -- answering

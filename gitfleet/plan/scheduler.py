@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from gitfleet.model.board import Board, Entry
+from gitfleet.model.config import RoleSettings
 from gitfleet.model.ids import is_id
 from gitfleet.model.states import Role, Status
 from gitfleet.plan.coder_choice import Choice, choices
@@ -35,6 +36,7 @@ class Capacity(Struct, frozen=True, kw_only=True):
     labels: frozenset[str] = frozenset()
     coders: frozenset[str] | None = None  # only these; None: all it knows
     known: frozenset[str] | None = None  # coders that exist here; None: do not ask
+    default: RoleSettings | None = None  # before the board's roles, for tasks that name no coder
     only: frozenset[str] | None = None  # nothing but these tasks
     blocked: Mapping[str, str] = {}  # accepted task -> why it cannot land just now
     tips: Mapping[str, str] = {}  # target branch -> its tip
@@ -141,7 +143,7 @@ class _Occupancy:
         self.board, self.offer, self.resting = board, offer, resting
         self.mine = 0
         self.coders: Counter[str] = Counter()
-        self.words: dict[str, str] = {}
+        self.locks: dict[str, str] = {}
         self.landing: dict[str, str] = {}
         for entry in board.entries.values():
             if entry.claim is None:
@@ -153,8 +155,8 @@ class _Occupancy:
             self._occupy(entry, claim.role, target_of(board, entry, default_target))
 
     def _occupy(self, entry: Entry, role: Role, target: str) -> None:
-        for word in entry.task.exclusive if entry.task else ():
-            self.words[word] = entry.id
+        for lock in entry.task.locks if entry.task else ():
+            self.locks[lock] = entry.id
         if role is Role.VALIDATE:
             self.landing[target] = entry.id
 
@@ -171,7 +173,7 @@ class _Occupancy:
         """
         whys: list[str] = []
         rests: list[Cooldown] = []
-        for one in choices(self.board, entry, role) or (Choice(""),):
+        for one in choices(self.board, entry, role, self.offer.default) or (Choice(""),):
             why, rest = self._of_coder(one.coder, role), self.resting.get(one.coder)
             if not why and rest is None:
                 return one
@@ -192,9 +194,9 @@ class _Occupancy:
         return self._of_slots(pick) or self._of_labels(pick, entry) or self.of_place(pick, entry)
 
     def _of_labels(self, pick: Assignment, entry: Entry) -> str:
-        needs = entry.task.needs if entry.task and pick.role is not Role.VALIDATE else ()
-        lacking = [label for label in needs if label not in self.offer.labels]
-        return f"needs a runner with {', '.join(lacking)}" if lacking else ""
+        wanted = entry.task.runs_on if entry.task and pick.role is not Role.VALIDATE else ()
+        lacking = [label for label in wanted if label not in self.offer.labels]
+        return f"runs only on a runner with {', '.join(lacking)}" if lacking else ""
 
     def _of_slots(self, pick: Assignment) -> str:
         if self.mine >= self.offer.slots:
@@ -224,9 +226,9 @@ class _Occupancy:
     def of_place(self, pick: Assignment, entry: Entry) -> str:
         """What another attempt has to itself, or this runner lacks."""
         assert entry.task is not None
-        for word in entry.task.exclusive:
-            if word in self.words:
-                return f"{self.words[word]} has {word} to itself"
+        for lock in entry.task.locks:
+            if lock in self.locks:
+                return f"{self.locks[lock]} holds the lock {lock}"
         if pick.role is Role.VALIDATE and pick.target in self.landing:
             return f"{self.landing[pick.target]} is being checked for {pick.target}"
         return ""

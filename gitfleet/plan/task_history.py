@@ -20,16 +20,16 @@ WORK_KINDS: Final = (Kind.WORK, Kind.PLAN)
 
 
 def put_on_hold(entry: Entry) -> Event | None:
-    """The event by which a task is on hold, or None. `retry` does not release it."""
-    switches = (e for e in reversed(entry.events) if e.kind in (Kind.HOLD, Kind.RELEASE))
+    """The event by which a task is on hold, or None. `retry` does not end it."""
+    switches = (e for e in reversed(entry.events) if e.kind in (Kind.HOLD, Kind.UNHOLD))
     last = next(switches, None)
     return last if last is not None and last.kind is Kind.HOLD else None
 
 
 def limit_of(board: Board, entry: Entry) -> int:
     """How many failed attempts a task has before it waits for a person."""
-    own = entry.task.attempts if entry.task else None
-    return own or board.settings.attempts
+    own = entry.task.max_attempts if entry.task else None
+    return own or board.settings.max_attempts
 
 
 def count(attempts: Iterable[Attempt], counter: Counter) -> int:

@@ -20,6 +20,7 @@ from gitfleet.board import heartbeats
 from gitfleet.board.heartbeats import BEATS, SEEN_BEATS
 from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Action
 from gitfleet.git import refs, remote
 from gitfleet.git.commits import Signature
 from gitfleet.git.objects import Objects
@@ -155,7 +156,7 @@ class HeartbeatThread:
         try:
             self._send(())
         except FleetError as error:  # others wait for a lease, then
-            self.fleet.report.once("heart", "error", doing="goodbye", reason=error.what)
+            self.fleet.report.once("heart", Action.ERROR, doing="goodbye", reason=error.what)
 
     def beat(self) -> None:
         """One look, and a heartbeat if one is due. Never raises."""
@@ -170,15 +171,15 @@ class HeartbeatThread:
         except Unreachable as error:
             self._say_offline(error.what)
         except FleetError as error:
-            self.fleet.report.once("heart", "error", reason=error.what, remedy=error.remedy)
+            self.fleet.report.once("heart", Action.ERROR, reason=error.what, remedy=error.remedy)
         except Exception as error:  # a heart that stops would end every attempt
-            self.fleet.report.once("heart", "error", reason=repr(error))
+            self.fleet.report.once("heart", Action.ERROR, reason=repr(error))
         else:
             self.fleet.report.settled("heart")
             if self.offline:
                 self.offline = ""
                 self.fleet.report.settled("offline")
-                self.fleet.report.action("online", remote=self.shared.name)
+                self.fleet.report.action(Action.ONLINE, remote=self.shared.name)
                 moved = True
             if moved or self.lost:
                 self._wake()
@@ -191,7 +192,7 @@ class HeartbeatThread:
             return True
         self.fleet.report.once(
             "stuck",
-            "loop-stuck",
+            Action.LOOP_STUCK,
             reason=f"no round of the loop has ended for {spoken(STUCK)}",
             remedy="end this runner and start it again; `gitfleet stop`, else kill it",
         )
@@ -201,7 +202,7 @@ class HeartbeatThread:
         self.offline = why
         self.fleet.report.once(
             "offline",
-            "offline",
+            Action.OFFLINE,
             remote=self.shared.name,
             reason=why,
             remedy="nothing new is claimed until it answers",

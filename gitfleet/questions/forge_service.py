@@ -13,6 +13,7 @@ from typing import Final
 from gitfleet.attempt.context import Project
 from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Action
 from gitfleet.forges import registry
 from gitfleet.forges.base import Desk, Forge, Site
 from gitfleet.forges.http_errors import Limited, NoAnswer
@@ -114,7 +115,7 @@ class ForgeService:
             self.leave()  # the token may have expired
         what = error.what if isinstance(error, FleetError) else str(error)
         remedy = error.remedy if isinstance(error, FleetError) else ""
-        self.fleet.report.once("forge", "forge-waits", reason=what, remedy=remedy)
+        self.fleet.report.once("forge", Action.FORGE_DELAYED, reason=what, remedy=remedy)
 
     # -- a round
 

@@ -19,6 +19,7 @@ from gitfleet import failpoints
 from gitfleet.attempt.context import Project
 from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Action
 from gitfleet.files import answers, codec, layout
 from gitfleet.forges.base import Comment, Desk, Draft, Forge, Pull, Site, State
 from gitfleet.forges.http_errors import Denied, HttpRejected, Limited, NoAnswer
@@ -140,7 +141,7 @@ class SyncRound:
                 raise
             pull = found
         failpoints.point("pull-opened")
-        self.fleet.report.action("published", question=name, url=pull.url)
+        self.fleet.report.action(Action.PR_OPENED, question=name, url=pull.url)
 
     def _news_in(self, case: Case, pull: Pull) -> bool:
         """Whether comments are to be looked at. The same state is looked at twice, since times are
@@ -194,7 +195,7 @@ class SyncRound:
 
         if self.fleet.store.transact(decide).won:
             failpoints.point("comment-answered")
-            self.fleet.report.action("answered", question=name, by=person, url=pull.url)
+            self.fleet.report.action(Action.ANSWERED, question=name, by=person, url=pull.url)
 
     def _merged(self, case: Case, pull: Pull, comments: list[Comment]) -> None:
         """Merged, and to us the question is open: is it still, where the board is?"""
@@ -222,7 +223,7 @@ class SyncRound:
                 failpoints.point("pull-thanked")
             self.forge.close(self.desk, pull)
             failpoints.point("pull-closed")
-            self.fleet.report.action("withdrawn", question=name, url=pull.url)
+            self.fleet.report.action(Action.PR_CLOSED, question=name, url=pull.url)
         tip = question_branch.known(self.fleet).get(name)
         if tip is not None:
             question_branch.drop(self.fleet, name, tip)
@@ -263,7 +264,7 @@ class _Alone:
             return False
         if isinstance(error, _AWAY) or not isinstance(error, FleetError):
             return False
-        self.fleet.report.once(key, "forge-waits", question=self.name, reason=error.what)
+        self.fleet.report.once(key, Action.FORGE_DELAYED, question=self.name, reason=error.what)
         return True
 
 

@@ -17,6 +17,7 @@ from gitfleet.attempt.context import Project
 from gitfleet.board.authorship import RUNNER
 from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Action
 from gitfleet.files import answers, layout
 from gitfleet.git import refs, remote, salvage
 from gitfleet.git.checkouts import checkouts_of
@@ -143,7 +144,7 @@ def make(project: Project, board: Board, question: Question) -> str | None:
     if not _move(project, name, None, commit):
         return known(project).get(name)
     failpoints.point("ask-branch-made")
-    project.report.action("ask-branch", question=name, branch=ask_branch(name))
+    project.report.action(Action.QUESTION_BRANCH, question=name, branch=ask_branch(name))
     return commit
 
 
@@ -152,7 +153,7 @@ def drop(project: Project, name: str, tip: str) -> None:
     board, branch = project.store.board(), ask_branch(name)
     if not (_ours(project, name, tip) or project.objects.is_ancestor(tip, board.commit)):
         kept = salvage.keep(project.repo, tip, f"{salvage.PREFIX}ask/{name}/{tip[:10]}")
-        project.report.action("salvaged", question=name, ref=kept)
+        project.report.action(Action.SALVAGED, question=name, ref=kept)
     if not isinstance(project.store.backend, RemoteBackend) and checkouts_of(
         project.repo, f"refs/heads/{branch}"
     ):

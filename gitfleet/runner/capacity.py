@@ -41,6 +41,7 @@ class LocalCapacity:
             labels=frozenset(machine.labels),
             coders=frozenset(machine.coders) if machine.coders is not None else None,
             known=registry.KNOWN,
+            default=self._options.default,
             only=self.only(board),
             blocked={**self._blocked(), **self._homeless(board, tips)},
             tips=tips,

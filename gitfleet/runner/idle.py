@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from gitfleet.attempt.context import Project
+from gitfleet.event_log import Action
 from gitfleet.model.board import Board
 from gitfleet.model.states import FINISHED, FOR_A_PERSON, Status
 from gitfleet.model.task import Task
@@ -75,7 +76,7 @@ class Idle:
         more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
         remedy = "`gitfleet list` tells what each waits for"
         self._fleet.report.action(
-            "unfinished", tasks=f"{', '.join(left[:_NAMED])}{more}", remedy=remedy
+            Action.UNFINISHED, tasks=f"{', '.join(left[:_NAMED])}{more}", remedy=remedy
         )
         return IDLE_WAITS
 

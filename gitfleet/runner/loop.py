@@ -22,16 +22,18 @@ from gitfleet.attempt.start_point import StartPoint
 from gitfleet.audit import repair
 from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Action
 from gitfleet.git import follow_branch
 from gitfleet.git.remote import RemoteRejected, Unreachable
 from gitfleet.intake import inbox_branches
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.model.claim import Claim
-from gitfleet.model.config import FORMAT
+from gitfleet.model.event import Attempt
 from gitfleet.model.states import Outcome, Role
 from gitfleet.notify import notifier
 from gitfleet.notify.notifier import Notifier
+from gitfleet.plan import upgrade
 from gitfleet.plan.graph import cancelled, done
 from gitfleet.plan.scheduler import Assignment, Skipped
 from gitfleet.plan.transitions import by_person, on_end
@@ -164,7 +166,7 @@ class Runner:
 
     def _leave(self) -> None:
         """Say nothing to the others: what we hold is ours for a lease yet."""
-        self.fleet.report.action("leaving", attempts=len(self.attempts))
+        self.fleet.report.action(Action.LEAVING, attempts=len(self.attempts))
         if self.heart is not None:
             self.heart.leave()
 
@@ -176,7 +178,7 @@ class Runner:
             except (RemoteRejected, Unreachable) as error:
                 self.fleet.report.once(
                     "offline",
-                    "offline",
+                    Action.OFFLINE,
                     reason=error.what,
                     remedy="the board is there; it is waited for",
                 )
@@ -203,7 +205,9 @@ class Runner:
             try:
                 stack.enter_context(watching(self.fleet.repo.common, self.wake.set))
             except FleetError as error:
-                self.fleet.report.action("not-watching", reason=error.what, remedy=error.remedy)
+                self.fleet.report.action(
+                    Action.WATCH_FAILED, reason=error.what, remedy=error.remedy
+                )
             yield
 
     def _wait(self, seconds: float) -> None:
@@ -213,9 +217,10 @@ class Runner:
         self.wake.clear()
 
     def _begin(self) -> None:
-        self.fleet.store.backend.refresh()  # raises Unreachable where the board is far away
+        commit = self.fleet.store.backend.refresh()  # raises Unreachable: the board is far away
+        upgrade.refuse_old(self.fleet.store.board_at(commit))
         for path, refusal in follow_branch.recover(self.fleet.repo):
-            self.fleet.report.action("left-behind", path=path, reason=refusal.reason)
+            self.fleet.report.action(Action.CHECKOUT_BEHIND, path=path, reason=refusal.reason)
         # Those first: the others may take their time, and the leases of these run out.
         for claimed, known in survivors(self.fleet, self.attempts.keys()):
             self._go_on(claimed, known)
@@ -224,10 +229,11 @@ class Runner:
         sweep(self.fleet, {attempt.claimed.task for attempt in self.attempts.values()})
         board = self.fleet.store.board()
         self.fleet.report.action(
-            "running",
+            Action.RUNNING,
             runner=self.fleet.runner,
             board=self.fleet.store.branch,
             target=board.settings.target or self.fleet.default_target,
+            **self.options.told(),
         )
 
     def _guarded(self) -> float | None:
@@ -235,12 +241,12 @@ class Runner:
         try:
             pause = self._round()
         except FleetError as error:
-            self.fleet.report.once("round", "error", reason=error.what, remedy=error.remedy)
+            self.fleet.report.once("round", Action.ERROR, reason=error.what, remedy=error.remedy)
         except Exception as error:
             path = self.fleet.clone.folder / "error.txt"
             with contextlib.suppress(OSError):  # a full disk must not end the runner
                 path.write_text(traceback.format_exc())
-            self.fleet.report.once("round", "error", reason=repr(error), trace=path)
+            self.fleet.report.once("round", Action.ERROR, reason=repr(error), trace=path)
         else:
             self.fleet.report.settled("round")
             return pause
@@ -299,7 +305,7 @@ class Runner:
             raise
         except Exception as error:
             what = error.what if isinstance(error, FleetError) else repr(error)
-            self.fleet.report.once(f"duty {name}", "error", doing=name, reason=what)
+            self.fleet.report.once(f"duty {name}", Action.ERROR, doing=name, reason=what)
         else:
             self.fleet.report.settled(f"duty {name}")
 
@@ -324,11 +330,11 @@ class Runner:
         """Do what the signals so far ask."""
         if self._signals >= 1 and not self.draining:
             self.draining = True
-            self.fleet.report.action("draining", attempts=len(self.attempts))
+            self.fleet.report.action(Action.STOPPING, attempts=len(self.attempts))
         if self._signals >= 2 and not self.ending:
             self.ending = True
             self.fleet.giving_up.set()
-            self.fleet.report.action("ending", attempts=len(self.attempts))
+            self.fleet.report.action(Action.ENDING_ATTEMPTS, attempts=len(self.attempts))
             for attempt in self.attempts.values():
                 attempt.control.stop(Outcome.INTERRUPTED, "its runner was stopped")
 
@@ -341,7 +347,7 @@ class Runner:
             # A commit of somebody's takes a moment; only what lasts longer is worth a line.
             if not refusal.passing or now - since > _PASSING:
                 self.fleet.report.once(
-                    f"window {path}", "window-behind", path=path, reason=refusal.reason
+                    f"window {path}", Action.CHECKOUT_BEHIND, path=path, reason=refusal.reason
                 )
         for path in self._behind.keys() - behind.keys():
             del self._behind[path]
@@ -380,7 +386,9 @@ class Runner:
         for nonce, attempt in self.attempts.items():
             if self.heart.expired(nonce) and attempt.control.stopped is None:
                 reason = f"{self.heart.shared.name} did not answer for a whole lease"
-                self.fleet.report.action("lease-over", task=attempt.claimed.task, reason=reason)
+                self.fleet.report.action(
+                    Action.LEASE_EXPIRED, task=attempt.claimed.task, reason=reason
+                )
                 attempt.control.stop(Outcome.INTERRUPTED, reason)
 
     def _keep_leases(self, board: Board) -> None:
@@ -403,16 +411,14 @@ class Runner:
 
     def _take_over(self, task: str, claim: Claim) -> None:
         reason = f"nothing was heard of {claim.runner} for a whole lease"
-        attempt = on_end.interrupted(
-            claim, self.fleet.store.now(), Outcome.LOST, reason, claim.runner
-        )
+        attempt = Attempt.of(claim, Outcome.LOST, reason, self.fleet.store.now())
         result = self.fleet.store.transact(
             lambda board, now: on_end.end_attempt(
                 board, task=task, attempt=attempt, role=claim.role
             )
         )
         if result.won:
-            self.fleet.report.action("taken-over", task=task, runner=claim.runner)
+            self.fleet.report.action(Action.TAKEN_OVER, task=task, runner=claim.runner)
 
     def _settle_orphans(self, board: Board) -> None:
         """Every claim of ours is under way, or being ended: none may be stuck.
@@ -433,7 +439,7 @@ class Runner:
     def _start_late(self, board: Board, task: str) -> None:
         late = late_claim(self.fleet, board, task)
         if late is not None:
-            self.fleet.report.action("turned-up", task=task)
+            self.fleet.report.action(Action.LATE_CLAIM, task=task)
             self._start(late[0].assignment, *late)
 
     # -- claiming
@@ -447,8 +453,15 @@ class Runner:
     def _format_known(self, board: Board) -> bool:
         newer = next((p for p in board.settings_problems if "has format" in p.what), None)
         if newer is not None:
-            self.fleet.report.once("format", "newer-format", reason=newer.what, remedy="upgrade")
-        return newer is None and board.settings.format <= FORMAT
+            self.fleet.report.once(
+                "format", Action.NEWER_FORMAT, reason=newer.what, remedy="upgrade"
+            )
+        older = upgrade.old_format(board)
+        if older is not None:
+            self.fleet.report.once(
+                "format", Action.OLDER_FORMAT, reason=older.what, remedy=older.remedy
+            )
+        return newer is None and older is None
 
     def _claim(self, board: Board, now: datetime) -> None:
         passed: list[Skipped] = []
@@ -461,7 +474,7 @@ class Runner:
         for one in passed:
             if (one.for_a_person and not one.rests) or self.options.once:
                 self.fleet.report.once(
-                    f"passed {one.task}", "passed", task=one.task, reason=one.reason
+                    f"skipped {one.task}", Action.SKIPPED, task=one.task, reason=one.reason
                 )
 
     def _claim_and_start(self, board: Board, chosen: list[Assignment]) -> bool:
@@ -491,7 +504,7 @@ class Runner:
         """Take an attempt up again whose coder did not notice that its runner died."""
         claim = claimed.claim
         self.fleet.report.action(
-            "gone-on", task=claimed.task, role=claim.role, attempt=claim.attempt
+            Action.RESUMED, task=claimed.task, role=claim.role, attempt=claim.attempt
         )
         self._start(claimed.assignment, claimed, known)
         since = (self.fleet.store.now() - claim.at).total_seconds()

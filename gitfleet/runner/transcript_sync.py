@@ -27,6 +27,7 @@ from gitfleet.attempt.context import Project
 from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.board.store import Store
 from gitfleet.errors import FleetError, GitError
+from gitfleet.event_log import Action
 from gitfleet.git import refs, remote
 from gitfleet.git.commits import Signature
 from gitfleet.git.refs import RefMove
@@ -201,7 +202,7 @@ class TranscriptSync:
         return done
 
     def _tell(self, why: str) -> None:
-        self.fleet.report.once("transcripts", "transcripts-wait", reason=why)
+        self.fleet.report.once("transcripts", Action.TRANSCRIPTS_DELAYED, reason=why)
 
     def _due(self, board: Board) -> Iterator[_Due]:
         """Run directories of attempts whose event is on the board, and not up yet."""
@@ -281,7 +282,7 @@ class TranscriptSync:
         if moves and self._remote is not None:
             remote.push(self.fleet.repo, self._remote, moves)
         if gone:
-            self.fleet.report.action("pruned", transcripts=len(gone))
+            self.fleet.report.action(Action.TRANSCRIPTS_PRUNED, transcripts=len(gone))
 
     def _times(self, board: Board, names: set[str]) -> Mapping[str, datetime]:
         """When the attempts of these refs ended; one that the board knows nothing of has no time

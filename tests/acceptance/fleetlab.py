@@ -171,7 +171,7 @@ class Live:
         except subprocess.TimeoutExpired:
             self.signal()
             with suppress(AssertionError):
-                self.wait_for("draining", timeout=30)
+                self.wait_for("stopping", timeout=30)
                 self.signal()
             try:
                 self._popen.wait(60)
@@ -233,11 +233,11 @@ class Gate:
 
 
 QUICK: Mapping[str, Any] = {
-    "format": 1,
+    "format": 2,
     "target": "main",
     "concurrency": 3,
     "roles": {"work": {"coder": "shell"}},
-    "retry": {"first": "0s", "factor": 1, "max": "1s"},
+    "backoff": {"initial": "0s", "factor": 1, "max": "1s"},
     "timeouts": {"attempt": "5m", "silence": "5m"},
 }
 

@@ -90,7 +90,7 @@ def test_what_goes_on_goes_on_as_it_was_claimed(lab: Lab, change: object) -> Non
     assert callable(change)
     change(lab)
     again = lab.start("--until-idle")
-    again.wait_for("gone-on", task="one")
+    again.wait_for("resumed", task="one")
     gate.open()
     again.wait()
     assert lab.outcomes("one", "work") == ["submitted"]

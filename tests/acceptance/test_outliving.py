@@ -96,7 +96,7 @@ def test_ten_agents_go_on_when_their_runner_is_killed(make_lab: MakeLab) -> None
     agents = Agents(make_lab(concurrency=10), 10)
     kill(agents.begin())
     again = agents.lab.start("--until-idle", "--max", "20", env=agents.env)
-    again.wait_for("gone-on", times=10)
+    again.wait_for("resumed", times=10)
     for task in agents.tasks:
         agents.go(task)
     assert again.wait().status == 0, again.told()
@@ -112,7 +112,7 @@ def test_an_upgrade_leaves_the_agents_at_work(make_lab: MakeLab) -> None:
     ended = live.wait()
     assert ended.status == 0 and ended.lines.of("leaving", attempts=2)
     again = agents.lab.start("--until-idle", env=agents.env)
-    again.wait_for("gone-on", times=2)
+    again.wait_for("resumed", times=2)
     for task in agents.tasks:
         agents.go(task)
     assert again.wait().status == 0, again.told()
@@ -154,7 +154,7 @@ def test_killed_life_after_life(make_lab: MakeLab) -> None:
     kill(agents.begin())
     for _ in range(3):
         live = agents.lab.start("--until-idle", env=agents.env)
-        live.wait_for("gone-on", times=3)
+        live.wait_for("resumed", times=3)
         kill(live)
     again = agents.lab.start("--until-idle", env=agents.env)
     for task in agents.tasks:
@@ -230,7 +230,7 @@ def test_a_validator_outlives_the_runner_too(make_lab: MakeLab, moved: bool) -> 
         git("add", "other.txt", cwd=lab.path)
         git("commit", "-qm", "Somebody else", cwd=lab.path)
     again = lab.start("--until-idle")
-    again.wait_for("gone-on", task="one", role="validate")
+    again.wait_for("resumed", task="one", role="validate")
     gate.open(2)
     assert again.wait().status == 0, again.told()
     assert asked.read_text() == "asked\n" * (2 if moved else 1)

@@ -337,7 +337,7 @@ def test_a_cancelled_attempt_is_cancelled_whatever_it_asked(lab: Lab) -> None:
 def test_who_is_ended_while_it_waits_did_not_fail(lab: Lab) -> None:
     """An attempt that reaches its limit waiting for an answer costs no attempt."""
     lab.task(
-        "one", timeout="2s", attempts=1, script='gitfleet ask "Which?" --wait 10m > answer.txt'
+        "one", timeout="2s", max_attempts=1, script='gitfleet ask "Which?" --wait 10m > answer.txt'
     )
     assert lab.run("--until-idle").status == 4
     assert (lab.outcomes("one"), lab.status("one")) == (["asked"], "asking")
@@ -444,7 +444,7 @@ def _with_claude(lab: Lab, **keys: str) -> Path:
     program.write_text(_CLAUDE.replace("FOLDER", repr(str(lab.folder))))
     program.chmod(0o755)
     lab.set(roles={"work": {"coder": "claude"}}, coders={"claude": {"program": str(program)}})
-    lab.task("one", body="Do it.\n", attempts=1, **keys)
+    lab.task("one", body="Do it.\n", max_attempts=1, **keys)
     assert lab.run("--until-idle").status == 4
     assert lab.outcomes("one") == ["asked"], lab.attempts("one")
     assert lab.attempts("one")[0].session == "session-1"

@@ -23,7 +23,7 @@ def test_the_first_signal_lets_attempts_finish_and_claims_nothing_more(
     live = lab.start("--max", "1")
     gate.reached()
     live.signal(number)
-    live.wait_for("draining")
+    live.wait_for("stopping")
     gate.open()
     ran = live.wait()
     assert ran.status == 0
@@ -40,7 +40,7 @@ def test_the_second_signal_ends_attempts_and_the_next_runner_goes_on(lab: Lab) -
     live = lab.start()
     gate.reached()
     live.signal()
-    live.wait_for("draining")
+    live.wait_for("stopping")
     live.signal()
     assert live.wait().status == 0
     assert lab.outcomes("one") == ["interrupted"]

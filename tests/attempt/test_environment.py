@@ -46,7 +46,7 @@ def _environment(repo_path: Path, *, sign: bool = False) -> dict[str, str]:
         at=utc_now(),
     )
     order = ClaimedTask(
-        board=Board(settings=Settings(format=1, sign=sign), entries={}),
+        board=Board(settings=Settings(format=2, sign=sign), entries={}),
         entry=Entry(id="one"),
         assignment=Assignment(task="one", role=Role.WORK, coder="shell", model="", target="main"),
         claim=claim,

@@ -238,7 +238,7 @@ def test_a_broken_task_is_refused_with_its_line_and_remedy(served: Served) -> No
     assert "tasks/a.md:2:1: unknown key 'titel'" in said and "did you mean 'title'?" in said
     past.person({"tasks/a.md": b"---\ntitle: Hello\n---\n"})
     served.taken()
-    past.person({"fleet.yaml": b"format: 1\nchekcs: []\n"})
+    past.person({"fleet.yaml": b"format: 2\nchekcs: []\n"})
     assert "fleet.yaml:2:1: unknown key 'chekcs'" in served.refused()
 
 

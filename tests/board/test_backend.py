@@ -169,7 +169,7 @@ def test_a_letter_on_the_remote_is_taken_in_by_a_runner(desks: tuple[Desk, Desk]
     git("commit", "-q", "-m", "A letter", cwd=two.path)
     git("push", "-q", "origin", "HEAD:refs/heads/gitfleet/in/post", cwd=two.path)
     with running(one.path) as runner:
-        runner.until(" letter ", "gitfleet/in/post")
+        runner.until(" inbox-merged ", "gitfleet/in/post")
     assert "tasks/by-letter.md" in files(one.bare, "tasks")
     assert git("for-each-ref", "refs/heads/gitfleet/in", cwd=one.bare) == ""
     authors = git("log", "--format=%an %s", "fleet", cwd=one.bare).splitlines()

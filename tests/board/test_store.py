@@ -26,8 +26,8 @@ from tests.conftest import git
 from tests.lanes import sample
 
 ANN = Person("Ann", "ann@example.org")
-GOOD = b"format: 1\ntarget: main\nconcurrency: 7\n"
-BROKEN = b"format: 1\nconcurency: 7\n"
+GOOD = b"format: 2\ntarget: main\nconcurrency: 7\n"
+BROKEN = b"format: 2\nconcurency: 7\n"
 PARTS = ("entries", "archived", "hidden", "damage", "prompts", "settings", "settings_problems")
 
 
@@ -262,7 +262,7 @@ def test_reading_what_changed_gives_the_same_board_as_reading_all(store: Store) 
         b"\xff",
         None,
     ]
-    settings: list[bytes | None] = [GOOD, GOOD.replace(b"7", b"8"), BROKEN, b"format: 1\nx", None]
+    settings: list[bytes | None] = [GOOD, GOOD.replace(b"7", b"8"), BROKEN, b"format: 2\nx", None]
     for number in range(60):
         files: dict[str, bytes | None] = {}
         for _ in range(rng.randint(1, 3)):

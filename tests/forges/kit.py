@@ -107,7 +107,7 @@ def edit(bare: Path, work: Path, branch: str, path: str, answer: str, who: Perso
 
 def settings(text: str) -> bytes:
     """fleet.yaml with these lines besides."""
-    return f"format: 1\ntarget: main\n{text}\n".encode()
+    return f"format: 2\ntarget: main\n{text}\n".encode()
 
 
 @contextmanager

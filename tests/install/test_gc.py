@@ -216,7 +216,7 @@ def test_a_runner_waits_for_room(project: SampleProject) -> None:
     project.put({"tasks/a.md": task("A", "touch made")})
     live = project.start()
     live.wait_for("disk-full")
-    settings(project, attempts=2)  # wakes it
+    settings(project, max_attempts=2)  # wakes it
     ran = live.stop()
     assert ran.status == 0 and not ran.lines.of("claimed")
     assert len(ran.lines.of("disk-full")) == 1

@@ -69,7 +69,7 @@ def test_new_tasks_edits_answers_and_deletions(project: SampleProject, send: Sen
         "notes/a/knowledge.md": "it is so\n",
         "prompts/work.md": "Be kind.\n",
         "log/a/001-hold-aaaa.yaml": event,
-        "fleet.yaml": (project.window / "fleet.yaml").read_text() + "attempts: 2\n",
+        "fleet.yaml": (project.window / "fleet.yaml").read_text() + "max_attempts: 2\n",
     }
     send(sent, message="More work\n\nand why")
     taken_in(project)
@@ -78,7 +78,7 @@ def test_new_tasks_edits_answers_and_deletions(project: SampleProject, send: Sen
         assert content is None or project.show(path) == content.strip()
     log = git("log", "-1", "--format=%an <%ae> %s", "fleet", cwd=project.path)
     assert log == "Bob <bob@example.org> More work"
-    assert project.told("letter") and not project.told("letter-beside")
+    assert project.told("inbox-merged") and not project.told("inbox-conflict")
 
 
 def test_a_letter_from_an_old_board_brings_what_it_changed_only(
@@ -104,7 +104,7 @@ def test_two_tasks_of_one_name(project: SampleProject, send: Send) -> None:
     letter = send({"tasks/a.md": task("A of Bob")}, at=old)
     taken_in(project)
     assert project.show("tasks/a.md") == task("A of Ada").strip()
-    (line,) = project.told("letter-beside")
+    (line,) = project.told("inbox-conflict")
     name = line.split("went=tasks/")[1].split(".md")[0]
     assert project.show(f"tasks/{name}.md") == task("A of Bob").strip()
     assert str(status_of(project.board(), name, utc_now()).status) == "ready"
@@ -118,7 +118,7 @@ def test_two_edits_of_one_task(project: SampleProject, send: Send) -> None:
     mine(project, "tasks/a.md", task("A of Ada"))
     send({"tasks/a.md": task("A of Bob")}, at=old)
     taken_in(project)
-    name = project.told("letter-beside")[0].split("went=tasks/")[1].split(".md")[0]
+    name = project.told("inbox-conflict")[0].split("went=tasks/")[1].split(".md")[0]
     where = status_of(project.board(), name, utc_now())
     assert str(where.status) == "held"
     assert "a letter's version of a" in where.reason
@@ -131,20 +131,21 @@ def test_what_contradicts_and_cannot_go_beside_is_kept_and_told(
     project.put({"tasks/a.md": task("A"), "tasks/f.md": task("F")})
     old = project.tip()
     settings = (project.window / "fleet.yaml").read_text()
-    mine(project, "fleet.yaml", settings + "attempts: 1\n")
+    mine(project, "fleet.yaml", settings + "max_attempts: 1\n")
     mine(project, "tasks/a.md", task("A of Ada"))
     project.close_task("f", moment("2026-01-01 10:00"))
     project.change({"tasks/f.md": None, "done/2026-01/f/task.md": task("F").encode()})
     letter = send(
-        {"fleet.yaml": settings + "attempts: 2\n", "tasks/a.md": None, "tasks/f.md": None}, at=old
+        {"fleet.yaml": settings + "max_attempts: 2\n", "tasks/a.md": None, "tasks/f.md": None},
+        at=old,
     )
     empty_box(project.fleet())
-    told = " ".join(project.told("letter-beside"))
+    told = " ".join(project.told("inbox-conflict"))
     assert 'path=fleet.yaml went="nowhere: the board has another version"' in told
     assert 'path=tasks/a.md went="nowhere: not removed, the board has another version"' in told
     assert 'path=tasks/f.md went="nowhere: not removed, it is finished and archived"' in told
     assert project.tip(f"refs/gitfleet/salvage/in/{letter[:10]}") == letter
-    assert "tasks/a.md" in project.files() and "attempts: 1" in project.show("fleet.yaml")
+    assert "tasks/a.md" in project.files() and "max_attempts: 1" in project.show("fleet.yaml")
 
 
 def test_a_new_task_with_a_finished_ones_name_goes_beside(
@@ -157,7 +158,7 @@ def test_a_new_task_with_a_finished_ones_name_goes_beside(
     project.change({"tasks/f.md": None, "done/2026-01/f/task.md": task("F").encode()})
     send({"tasks/f.md": task("F again")}, at=f"{old}~1")
     empty_box(project.fleet())
-    name = project.told("letter-beside")[0].split("went=tasks/")[1].split(".md")[0]
+    name = project.told("inbox-conflict")[0].split("went=tasks/")[1].split(".md")[0]
     assert str(status_of(project.board(), name, utc_now()).status) == "ready"
 
 
@@ -187,7 +188,7 @@ def test_what_is_not_for_people_is_refused_in_words(
     empty_box(project.fleet())
     assert refs.names(project.repo, BOX) == {} and "tasks/good.md" in project.files()
     if why:
-        (line,) = project.told("letter-beside")
+        (line,) = project.told("inbox-conflict")
         assert f'went="nowhere: {why}"' in line and "kept=refs/gitfleet/salvage/in/" in line
         assert path not in project.files()
         assert "\n" not in line and "\u202e" not in line
@@ -215,7 +216,7 @@ def test_trees_that_git_would_not_write(project: SampleProject, name: str) -> No
     before = project.files()
     taken_in(project)
     assert project.files() == before
-    assert project.told("letter-beside") or project.told("letter-unreadable")
+    assert project.told("inbox-conflict") or project.told("inbox-unreadable")
 
 
 def test_links_and_submodules_are_refused(
@@ -230,7 +231,7 @@ def test_links_and_submodules_are_refused(
     git("commit", "-q", "-m", "links", cwd=clone)
     git("push", "-q", "origin", "HEAD:gitfleet/in/x", cwd=clone)
     taken_in(project)
-    told = project.told("letter-beside")
+    told = project.told("inbox-conflict")
     assert len(told) == 2 and all('went="nowhere: not a plain file"' in line for line in told)
     assert "tasks/link.md" not in project.files()
 
@@ -258,7 +259,7 @@ def test_a_letter_still_being_written_is_left_alone(project: SampleProject) -> N
     git("commit", "-q", "-m", "half", cwd=place)
     empty_box(project.fleet())
     assert f"{BOX}me" in refs.names(project.repo, BOX) and "tasks/a.md" not in project.files()
-    assert "checked out in" in project.told("letter-stays")[0]
+    assert "checked out in" in project.told("inbox-kept")[0]
     git("worktree", "remove", str(place), cwd=project.path)
     taken_in(project)
     assert "tasks/a.md" in project.files()

@@ -189,7 +189,7 @@ def test_a_runner_lives_with_all_of_them(project: SampleProject, thin: int) -> N
     made.with_tasks(list({entry[1]: entry for entry in entries}.values()))
     ran = runs_on(project)
     board = project.board()
-    told = ran.lines.of("waits-for-you")
+    told = ran.lines.of("needs-attention")
     invalid = {line.fields.get("task", "") for line in told}  # one file has no name at all
     wrong = {task for task, entry in board.entries.items() if entry.problems}
     assert len(wrong) > 700 / thin and len(told) == len(wrong)
@@ -214,7 +214,7 @@ def test_paths_that_lead_elsewhere(project: SampleProject, name: str) -> None:
     inner = made.tree([("100644", "x.md", made.put("blob", task(hold=True).encode()))])
     made.with_tasks([("40000", name, inner)], ("40000", name, inner))
     ran = runs_on(project)
-    assert ran.lines.of("window-behind")
+    assert ran.lines.of("checkout-behind")
     assert not (project.path / "x.md").exists() and not (project.path / ".git/x.md").exists()
 
 

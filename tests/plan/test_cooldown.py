@@ -100,7 +100,7 @@ def test_a_reset_that_has_passed_still_makes_a_pause() -> None:
     assert Log().made("limited", 60, 0, until=ago(600)).pause() == 10
     twice = Log().made("limited", 60, 30, until=ago(30)).made("limited", 20, 0, until=ago(0))
     assert twice.pause() == 20
-    hasty = FLEET + b"retry: {first: 0s}\n"
+    hasty = FLEET + b"backoff: {initial: 0s}\n"
     rest = Log().made("limited", 60, 0).rest(fleet=hasty)
     assert rest is not None and rest.until > NOW
 

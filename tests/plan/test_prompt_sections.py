@@ -159,7 +159,7 @@ def test_a_name_that_an_agent_chose_is_no_way_out() -> None:
 
 def test_the_task_is_an_instruction_with_what_bounds_it() -> None:
     """Its text is not fenced: who may push it may say what is to be done."""
-    keys = "title: Log in\ntouches: ['app/**']\nchecks: ['make x']"
+    keys = "title: Log in\npaths: ['app/**']\nchecks: ['make x']"
     tree = {"tasks/app.md": f"---\n{keys}\n---\nDo `it`.\n".encode()}
     assert prompt_sections.task_section(board(tree).entries["app"]) == (
         "# The task: Log in\n\nIts id is app.\nThe change may touch nothing but: app/**\n"

@@ -34,7 +34,7 @@ def runner(repo_path: Path) -> Runner:
     clone = Clone(repo)
     name = clone.runner_name()
     store = Store(repo, runner=name)
-    files = {"fleet.yaml": b"format: 1\ntarget: main\n", "tasks/a.md": b"---\ntitle: A\n---\n"}
+    files = {"fleet.yaml": b"format: 2\ntarget: main\n", "tasks/a.md": b"---\ntitle: A\n---\n"}
     store.create(files, ANN)
     report = EventLog(lambda _line: None)
     fleet = Project(

@@ -42,12 +42,12 @@ from tests.sharing.servers import PASSWORD, USER, http_server, serve_copy
 LEASE: Final = 10.0  # seconds
 KINDS: Final = ("kill", "stop", "cut", "hole", "kill", "stop")
 SETTINGS: Final = """\
-format: 1
+format: 2
 target: main
 concurrency: 2
 heartbeat: {heartbeat}s
 lease: {lease:g}s
-retry: {{first: 1s, factor: 1, max: 1s}}
+backoff: {{initial: 1s, factor: 1, max: 1s}}
 roles: {{work: {{coder: shell}}}}
 checks: ["test ! -e broken"]
 """

@@ -27,7 +27,7 @@ from gitfleet.plan.transitions import on_claim, on_end, on_landing
 from tests.conftest import git
 
 ANN = Person("Ann", "ann@example.org")
-FLEET = {"format": 1, "target": "main", "roles": {"work": {"coder": "shell"}}}
+FLEET = {"format": 2, "target": "main", "roles": {"work": {"coder": "shell"}}}
 Files = Mapping[str, bytes | None]
 
 

@@ -29,7 +29,7 @@ def _shared(tmp_path: Path, *names: str) -> list[Path]:
     gitfleet("init", cwd=first)
     window = first / ".fleet"
     (window / "fleet.yaml").write_text(
-        "format: 1\ntarget: main\nheartbeat: 1s\nconcurrency: 7\nroles: {work: {coder: shell}}\n"
+        "format: 2\ntarget: main\nheartbeat: 1s\nconcurrency: 7\nroles: {work: {coder: shell}}\n"
     )
     git("commit", "-qam", "Settings", cwd=window)
     git("push", "-q", "origin", "fleet", cwd=first)

@@ -35,7 +35,7 @@ class World:
         git("remote", "add", "origin", str(self.srv), cwd=self.box)
         git("push", "-q", "origin", "main", cwd=self.box)
         gitfleet("init", cwd=self.box)
-        plain = {"format": 1, "target": "main", "transcripts": "push", **settings}
+        plain = {"format": 2, "target": "main", "transcripts": "push", **settings}
         (self.box / ".fleet" / "fleet.yaml").write_bytes(yaml.dump(plain))
         git("commit", "-qam", "Settings", cwd=self.box / ".fleet")
         add(self.box, "say", "echo hello from the box; echo oops >&2; echo x > x")
@@ -103,7 +103,7 @@ def test_what_did_not_get_up_is_brought_up_later(world: World) -> None:
     hook.chmod(0o755)
     said = work(world.box)
     assert any(" landed " in line for line in said)
-    assert any(" transcripts-wait " in line for line in said)
+    assert any(" transcripts-delayed " in line for line in said)
     assert not world.refs(world.srv)
     hook.unlink()
     later = world.transcripts()
@@ -156,7 +156,7 @@ def test_old_transcripts_are_pruned_here_and_on_the_remote(tmp_path: Path) -> No
     publisher.prune()
     assert REF not in world.refs(world.srv) and REF not in world.refs(world.box)
     assert "refs/gitfleet/runs/say/2" in world.refs(world.srv)
-    assert any(" pruned transcripts=1" in line for line in world.lines)
+    assert any(" transcripts-pruned transcripts=1" in line for line in world.lines)
 
 
 def test_a_transcript_is_bounded_and_keeps_the_end(tmp_path: Path) -> None:

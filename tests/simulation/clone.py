@@ -337,7 +337,7 @@ class Clone:
             if change is None:
                 request.answer, request.board = TxnStatus.LOST, board
                 continue
-            mine = {*change.files, *change.tasks, *(f" {word}" for word in change.words)}
+            mine = {*change.files, *change.tasks, *(f" {lock}" for lock in change.locks)}
             alone = change.alone or (group and group[0].change is not None and
                                      group[0].change.alone)  # fmt: skip
             if group and (alone or mine & taken):

@@ -199,9 +199,7 @@ class Runner:
                 yield from self._take_over(entry.id, entry.claim)
 
     def _take_over(self, task: str, claim: Claim) -> Steps[None]:
-        attempt = on_end.interrupted(
-            claim, self.machine.clock(), Outcome.LOST, "nothing was heard of it", claim.runner
-        )
+        attempt = Attempt.of(claim, Outcome.LOST, "nothing was heard of it", self.machine.clock())
         yield from self.clone.transact(
             lambda board, now: on_end.end_attempt(
                 board, task=task, attempt=attempt, role=claim.role
@@ -365,13 +363,13 @@ class Runner:
         self.mine.add(nonce)
         self.server.owner_of[ghost] = self
         yield 0.01
-        words = frozenset({f"validate {pick.target}"} if pick.role is Role.VALIDATE else ())
+        locks = frozenset({f"validate {pick.target}"} if pick.role is Role.VALIDATE else ())
 
         def decide(now_board: Board, now: datetime) -> Change | None:
             if picking.collides(now_board, pick, TARGET):
                 return None
             return on_claim.claim(
-                now_board, now, task=pick.task, claim=wanted, due=due, words=words
+                now_board, now, task=pick.task, claim=wanted, due=due, locks=locks
             )
 
         self.own.claimed(nonce, self.machine.boot())
@@ -544,7 +542,7 @@ class Runner:
     # -- an attempt's end
 
     def _attempt(self, way: Way, outcome: Outcome, reason: str, **facts: Any) -> Attempt:
-        attempt = on_end.interrupted(way.claim, self.machine.clock(), outcome, reason, self.name)
+        attempt = Attempt.of(way.claim, outcome, reason, self.machine.clock())
         return replace(attempt, **facts)
 
     def _view(self, board: Board, way: Way) -> Board:
@@ -727,9 +725,7 @@ class Runner:
             yield from self._settle_one(nonce, task, claim, held)
 
     def _settle_one(self, nonce: str, task: str, claim: Claim, held: Held) -> Steps[None]:
-        attempt = on_end.interrupted(
-            claim, self.machine.clock(), Outcome.INTERRUPTED, DIED, self.name
-        )
+        attempt = Attempt.of(claim, Outcome.INTERRUPTED, DIED, self.machine.clock())
         head = self.disk.local.get(task_ref(task))
         publish: tuple[Ref, ...] = ()
         if claim.role is Role.WORK and head is not None:

@@ -71,7 +71,7 @@ def archive(store: Store, board: Board) -> Iterator[Entry]:
             layout.restored_path(task, path): read_file(store.objects, entry)
             for path, entry in store.objects.walk(months[month][task])
         }
-        entry = boards.read(files).get(task)
+        entry = boards.read_finished(files).get(task)
         if entry is not None:
             yield entry
 

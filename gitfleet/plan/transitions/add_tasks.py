@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from gitfleet.files import codec, layout
+from gitfleet.files import edit_key, layout
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.model.ids import is_id, new_id, slug
@@ -31,8 +31,8 @@ def added_files(
     board: Board, source: str, addition: Addition, others: Mapping[str, bytes | None]
 ) -> Iterator[tuple[str, bytes]]:
     """A task from an outbox, once: the key in its file tells whether it is there already."""
-    text = codec.set_key(addition.text, "discovered_from", codec.scalar(source))
-    text = codec.set_key(text, "outbox", codec.scalar(addition.key))
+    text = edit_key.set_key(addition.text, "discovered_from", edit_key.scalar(source))
+    text = edit_key.set_key(text, "outbox", edit_key.scalar(addition.key))
     if _present(board, addition.key) or text in others.values():
         return
     wanted = addition.id if is_id(addition.id) else slug(addition.id)

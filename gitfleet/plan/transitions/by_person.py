@@ -12,7 +12,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from gitfleet.errors import FleetError
-from gitfleet.files import codec, layout
+from gitfleet.files import codec, edit_key, layout
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.change import Change, Person
 from gitfleet.model.event import Closed, Decision
@@ -105,7 +105,7 @@ def _refuse(entry: Entry, status: Status, kind: Kind) -> None:
         )
     if kind is Kind.HOLD and _on_hold(entry):
         raise FleetError(f"{entry.id} is on hold already")
-    if kind is Kind.RELEASE and not _on_hold(entry):
+    if kind is Kind.UNHOLD and not _on_hold(entry):
         raise FleetError(f"{entry.id} is not on hold, it is {status}")
 
 
@@ -126,20 +126,20 @@ def _cancel_fixers(
             yield event_file(new_event(other, Kind.CANCEL, suffix, why))
 
 
-def release(
+def unhold(
     board: Board, now: datetime, *, task: str, text: bytes, person: Person, suffix: str
 ) -> Change:
-    """Take a task off hold: the line `hold: true` of its file goes, or a `release` is written."""
+    """Take a task off hold: the line `hold: true` of its file goes, or an `unhold` is written."""
     entry = _known(board, task)
     files: dict[str, bytes | None] = {}
     if entry.task is not None and entry.task.hold:
-        files[layout.task_path(task)] = codec.set_key(text, "hold", None)
+        files[layout.task_path(task)] = edit_key.set_key(text, "hold", None)
     if not files or put_on_hold(entry):
         said = decide(
-            board, now, task=task, kind=Kind.RELEASE, person=person, reason="", suffix=suffix
+            board, now, task=task, kind=Kind.UNHOLD, person=person, reason="", suffix=suffix
         )
         files.update(said.files)
-    return Change(subject=f"Release {task}", files=files, tasks=(task,), author=person)
+    return Change(subject=f"Unhold {task}", files=files, tasks=(task,), author=person)
 
 
 def close_by_hand(board: Board, now: datetime, *, runner: str, suffix: str) -> Change | None:

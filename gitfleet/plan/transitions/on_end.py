@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 
 from gitfleet.files import layout
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Move
-from gitfleet.model.claim import Claim
 from gitfleet.model.event import Attempt
-from gitfleet.model.states import Kind, Outcome, Role
+from gitfleet.model.states import Kind, Role
 from gitfleet.plan.transitions.add_tasks import Addition, added_files
 from gitfleet.plan.transitions.event_files import claimed_by, event_file, headline, new_event
 
@@ -52,23 +50,4 @@ def has_ended(board: Board, task: str, attempt: Attempt) -> bool:
         and event.attempt.nonce == attempt.nonce
         and event.attempt.outcome is attempt.outcome
         for event in entry.events
-    )
-
-
-def interrupted(claim: Claim, now: datetime, outcome: Outcome, reason: str, runner: str) -> Attempt:
-    """The event of an attempt of which nothing is left but its claim."""
-    return Attempt(
-        runner=runner,
-        nonce=claim.nonce,
-        attempt=claim.attempt,
-        outcome=outcome,
-        reason=reason,
-        started=claim.at,
-        ended=now,
-        coder=claim.coder,
-        model=claim.model,
-        task_blob=claim.task_blob,
-        base=claim.base,
-        head=claim.head,
-        branch=claim.branch,
     )
