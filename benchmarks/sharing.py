@@ -30,7 +30,7 @@ from gitfleet.board.swap import Answer
 from gitfleet.cli.support.fleet import fleet_of
 from gitfleet.cli.support.session import open_session
 from gitfleet.coders import registry
-from gitfleet.intake import letters
+from gitfleet.intake import inbox_branches
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Person
 from gitfleet.model.claim import Claim
@@ -71,7 +71,7 @@ class Bench:
         while not self.until.exists():
             if heart is not None and time.monotonic() - looked > 2:
                 looked = time.monotonic()
-                letters.empty_box(self.fleet, heart.letters())
+                inbox_branches.empty_box(self.fleet, heart.letters())
             if not self._round(heart):
                 break
         spent = time.monotonic() - began

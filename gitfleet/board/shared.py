@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import Final
 
-from gitfleet.board import people
+from gitfleet.board import merge_human_edits
 from gitfleet.board.beats import BEATS, SEEN_BEATS
 from gitfleet.board.swap import Answer, Outcome, hold, no_board
 from gitfleet.board.turns import Pace
@@ -177,7 +177,7 @@ class Shared:
         here = self._objects.tree_of(theirs)
         commit = self._objects.commit(ours)
         by = f"{commit.author.name} <{commit.author.email}>"
-        taken = people.take(self._objects, here, before, commit.tree, by)
+        taken = merge_human_edits.take(self._objects, here, before, commit.tree, by)
         for path, where in taken.beside.items():
             self._tell("beside", path=path, went=where, commit=ours[:10])
         tree = self._objects.write_tree(here, taken.files)

@@ -24,7 +24,7 @@ from gitfleet.board.shared import Shared
 from gitfleet.errors import FleetError
 from gitfleet.git import checkout
 from gitfleet.git.remote import Refused, Unreachable
-from gitfleet.intake import letters
+from gitfleet.intake import inbox_branches
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.model.claim import Claim
@@ -274,7 +274,7 @@ class Runner:
             "window": self._keep_window,
             "repair": self._mender.remember,
             "questions": self._keep_branches,
-            "letters": lambda: letters.empty_box(self.fleet, self._letters()),
+            "letters": lambda: inbox_branches.empty_box(self.fleet, self._letters()),
             "follow-up": self._follow_up,
             "publish": self.publisher.wake,
             "notify": self.notifier.wake,

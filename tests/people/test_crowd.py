@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gitfleet.git import refs
-from gitfleet.intake.letters import BOX
+from gitfleet.intake.inbox_branches import BOX
 from tests.acceptance.fleetlab import PATIENCE, until
 from tests.people.kit import BOB, Project, git, settings, task, tell
 

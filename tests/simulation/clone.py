@@ -10,7 +10,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from gitfleet.board import people
+from gitfleet.board import merge_human_edits
 from gitfleet.board.swap import Answer, Outcome
 from gitfleet.errors import FleetError
 from gitfleet.git.objects import Changed, Entry
@@ -178,7 +178,7 @@ class Clone:
         if self._merged is not None and self._merged[:2] == (theirs, ours):
             return self._merged[2]
         before = self.library.merge_base(theirs, ours).id
-        taken = people.take(_Objects(self.library), theirs, before, ours)  # type: ignore[arg-type]
+        taken = merge_human_edits.take(_Objects(self.library), theirs, before, ours)  # type: ignore[arg-type]
         parents = (self.library.boards[theirs], self.library.boards[ours])
         files: dict[str, str | None] = {}
         for path, entry in taken.files.items():

@@ -10,7 +10,7 @@ import pytest
 
 from gitfleet.board.store import utc_now
 from gitfleet.git import refs
-from gitfleet.intake.letters import BOX, empty_box
+from gitfleet.intake.inbox_branches import BOX, empty_box
 from gitfleet.plan.standing import standing
 from tests.people.kit import ADA, BOB, Project, git, moment, task
 
