@@ -512,9 +512,3 @@ def interrupted(claim: Claim, now: datetime, outcome: Outcome, reason: str, runn
         head=claim.head,
         branch=claim.branch,
     )
-
-
-def beside_id(task: str, key: str) -> str:
-    """Another id for a task whose own is taken; the same for the same key."""
-    wanted = f"{task[:56]}-{key[:6]}"
-    return wanted if is_id(wanted) else new_id("task", key[:8])

@@ -274,7 +274,7 @@ class Runner:
             "window": self._keep_window,
             "repair": self._mender.remember,
             "questions": self._keep_branches,
-            "letters": lambda: inbox_branches.empty_box(self.fleet, self._letters()),
+            "inbox": lambda: inbox_branches.read_inbox(self.fleet, self._letters()),
             "follow-up": self._follow_up,
             "publish": self.publisher.wake,
             "notify": self.notifier.wake,

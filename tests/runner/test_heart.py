@@ -16,7 +16,7 @@ from gitfleet.presence import heart as hearts
 from gitfleet.presence.heart import Heart
 from gitfleet.report import Report
 from tests.cli.acting import gitfleet
-from tests.conftest import git, init
+from tests.conftest import git, init, no_conflict
 from tests.sharing.servers import serve_copy
 
 
@@ -32,7 +32,7 @@ def test_a_loop_that_stands_still_is_not_kept_alive(
     git("clone", "-q", str(bare), str(path), cwd=tmp_path)
     git("branch", "-q", "fleet", "origin/fleet", cwd=path)
     repo, lines = find(path), list[str]()
-    shared = Shared(repo, "fleet", "origin", Store(repo, branch="fleet").signature)
+    shared = Shared(repo, "fleet", "origin", Store(repo, branch="fleet").signature, no_conflict)
     store = Store(repo, branch="fleet", runner="box-1", swap=shared)
     fleet = Fleet(repo, Clone(repo), store, Report(lines.append), "box-1", "main")
     shared.look()

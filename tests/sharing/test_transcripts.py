@@ -21,7 +21,7 @@ from gitfleet.report import Report
 from gitfleet.runner import transcripts
 from gitfleet.runner.transcripts import ALL, LARGEST, Transcripts, files_of
 from tests.cli.acting import add, gitfleet, work
-from tests.conftest import git, init
+from tests.conftest import git, init, no_conflict
 
 REF = "refs/gitfleet/runs/say/1"
 
@@ -57,7 +57,7 @@ class World:
         """The box's publisher, without its thread."""
         repo = find(self.box)
         plain = Store(repo, runner="box")
-        shared = Shared(repo, "fleet", "origin", plain.signature)
+        shared = Shared(repo, "fleet", "origin", plain.signature, no_conflict)
         store = Store(repo, runner="box", swap=shared)
         store.mask = mask
         store.swap.base()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 from gitfleet.attempt.fleet import Fleet
+from gitfleet.board.edit_conflicts import log_edits
+from gitfleet.cli.support import edits
 from gitfleet.cli.support.home import store_of
 from gitfleet.cli.support.session import Session, machine
 from gitfleet.model.masking import Mask, secrets_of
@@ -19,7 +21,10 @@ def fleet_of(session: Session, report: Report | None = None) -> Fleet:
     told = report or Report(lambda _line: None)
     mask = Mask([*secrets_of(os.environ), *urls(own)])
     told.mask = mask.text
-    store = store_of(session.repo, session.store, runner=name, tell=told.action)
+    report_edits = log_edits(told) if report is not None else edits.show
+    store = store_of(
+        session.repo, session.store, runner=name, report_edits=report_edits, tell=told.action
+    )
     store.mask = mask
     return Fleet(
         repo=session.repo,

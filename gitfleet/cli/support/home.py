@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
+from gitfleet.board.edit_conflicts import ReportEdits
 from gitfleet.board.shared import Shared
 from gitfleet.board.store import Result, Store
 from gitfleet.board.swap import Answer
@@ -44,6 +45,7 @@ def store_of(
     store: Store,
     *,
     runner: str | None = None,
+    report_edits: ReportEdits,
     tell: Callable[..., None] | None = None,
 ) -> Store:
     """The store through which a board is written: of this clone, or on its remote."""
@@ -51,11 +53,13 @@ def store_of(
     if name is None:
         return Store(repo, branch=store.branch, runner=runner)
     who = Store(repo, branch=store.branch, runner=runner)
-    shared = Shared(repo, store.branch, name, who.signature, tell)
+    shared = Shared(repo, store.branch, name, who.signature, report_edits, tell)
     return Store(repo, branch=store.branch, runner=runner, swap=shared)
 
 
-def write(repo: Repo, store: Store, decide: Decide) -> tuple[Result, str]:
+def write(
+    repo: Repo, store: Store, decide: Decide, report_edits: ReportEdits
+) -> tuple[Result, str]:
     """Make a person's change where the board lives. Also, in a sentence, why it waits in this
     clone; empty if it is there.
 
@@ -72,7 +76,7 @@ def write(repo: Repo, store: Store, decide: Decide) -> tuple[Result, str]:
 
     here = Store(repo, branch=store.branch, now=now)
     limit, pace = min(_PATIENCE, patience()), Pace(most_patient=_HURRY)
-    swap = Shared(repo, store.branch, name, here.signature, patience=limit, pace=pace)
+    swap = Shared(repo, store.branch, name, here.signature, report_edits, patience=limit, pace=pace)
     try:
         result = Store(repo, branch=store.branch, now=now, swap=swap).transact(decide)
         why = result.why

@@ -11,7 +11,7 @@ import click
 
 from gitfleet.board.clone import Clone, config_home
 from gitfleet.board.store import Store
-from gitfleet.cli.support import home
+from gitfleet.cli.support import edits, home
 from gitfleet.errors import FleetError
 from gitfleet.files import codec
 from gitfleet.git.command import git
@@ -36,7 +36,8 @@ class Session(NamedTuple):
     def change(self, decide: Decide) -> Change:
         """Make a person's change, on the remote where the board is shared; what cannot get there
         now waits in this clone, and that is said. FleetError if there was nothing to change."""
-        result, waits = home.write(self.repo, self.store, decide)
+        with edits.shown() as report_edits:
+            result, waits = home.write(self.repo, self.store, decide, report_edits)
         if waits:
             click.echo(f"gitfleet: {plain(waits)}", err=True)
         if not result.won or result.change is None:
