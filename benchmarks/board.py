@@ -21,8 +21,8 @@ from gitfleet.git.repo import find
 from gitfleet.model.change import Change, Person
 from gitfleet.model.claim import Claim
 from gitfleet.model.states import Role
-from gitfleet.plan import settle
-from gitfleet.plan.pick import Offer, picks
+from gitfleet.plan.scheduler import Capacity, picks
+from gitfleet.plan.transitions import on_claim
 
 ME = Person("Bench", "bench@example.invalid")
 TASK = (
@@ -56,7 +56,7 @@ def make(folder: Path, tasks: int) -> Store:
         cwd=folder,
     )
     store = Store(find(folder), runner="bench")
-    store.create({"fleet.yaml": b"format: 1\ntarget: main\n"}, ME)
+    store.create({"fleet.yaml": b"format: 2\ntarget: main\n"}, ME)
     files: dict[str, bytes | None] = {
         f"tasks/t{n:05d}.md": TASK.format(n=n, p=n % 5).encode() for n in range(tasks)
     }
@@ -98,7 +98,7 @@ def claim(store: Store, task: str) -> None:
         base="0" * 40,
         at=utc_now(),
     )
-    won = store.transact(lambda board, now: settle.claim(board, now, task=task, claim=wanted)).won
+    won = store.transact(lambda board, now: on_claim.claim(board, now, task=task, claim=wanted)).won
     assert won
 
 
@@ -148,7 +148,7 @@ def main() -> None:
         rows.append(
             ("the same by git's plumbing : gitfleet, 10,000 tasks", by_git / at_large, "≥ 4")
         )
-        offer = Offer(runner="bench", slots=3)
+        offer = Capacity(runner="bench", slots=3)
         began = time.perf_counter()
         picks(large.board(), utc_now(), offer, "main")
         rows.append(

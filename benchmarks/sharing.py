@@ -22,12 +22,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gitfleet.attempt.claiming import claim_all
-from gitfleet.attempt.fleet import Fleet, Live, Order
-from gitfleet.board.shared import Shared
+from gitfleet.attempt.claim_tasks import claim_all
+from gitfleet.attempt.context import ClaimedTask, LiveStatus, Project
+from gitfleet.board.backend import TxnStatus
+from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.board.store import Store
-from gitfleet.board.swap import Answer
-from gitfleet.cli.support.fleet import fleet_of
+from gitfleet.cli.support.context import fleet_of
 from gitfleet.cli.support.session import open_session
 from gitfleet.coders import registry
 from gitfleet.intake import inbox_branches
@@ -35,12 +35,12 @@ from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Person
 from gitfleet.model.claim import Claim
 from gitfleet.model.states import Outcome
-from gitfleet.plan import settle
-from gitfleet.plan.pick import Offer, Pick, picks
-from gitfleet.presence.heart import Heart
+from gitfleet.plan.scheduler import Assignment, Capacity, picks
+from gitfleet.plan.transitions import on_end
+from gitfleet.presence.heartbeat_thread import HeartbeatThread
 
 ME = Person("Bench", "bench@example.invalid")
-SETTINGS = b"format: 1\ntarget: main\nattempts: 1\nroles: {work: {coder: shell}}\n"
+SETTINGS = b"format: 2\ntarget: main\nmax_attempts: 1\nroles: {work: {coder: shell}}\n"
 LETTERS, BRANCH = "letters", "branch"
 _THEIRS, _OTHERS, _ALL = slice(-1, None), slice(None, -1), slice(None)
 
@@ -52,15 +52,19 @@ class Bench:
     """What a runner does on the board, without the work."""
 
     def __init__(self, slots: int, alone: bool, until: Path) -> None:
-        self.fleet: Fleet = fleet_of(open_session())
+        self.fleet: Project = fleet_of(open_session())
         self.slots, self.alone, self.until = slots, alone, until
-        self.orders: dict[str, Order] = {}
+        self.orders: dict[str, ClaimedTask] = {}
         self.claims = 0
 
     def run(self) -> dict[str, Any]:
         """Claim and end until nothing is left or time is up; what came of it."""
         swap = self.fleet.store.swap
-        heart = Heart(self.fleet, swap, self._lives, lambda: None) if self._shared(swap) else None
+        heart = (
+            HeartbeatThread(self.fleet, swap, self._lives, lambda: None)
+            if self._shared(swap)
+            else None
+        )
         if heart is not None:
             heart.beat()
             heart.start()
@@ -81,17 +85,17 @@ class Bench:
 
     @staticmethod
     def _shared(swap: object) -> bool:
-        return isinstance(swap, Shared)
+        return isinstance(swap, RemoteBackend)
 
-    def _lives(self) -> dict[str, Live]:
+    def _lives(self) -> dict[str, LiveStatus]:
         return {
-            nonce: Live(order.task, order.claim.role, order.claim.coder, order.claim.attempt)
+            nonce: LiveStatus(order.task, order.claim.role, order.claim.coder, order.claim.attempt)
             for nonce, order in list(self.orders.items())
         }
 
-    def _round(self, heart: Heart | None) -> bool:
+    def _round(self, heart: HeartbeatThread | None) -> bool:
         swap = self.fleet.store.swap
-        if isinstance(swap, Shared) and not self.alone:
+        if isinstance(swap, RemoteBackend) and not self.alone:
             time.sleep(min(swap.pace.left(), 0.5))
             if swap.pace.left() > 0:
                 return True
@@ -100,19 +104,19 @@ class Bench:
         if not chosen:
             return False
         sending = heart.claiming if heart is not None else lambda _nonce: None
-        groups: list[list[Pick]] = [[pick] for pick in chosen] if self.alone else [chosen]
+        groups: list[list[Assignment]] = [[pick] for pick in chosen] if self.alone else [chosen]
         for group in groups:
             for order, _ in claim_all(self.fleet, self.fleet.store.board(), group, sending):
                 self.orders[order.claim.nonce] = order
         self.claims += len(self.orders)
-        if self.orders and isinstance(swap, Shared):
+        if self.orders and isinstance(swap, RemoteBackend):
             swap.pace.begun()
         self._end()
         return True
 
-    def _picks(self, board: Board) -> list[Pick]:
+    def _picks(self, board: Board) -> list[Assignment]:
         tip = self.fleet.tip_of("main")
-        offer = Offer(
+        offer = Capacity(
             runner=self.fleet.runner,
             slots=self.slots,
             known=registry.KNOWN,
@@ -123,15 +127,15 @@ class Bench:
     def _end(self) -> None:
         decides = [partial(self._ended, order.task, order.claim) for order in self.orders.values()]
         for group in [[one] for one in decides] if self.alone else [decides]:
-            while any(r.answer is Answer.UNKNOWN for r in self.fleet.store.transact_all(group)):
+            while any(r.answer is TxnStatus.UNKNOWN for r in self.fleet.store.transact_all(group)):
                 pass
         for nonce in list(self.orders):
             self.fleet.clone.forget(nonce)
             del self.orders[nonce]
 
     def _ended(self, task: str, claim: Claim, board: Board, now: Any) -> Change | None:
-        attempt = settle.interrupted(claim, now, Outcome.FAILED, "a benchmark", self.fleet.runner)
-        return settle.settle(board, task=task, attempt=attempt, role=claim.role)
+        attempt = on_end.interrupted(claim, now, Outcome.FAILED, "a benchmark", self.fleet.runner)
+        return on_end.end_attempt(board, task=task, attempt=attempt, role=claim.role)
 
 
 # -- a board, clones of it, and what they come to

@@ -6,10 +6,16 @@ import os
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from gitfleet.coders import registry
+
+if TYPE_CHECKING:
+    from tests.people.kit import SampleProject
 
 _OFF_LIMITS = "the-network-is-off-limits-to-tests"
 _LOCAL = ("localhost", "127.0.0.1", "::1", "")
@@ -59,16 +65,47 @@ def init(path: Path, *, name: str, bare: bool = False) -> Path:
     return path
 
 
+_CODERS = [coder for name in registry.PREFERENCE if (coder := registry.find(name, {}))]
+
+
+@pytest.fixture(scope="session")
+def _path_without_coders(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """PATH without the coders of the person who runs the tests: one that starts costs money.
+
+    A folder that has one is replaced by a folder of links to all else in it.
+    """
+    hidden = {coder.program for coder in _CODERS}
+    folders = []
+    for folder in os.environ["PATH"].split(os.pathsep):
+        if any(Path(folder, name).exists() for name in hidden):
+            copy = tmp_path_factory.mktemp("path")
+            for program in Path(folder).iterdir():
+                if program.name not in hidden:
+                    (copy / program.name).symlink_to(program)
+            folders.append(str(copy))
+        else:
+            folders.append(folder)
+    return os.pathsep.join(folders)
+
+
 @pytest.fixture(autouse=True)
-def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody's home, nobody's config, nobody's identity, no network."""
+def _isolated(
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    _path_without_coders: str,
+) -> None:
+    """Nobody's home, config, identity, coders or keys, and no network."""
     world = tmp_path_factory.mktemp("world")
     for folder in ("home", "config", "state", "cache", "runtime"):
         (world / folder).mkdir(mode=0o700)
     (world / "gitconfig").touch()
     for name in [name for name in os.environ if name.startswith(("GIT_", "GITFLEET_"))]:
         monkeypatch.delenv(name)
+    for account in (coder.account for coder in _CODERS if coder.account):
+        for name in (*account.keys, *(file.variable for file in account.files if file.variable)):
+            monkeypatch.delenv(name, raising=False)
     for name, value in {
+        "PATH": _path_without_coders,
         "HOME": world / "home",
         "XDG_CONFIG_HOME": world / "config",
         "XDG_STATE_HOME": world / "state",
@@ -115,3 +152,13 @@ def repo_path(tmp_path: Path) -> Path:
 def bare_path(tmp_path: Path) -> Path:
     """A bare repository without a commit."""
     return init(tmp_path / "bare.git", name="bare_path", bare=True)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[SampleProject]:
+    """A small repository after `gitfleet init`; its runners end with the test."""
+    from tests.people.kit import SampleProject
+
+    made = SampleProject(tmp_path)
+    yield made
+    made.close()

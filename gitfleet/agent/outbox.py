@@ -26,63 +26,63 @@ from msgspec.structs import replace
 
 from gitfleet.files import codec, layout
 from gitfleet.model.ids import ID_HINT, is_id
-from gitfleet.model.masking import Mask
+from gitfleet.model.secrets import Mask
 from gitfleet.model.verdict import Verdict
-from gitfleet.plan.settle import Addition
+from gitfleet.plan.transitions.add_tasks import Addition
 
 VERDICT: Final = "verdict.yaml"
 _TASK: Final = "task-"
 _MOST: Final = 200  # files of one attempt
 
 
-class Letter(Struct, frozen=True):
+class FiledTask(Struct, frozen=True):
     """One task from an outbox, and the file it came in."""
 
     path: Path
     addition: Addition
 
 
-class Refused(Struct, frozen=True):
+class RejectedFile(Struct, frozen=True):
     """A file that says nothing we understand."""
 
     path: Path
     reason: str
 
 
-def tasks(box: Path, source: str) -> Iterator[Letter | Refused]:
+def tasks(box: Path, source: str) -> Iterator[FiledTask | RejectedFile]:
     """The tasks that lie in an outbox of work on the task `source`, in the order of their names."""
     names = sorted(p.name for p in files(box) if p.name.startswith(_TASK))
     for name in names[:_MOST]:
         path = box / name
         data = read(path)
         if data is None:
-            yield Refused(path, "not a plain file of at most 256 KiB")
+            yield RejectedFile(path, "not a plain file of at most 256 KiB")
             continue
         yield _letter(path, data, source)
 
 
-def _letter(path: Path, data: bytes, source: str) -> Letter | Refused:
+def _letter(path: Path, data: bytes, source: str) -> FiledTask | RejectedFile:
     task = path.name.removeprefix(_TASK).removesuffix(".md")
     if not path.name.endswith(".md") or not is_id(task):
-        return Refused(path, f"the name must be task-<id>.md, the id {ID_HINT}")
+        return RejectedFile(path, f"the name must be task-<id>.md, the id {ID_HINT}")
     value, problems = codec.read_task(data, layout.task_path(task))
     if value is None:
-        return Refused(path, str(problems[0]))
+        return RejectedFile(path, str(problems[0]))
     if value.fixes or value.outbox or value.discovered_from:
-        return Refused(path, "fixes, outbox and discovered_from are written by gitfleet")
+        return RejectedFile(path, "fixes, outbox and discovered_from are written by gitfleet")
     text, _ = codec.decode(data, str(path))
     # Not of the attempt: one that is made again because its runner died says the same again.
     key = hashlib.sha256(f"{source}/{path.name}/{text}".encode()).hexdigest()[:16]
-    return Letter(path, Addition(text=text.encode(), id=task, key=key))
+    return FiledTask(path, Addition(text=text.encode(), id=task, key=key))
 
 
-def masked(mask: Mask, letter: Letter | Refused) -> Letter | Refused:
+def masked(mask: Mask, letter: FiledTask | RejectedFile) -> FiledTask | RejectedFile:
     """The same without secrets; one whose very name tells a secret is refused."""
-    if isinstance(letter, Refused):
-        return Refused(letter.path, mask.text(letter.reason))
+    if isinstance(letter, RejectedFile):
+        return RejectedFile(letter.path, mask.text(letter.reason))
     addition = letter.addition
     if mask.text(addition.id) != addition.id:
-        return Refused(letter.path, "its name would tell a secret")
+        return RejectedFile(letter.path, "its name would tell a secret")
     return replace(letter, addition=replace(addition, text=mask.bytes(addition.text)))
 
 
@@ -104,7 +104,7 @@ def forget_verdict(box: Path) -> None:
         (box / VERDICT).unlink()
 
 
-def set_aside(letter: Refused) -> None:
+def set_aside(letter: RejectedFile) -> None:
     """Put what says nothing beside the outbox, with the reason.
 
     What cannot be moved stays: an agent that makes it so must not end its attempt by that.
@@ -117,7 +117,7 @@ def set_aside(letter: Refused) -> None:
         letter.path.replace(goal / letter.path.name)
 
 
-def take_out(letter: Letter) -> None:
+def take_out(letter: FiledTask) -> None:
     """Remove what is on the board now."""
     with contextlib.suppress(OSError):  # by its key it will not arrive twice
         letter.path.unlink()

@@ -11,20 +11,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from gitfleet.attempt.fleet import Fleet, Order
+from gitfleet.attempt.context import ClaimedTask, Project
 from gitfleet.forges.registry import TOKEN
 from gitfleet.git.command import clean_env
-from gitfleet.model.masking import NOTIFY_URLS
-from gitfleet.process.look import MARKER
+from gitfleet.model.secrets import NOTIFY_URLS
+from gitfleet.process.procfs import MARKER
 
 DOMAIN: Final = "gitfleet.invalid"  # a name that never exists (RFC 2606)
 # What is not an attempt's business: switches of ours, and what lets a runner speak for people.
 _OURS: Final = ("GITFLEET_FAULT", "GITFLEET_NO_FSYNC", TOKEN, NOTIFY_URLS)
 
 
-def committer_of(order: Order) -> str:
+def committer_of(claimed: ClaimedTask) -> str:
     """The e-mail by which every ref an attempt moves can be told to be its doing."""
-    return f"{order.claim.nonce[:16]}@{DOMAIN}"
+    return f"{claimed.claim.nonce[:16]}@{DOMAIN}"
 
 
 def outbox_of(run_dir: Path) -> Path:
@@ -32,48 +32,48 @@ def outbox_of(run_dir: Path) -> Path:
     return run_dir / "outbox"
 
 
-def identity(order: Order) -> dict[str, str]:
+def identity(claimed: ClaimedTask) -> dict[str, str]:
     """Author and committer of what an attempt commits."""
-    coder = _name_of(order)
+    coder = _name_of(claimed)
     return {
         "GIT_AUTHOR_NAME": coder,
         "GIT_AUTHOR_EMAIL": f"{coder}@{DOMAIN}",
         "GIT_COMMITTER_NAME": f"{coder} (gitfleet)",
-        "GIT_COMMITTER_EMAIL": committer_of(order),
+        "GIT_COMMITTER_EMAIL": committer_of(claimed),
     }
 
 
-def _name_of(order: Order) -> str:
-    return order.claim.coder or "gitfleet"
+def _name_of(claimed: ClaimedTask) -> str:
+    return claimed.claim.coder or "gitfleet"
 
 
-def environment(fleet: Fleet, order: Order, run_dir: Path, tmp: Path) -> dict[str, str]:
+def environment(project: Project, claimed: ClaimedTask, run_dir: Path, tmp: Path) -> dict[str, str]:
     """Everything an attempt's processes find in their environment."""
     base = {name: value for name, value in clean_env().items() if name not in _OURS}
     own = {
-        **identity(order),
-        "GITFLEET_TASK": order.task,
-        "GITFLEET_ATTEMPT": str(order.claim.attempt),
-        "GITFLEET_ROLE": order.claim.role.value,
-        "GITFLEET_BASE": order.claim.base,
+        **identity(claimed),
+        "GITFLEET_TASK": claimed.task,
+        "GITFLEET_ATTEMPT": str(claimed.claim.attempt),
+        "GITFLEET_ROLE": claimed.claim.role.value,
+        "GITFLEET_BASE": claimed.claim.base,
         "GITFLEET_OUTBOX": str(outbox_of(run_dir)),
         "GITFLEET_INBOX": str(run_dir / "inbox"),
-        "GITFLEET_ASK_WAIT": order.board.settings.ask.wait,
-        MARKER: order.claim.nonce,
+        "GITFLEET_ASK_WAIT": claimed.board.settings.ask.wait,
+        MARKER: claimed.claim.nonce,
         "TMPDIR": str(tmp),
-        "PATH": f"{_command_folder(fleet)}{os.pathsep}{base.get('PATH', os.defpath)}",
+        "PATH": f"{_command_folder(project)}{os.pathsep}{base.get('PATH', os.defpath)}",
     }
-    return {**base, **own, **_settings(base, order)}
+    return {**base, **own, **_settings(base, claimed)}
 
 
-def _settings(base: Mapping[str, str], order: Order) -> dict[str, str]:
+def _settings(base: Mapping[str, str], claimed: ClaimedTask) -> dict[str, str]:
     """git settings for the attempt alone, after those that stand in the environment already.
 
     Its name is among them: where git knows none, aider writes one into the repository's settings.
     """
-    name = _name_of(order)
+    name = _name_of(claimed)
     extra = [("user.name", name), ("user.email", f"{name}@{DOMAIN}")]
-    if not order.board.settings.sign:
+    if not claimed.board.settings.sign:
         extra += [("commit.gpgsign", "false"), ("tag.gpgsign", "false")]
     try:
         start = int(base.get("GIT_CONFIG_COUNT", "0"))
@@ -85,13 +85,13 @@ def _settings(base: Mapping[str, str], order: Order) -> dict[str, str]:
     return found
 
 
-def _command_folder(fleet: Fleet) -> Path:
+def _command_folder(project: Project) -> Path:
     """A folder with nothing but `gitfleet` in it, for PATH.
 
     Our own virtual environment's folder would put our python before the project's. `-P`: what
     lies in the worktree is never taken for gitfleet, not even where it is gitfleet.
     """
-    folder = fleet.clone.folder / "bin"
+    folder = project.clone.folder / "bin"
     script = folder / "gitfleet"
     python = sys.executable.replace("'", "'\\''")
     text = f"#!/bin/sh\nexec '{python}' -P -m gitfleet \"$@\"\n"

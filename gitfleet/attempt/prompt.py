@@ -1,7 +1,7 @@
 """What an attempt is told: the board's prompts/<role>.md, or gitfleet's own, filled in.
 
 Which variables there are, and what each holds, is said in `files.templates`; the sections are made
-in `plan.briefing`. Here is read what they need.
+in `plan.prompt_sections`. Here is read what they need.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from gitfleet import assets
-from gitfleet.attempt.beginning import Beginning, How
-from gitfleet.attempt.fleet import Fleet, Order
+from gitfleet.attempt.context import ClaimedTask, Project
+from gitfleet.attempt.start_point import StartMode, StartPoint
 from gitfleet.board.store import Store
 from gitfleet.errors import FleetError
 from gitfleet.files import layout, templates
@@ -19,7 +19,7 @@ from gitfleet.files.templates import Template
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.event import Attempt, Check
 from gitfleet.model.states import Kind, Outcome, Role
-from gitfleet.plan import briefing
+from gitfleet.plan import prompt_sections
 from gitfleet.plan.quoting import line
 
 _MOST_NOTES: Final = 8  # files; an agent may have written any number
@@ -63,44 +63,44 @@ _AFTER: Final[Mapping[Outcome, str]] = {
 }
 
 
-def of_work(fleet: Fleet, order: Order, begin: Beginning) -> str:
+def of_work(project: Project, claimed: ClaimedTask, start_point: StartPoint) -> str:
     """The prompt of an attempt at work or at a plan."""
-    entry, role = order.entry, order.claim.role
+    entry, role = claimed.entry, claimed.claim.role
     values = {
-        **_words(order, entry, begin.base),
-        "branch": order.claim.branch,
-        "task": briefing.task_section(entry),
-        "start": f"# How to begin\n\n{_start(entry, order.claim.attempt, begin)}",
-        "answers": briefing.answers_section(entry.questions),
-        "notes": briefing.notes_section(_notes(fleet.store, order.board, entry)),
-        "before": briefing.before_section(entry, role),
+        **_words(claimed, entry, start_point.base),
+        "branch": claimed.claim.branch,
+        "task": prompt_sections.task_section(entry),
+        "start": f"# How to begin\n\n{_start(entry, claimed.claim.attempt, start_point)}",
+        "answers": prompt_sections.answers_section(entry.questions),
+        "notes": prompt_sections.notes_section(_notes(project.store, claimed.board, entry)),
+        "before": prompt_sections.before_section(entry, role),
     }
-    return template(fleet.store, order.board, role).filled(values)
+    return template(project.store, claimed.board, role).filled(values)
 
 
 def of_validation(
-    fleet: Fleet, order: Order, entry: Entry, base: str, checks: tuple[Check, ...]
+    project: Project, claimed: ClaimedTask, entry: Entry, base: str, checks: tuple[Check, ...]
 ) -> str:
     """The prompt of a validator; `entry` is the task as it would land, `base` what it lands on."""
     values = {
-        **_words(order, entry, base),
-        "task": briefing.task_section(entry),
-        "submitted": briefing.submitted_section(entry),
-        "checks": briefing.checks_section(checks),
-        "answers": briefing.answers_section(entry.questions),
-        "before": briefing.before_section(entry, Role.VALIDATE),
+        **_words(claimed, entry, base),
+        "task": prompt_sections.task_section(entry),
+        "submitted": prompt_sections.submitted_section(entry),
+        "checks": prompt_sections.checks_section(checks),
+        "answers": prompt_sections.answers_section(entry.questions),
+        "before": prompt_sections.before_section(entry, Role.VALIDATE),
     }
-    return template(fleet.store, order.board, Role.VALIDATE).filled(values)
+    return template(project.store, claimed.board, Role.VALIDATE).filled(values)
 
 
-def _words(order: Order, entry: Entry, base: str) -> dict[str, str]:
+def _words(claimed: ClaimedTask, entry: Entry, base: str) -> dict[str, str]:
     return {
         "id": entry.id,
         "title": line(entry.title),
-        "attempt": str(order.claim.attempt),
-        "coder": line(order.claim.coder),
-        "model": line(order.claim.model),
-        "target": order.pick.target,
+        "attempt": str(claimed.claim.attempt),
+        "coder": line(claimed.claim.coder),
+        "model": line(claimed.claim.model),
+        "target": claimed.assignment.target,
         "base": base,
     }
 
@@ -133,15 +133,15 @@ def shipped(role: Role) -> Template:
 # -- how to begin
 
 
-def _start(entry: Entry, number: int, begin: Beginning) -> str:
+def _start(entry: Entry, number: int, start_point: StartPoint) -> str:
     earlier = _last(entry)
     repair = [_REPAIR] if entry.task is not None and entry.task.fixes else []
-    if begin.how is How.MERGE:
+    if start_point.how is StartMode.MERGE:
         return _CONFLICT
     if earlier is None:
         return "\n\n".join([*repair, _FIRST])
     after = _AFTER.get(earlier.outcome)
-    told = (_GO_ON if begin.how is How.GO_ON else _AFRESH).format(number=number)
+    told = (_GO_ON if start_point.how is StartMode.GO_ON else _AFRESH).format(number=number)
     return "\n\n".join([*repair, told, *([after] if after else [])])
 
 

@@ -13,36 +13,37 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from gitfleet import faults
-from gitfleet.attempt import commands
-from gitfleet.attempt.beginning import Beginning, How
-from gitfleet.attempt.fleet import Fleet, Order, Underway, task_branch
-from gitfleet.board.clone import read_json, write_json
+from gitfleet import failpoints
+from gitfleet.attempt import check_commands
+from gitfleet.attempt.context import AttemptContext, ClaimedTask, Project, task_branch
+from gitfleet.attempt.start_point import StartMode, StartPoint
+from gitfleet.board.clone_state import read_json, write_json
 from gitfleet.errors import FleetError, GitError
+from gitfleet.event_log import Action
 from gitfleet.git import merge, refs, salvage, worktree
 from gitfleet.model.config import WorkspaceSettings
 from gitfleet.model.durations import seconds
-from gitfleet.process.end import end
-from gitfleet.process.output import end_of
-from gitfleet.process.start import Spec, start
+from gitfleet.process.kill import kill_run
+from gitfleet.process.launch import LaunchSpec, start
+from gitfleet.process.tail import end_of
 
 CHECK: Final = ".check"  # what follows a task's id in the name of its worktree for checking
 
 
-def prepare(fleet: Fleet, order: Order, begin: Beginning) -> Path:
+def prepare(project: Project, claimed: ClaimedTask, start_point: StartPoint) -> Path:
     """The workspace of an attempt at work, on its task's branch, as `begin` says.
 
     Made one at a time, since git locks the repository for it. FleetError if it cannot be made.
     """
-    path = fleet.clone.workspace(order.task)
-    with fleet.worktrees:
+    path = project.clone.workspace(claimed.task)
+    with project.worktrees:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if begin.how is How.GO_ON and _usable(path, order.task, begin.tip):
+        if start_point.how is StartMode.GO_ON and _usable(path, claimed.task, start_point.tip):
             unlock(path)
         else:
-            _start_over(fleet, order, path, begin)
-    if begin.how is How.MERGE and begin.tip is not None:
-        merge.conflict_into(path, begin.tip)
+            _start_over(project, claimed, path, start_point)
+    if start_point.how is StartMode.MERGE and start_point.tip is not None:
+        merge.conflict_into(path, start_point.tip)
     return path
 
 
@@ -67,53 +68,59 @@ def _usable(path: Path, task: str, tip: str | None) -> bool:
         return False
 
 
-def _start_over(fleet: Fleet, order: Order, path: Path, begin: Beginning) -> None:
-    start = begin.tip if begin.how is How.GO_ON and begin.tip else begin.base
-    discard(fleet, order.task, path)
-    branch = f"refs/heads/{task_branch(order.task)}"
-    old = refs.read(fleet.repo, branch)
+def _start_over(
+    project: Project, claimed: ClaimedTask, path: Path, start_point: StartPoint
+) -> None:
+    start = (
+        start_point.tip
+        if start_point.how is StartMode.GO_ON and start_point.tip
+        else start_point.base
+    )
+    discard(project, claimed.task, path)
+    branch = f"refs/heads/{task_branch(claimed.task)}"
+    old = refs.read(project.repo, branch)
     if old is not None and old != start:
-        save_tip(fleet, order.task, old)
-        if not refs.swap(fleet.repo, branch, old, start, message="a fresh start"):
+        save_tip(project, claimed.task, old)
+        if not refs.swap(project.repo, branch, old, start, message="a fresh start"):
             raise FleetError(f"{branch} moved while its workspace was made")
-    worktree.add(fleet.repo, path, branch=task_branch(order.task), base=start)
+    worktree.add(project.repo, path, branch=task_branch(claimed.task), base=start)
 
 
-def check_out(fleet: Fleet, task: str, commit: str) -> Path:
+def check_out(project: Project, task: str, commit: str) -> Path:
     """A worktree for checking, detached at `commit`, as fresh as a clone."""
-    path = fleet.clone.check_workspace(task)
-    with fleet.worktrees:
+    path = project.clone.check_workspace(task)
+    with project.worktrees:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        worktree.remove(fleet.repo, path)
-        worktree.add(fleet.repo, path, branch=None, base=commit)
+        worktree.remove(project.repo, path)
+        worktree.add(project.repo, path, branch=None, base=commit)
     return path
 
 
-def drop_check(fleet: Fleet, task: str) -> None:
+def drop_check(project: Project, task: str) -> None:
     """Remove the worktree for checking; nobody's work is in it."""
-    with fleet.worktrees:
-        worktree.remove(fleet.repo, fleet.clone.check_workspace(task))
+    with project.worktrees:
+        worktree.remove(project.repo, project.clone.check_workspace(task))
 
 
 # -- filling
 
 
-def fill(way: Underway, path: Path, env: Mapping[str, str]) -> str:
+def fill(ctx: AttemptContext, path: Path, env: Mapping[str, str]) -> str:
     """Copy, link and set up what a fresh worktree needs; empty, or why it failed.
 
     Done once per worktree and settings, so that a second attempt does not wait for it again.
     """
-    settings = way.order.board.settings.workspace
+    settings = ctx.claimed.board.settings.workspace
     stamp = _stamp(path)
     wanted = hashlib.sha256(repr(settings).encode()).hexdigest()
     if read_json(stamp).get("filled") == wanted:
         return ""
-    source = way.fleet.repo.main_top()
+    source = ctx.project.repo.main_top()
     for name in settings.copy:
         _bring(source, path, name, link=False)
     for name in settings.link:
         _bring(source, path, name, link=True)
-    why = _set_up(way, settings, path, env)
+    why = _set_up(ctx, settings, path, env)
     if not why:
         write_json(stamp, {"filled": wanted})
     return why
@@ -147,22 +154,26 @@ def _bring(source: Path | None, path: Path, name: str, *, link: bool) -> None:
         shutil.copy2(origin, goal)
 
 
-def _set_up(way: Underway, settings: WorkspaceSettings, path: Path, env: Mapping[str, str]) -> str:
-    limit = seconds(way.order.board.settings.checks_timeout)
-    marker, run_dir = way.nonce, way.run_dir
+def _set_up(
+    ctx: AttemptContext, settings: WorkspaceSettings, path: Path, env: Mapping[str, str]
+) -> str:
+    limit = seconds(ctx.claimed.board.settings.checks_timeout)
+    marker, run_dir = ctx.nonce, ctx.run_dir
     for number, command in enumerate(settings.setup, 1):
         name = f"setup-{number}."
-        spec = Spec(("sh", "-c", command), path, env, marker, limits=commands.limits(limit))
+        spec = LaunchSpec(
+            ("sh", "-c", command), path, env, marker, limits=check_commands.limits(limit)
+        )
         running = start(run_dir, spec, name=name)
         try:
-            ended = running.wait(limit, way.control.wake)
+            ended = running.wait(limit, ctx.cancel.wake)
         finally:
-            end(running.child, marker, grace=2.0)
+            kill_run(running.child, marker, grace=2.0)
             running.wait(2.0)
             running.close()
-        if ended is None and way.control.stopped is not None:
+        if ended is None and ctx.cancel.stopped is not None:
             return "it was told to end while its workspace was set up"
-        ended = commands.seen(command, ended)
+        ended = check_commands.outcome_of(command, ended)
         if ended is None:
             return f"workspace.setup took longer than {limit:g}s: {command}"
         if ended.code != 0:
@@ -175,36 +186,36 @@ def _set_up(way: Underway, settings: WorkspaceSettings, path: Path, env: Mapping
 # -- saving and removing
 
 
-def save_tip(fleet: Fleet, task: str, commit: str) -> None:
+def save_tip(project: Project, task: str, commit: str) -> None:
     """Keep a commit that is in no branch but the task's own."""
-    others = [fleet.store.ref, *_targets(fleet)]
-    if salvage.unreachable(fleet.repo, commit, others):
-        ref = salvage.keep(fleet.repo, commit, f"{salvage.PREFIX}{task}/work")
-        fleet.report.action("salvaged", task=task, commit=commit[:10], ref=ref)
+    others = [project.store.ref, *_targets(project)]
+    if salvage.unreachable(project.repo, commit, others):
+        ref = salvage.keep(project.repo, commit, f"{salvage.PREFIX}{task}/work")
+        project.report.action(Action.SALVAGED, task=task, commit=commit[:10], ref=ref)
 
 
-def _targets(fleet: Fleet) -> list[str]:
-    target = fleet.store.board().settings.target or fleet.default_target
+def _targets(project: Project) -> list[str]:
+    target = project.store.board().settings.target or project.default_target
     return [f"refs/heads/{target}"]
 
 
-def discard(fleet: Fleet, task: str, path: Path) -> None:
+def discard(project: Project, task: str, path: Path) -> None:
     """Remove a workspace, after all that is uncommitted in it was saved."""
-    known = worktree.registered(fleet.repo, path)
+    known = worktree.registered(project.repo, path)
     if known is None or not (path / ".git").exists():
         if path.exists():
             os.rename(path, _aside(path))  # noqa: PTH104 - not a worktree of ours: kept
-        worktree.remove(fleet.repo, path)
+        worktree.remove(project.repo, path)
         return
     ref = f"{salvage.PREFIX}{task}/uncommitted"
-    saved = salvage.save(fleet.repo, path, ref=ref, message=f"Uncommitted work on {task}")
+    saved = salvage.save(project.repo, path, ref=ref, message=f"Uncommitted work on {task}")
     if saved is not None:
-        fleet.report.action("salvaged", task=task, commit=saved.commit[:10], ref=saved.ref)
+        project.report.action(Action.SALVAGED, task=task, commit=saved.commit[:10], ref=saved.ref)
     branch, tip = worktree.head(path)
     if branch is None:
-        save_tip(fleet, task, tip)
-    faults.point("salvaged")
-    worktree.remove(fleet.repo, path)
+        save_tip(project, task, tip)
+    failpoints.point("salvaged")
+    worktree.remove(project.repo, path)
 
 
 def _aside(path: Path) -> Path:

@@ -14,9 +14,9 @@ from typing import Final
 
 from gitfleet.board.merge_human_edits import EditConflict
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Action, EventLog
 from gitfleet.git import salvage
 from gitfleet.git.repo import Repo
-from gitfleet.report import Report
 
 MOST_SHOWN: Final = 20  # conflicts of one commit, a line each
 
@@ -67,7 +67,7 @@ class ConflictKeeper:
         return True
 
     def wait(self, commit: str, why: str) -> None:
-        """Report that a commit cannot be merged now."""
+        """EventLog that a commit cannot be merged now."""
         if self._is_new(commit, why):
             self._report(WaitingEdits(commit, why))
 
@@ -78,22 +78,24 @@ class ConflictKeeper:
         return not known
 
 
-def log_edits(report: Report) -> ReportEdits:
-    """Report to a runner's log."""
+def log_edits(report: EventLog) -> ReportEdits:
+    """EventLog to a runner's log."""
 
     def log(edits: LostEdits | WaitingEdits) -> None:
         commit = edits.commit[:10]
         match edits:
             case WaitingEdits(why=why):
-                report.once(f"edits {edits.commit}", "edits-wait", commit=commit, reason=why)
+                report.once(
+                    f"edits {edits.commit}", Action.EDITS_WAITING, commit=commit, reason=why
+                )
             case LostEdits(conflicts=conflicts, kept=kept):
                 for one in conflicts[:MOST_SHOWN]:
                     key = f"edits {edits.commit} {one.path}"
-                    report.once(key, "edit-conflict", **_fields(one), commit=commit, kept=kept)
+                    report.once(key, Action.EDIT_CONFLICT, **_fields(one), commit=commit, kept=kept)
                 more = len(conflicts) - MOST_SHOWN
                 if more > 0:
                     key = f"edits {edits.commit} more"
-                    report.once(key, "edit-conflict", more=more, commit=commit, kept=kept)
+                    report.once(key, Action.EDIT_CONFLICT, more=more, commit=commit, kept=kept)
 
     return log
 

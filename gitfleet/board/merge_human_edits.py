@@ -16,14 +16,16 @@ from typing import Final
 
 from gitfleet.files import codec, layout
 from gitfleet.files.answers import united
-from gitfleet.files.layout import Place, What
-from gitfleet.git.objects import Changed, Entry, Objects, is_path
-from gitfleet.model.event import Said
+from gitfleet.files.layout import BoardPath, FileKind
+from gitfleet.git.objects import Changed, Objects, TreeEntry, is_path
+from gitfleet.model.event import Decision
 from gitfleet.model.ids import is_id
 from gitfleet.model.states import Kind
 
 _MOST: Final = 5_000  # files of one merge
-_WELCOME: Final = frozenset({What.TASK, What.QUESTION, What.NOTE, What.SETTINGS, What.PROMPT})
+_WELCOME: Final = frozenset(
+    {FileKind.TASK, FileKind.QUESTION, FileKind.NOTE, FileKind.SETTINGS, FileKind.PROMPT}
+)
 _KEYS: Final = (6, 10, 16, 40)  # hex digits of the blob in a copy's id; more if the id is taken
 _LONGEST_ID: Final = 64
 _LONGEST_NAME: Final = 200  # characters of one folder or file
@@ -31,10 +33,10 @@ _LONGEST_NAME: Final = 200  # characters of one folder or file
 
 @dataclass(frozen=True, slots=True)
 class HumanEdits:
-    """What one person changed: the trees before and after.
+    """One person's changes: the trees before and after.
 
     `before` is None if the edits and the board share no history. `ahead`: they are commits right
-    on top of the board, as `git push` would send them. Then runners' files pass: `audit.history`
+    on top of the board, as `git push` would send them. Then runners' files pass: `audit.repair`
     judges and repairs those.
     """
 
@@ -65,7 +67,7 @@ class EditConflict:
 class MergedEdits:
     """The files to write to the board (None: to delete), and the conflicts, both by path."""
 
-    files: dict[str, Entry | bytes | None]
+    files: dict[str, TreeEntry | bytes | None]
     conflicts: tuple[EditConflict, ...]
 
 
@@ -90,11 +92,11 @@ class _Tree:
         self._objects = objects
         self._folders = {"": self._read(oid)}
 
-    def find(self, path: str) -> Entry | None:
+    def find(self, path: str) -> TreeEntry | None:
         folder, _, name = path.rpartition("/")
         return self.folder(folder).get(name)
 
-    def folder(self, path: str) -> Mapping[str, Entry]:
+    def folder(self, path: str) -> Mapping[str, TreeEntry]:
         """The entries of a folder by name; none if there is no such folder."""
         known = self._folders.get(path)
         if known is None:
@@ -103,7 +105,7 @@ class _Tree:
             self._folders[path] = known
         return known
 
-    def _read(self, oid: str) -> dict[str, Entry]:
+    def _read(self, oid: str) -> dict[str, TreeEntry]:
         return {entry.name: entry for entry in self._objects.read_tree(oid)}
 
 
@@ -112,7 +114,7 @@ class _Merge:
 
     def __init__(self, objects: Objects, here: str, edits: HumanEdits) -> None:
         self._objects, self._here, self._edits = objects, _Tree(objects, here), edits
-        self._files: dict[str, Entry | bytes | None] = {}
+        self._files: dict[str, TreeEntry | bytes | None] = {}
         self._conflicts: list[EditConflict] = []
         self._contested: dict[str, str] = {}  # text of a task removed here, changed there -> its id
 
@@ -133,7 +135,7 @@ class _Merge:
     def _one(self, change: Changed) -> None:
         there = layout.place(change.path)
         board = _compare(self._here.find(change.path), change)
-        archived = there.what is What.TASK and self._is_archived(there.task)
+        archived = there.what is FileKind.TASK and self._is_archived(there.task)
         if change.bit_only or (board is _Board.SAME and not archived):
             return
         if why := self._objection(change, there):
@@ -145,24 +147,24 @@ class _Merge:
                 self._refuse(change, "not removed, it is finished and archived")
             case (True, _, False, _):
                 self._copy(change, "its id is that of a finished task")
-            case (_, _Board.UNMOVED, _, What.EVENT) if change.old is not None:
+            case (_, _Board.UNMOVED, _, FileKind.EVENT) if change.old is not None:
                 self._refuse(change, "an event is never changed")
-            case (_, _Board.UNMOVED, False, What.TASK) if change.old is None:
+            case (_, _Board.UNMOVED, False, FileKind.TASK) if change.old is None:
                 self._take_new_task(change)
             case (_, _Board.UNMOVED, _, _):
                 self._take(change)
             case (_, _, True, _):
                 self._refuse(change, "not removed, the board has another version")
-            case (_, _, False, What.TASK) if is_id(there.task):
+            case (_, _, False, FileKind.TASK) if is_id(there.task):
                 self._copy(change, _why(board))
-            case (_, _Board.CHANGED, False, What.QUESTION):
+            case (_, _Board.CHANGED, False, FileKind.QUESTION):
                 self._unite(change)
             case _:
                 self._refuse(change, _why(board))
 
     # -- what the board never takes
 
-    def _objection(self, change: Changed, there: Place) -> str:
+    def _objection(self, change: Changed, there: BoardPath) -> str:
         """Why no board takes such a change; empty if one may."""
         path, new = change.path, change.new
         ours = layout.of_runner(path)
@@ -170,7 +172,7 @@ class _Merge:
             return "only runners write there"
         if new is None or ours:
             return "" if is_path(path) else "its name is no plain path"
-        if there.what not in _WELCOME and there.what is not What.EVENT:
+        if there.what not in _WELCOME and there.what is not FileKind.EVENT:
             return "it is no file of a board"
         if not _is_plain(path):
             return "its name is no plain path"
@@ -198,7 +200,7 @@ class _Merge:
 
     def _is_contested(self, change: Changed) -> bool:
         """Whether a removed task is on the board in another version."""
-        if layout.place(change.path).what is not What.TASK:
+        if layout.place(change.path).what is not FileKind.TASK:
             return False
         now = self._here.find(change.path)
         return _compare(now, change) is _Board.CHANGED
@@ -240,21 +242,23 @@ class _Merge:
         self._file(change, self._free_id(task, change.new.oid), why, task if is_edit else "")
 
     def _file(self, change: Changed, task: str, why: str, origin: str) -> None:
-        """File the person's version as `task`; on hold if it is another version of `origin`."""
+        """File the person's version as `task`, unless the board has it already; on hold if it is
+        another version of `origin`."""
         assert change.new is not None
         goal, oid = layout.task_path(task), change.new.oid
         hold = layout.event_path(task, self._hold_name(task, oid))
         if blocking := self._blocking(goal) or self._blocking(hold):
             self._refuse(change, f"{blocking} is a file on the board")
             return
-        if self._here.find(goal) is None:
+        is_new = self._here.find(goal) is None
+        if is_new:
             self._files[goal] = change.new
-            if origin:
-                reason = f"another version of {origin}, which was changed on the board meanwhile"
-                said = Said(at=self._edits.at, by=self._edits.by, reason=reason)
-                self._files[hold] = codec.write(said)
-        conflict = EditConflict(change.path, why, copy=goal, held=bool(origin))
-        self._conflicts.append(conflict)
+        if is_new and origin:
+            reason = f"another version of {origin}, which was changed on the board meanwhile"
+            said = Decision(at=self._edits.at, by=self._edits.by, reason=reason)
+            self._files[hold] = codec.write(said)
+        held = is_new and bool(origin)
+        self._conflicts.append(EditConflict(change.path, why, copy=goal, held=held))
 
     def _hold_name(self, task: str, oid: str) -> str:
         """The file name of an event that puts the task on hold, whatever happened to it before."""
@@ -272,7 +276,7 @@ class _Merge:
         here, taken = self._here.find(goal), self._files.get(goal)
         if here is not None:
             return (here.kind, here.oid) == ("blob", oid)
-        if isinstance(taken, Entry):
+        if isinstance(taken, TreeEntry):
             return taken.oid == oid
         return not self._is_archived(name)
 
@@ -293,7 +297,7 @@ class _Merge:
             why = "the board has another version, and took only the answer of this one"
             self._conflicts.append(EditConflict(path, why, copy=path))
 
-    def _text(self, entry: Entry | None) -> bytes:
+    def _text(self, entry: TreeEntry | None) -> bytes:
         """The bytes of a file; of what no question can be, none."""
         if entry is None or entry.kind != "blob":
             return b""
@@ -302,7 +306,7 @@ class _Merge:
         return self._objects.blob(entry.oid)
 
 
-def _compare(now: Entry | None, change: Changed) -> _Board:
+def _compare(now: TreeEntry | None, change: Changed) -> _Board:
     if _key(now) == _key(change.new):
         return _Board.SAME
     if _key(now) == _key(change.old):
@@ -310,7 +314,7 @@ def _compare(now: Entry | None, change: Changed) -> _Board:
     return _Board.GONE if now is None else _Board.CHANGED
 
 
-def _key(entry: Entry | None) -> tuple[str, str] | None:
+def _key(entry: TreeEntry | None) -> tuple[str, str] | None:
     return (entry.kind, entry.oid) if entry is not None else None
 
 

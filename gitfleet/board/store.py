@@ -15,99 +15,32 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
-from msgspec import Struct
-from msgspec.structs import replace
-
-from gitfleet.board.swap import Answer, Local, Swap, no_board
+from gitfleet.board.authorship import RUNNER, TXN, runner_signature
+from gitfleet.board.backend import Backend, LocalBackend, TxnStatus, no_board
+from gitfleet.board.board_files import read_blob, read_changed, read_file
+from gitfleet.board.transaction import BoardRepairer, Request, Transaction, merged
 from gitfleet.errors import FleetError
 from gitfleet.files import boards, codec, layout
-from gitfleet.files.boards import File
-from gitfleet.files.masked import masked
-from gitfleet.git import checkout, courtesy, refs
+from gitfleet.files.redact import masked
+from gitfleet.git import follow_branch, refs, yield_to_commits
+from gitfleet.git.checkouts import checkouts_of
 from gitfleet.git.command import git
-from gitfleet.git.holders import holders
-from gitfleet.git.objects import Changed, Commit, Entry, Objects, Signature, trailers
+from gitfleet.git.commits import Commit, Signature
+from gitfleet.git.objects import Objects, TreeEntry
 from gitfleet.git.remote import Unreachable
 from gitfleet.git.repo import Repo
 from gitfleet.model.board import Board
 from gitfleet.model.board import Entry as BoardEntry
 from gitfleet.model.change import Change, Decide, Person
-from gitfleet.model.config import FORMAT
-from gitfleet.model.masking import NOTHING
+from gitfleet.model.secrets import NOTHING
 
-RUNNER: Final = "Gitfleet-Runner"
-RUNNER_DOMAIN: Final = "@gitfleet.invalid"  # .invalid is reserved for names that are none
-TXN: Final = "Gitfleet-Txn"
-REPAIR: Final = "Gitfleet-Repair"
+_ROOT: Final = (
+    "gitfleet board, format 1\n"  # of every format: the root is the same bytes everywhere
+)
 _TRIES: Final = 400
 _KEPT: Final = 8  # boards of other commits kept for the next question
-
-
-class Result(Struct, frozen=True, kw_only=True):
-    """The answer, the board it holds for, and the change as it was made."""
-
-    answer: Answer
-    board: Board
-    change: Change | None = None
-    why: str = ""  # what was in its way
-
-    @property
-    def won(self) -> bool:
-        """Whether the change is on the board."""
-        return self.answer is Answer.WON
-
-
-class Mender(Protocol):
-    """Says what must be put right on a board before anybody looks at it or decides on it."""
-
-    def due(self, tip: str) -> Change | None:
-        """The repair that this commit needs; None if it needs none."""
-
-    def done(self, change: Change) -> None:
-        """That repair is on the board."""
-
-
-class _Request:
-    """One asker's decision, and what became of it."""
-
-    def __init__(self, decide: Decide) -> None:
-        self.decide = decide
-        self.change: Change | None = None
-        self.result: Result | None = None
-        self.error: BaseException | None = None
-
-    @property
-    def settled(self) -> bool:
-        return self.result is not None or self.error is not None
-
-    @property
-    def change_alone(self) -> bool:
-        return self.change is not None and self.change.alone
-
-    def outcome(self) -> Result:
-        if self.error is not None:
-            raise self.error
-        assert self.result is not None
-        return self.result
-
-
-def _together(changes: Sequence[Change]) -> Change:
-    """Several changes as one commit."""
-    files: dict[str, bytes | None] = {}
-    relocated: dict[str, str] = {}
-    for change in changes:
-        files.update(change.files)
-        relocated.update(change.relocated)
-    return Change(
-        subject=f"{changes[0].subject} (and {len(changes) - 1} more)",
-        body="\n".join(change.subject for change in changes),
-        files=files,
-        relocated=relocated,
-        tasks=tuple(task for change in changes for task in change.tasks),
-        publish=tuple(move for change in changes for move in change.publish),
-    )
 
 
 def utc_now() -> datetime:
@@ -130,7 +63,7 @@ class Store:
         branch: str | None = None,
         runner: str | None = None,
         now: Callable[[], datetime] = utc_now,
-        swap: Swap | None = None,
+        swap: Backend | None = None,
     ) -> None:
         self.repo = repo
         self.branch = branch or branch_of(repo)
@@ -139,21 +72,21 @@ class Store:
         self.runner = runner
         self.mask = NOTHING  # takes secrets out of what this runner writes
         self.now = now
-        self.swap: Swap = swap or Local(repo, self.ref)
-        self.mender: Mender | None = None  # a runner has one
+        self.backend: Backend = swap or LocalBackend(repo, self.ref)
+        self.repairer: BoardRepairer | None = None  # a runner has one
         self._sound: str | None = None  # the newest commit known to need no repair
         self._lock = threading.RLock()  # one transaction at a time
         self._reading = threading.RLock()  # not held while anybody talks to a server
-        self._queue: list[_Request] = []
+        self._queue: list[Request] = []
         self._queue_lock = threading.Lock()
-        self._courtesy = courtesy.Courtesy(repo)
+        self._courtesy = yield_to_commits.YieldToCommits(repo)
         self._boards: OrderedDict[str, Board] = OrderedDict()
 
     # -- reading
 
     def tip(self) -> str | None:
         """The commit the board is at, as far as is known here; None if there is no board."""
-        return self.swap.seen()
+        return self.backend.cached_head()
 
     def board(self) -> Board:
         """The board at the tip; FleetError if there is none.
@@ -193,12 +126,12 @@ class Store:
         near = next(reversed(self._boards.values()), None)
         if near is None:
             changed = self.objects.diff(None, tree, deepest=layout.DEEPEST)
-            board = boards.update(boards.EMPTY, self._files(changed), commit)
+            board = boards.update(boards.EMPTY, read_changed(self.objects, changed), commit)
         else:
             changed = self.objects.diff(
                 self.objects.tree_of(near.commit), tree, deepest=layout.DEEPEST
             )
-            board = boards.update(near, self._files(changed), commit)
+            board = boards.update(near, read_changed(self.objects, changed), commit)
         return self._with_older_settings(board) if board.settings_problems else board
 
     def _with_older_settings(self, board: Board) -> Board:
@@ -207,15 +140,15 @@ class Store:
         seen: set[str | None] = set()
         for commit in self.line(board.commit):
             if (known := self._boards.get(commit.oid)) is not None:
-                return replace(board, settings=known.settings)
+                return boards.with_settings(board, known.settings)
             found = self.objects.find(commit.tree, layout.SETTINGS)
             oid = found.oid if found and found.kind == "blob" else None
             if oid is not None and oid not in seen:
-                settings, _ = codec.read_settings(self._bytes(oid).data)
+                settings, _ = codec.read_settings(read_blob(self.objects, oid).data)
                 if settings is not None:
-                    return replace(board, settings=settings)
+                    return boards.with_settings(board, settings)
             seen.add(oid)
-        return replace(board, settings=boards.EMPTY.settings)
+        return boards.with_settings(board, boards.EMPTY.settings)
 
     def line(self, commit: str) -> Iterator[Commit]:
         """The board's own line of history, newest first."""
@@ -224,29 +157,6 @@ class Store:
             found = self.objects.commit(at)
             yield found
             at = found.parents[0] if found.parents else None
-
-    def _files(self, changed: list[Changed]) -> Mapping[str, File | None]:
-        return {
-            change.path: self._file(change.new)
-            for change in changed
-            if layout.place(change.path).what is not layout.What.OTHER
-        }
-
-    def _file(self, entry: Entry | None) -> File | None:
-        if entry is None:
-            return None
-        if entry.kind == "link":
-            return File(entry.oid, trouble="a symbolic link; only plain files are read")
-        if entry.kind == "commit":
-            return File(entry.oid, trouble="a submodule; only plain files are read")
-        return self._bytes(entry.oid)
-
-    def _bytes(self, oid: str) -> File:
-        size = self.objects.blob_size(oid)
-        if size > layout.LARGEST:
-            trouble = f"larger than {layout.LARGEST // 1024} KiB ({size // 1024} KiB)"
-            return File(oid, trouble=trouble)
-        return File(oid, self.objects.blob(oid))
 
     def text(self, oid: str) -> bytes:
         """The bytes of a file of the board, by object id."""
@@ -266,13 +176,13 @@ class Store:
         files = {
             layout.restored_path(task, path): file
             for path, entry in self.objects.walk(found.oid)
-            if (file := self._file(entry)) is not None
+            if (file := read_file(self.objects, entry)) is not None
         }
-        return boards.read(files).get(task)
+        return boards.read_finished(files).get(task)
 
     # -- writing
 
-    def transact(self, decide: Decide) -> Result:
+    def transact(self, decide: Decide) -> Transaction:
         """Make the change that `decide` says, on whatever the board is by then.
 
         Raises what `decide` raises, Unreachable if the board is shared and cannot be reached, and
@@ -280,22 +190,22 @@ class Store:
         """
         return self.transact_all([decide])[0]
 
-    def transact_all(self, decides: Sequence[Decide]) -> list[Result]:
+    def transact_all(self, decides: Sequence[Decide]) -> list[Transaction]:
         """Make several changes that have nothing to do with each other, in few commits.
 
         What other threads ask for at the same time goes along: with a remote, a push is dear.
         """
-        asked = [_Request(decide) for decide in decides]
+        asked = [Request(decide) for decide in decides]
         with self._queue_lock:
             self._queue.extend(asked)
         with self._lock:
             self._serve(asked)
         return [request.outcome() for request in asked]
 
-    def _serve(self, asked: Sequence[_Request]) -> None:
+    def _serve(self, asked: Sequence[Request]) -> None:
         """Settle what was asked, and on the way what others ask for; by one thread at a time."""
         losses = 0
-        waiting: list[_Request] = []
+        waiting: list[Request] = []
         while not all(request.settled for request in asked):
             with self._queue_lock:
                 waiting, self._queue = waiting + self._queue, []
@@ -310,11 +220,11 @@ class Store:
                     )
             elif losses:
                 # Grows with losses, so that nobody is always too late.
-                time.sleep(random.random() * self.swap.patience(losses))  # noqa: S311
+                time.sleep(random.random() * self.backend.backoff(losses))  # noqa: S311
         with self._queue_lock:  # whoever asked for the rest is waiting to serve it
             self._queue = [request for request in waiting if not request.settled] + self._queue
 
-    def _guarded_round(self, left: list[_Request]) -> bool:
+    def _guarded_round(self, left: list[Request]) -> bool:
         """One round; an error is that of all who wait."""
         self._courtesy.give_way(self.tip)
         try:
@@ -326,10 +236,10 @@ class Store:
                 raise
             return True
 
-    def _round(self, left: list[_Request]) -> bool:
+    def _round(self, left: list[Request]) -> bool:
         """Decide all, commit those that go together. False: somebody else was faster."""
-        with self.swap.turn():
-            base = self.swap.base()
+        with self.backend.exclusive():
+            base = self.backend.refresh()
             if (repair := self._repair_due(base)) is not None:
                 return self._repair(base, repair)
             board = self.board_at(base)
@@ -337,49 +247,49 @@ class Store:
             if not group:
                 return True
             changes = [request.change for request in group if request.change is not None]
-            together = changes[0] if len(changes) == 1 else _together(changes)
+            together = changes[0] if len(changes) == 1 else merged(changes)
             commit = self._commit(board, together)
-            outcome = self.swap.land(board.commit, commit, together)
+            outcome = self.backend.commit(board.commit, commit, together)
             if outcome is None:
                 return False
             after = board
-            if outcome.answer is Answer.WON:
+            if outcome.status is TxnStatus.WON:
                 after, self._sound = self.board_at(commit), commit
             for request in group:
-                request.result = Result(
-                    answer=outcome.answer, board=after, change=request.change, why=outcome.why
+                request.result = Transaction(
+                    status=outcome.status, board=after, change=request.change, why=outcome.why
                 )
             return True
 
     def _repair_due(self, tip: str) -> Change | None:
         """What has to be put right before anything is decided on this commit."""
         with self._reading:
-            if self.mender is None or tip == self._sound:
+            if self.repairer is None or tip == self._sound:
                 return None
-            due = self.mender.due(tip)
+            due = self.repairer.due(tip)
             if due is None:
                 self._sound = tip
             return due
 
     def _repair(self, base: str, repair: Change) -> bool:
         """Make the repair; then, or if somebody was faster, all look again."""
-        assert self.mender is not None
+        assert self.repairer is not None
         commit = self._commit(self.board_at(base), repair)
         if self.objects.tree_of(commit) == self.objects.tree_of(base):
             self._sound = base  # a repair that changes nothing would be made for ever
             return True
-        outcome = self.swap.land(base, commit, repair)
+        outcome = self.backend.commit(base, commit, repair)
         if outcome is None:
             return False
-        if outcome.answer is not Answer.WON:
+        if outcome.status is not TxnStatus.WON:
             raise Unreachable(f"the repair of the board did not arrive: {outcome.why}")
-        self.mender.done(repair)
+        self.repairer.done(repair)
         return True
 
-    def _decided(self, board: Board, left: list[_Request]) -> list[_Request]:
+    def _decided(self, board: Board, left: list[Request]) -> list[Request]:
         """Ask each request on this board; those whose changes may share a commit."""
         now = self.now()
-        group: list[_Request] = []
+        group: list[Request] = []
         taken: set[str] = set()
         for request in left:
             try:
@@ -391,10 +301,10 @@ class Store:
                 continue
             request.change = change
             if change is None:
-                request.result = Result(answer=Answer.LOST, board=board)
+                request.result = Transaction(status=TxnStatus.LOST, board=board)
                 continue
             mine = {*change.files, *change.relocated, *change.tasks} | {
-                f" {word}" for word in change.words
+                f" {lock}" for lock in change.locks
             }
             if group and (change.alone or group[0].change_alone or mine & taken):
                 continue  # in the next commit
@@ -402,20 +312,20 @@ class Store:
             taken |= mine
         return group
 
-    def keep_windows(self) -> dict[Path, checkout.Refusal]:
+    def keep_windows(self) -> dict[Path, follow_branch.CannotFollow]:
         """Bring every checkout of the board to where the board is: those whose index was busy
         when it moved were left behind. Returns why, for those that cannot come along."""
-        behind: dict[Path, checkout.Refusal] = {}
-        with self._lock, self.swap.turn():
-            for path in holders(self.repo, self.ref):
-                refusal = checkout.catch_up(self.repo, path, self.ref)
+        behind: dict[Path, follow_branch.CannotFollow] = {}
+        with self._lock, self.backend.exclusive():
+            for path in checkouts_of(self.repo, self.ref):
+                refusal = follow_branch.catch_up(self.repo, path, self.ref)
                 if refusal is not None:
                     behind[path] = refusal
         return behind
 
     def _commit(self, board: Board, change: Change) -> str:
         base = self.objects.tree_of(board.commit)
-        files: dict[str, bytes | Entry | None] = dict(change.files)
+        files: dict[str, bytes | TreeEntry | None] = dict(change.files)
         for origin, goal in change.relocated.items():
             found = self.objects.find(base, origin)
             # What lies at the goal already is final: a later version stays where it is.
@@ -478,14 +388,4 @@ class Store:
             None, {f"{folder}/.gitkeep": b"" for folder in layout.FOLDERS}
         )
         who = Signature("gitfleet", "gitfleet@localhost", 0)
-        return self.objects.write_commit(tree, [], f"gitfleet board, format {FORMAT}\n", who, who)
-
-
-def runner_signature(runner: str, when: int) -> Signature:
-    """What a runner's commits are signed with."""
-    return Signature(f"gitfleet ({runner})", f"{runner}{RUNNER_DOMAIN}", when)
-
-
-def by_runner(commit: Commit) -> bool:
-    """Whether a commit says that a runner made it."""
-    return RUNNER in trailers(commit.message)
+        return self.objects.write_commit(tree, [], _ROOT, who, who)

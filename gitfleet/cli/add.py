@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gitfleet.agent import telling
+from gitfleet.agent import outbox_writer
+from gitfleet.cli.support.verb import CODER, TASK, Verb
 from gitfleet.errors import FleetError
 from gitfleet.files import codec
 
@@ -17,16 +18,26 @@ if TYPE_CHECKING:
     from gitfleet.model.board import Board
 
 
-@click.command("add")
+@click.command(
+    "add",
+    cls=Verb,
+    examples=(
+        'gitfleet add "Fix the login" --body "A + in the address breaks it."',
+        'gitfleet add "Fix the login" --id fix-login --priority 0 < body.md',
+        'gitfleet add "Use the new table" --depends-on user-table --coder codex',
+    ),
+)
 @click.argument("title")
 @click.option("--id", "wanted", help="Its id; else made from the title.")
-@click.option("--depends-on", multiple=True, metavar="ID", help="Must be done first; repeatable.")
+@click.option(
+    "--depends-on", multiple=True, metavar="ID", type=TASK, help="Must be done first; repeatable."
+)
 @click.option("--priority", type=click.IntRange(0, 4), help="0 is most urgent; 2 if not given.")
 @click.option("--label", "labels", multiple=True, help="A word to find it by; repeatable.")
-@click.option("--coder", help="The program that is to do it.")
-@click.option("--model", help="The model that is to do it.")
+@click.option("--coder", type=CODER, metavar="NAME", help="The program that is to do it.")
+@click.option("--model", metavar="NAME", help="The model that is to do it.")
 @click.option("--check", "checks", multiple=True, help="A command that must pass; repeatable.")
-@click.option("--touches", multiple=True, help="A gitignore pattern it is limited to; repeatable.")
+@click.option("--paths", multiple=True, help="A gitignore pattern it is limited to; repeatable.")
 @click.option("--role", type=click.Choice(["work", "plan"]), help="plan: its result is more tasks.")
 @click.option("--hold", is_flag=True, help="Put it on hold at once.")
 @click.option("--body", help="What to do, in Markdown; else standard input, if it is no terminal.")
@@ -39,7 +50,7 @@ def command(
     coder: str | None,
     model: str | None,
     checks: tuple[str, ...],
-    touches: tuple[str, ...],
+    paths: tuple[str, ...],
     role: str | None,
     hold: bool,
     body: str | None,
@@ -54,13 +65,13 @@ def command(
         "coder": coder,
         "model": model,
         "checks": list(checks),
-        "touches": list(touches),
+        "paths": list(paths),
         "hold": hold or None,
     }
-    text = telling.task_text(keys, _body(body))
-    telling.id_wanted(wanted)
+    text = outbox_writer.task_text(keys, _body(body))
+    outbox_writer.id_wanted(wanted)
     box = os.environ.get("GITFLEET_OUTBOX")
-    click.echo(telling.file_task(Path(box), text, wanted) if box else _commit(text, wanted))
+    click.echo(outbox_writer.file_task(Path(box), text, wanted) if box else _commit(text, wanted))
 
 
 def _body(body: str | None) -> str:
@@ -76,15 +87,15 @@ def _body(body: str | None) -> str:
 def _commit(text: bytes, wanted: str | None) -> str:
     # Here, since inside an attempt nothing of this is needed, and it takes 100 ms to import.
     from gitfleet.cli.support.session import open_session, suffix  # noqa: PLC0415 - see above
-    from gitfleet.plan import settle  # noqa: PLC0415 - see above
+    from gitfleet.plan.transitions import add_tasks, by_person  # noqa: PLC0415 - see above
 
-    telling.checked(text, wanted or "new")
+    outbox_writer.checked(text, wanted or "new")
     session = open_session()
     person = session.person
     suffixes = [suffix() for _ in range(20)]
-    addition = settle.Addition(text=text, id=wanted or "")
+    addition = add_tasks.Addition(text=text, id=wanted or "")
     change = session.change(
-        lambda board, _now: settle.add(board, addition=addition, suffixes=suffixes, person=person)
+        lambda board, _: by_person.add(board, addition=addition, suffixes=suffixes, person=person)
     )
     _warn(session.store.board(), change.tasks[0])
     return change.tasks[0]
@@ -92,8 +103,8 @@ def _commit(text: bytes, wanted: str | None) -> str:
 
 def _warn(board: Board, task: str) -> None:
     """It is filed; but a coder that is misspelt, say, would leave it `ready` for ever."""
-    from gitfleet.cli.support import doubts, draw  # noqa: PLC0415 - see above
-    from gitfleet.plan import problems  # noqa: PLC0415 - see above
+    from gitfleet.cli.support import coder_checks, format  # noqa: PLC0415 - see above
+    from gitfleet.plan import lint  # noqa: PLC0415 - see above
 
-    for what, remedy in problems.doubts(board, task, doubts.known, doubts.objection):
-        click.echo(draw.line(f"warning: {what} ({remedy})"), err=True)
+    for what, remedy in lint.doubts(board, task, coder_checks.known, coder_checks.objection):
+        click.echo(format.line(f"warning: {what} ({remedy})"), err=True)

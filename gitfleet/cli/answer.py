@@ -6,18 +6,27 @@ from datetime import datetime
 
 import click
 
-from gitfleet.cli.support.session import Session, for_people, open_session, plain
+from gitfleet.cli.support.session import CliSession, for_people, open_session, plain
+from gitfleet.cli.support.verb import QUESTION, Verb
 from gitfleet.errors import FleetError
 from gitfleet.files import answers, codec, layout
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.model.question import Question
-from gitfleet.plan import asking
-from gitfleet.plan.standing import standing
+from gitfleet.plan import questions
+from gitfleet.plan.status import status_of
 
 
-@click.command("answer")
-@click.argument("name", metavar="ID")
+@click.command(
+    "answer",
+    cls=Verb,
+    examples=(
+        'gitfleet answer fix-login "The session cookie."',
+        "gitfleet answer fix-login-1 --option 2",
+        "gitfleet answer fix-login --edit",
+    ),
+)
+@click.argument("name", metavar="ID", type=QUESTION)
 @click.argument("text", required=False)
 @click.option("--option", type=int, metavar="N", help="The N-th of the options it gives.")
 @click.option("--edit", is_flag=True, help="Write the answer in an editor.")
@@ -31,9 +40,9 @@ def command(name: str, text: str | None, option: int | None, edit: bool) -> None
         raise click.UsageError("say TEXT, or --option N, or --edit")
     session = open_session()
     for_people("answer", session.repo)
-    question = asking.named(session.store.board(), name)
+    question = questions.named(session.store.board(), name)
     if option is not None:
-        text = asking.option(question, option)
+        text = questions.option(question, option)
     elif edit:
         text = _edited(session, question)
     assert text is not None
@@ -41,17 +50,17 @@ def command(name: str, text: str | None, option: int | None, edit: bool) -> None
     click.echo(plain(_told(session, question, change)))
 
 
-def _answer(session: Session, name: str, text: str) -> Change:
+def _answer(session: CliSession, name: str, text: str) -> Change:
     person, path = session.person, layout.question_path(name)
 
     def decide(board: Board, now: datetime) -> Change:
         file = session.store.file(board, path) or b""
-        return asking.answer(board, now, question=name, file=file, text=text, person=person)
+        return questions.answer(board, now, question=name, file=file, text=text, person=person)
 
     return session.change(decide)
 
 
-def _edited(session: Session, question: Question) -> str:
+def _edited(session: CliSession, question: Question) -> str:
     """What a person writes below the heading, in the editor that git and click know."""
     file = session.store.file(session.store.board(), layout.question_path(question.name)) or b""
     shown, _ = codec.decode(answers.with_heading(file), question.name)
@@ -64,9 +73,9 @@ def _edited(session: Session, question: Question) -> str:
     return said.removeprefix(question.answer).strip() if not question.open else said
 
 
-def _told(session: Session, question: Question, change: Change) -> str:
+def _told(session: CliSession, question: Question, change: Change) -> str:
     board = session.store.board()
-    where = standing(board, question.task, session.store.now())
+    where = status_of(board, question.task, session.store.now())
     name = question.name
     remark = not change.subject.startswith("Answer ")
     done = (

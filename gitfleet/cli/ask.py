@@ -6,13 +6,21 @@ import sys
 
 import click
 
-from gitfleet.agent import speech
+from gitfleet.agent import client
+from gitfleet.cli.support.verb import Verb
 from gitfleet.errors import FleetError
 
 UNANSWERED = 5
 
 
-@click.command("ask")
+@click.command(
+    "ask",
+    cls=Verb,
+    examples=(
+        'gitfleet ask "Which token?" --option JWT --option "session cookie"',
+        'gitfleet ask "May I drop Python 3.10?" --wait 2m',
+    ),
+)
 @click.argument("question", required=False)
 @click.option("--option", "options", multiple=True, help="An answer to choose from; repeatable.")
 @click.option("--wait", metavar="TIME", help="Wait so long for the answer: 90s, 2m.")
@@ -23,16 +31,16 @@ def command(question: str | None, options: tuple[str, ...], wait: str | None) ->
     is recorded, and you are to write down where you are and stop; with --wait the exit status is
     then 5. What was answered in an earlier attempt is answered at once.
     """
-    limit = speech.seconds(wait) if wait is not None else 0.0
+    limit = client.seconds(wait) if wait is not None else 0.0
     text = question if question is not None else sys.stdin.read()
-    asked = speech.ask(text, options)
-    reply = speech.wait(asked, limit)
+    asked = client.ask(text, options)
+    reply = client.wait(asked, limit)
     if reply.refused:
         raise FleetError(f"the question was refused: {reply.refused}")
     if reply.answer:
-        speech.heard(asked, reply.name)
+        client.heard(asked, reply.name)
         click.echo(reply.answer)
         return 0
-    speech.park(asked)
-    click.echo(speech.stop_words(reply), err=True)
+    client.park(asked)
+    click.echo(client.stop_words(reply), err=True)
     return UNANSWERED if wait is not None else 0

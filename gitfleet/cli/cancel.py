@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import click
 
-from gitfleet.cli.support.decision import ending, say
-from gitfleet.cli.support.session import Session
+from gitfleet.cli.support.decide import ending, say
+from gitfleet.cli.support.session import CliSession
+from gitfleet.cli.support.verb import TASK, Verb
 from gitfleet.model.states import Kind
 
 
-@click.command("cancel")
-@click.argument("ids", nargs=-1, required=True, metavar="ID…")
+@click.command(
+    "cancel",
+    cls=Verb,
+    examples=('gitfleet cancel fix-login --reason "solved upstream"',),
+)
+@click.argument("ids", nargs=-1, required=True, metavar="ID…", type=TASK)
 @click.option("--reason", default="", help="Why, in one sentence.")
 def command(ids: tuple[str, ...], reason: str) -> None:
     """Give tasks up. An attempt under way ends at once; what it has done is saved."""
     say("cancel", Kind.CANCEL, ids, reason, _tell)
 
 
-def _tell(session: Session, task: str) -> str:
+def _tell(session: CliSession, task: str) -> str:
     if how := ending(session, task):
         return f"{task} is cancelled; {how}"
     return f"{task} is cancelled (`gitfleet retry {task}` undoes that)"

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import click
 
-from gitfleet.cli.support.decision import ending, say
-from gitfleet.cli.support.session import Session
+from gitfleet.cli.support.decide import ending, say
+from gitfleet.cli.support.session import CliSession
+from gitfleet.cli.support.verb import TASK, Verb
 from gitfleet.model.states import Kind
 
 
-@click.command("close")
-@click.argument("ids", nargs=-1, required=True, metavar="ID…")
+@click.command(
+    "close",
+    cls=Verb,
+    examples=('gitfleet close fix-login --reason "merged by hand"',),
+)
+@click.argument("ids", nargs=-1, required=True, metavar="ID…", type=TASK)
 @click.option("--reason", default="", help="Why, in one sentence.")
 def command(ids: tuple[str, ...], reason: str) -> None:
     """Say that tasks are done by hand: what depends on them goes on. Nothing of them lands."""
     say("close", Kind.CLOSE, ids, reason, _tell)
 
 
-def _tell(session: Session, task: str) -> str:
+def _tell(session: CliSession, task: str) -> str:
     if how := ending(session, task):
         return f"{task} is closed; {how}"
     return f"{task} is closed"

@@ -14,8 +14,9 @@ from types import FrameType
 
 import click
 
-from gitfleet.demo import plot, story
-from gitfleet.demo.stage import Stage
+from gitfleet.cli.support.verb import Verb
+from gitfleet.demo import captions, tasks
+from gitfleet.demo.sandbox import Sandbox
 from gitfleet.errors import FleetError
 
 _AT_HOME = """\
@@ -29,7 +30,14 @@ At home:
 """
 
 
-@click.command("demo")
+@click.command(
+    "demo",
+    cls=Verb,
+    examples=(
+        "gitfleet demo",
+        "gitfleet demo --keep --dir /tmp/demo",
+    ),
+)
 @click.option("--keep", is_flag=True, help="Do not remove the directory at the end.")
 @click.option(
     "--dir",
@@ -40,11 +48,11 @@ At home:
 def command(keep: bool, directory: Path | None) -> int:
     """Six tasks on a small project: in parallel, failed, conflicting, rejected, repaired.
 
-    It needs git and nothing else, and leaves nothing behind unless --keep is given.
+    It needs only git and Python, and leaves nothing behind unless --keep is given.
     """
     began = time.monotonic()
     with _hang_up(), _place(directory, keep) as root:
-        stage = Stage(root)
+        stage = Sandbox(root)
         found = _play(stage, began)
         took = time.monotonic() - began
         if found:
@@ -52,7 +60,9 @@ def command(keep: bool, directory: Path | None) -> int:
             for line in found:
                 click.echo(f"  {line}", err=True)
             return 1
-        click.echo(f"All {len(plot.PROMISES)} tasks are done, as promised. It took {took:.1f} s.\n")
+        click.echo(
+            f"All {len(tasks.PROMISES)} tasks are done, as promised. It took {took:.1f} s.\n"
+        )
         click.echo(_AT_HOME)
     return 0
 
@@ -114,15 +124,15 @@ def _hang_up() -> Iterator[None]:
 # -- the play
 
 
-def _play(stage: Stage, began: float) -> list[str]:
+def _play(stage: Sandbox, began: float) -> list[str]:
     """Do it all, and show it; what did not become as promised."""
     stage.build()
     click.echo(f"A small Python package with a failing test, in {stage.project}\n")
     _show(stage, "python", "-m", "unittest", "-q", last=1)
-    _show(stage, "gitfleet", "init", "--target", "main", last=99)
+    _show(stage, "gitfleet", "init", "--target", "main", "--coder", "shell", last=99)
     stage.write_board()
     click.echo("Six tasks, each a file in .fleet/tasks/, are committed on the branch fleet:\n")
-    for task, text in plot.TASKS.items():
+    for task, text in tasks.TASKS.items():
         click.echo(f"  {task:<14} {text.split('title: ')[1].splitlines()[0]}")
     click.echo()
     status = _run(stage, began)
@@ -133,7 +143,7 @@ def _play(stage: Stage, began: float) -> list[str]:
     return [*status, *unlisted, *_broken(stage)]
 
 
-def _show(stage: Stage, *argv: str, last: int) -> int:
+def _show(stage: Sandbox, *argv: str, last: int) -> int:
     """Run a command, and show it with the last lines it says; its exit status."""
     done = stage.attempt(*argv)
     click.echo(f"$ {' '.join(argv)}")
@@ -143,13 +153,13 @@ def _show(stage: Stage, *argv: str, last: int) -> int:
     return done.returncode
 
 
-def _run(stage: Stage, began: float) -> list[str]:
+def _run(stage: Sandbox, began: float) -> list[str]:
     """The runner at work, line by line; what it ended with, if not well."""
     click.echo("$ gitfleet run --until-idle")
     try:
         with contextlib.closing(stage.follow("gitfleet", "run", "--until-idle")) as lines:
             for line in lines:
-                told = story.told(line, sys.executable)
+                told = captions.told(line, sys.executable)
                 if told is not None:
                     click.echo(f"{time.monotonic() - began:6.1f} s  {told[0]:<18}  {told[1]}")
     except FleetError as error:
@@ -157,9 +167,9 @@ def _run(stage: Stage, began: float) -> list[str]:
     return []
 
 
-def _broken(stage: Stage) -> list[str]:
+def _broken(stage: Sandbox) -> list[str]:
     """What is not as promised: on the board, in the target, in the checkout."""
-    board = stage.attempt("python", "-P", "-m", "gitfleet.demo.proof", str(stage.project))
+    board = stage.attempt("python", "-P", "-m", "gitfleet.demo.verify", str(stage.project))
     found = board.stdout.splitlines()
     if board.returncode != 0 and not found:
         found.append(f"the proof ended with exit status {board.returncode}")

@@ -8,9 +8,10 @@ from typing import Final, NamedTuple
 
 import click
 
-from gitfleet.attempt.fleet import task_branch
-from gitfleet.cli.support import draw, reading
-from gitfleet.cli.support.session import Session, open_session
+from gitfleet.attempt.context import task_branch
+from gitfleet.cli.support import format, lookup
+from gitfleet.cli.support.session import CliSession, open_session
+from gitfleet.cli.support.verb import ANY_TASK, Verb
 from gitfleet.errors import FleetError
 from gitfleet.git import merge, refs
 from gitfleet.git.command import clean_env
@@ -30,19 +31,26 @@ class Span(NamedTuple):
     remark: str = ""
 
 
-@click.command("diff")
-@click.argument("task", metavar="ID")
+@click.command(
+    "diff",
+    cls=Verb,
+    examples=(
+        "gitfleet diff fix-login",
+        "gitfleet diff fix-login --stat",
+    ),
+)
+@click.argument("task", metavar="ID", type=ANY_TASK)
 @click.option("--stat", is_flag=True, help="Only the files, and how much of each.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: the commits, the files.")
 def command(task: str, stat: bool, as_json: bool) -> None:
     """Show what the task ID changed: what landed, else what is on its branch."""
     session = open_session()
     board = session.store.board()
-    entry = reading.task_of(session.store, board, task)
+    entry = lookup.task_of(session.store, board, task)
     span = _of_landing(session, entry) or _of_branch(session, entry)
     if as_json:
         paths = merge.changed_paths(session.repo, span.old, span.new) if span else ()
-        draw.out_json(
+        format.out_json(
             {
                 "id": task,
                 "old": span.old if span else None,
@@ -68,7 +76,7 @@ def _why(entry: Entry) -> str:
     return "no attempt has committed anything" if entry.next_attempt > 1 else "nobody has tried it"
 
 
-def _of_landing(session: Session, entry: Entry) -> Span | None:
+def _of_landing(session: CliSession, entry: Entry) -> Span | None:
     """Between the target before and after, if the task landed."""
     last = entry.last(Kind.LANDED)
     if last is None or not isinstance(last.content, Landed):
@@ -84,7 +92,7 @@ def _of_landing(session: Session, entry: Entry) -> Span | None:
     return span._replace(remark=remark) if span else None
 
 
-def _of_branch(session: Session, entry: Entry) -> Span | None:
+def _of_branch(session: CliSession, entry: Entry) -> Span | None:
     """From where the work began to where it is now."""
     claim = entry.claim if entry.claim and entry.claim.role is Role.WORK else None
     last = next(
@@ -115,7 +123,7 @@ def _has_head(content: object) -> bool:
     return isinstance(content, Attempt) and content.head is not None
 
 
-def _here(session: Session, commit: str, task: str) -> None:
+def _here(session: CliSession, commit: str, task: str) -> None:
     if not session.store.objects.exists(commit):
         raise FleetError(
             f"the commit {commit[:10]} of {task} is not in this clone",
@@ -123,12 +131,12 @@ def _here(session: Session, commit: str, task: str) -> None:
         )
 
 
-def _same(session: Session, span: Span) -> bool:
+def _same(session: CliSession, span: Span) -> bool:
     objects = session.store.objects
     return objects.tree_of(span.old) == objects.tree_of(span.new)
 
 
-def _show(session: Session, span: Span, *, stat: bool) -> None:
+def _show(session: CliSession, span: Span, *, stat: bool) -> None:
     """Become `git diff`: colours, word diffs and external programs are as the person has them."""
     safe = clean_env()
     env = {k: v for k, v in os.environ.items() if k in safe or k in _THEIRS}

@@ -14,26 +14,28 @@ from typing import Final
 import click
 from msgspec import Struct, to_builtins
 
-from gitfleet.attempt.fleet import Fleet
-from gitfleet.board.clone import Clone, config_home
+from gitfleet.attempt.context import Project
+from gitfleet.board.clone_state import Clone, config_home
 from gitfleet.board.store import Store
 from gitfleet.cli.main import own_version
-from gitfleet.cli.support import coderlooks
-from gitfleet.cli.support.finding import Finding, Level, of_error, ok, problem, warning
-from gitfleet.cli.support.home import remote_of
+from gitfleet.cli.support import doctor_coders
+from gitfleet.cli.support.doctor_finding import DoctorFinding, Level, of_error, ok, problem, warning
 from gitfleet.cli.support.session import machine, target_here
-from gitfleet.doctor import outside
+from gitfleet.cli.support.verb import Verb
+from gitfleet.cli.support.write import remote_of
+from gitfleet.doctor import probe_services
 from gitfleet.errors import FleetError
-from gitfleet.git import refs, step, worktree
+from gitfleet.event_log import EventLog
+from gitfleet.git import refs, synced_commit, worktree
 from gitfleet.git.repo import Repo, find, git_version, identity
-from gitfleet.install import setup
+from gitfleet.install import setup_clone
 from gitfleet.model.board import Board, Problem
 from gitfleet.model.config import Machine
-from gitfleet.model.masking import Mask, secrets_of
+from gitfleet.model.secrets import Mask, secrets_of
 from gitfleet.model.states import FINISHED
-from gitfleet.plan.pick import target_of
-from gitfleet.plan.standing import standing
-from gitfleet.report import Report
+from gitfleet.plan import upgrade
+from gitfleet.plan.scheduler import target_of
+from gitfleet.plan.status import status_of
 from gitfleet.runner.watch import watching
 
 _MIB: Final = 1 << 20
@@ -41,7 +43,7 @@ _STALE: Final = 30.0  # seconds after which a lock that nobody holds is stale
 _INOTIFY: Final = Path("/proc/sys/fs/inotify")
 
 
-class Place(Struct, frozen=True):
+class Examined(Struct, frozen=True):
     """What is examined. `board` None: there is none."""
 
     repo: Repo
@@ -52,7 +54,14 @@ class Place(Struct, frozen=True):
     seconds: float | None  # that a coder has to answer; None: it is not called
 
 
-@click.command("doctor")
+@click.command(
+    "doctor",
+    cls=Verb,
+    examples=(
+        "gitfleet doctor",
+        "gitfleet doctor --no-calls",
+    ),
+)
 @click.option("--json", "as_json", is_flag=True, help="A list of objects instead.")
 @click.option(
     "--no-calls",
@@ -79,7 +88,7 @@ def command(as_json: bool, no_calls: bool, seconds: float) -> int:
     return 1 if any(finding.level is Level.PROBLEM for finding in findings) else 0
 
 
-def _examine(start: Path, seconds: float | None) -> Iterator[Finding]:
+def _examine(start: Path, seconds: float | None) -> Iterator[DoctorFinding]:
     yield ok("gitfleet", f"{own_version()}, Python {platform.python_version()}")
     yield from _commands()
     try:
@@ -97,7 +106,7 @@ def _examine(start: Path, seconds: float | None) -> Iterator[Finding]:
     except FleetError as error:
         yield of_error("board", error)
     target = target_here(repo, store.branch) or "main"
-    place = Place(repo, Clone(repo), store, board, target, seconds)
+    place = Examined(repo, Clone(repo), store, board, target, seconds)
     for look in _LOOKS:
         try:
             yield from look(place)
@@ -108,7 +117,7 @@ def _examine(start: Path, seconds: float | None) -> Iterator[Finding]:
 # -- the machine
 
 
-def _commands() -> Iterator[Finding]:
+def _commands() -> Iterator[DoctorFinding]:
     """Whether a person's shell, and git, find the command."""
     for name, use in (("gitfleet", "gitfleet"), ("git-fleet", "git fleet")):
         found = shutil.which(name)
@@ -119,13 +128,13 @@ def _commands() -> Iterator[Finding]:
             yield warning("command", f"`{use}` does not work: {name} is not on PATH", remedy)
 
 
-def _machine(_place: Place) -> Iterator[Finding]:
+def _machine(_place: Examined) -> Iterator[DoctorFinding]:
     path = config_home() / "gitfleet" / "config.yaml"
     machine()  # FleetError if it is broken
     yield ok("machine", str(path) if path.exists() else f"no {path}; the defaults count")
 
 
-def _disk(place: Place) -> Iterator[Finding]:
+def _disk(place: Examined) -> Iterator[DoctorFinding]:
     for about, path in (("repository", place.repo.common), ("workspaces", place.clone.workspaces)):
         there = next(folder for folder in (path, *path.parents) if folder.exists())
         free = shutil.disk_usage(there).free // _MIB
@@ -138,7 +147,7 @@ def _disk(place: Place) -> Iterator[Finding]:
             yield ok("disk", what)
 
 
-def _watcher(place: Place) -> Iterator[Finding]:
+def _watcher(place: Examined) -> Iterator[DoctorFinding]:
     """Really watch, for a moment: limits alone do not tell what others use of them."""
     limits = []
     for name in ("max_user_watches", "max_user_instances"):
@@ -159,7 +168,7 @@ def _watcher(place: Place) -> Iterator[Finding]:
 # -- the clone
 
 
-def _repository(place: Place) -> Iterator[Finding]:
+def _repository(place: Examined) -> Iterator[DoctorFinding]:
     repo = place.repo
     if repo.bare:
         kind = "bare"
@@ -170,7 +179,7 @@ def _repository(place: Place) -> Iterator[Finding]:
     yield ok("repository", f"{repo.common} ({kind})")
 
 
-def _identity(place: Place) -> Iterator[Finding]:
+def _identity(place: Examined) -> Iterator[DoctorFinding]:
     who = identity(place.repo)
     if who is None:
         remedy = "git config --global user.name NAME; git config --global user.email MAIL"
@@ -179,7 +188,7 @@ def _identity(place: Place) -> Iterator[Finding]:
         yield ok("identity", f"{who[0]} <{who[1]}>")
 
 
-def _locks(place: Place) -> Iterator[Finding]:
+def _locks(place: Examined) -> Iterator[DoctorFinding]:
     """Locks that a git command which died has left; those of ours are held by their process."""
     common = place.repo.common
     found = [
@@ -203,9 +212,9 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-def _runner(place: Place) -> Iterator[Finding]:
+def _runner(place: Examined) -> Iterator[DoctorFinding]:
     pid = place.clone.running_pid()
-    held = place.clone.held()
+    held = place.clone.pending_claims()
     if pid is not None:
         yield ok("runner", f"at work, process {pid}, {len(held)} attempts")
     elif held:
@@ -217,9 +226,9 @@ def _runner(place: Place) -> Iterator[Finding]:
         yield ok("runner", "none is at work; `gitfleet run` starts one")
 
 
-def _window(place: Place) -> Iterator[Finding]:
+def _window(place: Examined) -> Iterator[DoctorFinding]:
     repo, store = place.repo, place.store
-    path = setup.window_of(repo)
+    path = setup_clone.window_of(repo)
     if path is None:
         yield ok("window", "none, since the repository is bare")
         return
@@ -227,20 +236,20 @@ def _window(place: Place) -> Iterator[Finding]:
     if known is None or not path.exists():
         if place.board is not None:
             remedy = "`gitfleet init` makes it."
-            yield warning("window", f"the board is not shown in {setup.WINDOW}/", remedy)
+            yield warning("window", f"the board is not shown in {setup_clone.WINDOW}/", remedy)
         return
     if known.branch != store.ref:
         name = (known.branch or "no branch").removeprefix("refs/heads/")
         what = f"{path} is on {name}, not on {store.branch}"
-        yield warning("window", what, f"git -C {setup.WINDOW} switch {store.branch}")
+        yield warning("window", what, f"git -C {setup_clone.WINDOW} switch {store.branch}")
         return
-    behind = step.in_step(repo, path) != store.tip()
+    behind = synced_commit.in_step(repo, path) != store.tip()
     if behind:
         what = f"{path} is behind the board"
         yield warning("window", what, "`gitfleet run` brings it up, unless edits are in its way.")
-    elif edits := setup.uncommitted(path):
+    elif edits := setup_clone.uncommitted(path):
         shown = ", ".join(edits[:5]) + (" …" if len(edits) > 5 else "")
-        remedy = f"git -C {setup.WINDOW} add -A && git -C {setup.WINDOW} commit"
+        remedy = f"git -C {setup_clone.WINDOW} add -A && git -C {setup_clone.WINDOW} commit"
         yield warning("window", f"uncommitted, so that no runner sees it: {shown}", remedy)
     else:
         yield ok("window", f"{path} shows the board as it is")
@@ -249,12 +258,13 @@ def _window(place: Place) -> Iterator[Finding]:
 # -- the board
 
 
-def _board(place: Place) -> Iterator[Finding]:
+def _board(place: Examined) -> Iterator[DoctorFinding]:
     board = place.board
     if board is None:
         return
     bad = [
         *(_of_problem(Level.PROBLEM, problem) for problem in board.settings_problems),
+        *(_of_problem(Level.PROBLEM, old) for old in [upgrade.old_format(board)] if old),
         *(_of_problem(Level.PROBLEM, found[0]) for _, found in sorted(board.damage.items())),
         *(
             _of_problem(Level.WARNING, entry.problems[0])
@@ -267,12 +277,12 @@ def _board(place: Place) -> Iterator[Finding]:
         yield ok("board", f"{place.store.branch}, {len(board.entries)} tasks, all files validate")
 
 
-def _of_problem(level: Level, problem: Problem) -> Finding:
+def _of_problem(level: Level, problem: Problem) -> DoctorFinding:
     what = f"{problem.where}: {problem.what}"
-    return Finding(level, "board", what, problem.remedy or "Repair the file.")
+    return DoctorFinding(level, "board", what, problem.remedy or "Repair the file.")
 
 
-def _target(place: Place) -> Iterator[Finding]:
+def _target(place: Examined) -> Iterator[DoctorFinding]:
     board = place.board
     if board is None:
         return
@@ -289,16 +299,16 @@ def _target(place: Place) -> Iterator[Finding]:
             yield warning("target", what, "Make the branch, or change `base` in the task.")
 
 
-def _exists(place: Place, branch: str) -> bool:
+def _exists(place: Examined, branch: str) -> bool:
     return refs.read(place.repo, f"refs/heads/{branch}") is not None
 
 
-def _open(place: Place, task: str) -> bool:
+def _open(place: Examined, task: str) -> bool:
     assert place.board is not None
-    return standing(place.board, task, place.store.now()).status not in FINISHED
+    return status_of(place.board, task, place.store.now()).status not in FINISHED
 
 
-def _checks(place: Place) -> Iterator[Finding]:
+def _checks(place: Examined) -> Iterator[DoctorFinding]:
     if place.board is None:
         return
     checks = place.board.settings.checks
@@ -309,7 +319,7 @@ def _checks(place: Place) -> Iterator[Finding]:
         yield warning("checks", what, "Add some to fleet.yaml under `checks:`.")
 
 
-def _coders(place: Place) -> Iterator[Finding]:
+def _coders(place: Examined) -> Iterator[DoctorFinding]:
     """Who does each role; whether the coders that are named are there, and answer."""
     if place.board is None:
         return
@@ -317,19 +327,19 @@ def _coders(place: Place) -> Iterator[Finding]:
         own = machine()
     except FleetError:
         own = Machine()  # told by another look
-    fleet = Fleet(
+    fleet = Project(
         repo=place.repo,
         clone=place.clone,
         store=place.store,
-        report=Report(lambda _line: None),
+        report=EventLog(lambda _line: None),
         runner="doctor",
         default_target=place.target,
         machine=own,
     )
-    yield from coderlooks.coders(fleet, place.board, seconds=place.seconds)
+    yield from doctor_coders.coders(fleet, place.board, seconds=place.seconds)
 
 
-def _outside(place: Place) -> Iterator[Finding]:
+def _outside(place: Examined) -> Iterator[DoctorFinding]:
     """The forge and the services that people are told through."""
     if place.board is None:
         return
@@ -337,11 +347,13 @@ def _outside(place: Place) -> Iterator[Finding]:
         own = machine()
     except FleetError:
         own = Machine()  # told by another look
-    for seen in outside.look(place.repo, place.board, own, remote_of(place.repo, place.store)):
-        yield Finding(Level(seen.grade), seen.about, seen.what, seen.remedy)
+    for seen in probe_services.look(
+        place.repo, place.board, own, remote_of(place.repo, place.store)
+    ):
+        yield DoctorFinding(Level(seen.grade), seen.about, seen.what, seen.remedy)
 
 
-_LOOKS: Final[tuple[Callable[[Place], Iterator[Finding]], ...]] = (
+_LOOKS: Final[tuple[Callable[[Examined], Iterator[DoctorFinding]], ...]] = (
     _repository,
     _identity,
     _board,

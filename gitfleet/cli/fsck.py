@@ -10,18 +10,26 @@ from typing import Any, Final
 
 import click
 
-from gitfleet.audit import history
-from gitfleet.audit.history import Finding
+from gitfleet.audit import repair
+from gitfleet.audit.repair import HistoryFinding
 from gitfleet.board.store import Store
 from gitfleet.cli.support.session import open_session
+from gitfleet.cli.support.verb import Verb
 from gitfleet.errors import FleetError
+from gitfleet.event_log import value
 from gitfleet.git.command import git
-from gitfleet.report import value
 
 _OFTEN: Final = 20  # commits between two drawings of the bar
 
 
-@click.command("fsck")
+@click.command(
+    "fsck",
+    cls=Verb,
+    examples=(
+        "gitfleet fsck",
+        "gitfleet fsck --range fleet~50..fleet --json",
+    ),
+)
 @click.option("--range", "range_", metavar="OLD..NEW", help="Only the commits after OLD, to NEW.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_context
@@ -35,7 +43,7 @@ def command(ctx: click.Context, range_: str | None, as_json: bool) -> None:
     start, tip = _range(store, range_)
     bar = _Bar()
     with contextlib.closing(bar):
-        found = history.check(store, tip, start=start, tick=bar.tick)
+        found = repair.check(store, tip, start=start, tick=bar.tick)
     bad = [finding for finding in found if finding.broken]
     if as_json:
         click.echo(json.dumps({"commits": bar.of, "findings": [_plain(f) for f in found]}))
@@ -108,11 +116,11 @@ def _resolve(where: Path, revision: str) -> str:
     return done.out
 
 
-def _kind(finding: Finding) -> str:
+def _kind(finding: HistoryFinding) -> str:
     return "repaired" if finding.repaired else "warning" if finding.warning else "broken"
 
 
-def _line(finding: Finding) -> str:
+def _line(finding: HistoryFinding) -> str:
     breach = finding.breach
     by = value(finding.author)
     return (
@@ -121,7 +129,7 @@ def _line(finding: Finding) -> str:
     )
 
 
-def _plain(finding: Finding) -> dict[str, object]:
+def _plain(finding: HistoryFinding) -> dict[str, object]:
     return {
         "commit": finding.commit,
         "author": finding.author,

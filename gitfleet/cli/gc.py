@@ -7,12 +7,13 @@ from datetime import timedelta
 
 import click
 
-from gitfleet.cli.support.fleet import fleet_of
+from gitfleet.cli.support.context import fleet_of
 from gitfleet.cli.support.session import open_session
+from gitfleet.cli.support.verb import Verb
 from gitfleet.errors import FleetError
 from gitfleet.git.command import git
-from gitfleet.install import collect
-from gitfleet.install.collect import Litter
+from gitfleet.install import gc
+from gitfleet.install.gc import Litter
 from gitfleet.model.durations import seconds, spoken
 
 
@@ -23,7 +24,14 @@ def _duration(_ctx: click.Context, _parameter: click.Parameter, text: str) -> ti
         raise click.BadParameter("write it like 90s, 45m, 2h or 14d") from None
 
 
-@click.command("gc")
+@click.command(
+    "gc",
+    cls=Verb,
+    examples=(
+        "gitfleet gc --dry-run",
+        "gitfleet gc --older-than 30d --yes",
+    ),
+)
 @click.option("--older-than", "older", default="14d", callback=_duration, help="14d if not given.")
 @click.option("--yes", is_flag=True, help="Remove without asking.")
 @click.option("--dry-run", is_flag=True, help="Only show.")
@@ -34,7 +42,7 @@ def command(older: timedelta, yes: bool, dry_run: bool) -> None:
     """
     session = open_session()
     fleet = fleet_of(session)
-    found = list(collect.find(fleet, session.store.board(), older))
+    found = list(gc.find(fleet, session.store.board(), older))
     going = [one for one in found if not one.refused]
     for one in found:
         click.echo(_line(one))
@@ -47,7 +55,7 @@ def command(older: timedelta, yes: bool, dry_run: bool) -> None:
         return
     for one in going:
         try:
-            collect.remove(fleet, one)
+            gc.remove(fleet, one)
         except (FleetError, OSError) as error:
             click.echo(f"stays: {one.name}: {error}", err=True)
     # Never --prune=now: it removes objects that somebody is just about to use.

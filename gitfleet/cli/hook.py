@@ -14,8 +14,8 @@ from gitfleet.board.store import Store, branch_of
 from gitfleet.cli.support.session import plain
 from gitfleet.files import boards, layout
 from gitfleet.files.boards import File
-from gitfleet.files.layout import What
-from gitfleet.git import checkout, refs, step
+from gitfleet.files.layout import FileKind
+from gitfleet.git import follow_branch, refs, synced_commit
 from gitfleet.git.command import enter_quarantine, git
 from gitfleet.git.objects import Objects
 from gitfleet.git.repo import Repo, find
@@ -23,7 +23,7 @@ from gitfleet.git.worktree import git_dir
 from gitfleet.model.board import Problem
 
 _MOST: Final = 20  # problems shown
-_PEOPLES: Final = (What.TASK, What.QUESTION, What.SETTINGS, What.PROMPT)
+_PEOPLES: Final = (FileKind.TASK, FileKind.QUESTION, FileKind.SETTINGS, FileKind.PROMPT)
 _ZERO: Final = "0" * 40
 
 
@@ -53,7 +53,7 @@ def pre_commit() -> None:
     foreign = _foreign(changes)
     if foreign:
         _refuse_lag(repo, top, ref)  # perhaps it moved between the two looks
-    problems = [*_problems_of_text(repo, changes), *_taken_ids(top, changes), *foreign]
+    problems = [*_problems_of_text(repo, ref, changes), *_taken_ids(top, changes), *foreign]
     for problem in problems[:_MOST]:
         click.echo(plain(problem), err=True)
     if problems:
@@ -68,11 +68,11 @@ def pre_commit() -> None:
 
 def _refuse_lag(repo: Repo, top: Path, ref: str) -> None:
     tip = refs.read(repo, ref)
-    if tip is None or step.in_step(repo, top) in (None, tip):
+    if tip is None or synced_commit.in_step(repo, top) in (None, tip):
         return
     # `git commit -a` and `git commit PATH` hold it while this hook runs, a plain one does not.
     locked = (git_dir(top) / "index.lock").exists()
-    refusal = checkout.catch_up(repo, top, ref)
+    refusal = follow_branch.catch_up(repo, top, ref)
     told = "gitfleet: the board moved while you worked"
     nothing = "Nothing was committed and nothing is lost"
     if refusal is None:
@@ -117,27 +117,39 @@ def _changes(fields: list[str]) -> dict[str, _Change]:
     return found
 
 
-def _problems_of_text(repo: Repo, changes: Mapping[str, _Change]) -> list[Problem]:
+def _problems_of_text(repo: Repo, ref: str, changes: Mapping[str, _Change]) -> list[Problem]:
     objects = Objects(repo)
     files = {
         path: _file(objects, change)
         for path, change in changes.items()
         if change.mode and layout.place(path).what in _PEOPLES
     }
-    board = boards.read(files)
+    board = boards.read({**_settings_of(objects, refs.read(repo, ref)), **files})
     found: list[Problem] = [p for e in board.entries.values() for p in e.problems]
     found += [p for problems in board.damage.values() for p in problems]
     return found + [p for p in board.settings_problems if layout.SETTINGS in files]
 
 
+def _settings_of(objects: Objects, tip: str | None) -> dict[str, File]:
+    """The fleet.yaml of the last commit: its format says which keys a task may have."""
+    found = objects.find(objects.tree_of(tip), layout.SETTINGS) if tip is not None else None
+    if found is None or found.kind != "blob":
+        return {}
+    return {layout.SETTINGS: _blob(objects, found.oid)}
+
+
 def _file(objects: Objects, change: _Change) -> File:
     if not change.mode.startswith("100"):
         return File(change.oid, trouble="not a plain file")
-    size = objects.blob_size(change.oid)
+    return _blob(objects, change.oid)
+
+
+def _blob(objects: Objects, oid: str) -> File:
+    size = objects.blob_size(oid)
     if size > layout.LARGEST:
         trouble = f"larger than {layout.LARGEST // 1024} KiB ({size // 1024} KiB)"
-        return File(change.oid, trouble=trouble)
-    return File(change.oid, objects.blob(change.oid))
+        return File(oid, trouble=trouble)
+    return File(oid, objects.blob(oid))
 
 
 def _taken_ids(top: Path, changes: Mapping[str, _Change]) -> list[Problem]:
@@ -145,7 +157,7 @@ def _taken_ids(top: Path, changes: Mapping[str, _Change]) -> list[Problem]:
     new = [
         place.task
         for path, change in changes.items()
-        if not change.old and (place := layout.place(path)).what is What.TASK
+        if not change.old and (place := layout.place(path)).what is FileKind.TASK
     ]
     if not new:
         return []
@@ -177,8 +189,8 @@ def _foreign(changes: Mapping[str, _Change]) -> list[Problem]:
             f"git restore --staged --worktree {path}",
         )
         for path, change in changes.items()
-        if (layout.of_runner(path) or (layout.place(path).what is What.EVENT and change.old))
-        and layout.place(path).what is not What.PAGE
+        if (layout.of_runner(path) or (layout.place(path).what is FileKind.EVENT and change.old))
+        and layout.place(path).what is not FileKind.PAGE
     ]
 
 
@@ -202,8 +214,8 @@ def push_to_checkout(commit: str) -> None:
 def _bring(repo: Repo, top: Path, ref: str, commit: str) -> str:
     """Bring the files to a commit that is to be where the ref is; why not, if not."""
     tip = refs.read(repo, ref)
-    held = checkout.prepare(repo, top, ref, tip or commit, commit)
-    if isinstance(held, checkout.Refusal):
+    held = follow_branch.prepare(repo, top, ref, tip or commit, commit)
+    if isinstance(held, follow_branch.CannotFollow):
         return held.reason
     with held:
         # git will compare the ref only after us. Files that had gone back to what the push began
@@ -226,11 +238,11 @@ def _bring(repo: Repo, top: Path, ref: str, commit: str) -> str:
 def pre_receive() -> None:
     """Judge what is being pushed to a server's fleet branch; standard input tells what it is."""
     # Imported here on purpose: the other hooks run at every commit, and need none of it.
-    from gitfleet.audit import guardpush  # noqa: PLC0415
+    from gitfleet.audit import pre_receive  # noqa: PLC0415
 
     enter_quarantine()
     repo = find(Path.cwd())
-    refusals = guardpush.judge(Store(repo), sys.stdin.readlines())
+    refusals = pre_receive.check_push(Store(repo), sys.stdin.readlines())
     for told in refusals[:_MOST]:
         click.echo(f"gitfleet: {plain(told.what)}", err=True)
         if told.remedy:

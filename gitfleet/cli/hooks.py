@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 
 from gitfleet.cli.support.session import open_session
+from gitfleet.cli.support.verb import Verb, VerbGroup
 from gitfleet.git.repo import find
 from gitfleet.install import hooks
 
 
-@click.group("hooks")
+@click.group("hooks", cls=VerbGroup)
 def command() -> None:
     """Install or remove gitfleet's git hooks. Your own are chained, never overwritten."""
 
@@ -24,7 +25,14 @@ _server = click.option(
 )
 
 
-@command.command("install")
+@command.command(
+    "install",
+    cls=Verb,
+    examples=(
+        "gitfleet hooks install",
+        "gitfleet hooks install --server /srv/git/project.git",
+    ),
+)
 @_server
 def install(server: Path | None) -> None:
     """Install the hooks of this clone; doing it twice is harmless."""
@@ -36,7 +44,11 @@ def install(server: Path | None) -> None:
         click.echo(line)
 
 
-@command.command("remove")
+@command.command(
+    "remove",
+    cls=Verb,
+    examples=("gitfleet hooks remove",),
+)
 @_server
 def remove(server: Path | None) -> None:
     """Remove the hooks of this clone and put back what was there before."""

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
-from gitfleet.cli.support import draw, reading
-from gitfleet.cli.support.crew import progress
+from gitfleet.cli.support import format, lookup
+from gitfleet.cli.support.runners_view import progress
 from gitfleet.cli.support.session import open_session
+from gitfleet.cli.support.verb import Verb
 from gitfleet.model.board import Board
 from gitfleet.model.states import FINISHED, Status
-from gitfleet.plan import view
+from gitfleet.plan import plain_data, view
 from gitfleet.plan.view import Row
 
+_TITLES: Final = 50  # columns beside the ids, without which titles are left out
 _STATUSES = [status.value for status in Status]
 
 
-@click.command("list")
+@click.command(
+    "list",
+    cls=Verb,
+    examples=(
+        "gitfleet list",
+        "gitfleet list --all --label ui",
+        "gitfleet list --status failed --status asking --json",
+        "gitfleet list --at fleet~20    # the board as it was",
+    ),
+)
 @click.option("--all", "everything", is_flag=True, help="The finished too, wherever they lie.")
 @click.option(
     "--status", "statuses", multiple=True, type=click.Choice(_STATUSES), help="Repeatable."
@@ -35,10 +48,10 @@ def command(
     if revision is None:
         board, now = session.store.board(), session.store.now()
     else:
-        board, now = reading.board_at(session, revision)
+        board, now = lookup.board_at(session, revision)
     known = view.rows(board, now)
     if everything or FINISHED.intersection(statuses):
-        there = (e for e in reading.archive(session.store, board) if e.id not in board.entries)
+        there = (e for e in lookup.archive(session.store, board) if e.id not in board.entries)
         known += view.finished(board, there, now)
         shown = known
     else:
@@ -47,29 +60,36 @@ def command(
     shown = [row for row in shown if not labels or set(labels).intersection(row.labels)]
     shown = view.in_order(board, shown)
     if as_json:
-        draw.out_json([view.facts(row) for row in shown])
+        format.out_json([plain_data.facts(row) for row in shown])
         return
     alive = progress(session.repo) if revision is None else {}
-    _draw([reading.doubted(board, row) for row in shown], alive)
+    _draw([lookup.doubted(board, row) for row in shown], alive)
     click.echo(_below(board, known, shown, filtered=bool(statuses or labels), all_=everything))
     _warn(board)
 
 
 def _draw(shown: list[Row], alive: dict[str, str]) -> None:
+    limit = format.room()
+    longest = max((format.width(row.id) for row in shown), default=0)
+    doers = any(row.doer for row in shown)
+    # Most ids are made of the title: beside long ones it says nothing new, and has no room.
+    titles = limit is None or limit - longest >= _TITLES
     cells = [
         [
             row.status.value,
-            draw.line(row.id),
+            format.line(row.id),
             "p?" if row.priority is None else f"p{row.priority}",
-            draw.line(row.title),
-            draw.line(_with_progress(row, alive)),
+            *([format.line(row.title)] if titles else ()),
+            *([format.line(str(row.doer or ""))] if doers else ()),
+            format.line(_with_progress(row, alive)),
         ]
         for row in shown
     ]
-    rows = draw.columns(cells, draw.room(), keep=1)
-    for row, (status, *middle, reason) in zip(shown, rows, strict=True):
+    late = 3 + titles if doers else None
+    for row, cell in zip(shown, format.columns(cells, limit, keep=1, late=late), strict=True):
+        status, *middle, reason = cell
         click.echo(
-            draw.of_status(status, row.status) + "".join(middle) + draw.style(reason, dim=True)
+            format.of_status(status, row.status) + "".join(middle) + format.style(reason, dim=True)
         )
 
 

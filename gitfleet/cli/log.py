@@ -13,28 +13,37 @@ from typing import Any, Final
 
 import click
 
-from gitfleet.cli.support import draw, reading
-from gitfleet.cli.support.home import remote_of
-from gitfleet.cli.support.session import Session, open_session
-from gitfleet.cli.support.tell import Out, Output, Speech, Wish
-from gitfleet.cli.support.tries import Try, tries_of
+from gitfleet.cli.support import format, lookup
+from gitfleet.cli.support.attempts import ShownAttempt, tries_of
+from gitfleet.cli.support.session import CliSession, open_session
+from gitfleet.cli.support.transcript_view import Out, ShownFile, Speech, Wish
+from gitfleet.cli.support.verb import ANY_TASK, Verb
+from gitfleet.cli.support.write import remote_of
 from gitfleet.errors import FleetError
 from gitfleet.model.durations import spoken
-from gitfleet.process.look import alive
-from gitfleet.process.start import load
-from gitfleet.runner import transcripts
-from gitfleet.transcripts import outputs, pace
-from gitfleet.transcripts.outputs import Bytes, Source
-from gitfleet.transcripts.rereading import Rereading
-from gitfleet.transcripts.retelling import Teller, Told
+from gitfleet.process.launch import load
+from gitfleet.process.procfs import alive
+from gitfleet.runner import transcript_sync
+from gitfleet.transcripts import output_files, timestamps
+from gitfleet.transcripts.output_files import Bytes, Source
+from gitfleet.transcripts.replay import Replay
+from gitfleet.transcripts.summarize import Passage, Summarizer
 
 _PAUSE: Final = 0.2  # seconds between looks at the files and the board while following
 _PROMPT: Final = "prompt.md"
 _SPEECH: Final = "stdout"  # the coder's own
 
 
-@click.command("log")
-@click.argument("task", metavar="ID")
+@click.command(
+    "log",
+    cls=Verb,
+    examples=(
+        "gitfleet log fix-login",
+        "gitfleet log fix-login --follow",
+        "gitfleet log fix-login --attempt 2 --prompt",
+    ),
+)
+@click.argument("task", metavar="ID", type=ANY_TASK)
 @click.option("--attempt", "wanted", type=click.IntRange(1), metavar="N", help="Only this one.")
 @click.option("-f", "--follow", is_flag=True, help="What the running attempt does, to its end.")
 @click.option("--full", is_flag=True, help="Leave nothing out of long answers and thoughts.")
@@ -52,7 +61,7 @@ def command(task: str, wanted: int | None, follow: bool, **wish: bool) -> None:
     if follow:
         reader.follow(_running(reader.tries, task, wanted))
     elif reader.wish.as_json:
-        draw.out_json([reader.plain(one) for one in chosen])
+        format.out_json([reader.plain(one) for one in chosen])
     elif not chosen:
         raise _none(task, reader.tries, wanted)
     else:
@@ -60,14 +69,14 @@ def command(task: str, wanted: int | None, follow: bool, **wish: bool) -> None:
             reader.print(one)
 
 
-def _none(task: str, tries: list[Try], wanted: int | None) -> FleetError:
+def _none(task: str, tries: list[ShownAttempt], wanted: int | None) -> FleetError:
     if not tries:
         return FleetError(f"nobody has tried {task} yet", remedy=f"`gitfleet show {task}`")
     numbers = ", ".join(str(one.number) for one in tries)
     return FleetError(f"{task} has no attempt {wanted}", remedy=f"There are {numbers}.")
 
 
-def _running(tries: list[Try], task: str, wanted: int | None) -> Try:
+def _running(tries: list[ShownAttempt], task: str, wanted: int | None) -> ShownAttempt:
     found = next((t for t in reversed(tries) if t.running and wanted in (None, t.number)), None)
     if found is None:
         what = task if wanted is None else f"attempt {wanted} of {task}"
@@ -81,16 +90,16 @@ def _running(tries: list[Try], task: str, wanted: int | None) -> Try:
 class _Reader:
     """The attempts on one task, shown as it is wished."""
 
-    def __init__(self, session: Session, task: str, wish: Wish) -> None:
+    def __init__(self, session: CliSession, task: str, wish: Wish) -> None:
         self.session, self.task, self.wish = session, task, wish
         self.board = session.store.board()
-        self.entry = reading.task_of(session.store, self.board, task)
+        self.entry = lookup.task_of(session.store, self.board, task)
         self.tries = tries_of(session, self.entry)
         self.out = Out(wish)
 
     # -- what is stored
 
-    def print(self, one: Try) -> None:
+    def print(self, one: ShownAttempt) -> None:
         """Show an attempt as far as it is known here."""
         self.out.heading(one.head)
         found = self._outputs(one)
@@ -105,16 +114,16 @@ class _Reader:
             self.out.heading(f"it {'has written' if one.running else 'wrote'} nothing", "--")
         self._sum(found)
 
-    def _checks(self, one: Try) -> None:
+    def _checks(self, one: ShownAttempt) -> None:
         for check in one.checks:
             how = "passed" if check.exit_code == 0 else f"ended with {check.exit_code}"
             self.out.heading(f"{check.command}: {how} after {spoken(check.seconds)}", "$")
 
-    def plain(self, one: Try) -> dict[str, Any]:
+    def plain(self, one: ShownAttempt) -> dict[str, Any]:
         """The same for programs: everything the coder said and did."""
         source = self._sources(one).get(_SPEECH)
-        hearing, teller = self._hearing(one), Teller(full=True)
-        events: list[Told] = []
+        hearing, teller = self._hearing(one), Summarizer(full=True)
+        events: list[Passage] = []
         marks = self._marks(one)
         for start, data in source.chunks() if source else ():
             for event, at in hearing.feed(data, start, marks):
@@ -135,48 +144,50 @@ class _Reader:
             "sum": hearing.sum,
         }
 
-    def _outputs(self, one: Try) -> list[Output] | None:
+    def _outputs(self, one: ShownAttempt) -> list[ShownFile] | None:
         """Its files; None if they are not to be had here."""
         found = self._sources(one)
         if not found and one.folder is None:
             return None
         return [self._output(one, name, source) for name, source in found.items()]
 
-    def _sources(self, one: Try) -> dict[str, Source]:
+    def _sources(self, one: ShownAttempt) -> dict[str, Source]:
         """The files that are wished, by their names, in their order."""
         if one.folder is not None:
             folder = one.folder
-            return {name: Source(folder / name) for name in self._wished(outputs.listed(folder))}
+            return {
+                name: Source(folder / name) for name in self._wished(output_files.listed(folder))
+            }
         if one.running:
             return {}
         remote = remote_of(self.session.repo, self.session.store)
-        pushed = transcripts.read(self.session.store, remote, self.task, one.number)
+        pushed = transcript_sync.read(self.session.store, remote, self.task, one.number)
         return {name: Bytes(pushed[name]) for name in self._wished(list(pushed))}
 
     def _wished(self, names: list[str]) -> list[str]:
         if self.wish.prompt:
             return [name for name in names if name == _PROMPT]
-        found = outputs.streams(names)
+        found = output_files.streams(names)
         if self.wish.as_json:
             return [name for name in found if name == _SPEECH]
         if self.wish.only_errors:
             return [name for name in found if not name.endswith("stdout")]
         return found
 
-    def _output(self, one: Try, name: str, source: Source) -> Output:
+    def _output(self, one: ShownAttempt, name: str, source: Source) -> ShownFile:
         hearing = self._hearing(one) if name == _SPEECH and not self.wish.raw else None
         if hearing is None or (hearing.plain and not self.wish.as_json):
-            return Output(self.out, name, source)
+            return ShownFile(self.out, name, source)
         return Speech(self.out, source, hearing, self.wish, lambda: self._marks(one))
 
-    def _hearing(self, one: Try) -> Rereading:
+    def _hearing(self, one: ShownAttempt) -> Replay:
         folder = one.folder or self.session.clone.runs
-        return Rereading(self.board, self.entry, one.speaker, folder)
+        return Replay(self.board, self.entry, one.speaker, folder)
 
-    def _marks(self, one: Try) -> list[pace.Mark]:
-        return pace.read(one.folder) if one.folder is not None else []
+    def _marks(self, one: ShownAttempt) -> list[timestamps.Timestamp]:
+        return timestamps.read(one.folder) if one.folder is not None else []
 
-    def _sum(self, found: list[Output]) -> None:
+    def _sum(self, found: list[ShownFile]) -> None:
         for output in found:
             words = output.sum()
             if words:
@@ -184,7 +195,7 @@ class _Reader:
 
     # -- following
 
-    def follow(self, one: Try) -> None:
+    def follow(self, one: ShownAttempt) -> None:
         """Show what the attempt does until it is over: its event is on the board, or nobody is
         left who could write one."""
         clone = self.session.clone
@@ -193,11 +204,11 @@ class _Reader:
         if not one.folder.exists() and clone.running() is None:
             raise FleetError(
                 f"the output of {self.task} is not in this clone; it runs on"
-                f" {draw.line(one.runner)}",
+                f" {format.line(one.runner)}",
                 remedy="Follow it on that machine.",
             )
         self.out.heading(one.head)
-        shown: dict[str, Output] = {}
+        shown: dict[str, ShownFile] = {}
         last = ""
         while True:
             over = self._over(one)  # asked first: what was written before is shown
@@ -213,7 +224,7 @@ class _Reader:
                 return
             time.sleep(_PAUSE)
 
-    def _over(self, one: Try) -> str:
+    def _over(self, one: ShownAttempt) -> str:
         """How the attempt ended; empty while it runs."""
         store = self.session.store
         board = store.board()

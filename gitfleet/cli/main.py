@@ -19,7 +19,7 @@ from typing import Final
 import click
 
 from gitfleet.errors import FleetError
-from gitfleet.report import harmless
+from gitfleet.event_log import harmless
 
 # A verb is a file: it is imported when it is used, so that each starts as fast as it can.
 VERBS: Final[Mapping[str, str]] = {
@@ -40,7 +40,7 @@ VERBS: Final[Mapping[str, str]] = {
     "retry": "Try a task afresh: undoes cancel and failed.",
     "cancel": "Give a task up; a running attempt ends at once.",
     "hold": "Put a task on hold.",
-    "release": "Take a task off hold.",
+    "unhold": "Take a task off hold.",
     "close": "Say that a task is done by hand.",
     "revert": "File a task that lands the opposite of a landed one.",
     "ask": "Inside an attempt: ask a person.",
@@ -53,11 +53,13 @@ VERBS: Final[Mapping[str, str]] = {
     "fsck": "Check the history of the board.",
     "doctor": "Check this clone and this machine.",
     "demo": "Show it all on a small project, in a temporary directory.",
-    "uninstall": "Take gitfleet out of this clone; the branch stays.",
+    "help": "Show a page of the documentation, or the help of a command.",
+    "completion": "Print the script that completes commands and task ids in a shell.",
+    "deinit": "Take gitfleet out of this clone; the branch stays.",
 }
 
 
-_HIDDEN: Final = ("hook",)  # what the installed hooks call
+_HIDDEN: Final = ("hook", "complete")  # what the installed hooks and completion scripts call
 
 
 class _Verbs(click.Group):
@@ -122,7 +124,10 @@ def _show_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool)
     help="Work as if started in this directory.",
 )
 def cli(directory: Path | None) -> None:
-    """Run a fleet of coding agents with nothing but git: tasks are files on a branch."""
+    """Run a fleet of coding agents with only git and Python: tasks are files on a branch.
+
+    `gitfleet help` lists the pages of the documentation.
+    """
     if directory is not None:
         os.chdir(directory)
 

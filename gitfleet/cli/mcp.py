@@ -6,16 +6,21 @@ import os
 
 import click
 
-from gitfleet.agent import speech
+from gitfleet.agent import client
 from gitfleet.cli.main import own_version
+from gitfleet.cli.support.verb import Verb
 from gitfleet.errors import FleetError
 
 
-@click.command("mcp")
+@click.command(
+    "mcp",
+    cls=Verb,
+    examples=("gitfleet mcp",),
+)
 def command() -> None:
     """Serve ask_human, note, progress, add and verdict by the Model Context Protocol (stdio)."""
-    speech.outbox()
-    speech.inbox()
+    client.outbox()
+    client.inbox()
     try:
         # Here, since the SDK is an extra, and takes half a second to import.
         from gitfleet.mcp import serve  # noqa: PLC0415 - see above

@@ -6,11 +6,19 @@ import sys
 
 import click
 
-from gitfleet.agent import speech
+from gitfleet.agent import client
+from gitfleet.cli.support.verb import Verb
 
 
-@click.command("note")
-@click.argument("kind", type=click.Choice(speech.NOTES))
+@click.command(
+    "note",
+    cls=Verb,
+    examples=(
+        'gitfleet note plan "First the model, then the form."',
+        "gitfleet note knowledge < notes.md",
+    ),
+)
+@click.argument("kind", type=click.Choice(client.NOTES))
 @click.argument("text", required=False)
 def command(kind: str, text: str | None) -> None:
     """Write the note plan or knowledge of this task: TEXT, or what stands on standard input.
@@ -18,4 +26,4 @@ def command(kind: str, text: str | None) -> None:
     It takes the place of the note of that kind. Whoever goes on with the task reads it, on
     whatever machine.
     """
-    speech.note(kind, text if text is not None else sys.stdin.read())
+    client.note(kind, text if text is not None else sys.stdin.read())

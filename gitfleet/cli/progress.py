@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import click
 
-from gitfleet.agent import speech
+from gitfleet.agent import client
+from gitfleet.cli.support.verb import Verb
 
 
-@click.command("progress")
+@click.command(
+    "progress",
+    cls=Verb,
+    examples=('gitfleet progress "tests pass, writing the docs"',),
+)
 @click.argument("text")
 def command(text: str) -> None:
     """Show TEXT, a line, where people look at running attempts. It is stored nowhere."""
-    speech.progress(text)
+    client.progress(text)

@@ -7,23 +7,31 @@ from typing import Final
 import click
 
 from gitfleet.attempt import prompt
-from gitfleet.cli.support import draw
+from gitfleet.cli.support import format
 from gitfleet.cli.support.session import open_session
+from gitfleet.cli.support.verb import Verb, VerbGroup
+from gitfleet.event_log import harmless
 from gitfleet.files import layout
 from gitfleet.files.templates import VARIABLES
 from gitfleet.model.board import Board
 from gitfleet.model.states import Role
-from gitfleet.report import harmless
 
 _ROLE: Final = click.argument("role", type=click.Choice([role.value for role in Role]))
 
 
-@click.group("prompts")
+@click.group("prompts", cls=VerbGroup)
 def command() -> None:
     """Show what attempts are told. A board's own prompt is the file prompts/ROLE.md on it."""
 
 
-@command.command("show")
+@command.command(
+    "show",
+    cls=Verb,
+    examples=(
+        "gitfleet prompts show work",
+        "gitfleet prompts show validate --default > .fleet/prompts/validate.md",
+    ),
+)
 @_ROLE
 @click.option("--default", "shipped", is_flag=True, help="The one that comes with gitfleet.")
 def show(role: str, shipped: bool) -> None:
@@ -37,22 +45,26 @@ def show(role: str, shipped: bool) -> None:
     own = session.store.file(board, path) if role in board.prompts else None
     _warn(board, path)
     text = prompt.shipped_text(Role(role)) if own is None else own.decode("utf-8", "replace")
-    click.echo(harmless(text) if draw.on_terminal() else text, nl=False)
+    click.echo(harmless(text) if format.on_terminal() else text, nl=False)
 
 
 def _warn(board: Board, path: str) -> None:
     for problem in board.damage.get(path, ())[:1]:
-        click.echo(f"gitfleet: {draw.line(str(problem))}", err=True)
+        click.echo(f"gitfleet: {format.line(str(problem))}", err=True)
 
 
-@command.command("variables")
+@command.command(
+    "variables",
+    cls=Verb,
+    examples=("gitfleet prompts variables work",),
+)
 @_ROLE
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def variables(role: str, as_json: bool) -> None:
     """List the variables that a prompt of ROLE may have, and what each holds."""
     known = VARIABLES[Role(role)]
     if as_json:
-        draw.out_json(dict(known))
+        format.out_json(dict(known))
         return
-    for row in draw.columns([[f"{{{{{name}}}}}", what] for name, what in known.items()], None):
+    for row in format.columns([[f"{{{{{name}}}}}", what] for name, what in known.items()], None):
         click.echo("".join(row))

@@ -7,24 +7,32 @@ from typing import Any
 
 import click
 
-from gitfleet.cli.support import draw
+from gitfleet.cli.support import format
 from gitfleet.cli.support.session import open_session
+from gitfleet.cli.support.verb import Verb
 from gitfleet.model.board import Board
 from gitfleet.model.durations import spoken
-from gitfleet.plan import asking
-from gitfleet.plan.asking import Waiting
-from gitfleet.questions.askbranch import ask_branch
+from gitfleet.plan import questions
+from gitfleet.plan.questions import Waiting
+from gitfleet.questions.question_branch import ask_branch
 
 
-@click.command("questions")
+@click.command(
+    "questions",
+    cls=Verb,
+    examples=(
+        "gitfleet questions",
+        "gitfleet questions --json",
+    ),
+)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(as_json: bool) -> None:
     """Show the open questions, how long they wait, and what waits behind them."""
     store = open_session().store
     board = store.board()
-    rows = asking.waiting(board, store.now())
+    rows = questions.waiting(board, store.now())
     if as_json:
-        draw.out_json([_facts(row) for row in rows])
+        format.out_json([_facts(row) for row in rows])
         return
     for row in rows:
         for line in _lines(row):
@@ -37,12 +45,12 @@ def _lines(row: Waiting) -> Iterator[str]:
     behind = f", {len(row.behind)} behind it: {', '.join(row.behind[:5])}" if row.behind else ""
     more = ", …" if len(row.behind) > 5 else ""
     runs = ", its agent still runs" if row.running else ""
-    head = f"{draw.line(row.name)}  {draw.line(row.title)}"
-    yield draw.style(head, bold=True)
-    yield draw.style(f"  waits {spoken(row.since)}{runs}{behind}{more}", dim=True)
-    yield from (f"  {draw.line(line)}" for line in row.question.text.splitlines())
+    head = f"{format.line(row.name)}  {format.line(row.title)}"
+    yield format.style(head, bold=True)
+    yield format.style(f"  waits {spoken(row.since)}{runs}{behind}{more}", dim=True)
+    yield from (f"  {format.line(line)}" for line in row.question.text.splitlines())
     for number, option in enumerate(row.question.options, 1):
-        yield f"  {number}) {draw.line(option)}"
+        yield f"  {number}) {format.line(option)}"
     yield ""
 
 

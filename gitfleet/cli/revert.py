@@ -8,19 +8,20 @@ from typing import NamedTuple
 
 import click
 
-from gitfleet.cli.support.session import Session, for_people, open_session, plain
+from gitfleet.cli.support.session import CliSession, for_people, open_session, plain
+from gitfleet.cli.support.verb import ANY_TASK, Verb
 from gitfleet.errors import FleetError
 from gitfleet.files import codec
 from gitfleet.git import refs
 from gitfleet.git.command import git
-from gitfleet.git.objects import trailers
+from gitfleet.git.commits import trailers
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.change import Change
 from gitfleet.model.event import Closed, Landed
 from gitfleet.model.states import Kind
 from gitfleet.model.task import Task
-from gitfleet.plan import settle
-from gitfleet.plan.settle import Addition
+from gitfleet.plan.transitions import by_person
+from gitfleet.plan.transitions.add_tasks import Addition
 
 
 class _Landing(NamedTuple):
@@ -30,8 +31,12 @@ class _Landing(NamedTuple):
     event: Landed
 
 
-@click.command("revert")
-@click.argument("task", metavar="ID")
+@click.command(
+    "revert",
+    cls=Verb,
+    examples=("gitfleet revert fix-login",),
+)
+@click.argument("task", metavar="ID", type=ANY_TASK)
 def command(task: str) -> None:
     """File a task that lands the opposite of ID. Its id, ID-revert, is printed."""
     session = open_session()
@@ -45,12 +50,12 @@ def command(task: str) -> None:
     def decide(now_board: Board, _now: datetime) -> Change:
         text = codec.write_task(_task(now_board, task, landing, script))
         addition = Addition(text=text, id=_free_id(now_board, task))
-        return settle.add(now_board, addition=addition, suffixes=(), person=person)
+        return by_person.add(now_board, addition=addition, suffixes=(), person=person)
 
     click.echo(session.change(decide).tasks[0])
 
 
-def _landing(session: Session, board: Board, task: str) -> _Landing:
+def _landing(session: CliSession, board: Board, task: str) -> _Landing:
     """How the task's work came into the target, if need be with the task that repaired it."""
     seen: set[str] = set()
     wanted = task
@@ -75,7 +80,7 @@ def _landing(session: Session, board: Board, task: str) -> _Landing:
     )
 
 
-def _script(session: Session, landing: _Landing) -> str:
+def _script(session: CliSession, landing: _Landing) -> str:
     """The commands that undo it. Only object ids, which are hex digits, come from the board."""
     event = landing.event
     objects = session.store.objects
@@ -93,7 +98,7 @@ def _script(session: Session, landing: _Landing) -> str:
     return _by_hand(session, landing)
 
 
-def _by_hand(session: Session, landing: _Landing) -> str:
+def _by_hand(session: CliSession, landing: _Landing) -> str:
     """Somebody else had merged it, in whatever way: its own commits are undone, newest first."""
     head, objects = landing.event.head, session.store.objects
     base = _base(landing.entry, head)
@@ -138,7 +143,7 @@ def _task(board: Board, task: str, landing: _Landing, script: str) -> Task:
         coder="shell",
         base=event.target if event.target != settled else None,
         # It conflicts today as it did yesterday: a person is to look at once.
-        attempts=1,
+        max_attempts=1,
         body=(
             f"Lands the opposite of `{task}`, whose work came to {event.target} with"
             f" {event.merge[:10]}.\n\n```sh\n{script}```\n"

@@ -8,22 +8,27 @@ from typing import Any
 
 import click
 
-from gitfleet.cli.support import crew, draw
-from gitfleet.cli.support.home import remote_of
+from gitfleet.cli.support import format, runners_view
 from gitfleet.cli.support.session import open_session
+from gitfleet.cli.support.verb import Verb
+from gitfleet.cli.support.write import remote_of
 
 
-@click.command("runners")
+@click.command(
+    "runners",
+    cls=Verb,
+    examples=("gitfleet runners",),
+)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(as_json: bool) -> None:
     """Show every runner that is known, and its attempts, as its last heartbeat has them."""
     session = open_session()
     name = remote_of(session.repo, session.store)
     if name is not None:
-        crew.look(session.repo, name)
-    found = crew.known(session)
+        runners_view.look(session.repo, name)
+    found = runners_view.known(session)
     if as_json:
-        draw.out_json(found)
+        format.out_json(found)
         return
     for one in found:
         _show(one)
@@ -40,16 +45,16 @@ def _show(one: Mapping[str, Any]) -> None:
         f"labels {', '.join(one['labels'])}" if one["labels"] else "",
         f"last heard {_moment(one['at'])} by its clock" if one["at"] else "",
     ]
-    rest = draw.line("; ".join(part for part in about if part))
-    click.echo(f"{draw.style(draw.line(one['name']), bold=True)}  {rest}")
+    rest = format.line("; ".join(part for part in about if part))
+    click.echo(f"{format.style(format.line(one['name']), bold=True)}  {rest}")
     cells = [
-        ["  " + draw.line(at["task"]), draw.line(at["role"]), draw.line(_said(at))]
+        ["  " + format.line(at["task"]), format.line(at["role"]), format.line(_said(at))]
         for at in one["attempts"]
     ]
-    for row in draw.columns(cells, draw.room(), keep=0):
+    for row in format.columns(cells, format.room(), keep=0):
         click.echo("".join(row))
     for rest in one["resting"].values():
-        click.echo(f"  {draw.line(rest)}")
+        click.echo(f"  {format.line(rest)}")
 
 
 def _moment(at: str) -> str:
@@ -64,9 +69,9 @@ def _said(attempt: Mapping[str, Any]) -> str:
     """What an attempt does just now, in a few words."""
     words = [
         attempt["coder"] or "checks",
-        crew.doing(attempt),
-        crew.span(attempt["elapsed"], "for"),
-        crew.span(attempt["silence"], "silent for"),
+        runners_view.doing(attempt),
+        runners_view.span(attempt["elapsed"], "for"),
+        runners_view.span(attempt["silence"], "silent for"),
         f"{attempt['tokens']} tokens" if attempt["tokens"] else "",
     ]
     return ", ".join(word for word in words if word)

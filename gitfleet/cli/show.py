@@ -8,34 +8,43 @@ from typing import Final
 import click
 from msgspec.structs import replace
 
-from gitfleet.cli.support import draw, reading
+from gitfleet.cli.support import format, lookup
 from gitfleet.cli.support.session import open_session
+from gitfleet.cli.support.verb import ANY_TASK, Verb
+from gitfleet.event_log import harmless
 from gitfleet.model.durations import clock, spoken
 from gitfleet.model.event import Attempt, Event
 from gitfleet.model.question import Question
 from gitfleet.model.states import Outcome
-from gitfleet.plan import view
-from gitfleet.plan.view import Detail, Near
-from gitfleet.report import harmless
+from gitfleet.plan import plain_data, view
+from gitfleet.plan.view import Detail, RelatedTask
 
 _BODY: Final = 12  # lines of the text that are shown without --full
 _TAIL: Final = 10  # lines of a failed check's output
 
 
-@click.command("show")
-@click.argument("task", metavar="ID")
+@click.command(
+    "show",
+    cls=Verb,
+    examples=(
+        "gitfleet show fix-login",
+        "gitfleet show fix-login --full",
+        "gitfleet show fix-login --json",
+    ),
+)
+@click.argument("task", metavar="ID", type=ANY_TASK)
 @click.option("--full", is_flag=True, help="All of the text, and of what failed checks said.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(task: str, full: bool, as_json: bool) -> None:
     """Show the task ID: what it is, why it stands where it stands, what a person can do next."""
     store = open_session().store
     board = store.board()
-    found = view.detail(board, reading.task_of(store, board, task), store.now())
-    row = reading.doubted(board, found.row)
+    found = view.detail(board, lookup.task_of(store, board, task), store.now())
+    row = lookup.doubted(board, found.row)
     if row is not found.row:
         found = replace(found, row=row, next="Mend that, and commit it on the board.")
     if as_json:
-        draw.out_json(view.story(found))
+        format.out_json(plain_data.story(found))
         return
     for part in (
         _head(found),
@@ -48,20 +57,19 @@ def command(task: str, full: bool, as_json: bool) -> None:
     ):
         for text in part:
             click.echo(text)
-    click.echo(f"\n{_title('Next')}  {draw.line(found.next)}")
+    click.echo(f"\n{_title('Next')}  {format.line(found.next)}")
 
 
 def _title(text: str) -> str:
-    return draw.style(text, bold=True)
+    return format.style(text, bold=True)
 
 
 def _head(found: Detail) -> Iterable[str]:
     row = found.row
-    yield f"{_title(draw.line(row.id))}  {draw.line(row.title)}"
-    yield f"{draw.of_status(row.status, row.status)}: {draw.line(row.reason)}"
-    keys = list(_keys(found))
-    for name, value in keys:
-        yield f"  {name:<16}{draw.line(value)}"
+    yield f"{_title(format.line(row.id))}  {format.line(row.title)}"
+    yield f"{format.of_status(row.status, row.status)}: {format.line(row.reason)}"
+    for name, value in (*_keys(found), *_inherited(found)):
+        yield f"  {name:<16}{format.line(value)}"
 
 
 def _keys(found: Detail) -> Iterable[tuple[str, str]]:
@@ -83,9 +91,20 @@ def _keys(found: Detail) -> Iterable[tuple[str, str]]:
         yield "archived in", f"{found.row.archived}/"
 
 
+def _inherited(found: Detail) -> Iterable[tuple[str, str]]:
+    """The coder and model that the task gets although its file does not name them."""
+    doer, keys = found.row.doer, found.keys
+    if doer is None:
+        return
+    if "coder" not in keys and "coders" not in keys:
+        yield "coder", f"{doer.coder} ({'default' if doer.coder_default else 'running'})"
+    if doer.model_default:
+        yield "model", f"{doer.model} (default)"
+
+
 def _problems(found: Detail) -> Iterable[str]:
     for problem in found.entry.problems:
-        yield f"  {draw.line(str(problem))}"
+        yield f"  {format.line(str(problem))}"
 
 
 def _body(found: Detail, full: bool) -> Iterable[str]:
@@ -97,7 +116,7 @@ def _body(found: Detail, full: bool) -> Iterable[str]:
     yield from (f"  {harmless(text)}".rstrip() for text in shown)
     if len(lines) > len(shown):
         more = f"… {len(lines) - len(shown)} more lines: gitfleet show {found.row.id} --full"
-        yield draw.style(f"  {more}", dim=True)
+        yield format.style(f"  {more}", dim=True)
 
 
 def _attempts(found: Detail) -> Iterable[str]:
@@ -107,10 +126,10 @@ def _attempts(found: Detail) -> Iterable[str]:
     yield f"\n{_title('Attempts')}"
     header = ("#", "role", "coder", "outcome", "took", "tokens", "reason")
     cells = [header, *(_attempt(event) for event in ended)]
-    limit = draw.room()
-    for number, row in enumerate(draw.columns(cells, limit - 2 if limit else None)):
+    limit = format.room()
+    for number, row in enumerate(format.columns(cells, limit - 2 if limit else None)):
         text = f"  {''.join(row)}".rstrip()
-        yield text if number else draw.style(text, dim=True)
+        yield text if number else format.style(text, dim=True)
 
 
 def _attempt(event: Event) -> tuple[str, ...]:
@@ -121,11 +140,11 @@ def _attempt(event: Event) -> tuple[str, ...]:
     return (
         str(attempt.attempt),
         event.kind.value,
-        draw.line(coder or "-"),
+        format.line(coder or "-"),
         attempt.outcome.value,
         spoken((attempt.ended - attempt.started).total_seconds()),
         str(tokens) if tokens else "-",
-        draw.line(attempt.reason),
+        format.line(attempt.reason),
     )
 
 
@@ -136,9 +155,9 @@ def _checks(found: Detail, full: bool) -> Iterable[str]:
     yield f"\n{_title('Checks')} of the last validation, attempt {last.attempt}"
     for check in last.checks:
         good = check.exit_code == 0
-        mark = draw.style("ok  ", fg="green") if good else draw.style("FAIL", fg="red")
+        mark = format.style("ok  ", fg="green") if good else format.style("FAIL", fg="red")
         status = "" if good else f" (exit status {check.exit_code})"
-        yield f"  {mark}  {draw.line(check.command)}, {check.seconds:g}s{status}"
+        yield f"  {mark}  {format.line(check.command)}, {check.seconds:g}s{status}"
         tail = check.tail.splitlines()
         for text in tail if full else tail[-_TAIL:]:
             yield f"        {harmless(text)}"
@@ -148,7 +167,7 @@ def _checks(found: Detail, full: bool) -> Iterable[str]:
 def _findings(last: Attempt) -> Iterable[str]:
     what = "conflicts in" if last.outcome is Outcome.CONFLICT else "found"
     for finding in last.findings:
-        yield f"  {what}: {draw.line(finding)}"
+        yield f"  {what}: {format.line(finding)}"
 
 
 def _questions(questions: Sequence[Question]) -> Iterable[str]:
@@ -157,11 +176,11 @@ def _questions(questions: Sequence[Question]) -> Iterable[str]:
     yield f"\n{_title('Questions')}"
     for question in questions:
         state = "open" if question.open else "answered"
-        yield f"  {draw.line(question.name)}, {state}: {draw.line(question.text)}"
+        yield f"  {format.line(question.name)}, {state}: {format.line(question.text)}"
         if question.options:
-            yield f"    options: {draw.line(', '.join(question.options))}"
+            yield f"    options: {format.line(', '.join(question.options))}"
         if question.answer:
-            yield f"    answer: {draw.line(question.answer)}"
+            yield f"    answer: {format.line(question.answer)}"
 
 
 def _around(found: Detail) -> Iterable[str]:
@@ -182,8 +201,8 @@ def _around(found: Detail) -> Iterable[str]:
     if lines:
         yield ""
     for name, text in lines:
-        yield f"{_title(f'{name:<14}')}{draw.line(text)}"
+        yield f"{_title(f'{name:<14}')}{format.line(text)}"
 
 
-def _nears(nears: Sequence[Near], between: str) -> str:
+def _nears(nears: Sequence[RelatedTask], between: str) -> str:
     return between.join(f"{near.id} ({near.status})" for near in nears)

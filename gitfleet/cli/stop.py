@@ -10,19 +10,28 @@ from pathlib import Path
 
 import click
 
-from gitfleet.board.clone import Clone
-from gitfleet.cli.support.fleet import fleet_of
+from gitfleet.board.clone_state import Clone
+from gitfleet.cli.support.context import fleet_of
 from gitfleet.cli.support.session import open_session
+from gitfleet.cli.support.verb import Verb
 from gitfleet.errors import FleetError
+from gitfleet.event_log import EventLog
 from gitfleet.git.repo import find
 from gitfleet.model.durations import counted
-from gitfleet.process.look import alive
-from gitfleet.report import Report
-from gitfleet.runner.leaving import LEAVE
-from gitfleet.runner.perform import settle_dead
+from gitfleet.process.procfs import alive
+from gitfleet.runner.attempt_thread import end_dead_attempts
+from gitfleet.runner.drain import LEAVE
 
 
-@click.command("stop")
+@click.command(
+    "stop",
+    cls=Verb,
+    examples=(
+        "gitfleet stop           # let running attempts finish",
+        "gitfleet stop --now     # end them",
+        "gitfleet stop --leave   # leave them to the next `gitfleet run`",
+    ),
+)
 @click.option("--now", is_flag=True, help="End running attempts too, also those that were left.")
 @click.option(
     "--leave",
@@ -62,9 +71,9 @@ def _end_left() -> int:
     """End the attempts that a runner left to their supervisors; how many."""
     session = open_session()
     with session.clone.only_runner():
-        held = session.clone.held()
+        held = session.clone.pending_claims()
         if held:
-            settle_dead(fleet_of(session, Report(click.echo)))
+            end_dead_attempts(fleet_of(session, EventLog(click.echo)))
             click.echo(f"Ended {counted(len(held), 'attempt')} that went on without a runner.")
         return len(held)
 

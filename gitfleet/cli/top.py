@@ -9,10 +9,11 @@ from typing import Any, Final
 
 import click
 
-from gitfleet.board.beats import aged
-from gitfleet.cli.support import crew, draw
-from gitfleet.cli.support.home import remote_of
-from gitfleet.cli.support.session import Session, open_session
+from gitfleet.board.heartbeats import aged
+from gitfleet.cli.support import format, runners_view
+from gitfleet.cli.support.session import CliSession, open_session
+from gitfleet.cli.support.verb import Verb
+from gitfleet.cli.support.write import remote_of
 from gitfleet.git.remote import Unreachable
 from gitfleet.model.durations import counted, seconds, spoken
 
@@ -25,7 +26,14 @@ HEADS: Final = (
 )
 
 
-@click.command("top")
+@click.command(
+    "top",
+    cls=Verb,
+    examples=(
+        "gitfleet top",
+        "gitfleet top --once --json",
+    ),
+)
 @click.option("--once", is_flag=True, help="Print it once; so it is where no terminal is.")
 @click.option("--json", "as_json", is_flag=True, help="For programs, once.")
 def command(once: bool, as_json: bool) -> None:
@@ -34,8 +42,8 @@ def command(once: bool, as_json: bool) -> None:
     crowd = Crowd(session)
     crowd.fetch()
     if as_json:
-        draw.out_json(crowd.attempts())
-    elif once or not draw.on_terminal():
+        format.out_json(crowd.attempts())
+    elif once or not format.on_terminal():
         _print(crowd)
     else:
         _watch(crowd)
@@ -44,7 +52,7 @@ def command(once: bool, as_json: bool) -> None:
 class Crowd:
     """All runners that are known, how long ago each was heard of, and what their attempts do."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: CliSession) -> None:
         self._session = session
         self._remote = remote_of(session.repo, session.store)
         self._late = _LATE * seconds(session.store.board().settings.heartbeat)
@@ -58,18 +66,18 @@ class Crowd:
         if self._remote is None:
             return
         try:
-            crew.fetch(self._session.repo, self._remote)
+            runners_view.fetch(self._session.repo, self._remote)
         except Unreachable as error:
-            self.trouble = draw.line(error.what)
+            self.trouble = format.line(error.what)
         else:
             self.trouble = ""
 
     def attempts(self) -> list[dict[str, Any]]:
         """What every attempt does by now, each with its runner, in the order they began."""
-        runners = crew.known(self._session)
+        runners = runners_view.known(self._session)
         self.machines = len(runners)
         self.slots = sum(one["capacity"] or 0 for one in runners)
-        self.resting = [draw.line(told) for one in runners for told in one["resting"].values()]
+        self.resting = [format.line(told) for one in runners for told in one["resting"].values()]
         found = [
             {"runner": one["name"], "host": one["host"], "here": one["here"], **attempt}
             for one in runners
@@ -105,13 +113,13 @@ def row(attempt: Mapping[str, Any]) -> list[str]:
         attempt["role"],
         attempt["coder"] or "checks",
         attempt["runner"],
-        crew.doing(attempt),
+        runners_view.doing(attempt),
         *(spoken(attempt[key]) if attempt[key] is not None else "" for key in _TIMES),
-        draw.tokens(tokens or 0),
-        draw.context(context or 0, window or 0),
+        format.tokens(tokens or 0),
+        format.context(context or 0, window or 0),
         attempt["last"],
     ]
-    return [draw.line(cell) for cell in cells]
+    return [format.line(cell) for cell in cells]
 
 
 _TIMES: Final = ("elapsed", "silence")
@@ -127,10 +135,10 @@ def _print(crowd: Crowd) -> None:
     attempts = crowd.attempts()
     click.echo(summary(crowd, len(attempts)))
     cells = [list(HEADS), *map(row, attempts)] if attempts else []
-    for number, cell in enumerate(draw.columns(cells, draw.room(), keep=0)):
-        click.echo(draw.style("".join(cell).rstrip(), bold=not number))
+    for number, cell in enumerate(format.columns(cells, format.room(), keep=0)):
+        click.echo(format.style("".join(cell).rstrip(), bold=not number))
     for told in crowd.resting:
-        click.echo(draw.cut(told, draw.room() or len(told) * 2))
+        click.echo(format.cut(told, format.room() or len(told) * 2))
 
 
 # -- live

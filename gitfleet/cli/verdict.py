@@ -8,13 +8,21 @@ from pathlib import Path
 
 import click
 
-from gitfleet.agent import telling
+from gitfleet.agent import outbox_writer
+from gitfleet.cli.support.verb import Verb
 from gitfleet.errors import FleetError
 from gitfleet.files import codec
 from gitfleet.model.verdict import Fix, Ruling, Verdict
 
 
-@click.command("verdict")
+@click.command(
+    "verdict",
+    cls=Verb,
+    examples=(
+        'gitfleet verdict accepted --reason "It does what the task asks."',
+        'gitfleet verdict rejected --finding "The form accepts an empty name."',
+    ),
+)
 @click.argument("ruling", type=click.Choice([ruling.value for ruling in Ruling]))
 @click.option("--reason", default="", help="Why, in one sentence for a person.")
 @click.option("--finding", "findings", multiple=True, help="One thing that is wrong; repeatable.")
@@ -35,7 +43,7 @@ def command(
         raise click.UsageError("accepted work has nothing to fix: no --fix-title")
     fix = Fix(title=fix_title, body=_body(fix_body)) if fix_title is not None else None
     verdict = Verdict(verdict=Ruling(ruling), reason=reason, findings=findings, fix=fix)
-    telling.say_verdict(box, telling.ruling(verdict))
+    outbox_writer.say_verdict(box, outbox_writer.ruling(verdict))
     click.echo(ruling)
 
 

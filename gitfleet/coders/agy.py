@@ -14,10 +14,21 @@ from typing import Final
 
 import msgspec
 
-from gitfleet.coders import lines
-from gitfleet.coders.base import Cannot, Coder, CoderEvent, Job, Launch, Reader, Said, extra
-from gitfleet.coders.judging import classify, judge_of
-from gitfleet.coders.lines import Object, count, dig, inner, name, text
+from gitfleet.coders import jsonl
+from gitfleet.coders.base import (
+    Account,
+    Cannot,
+    Coder,
+    CoderEvent,
+    CoderEventKind,
+    Job,
+    Launch,
+    LoginFile,
+    Reader,
+    extra,
+)
+from gitfleet.coders.classify import classify, judge_of
+from gitfleet.coders.jsonl import Object, count, dig, inner, name, text
 from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
 
@@ -54,21 +65,21 @@ def _spoken(job: Job) -> Path:
     return path
 
 
-class _Reading:
+class _AgyReading:
     """One run's output so far."""
 
     def __init__(self) -> None:
         self._tools: set[str] = set()
 
     def read(self, line: str) -> Iterator[CoderEvent]:
-        found = lines.parse(line)
+        found = jsonl.parse(line)
         if found is None:
             return
         match dig(found, "event"):
             case "init":
                 model = name(found, "init", "model")
                 session = name(found, "conversation_id") or name(found, "init", "conversation_id")
-                yield CoderEvent(said=Said.STARTED, session=session, model=model)
+                yield CoderEvent(said=CoderEventKind.STARTED, session=session, model=model)
             case "step_update":
                 yield from self._step(inner(found, "step_update"))
             case "result":
@@ -78,7 +89,7 @@ class _Reading:
         kind, state = name(step, "step_type"), text(step, "state")
         if kind in _SPEECH:
             if words := text(step, "text_delta"):
-                yield CoderEvent(said=Said.TEXT, text=words)
+                yield CoderEvent(said=CoderEventKind.TEXT, text=words)
         elif kind not in _SILENT:
             tool = name(step, "tool_name") or kind
             call = f"{count(step, 'step_index')} {tool}"
@@ -87,14 +98,16 @@ class _Reading:
     def _tool(self, step: Object, tool: str, call: str, state: str) -> Iterator[CoderEvent]:
         if call not in self._tools:
             self._tools.add(call)
-            began = lines.brief(step, "tool_info")
-            yield CoderEvent(said=Said.TOOL_START, tool=tool, call=call, text=began)
+            began = jsonl.brief(step, "tool_info")
+            yield CoderEvent(said=CoderEventKind.TOOL_START, tool=tool, call=call, text=began)
         if state in ("DONE", "ERROR"):
             words = text(step, "error") or text(step, "message") or text(step, "text_delta")
             denied: tuple[str, ...] = ()
             if state == "ERROR" and any(word in words.lower() for word in _DENIED):
                 denied = (tool,)
-            yield CoderEvent(said=Said.TOOL_END, tool=tool, call=call, text=words, denied=denied)
+            yield CoderEvent(
+                said=CoderEventKind.TOOL_END, tool=tool, call=call, text=words, denied=denied
+            )
 
     def _result(self, result: Object) -> CoderEvent:
         usage = inner(result, "usage")
@@ -107,7 +120,7 @@ class _Reading:
         failed = text(result, "status") != "SUCCESS"
         words = text(result, "error") or text(result, "error", "message") if failed else ""
         return CoderEvent(
-            said=Said.ENDED,
+            said=CoderEventKind.ENDED,
             text=words or text(result, "response"),
             session=name(result, "conversation_id"),
             tokens=tokens if tokens.total else None,
@@ -118,7 +131,7 @@ class _Reading:
 
 def reader(_job: Job) -> Reader:
     """A new reader for a run's output."""
-    return _Reading().read
+    return _AgyReading().read
 
 
 CODER: Final = Coder(
@@ -127,5 +140,11 @@ CODER: Final = Coder(
     launch=launch,
     reader=reader,
     judge=judge_of("agy"),
+    account=Account(
+        install="see https://antigravity.google/download",
+        login="run `agy` and sign in",
+        files=(LoginFile("~/.gemini/antigravity-cli", "antigravity-oauth-token"),),
+    ),
+    unfenced=True,
     resumes=True,
 )

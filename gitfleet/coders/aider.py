@@ -15,18 +15,20 @@ from typing import Final
 
 from gitfleet.coders.base import (
     LONGEST_TEXT,
+    Account,
     Coder,
     CoderEvent,
+    CoderEventKind,
     Failure,
     Job,
     Launch,
+    LoginFile,
     NoSession,
     Reader,
-    Said,
     any_key,
     extra,
 )
-from gitfleet.coders.judging import classify, judge_of
+from gitfleet.coders.classify import classify, judge_of
 from gitfleet.model.event import Tokens
 
 _FLAGS: Final = (
@@ -78,7 +80,7 @@ _UNITS: Final = {"": 1, "k": 1000, "M": 1_000_000}
 _CONTEXT: Final = ("exceeds the token limit", "Context window", "exhausted context window")
 
 
-class _Reading:
+class _AiderReading:
     """One run's output so far."""
 
     def __init__(self, session: str, told: int | None) -> None:
@@ -91,26 +93,28 @@ class _Reading:
         line = line[:LONGEST_TEXT].strip()
         if not self._begun:
             self._begun = True
-            yield CoderEvent(said=Said.STARTED, session=self._session, window=self._window)
+            yield CoderEvent(
+                said=CoderEventKind.STARTED, session=self._session, window=self._window
+            )
         if not line:
             return
         if _RETRY.search(line):
-            yield self._error(Said.RETRYING)
+            yield self._error(CoderEventKind.RETRYING)
         elif _ERROR.search(line):
             self._wrong, self._replied = [line], False
-            yield self._error(Said.ERROR)
+            yield self._error(CoderEventKind.ERROR)
         elif found := _TOKENS.search(line):
             yield self._usage(found["counts"], line)
         elif self._wrong:  # it goes on in the next lines, and nothing has got over it
             self._wrong = [*self._wrong, line][:4]
-            yield self._error(Said.ERROR)
+            yield self._error(CoderEventKind.ERROR)
         else:
-            yield CoderEvent(said=Said.TEXT, text=line, final=self._replied)
+            yield CoderEvent(said=CoderEventKind.TEXT, text=line, final=self._replied)
 
-    def _error(self, said: Said) -> CoderEvent:
+    def _error(self, said: CoderEventKind) -> CoderEvent:
         words = " ".join(self._wrong)[:LONGEST_TEXT]
         failure = classify(words)
-        if said is Said.RETRYING:
+        if said is CoderEventKind.RETRYING:
             self._wrong = []
             failure = Failure.OVERLOADED if failure is Failure.CRASHED else failure
         return CoderEvent(said=said, text=words, failure=failure)
@@ -129,7 +133,7 @@ class _Reading:
         )
         cost = _COST.search(line)
         return CoderEvent(
-            said=Said.ENDED,
+            said=CoderEventKind.ENDED,
             tokens=self._tokens,
             context=sent + received,
             usd=float(cost["usd"]) if cost else None,
@@ -146,7 +150,7 @@ def _number(found: re.Match[str]) -> int:
 
 def reader(job: Job) -> Reader:
     """A new reader for a run's output."""
-    return _Reading(job.session or job.run_dir.name, job.settings.window).read
+    return _AiderReading(job.session or job.run_dir.name, job.settings.window).read
 
 
 CODER: Final = Coder(
@@ -155,6 +159,18 @@ CODER: Final = Coder(
     launch=launch,
     reader=reader,
     judge=judge_of("aider"),
+    account=Account(
+        install="pip install aider-chat",
+        login="set the key of its model's provider, such as ANTHROPIC_API_KEY",
+        files=(LoginFile("~/.aider", "oauth-keys.env"),),
+        keys=(
+            "ANTHROPIC_API_KEY",
+            "OPENAI_API_KEY",
+            "GEMINI_API_KEY",
+            "DEEPSEEK_API_KEY",
+            "OPENROUTER_API_KEY",
+        ),
+    ),
     resumes=True,
     versions=("0.86.2",),
 )

@@ -22,7 +22,7 @@ from msgspec import Struct
 from gitfleet.model.config import CoderSettings, Permission
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Outcome, Role
-from gitfleet.process.start import Exit
+from gitfleet.process.launch import Exit
 
 # Linux refuses an argument of 128 KiB, and says so in words nobody understands.
 LONGEST_ARGUMENT: Final = 120_000
@@ -111,7 +111,7 @@ def any_key(job: Job, *names: str) -> dict[str, str]:
     return {} if any(name in given for name in names) else {names[0]: "none"}
 
 
-class Said(StrEnum):
+class CoderEventKind(StrEnum):
     """What an event of a coder tells: the one vocabulary of them all."""
 
     STARTED = "started"
@@ -129,7 +129,7 @@ class Said(StrEnum):
 class CoderEvent(Struct, frozen=True, kw_only=True):
     """One thing a coder said or did."""
 
-    said: Said
+    said: CoderEventKind
     text: str = ""
     tool: str = ""
     call: str = ""  # pairs a tool_start with its tool_end
@@ -198,17 +198,17 @@ class Tally:
         self.denied = tuple(dict.fromkeys((*self.denied, *event.denied)))
 
     def _follow(self, event: CoderEvent, at: float) -> None:
-        if event.said is Said.TOOL_START:
+        if event.said is CoderEventKind.TOOL_START:
             self.tool_calls += 1
             self.tools[event.call or f"#{self.tool_calls}"] = Tool(event.tool, at)
-        elif event.said is Said.TOOL_END:
+        elif event.said is CoderEventKind.TOOL_END:
             self.tools.pop(event.call or next(reversed(self.tools), ""), None)
-        elif event.said is Said.TEXT and event.text.strip():
+        elif event.said is CoderEventKind.TEXT and event.text.strip():
             self.said = event.text
 
     def _fail(self, event: CoderEvent) -> None:
-        self.retrying = event.said is Said.RETRYING or (
-            self.retrying and event.said in (Said.USAGE, Said.LIMIT)
+        self.retrying = event.said is CoderEventKind.RETRYING or (
+            self.retrying and event.said in (CoderEventKind.USAGE, CoderEventKind.LIMIT)
         )
         if event.failure is not None:
             self.seen |= {event.failure}
@@ -220,8 +220,17 @@ class Tally:
 
 
 # What shows that an error was overcome, and what may follow the last word.
-_WORKING: Final = frozenset({Said.TEXT, Said.THINKING, Said.TOOL_START, Said.TOOL_END})
-_AFTERWORDS: Final = frozenset({Said.USAGE, Said.LIMIT, Said.TOOL_END})
+_WORKING: Final = frozenset(
+    {
+        CoderEventKind.TEXT,
+        CoderEventKind.THINKING,
+        CoderEventKind.TOOL_START,
+        CoderEventKind.TOOL_END,
+    }
+)
+_AFTERWORDS: Final = frozenset(
+    {CoderEventKind.USAGE, CoderEventKind.LIMIT, CoderEventKind.TOOL_END}
+)
 
 
 class Evidence(Struct, frozen=True, kw_only=True):
@@ -243,6 +252,27 @@ class Judgement(Struct, frozen=True, kw_only=True):
     denied: tuple[str, ...] = ()  # tools it was not allowed, also if it ended well
 
 
+class LoginFile(NamedTuple):
+    """A file that a login leaves behind, in the folder that `variable` names, else in `folder`."""
+
+    folder: str  # from the user's home on: ~/.claude
+    name: str
+    variable: str = ""
+
+
+class Account(Struct, frozen=True, kw_only=True):
+    """How to install a coder and log in, and the signs that somebody did.
+
+    A sign is a file or a variable that is there. Its content is never looked at, so it may have
+    expired; and where a coder keeps its login in the desktop's keyring there is none.
+    """
+
+    install: str  # a command, or where to find one
+    login: str  # what to do, with commands in backquotes
+    files: tuple[LoginFile, ...] = ()
+    keys: tuple[str, ...] = ()  # environment variables
+
+
 Reader = Callable[[str], Iterator[CoderEvent]]
 """Turns one line of output into events. It may remember; it never raises."""
 
@@ -261,6 +291,8 @@ class Coder(NamedTuple):
     fresh: bool = False  # every attempt begins on a clean tip, not where the last one stopped
     resumes: bool = False  # it can go on with a session
     mcp: bool = False  # it can be given an MCP server
+    account: Account | None = None  # None: it needs no login
+    unfenced: bool = False  # it works only with `permission: bypass`
     versions: tuple[str, ...] = ()  # those known to work as the module says
     version_argv: tuple[str, ...] = ("--version",)  # after the program
     version_re: re.Pattern[str] = VERSION  # found in what that prints
@@ -272,7 +304,7 @@ class Coder(NamedTuple):
 def read_text(line: str) -> Iterator[CoderEvent]:
     """Output without structure: each line is something said."""
     if line.strip():
-        yield CoderEvent(said=Said.TEXT, text=line[:LONGEST_TEXT])
+        yield CoderEvent(said=CoderEventKind.TEXT, text=line[:LONGEST_TEXT])
 
 
 def text_reader(_job: Job) -> Reader:

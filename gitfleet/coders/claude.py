@@ -16,23 +16,25 @@ from typing import Final
 
 import msgspec
 
-from gitfleet.coders import blocks, lines
+from gitfleet.coders import jsonl, message_blocks
 from gitfleet.coders.base import (
+    Account,
     Cannot,
     Coder,
     CoderEvent,
+    CoderEventKind,
     Failure,
     Job,
     Launch,
+    LoginFile,
     Mcp,
     Reader,
-    Said,
     any_key,
     extra,
 )
-from gitfleet.coders.judging import classify, judge_of
-from gitfleet.coders.lines import Object, count, dig, flat, inner, name, number, text
-from gitfleet.coders.resets import reset_at
+from gitfleet.coders.classify import classify, judge_of
+from gitfleet.coders.jsonl import Object, count, dig, flat, inner, name, number, text
+from gitfleet.coders.reset_time import reset_at
 from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
 
@@ -98,7 +100,7 @@ def _env(job: Job) -> dict[str, str]:
     return {**env, **job.settings.env}
 
 
-class _Reading:
+class _ClaudeReading:
     """One run's output so far."""
 
     def __init__(self, job: Job) -> None:
@@ -110,7 +112,7 @@ class _Reading:
         self._wrong = ("", Failure.CRASHED)  # the last error, which the end repeats with less
 
     def read(self, line: str) -> Iterator[CoderEvent]:
-        found = lines.parse(line)
+        found = jsonl.parse(line)
         if found is None:
             return
         match dig(found, "type"):
@@ -119,7 +121,7 @@ class _Reading:
             case "assistant":
                 yield from self._assistant(found)
             case "user":
-                yield from blocks.ended(found)
+                yield from message_blocks.ended(found)
             case "rate_limit_event":
                 yield _limit(inner(found, "rate_limit_info"))
             case "result":
@@ -131,7 +133,9 @@ class _Reading:
             self._model = name(found, "model") or self._model
             self._window = self._told or window(self._model)
             session, model = name(found, "session_id"), self._model
-            yield CoderEvent(said=Said.STARTED, session=session, model=model, window=self._window)
+            yield CoderEvent(
+                said=CoderEventKind.STARTED, session=session, model=model, window=self._window
+            )
         elif kind == "api_retry":
             status, error = count(found, "error_status"), text(found, "error")
             attempt, most = count(found, "attempt"), count(found, "max_retries")
@@ -140,7 +144,9 @@ class _Reading:
             if failure is Failure.CRASHED:
                 failure = Failure.OVERLOADED
             yield CoderEvent(
-                said=Said.RETRYING, text=f"{what}: try {attempt} of {most}", failure=failure
+                said=CoderEventKind.RETRYING,
+                text=f"{what}: try {attempt} of {most}",
+                failure=failure,
             )
 
     def _assistant(self, found: Object) -> Iterator[CoderEvent]:
@@ -149,15 +155,15 @@ class _Reading:
             words = flat(message, "content")
             failure = classify(words, 0, text(found, "error"), text(message, "stop_reason"))
             self._wrong = (words, failure)
-            yield CoderEvent(said=Said.ERROR, text=words, failure=failure)
+            yield CoderEvent(said=CoderEventKind.ERROR, text=words, failure=failure)
             return
         own = not name(found, "parent_tool_use_id")  # not of an agent that it started itself
-        yield from blocks.said(found)
-        usage = blocks.tokens(inner(message, "usage"))
+        yield from message_blocks.said(found)
+        usage = message_blocks.tokens(inner(message, "usage"))
         if usage.total:
             self._note(name(message, "id"), usage)
             yield CoderEvent(
-                said=Said.USAGE,
+                said=CoderEventKind.USAGE,
                 tokens=self._seen,
                 context=usage.total if own else None,
             )
@@ -165,7 +171,7 @@ class _Reading:
     def _note(self, message: str, usage: Tokens) -> None:
         before = self._messages.get(message, Tokens()) if message else Tokens()
         self._messages[message] = usage
-        self._seen = lines.plus(lines.less(self._seen, before), usage)
+        self._seen = jsonl.plus(jsonl.less(self._seen, before), usage)
 
     def _result(self, found: Object) -> CoderEvent:
         tokens, over = self._totals(found)
@@ -173,15 +179,15 @@ class _Reading:
         if usd is not None and over:
             usd = max(0.0, usd - self._used_usd)
         failed = dig(found, "is_error") is True
-        words = blocks.complaint(found) if failed else ""
+        words = message_blocks.complaint(found) if failed else ""
         return CoderEvent(
-            said=Said.ENDED,
+            said=CoderEventKind.ENDED,
             text=words or text(found, "result"),
             session=name(found, "session_id"),
             tokens=tokens,
             usd=usd,
             window=self._window_of(found),
-            denied=blocks.denied(found),
+            denied=message_blocks.denied(found),
             failure=self._failure(found, words) if failed else None,
             final=True,
         )
@@ -193,14 +199,14 @@ class _Reading:
         return classify(words, count(found, "api_error_status"), *kinds)
 
     def _totals(self, found: Object) -> tuple[Tokens | None, bool]:
-        last = blocks.tokens(inner(found, "usage"))
+        last = message_blocks.tokens(inner(found, "usage"))
         seen = max(self._seen, last, key=lambda tokens: tokens.total)
         told = Tokens()
         for used in _values(inner(found, "modelUsage")):
-            told = lines.plus(told, _model_tokens(used))
+            told = jsonl.plus(told, _model_tokens(used))
         if told.total < seen.total:  # it says nothing, or less than its own messages did
             return (seen, False) if seen.total else (None, False)
-        return lines.of_this_run(told, self._used if self._resumed else Tokens(), seen)
+        return jsonl.of_this_run(told, self._used if self._resumed else Tokens(), seen)
 
     def _window_of(self, found: Object) -> int | None:
         used = inner(found, "modelUsage")
@@ -229,7 +235,7 @@ def _limit(info: Object) -> CoderEvent:
     told = f" {used:.0%} used" if used is not None and used < 100 else ""
     rejected = text(info, "status") == "rejected"
     return CoderEvent(
-        said=Said.LIMIT,
+        said=CoderEventKind.LIMIT,
         text=f"{name(info, 'rateLimitType')} limit: {name(info, 'status')}{told}",
         failure=Failure.LIMITED if rejected else None,
         until=reset_at(number(info, "resetsAt")),
@@ -245,7 +251,7 @@ def window(model: str) -> int | None:
 
 def reader(job: Job) -> Reader:
     """A new reader for a run's output."""
-    return _Reading(job).read
+    return _ClaudeReading(job).read
 
 
 CODER: Final = Coder(
@@ -254,6 +260,18 @@ CODER: Final = Coder(
     launch=launch,
     reader=reader,
     judge=judge_of("claude"),
+    account=Account(
+        install="npm install -g @anthropic-ai/claude-code",
+        login="run `claude` and type `/login`, or set ANTHROPIC_API_KEY",
+        files=(LoginFile("~/.claude", ".credentials.json", "CLAUDE_CONFIG_DIR"),),
+        keys=(
+            "ANTHROPIC_API_KEY",
+            "ANTHROPIC_AUTH_TOKEN",
+            "CLAUDE_CODE_OAUTH_TOKEN",
+            "CLAUDE_CODE_USE_BEDROCK",
+            "CLAUDE_CODE_USE_VERTEX",
+        ),
+    ),
     resumes=True,
     mcp=True,
     versions=("2.1.197", "2.1.329"),

@@ -19,22 +19,24 @@ from typing import Final
 
 import msgspec
 
-from gitfleet.coders import lines
+from gitfleet.coders import jsonl
 from gitfleet.coders.base import (
+    Account,
     Coder,
     CoderEvent,
+    CoderEventKind,
     Failure,
     Job,
     Launch,
+    LoginFile,
     Mcp,
     Reader,
-    Said,
     Tally,
     extra,
 )
-from gitfleet.coders.judging import classify, judge_of
-from gitfleet.coders.lines import Object, count, dig, flat, inner, name, number, objects, text
-from gitfleet.coders.resets import reset_at
+from gitfleet.coders.classify import classify, judge_of
+from gitfleet.coders.jsonl import Object, count, dig, flat, inner, name, number, objects, text
+from gitfleet.coders.reset_time import reset_at
 from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
 
@@ -122,32 +124,32 @@ def _mcp(mcp: Mcp) -> list[str]:
     ]
 
 
-class _Reading:
+class _CodexReading:
     """One run's output so far."""
 
     def __init__(self, job: Job) -> None:
         self._used = job.used if job.session else Tokens()
 
     def read(self, line: str) -> Iterator[CoderEvent]:
-        found = lines.parse(line)
+        found = jsonl.parse(line)
         if found is None:
             return
         match dig(found, "type"):
             case "thread.started":
-                yield CoderEvent(said=Said.STARTED, session=name(found, "thread_id"))
+                yield CoderEvent(said=CoderEventKind.STARTED, session=name(found, "thread_id"))
             case "item.started" | "item.completed" | "item.updated":
                 over = dig(found, "type") == "item.completed"
                 yield from _item(inner(found, "item"), begun=dig(found, "type"), over=over)
             case "error":
                 words = text(found, "message")
-                yield CoderEvent(said=Said.RETRYING, text=words, failure=_why(words))
+                yield CoderEvent(said=CoderEventKind.RETRYING, text=words, failure=_why(words))
             case "turn.failed":
                 words = text(found, "error", "message")
                 failure = classify(words)
-                yield CoderEvent(said=Said.ENDED, text=words, failure=failure, final=True)
+                yield CoderEvent(said=CoderEventKind.ENDED, text=words, failure=failure, final=True)
             case "turn.completed":
-                tokens = lines.less(_tokens(inner(found, "usage")), self._used)
-                yield CoderEvent(said=Said.ENDED, tokens=tokens, final=True)
+                tokens = jsonl.less(_tokens(inner(found, "usage")), self._used)
+                yield CoderEvent(said=CoderEventKind.ENDED, tokens=tokens, final=True)
 
 
 def _why(words: str) -> Failure:
@@ -158,19 +160,23 @@ def _why(words: str) -> Failure:
 def _item(item: Object, *, begun: object, over: bool) -> Iterator[CoderEvent]:
     kind, call = name(item, "type"), name(item, "id")
     if kind in ("agent_message", "reasoning"):
-        said = Said.TEXT if kind == "agent_message" else Said.THINKING
+        said = CoderEventKind.TEXT if kind == "agent_message" else CoderEventKind.THINKING
         if over:
             yield CoderEvent(said=said, text=text(item, "text"))
     elif kind == "error":
-        yield CoderEvent(said=Said.ERROR, text=text(item, "message"))  # a warning
+        yield CoderEvent(said=CoderEventKind.ERROR, text=text(item, "message"))  # a warning
     elif kind in _TOOLS:
         tool = _TOOLS[kind]
         if kind == "mcp_tool_call":
             tool = f"{name(item, 'server')}.{name(item, 'tool')}"
         if begun == "item.started":
-            yield CoderEvent(said=Said.TOOL_START, tool=tool, call=call, text=_brief(item))
+            yield CoderEvent(
+                said=CoderEventKind.TOOL_START, tool=tool, call=call, text=_brief(item)
+            )
         elif over:
-            yield CoderEvent(said=Said.TOOL_END, tool=tool, call=call, text=_outcome(item))
+            yield CoderEvent(
+                said=CoderEventKind.TOOL_END, tool=tool, call=call, text=_outcome(item)
+            )
 
 
 _TOOLS: Final = {
@@ -183,8 +189,8 @@ _TOOLS: Final = {
 
 def _brief(item: Object) -> str:
     changed = ", ".join(name(change, "path") for change in objects(item, "changes"))
-    ran = lines.brief(item, "command") or lines.brief(item, "query")
-    return changed[:300] or ran or lines.brief(item, "arguments")
+    ran = jsonl.brief(item, "command") or jsonl.brief(item, "query")
+    return changed[:300] or ran or jsonl.brief(item, "arguments")
 
 
 def _outcome(item: Object) -> str:
@@ -211,9 +217,9 @@ def gauge(job: Job, tally: Tally) -> Iterator[CoderEvent]:
     if not session or not session.replace("-", "").isalnum():
         return
     with contextlib.suppress(LookupError):
-        path = lines.newest(folder, f"sessions/*/*/*/rollout-*-{session}.jsonl")
-        for line in reversed(lines.tail(path, _TAIL)):
-            found = lines.parse(line)
+        path = jsonl.newest(folder, f"sessions/*/*/*/rollout-*-{session}.jsonl")
+        for line in reversed(jsonl.tail(path, _TAIL)):
+            found = jsonl.parse(line)
             if dig(found, "payload", "type") == "token_count":
                 yield from _gauged(inner(found, "payload"))
                 return
@@ -223,17 +229,17 @@ def _gauged(payload: Object) -> Iterator[CoderEvent]:
     context = count(payload, "info", "last_token_usage", "total_tokens")
     if context:
         window = count(payload, "info", "model_context_window") or None
-        yield CoderEvent(said=Said.USAGE, context=context, window=window)
+        yield CoderEvent(said=CoderEventKind.USAGE, context=context, window=window)
     primary = inner(payload, "rate_limits", "primary")
     used = number(primary, "used_percent")
     if used is not None:
         until = reset_at(number(primary, "resets_at"))
-        yield CoderEvent(said=Said.LIMIT, text=f"{used:.0f}% used", until=until)
+        yield CoderEvent(said=CoderEventKind.LIMIT, text=f"{used:.0f}% used", until=until)
 
 
 def reader(job: Job) -> Reader:
     """A new reader for a run's output."""
-    return _Reading(job).read
+    return _CodexReading(job).read
 
 
 CODER: Final = Coder(
@@ -242,6 +248,12 @@ CODER: Final = Coder(
     launch=launch,
     reader=reader,
     judge=judge_of("codex"),
+    account=Account(
+        install="npm install -g @openai/codex",
+        login="run `codex login`, or set CODEX_API_KEY",
+        files=(LoginFile("~/.codex", "auth.json", "CODEX_HOME"),),
+        keys=("CODEX_API_KEY",),
+    ),
     resumes=True,
     mcp=True,
     versions=("0.169.0",),

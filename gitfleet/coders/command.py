@@ -21,20 +21,20 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-from gitfleet.coders import lines
+from gitfleet.coders import jsonl
 from gitfleet.coders.base import (
     LONGEST_ARGUMENT,
     Cannot,
     Coder,
     CoderEvent,
+    CoderEventKind,
     Failure,
     Job,
     Launch,
     Reader,
-    Said,
     read_text,
 )
-from gitfleet.coders.judging import judge_told
+from gitfleet.coders.classify import judge_told
 from gitfleet.model.config import EventsAs, PromptBy
 from gitfleet.model.event import Tokens
 
@@ -79,32 +79,32 @@ def _read_nothing(_line: str) -> Iterator[CoderEvent]:
 
 def _read_events(line: str) -> Iterator[CoderEvent]:
     """An event as it stands; what is none is something said."""
-    found = lines.parse(line)
+    found = jsonl.parse(line)
     try:
-        said = Said(lines.name(found, "said"))
+        said = CoderEventKind(jsonl.name(found, "said"))
     except ValueError:
         yield from read_text(line)
         return
     yield CoderEvent(
         said=said,
-        text=lines.text(found, "text"),
-        tool=lines.name(found, "tool"),
-        call=lines.name(found, "call"),
-        session=lines.name(found, "session"),
-        model=lines.name(found, "model"),
-        tokens=_tokens(lines.inner(found, "tokens")),
-        context=lines.count(found, "context") or None,
-        window=lines.count(found, "window") or None,
-        usd=lines.number(found, "usd"),
-        failure=_failure(lines.name(found, "failure")),
-        final=lines.dig(found, "final") is True,
-        until=_moment(lines.name(found, "until")),
-        denied=tuple(filter(None, [lines.name(found, "denied")])),
+        text=jsonl.text(found, "text"),
+        tool=jsonl.name(found, "tool"),
+        call=jsonl.name(found, "call"),
+        session=jsonl.name(found, "session"),
+        model=jsonl.name(found, "model"),
+        tokens=_tokens(jsonl.inner(found, "tokens")),
+        context=jsonl.count(found, "context") or None,
+        window=jsonl.count(found, "window") or None,
+        usd=jsonl.number(found, "usd"),
+        failure=_failure(jsonl.name(found, "failure")),
+        final=jsonl.dig(found, "final") is True,
+        until=_moment(jsonl.name(found, "until")),
+        denied=tuple(filter(None, [jsonl.name(found, "denied")])),
     )
 
 
-def _tokens(told: lines.Object) -> Tokens | None:
-    counts = {field: lines.count(told, field) for field in Tokens.__struct_fields__}
+def _tokens(told: jsonl.Object) -> Tokens | None:
+    counts = {field: jsonl.count(told, field) for field in Tokens.__struct_fields__}
     return Tokens(**counts) if any(counts.values()) else None
 
 

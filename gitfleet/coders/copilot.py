@@ -14,20 +14,22 @@ from typing import Final
 
 import msgspec
 
-from gitfleet.coders import lines
+from gitfleet.coders import jsonl
 from gitfleet.coders.base import (
+    Account,
     Coder,
     CoderEvent,
+    CoderEventKind,
     Failure,
     Job,
     Launch,
+    LoginFile,
     Mcp,
     Reader,
-    Said,
     extra,
 )
-from gitfleet.coders.judging import classify, judge_of
-from gitfleet.coders.lines import Object, count, dig, flat, inner, name, number, text
+from gitfleet.coders.classify import classify, judge_of
+from gitfleet.coders.jsonl import Object, count, dig, flat, inner, name, number, text
 from gitfleet.model.config import Permission
 
 
@@ -76,7 +78,7 @@ def _env(job: Job) -> dict[str, str]:
     return {**env, **job.settings.env}
 
 
-class _Reading:
+class _CopilotReading:
     """One run's output so far."""
 
     def __init__(self, session: str, told: int | None) -> None:
@@ -85,24 +87,24 @@ class _Reading:
         self._wrong: tuple[str, Failure] | None = None
 
     def read(self, line: str) -> Iterator[CoderEvent]:
-        found = lines.parse(line)
+        found = jsonl.parse(line)
         if found is None:
             return
         data = inner(found, "data")
         match dig(found, "type"):
             case "session.tools_updated":
                 model = name(data, "model")
-                yield CoderEvent(said=Said.STARTED, session=self._session, model=model)
+                yield CoderEvent(said=CoderEventKind.STARTED, session=self._session, model=model)
             case "assistant.message":
                 if words := text(data, "content"):
-                    yield CoderEvent(said=Said.TEXT, text=words)
+                    yield CoderEvent(said=CoderEventKind.TEXT, text=words)
             case "assistant.reasoning":
-                yield CoderEvent(said=Said.THINKING, text=text(data, "content"))
+                yield CoderEvent(said=CoderEventKind.THINKING, text=text(data, "content"))
             case "tool.execution_start":
                 tool, call = name(data, "toolName"), name(data, "toolCallId")
                 self._tools[call] = tool
-                began = lines.brief(data, "arguments")
-                yield CoderEvent(said=Said.TOOL_START, tool=tool, call=call, text=began)
+                began = jsonl.brief(data, "arguments")
+                yield CoderEvent(said=CoderEventKind.TOOL_START, tool=tool, call=call, text=began)
             case "tool.execution_complete":
                 yield self._ended(data)
             case "model.call_failure":
@@ -118,7 +120,7 @@ class _Reading:
         denied = (tool,) if tool and text(data, "error", "code") == "denied" else ()
         metrics = inner(data, "toolTelemetry", "metrics")
         return CoderEvent(
-            said=Said.TOOL_END,
+            said=CoderEventKind.TOOL_END,
             tool=tool,
             call=call,
             text=text(data, "error", "message") or flat(data, "result", "content"),
@@ -131,14 +133,14 @@ class _Reading:
         words = text(data, "message")
         failure = classify(words, count(data, "statusCode"), text(data, "errorType"))
         self._wrong = (words, failure)
-        return CoderEvent(said=Said.ERROR, text=words, failure=failure)
+        return CoderEvent(said=CoderEventKind.ERROR, text=words, failure=failure)
 
     def _result(self, found: Object) -> CoderEvent:
         failed = number(found, "exitCode") != 0
         words, failure = self._wrong or ("", Failure.CRASHED)
         session = name(found, "sessionId")
         return CoderEvent(
-            said=Said.ENDED,
+            said=CoderEventKind.ENDED,
             text=words if failed else "",
             session=session,
             failure=failure if failed else None,
@@ -151,12 +153,14 @@ def _failing(data: Object) -> CoderEvent:
     failure = classify(words, status)
     if failure is Failure.CRASHED:
         failure = Failure.OVERLOADED
-    return CoderEvent(said=Said.RETRYING, text=f"{status or ''} {words}".strip(), failure=failure)
+    return CoderEvent(
+        said=CoderEventKind.RETRYING, text=f"{status or ''} {words}".strip(), failure=failure
+    )
 
 
 def reader(job: Job) -> Reader:
     """A new reader for a run's output."""
-    return _Reading(job.session or _fresh(job), job.settings.window).read
+    return _CopilotReading(job.session or _fresh(job), job.settings.window).read
 
 
 CODER: Final = Coder(
@@ -165,6 +169,15 @@ CODER: Final = Coder(
     launch=launch,
     reader=reader,
     judge=judge_of("copilot"),
+    account=Account(
+        install="npm install -g @github/copilot",
+        login="run `copilot` and type `/login`, or set COPILOT_GITHUB_TOKEN",
+        files=(
+            LoginFile("~/.copilot", "config.json", "COPILOT_HOME"),
+            LoginFile("~/.config/gh", "hosts.yml", "GH_CONFIG_DIR"),
+        ),
+        keys=("COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN", "COPILOT_PROVIDER_BASE_URL"),
+    ),
     resumes=True,
     mcp=True,
     versions=("1.0.102",),

@@ -10,20 +10,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from gitfleet.coders import blocks, lines
+from gitfleet.coders import jsonl, message_blocks
 from gitfleet.coders.base import (
     LONGEST_ARGUMENT,
+    Account,
     Cannot,
     Coder,
     CoderEvent,
+    CoderEventKind,
     Job,
     Launch,
+    LoginFile,
     Reader,
-    Said,
     extra,
 )
-from gitfleet.coders.judging import classify, judge_of
-from gitfleet.coders.lines import Object, dig, inner, name, text
+from gitfleet.coders.classify import classify, judge_of
+from gitfleet.coders.jsonl import Object, dig, inner, name, text
 from gitfleet.model.config import Permission
 
 
@@ -49,24 +51,24 @@ def launch(job: Job) -> Launch:
 
 def read(line: str) -> Iterator[CoderEvent]:
     """The events in one line."""
-    found = lines.parse(line)
+    found = jsonl.parse(line)
     if found is None:
         return
     match dig(found, "type"):
         case "system" if dig(found, "subtype") == "init":
             session, model = name(found, "session_id"), name(found, "model")
-            yield CoderEvent(said=Said.STARTED, session=session, model=model)
+            yield CoderEvent(said=CoderEventKind.STARTED, session=session, model=model)
         case "assistant":
-            yield from blocks.said(found)
+            yield from message_blocks.said(found)
         case "thinking":
-            yield CoderEvent(said=Said.THINKING, text=text(found, "text"))
+            yield CoderEvent(said=CoderEventKind.THINKING, text=text(found, "text"))
         case "tool_call":
             yield from _tool(found)
         case "result":
             failed = dig(found, "is_error") is True or dig(found, "subtype") != "success"
-            words = blocks.complaint(found)
+            words = message_blocks.complaint(found)
             yield CoderEvent(
-                said=Said.ENDED,
+                said=CoderEventKind.ENDED,
                 text=words,
                 session=name(found, "session_id"),
                 failure=classify(words) if failed else None,
@@ -80,13 +82,15 @@ def _tool(found: Object) -> Iterator[CoderEvent]:
     kind = next((str(key)[:100] for key in calls if isinstance(calls[key], dict)), "")
     tool = name(calls, kind, "name") or kind.removesuffix("ToolCall")
     if dig(found, "subtype") == "started":
-        began = lines.brief(calls, kind, "args")
-        yield CoderEvent(said=Said.TOOL_START, tool=tool, call=call, text=began)
+        began = jsonl.brief(calls, kind, "args")
+        yield CoderEvent(said=CoderEventKind.TOOL_START, tool=tool, call=call, text=began)
     elif dig(found, "subtype") == "completed":
         result = inner(calls, kind, "result")
         denied = (tool,) if "rejected" in result or "permissionDenied" in result else ()
         told = text(result, "success", "content") or text(result, "error", "message")
-        yield CoderEvent(said=Said.TOOL_END, tool=tool, call=call, text=told, denied=denied)
+        yield CoderEvent(
+            said=CoderEventKind.TOOL_END, tool=tool, call=call, text=told, denied=denied
+        )
 
 
 def reader(_job: Job) -> Reader:
@@ -100,5 +104,12 @@ CODER: Final = Coder(
     launch=launch,
     reader=reader,
     judge=judge_of("cursor-agent"),
+    account=Account(
+        install="see https://cursor.com/cli",
+        login="run `cursor-agent login`, or set CURSOR_API_KEY",
+        files=(LoginFile("~/.config", "cursor/auth.json", "XDG_CONFIG_HOME"),),
+        keys=("CURSOR_API_KEY", "CURSOR_AUTH_TOKEN"),
+    ),
+    unfenced=True,
     resumes=True,
 )

@@ -20,21 +20,23 @@ from typing import Any, Final
 
 import msgspec
 
-from gitfleet.coders import lines
+from gitfleet.coders import jsonl
 from gitfleet.coders.base import (
     LONGEST_TEXT,
+    Account,
     Coder,
     CoderEvent,
+    CoderEventKind,
     Job,
     Launch,
+    LoginFile,
     Mcp,
     Reader,
-    Said,
     Tally,
     extra,
 )
-from gitfleet.coders.judging import classify, judge_of
-from gitfleet.coders.lines import Object, count, dig, inner, name, text
+from gitfleet.coders.classify import classify, judge_of
+from gitfleet.coders.jsonl import Object, count, dig, inner, name, text
 from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
 
@@ -111,7 +113,7 @@ def _settings(job: Job, user: Path) -> dict[str, Any]:
     """The user's settings with our server in them."""
     settings: dict[str, Any] = {}
     if user.is_file():
-        settings = dict(lines.parse(user.read_text("utf-8", "replace")) or {})
+        settings = dict(jsonl.parse(user.read_text("utf-8", "replace")) or {})
     if "GEMINI_API_KEY" in {**os.environ, **job.settings.env}:
         # With a base URL it would otherwise take itself to be behind a gateway, and refuse.
         auth = {"auth": {"selectedType": "gemini-api-key"}}
@@ -133,7 +135,7 @@ def _server(mcp: Mcp) -> dict[str, Any]:
     }
 
 
-class _Reading:
+class _GeminiReading:
     """One run's output so far."""
 
     def __init__(self, told: int | None) -> None:
@@ -142,7 +144,7 @@ class _Reading:
         self._tools: dict[str, str] = {}
 
     def read(self, line: str) -> Iterator[CoderEvent]:
-        found = lines.parse(line)
+        found = jsonl.parse(line)
         if found is None:
             return
         kind = dig(found, "type")
@@ -156,24 +158,26 @@ class _Reading:
             case "init":
                 session, model = name(found, "session_id"), name(found, "model")
                 size = self._window or window(model)
-                yield CoderEvent(said=Said.STARTED, session=session, model=model, window=size)
+                yield CoderEvent(
+                    said=CoderEventKind.STARTED, session=session, model=model, window=size
+                )
             case "tool_use":
                 tool, call = name(found, "tool_name"), name(found, "tool_id")
                 self._tools[call] = tool
-                began = lines.brief(found, "parameters")
-                yield CoderEvent(said=Said.TOOL_START, tool=tool, call=call, text=began)
+                began = jsonl.brief(found, "parameters")
+                yield CoderEvent(said=CoderEventKind.TOOL_START, tool=tool, call=call, text=began)
             case "tool_result":
                 yield self._ended(found)
             case "error":
                 words = text(found, "message")
                 failure = classify(words) if text(found, "severity") == "error" else None
-                yield CoderEvent(said=Said.ERROR, text=words, failure=failure)
+                yield CoderEvent(said=CoderEventKind.ERROR, text=words, failure=failure)
             case "result":
                 yield _result(found)
 
     def _said(self) -> Iterator[CoderEvent]:
         if self._pieces:
-            yield CoderEvent(said=Said.TEXT, text="".join(self._pieces)[:LONGEST_TEXT])
+            yield CoderEvent(said=CoderEventKind.TEXT, text="".join(self._pieces)[:LONGEST_TEXT])
             self._pieces = []
 
     def _ended(self, found: Object) -> CoderEvent:
@@ -181,7 +185,9 @@ class _Reading:
         tool = self._tools.pop(call, "")
         denied = (tool,) if tool and text(found, "error", "type") in _DENIED else ()
         told = text(found, "error", "message") or text(found, "output")
-        return CoderEvent(said=Said.TOOL_END, tool=tool, call=call, text=told, denied=denied)
+        return CoderEvent(
+            said=CoderEventKind.TOOL_END, tool=tool, call=call, text=told, denied=denied
+        )
 
 
 def _result(found: Object) -> CoderEvent:
@@ -195,7 +201,7 @@ def _result(found: Object) -> CoderEvent:
     failed = text(found, "status") != "success"
     words = text(found, "error", "message") or text(found, "error", "type")
     return CoderEvent(
-        said=Said.ENDED,
+        said=CoderEventKind.ENDED,
         text=words,
         tokens=tokens if tokens.total else None,
         failure=classify(words) if failed else None,
@@ -214,17 +220,17 @@ def gauge(job: Job, tally: Tally) -> Iterator[CoderEvent]:
     if len(session) < _SHORT or not session.replace("-", "").isalnum():
         return
     with contextlib.suppress(LookupError):
-        path = lines.newest(_user(job), f"tmp/*/chats/session-*-{session[:_SHORT]}.jsonl")
-        for line in reversed(lines.tail(path, _TAIL)):
-            found = lines.parse(line)
+        path = jsonl.newest(_user(job), f"tmp/*/chats/session-*-{session[:_SHORT]}.jsonl")
+        for line in reversed(jsonl.tail(path, _TAIL)):
+            found = jsonl.parse(line)
             if used := count(found, "tokens", "total"):
-                yield CoderEvent(said=Said.USAGE, context=used)
+                yield CoderEvent(said=CoderEventKind.USAGE, context=used)
                 return
 
 
 def reader(job: Job) -> Reader:
     """A new reader for a run's output."""
-    return _Reading(job.settings.window).read
+    return _GeminiReading(job.settings.window).read
 
 
 CODER: Final = Coder(
@@ -233,6 +239,15 @@ CODER: Final = Coder(
     launch=launch,
     reader=reader,
     judge=judge_of("gemini"),
+    account=Account(
+        install="npm install -g @google/gemini-cli",
+        login="run `gemini` and choose a login, or set GEMINI_API_KEY",
+        files=(
+            LoginFile("~", f"{_FOLDER}/oauth_creds.json", _HOME),
+            LoginFile("~", f"{_FOLDER}/.env", _HOME),
+        ),
+        keys=("GEMINI_API_KEY", "GOOGLE_GENAI_USE_VERTEXAI"),
+    ),
     resumes=True,
     mcp=True,
     versions=("0.61.0",),

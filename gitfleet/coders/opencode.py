@@ -17,20 +17,22 @@ from typing import Any, Final
 
 import msgspec
 
-from gitfleet.coders import lines
+from gitfleet.coders import jsonl
 from gitfleet.coders.base import (
+    Account,
     Coder,
     CoderEvent,
+    CoderEventKind,
     Failure,
     Job,
     Launch,
+    LoginFile,
     Reader,
-    Said,
     any_key,
     extra,
 )
-from gitfleet.coders.judging import classify, judge_of
-from gitfleet.coders.lines import Object, count, dig, inner, name, number, text
+from gitfleet.coders.classify import classify, judge_of
+from gitfleet.coders.jsonl import Object, count, dig, inner, name, number, text
 from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
 
@@ -59,8 +61,8 @@ def launch(job: Job) -> Launch:
 
 
 def _config(job: Job) -> dict[str, Any]:
-    settings = lines.parse(job.settings.env.get(_CONFIG) or "{}") or {}
-    machines = lines.parse(os.environ.get(_CONFIG) or "{}") or {}
+    settings = jsonl.parse(job.settings.env.get(_CONFIG) or "{}") or {}
+    machines = jsonl.parse(os.environ.get(_CONFIG) or "{}") or {}
     own: dict[str, Any] = {"autoupdate": False, "share": "disabled"}
     if job.permission is Permission.LEAST:
         own["permission"] = _least(job)
@@ -112,7 +114,7 @@ def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     return both
 
 
-class _Reading:
+class _OpencodeReading:
     """One run's output so far."""
 
     def __init__(self, job: Job) -> None:
@@ -121,19 +123,19 @@ class _Reading:
         self._window = job.settings.window or (_WINDOW if job.settings.base_url else None)
 
     def read(self, line: str) -> Iterator[CoderEvent]:
-        found = lines.parse(line)
+        found = jsonl.parse(line)
         if found is None:
             return
         session = name(found, "sessionID")
         if session and session != self._session:
             self._session = session
-            yield CoderEvent(said=Said.STARTED, session=session, window=self._window)
+            yield CoderEvent(said=CoderEventKind.STARTED, session=session, window=self._window)
         part = inner(found, "part")
         match dig(found, "type"):
             case "text":
-                yield CoderEvent(said=Said.TEXT, text=text(part, "text"))
+                yield CoderEvent(said=CoderEventKind.TEXT, text=text(part, "text"))
             case "reasoning":
-                yield CoderEvent(said=Said.THINKING, text=text(part, "text"))
+                yield CoderEvent(said=CoderEventKind.THINKING, text=text(part, "text"))
             case "tool_use":
                 yield from _tool(part)
             case "step_finish":
@@ -148,13 +150,13 @@ class _Reading:
             cache_read=count(part, "tokens", "cache", "read"),
             cache_write=count(part, "tokens", "cache", "write"),
         )
-        self._tokens = lines.plus(self._tokens, used)
+        self._tokens = jsonl.plus(self._tokens, used)
         self._usd += number(part, "cost") or 0.0
         reason = text(part, "reason")
         over = reason != "tool-calls"
         words, failure = _CUT.get(reason, ("", None))
         return CoderEvent(
-            said=Said.ENDED if over else Said.USAGE,
+            said=CoderEventKind.ENDED if over else CoderEventKind.USAGE,
             text=words,
             tokens=self._tokens,
             context=used.total or None,
@@ -174,25 +176,25 @@ _DENIED: Final = ("rejected permission", "rule which prevents you", "unavailable
 def _tool(part: Object) -> Iterator[CoderEvent]:
     tool, call = name(part, "tool"), name(part, "callID")
     state = inner(part, "state")
-    began = text(state, "title") or lines.brief(state, "input")
-    yield CoderEvent(said=Said.TOOL_START, tool=tool, call=call, text=began)
+    began = text(state, "title") or jsonl.brief(state, "input")
+    yield CoderEvent(said=CoderEventKind.TOOL_START, tool=tool, call=call, text=began)
     wrong = text(state, "input", "error") if tool == "invalid" else text(state, "error")
     told = wrong or text(state, "output")
     denied: tuple[str, ...] = ()
     if any(words in wrong for words in _DENIED):
         denied = (name(state, "input", "tool") or tool,)
-    yield CoderEvent(said=Said.TOOL_END, tool=tool, call=call, text=told, denied=denied)
+    yield CoderEvent(said=CoderEventKind.TOOL_END, tool=tool, call=call, text=told, denied=denied)
 
 
 def _error(error: Object) -> CoderEvent:
     kind, words = name(error, "name"), text(error, "data", "message")
     failure = classify(words, count(error, "data", "statusCode"), kind)
-    return CoderEvent(said=Said.ERROR, text=words or kind, failure=failure)
+    return CoderEvent(said=CoderEventKind.ERROR, text=words or kind, failure=failure)
 
 
 def reader(job: Job) -> Reader:
     """A new reader for a run's output."""
-    return _Reading(job).read
+    return _OpencodeReading(job).read
 
 
 CODER: Final = Coder(
@@ -201,6 +203,18 @@ CODER: Final = Coder(
     launch=launch,
     reader=reader,
     judge=judge_of("opencode"),
+    account=Account(
+        install="npm install -g opencode-ai",
+        login="run `opencode auth login`, or set a key such as OPENAI_API_KEY",
+        files=(LoginFile("~/.local/share", "opencode/auth.json", "XDG_DATA_HOME"),),
+        keys=(
+            "OPENCODE_API_KEY",
+            "ANTHROPIC_API_KEY",
+            "OPENAI_API_KEY",
+            "GEMINI_API_KEY",
+            "OPENROUTER_API_KEY",
+        ),
+    ),
     resumes=True,
     mcp=True,
     versions=("1.18.33",),

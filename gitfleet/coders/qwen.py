@@ -14,23 +14,25 @@ from typing import Final
 
 import msgspec
 
-from gitfleet.coders import blocks, lines
+from gitfleet.coders import jsonl, message_blocks
 from gitfleet.coders.base import (
     LONGEST_ARGUMENT,
+    Account,
     Cannot,
     Coder,
     CoderEvent,
+    CoderEventKind,
     Failure,
     Job,
     Launch,
+    LoginFile,
     Mcp,
     Reader,
-    Said,
     any_key,
     extra,
 )
-from gitfleet.coders.judging import classify, judge_of
-from gitfleet.coders.lines import Object, dig, flat, inner, name, text
+from gitfleet.coders.classify import classify, judge_of
+from gitfleet.coders.jsonl import Object, dig, flat, inner, name, text
 from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
 
@@ -77,7 +79,7 @@ def _mcp(mcp: Mcp) -> str:
     return told
 
 
-class _Reading:
+class _QwenReading:
     """One run's output so far."""
 
     def __init__(self, job: Job) -> None:
@@ -86,44 +88,46 @@ class _Reading:
         self._window = job.settings.window
 
     def read(self, line: str) -> Iterator[CoderEvent]:
-        found = lines.parse(line)
+        found = jsonl.parse(line)
         if found is None:
             return
         match dig(found, "type"):
             case "system" if dig(found, "subtype") == "init":
                 session, model = name(found, "session_id"), name(found, "model")
                 size = self._window or window(model)
-                yield CoderEvent(said=Said.STARTED, session=session, model=model, window=size)
+                yield CoderEvent(
+                    said=CoderEventKind.STARTED, session=session, model=model, window=size
+                )
             case "assistant":
                 yield from self._assistant(found)
             case "user":
-                yield from blocks.ended(found)
+                yield from message_blocks.ended(found)
             case "result":
                 yield self._result(found)
 
     def _assistant(self, found: Object) -> Iterator[CoderEvent]:
         words = flat(found, "message", "content")
         if words.startswith(_ERROR):
-            yield CoderEvent(said=Said.ERROR, text=words, failure=_why(words))
+            yield CoderEvent(said=CoderEventKind.ERROR, text=words, failure=_why(words))
             return
-        yield from blocks.said(found)
+        yield from message_blocks.said(found)
         usage = _tokens(inner(found, "message", "usage"))
         if usage.total:
-            self._seen = lines.plus(self._seen, usage)
-            yield CoderEvent(said=Said.USAGE, tokens=self._seen, context=usage.total)
+            self._seen = jsonl.plus(self._seen, usage)
+            yield CoderEvent(said=CoderEventKind.USAGE, tokens=self._seen, context=usage.total)
 
     def _result(self, found: Object) -> CoderEvent:
         told = _tokens(inner(found, "usage"))
-        tokens, _ = lines.of_this_run(told, self._used, self._seen)
+        tokens, _ = jsonl.of_this_run(told, self._used, self._seen)
         words = text(found, "result")
         failed = dig(found, "is_error") is True or words.startswith(_ERROR)
-        words = blocks.complaint(found) if failed else words
+        words = message_blocks.complaint(found) if failed else words
         return CoderEvent(
-            said=Said.ENDED,
+            said=CoderEventKind.ENDED,
             text=words,
             session=name(found, "session_id"),
             tokens=max(tokens, self._seen, key=lambda one: one.total),
-            denied=blocks.denied(found),
+            denied=message_blocks.denied(found),
             failure=_why(words, text(found, "subtype")) if failed else None,
             final=True,
         )
@@ -137,7 +141,7 @@ def _why(words: str, kind: str = "") -> Failure:
 
 
 def _tokens(usage: Object) -> Tokens:
-    told = blocks.tokens(usage)
+    told = message_blocks.tokens(usage)
     own = max(0, told.input - told.cache_read)
     return Tokens(input=own, output=told.output, cache_read=told.cache_read)
 
@@ -149,7 +153,7 @@ def window(model: str) -> int | None:
 
 def reader(job: Job) -> Reader:
     """A new reader for a run's output."""
-    return _Reading(job).read
+    return _QwenReading(job).read
 
 
 CODER: Final = Coder(
@@ -158,6 +162,12 @@ CODER: Final = Coder(
     launch=launch,
     reader=reader,
     judge=judge_of("qwen"),
+    account=Account(
+        install="npm install -g @qwen-code/qwen-code",
+        login="run `qwen` and type `/auth`, or set OPENAI_API_KEY",
+        files=(LoginFile("~/.qwen", "oauth_creds.json"), LoginFile("~/.qwen", ".env")),
+        keys=("OPENAI_API_KEY",),
+    ),
     resumes=True,
     mcp=True,
     versions=("0.15.10", "0.24.4"),

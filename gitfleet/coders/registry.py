@@ -23,6 +23,18 @@ MODULES: Final[Mapping[str, str]] = {
     "shell": "gitfleet.coders.shell",
 }
 KNOWN: Final = frozenset(MODULES)
+# Those with a model, the one that `gitfleet init` would rather take first.
+PREFERENCE: Final = (
+    "claude",
+    "codex",
+    "opencode",
+    "gemini",
+    "qwen",
+    "copilot",
+    "aider",
+    "agy",
+    "cursor-agent",
+)
 
 
 def find(name: str, described: Mapping[str, CoderSettings]) -> Coder | None:

@@ -6,6 +6,7 @@ import re
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from gitfleet.files import renamed
 from gitfleet.model.ids import is_id
 from gitfleet.model.states import PERSON_KINDS, Kind
 
@@ -23,7 +24,7 @@ _QUESTION: Final = re.compile(r"(.+)-([0-9]{1,6})\.md\Z")
 _MONTH: Final = re.compile(r"[0-9]{4}-[0-9]{2}\Z")
 
 
-class What(StrEnum):
+class FileKind(StrEnum):
     """What a path on the branch holds."""
 
     TASK = "task"
@@ -38,15 +39,15 @@ class What(StrEnum):
     OTHER = "other"
 
 
-class Place(NamedTuple):
+class BoardPath(NamedTuple):
     """What lies at a path: of which task, and the rest of its name."""
 
-    what: What
+    what: FileKind
     task: str = ""
     name: str = ""
 
 
-_OTHER: Final = Place(What.OTHER)
+_OTHER: Final = BoardPath(FileKind.OTHER)
 
 
 class EventName(NamedTuple):
@@ -55,48 +56,52 @@ class EventName(NamedTuple):
     number: int
     kind: Kind
     suffix: str
+    word: str = ""  # an old word for the kind, where the name has one
 
 
-def place(path: str) -> Place:
+def place(path: str) -> BoardPath:
     """What lies at `path`. A task file with a bad name is a TASK whose id is not one."""
     parts = path.split("/")
     match parts:
         case ["fleet.yaml"]:
-            return Place(What.SETTINGS)
+            return BoardPath(FileKind.SETTINGS)
         case ["README.md"]:
-            return Place(What.PAGE)
+            return BoardPath(FileKind.PAGE)
         case ["tasks", *rest] if path.endswith(".md"):
-            return Place(What.TASK, "/".join(rest)[: -len(".md")])
+            return BoardPath(FileKind.TASK, "/".join(rest)[: -len(".md")])
         case ["claims", name] if name.endswith(".yaml") and is_id(name[:-5]):
-            return Place(What.CLAIM, name[:-5])
+            return BoardPath(FileKind.CLAIM, name[:-5])
         case ["log", task, name] if is_id(task) and name.endswith(".yaml"):
-            return Place(What.EVENT, task, name)
+            return BoardPath(FileKind.EVENT, task, name)
         case ["questions", name] if (found := _QUESTION.match(name)) and is_id(found[1]):
-            return Place(What.QUESTION, found[1], name[: -len(".md")])
+            return BoardPath(FileKind.QUESTION, found[1], name[: -len(".md")])
         case ["notes", task, name] if is_id(task) and name != ".gitkeep":
-            return Place(What.NOTE, task, name)
+            return BoardPath(FileKind.NOTE, task, name)
         case ["prompts", name] if name.endswith(".md"):
-            return Place(What.PROMPT, "", name[: -len(".md")])
+            return BoardPath(FileKind.PROMPT, "", name[: -len(".md")])
         case ["done", month, task, *rest] if _MONTH.match(month) and is_id(task) and rest:
-            return Place(What.ARCHIVED, task, "/".join(rest))
+            return BoardPath(FileKind.ARCHIVED, task, "/".join(rest))
     return _OTHER
 
 
 def event_name(name: str) -> EventName | None:
     """The parts of an event's file name, or None if it is not one."""
     found = _EVENT.match(name)
-    if found is None or found[2] not in Kind.__members__.values():
+    if found is None:
         return None
-    return EventName(int(found[1]), Kind(found[2]), found[3])
+    number, word, suffix = int(found[1]), found[2], found[3]
+    if word in renamed.KINDS:
+        return EventName(number, renamed.KINDS[word], suffix, word)
+    return EventName(number, Kind(word), suffix) if word in Kind.__members__.values() else None
 
 
 def of_runner(path: str) -> bool:
     """Whether only runners (and gitfleet's verbs) write at this path."""
     there = place(path)
     match there.what:
-        case What.CLAIM | What.ARCHIVED | What.PAGE:
+        case FileKind.CLAIM | FileKind.ARCHIVED | FileKind.PAGE:
             return True
-        case What.EVENT:
+        case FileKind.EVENT:
             named = event_name(there.name)
             return named is None or named.kind not in PERSON_KINDS
     return False
@@ -141,13 +146,13 @@ def archived_path(path: str, folder: str) -> str:
     """Where a file of a task lies once the task is archived in `folder`; see docs/board.md."""
     there = place(path)
     match there.what:
-        case What.TASK:
+        case FileKind.TASK:
             return f"{folder}/task.md"
-        case What.EVENT:
+        case FileKind.EVENT:
             return f"{folder}/log/{there.name}"
-        case What.QUESTION:
+        case FileKind.QUESTION:
             return f"{folder}/questions/{there.name}.md"
-        case What.NOTE:
+        case FileKind.NOTE:
             return f"{folder}/notes/{there.name}"
     raise ValueError(f"nothing of a finished task: {path}")
 

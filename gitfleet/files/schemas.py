@@ -20,7 +20,7 @@ import msgspec
 from gitfleet.model.claim import Claim
 from gitfleet.model.config import Machine, Settings
 from gitfleet.model.durations import Moment
-from gitfleet.model.event import Attempt, Closed, Landed, Said
+from gitfleet.model.event import Attempt, Closed, Decision, Landed
 from gitfleet.model.question import Asked, Question
 from gitfleet.model.task import Task
 from gitfleet.model.verdict import Verdict
@@ -39,7 +39,7 @@ SCHEMAS: Final[Mapping[str, type]] = {
     "asked": Asked,
     "claim": Claim,
     "attempt": Attempt,
-    "decision": Said,
+    "decision": Decision,
     "landed": Landed,
     "closed": Closed,
     "verdict": Verdict,

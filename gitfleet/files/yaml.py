@@ -17,6 +17,8 @@ from typing import Any, Final, NamedTuple
 import msgspec.inspect as shapes
 import yaml
 
+from gitfleet.files import renamed
+
 DEEPEST: Final = 12
 _MANY: Final = 100  # signs that may open a level; fewer cannot nest deep enough to do harm
 _LOADER: Final[Any] = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
@@ -33,7 +35,7 @@ _CONFLICT: Final = re.compile(r"^(<{7}|={7}|>{7})(?: |$)", re.MULTILINE)
 Path = tuple[str | int, ...]
 
 
-class Mark(NamedTuple):
+class Position(NamedTuple):
     """A place in a text; both count from 1."""
 
     line: int
@@ -43,7 +45,7 @@ class Mark(NamedTuple):
 class YamlError(Exception):
     """A text that is not the YAML we read: what is wrong, where, what to do."""
 
-    def __init__(self, what: str, mark: Mark, remedy: str = "") -> None:
+    def __init__(self, what: str, mark: Position, remedy: str = "") -> None:
         self.what, self.mark, self.remedy = what, mark, remedy
         super().__init__(what)
 
@@ -55,6 +57,7 @@ class Shape(NamedTuple):
     item: Shape | None = None
     fields: Mapping[str, Shape] | None = None
     value: Shape | None = None
+    renamed: Mapping[str, str] = {}  # a former name of a field -> its name
 
 
 _ANYTHING: Final = Shape(frozenset({"int", "float", "bool", "none", "str"}))
@@ -86,22 +89,36 @@ def _shape(info: shapes.Type) -> Shape:
                 next((part.item for part in parts if part.item), None),
                 next((part.fields for part in parts if part.fields is not None), None),
                 next((part.value for part in parts if part.value), None),
+                next((part.renamed for part in parts if part.renamed), {}),
             )
         case shapes.VarTupleType(item_type=item) | shapes.ListType(item_type=item):
             return Shape(frozenset(), item=_shape(item))
-        case shapes.StructType(fields=fields):
-            return Shape(frozenset(), fields={f.encode_name: _shape(f.type) for f in fields})
+        case shapes.StructType(cls=kind, fields=fields):
+            return Shape(
+                frozenset(),
+                fields={f.encode_name: _shape(f.type) for f in fields},
+                renamed=renamed.KEYS.get(kind, {}),
+            )
         case shapes.DictType(value_type=value):
             return Shape(frozenset(), value=_shape(value))
     return Shape(frozenset({_NAMES[type(info)]}))
 
 
+class Former(NamedTuple):
+    """A key that the text has under a former name."""
+
+    name: str
+    start: int  # the key with its quotes is text[start:end]
+    end: int
+
+
 class Document(NamedTuple):
-    """A parsed text: the data, and where each part of it stands."""
+    """A parsed text: the data under the names of today, and where each part of it stands."""
 
     data: Any
-    marks: Mapping[Path, Mark]  # of values; of its key where the value is on other lines
-    keys: Mapping[Path, Mark]
+    marks: Mapping[Path, Position]  # of values; of its key where the value is on other lines
+    keys: Mapping[Path, Position]
+    former: Mapping[Path, Former]  # those keys that the text has under another name
 
 
 def load(text: str, kind: type, *, first_line: int = 1) -> Document:
@@ -116,7 +133,7 @@ def load(text: str, kind: type, *, first_line: int = 1) -> Document:
         column = control.start() - (before.rfind("\n") + 1)
         raise YamlError(
             f"a control character (0x{ord(control[0]):02x})",
-            Mark(first_line + line, column + 1),
+            Position(first_line + line, column + 1),
             "remove it; this file is to be plain UTF-8 text",
         )
     try:
@@ -124,19 +141,20 @@ def load(text: str, kind: type, *, first_line: int = 1) -> Document:
         node = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         at = error.problem_mark or error.context_mark
-        mark = Mark(first_line + at.line, at.column + 1) if at else Mark(first_line, 1)
+        mark = Position(first_line + at.line, at.column + 1) if at else Position(first_line, 1)
         conflict = _CONFLICT.search(text)
         if conflict:
-            mark = Mark(first_line + text.count("\n", 0, conflict.start()), 1)
+            mark = Position(first_line + text.count("\n", 0, conflict.start()), 1)
             what = "the markers of a conflict that git left here"
             raise YamlError(what, mark, "keep one of the sides and remove the markers") from None
         raise YamlError(_say(error), mark, "see https://yaml.org for the syntax") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise YamlError(str(error).splitlines()[0], Mark(first_line, 1)) from None
+        raise YamlError(str(error).splitlines()[0], Position(first_line, 1)) from None
     builder = _Builder(first_line)
     if node is None:
-        return Document({}, {(): Mark(first_line, 1)}, {})
-    return Document(builder.build(node, shape_of(kind), (), 0), builder.marks, builder.keys)
+        return Document({}, {(): Position(first_line, 1)}, {}, {})
+    data = builder.build(node, shape_of(kind), (), 0)
+    return Document(data, builder.marks, builder.keys, builder.former)
 
 
 def _say(error: yaml.MarkedYAMLError) -> str:
@@ -152,7 +170,7 @@ def _screen(text: str, first_line: int) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=_LOADER):
         at: Any = event.start_mark
-        mark = Mark(first_line + at.line, at.column + 1)
+        mark = Position(first_line + at.line, at.column + 1)
         tag = getattr(event, "tag", None)
         if isinstance(event, yaml.AliasEvent):
             raise YamlError("an alias (*name)", mark, "write the value out; aliases are not read")
@@ -173,11 +191,12 @@ class _Builder:
 
     def __init__(self, first_line: int) -> None:
         self.first_line = first_line
-        self.marks: dict[Path, Mark] = {}
-        self.keys: dict[Path, Mark] = {}
+        self.marks: dict[Path, Position] = {}
+        self.keys: dict[Path, Position] = {}
+        self.former: dict[Path, Former] = {}
 
-    def mark(self, node: Any) -> Mark:
-        return Mark(self.first_line + node.start_mark.line, node.start_mark.column + 1)
+    def mark(self, node: Any) -> Position:
+        return Position(self.first_line + node.start_mark.line, node.start_mark.column + 1)
 
     def build(self, node: Any, shape: Shape, path: Path, depth: int) -> Any:
         mark = self.mark(node)
@@ -200,15 +219,25 @@ class _Builder:
             mark = self.mark(key_node)
             if not isinstance(key_node, yaml.ScalarNode):
                 raise YamlError("a key that is not a word", mark, "write lines like `key: value`")
-            key = key_node.value
+            key = shape.renamed.get(key_node.value, key_node.value)
             self.keys[(*path, key)] = mark
             if key in data:
-                raise YamlError(f"the key {key!r} stands here twice", mark, "keep one of them")
+                raise YamlError(self._twice((*path, key), key_node.value), mark, "keep one of them")
+            if key != key_node.value:
+                start, end = key_node.start_mark.index, key_node.end_mark.index
+                self.former[(*path, key)] = Former(key_node.value, start, end)
             inner = (shape.fields or {}).get(key) or shape.value or _ANYTHING
             data[key] = self.build(child, inner, (*path, key), depth + 1)
             if child.start_mark.line != key_node.start_mark.line or child.value == "":
                 self.marks[(*path, key)] = mark
         return data
+
+    def _twice(self, path: Path, word: str) -> str:
+        """What is wrong where a key is there already, perhaps under its other name."""
+        first = self.former[path].name if path in self.former else path[-1]
+        if first == word:
+            return f"the key {word!r} stands here twice"
+        return f"the keys {first!r} and {word!r} are both here, and they mean the same"
 
 
 def _scalar(node: Any, shape: Shape) -> Any:

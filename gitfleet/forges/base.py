@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from gitfleet.forges.rest import Api
+from gitfleet.forges.http_client import Api
 from gitfleet.model.config import ForgeKind
-from gitfleet.plan.pullrequest import MARK
+from gitfleet.plan.pull_request_texts import MARK
 
 
 class State(StrEnum):

@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from gitfleet.errors import FleetError
-from gitfleet.forges import rest
+from gitfleet.forges import http_client
 from gitfleet.forges.base import Desk, Forge, Site
 from gitfleet.model.config import ForgeKind, ForgeSettings
 from gitfleet.process.run import run
@@ -85,7 +85,7 @@ def site(settings: ForgeSettings, remote: str | None) -> Site:
             where=_WHERE,
             remedy="Set forge.repository to owner/name",
         )
-    rest.check_address(base)
+    http_client.check_address(base)
     return Site(kind=kind, base_url=base, repository=repository)
 
 
@@ -117,7 +117,7 @@ def _parts(remote: str) -> tuple[str, str]:
 # -- the token
 
 
-def token(forge: Forge, where: Site, command: Sequence[str]) -> rest.Secret:
+def token(forge: Forge, where: Site, command: Sequence[str]) -> http_client.Secret:
     """The token, from the environment or from the machine's own command. FleetError: none."""
     for name in (TOKEN, *forge.tokens):
         if value := os.environ.get(name, "").strip():
@@ -154,15 +154,15 @@ def _asked(command: Sequence[str], where: Site) -> str:
     return done.stdout.decode("utf-8", "replace").strip()
 
 
-def _checked(value: str, source: str) -> rest.Secret:
+def _checked(value: str, source: str) -> http_client.Secret:
     if not _PRINTABLE.match(value):
         raise FleetError(f"what {source} gives is no token: it is empty, or more than one word")
-    return rest.Secret(value, source)
+    return http_client.Secret(value, source)
 
 
-def desk(forge: Forge, where: Site, secret: rest.Secret, stopping: threading.Event) -> Desk:
+def desk(forge: Forge, where: Site, secret: http_client.Secret, stopping: threading.Event) -> Desk:
     """A place to work at; `stopping` cuts pauses short."""
-    api = rest.Api(
+    api = http_client.Api(
         forge.api(where.base_url),
         secret,
         scheme=forge.scheme,

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Final
 
 from gitfleet import assets
-from gitfleet.board.clone import Clone, read_json, write_json
+from gitfleet.board.clone_state import Clone, read_json, write_json
 from gitfleet.board.store import Store
 from gitfleet.errors import FleetError
-from gitfleet.git import courtesy
+from gitfleet.git import yield_to_commits
+from gitfleet.git.checkouts import checkouts_of
 from gitfleet.git.command import git
-from gitfleet.git.holders import holders
 from gitfleet.git.repo import Repo, config, set_config, unset_config
 from gitfleet.git.worktree import git_dir
 
@@ -69,11 +69,11 @@ _UPDATE: Final = """\
 def install(clone: Clone, store: Store) -> list[str]:
     """Put every hook in its place; what was done, in sentences. Twice is harmless."""
     repo = clone.repo
-    windows = holders(repo, store.ref)
+    windows = checkouts_of(repo, store.ref)
     linked = [window for window in windows if window != repo.main]
     if not windows:
         return [f"No worktree has {store.branch} checked out: there is nothing to guard."]
-    told = [f"{path} refuses invalid tasks before they are committed." for path in linked]
+    told = [f"Installed a pre-commit hook in {path} that rejects invalid tasks." for path in linked]
     if linked:
         _write_client_hooks(clone)
         hooks = ("core.hooksPath", str(clone.folder / "hooks"))
@@ -86,6 +86,12 @@ def install(clone: Clone, store: Store) -> list[str]:
         )
     told.append(_for_pushes(clone, store))
     return told
+
+
+def changed_settings(clone: Clone) -> list[str]:
+    """The settings of git that `install` changed here for the whole repository, as `key=value`."""
+    before = read_json(clone.folder / "pushes.json").get("before", "updateinstead")
+    return [f"{_DENY}=updateInstead"] if before != "updateinstead" else []
 
 
 def remove(clone: Clone) -> Iterator[str]:
@@ -137,7 +143,7 @@ def _write(repo: Repo, path: Path, template: str, values: Mapping[str, str] | No
     text = (assets.folder("hooks") / template).read_text()
     given = {
         "@PYTHON@": _inside_quotes(sys.executable),
-        "@MARK@": _inside_quotes(str(courtesy.mark(repo))),
+        "@MARK@": _inside_quotes(str(yield_to_commits.mark(repo))),
         "@CHAIN@": _CHAIN,
         **(values or {}),
     }
@@ -189,7 +195,7 @@ def _for_pushes(clone: Clone, store: Store) -> str:
         local = git("config", "--local", "--get", _DENY, cwd=repo.here, check=False).out
         write_json(note, {"before": before, "local": local})
     set_config(repo, _DENY, "updateInstead")
-    return f"A push from another clone may move {store.branch}; its files here move along."
+    return f"A push from another clone to {store.branch} also updates its files here."
 
 
 def _for_others(theirs: Path, *, updates: bool) -> str:

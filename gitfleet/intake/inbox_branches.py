@@ -12,17 +12,19 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
-from gitfleet.attempt.fleet import Fleet
+from gitfleet.attempt.context import Project
+from gitfleet.board.backend import TxnStatus
 from gitfleet.board.edit_conflicts import ConflictKeeper, log_edits
 from gitfleet.board.merge_human_edits import HumanEdits, MergedEdits, merge
-from gitfleet.board.shared import LETTERS, Shared
-from gitfleet.board.swap import Answer
+from gitfleet.board.remote_backend import LETTERS, RemoteBackend
 from gitfleet.errors import FleetError, GitError
+from gitfleet.event_log import Action
 from gitfleet.git import refs, remote, salvage
+from gitfleet.git.checkouts import checkouts_of
 from gitfleet.git.command import git
-from gitfleet.git.holders import holders
-from gitfleet.git.objects import Commit, Entry
-from gitfleet.git.remote import Fate
+from gitfleet.git.commits import Commit
+from gitfleet.git.objects import TreeEntry
+from gitfleet.git.remote import PushFate
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Move, Person
 
@@ -35,44 +37,46 @@ _MOST_NAMED: Final = 20  # files in one line of the log
 _LINE: Final = re.compile(r"[\x00-\x1f\x7f]+")
 
 
-def read_inbox(fleet: Fleet, far: Mapping[str, str] | None = None) -> None:
+def read_inbox(project: Project, far: Mapping[str, str] | None = None) -> None:
     """Merge every inbox branch into the board; save one that cannot be read.
 
     `far`: branches on the remote that were fetched, with their commits.
     """
-    keeper = ConflictKeeper(fleet.repo, log_edits(fleet.report), "in")
-    for ref, oid in refs.names(fleet.repo, INBOX).items():
-        somewhere = holders(fleet.repo, ref)
+    keeper = ConflictKeeper(project.repo, log_edits(project.report), "in")
+    for ref, oid in refs.names(project.repo, INBOX).items():
+        somewhere = checkouts_of(project.repo, ref)
         if somewhere:  # somebody is still writing it
             reason = f"it is checked out in {somewhere[0]}"
-            fleet.report.once(ref, "letter-stays", branch=_short(ref), reason=reason)
-        elif _read(fleet, keeper, ref, oid, far=False):
-            _delete(fleet, ref, oid)
+            project.report.once(ref, Action.INBOX_KEPT, branch=_short(ref), reason=reason)
+        elif _read(project, keeper, ref, oid, far=False):
+            _delete(project, ref, oid)
     for ref, oid in (far or {}).items():
-        if _read(fleet, keeper, ref, oid, far=True):
-            _delete_far(fleet, ref, oid)
+        if _read(project, keeper, ref, oid, far=True):
+            _delete_far(project, ref, oid)
 
 
-def _read(fleet: Fleet, keeper: ConflictKeeper, ref: str, oid: str, *, far: bool) -> bool:
+def _read(project: Project, keeper: ConflictKeeper, ref: str, oid: str, *, far: bool) -> bool:
     """Merge one branch. True if it may go: all that it holds is on the board or saved."""
     try:
-        commit = _readable(fleet, ref, oid)
-        if commit is None or _came_before(fleet, commit):
+        commit = _readable(project, ref, oid)
+        if commit is None or _came_before(project, commit):
             return True
-        return _take(fleet, keeper, ref, commit, far=far)
+        return _take(project, keeper, ref, commit, far=far)
     except GitError as error:  # of this branch: the others do not wait for it
         keeper.wait(oid, error.what)
         return False
 
 
-def _readable(fleet: Fleet, ref: str, oid: str) -> Commit | None:
+def _readable(project: Project, ref: str, oid: str) -> Commit | None:
     """The commit of an inbox branch; None if it cannot be read, and then it is saved."""
     try:
-        commit = fleet.objects.commit(oid)
-        fleet.objects.diff(None, commit.tree)
+        commit = project.objects.commit(oid)
+        project.objects.diff(None, commit.tree)
     except GitError as error:
-        kept = salvage.keep(fleet.repo, oid, f"{salvage.PREFIX}in/{oid[:10]}")
-        fleet.report.action("letter-unreadable", branch=_short(ref), reason=error.what, kept=kept)
+        kept = salvage.keep(project.repo, oid, f"{salvage.PREFIX}in/{oid[:10]}")
+        project.report.action(
+            Action.INBOX_UNREADABLE, branch=_short(ref), reason=error.what, kept=kept
+        )
         return None
     return commit
 
@@ -81,50 +85,52 @@ def _short(ref: str) -> str:
     return ref.removeprefix("refs/heads/")
 
 
-def _delete(fleet: Fleet, ref: str, oid: str) -> None:
+def _delete(project: Project, ref: str, oid: str) -> None:
     """Delete the branch, unless something else was pushed there meanwhile."""
     try:
-        refs.swap(fleet.repo, ref, oid, None, message="taken in")
+        refs.swap(project.repo, ref, oid, None, message="taken in")
     except FleetError as error:  # its lock is busy: next round
-        fleet.report.once(ref, "letter-stays", branch=_short(ref), reason=error.what)
+        project.report.once(ref, Action.INBOX_KEPT, branch=_short(ref), reason=error.what)
 
 
-def _delete_far(fleet: Fleet, ref: str, oid: str) -> None:
+def _delete_far(project: Project, ref: str, oid: str) -> None:
     """Delete it on the remote, if it did not go in the push that merged it."""
-    swap = fleet.store.swap
-    assert isinstance(swap, Shared)
+    swap = project.store.backend
+    assert isinstance(swap, RemoteBackend)
     if swap.letters().get(ref) != oid:
         return
-    pushed = remote.push(fleet.repo, swap.name, [refs.Move(ref, oid, None)])
-    if pushed.fate is not Fate.DONE:
+    pushed = remote.push(project.repo, swap.name, [refs.RefMove(ref, oid, None)])
+    if pushed.fate is not PushFate.DONE:
         reason = pushed.reason or "it was pushed to just now"
-        fleet.report.once(ref, "letter-stays", branch=_short(ref), reason=reason)
+        project.report.once(ref, Action.INBOX_KEPT, branch=_short(ref), reason=reason)
 
 
-def _take(fleet: Fleet, keeper: ConflictKeeper, ref: str, commit: Commit, *, far: bool) -> bool:
+def _take(project: Project, keeper: ConflictKeeper, ref: str, commit: Commit, *, far: bool) -> bool:
     """Put a branch's files onto the board. False if they are not there yet, as far as is known."""
-    merged, saved, swap = MergedEdits({}, ()), True, fleet.store.swap
+    merged, saved, swap = MergedEdits({}, ()), True, project.store.backend
 
     def decide(board: Board, now: datetime) -> Change | None:
         nonlocal merged, saved
-        if far and isinstance(swap, Shared) and swap.letters().get(ref) != commit.oid:
+        if far and isinstance(swap, RemoteBackend) and swap.letters().get(ref) != commit.oid:
             return None  # another runner has merged it
-        merged = _merged(fleet, board, commit, now)
+        merged = _merged(project, board, commit, now)
         saved = keeper.keep(commit.oid, merged.conflicts)
-        return _change(fleet, ref, commit, merged, far=far) if saved and merged.files else None
+        return _change(project, ref, commit, merged, far=far) if saved and merged.files else None
 
-    result = fleet.store.transact(decide)
-    if not saved or result.answer is Answer.UNKNOWN:
+    result = project.store.transact(decide)
+    if not saved or result.status is TxnStatus.UNKNOWN:
         return False
     if result.won:
         names = ",".join(sorted(merged.files)[:_MOST_NAMED])
-        fleet.report.action("letter", branch=_short(ref), files=names, number=len(merged.files))
+        project.report.action(
+            Action.INBOX_MERGED, branch=_short(ref), files=names, number=len(merged.files)
+        )
     return True
 
 
-def _merged(fleet: Fleet, board: Board, commit: Commit, now: datetime) -> MergedEdits:
+def _merged(project: Project, board: Board, commit: Commit, now: datetime) -> MergedEdits:
     """The branch's files, compared with the commit where it left the board."""
-    objects = fleet.objects
+    objects = project.objects
     base = objects.merge_base(board.commit, commit.oid)
     edits = HumanEdits(
         before=objects.tree_of(base) if base else None,
@@ -135,10 +141,12 @@ def _merged(fleet: Fleet, board: Board, commit: Commit, now: datetime) -> Merged
     return merge(objects, objects.tree_of(board.commit), edits)
 
 
-def _change(fleet: Fleet, ref: str, commit: Commit, merged: MergedEdits, *, far: bool) -> Change:
+def _change(
+    project: Project, ref: str, commit: Commit, merged: MergedEdits, *, far: bool
+) -> Change:
     lines = commit.message.strip().splitlines() or [_short(ref)]
     files = {
-        path: fleet.objects.blob(file.oid) if isinstance(file, Entry) else file
+        path: project.objects.blob(file.oid) if isinstance(file, TreeEntry) else file
         for path, file in merged.files.items()
     }
     return Change(
@@ -158,8 +166,8 @@ def _author(commit: Commit) -> Person:
     return Person(plain(commit.author.name), plain(commit.author.email))
 
 
-def _came_before(fleet: Fleet, commit: Commit) -> bool:
+def _came_before(project: Project, commit: Commit) -> bool:
     """Whether this very commit is on the board, and only its branch is still there."""
     said = ("--fixed-strings", f"--grep={TRAILER}: {commit.oid}")
-    since = (fleet.store.ref, f"^{commit.oid}")
-    return bool(git("rev-list", "--max-count=1", *said, *since, cwd=fleet.repo.here).out)
+    since = (project.store.ref, f"^{commit.oid}")
+    return bool(git("rev-list", "--max-count=1", *said, *since, cwd=project.repo.here).out)

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from gitfleet.attempt import commands
-from gitfleet.attempt.coding import GRACE
-from gitfleet.attempt.fleet import Underway
+from gitfleet.attempt import check_commands
+from gitfleet.attempt.coder_run import GRACE
+from gitfleet.attempt.context import AttemptContext
 from gitfleet.model.event import Check
-from gitfleet.process.end import end
-from gitfleet.process.output import end_of
-from gitfleet.process.start import Spec, start
+from gitfleet.process.kill import kill_run
+from gitfleet.process.launch import LaunchSpec, start
+from gitfleet.process.tail import end_of
 
 _TAIL: Final = 3000  # bytes of a failed check's output kept on the board
 
@@ -23,7 +23,7 @@ class Stopped(Exception):
 
 
 def run(
-    way: Underway,
+    ctx: AttemptContext,
     commands: Sequence[str],
     workspace: Path,
     env: Mapping[str, str],
@@ -37,38 +37,45 @@ def run(
     that hold their output. Raises Stopped if the attempt is told to end.
     """
     return tuple(
-        _one(way, command, workspace, env, limit, f"{name}-{number}.")
+        _one(ctx, command, workspace, env, limit, f"{name}-{number}.")
         for number, command in enumerate(commands, 1)
     )
 
 
 def _one(
-    way: Underway, command: str, workspace: Path, env: Mapping[str, str], limit: float, name: str
+    ctx: AttemptContext,
+    command: str,
+    workspace: Path,
+    env: Mapping[str, str],
+    limit: float,
+    name: str,
 ) -> Check:
-    way.live.doing = f"checking: {command}"
+    ctx.live.doing = f"checking: {command}"
     began = time.monotonic()
-    spec = Spec(("sh", "-c", command), workspace, env, way.nonce, limits=commands.limits(limit))
-    running = start(way.run_dir, spec, name=name)
+    spec = LaunchSpec(
+        ("sh", "-c", command), workspace, env, ctx.nonce, limits=check_commands.limits(limit)
+    )
+    running = start(ctx.run_dir, spec, name=name)
     try:
-        ended = running.wait(limit, way.control.wake)
+        ended = running.wait(limit, ctx.cancel.wake)
     finally:
-        end(running.child, way.nonce, grace=GRACE)
+        kill_run(running.child, ctx.nonce, grace=GRACE)
         running.wait(GRACE)
         running.close()
-    if ended is None and way.control.stopped is not None:
+    if ended is None and ctx.cancel.stopped is not None:
         raise Stopped
-    ended = commands.seen(command, ended)
+    ended = check_commands.outcome_of(command, ended)
     code = -9 if ended is None else (ended.code if ended.code is not None else -(ended.signal or 0))
     took = round(time.monotonic() - began, 1)
     tail = ""
     if code != 0:
-        out, err = (_tail(way, f"{name}{stream}") for stream in ("stdout", "stderr"))
+        out, err = (_tail(ctx, f"{name}{stream}") for stream in ("stdout", "stderr"))
         late = f"(ended after {limit:g}s)" if ended is None else ""
         tail = "\n".join(part for part in (out.strip(), err.strip(), late) if part)
     return Check(command=command, exit_code=code, seconds=took, tail=tail)
 
 
-def _tail(way: Underway, name: str) -> str:
+def _tail(ctx: AttemptContext, name: str) -> str:
     """The end of a file of output. Masked before it is cut: half a secret is one, too."""
-    mask = way.fleet.mask
-    return mask.tail(end_of(way.run_dir / name, _TAIL + mask.reach), _TAIL)
+    mask = ctx.project.mask
+    return mask.tail(end_of(ctx.run_dir / name, _TAIL + mask.reach), _TAIL)

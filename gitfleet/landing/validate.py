@@ -16,16 +16,17 @@ from typing import Final
 from msgspec import Struct, convert, to_builtins
 from msgspec.structs import replace
 
-from gitfleet import faults
+from gitfleet import failpoints
 from gitfleet.agent import outbox
-from gitfleet.attempt import coding, endings, hearing, prompt, record, workspace
-from gitfleet.attempt.coding import Ended
+from gitfleet.attempt import checkpoint, coder_run, finish, mailbox, prompt, workspace
+from gitfleet.attempt.checkpoint import Checkpoint, Validation
+from gitfleet.attempt.cleanup import drop_scratch
+from gitfleet.attempt.coder_run import CoderEnd
+from gitfleet.attempt.context import AttemptContext, BlockedLanding
+from gitfleet.attempt.do_work import outside, tampering
 from gitfleet.attempt.environment import environment, outbox_of, scratch
-from gitfleet.attempt.fleet import Blocked, Underway
-from gitfleet.attempt.implement import outside, tampering
-from gitfleet.attempt.record import Proving, Record
-from gitfleet.attempt.sweep import drop_scratch
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Action
 from gitfleet.git import merge
 from gitfleet.landing import checks
 from gitfleet.model.board import Board, Entry
@@ -35,8 +36,9 @@ from gitfleet.model.event import Attempt, Check, Landed
 from gitfleet.model.states import Outcome
 from gitfleet.model.task import Task
 from gitfleet.model.verdict import Fix, Ruling, Verdict
-from gitfleet.plan import asking, settle
-from gitfleet.plan.standing import submission_of, verdict_of
+from gitfleet.plan import questions
+from gitfleet.plan.task_history import submission_of, verdict_of
+from gitfleet.plan.transitions import event_files, on_landing, on_rejection
 
 _SETUP: Final = "workspace.setup"
 _ROUNDS: Final = 20  # how often a target may move under a validation before it gives way
@@ -61,65 +63,67 @@ class Proof(Struct, frozen=True, kw_only=True):
     merge: str
 
 
-def validate(way: Underway, before: Record | None = None) -> None:
+def validate(ctx: AttemptContext, before: Checkpoint | None = None) -> None:
     """Make one attempt at proving and landing, and write how it ended.
 
     `before`: another life of this runner had asked the validator already; it is gone on with.
     """
-    if settle.is_plan(way.order.entry):
-        _validate_plan(way, before)
+    if on_landing.is_plan(ctx.claimed.entry):
+        _validate_plan(ctx, before)
         return
     try:
         for _ in range(_ROUNDS):
             try:
-                if _prove(way, before):
+                if _prove(ctx, before):
                     return
             except _Moved:
                 # Another tree would land: what was said of the old one does not hold for it.
                 before = None
-                record.drop(way.run_dir)
-                outbox.forget_verdict(outbox_of(way.run_dir))
-                way.fleet.report.action("again", task=way.task, reason="the target moved")
-        _settle(way, Outcome.INTERRUPTED, f"{way.order.pick.target} moved {_ROUNDS} times")
+                checkpoint.drop(ctx.run_dir)
+                outbox.forget_verdict(outbox_of(ctx.run_dir))
+                ctx.project.report.action(
+                    Action.REVALIDATING, task=ctx.task, reason="the target moved"
+                )
+        _settle(ctx, Outcome.INTERRUPTED, f"{ctx.claimed.assignment.target} moved {_ROUNDS} times")
     except _Changed:
         reason = "the task or the settings changed while it was proved; it is proved again"
-        _settle(way, Outcome.INTERRUPTED, reason)
+        _settle(ctx, Outcome.INTERRUPTED, reason)
     except checks.Stopped:
-        stopped = way.control.stopped
+        stopped = ctx.cancel.stopped
         assert stopped is not None
-        _settle(way, stopped.outcome, stopped.reason)
+        _settle(ctx, stopped.outcome, stopped.reason)
     finally:
-        workspace.drop_check(way.fleet, way.task)
+        workspace.drop_check(ctx.project, ctx.task)
 
 
-def _prove(way: Underway, before: Record | None) -> bool:
+def _prove(ctx: AttemptContext, before: Checkpoint | None) -> bool:
     """Prove what would land now, and land it. True: the attempt has ended."""
-    ended: Ended | None = None
+    ended: CoderEnd | None = None
     verdict: Verdict | None = None
     if before is not None and before.proving is not None:
-        proof = _taken_up(way, before.proving)
+        proof = _taken_up(ctx, before.proving)
         ran = before.proving.checks
-        ended, verdict = _judge(way, proof, ran, before)
+        ended, verdict = _judge(ctx, proof, ran, before)
     else:
-        merged = _merge(way)
+        merged = _merge(ctx)
         if merged is None:
             return True
         proof = merged
-        failing, ran = _check(way, proof)
+        failing, ran = _check(ctx, proof)
         if failing:
             return True
-        if _needs_judge(way, proof):
-            ended, verdict = _judge(way, proof, ran)
-    if not _refused(way, ended, verdict, ran, proof):
-        faults.point("checks-passed")
-        _land(way, proof, ran, ended, verdict)
+        if _needs_judge(ctx, proof):
+            ended, verdict = _judge(ctx, proof, ran)
+    if not _refused(ctx, ended, verdict, ran, proof):
+        failpoints.point("checks-passed")
+        _land(ctx, proof, ran, ended, verdict)
     return True
 
 
-def _taken_up(way: Underway, proving: Proving) -> Proof:
+def _taken_up(ctx: AttemptContext, proving: Validation) -> Proof:
     """What was being proved when the runner died. Whether it still holds is seen at landing."""
-    board = way.fleet.store.board_at(proving.board)
-    entry = board.get(way.task)
+    board = ctx.project.store.board_at(proving.board)
+    entry = board.get(ctx.task)
     assert entry is not None, "it was claimed there"
     return Proof(
         entry=entry,
@@ -131,56 +135,58 @@ def _taken_up(way: Underway, proving: Proving) -> Proof:
     )
 
 
-def _settle(way: Underway, outcome: Outcome, reason: str, checks_: tuple[Check, ...] = ()) -> None:
-    endings.write(way, endings.attempt_of(way, outcome=outcome, reason=reason, checks=checks_))
+def _settle(
+    ctx: AttemptContext, outcome: Outcome, reason: str, checks_: tuple[Check, ...] = ()
+) -> None:
+    finish.write(ctx, finish.attempt_of(ctx, outcome=outcome, reason=reason, checks=checks_))
 
 
 # -- merging
 
 
-def _merge(way: Underway) -> Proof | None:
+def _merge(ctx: AttemptContext) -> Proof | None:
     """Merge the work into the target's tip on paper; None if the attempt has ended with that."""
-    fleet = way.fleet
-    board = fleet.store.board()
-    entry = settle.holds(board, way.task, way.nonce)
-    if entry is None or settle.obstacle(entry):
-        _give_way(way, entry)
+    project = ctx.project
+    board = project.store.board()
+    entry = event_files.claimed_by(board, ctx.task, ctx.nonce)
+    if entry is None or on_landing.landing_blocker(entry):
+        _give_way(ctx, entry)
         return None
-    head = way.order.claim.head
+    head = ctx.claimed.claim.head
     assert head is not None
-    tip = fleet.tip_of(way.order.pick.target)
+    tip = project.tip_of(ctx.claimed.assignment.target)
     if tip is None:
-        raise FleetError(f"the branch {way.order.pick.target} is gone")
-    way.live.doing = "merging"
-    if fleet.objects.is_ancestor(head, tip):
-        _landed_by_hand(way, tip, head)
+        raise FleetError(f"the branch {ctx.claimed.assignment.target} is gone")
+    ctx.live.doing = "merging"
+    if project.objects.is_ancestor(head, tip):
+        _landed_by_hand(ctx, tip, head)
         return None
-    merged = merge.merge_trees(fleet.repo, tip, head)
+    merged = merge.merge_trees(project.repo, tip, head)
     if merged.tree is None:
         files = ", ".join(merged.conflicts[:5])
-        reason = f"it conflicts with {way.order.pick.target} in {files}"
-        attempt = endings.attempt_of(
-            way, outcome=Outcome.CONFLICT, reason=reason, base=tip, findings=merged.conflicts
+        reason = f"it conflicts with {ctx.claimed.assignment.target} in {files}"
+        attempt = finish.attempt_of(
+            ctx, outcome=Outcome.CONFLICT, reason=reason, base=tip, findings=merged.conflicts
         )
-        endings.write(way, attempt)
+        finish.write(ctx, attempt)
         return None
-    if merged.tree == fleet.objects.tree_of(tip):
-        _landed_by_hand(way, tip, head)
+    if merged.tree == project.objects.tree_of(tip):
+        _landed_by_hand(ctx, tip, head)
         return None
-    commit = _merge_commit(way, entry, merged.tree, tip, head)
-    faults.point("merge-made")
+    commit = _merge_commit(ctx, entry, merged.tree, tip, head)
+    failpoints.point("merge-made")
     return Proof(entry=entry, board=board, tip=tip, head=head, tree=merged.tree, merge=commit)
 
 
-def _give_way(way: Underway, entry: Entry | None) -> None:
-    why = settle.obstacle(entry) if entry is not None else "its claim is gone"
+def _give_way(ctx: AttemptContext, entry: Entry | None) -> None:
+    why = on_landing.landing_blocker(entry) if entry is not None else "its claim is gone"
     held = entry is not None and entry.task is not None and "hold" in why
     outcome = Outcome.INTERRUPTED if held else Outcome.CANCELLED
-    _settle(way, outcome, why)
+    _settle(ctx, outcome, why)
 
 
-def _merge_commit(way: Underway, entry: Entry, tree: str, tip: str, head: str) -> str:
-    order, store = way.order, way.fleet.store
+def _merge_commit(ctx: AttemptContext, entry: Entry, tree: str, tip: str, head: str) -> str:
+    order, store = ctx.claimed, ctx.project.store
     submitted = submission_of(entry)
     done = submitted.attempt if submitted else None
     lines = [
@@ -190,35 +196,35 @@ def _merge_commit(way: Underway, entry: Entry, tree: str, tip: str, head: str) -
         f"Gitfleet-Attempt: {done.attempt if done else order.claim.attempt}",
         f"Gitfleet-Coder: {done.coder if done and done.coder else '-'}",
         f"Gitfleet-Model: {done.model if done and done.model else '-'}",
-        f"Gitfleet-Nonce: {way.nonce}",
+        f"Gitfleet-Nonce: {ctx.nonce}",
     ]
     return store.write_merge(tree, [tip, head], "\n".join(lines) + "\n", order.board.settings.sign)
 
 
-def _landed_by_hand(way: Underway, tip: str, head: str) -> None:
+def _landed_by_hand(ctx: AttemptContext, tip: str, head: str) -> None:
     """Merging would change nothing: somebody did it already."""
-    reason = f"it is in {way.order.pick.target} already"
-    attempt = endings.attempt_of(way, outcome=Outcome.ACCEPTED, reason=reason, base=tip)
-    landed = _landed(way, tip, head)
-    result = endings.finish(
-        way,
+    reason = f"it is in {ctx.claimed.assignment.target} already"
+    attempt = finish.attempt_of(ctx, outcome=Outcome.ACCEPTED, reason=reason, base=tip)
+    landed = _landed(ctx, tip, head)
+    result = finish.finish(
+        ctx,
         attempt,
-        lambda board, now: settle.land(
-            board, now, task=way.task, attempt=attempt, landed=landed, move=None
+        lambda board, now: on_landing.land(
+            board, now, task=ctx.task, attempt=attempt, landed=landed, move=None
         ),
     )
     if result.won:
-        _after_landing(way, landed)
-    elif settle.holds(result.board, way.task, way.nonce):
-        _give_way(way, result.board.get(way.task))
+        _after_landing(ctx, landed)
+    elif event_files.claimed_by(result.board, ctx.task, ctx.nonce):
+        _give_way(ctx, result.board.get(ctx.task))
 
 
-def _landed(way: Underway, commit: str, head: str) -> Landed:
+def _landed(ctx: AttemptContext, commit: str, head: str) -> Landed:
     return Landed(
-        runner=way.order.claim.runner,
-        nonce=way.nonce,
-        at=way.fleet.store.now(),
-        target=way.order.pick.target,
+        runner=ctx.claimed.claim.runner,
+        nonce=ctx.nonce,
+        at=ctx.project.store.now(),
+        target=ctx.claimed.assignment.target,
         merge=commit,
         head=head,
     )
@@ -232,90 +238,92 @@ def _commands(proof: Proof) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*proof.board.settings.checks, *own)))
 
 
-def _check(way: Underway, proof: Proof) -> tuple[bool, tuple[Check, ...]]:
+def _check(ctx: AttemptContext, proof: Proof) -> tuple[bool, tuple[Check, ...]]:
     """Scope and checks on the merged tree. True: something failed, and the attempt has ended."""
     task = proof.entry.task
     assert task is not None
-    wrong = _scope(way, proof, task)
+    wrong = _scope(ctx, proof, task)
     if wrong:
-        findings = tuple(f"{path} is outside of `touches`" for path in wrong[:50])
-        _reject(way, Outcome.REJECTED, f"it changes {len(wrong)} files it may not", findings)
+        findings = tuple(f"{path} is outside of `paths`" for path in wrong[:50])
+        _reject(ctx, Outcome.REJECTED, f"it changes {len(wrong)} files it may not", findings)
         return True, ()
     commands = _commands(proof)
-    ran = _run(way, proof.merge, commands, "check")
+    ran = _run(ctx, proof.merge, commands, "check")
     failing = [check.command for check in ran if check.exit_code != 0]
     if not failing:
-        way.fleet.report.settled(f"red {way.order.pick.target}")
+        ctx.project.report.settled(f"red {ctx.claimed.assignment.target}")
         return False, ran
-    red = _red(way, proof, failing)
+    red = _red(ctx, proof, failing)
     blamed = [command for command in failing if command not in red]
     shared = {*proof.board.settings.checks, _SETUP}
     if red and not shared & set(blamed):
         # A task's own check may fail only because of what is broken already.
-        _target_is_red(way, proof, failing, ran)
+        _target_is_red(ctx, proof, failing, ran)
         return True, ran
     shown = tuple(check for check in ran if check.command in blamed or check.exit_code == 0)
     reason = f"{len(blamed)} of {len(commands)} checks failed: {'; '.join(blamed)}"
-    _reject(way, Outcome.CHECKS_FAILED, reason, (), shown)
+    _reject(ctx, Outcome.CHECKS_FAILED, reason, (), shown)
     return True, ran
 
 
-def _red(way: Underway, proof: Proof, failing: list[str]) -> set[str]:
+def _red(ctx: AttemptContext, proof: Proof, failing: list[str]) -> set[str]:
     """Which of the failing checks fail on the target as it is: nobody is blamed for those.
 
     Only those that all tasks share. A task's own check is there to fail until its work is done.
     """
     shared = {*proof.board.settings.checks, _SETUP}
     tried = [command for command in failing if command in shared]
-    return {c.command for c in _run(way, proof.tip, tried, "target") if c.exit_code != 0}
+    return {c.command for c in _run(ctx, proof.tip, tried, "target") if c.exit_code != 0}
 
 
-def _scope(way: Underway, proof: Proof, task: Task) -> list[str]:
-    paths = merge.changed_paths(way.fleet.repo, proof.tip, proof.tree)
+def _scope(ctx: AttemptContext, proof: Proof, task: Task) -> list[str]:
+    paths = merge.changed_paths(ctx.project.repo, proof.tip, proof.tree)
     return outside(task, paths)
 
 
 def _run(
-    way: Underway, commit: str, commands: tuple[str, ...] | list[str], name: str
+    ctx: AttemptContext, commit: str, commands: tuple[str, ...] | list[str], name: str
 ) -> tuple[Check, ...]:
     """Run commands in a fresh worktree of a commit. A set-up that fails is a failed check, too."""
     if not commands:
         return ()
-    path = workspace.check_out(way.fleet, way.task, commit)
-    with scratch(way.nonce) as tmp:
-        env = environment(way.fleet, way.order, way.run_dir, tmp)
-        why = workspace.fill(way, path, env)
-        if why and way.control.stopped is not None:
+    path = workspace.check_out(ctx.project, ctx.task, commit)
+    with scratch(ctx.nonce) as tmp:
+        env = environment(ctx.project, ctx.claimed, ctx.run_dir, tmp)
+        why = workspace.fill(ctx, path, env)
+        if why and ctx.cancel.stopped is not None:
             raise checks.Stopped
         if why:
             return (Check(command=_SETUP, exit_code=1, tail=why),)
-        limit = seconds(way.order.board.settings.checks_timeout)
+        limit = seconds(ctx.claimed.board.settings.checks_timeout)
         real = [command for command in commands if command != _SETUP]
-        return checks.run(way, real, path, env, limit=limit, name=name)
+        return checks.run(ctx, real, path, env, limit=limit, name=name)
 
 
-def _target_is_red(way: Underway, proof: Proof, failing: list[str], ran: tuple[Check, ...]) -> None:
-    target = way.order.pick.target
+def _target_is_red(
+    ctx: AttemptContext, proof: Proof, failing: list[str], ran: tuple[Check, ...]
+) -> None:
+    target = ctx.claimed.assignment.target
     reason = f"{target} itself fails {'; '.join(failing)}; it waits until that is repaired"
-    way.fleet.report.once(
+    ctx.project.report.once(
         f"red {target}",
-        "target-red",
+        Action.TARGET_RED,
         target=target,
         commit=proof.tip[:10],
         checks="; ".join(failing),
     )
-    attempt = endings.attempt_of(
-        way, outcome=Outcome.TARGET_RED, reason=reason, base=proof.tip, checks=ran
+    attempt = finish.attempt_of(
+        ctx, outcome=Outcome.TARGET_RED, reason=reason, base=proof.tip, checks=ran
     )
-    endings.write(way, attempt)
+    finish.write(ctx, attempt)
 
 
 # -- judging
 
 
-def _needs_judge(way: Underway, proof: Proof) -> bool:
+def _needs_judge(ctx: AttemptContext, proof: Proof) -> bool:
     """Whether a validator is configured, and has not accepted this very work before."""
-    if not way.order.claim.coder:
+    if not ctx.claimed.claim.coder:
         return False
     verdict = verdict_of(proof.entry)
     done = verdict.attempt if verdict else None
@@ -323,46 +331,46 @@ def _needs_judge(way: Underway, proof: Proof) -> bool:
 
 
 def _judge(
-    way: Underway, proof: Proof, ran: tuple[Check, ...], before: Record | None = None
-) -> tuple[Ended, Verdict | None]:
+    ctx: AttemptContext, proof: Proof, ran: tuple[Check, ...], before: Checkpoint | None = None
+) -> tuple[CoderEnd, Verdict | None]:
     """Ask the validator, in a worktree of what would land; or hear out the one that was asked."""
-    way.live.doing = "judging"
+    ctx.live.doing = "judging"
     if before is not None:
-        path = way.fleet.clone.check_workspace(way.task)
-        env = environment(way.fleet, way.order, way.run_dir, Path(tempfile.gettempdir()))
-        ended = coding.go_on(way, workspace=path, env=env)
-        drop_scratch(way.nonce)
+        path = ctx.project.clone.check_workspace(ctx.task)
+        env = environment(ctx.project, ctx.claimed, ctx.run_dir, Path(tempfile.gettempdir()))
+        ended = coder_run.attach_to_coder(ctx, workspace=path, env=env)
+        drop_scratch(ctx.nonce)
     else:
-        ended, before = _ask(way, proof, ran)
-    hearing.last_words(way)
-    parked = hearing.parked(way)
-    changed = tampering(way, before)
+        ended, before = _ask(ctx, proof, ran)
+    mailbox.drain(ctx)
+    parked = mailbox.waits_for_answer(ctx)
+    changed = tampering(ctx, before)
     if changed:
-        return Ended(outcome=Outcome.TAMPERED, reason="; ".join(changed)), None
-    if parked and (ended.outcome is None or asking.overrules(ended.outcome)):
+        return CoderEnd(outcome=Outcome.TAMPERED, reason="; ".join(changed)), None
+    if parked and (ended.outcome is None or questions.overrules(ended.outcome)):
         return replace(ended, outcome=Outcome.ASKED, reason=parked), None
     if ended.outcome is not None:
         return ended, None
-    verdict, why = outbox.verdict(outbox_of(way.run_dir))
-    why = way.fleet.mask.text(why)
+    verdict, why = outbox.verdict(outbox_of(ctx.run_dir))
+    why = ctx.project.mask.text(why)
     if verdict is None:
-        return Ended(outcome=Outcome.FAILED, reason=f"the validator ended, and {why}"), None
-    plain = way.fleet.mask.data(to_builtins(verdict))  # before anything of it is cut
+        return CoderEnd(outcome=Outcome.FAILED, reason=f"the validator ended, and {why}"), None
+    plain = ctx.project.mask.data(to_builtins(verdict))  # before anything of it is cut
     return ended, convert(plain, Verdict)
 
 
-def _ask(way: Underway, proof: Proof, ran: tuple[Check, ...]) -> tuple[Ended, Record]:
-    path = workspace.check_out(way.fleet, way.task, proof.merge)
-    told = prompt.of_validation(way.fleet, way.order, proof.entry, proof.tip, ran)
-    with scratch(way.nonce) as tmp:
+def _ask(ctx: AttemptContext, proof: Proof, ran: tuple[Check, ...]) -> tuple[CoderEnd, Checkpoint]:
+    path = workspace.check_out(ctx.project, ctx.task, proof.merge)
+    told = prompt.of_validation(ctx.project, ctx.claimed, proof.entry, proof.tip, ran)
+    with scratch(ctx.nonce) as tmp:
         env = {
-            **environment(way.fleet, way.order, way.run_dir, tmp),
+            **environment(ctx.project, ctx.claimed, ctx.run_dir, tmp),
             "GITFLEET_BASE": proof.tip,
         }
-        why = workspace.fill(way, path, env)
+        why = workspace.fill(ctx, path, env)
         if why:
             raise FleetError(why)
-        proving = Proving(
+        proving = Validation(
             board=proof.board.commit,
             tip=proof.tip,
             head=proof.head,
@@ -370,14 +378,14 @@ def _ask(way: Underway, proof: Proof, ran: tuple[Check, ...]) -> tuple[Ended, Re
             merge=proof.merge,
             checks=ran,
         )
-        before = record.look(way, proving)
-        record.keep(way, before)
-        return coding.run(way, workspace=path, prompt=told, env=env), before
+        before = checkpoint.snapshot(ctx, proving)
+        checkpoint.save(ctx, before)
+        return coder_run.run_coder(ctx, workspace=path, prompt=told, env=env), before
 
 
 def _refused(
-    way: Underway,
-    ended: Ended | None,
+    ctx: AttemptContext,
+    ended: CoderEnd | None,
     verdict: Verdict | None,
     ran: tuple[Check, ...],
     proof: Proof,
@@ -386,18 +394,22 @@ def _refused(
     if ended is None:
         return False
     if verdict is None:
-        attempt = _attempt(way, ended, ended.outcome or Outcome.FAILED, ended.reason, ran)
-        endings.write(way, attempt)
+        attempt = _attempt(ctx, ended, ended.outcome or Outcome.FAILED, ended.reason, ran)
+        finish.write(ctx, attempt)
         return True
     if verdict.verdict is Ruling.ACCEPTED:
         return False
     reason = verdict.reason or (verdict.findings[0] if verdict.findings else "it was rejected")
-    _reject(way, Outcome.REJECTED, reason, verdict.findings, ran, verdict.fix, ended)
+    _reject(ctx, Outcome.REJECTED, reason, verdict.findings, ran, verdict.fix, ended)
     return True
 
 
 def _attempt(
-    way: Underway, ended: Ended | None, outcome: Outcome, reason: str, ran: tuple[Check, ...]
+    ctx: AttemptContext,
+    ended: CoderEnd | None,
+    outcome: Outcome,
+    reason: str,
+    ran: tuple[Check, ...],
 ) -> Attempt:
     facts = (
         {
@@ -412,33 +424,35 @@ def _attempt(
         if ended
         else {}
     )
-    return endings.attempt_of(way, outcome=outcome, reason=reason, checks=ran, **facts)
+    return finish.attempt_of(ctx, outcome=outcome, reason=reason, checks=ran, **facts)
 
 
 def _reject(
-    way: Underway,
+    ctx: AttemptContext,
     outcome: Outcome,
     reason: str,
     findings: tuple[str, ...],
     ran: tuple[Check, ...] = (),
     fix: Fix | None = None,
-    ended: Ended | None = None,
+    ended: CoderEnd | None = None,
 ) -> None:
-    mask = way.fleet.mask.text
+    mask = ctx.project.mask.text
     told = tuple(mask(finding) for finding in findings)
-    attempt = replace(_attempt(way, ended, outcome, reason, ran), findings=told)
+    attempt = replace(_attempt(ctx, ended, outcome, reason, ran), findings=told)
     proposed = _proposed(mask, fix) if fix else None
-    result = endings.finish(
-        way,
+    result = finish.finish(
+        ctx,
         attempt,
-        lambda board, _now: settle.reject(board, task=way.task, attempt=attempt, fix=proposed),
+        lambda board, _now: on_rejection.reject(
+            board, task=ctx.task, attempt=attempt, fix=proposed
+        ),
     )
-    faults.point("rejected")
-    entry = result.board.get(way.task)
+    failpoints.point("rejected")
+    entry = result.board.get(ctx.task)
     verdict = verdict_of(entry) if entry else None
     if result.won and verdict is not None and verdict.attempt is not None:
         fixer = verdict.attempt.fixed_by
-        way.fleet.report.action("rejected", task=way.task, fixed_by=fixer, reason=reason)
+        ctx.project.report.action(Action.REJECTED, task=ctx.task, fixed_by=fixer, reason=reason)
 
 
 def _proposed(mask: Callable[[str], str], fix: Fix) -> Task:
@@ -450,39 +464,41 @@ def _proposed(mask: Callable[[str], str], fix: Fix) -> Task:
 
 
 def _land(
-    way: Underway,
+    ctx: AttemptContext,
     proof: Proof,
     ran: tuple[Check, ...],
-    ended: Ended | None,
+    ended: CoderEnd | None,
     verdict: Verdict | None,
 ) -> None:
     """Move the target and close the task, if everything is as it was when it was proved."""
-    target = way.order.pick.target
+    target = ctx.claimed.assignment.target
     ref = f"refs/heads/{target}"
     reason = (verdict.reason if verdict else "") or _passed(ran)
-    attempt = _attempt(way, ended, Outcome.ACCEPTED, reason, ran)
-    landed = _landed(way, proof.merge, proof.head)
+    attempt = _attempt(ctx, ended, Outcome.ACCEPTED, reason, ran)
+    landed = _landed(ctx, proof.merge, proof.head)
     move = Move(ref, proof.tip, proof.merge)
 
     def decide(board: Board, now: datetime) -> Change | None:
-        entry = settle.holds(board, way.task, way.nonce)
-        if entry is None or settle.obstacle(entry):
+        entry = event_files.claimed_by(board, ctx.task, ctx.nonce)
+        if entry is None or on_landing.landing_blocker(entry):
             return None
         if entry.blob != proof.entry.blob or board.settings != proof.board.settings:
             raise _Changed
-        if way.fleet.tip_of(target) != proof.tip:
+        if ctx.project.tip_of(target) != proof.tip:
             raise _Moved
-        return settle.land(board, now, task=way.task, attempt=attempt, landed=landed, move=move)
+        return on_landing.land(board, now, task=ctx.task, attempt=attempt, landed=landed, move=move)
 
-    way.live.doing = "landing"
-    result = endings.finish(way, attempt, decide)
+    ctx.live.doing = "landing"
+    result = finish.finish(ctx, attempt, decide)
     if result.won:
-        way.fleet.blocked.pop(way.task, None)
-        _after_landing(way, landed)
+        ctx.project.blocked.pop(ctx.task, None)
+        _after_landing(ctx, landed)
     elif result.why:
-        _wait(way, attempt, Blocked(result.why, ref, proof.tip, proof.merge, time.monotonic()))
-    elif settle.holds(result.board, way.task, way.nonce):
-        _give_way(way, result.board.get(way.task))
+        _wait(
+            ctx, attempt, BlockedLanding(result.why, ref, proof.tip, proof.merge, time.monotonic())
+        )
+    elif event_files.claimed_by(result.board, ctx.task, ctx.nonce):
+        _give_way(ctx, result.board.get(ctx.task))
 
 
 def _passed(ran: tuple[Check, ...]) -> str:
@@ -491,42 +507,46 @@ def _passed(ran: tuple[Check, ...]) -> str:
     return "1 check passed" if len(ran) == 1 else f"{len(ran)} checks passed"
 
 
-def _wait(way: Underway, attempt: Attempt, blocked: Blocked) -> None:
+def _wait(ctx: AttemptContext, attempt: Attempt, blocked: BlockedLanding) -> None:
     """The work is proved and cannot land just now: it stays accepted, and the reason is told."""
-    way.fleet.blocked[way.task] = blocked
-    endings.write(way, replace(attempt, reason=blocked.reason))
-    way.fleet.report.once(f"blocked {way.task}", "blocked", task=way.task, reason=blocked.reason)
+    ctx.project.blocked[ctx.task] = blocked
+    finish.write(ctx, replace(attempt, reason=blocked.reason))
+    ctx.project.report.once(
+        f"blocked {ctx.task}", Action.BLOCKED, task=ctx.task, reason=blocked.reason
+    )
 
 
-def _after_landing(way: Underway, landed: Landed) -> None:
-    way.fleet.report.action("landed", task=way.task, target=landed.target, merge=landed.merge[:10])
-    endings.drop_workspaces(way.fleet, way.task)
+def _after_landing(ctx: AttemptContext, landed: Landed) -> None:
+    ctx.project.report.action(
+        Action.LANDED, task=ctx.task, target=landed.target, merge=landed.merge[:10]
+    )
+    finish.drop_workspaces(ctx.project, ctx.task)
 
 
 # -- plans
 
 
-def _validate_plan(way: Underway, before: Record | None) -> None:
+def _validate_plan(ctx: AttemptContext, before: Checkpoint | None) -> None:
     """A plan has nothing to merge: its tasks are on the board. A validator may judge them."""
-    ended: Ended | None = None
+    ended: CoderEnd | None = None
     verdict: Verdict | None = None
-    if way.order.claim.coder:
-        tip = way.order.claim.base
+    if ctx.claimed.claim.coder:
+        tip = ctx.claimed.claim.base
         proof = Proof(
-            entry=way.order.entry, board=way.order.board, tip=tip, head=tip, tree="", merge=tip
+            entry=ctx.claimed.entry, board=ctx.claimed.board, tip=tip, head=tip, tree="", merge=tip
         )
         try:
-            ended, verdict = _judge(way, proof, (), before)
+            ended, verdict = _judge(ctx, proof, (), before)
         finally:
-            workspace.drop_check(way.fleet, way.task)
-        if _refused(way, ended, verdict, (), proof):
+            workspace.drop_check(ctx.project, ctx.task)
+        if _refused(ctx, ended, verdict, (), proof):
             return
     reason = (verdict.reason if verdict else "") or "its tasks are valid"
-    attempt = _attempt(way, ended, Outcome.ACCEPTED, reason, ())
-    result = endings.finish(
-        way,
+    attempt = _attempt(ctx, ended, Outcome.ACCEPTED, reason, ())
+    result = finish.finish(
+        ctx,
         attempt,
-        lambda board, now: settle.accept_plan(board, now, task=way.task, attempt=attempt),
+        lambda board, now: on_landing.accept_plan(board, now, task=ctx.task, attempt=attempt),
     )
-    if not result.won and settle.holds(result.board, way.task, way.nonce):
-        _give_way(way, result.board.get(way.task))
+    if not result.won and event_files.claimed_by(result.board, ctx.task, ctx.nonce):
+        _give_way(ctx, result.board.get(ctx.task))

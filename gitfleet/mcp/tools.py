@@ -15,7 +15,7 @@ import anyio
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 
-from gitfleet.agent import speech, telling
+from gitfleet.agent import client, outbox_writer
 from gitfleet.errors import FleetError
 from gitfleet.model.verdict import Fix, Ruling, Verdict
 
@@ -33,25 +33,25 @@ async def ask_human(
     yours to make. `options`: answers to choose from, if there are some. The answer comes back, or
     the word that nobody has answered yet and that you are to stop."""
     with _told():
-        limit = speech.seconds(os.environ.get("GITFLEET_ASK_WAIT") or WAIT)
-        asked = speech.ask(question, options or [])
+        limit = client.seconds(os.environ.get("GITFLEET_ASK_WAIT") or WAIT)
+        asked = client.ask(question, options or [])
     reply = await _reply(asked, limit, ctx)
     if reply.refused:
         raise ToolError(f"the question was refused: {reply.refused}")
     if reply.answer:
-        speech.heard(asked, reply.name)
+        client.heard(asked, reply.name)
         return f"A person answered: {reply.answer}"
-    speech.park(asked)
-    return speech.stop_words(reply)
+    client.park(asked)
+    return client.stop_words(reply)
 
 
-async def _reply(asked: speech.Asked, limit: float, ctx: Context | None) -> speech.Reply:
+async def _reply(asked: client.SentQuestion, limit: float, ctx: Context | None) -> client.Reply:
     began = told = time.monotonic()
     while True:
-        reply = speech.reply(asked)
+        reply = client.reply(asked)
         passed = time.monotonic() - began
         known = bool(reply.name)
-        late = passed >= limit and (known or passed >= speech.RECEIPT)
+        late = passed >= limit and (known or passed >= client.RECEIPT)
         if reply.answer or reply.refused or late:
             return reply
         if ctx is not None and time.monotonic() - told >= _SIGN_OF_LIFE:
@@ -65,14 +65,14 @@ async def note(kind: Literal["plan", "knowledge"], text: str) -> str:
     learned that others should know (`knowledge`). It takes the place of the note of that kind, and
     whoever goes on with this task reads it."""
     with _told():
-        speech.note(kind, text)
+        client.note(kind, text)
     return "written"
 
 
 async def progress(text: str) -> str:
     """Tell in a line what you are doing just now. It is shown to people and stored nowhere."""
     with _told():
-        speech.progress(text)
+        client.progress(text)
     return "shown"
 
 
@@ -83,8 +83,8 @@ async def add(
     Markdown what is to be done and what must be true at the end. `id` and `depends_on` are ids of
     tasks: lower-case letters, digits, - and _."""
     with _told():
-        text = telling.task_text({"title": title, "depends_on": depends_on or []}, body)
-        name = telling.file_task(speech.outbox(), text, telling.id_wanted(id))
+        text = outbox_writer.task_text({"title": title, "depends_on": depends_on or []}, body)
+        name = outbox_writer.file_task(client.outbox(), text, outbox_writer.id_wanted(id))
     return f"filed as {name}"
 
 
@@ -106,7 +106,7 @@ async def verdict(
             )
         except ValueError as error:
             raise FleetError(str(error)) from error
-        telling.say_verdict(speech.outbox(), telling.ruling(said))
+        outbox_writer.say_verdict(client.outbox(), outbox_writer.ruling(said))
     return ruling
 
 

@@ -42,6 +42,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     task: Task | None = None  # None: there is no file, or it does not validate
     blob: str = ""  # the task file's object id; empty: there is no file
     problems: tuple[Problem, ...] = ()
+    former: tuple[Problem, ...] = ()  # keys of its file that format 1 called by other names
     claim: Claim | None = None
     events: tuple[Event, ...] = ()  # in their order
     questions: tuple[Question, ...] = ()
@@ -97,7 +98,8 @@ class Board(Struct, frozen=True, kw_only=True, eq=False, weakref=True):
     prompts: Mapping[str, str] = _NOTHING  # role -> a valid prompts/<role>.md's id
     damage: Mapping[str, tuple[Problem, ...]] = {}  # path -> what is wrong; not of task files
     # What was read and is not shown as it is: leftovers of archived ids, a second file of one,
-    # notes without a task. Kept, since a board is made from any other by what differs.
+    # notes without a task, a task with keys of an older format. Kept, since a board is made from
+    # any other by what differs.
     hidden: Mapping[str, Entry] = {}
     settings_problems: tuple[Problem, ...] = ()  # fleet.yaml does not validate; an older one rules
     commit: str = ""

@@ -37,7 +37,7 @@ class Change(Struct, frozen=True, kw_only=True):
     tasks: tuple[str, ...] = ()  # the tasks it concerns
     moves: tuple[Move, ...] = ()
     publish: tuple[Move, ...] = ()  # refs that go up with it where the board is shared
-    words: frozenset[str] = frozenset()  # what it needs for itself: no other change may have it
+    locks: frozenset[str] = frozenset()  # no other change of the same commit may hold one of them
     author: Person | None = None  # a person, where a person decided
     body: str = ""
     trailers: Mapping[str, str] = {}  # besides those that every commit gets

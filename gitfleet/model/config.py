@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from gitfleet.model.durations import Duration
 from gitfleet.model.task import Branch, CoderList, Command, Line, Word, check_choice
 
-FORMAT = 1
+FORMAT = 2
 
 
 class PromptBy(StrEnum):
@@ -100,10 +100,10 @@ class CoderSettings(
     ] = Permission.LEAST
 
 
-class Retry(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The pause after a failed attempt: first, then each time longer by the factor."""
+class Backoff(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The pause after a failed attempt: `initial`, then each time longer by the factor."""
 
-    first: Duration = "10s"
+    initial: Duration = "10s"
     factor: Annotated[float, Meta(ge=1, le=100)] = 2.0
     max: Duration = "5m"
 
@@ -147,7 +147,7 @@ class WorkspaceSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_de
     ] = ()
 
 
-class Transcripts(StrEnum):
+class TranscriptSharing(StrEnum):
     """Who can read what attempts wrote."""
 
     LOCAL = "local"  # whoever has the runner's machine
@@ -201,18 +201,18 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     checks_timeout: Annotated[Duration, Meta(description="For each check.")] = "15m"
     roles: Roles = Roles()
     coders: Annotated[dict[Word, CoderSettings], Meta(description="Per coder.")] = {}
-    attempts: Annotated[int, Meta(ge=1, le=100)] = 3
+    max_attempts: Annotated[int, Meta(ge=1, le=100)] = 3
     max_fix_rounds: Annotated[int, Meta(ge=0, le=100)] = 3
-    retry: Retry = Retry()
+    backoff: Backoff = Backoff()
     context: ContextSettings = ContextSettings()
     timeouts: Timeouts = Timeouts()
     ask: Ask = Ask()
     heartbeat: Duration = "30s"
     lease: Duration = "5m"
     transcripts: Annotated[
-        Transcripts,
+        TranscriptSharing,
         Meta(description="push: what attempts wrote goes to the remote, for `gitfleet log`."),
-    ] = Transcripts.LOCAL
+    ] = TranscriptSharing.LOCAL
     transcripts_keep: Annotated[
         Duration, Meta(description="How long a transcript stays on the remote.")
     ] = "30d"
@@ -225,6 +225,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
         ForgeSettings | None, Meta(description="Open questions become pull requests there.")
     ] = None
     notify: Annotated[tuple[Notice, ...], Meta(description="What people are told of.")] = ()
+
+    @property
+    def old_format(self) -> bool:
+        """Whether the board is of a format that is read, and not written any more."""
+        return self.format < FORMAT
 
 
 class MachineForge(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -267,7 +272,9 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     """$XDG_CONFIG_HOME/gitfleet/config.yaml: what is a matter of one machine."""
 
     concurrency: Annotated[int, Meta(ge=1, le=1000)] | None = None
-    labels: Annotated[tuple[Word, ...], Meta(description="What tasks may need of it.")] = ()
+    labels: Annotated[
+        tuple[Word, ...], Meta(description="Tasks that ask for one in `runs_on` may run here.")
+    ] = ()
     coders: Annotated[
         tuple[Word, ...] | None, Meta(description="Only these coders may run here.")
     ] = None

@@ -70,8 +70,8 @@ class Attempt(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     fixed_by: Annotated[TaskId | None, Meta(description="The task that repairs this one.")] = None
 
 
-class Said(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """What a person decided: retry, cancel, hold, release, close, note."""
+class Decision(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """What a person decided: retry, cancel, hold, unhold, close, note."""
 
     at: Moment
     by: Annotated[str, Meta(description="Who said it: Name <mail>.")] = ""
@@ -98,11 +98,11 @@ class Closed(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     by: Annotated[TaskId | None, Meta(description="The task whose landing closed this one.")] = None
 
 
-Content = Attempt | Said | Landed | Closed
+Content = Attempt | Decision | Landed | Closed
 CONTENT_OF: dict[Kind, type[Content]] = {
     **dict.fromkeys((Kind.WORK, Kind.VALIDATE, Kind.PLAN), Attempt),
     **dict.fromkeys(
-        (Kind.RETRY, Kind.CANCEL, Kind.HOLD, Kind.RELEASE, Kind.CLOSE, Kind.NOTE), Said
+        (Kind.RETRY, Kind.CANCEL, Kind.HOLD, Kind.UNHOLD, Kind.CLOSE, Kind.NOTE), Decision
     ),
     Kind.LANDED: Landed,
     Kind.CLOSED: Closed,
@@ -117,11 +117,12 @@ class Event(Struct, frozen=True):
     kind: Kind
     suffix: str
     content: Content
+    word: str = ""  # the kind as the file's name has it, where that is an old word for it
 
     @property
     def name(self) -> str:
         """The file's name: 003-work-1f0c.yaml."""
-        return f"{self.number:03d}-{self.kind}-{self.suffix}.yaml"
+        return f"{self.number:03d}-{self.word or self.kind}-{self.suffix}.yaml"
 
     @property
     def order(self) -> tuple[int, str]:

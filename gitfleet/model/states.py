@@ -55,7 +55,7 @@ class Outcome(StrEnum):
     TIMED_OUT = "timed-out"
     STALLED = "stalled"
     EMPTY = "empty"  # ended well and changed nothing
-    OUT_OF_SCOPE = "out-of-scope"  # changed what `touches` does not allow
+    OUT_OF_SCOPE = "out-of-scope"  # changed what `paths` does not allow
     LIMITED = "limited"  # the coder's rate or quota is used up
     AUTH_FAILED = "auth-failed"  # the coder's key was refused
     CONTEXT_FULL = "context-full"
@@ -130,7 +130,7 @@ class Kind(StrEnum):
     RETRY = "retry"
     CANCEL = "cancel"
     HOLD = "hold"
-    RELEASE = "release"
+    UNHOLD = "unhold"
     CLOSE = "close"
     NOTE = "note"
     LANDED = "landed"
@@ -139,6 +139,6 @@ class Kind(StrEnum):
 
 ATTEMPT_KINDS: Final = frozenset({Kind.WORK, Kind.VALIDATE, Kind.PLAN})
 PERSON_KINDS: Final = frozenset(
-    {Kind.RETRY, Kind.CANCEL, Kind.HOLD, Kind.RELEASE, Kind.CLOSE, Kind.NOTE}
+    {Kind.RETRY, Kind.CANCEL, Kind.HOLD, Kind.UNHOLD, Kind.CLOSE, Kind.NOTE}
 )
 RUNNER_KINDS: Final = frozenset({Kind.LANDED, Kind.CLOSED}) | ATTEMPT_KINDS

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from gitfleet.model.config import Machine
-from gitfleet.model.masking import NOTIFY_URLS
+from gitfleet.model.secrets import NOTIFY_URLS
 
 EXTRA: Final = (
     "Install gitfleet with the extra `notify`, in its clone: `pip install '.[notify]'`;"

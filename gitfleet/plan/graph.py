@@ -144,3 +144,23 @@ def graph_of(board: Board) -> Graph:
     if graph is None:
         graph = _GRAPHS[board] = Graph(board)
     return graph
+
+
+def unmet_dependency(board: Board, entry: Entry) -> str | None:
+    """Why the dependencies of a task are not all done, or None if they are."""
+    assert entry.task is not None
+    waiting = [d for d in entry.task.depends_on if not is_done(board, d)]
+    if not waiting:
+        return None
+    if entry.id in entry.task.depends_on:
+        return f"it depends on itself; take {entry.id} out of depends_on"
+    for need in waiting:
+        other = board.get(need)
+        if other is None:
+            return f"it depends on {need}, which is not on the board"
+        if other.claim is None and cancelled(other):
+            return f"it depends on {need}, which is cancelled"
+    cycle = graph_of(board).cycles.get(entry.id)
+    if cycle:
+        return f"its dependencies go in a circle: {' → '.join(cycle)}"
+    return f"waits for {', '.join(waiting)}"

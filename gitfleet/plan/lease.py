@@ -124,7 +124,7 @@ class OwnLease:
         return 0.0 if heard is None else heard + self.lease - now
 
 
-class Limbo:
+class InFlightClaims:
     """Nonces of ours that were sent, and of whose claims nobody knows whether they arrived."""
 
     def __init__(self) -> None:
@@ -144,7 +144,7 @@ class Limbo:
         return frozenset(nonce for nonce, first in self._first.items() if first != tip)
 
 
-def adrift(board: Board, held: Collection[str]) -> dict[str, str]:
+def foreign_claims(board: Board, held: Collection[str]) -> dict[str, str]:
     """nonce -> runner, of every claim that is not ours: ours are those whose nonce we remember.
 
     A claim with our name and a nonce that nobody remembers is watched like any other: its runner

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from gitfleet.report import UNSAFE
+from gitfleet.event_log import UNSAFE
 
 _SHORTEST: Final = 4  # backticks; text that knows only of three is not even tempted
 _RUN: Final = re.compile("`+")

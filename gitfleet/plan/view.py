@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from msgspec import Struct, to_builtins
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from gitfleet.files import layout
 from gitfleet.model.board import Board, Entry
@@ -23,10 +23,11 @@ from gitfleet.model.event import Attempt, Closed, Landed
 from gitfleet.model.question import Question
 from gitfleet.model.states import FINISHED, Kind, Outcome, Role, Status
 from gitfleet.plan.budget import Spent, spent
-from gitfleet.plan.choosing import choices
+from gitfleet.plan.coder_choice import NextCoder, choices, next_coder
+from gitfleet.plan.cooldown import cooldown_anywhere
 from gitfleet.plan.graph import cancelled, graph_of, is_done
-from gitfleet.plan.resting import at_rest
-from gitfleet.plan.standing import Standing, over_budget, standing
+from gitfleet.plan.status import TaskStatus, status_of
+from gitfleet.plan.task_history import over_budget
 
 ORDER: Final = (
     Status.ASKING,
@@ -58,6 +59,7 @@ class Row(Struct, frozen=True, kw_only=True):
     reason: str
     role: Role | None  # of the task: work or plan; None where no valid file tells it
     priority: int | None
+    doer: NextCoder | None  # what it will get, or has; None: nothing, or it is finished
     depends_on: tuple[str, ...]
     labels: tuple[str, ...]
     attempts: int  # made so far, over all roles and all time
@@ -69,7 +71,7 @@ class Row(Struct, frozen=True, kw_only=True):
     archived: str | None  # the folder its files lie in, once they are in done/
 
 
-class Near(Struct, frozen=True):
+class RelatedTask(Struct, frozen=True):
     """Another task, as far as it matters to the one that is looked at."""
 
     id: str
@@ -86,11 +88,11 @@ class Detail(Struct, frozen=True, kw_only=True):
     head: str | None  # the tip of the work, as the last attempt left it
     landed: Landed | None
     validation: Attempt | None  # the last one
-    depends_on: tuple[Near, ...]
-    waits_for_it: tuple[Near, ...]  # unfinished, directly
+    depends_on: tuple[RelatedTask, ...]
+    waits_for_it: tuple[RelatedTask, ...]  # unfinished, directly
     behind: int  # the same, directly or not
     spent: Spent  # by all its attempts since the last `retry`, which is what `budget` is about
-    fix_chain: tuple[Near, ...]  # the first task, then each that repairs the one before
+    fix_chain: tuple[RelatedTask, ...]  # the first task, then each that repairs the one before
     next: str
 
 
@@ -126,18 +128,21 @@ def in_order(board: Board, unordered: Iterable[Row]) -> list[Row]:
 
 def row(board: Board, entry: Entry, now: datetime, archive: Board | None = None) -> Row:
     """One task as a row. `archive`: the board that has it in done/."""
-    where = standing(board, entry.id, now)
+    where = status_of(board, entry.id, now)
     folder = archive.archived.get(entry.id) if archive else None
     if folder and where.status is not Status.DONE:  # what is in done/ is final, whatever it says
-        where = Standing(status=Status.DONE, reason=f"finished, see {folder}/")
+        where = TaskStatus(status=Status.DONE, reason=f"finished, see {folder}/")
     task = entry.task
+    role = Role(task.role.value) if task else None
+    doer = next_coder(board, entry, role) if role and where.status not in FINISHED else None
     return Row(
         id=entry.id,
         title=entry.title,
         status=where.status,
         reason=where.reason,
-        role=Role(task.role.value) if task else None,
+        role=role,
         priority=task.priority if task else None,
+        doer=doer,
         depends_on=task.depends_on if task else (),
         labels=task.labels if task else (),
         attempts=entry.next_attempt - 1,
@@ -207,13 +212,13 @@ def _keys(entry: Entry) -> dict[str, Any]:
     return keys
 
 
-def _near(board: Board, task: str, now: datetime) -> Near:
+def _near(board: Board, task: str, now: datetime) -> RelatedTask:
     entry = board.get(task)
     title = entry.title if entry else task
-    return Near(task, title, standing(board, task, now).status)
+    return RelatedTask(task, title, status_of(board, task, now).status)
 
 
-def _near_order(near: Near) -> tuple[int, str]:
+def _near_order(near: RelatedTask) -> tuple[int, str]:
     return _RANK[near.status], near.id
 
 
@@ -253,7 +258,7 @@ def _next(board: Board, entry: Entry, one: Row, now: datetime) -> str:
             path = layout.task_path(task)
             return f"Repair {path} on the board and commit it; `gitfleet lint` checks it."
         case Status.HELD:
-            return f"`gitfleet release {task}` takes it off hold."
+            return f"`gitfleet unhold {task}` takes it off hold."
         case Status.ASKING:
             return _next_of_asking(one)
         case Status.FIXING:
@@ -301,9 +306,9 @@ def _next_of_failed(entry: Entry, one: Row) -> str:
 
 def _next_of_delayed(board: Board, entry: Entry, one: Row, now: datetime) -> str:
     able = choices(board, entry, one.role or Role.WORK)
-    rests = (at_rest(board, choice.coder, now) for choice in able)
+    rests = (cooldown_anywhere(board, choice.coder, now) for choice in able)
     refused = next((rest for rest in rests if rest is not None and rest.refused), None)
-    if refused is not None and standing(board, entry.id, now).rests:
+    if refused is not None and status_of(board, entry.id, now).rests:
         return (
             f"Mend the key of {refused.coder} on {refused.runner}, then `gitfleet retry {entry.id}`"
             " tries it at once."
@@ -349,50 +354,3 @@ def _next_of_waiting(board: Board, entry: Entry) -> str:
         if other.claim is None and cancelled(other):
             return f"`gitfleet retry {need}` revives it; or take {need} out of {path}."
     return f"`gitfleet show {open_[0]}` shows what it waits for."
-
-
-# -- as plain data, in the words of docs/board.md
-
-
-def facts(one: Row) -> dict[str, Any]:
-    """A row for programs: every key is always there; null where nothing is known."""
-    known = {name: _plain(value) for name, value in _fields(one).items()}
-    known["questions"] = [{**_plain(q), "open": q.open} for q in one.questions]
-    return known
-
-
-def story(whole: Detail) -> dict[str, Any]:
-    """A task for programs: its row, and what `show` tells beyond it."""
-    entry = whole.entry
-    return {
-        **facts(whole.row),
-        "body": entry.task.body if entry.task else "",
-        "task": dict(whole.keys),
-        "problems": _plain(entry.problems),
-        "notes": list(entry.notes),
-        "head": whole.head,
-        "landed": _plain(whole.landed),
-        "events": [
-            {"name": e.name, "number": e.number, "kind": e.kind.value, **_plain(e.content)}
-            for e in entry.events
-        ],
-        "checks": _plain(whole.validation.checks if whole.validation else ()),
-        "waits_for_it": _plain(whole.waits_for_it),
-        "fix_chain": _plain(whole.fix_chain),
-        "spent": _plain(whole.spent),
-        "next": whole.next,
-    }
-
-
-def _fields(value: Struct) -> dict[str, Any]:
-    found: dict[str, Any] = asdict(value)
-    return found
-
-
-def _plain(value: Any) -> Any:
-    """Structs as mappings with all their keys: the shape must not depend on the values."""
-    if isinstance(value, Struct):
-        return {name: _plain(inner) for name, inner in _fields(value).items()}
-    if isinstance(value, tuple | list):
-        return [_plain(inner) for inner in value]
-    return value

@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Collection
 
-from gitfleet.process.look import Seen, look, look_at
+from gitfleet.process.procfs import ProcessInfo, list_processes, read_process
 from gitfleet.process.spawn import children
 
 
@@ -16,17 +16,27 @@ def reap_orphans(known: Collection[int] = ()) -> int:
     Never takes the status of a child that this room started and somebody still waits for, of a
     pid in `known`, or of a child in our own session: no orphan of a run can be in it.
     """
+    if not _has_ended_child():
+        return 0  # by far the most frequent case: /proc need not be listed
     session, us, count = os.getsid(0), os.getpid(), 0
 
-    def is_orphan(one: Seen | None) -> bool:
+    def is_orphan(one: ProcessInfo | None) -> bool:
         if one is None or not one.zombie or one.parent != us or one.session == session:
             return False
         return one.child.pid not in children.started and one.child.pid not in known
 
-    for pid in [pid for pid, one in look().items() if is_orphan(one)]:
+    for pid in [pid for pid, one in list_processes().items() if is_orphan(one)]:
         # Looked at again under the lock, which no start should have to wait for longer: the
         # number may be that of a child which another thread has started since.
         with children.lock, contextlib.suppress(ChildProcessError):
-            if is_orphan(look_at(pid)):
+            if is_orphan(read_process(pid)):
                 count += os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG) is not None
     return count
+
+
+def _has_ended_child() -> bool:
+    """Whether any child of this process has ended and is not collected yet."""
+    try:
+        return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # there are no children
+        return False

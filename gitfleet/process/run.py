@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from gitfleet.process.look import poll
+from gitfleet.process.procfs import poll
 from gitfleet.process.spawn import kill_group, reap, spawn
 
 _HELPER_GRACE: Final = 2.0  # seconds a helper has between TERM and KILL

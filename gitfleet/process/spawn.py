@@ -20,7 +20,7 @@ _SHORT = frozenset(
 )
 
 
-class Short(FleetError):
+class ResourceShortage(FleetError):
     """The machine lacks what a start takes. The program is not to blame: try again later."""
 
 
@@ -95,7 +95,7 @@ def not_started(
             remedy="Make the directory, or name another one.",
         )
     if error.errno in _SHORT:
-        return Short(
+        return ResourceShortage(
             f"{program!r} cannot be started now: {error.strerror}",
             remedy="Free some of it (memory, processes, open files, disk); it is tried again.",
         )

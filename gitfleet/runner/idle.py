@@ -5,14 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from gitfleet.attempt.fleet import Fleet
+from gitfleet.attempt.context import Project
+from gitfleet.event_log import Action
 from gitfleet.model.board import Board
 from gitfleet.model.states import FINISHED, FOR_A_PERSON, Status
 from gitfleet.model.task import Task
-from gitfleet.plan.resting import resting
-from gitfleet.plan.standing import Standing, standings
-from gitfleet.presence.heart import Heart, claims_of
-from gitfleet.runner.offers import Offers
+from gitfleet.plan.cooldown import cooldowns
+from gitfleet.plan.status import TaskStatus, statuses
+from gitfleet.presence.heartbeat_thread import HeartbeatThread, claims_of
+from gitfleet.runner.capacity import LocalCapacity
 from gitfleet.runner.options import Options
 
 SLOW_POLL: Final = 30.0  # seconds; behind the watcher, in case it misses something
@@ -24,14 +25,22 @@ _NAMED: Final = 5  # unfinished tasks that are named at the end
 class Idle:
     """Says when the loop has to come round again, and whether it may end."""
 
-    def __init__(self, fleet: Fleet, options: Options, offers: Offers, heart: Heart | None) -> None:
-        self._fleet, self._options, self._offers, self._heart = fleet, options, offers, heart
+    def __init__(
+        self,
+        project: Project,
+        options: Options,
+        offers: LocalCapacity,
+        heart: HeartbeatThread | None,
+    ) -> None:
+        self._fleet, self._options, self._offers, self._heart = project, options, offers, heart
 
-    def pause(self, board: Board, now: datetime, *, busy: bool, may_claim: bool) -> float | None:
+    def next_wakeup(
+        self, board: Board, now: datetime, *, busy: bool, may_claim: bool
+    ) -> float | None:
         """Seconds for which nothing is to do; None if all that can be done is done and that was
         asked. `busy`: attempts are under way."""
         due: list[float] = []
-        rests = resting(board, self._fleet.runner, now).values()
+        rests = cooldowns(board, self._fleet.runner, now).values()
         due += [(rest.until - now).total_seconds() + 0.05 for rest in rests]
         if self._heart is not None and (left := self._heart.left()) > 0:
             due.append(left)  # others may take what we hold: it is ended just then
@@ -39,7 +48,7 @@ class Idle:
             due.append(turn)
         waits = busy or bool(claims_of(board, self._fleet.runner))
         only = self._offers.only(board)
-        known = standings(board, now)
+        known = statuses(board, now)
         for entry in board.entries.values():
             where = known[entry.id]
             if where.role is None or where.until is None or where.until <= now or where.rests:
@@ -67,7 +76,7 @@ class Idle:
         more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
         remedy = "`gitfleet list` tells what each waits for"
         self._fleet.report.action(
-            "unfinished", tasks=f"{', '.join(left[:_NAMED])}{more}", remedy=remedy
+            Action.UNFINISHED, tasks=f"{', '.join(left[:_NAMED])}{more}", remedy=remedy
         )
         return IDLE_WAITS
 
@@ -77,7 +86,7 @@ class Idle:
         only = self._offers.only(board)
         found = {
             task: where.status
-            for task, where in standings(board, now).items()
+            for task, where in statuses(board, now).items()
             if only is None or task in only
         }
         waiting = FOR_A_PERSON | {Status.SUBMITTED, Status.ACCEPTED}
@@ -89,7 +98,7 @@ class Idle:
         return left | {one.task for one in chosen} | stuck
 
 
-def _worth(task: Task, where: Standing, now: datetime) -> bool:
+def _worth(task: Task, where: TaskStatus, now: datetime) -> bool:
     """Whether --until-idle waits for a pause: for a back-off, but for nobody's `not_before`, and
     not for a target that only a person or another task can repair."""
     later = task.not_before is not None and task.not_before > now

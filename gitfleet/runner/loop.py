@@ -13,42 +13,48 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Protocol
 
-from gitfleet.attempt import hearing
-from gitfleet.attempt.beginning import Beginning
-from gitfleet.attempt.claiming import claim_all, late_order
-from gitfleet.attempt.fleet import Control, Fleet, Live, Order, Underway
-from gitfleet.attempt.record import Record
-from gitfleet.attempt.sweep import sweep
-from gitfleet.audit import history
-from gitfleet.board.shared import Shared
+from gitfleet.attempt import mailbox
+from gitfleet.attempt.checkpoint import Checkpoint
+from gitfleet.attempt.claim_tasks import claim_all, late_claim
+from gitfleet.attempt.cleanup import sweep
+from gitfleet.attempt.context import AttemptContext, CancelToken, ClaimedTask, LiveStatus, Project
+from gitfleet.attempt.start_point import StartPoint
+from gitfleet.audit import repair
+from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.errors import FleetError
-from gitfleet.git import checkout
-from gitfleet.git.remote import Refused, Unreachable
+from gitfleet.event_log import Action
+from gitfleet.git import follow_branch
+from gitfleet.git.remote import RemoteRejected, Unreachable
 from gitfleet.intake import inbox_branches
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.model.claim import Claim
-from gitfleet.model.config import FORMAT
 from gitfleet.model.states import Outcome, Role
-from gitfleet.notify import notify
-from gitfleet.notify.notify import Notifier
-from gitfleet.plan import settle
+from gitfleet.notify import notifier
+from gitfleet.notify.notifier import Notifier
+from gitfleet.plan import upgrade
 from gitfleet.plan.graph import cancelled, done
-from gitfleet.plan.pick import Passed, Pick
-from gitfleet.presence.heart import Heart, claims_of
-from gitfleet.presence.vitals import Vitals
+from gitfleet.plan.scheduler import Assignment, Skipped
+from gitfleet.plan.transitions import by_person, on_end
+from gitfleet.presence.heartbeat_thread import HeartbeatThread, claims_of
+from gitfleet.presence.payload import LiveStatusFile
 from gitfleet.process.orphans import reap_orphans
-from gitfleet.process.wake import Wake
-from gitfleet.questions import publish
-from gitfleet.questions.askbranch import AskBranches
-from gitfleet.questions.publish import Publisher
+from gitfleet.process.wakeup import Wakeup
+from gitfleet.questions import forge_service
+from gitfleet.questions.forge_service import ForgeService
+from gitfleet.questions.question_branch import AskBranches
+from gitfleet.runner.alerts import Alerts
+from gitfleet.runner.attempt_thread import (
+    end_dead_attempts,
+    end_orphan_claim,
+    run_attempt,
+    survivors,
+)
+from gitfleet.runner.capacity import LocalCapacity
 from gitfleet.runner.idle import IDLE_DONE, Idle
-from gitfleet.runner.notable import Notable
-from gitfleet.runner.offers import Offers
+from gitfleet.runner.maintenance import Maintenance
 from gitfleet.runner.options import Options
-from gitfleet.runner.perform import perform, settle_dead, settle_orphan, survivors
-from gitfleet.runner.transcripts import Transcripts
-from gitfleet.runner.upkeep import Upkeep
+from gitfleet.runner.transcript_sync import TranscriptSync
 from gitfleet.runner.watch import watching
 
 _AFTER_ERROR: Final = 5.0
@@ -58,48 +64,52 @@ _PASSING: Final = 5.0  # seconds
 
 
 @dataclass
-class _Attempt:
+class _RunningAttempt:
     """An attempt of this runner: its thread, and the way to it."""
 
-    order: Order
-    control: Control
-    live: Live
+    claimed: ClaimedTask
+    control: CancelToken
+    live: LiveStatus
     thread: threading.Thread
 
 
 class Runner:
     """One runner of one clone. `run` returns the exit status."""
 
-    def __init__(self, fleet: Fleet, options: Options) -> None:
-        self.fleet = fleet
+    def __init__(self, project: Project, options: Options) -> None:
+        self.fleet = project
         self.options = options
-        self.wake = Wake()
-        self.attempts: dict[str, _Attempt] = {}
+        self.wake = Wakeup()
+        self.attempts: dict[str, _RunningAttempt] = {}
         self.draining = False
         self.ending = False
-        self.upkeep = Upkeep(fleet, first=lambda: self.heart is None or self.heart.first())
-        self.transcripts = Transcripts(fleet)
-        self.asks = AskBranches(fleet, first=lambda: self.heart is None or self.heart.first())
-        self.publisher = Publisher(fleet, lambda: self._leads(publish.DUTY)[0])
-        self.notifier = Notifier(fleet, lambda: self._leads(notify.DUTY))
-        self._mender = fleet.store.mender = history.Mender(fleet)
-        shared = fleet.store.swap
+        self.upkeep = Maintenance(
+            project, first=lambda: self.heart is None or self.heart.is_leader()
+        )
+        self.transcripts = TranscriptSync(project)
+        self.asks = AskBranches(project, first=lambda: self.heart is None or self.heart.is_leader())
+        self.publisher = ForgeService(project, lambda: self._is_leader_for(forge_service.DUTY)[0])
+        self.notifier = Notifier(project, lambda: self._is_leader_for(notifier.DUTY))
+        self._mender = project.store.repairer = repair.Repairer(project)
+        shared = project.store.backend
         self.heart = (
-            Heart(fleet, shared, self._beating, self.wake.set, options.slots, self._able)
-            if isinstance(shared, Shared)
+            HeartbeatThread(
+                project, shared, self._beating, self.wake.set, options.slots, self._able
+            )
+            if isinstance(shared, RemoteBackend)
             else None
         )
         if self.heart is not None:
-            fleet.leases.told = self.heart.lease_left
-        self.vitals = Vitals(fleet, self._beating, options.slots)
+            project.leases.told = self.heart.lease_left
+        self.vitals = LiveStatusFile(project, self._beating, options.slots)
         self._started: set[str] = set()
         self._former: frozenset[str] = frozenset()  # nonces that a former life sent
         self._signals = 0
         self._leaving = False
         self._behind: dict[Path, float] = {}  # windows left behind, since when
-        self.offers = Offers(fleet, options)
-        self.notable = Notable(fleet)
-        self.idle = Idle(fleet, options, self.offers, self.heart)
+        self.offers = LocalCapacity(project, options)
+        self.notable = Alerts(project)
+        self.idle = Idle(project, options, self.offers, self.heart)
 
     # -- from outside
 
@@ -114,24 +124,24 @@ class Runner:
         self.wake.set()
 
     @property
-    def lives(self) -> list[Live]:
+    def lives(self) -> list[LiveStatus]:
         """What every attempt does just now."""
         return [attempt.live for attempt in list(self.attempts.values())]
 
-    def _beating(self) -> dict[str, Live]:
+    def _beating(self) -> dict[str, LiveStatus]:
         """What the heartbeat tells: every claim that is held, by its nonce."""
         return {nonce: attempt.live for nonce, attempt in list(self.attempts.items())}
 
     def _able(self) -> list[str]:
         """What this runner could do for all beside the work; asked by the heart, which must not
         wait for the store."""
-        able = {publish.DUTY: self.publisher.able, notify.DUTY: notify.able(self.fleet)}
+        able = {forge_service.DUTY: self.publisher.able, notifier.DUTY: notifier.able(self.fleet)}
         return [duty for duty, can in able.items() if can]
 
-    def _leads(self, duty: str) -> tuple[bool, float]:
+    def _is_leader_for(self, duty: str) -> tuple[bool, float]:
         """Whether of several runners it is this one that does it; and when another one was last
         heard of that did."""
-        return (True, 0.0) if self.heart is None else self.heart.since(duty)
+        return (True, 0.0) if self.heart is None else self.heart.leader_since(duty)
 
     # -- the loop
 
@@ -155,7 +165,7 @@ class Runner:
 
     def _leave(self) -> None:
         """Say nothing to the others: what we hold is ours for a lease yet."""
-        self.fleet.report.action("leaving", attempts=len(self.attempts))
+        self.fleet.report.action(Action.LEAVING, attempts=len(self.attempts))
         if self.heart is not None:
             self.heart.leave()
 
@@ -164,10 +174,10 @@ class Runner:
         while not (self._signals or self._leaving):
             try:
                 self._begin()
-            except (Refused, Unreachable) as error:
+            except (RemoteRejected, Unreachable) as error:
                 self.fleet.report.once(
                     "offline",
-                    "offline",
+                    Action.OFFLINE,
                     reason=error.what,
                     remedy="the board is there; it is waited for",
                 )
@@ -194,7 +204,9 @@ class Runner:
             try:
                 stack.enter_context(watching(self.fleet.repo.common, self.wake.set))
             except FleetError as error:
-                self.fleet.report.action("not-watching", reason=error.what, remedy=error.remedy)
+                self.fleet.report.action(
+                    Action.WATCH_FAILED, reason=error.what, remedy=error.remedy
+                )
             yield
 
     def _wait(self, seconds: float) -> None:
@@ -204,21 +216,23 @@ class Runner:
         self.wake.clear()
 
     def _begin(self) -> None:
-        self.fleet.store.swap.base()  # raises Unreachable where the board is far away
-        for path, refusal in checkout.recover(self.fleet.repo):
-            self.fleet.report.action("left-behind", path=path, reason=refusal.reason)
+        commit = self.fleet.store.backend.refresh()  # raises Unreachable: the board is far away
+        upgrade.refuse_old(self.fleet.store.board_at(commit))
+        for path, refusal in follow_branch.recover(self.fleet.repo):
+            self.fleet.report.action(Action.CHECKOUT_BEHIND, path=path, reason=refusal.reason)
         # Those first: the others may take their time, and the leases of these run out.
-        for order, known in survivors(self.fleet, self.attempts.keys()):
-            self._go_on(order, known)
-        settle_dead(self.fleet, self.attempts.keys())
-        self._former = frozenset(self.fleet.clone.held())
-        sweep(self.fleet, {attempt.order.task for attempt in self.attempts.values()})
+        for claimed, known in survivors(self.fleet, self.attempts.keys()):
+            self._go_on(claimed, known)
+        end_dead_attempts(self.fleet, self.attempts.keys())
+        self._former = frozenset(self.fleet.clone.pending_claims())
+        sweep(self.fleet, {attempt.claimed.task for attempt in self.attempts.values()})
         board = self.fleet.store.board()
         self.fleet.report.action(
-            "running",
+            Action.RUNNING,
             runner=self.fleet.runner,
             board=self.fleet.store.branch,
             target=board.settings.target or self.fleet.default_target,
+            **self.options.told(),
         )
 
     def _guarded(self) -> float | None:
@@ -226,12 +240,12 @@ class Runner:
         try:
             pause = self._round()
         except FleetError as error:
-            self.fleet.report.once("round", "error", reason=error.what, remedy=error.remedy)
+            self.fleet.report.once("round", Action.ERROR, reason=error.what, remedy=error.remedy)
         except Exception as error:
             path = self.fleet.clone.folder / "error.txt"
             with contextlib.suppress(OSError):  # a full disk must not end the runner
                 path.write_text(traceback.format_exc())
-            self.fleet.report.once("round", "error", reason=repr(error), trace=path)
+            self.fleet.report.once("round", Action.ERROR, reason=repr(error), trace=path)
         else:
             self.fleet.report.settled("round")
             return pause
@@ -241,8 +255,8 @@ class Runner:
         """See, decide, do. Seconds until the next round at the latest; None: finished."""
         if self.heart is not None:
             self.heart.turned()
-        self._reap()
-        self._obey()
+        self._join_finished()
+        self._handle_signals()
         self._end_expired()
         for name, duty in self._duties.items():
             self._safely(name, duty)
@@ -250,7 +264,7 @@ class Runner:
         self._end_superseded(board)
         self._keep_leases(board)
         self._settle_orphans(board)
-        self._deliver(board)
+        self._deliver_answers(board)
         self.notable.board(board)
         now = self.fleet.store.now()
         self.notable.coders(board, now)
@@ -258,7 +272,7 @@ class Runner:
             self._claim(board, now)
         if self.draining and not self.attempts:
             return None
-        pause = self.idle.pause(
+        pause = self.idle.next_wakeup(
             board := self.fleet.store.board(),
             now,
             busy=bool(self.attempts),
@@ -290,7 +304,7 @@ class Runner:
             raise
         except Exception as error:
             what = error.what if isinstance(error, FleetError) else repr(error)
-            self.fleet.report.once(f"duty {name}", "error", doing=name, reason=what)
+            self.fleet.report.once(f"duty {name}", Action.ERROR, doing=name, reason=what)
         else:
             self.fleet.report.settled(f"duty {name}")
 
@@ -303,7 +317,7 @@ class Runner:
         """Collect what attempts left to us: we are the subreaper of their processes."""
         reap_orphans()
 
-    def _reap(self) -> None:
+    def _join_finished(self) -> None:
         for nonce, attempt in list(self.attempts.items()):
             if not attempt.thread.is_alive():
                 attempt.thread.join()
@@ -311,15 +325,15 @@ class Runner:
                 del self.attempts[nonce]
                 self.transcripts.wake()
 
-    def _obey(self) -> None:
+    def _handle_signals(self) -> None:
         """Do what the signals so far ask."""
         if self._signals >= 1 and not self.draining:
             self.draining = True
-            self.fleet.report.action("draining", attempts=len(self.attempts))
+            self.fleet.report.action(Action.STOPPING, attempts=len(self.attempts))
         if self._signals >= 2 and not self.ending:
             self.ending = True
             self.fleet.giving_up.set()
-            self.fleet.report.action("ending", attempts=len(self.attempts))
+            self.fleet.report.action(Action.ENDING_ATTEMPTS, attempts=len(self.attempts))
             for attempt in self.attempts.values():
                 attempt.control.stop(Outcome.INTERRUPTED, "its runner was stopped")
 
@@ -332,7 +346,7 @@ class Runner:
             # A commit of somebody's takes a moment; only what lasts longer is worth a line.
             if not refusal.passing or now - since > _PASSING:
                 self.fleet.report.once(
-                    f"window {path}", "window-behind", path=path, reason=refusal.reason
+                    f"window {path}", Action.CHECKOUT_BEHIND, path=path, reason=refusal.reason
                 )
         for path in self._behind.keys() - behind.keys():
             del self._behind[path]
@@ -342,7 +356,9 @@ class Runner:
         """Write what is due after people's decisions, one change at a time."""
 
         def decide(board: Board, now: datetime) -> Change | None:
-            return settle.follow_up(board, now, runner=self.fleet.runner, suffix=_suffix(now))
+            return by_person.close_by_hand(
+                board, now, runner=self.fleet.runner, suffix=_suffix(now)
+            )
 
         while self.fleet.store.transact(decide).won:
             pass
@@ -350,7 +366,7 @@ class Runner:
     def _end_superseded(self, board: Board) -> None:
         """End attempts whose claim is gone, or whose task nobody wants any more."""
         for nonce, attempt in self.attempts.items():
-            entry = board.get(attempt.order.task)
+            entry = board.get(attempt.claimed.task)
             if entry is None or entry.claim is None or entry.claim.nonce != nonce:
                 if attempt.thread.is_alive():
                     attempt.control.stop(Outcome.CANCELLED, "its claim is gone from the board")
@@ -369,7 +385,9 @@ class Runner:
         for nonce, attempt in self.attempts.items():
             if self.heart.expired(nonce) and attempt.control.stopped is None:
                 reason = f"{self.heart.shared.name} did not answer for a whole lease"
-                self.fleet.report.action("lease-over", task=attempt.order.task, reason=reason)
+                self.fleet.report.action(
+                    Action.LEASE_EXPIRED, task=attempt.claimed.task, reason=reason
+                )
                 attempt.control.stop(Outcome.INTERRUPTED, reason)
 
     def _keep_leases(self, board: Board) -> None:
@@ -378,28 +396,30 @@ class Runner:
             return
         for nonce in self.heart.too_late():
             self.heart.own.forgotten(nonce)
-            self.fleet.clone.forget(nonce)
+            self.fleet.clone.drop_pending(nonce)
         for entry in board.entries.values():
             if entry.claim is not None and entry.claim.nonce in self.heart.lost:
                 self._take_over(entry.id, entry.claim)
 
-    def _deliver(self, board: Board) -> None:
+    def _deliver_answers(self, board: Board) -> None:
         """Answers reach the attempts that may still wait for them."""
         for nonce, attempt in self.attempts.items():
-            order = attempt.order
-            run_dir = self.fleet.clone.run_dir(order.task, order.claim.attempt, nonce)
-            hearing.deliver(self.fleet, board, order.task, run_dir)
+            claimed = attempt.claimed
+            run_dir = self.fleet.clone.run_dir(claimed.task, claimed.claim.attempt, nonce)
+            mailbox.deliver(self.fleet, board, claimed.task, run_dir)
 
     def _take_over(self, task: str, claim: Claim) -> None:
         reason = f"nothing was heard of {claim.runner} for a whole lease"
-        attempt = settle.interrupted(
+        attempt = on_end.interrupted(
             claim, self.fleet.store.now(), Outcome.LOST, reason, claim.runner
         )
         result = self.fleet.store.transact(
-            lambda board, now: settle.settle(board, task=task, attempt=attempt, role=claim.role)
+            lambda board, now: on_end.end_attempt(
+                board, task=task, attempt=attempt, role=claim.role
+            )
         )
         if result.won:
-            self.fleet.report.action("taken-over", task=task, runner=claim.runner)
+            self.fleet.report.action(Action.TAKEN_OVER, task=task, runner=claim.runner)
 
     def _settle_orphans(self, board: Board) -> None:
         """Every claim of ours is under way, or being ended: none may be stuck.
@@ -407,21 +427,21 @@ class Runner:
         One whose push was given up for unknown and that arrived after all is worked on. One whose
         attempt has died without its event, or that came back with a rewound board, is ended.
         """
-        held = self.fleet.clone.held()
+        held = self.fleet.clone.pending_claims()
         for nonce, task in claims_of(board, self.fleet.runner).items():
             if nonce in self.attempts:
                 continue
             if nonce in held and nonce not in self._started | self._former:
-                if not self.draining and not self._busy(task):
+                if not self.draining and not self._still_ending(task):
                     self._start_late(board, task)
             else:
-                settle_orphan(self.fleet, task, nonce)
+                end_orphan_claim(self.fleet, task, nonce)
 
     def _start_late(self, board: Board, task: str) -> None:
-        late = late_order(self.fleet, board, task)
+        late = late_claim(self.fleet, board, task)
         if late is not None:
-            self.fleet.report.action("turned-up", task=task)
-            self._start(late[0].pick, *late)
+            self.fleet.report.action(Action.LATE_CLAIM, task=task)
+            self._start(late[0].assignment, *late)
 
     # -- claiming
 
@@ -434,66 +454,79 @@ class Runner:
     def _format_known(self, board: Board) -> bool:
         newer = next((p for p in board.settings_problems if "has format" in p.what), None)
         if newer is not None:
-            self.fleet.report.once("format", "newer-format", reason=newer.what, remedy="upgrade")
-        return newer is None and board.settings.format <= FORMAT
+            self.fleet.report.once(
+                "format", Action.NEWER_FORMAT, reason=newer.what, remedy="upgrade"
+            )
+        older = upgrade.old_format(board)
+        if older is not None:
+            self.fleet.report.once(
+                "format", Action.OLDER_FORMAT, reason=older.what, remedy=older.remedy
+            )
+        return newer is None and older is None
 
     def _claim(self, board: Board, now: datetime) -> None:
-        passed: list[Passed] = []
+        passed: list[Skipped] = []
         for _ in range(_PICK_AGAIN):
             chosen, passed = self.offers.picks(board, now)
-            if not self._take(board, chosen):
+            if not self._claim_and_start(board, chosen):
                 break
             # Somebody was faster with some of them: pick again from what is left, at once.
             board, now = self.fleet.store.board(), self.fleet.store.now()
         for one in passed:
             if (one.for_a_person and not one.rests) or self.options.once:
                 self.fleet.report.once(
-                    f"passed {one.task}", "passed", task=one.task, reason=one.reason
+                    f"skipped {one.task}", Action.SKIPPED, task=one.task, reason=one.reason
                 )
 
-    def _take(self, board: Board, chosen: list[Pick]) -> bool:
+    def _claim_and_start(self, board: Board, chosen: list[Assignment]) -> bool:
         """Claim and start these. Whether others got some of them first."""
-        free = self._fair([pick for pick in chosen if not self._busy(pick.task)])
+        free = self._when_fair([pick for pick in chosen if not self._still_ending(pick.task)])
         sending = self.heart.claiming if self.heart is not None else lambda _nonce: None
         taken = claim_all(self.fleet, board, free, sending)
-        for order, begin in taken:
-            self._start(order.pick, order, begin)
-        new = any(order.claim.role is not Role.VALIDATE for order, _ in taken)
+        for claimed, begin in taken:
+            self._start(claimed.assignment, claimed, begin)
+        new = any(claimed.claim.role is not Role.VALIDATE for claimed, _ in taken)
         if self.heart is not None and new:
             self.heart.shared.pace.begun()
         return len(taken) < len(free) and self.fleet.store.board().commit != board.commit
 
-    def _fair(self, chosen: list[Pick]) -> list[Pick]:
+    def _when_fair(self, chosen: list[Assignment]) -> list[Assignment]:
         """Without what is new, if it is the turn of others on a shared board to begin something;
         what was begun is finished first anyway."""
         if self.heart is None or self.heart.shared.pace.left() <= 0:
             return chosen
         return [pick for pick in chosen if pick.role is Role.VALIDATE]
 
-    def _busy(self, task: str) -> bool:
+    def _still_ending(self, task: str) -> bool:
         """Whether a former attempt on the task is still ending in its workspace here."""
-        return any(attempt.order.task == task for attempt in self.attempts.values())
+        return any(attempt.claimed.task == task for attempt in self.attempts.values())
 
-    def _go_on(self, order: Order, known: Record) -> None:
+    def _go_on(self, claimed: ClaimedTask, known: Checkpoint) -> None:
         """Take an attempt up again whose coder did not notice that its runner died."""
-        claim = order.claim
-        self.fleet.report.action("gone-on", task=order.task, role=claim.role, attempt=claim.attempt)
-        self._start(order.pick, order, known)
+        claim = claimed.claim
+        self.fleet.report.action(
+            Action.RESUMED, task=claimed.task, role=claim.role, attempt=claim.attempt
+        )
+        self._start(claimed.assignment, claimed, known)
         since = (self.fleet.store.now() - claim.at).total_seconds()
         self.attempts[claim.nonce].live.began -= max(0.0, since)
 
-    def _start(self, pick: Pick, order: Order, begin: Beginning | Record) -> None:
-        control = Control()
-        live = Live(pick.task, pick.role, pick.coder or "checks", order.claim.attempt)
-        run_dir = self.fleet.clone.run_dir(pick.task, order.claim.attempt, order.claim.nonce)
+    def _start(
+        self, pick: Assignment, claimed: ClaimedTask, begin: StartPoint | Checkpoint
+    ) -> None:
+        control = CancelToken()
+        live = LiveStatus(pick.task, pick.role, pick.coder or "checks", claimed.claim.attempt)
+        run_dir = self.fleet.clone.run_dir(pick.task, claimed.claim.attempt, claimed.claim.nonce)
         run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        way = Underway(self.fleet, order, control, live, run_dir)
+        ctx = AttemptContext(self.fleet, claimed, control, live, run_dir)
         thread = threading.Thread(
-            target=_then(lambda: perform(way, begin), self.wake.set), name=pick.task, daemon=True
+            target=_then(lambda: run_attempt(ctx, begin), self.wake.set),
+            name=pick.task,
+            daemon=True,
         )
-        nonce = order.claim.nonce
+        nonce = claimed.claim.nonce
         self._started.add(nonce)
-        self.attempts[nonce] = _Attempt(order, control, live, thread)
+        self.attempts[nonce] = _RunningAttempt(claimed, control, live, thread)
         try:
             thread.start()
         except RuntimeError:  # no more threads: its claim is ended like that of a dead one

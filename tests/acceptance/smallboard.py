@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gitfleet.git.step import folder
+from gitfleet.git.synced_commit import folder
 from tests.acceptance.fleetlab import Lab, git
 
 FINAL = {

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet import faults
+from gitfleet import failpoints
 from tests.acceptance.fleetlab import Lab, git
 from tests.acceptance.smallboard import all_is_well, small_board
+from tests.lanes import sample
 
 LONG = os.environ.get("GITFLEET_LONG") == "1"
 # A second passing differs where the first one was of another kind (work, then validation; the
 # first landing, then one that others wait for).
+FAST = ("claimed", "coder-ended", "landed-refs-moved")
 AGAIN = ("claimed", "coder-ended", "landed-refs-moved", "salvaged")
 
 
@@ -44,7 +46,7 @@ def _kill_and_restart(small: Lab, where: str) -> None:
     all_is_well(small)
 
 
-@pytest.mark.parametrize("point", faults.POINTS)
+@pytest.mark.parametrize("point", sample(failpoints.POINTS, *FAST))
 def test_killed_at_a_named_point_and_started_again_it_comes_to_the_same_end(
     small: Lab, point: str
 ) -> None:
@@ -52,7 +54,8 @@ def test_killed_at_a_named_point_and_started_again_it_comes_to_the_same_end(
     _kill_and_restart(small, point)
 
 
-@pytest.mark.parametrize("point", faults.POINTS if LONG else AGAIN)
+@pytest.mark.slow
+@pytest.mark.parametrize("point", failpoints.POINTS if LONG else AGAIN)
 def test_killed_when_it_passes_there_again(small: Lab, point: str) -> None:
     """The same when it is not the first task that is struck."""
     _kill_and_restart(small, f"{point}:2")
@@ -61,7 +64,7 @@ def test_killed_when_it_passes_there_again(small: Lab, point: str) -> None:
 @pytest.mark.slow
 def test_killed_at_one_point_after_the_other(small: Lab) -> None:
     """A runner that dies in every life, each time one step later, still gets the board done."""
-    for point in faults.POINTS:
+    for point in failpoints.POINTS:
         small.run("--until-idle", env={"GITFLEET_FAULT": point})
     ran = small.run("--until-idle")
     assert ran.status in (0, 4), ran

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.process.start import Running, attach
+from gitfleet.process.launch import Running, attach
 from tests.acceptance.fleetlab import Gate, Lab, Live, git, until
 
 _ACCEPT = "printf 'verdict: accepted\\n' >v; mv v \"$GITFLEET_OUTBOX/verdict.yaml\""
@@ -90,7 +90,7 @@ def test_what_goes_on_goes_on_as_it_was_claimed(lab: Lab, change: object) -> Non
     assert callable(change)
     change(lab)
     again = lab.start("--until-idle")
-    again.wait_for("gone-on", task="one")
+    again.wait_for("resumed", task="one")
     gate.open()
     again.wait()
     assert lab.outcomes("one", "work") == ["submitted"]

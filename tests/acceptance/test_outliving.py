@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet import faults
-from gitfleet.process.look import alive
-from gitfleet.process.start import attach, exit_of
+from gitfleet import failpoints
+from gitfleet.process.launch import attach, exit_of
+from gitfleet.process.procfs import alive
 from tests.acceptance.agents import agent
 from tests.acceptance.conftest import MakeLab
 from tests.acceptance.fleetlab import PATIENCE, Lab, Live, git, until
+from tests.lanes import sample
 
 # Waits in the middle, within a line, for a word.
 _AGENT = """\
@@ -95,7 +96,7 @@ def test_ten_agents_go_on_when_their_runner_is_killed(make_lab: MakeLab) -> None
     agents = Agents(make_lab(concurrency=10), 10)
     kill(agents.begin())
     again = agents.lab.start("--until-idle", "--max", "20", env=agents.env)
-    again.wait_for("gone-on", times=10)
+    again.wait_for("resumed", times=10)
     for task in agents.tasks:
         agents.go(task)
     assert again.wait().status == 0, again.told()
@@ -111,7 +112,7 @@ def test_an_upgrade_leaves_the_agents_at_work(make_lab: MakeLab) -> None:
     ended = live.wait()
     assert ended.status == 0 and ended.lines.of("leaving", attempts=2)
     again = agents.lab.start("--until-idle", env=agents.env)
-    again.wait_for("gone-on", times=2)
+    again.wait_for("resumed", times=2)
     for task in agents.tasks:
         agents.go(task)
     assert again.wait().status == 0, again.told()
@@ -131,10 +132,10 @@ end()
 """
 _LONG = os.environ.get("GITFLEET_LONG") == "1"
 # Those that every attempt passes while others are under way; by hand those of a landing, too.
-_POINTS = faults.POINTS[: faults.POINTS.index("salvaged" if _LONG else "merge-made")]
+_POINTS = failpoints.POINTS[: failpoints.POINTS.index("salvaged" if _LONG else "merge-made")]
 
 
-@pytest.mark.parametrize("point", _POINTS)
+@pytest.mark.parametrize("point", sample(_POINTS, "coder-started"))
 def test_killed_at_a_named_point_with_agents_under_way(make_lab: MakeLab, point: str) -> None:
     """At whichever step of one attempt the runner dies: the others go on or had ended meanwhile,
     none is begun twice, and each is judged by all of its output."""
@@ -153,7 +154,7 @@ def test_killed_life_after_life(make_lab: MakeLab) -> None:
     kill(agents.begin())
     for _ in range(3):
         live = agents.lab.start("--until-idle", env=agents.env)
-        live.wait_for("gone-on", times=3)
+        live.wait_for("resumed", times=3)
         kill(live)
     again = agents.lab.start("--until-idle", env=agents.env)
     for task in agents.tasks:
@@ -229,7 +230,7 @@ def test_a_validator_outlives_the_runner_too(make_lab: MakeLab, moved: bool) -> 
         git("add", "other.txt", cwd=lab.path)
         git("commit", "-qm", "Somebody else", cwd=lab.path)
     again = lab.start("--until-idle")
-    again.wait_for("gone-on", task="one", role="validate")
+    again.wait_for("resumed", task="one", role="validate")
     gate.open(2)
     assert again.wait().status == 0, again.told()
     assert asked.read_text() == "asked\n" * (2 if moved else 1)

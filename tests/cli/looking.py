@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 import os
 import pty
-import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from gitfleet.board.clone import Clone
+from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store
 from gitfleet.git import refs
 from gitfleet.git.repo import find
 from gitfleet.model.claim import Claim
 from gitfleet.model.event import Attempt, Landed
 from gitfleet.model.states import Outcome, Role
-from gitfleet.plan import settle
-from tests.cli.acting import GITFLEET, gitfleet
+from gitfleet.plan.transitions import on_claim, on_end, on_landing
+from tests import warm
+from tests.cli.acting import gitfleet
 from tests.conftest import git, init
 
 SCRIPT = "```sh\necho hello\n```\n"
@@ -71,7 +71,7 @@ class Lab:
             "at": datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=9),
         }
         claim = Claim(**(values | more))
-        made = self.store.transact(lambda b, now: settle.claim(b, now, task=name, claim=claim))
+        made = self.store.transact(lambda b, now: on_claim.claim(b, now, task=name, claim=claim))
         assert made.won
         return claim
 
@@ -79,7 +79,7 @@ class Lab:
         """End an attempt with its event."""
         attempt = self._attempt(claim, outcome, **facts)
         made = self.store.transact(
-            lambda b, _now: settle.settle(b, task=name, attempt=attempt, role=claim.role)
+            lambda b, _now: on_end.end_attempt(b, task=name, attempt=attempt, role=claim.role)
         )
         assert made.won
         return attempt
@@ -131,7 +131,7 @@ class Lab:
             head=head,
         )
         made = self.store.transact(
-            lambda b, now: settle.land(
+            lambda b, now: on_landing.land(
                 b, now, task=name, attempt=accepted, landed=landed, move=None
             )
         )
@@ -162,14 +162,8 @@ class Lab:
 def on_terminal(cwd: Path, *args: str, columns: int = 80, env: Mapping[str, str] = {}) -> str:
     """What a verb prints on a terminal of so many columns, with line ends as in files."""
     master, slave = pty.openpty()
-    done = subprocess.Popen(
-        [*GITFLEET, *args],
-        cwd=cwd,
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": str(columns), **env},
-    )
+    around = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns), **env}
+    done = warm.start(*args, cwd=cwd, env=around, stdin=slave, stdout=slave, stderr=slave)
     os.close(slave)
     said = b""
     while True:

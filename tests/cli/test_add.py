@@ -25,7 +25,7 @@ def test_a_task_is_filed_with_all_that_was_said(project: Path) -> None:
     done = gitfleet(
         *("add", "Fix: the login", "--id", "fix-login", "--depends-on", "base", "--priority", "1"),
         *("--label", "web", "--coder", "shell", "--model", "opus", "--check", "true && true"),
-        *("--touches", "src/**", "--role", "work", "--hold"),
+        *("--paths", "src/**", "--role", "work", "--hold"),
         cwd=project,
         input="Do it.\n\nWell.",
     )
@@ -36,7 +36,7 @@ def test_a_task_is_filed_with_all_that_was_said(project: Path) -> None:
     assert task is not None
     assert (task.title, task.depends_on, task.priority) == ("Fix: the login", ("base",), 1)
     assert (task.labels, task.coder, task.model) == (("web",), "shell", "opus")
-    assert (task.checks, task.touches, task.hold) == (("true && true",), ("src/**",), True)
+    assert (task.checks, task.paths, task.hold) == (("true && true",), ("src/**",), True)
     assert task.body == "Do it.\n\nWell."  # `git show` took the last line end, not we
     log = git("log", "-1", "--format=%an|%cn|%s", "fleet", cwd=project)
     assert log == "Ada Author|Ada Author|Add fix-login: Fix: the login"
@@ -106,7 +106,7 @@ def test_inside_an_attempt_it_goes_to_the_outbox(project: Path, tmp_path: Path) 
     tip = git("rev-parse", "fleet", cwd=project)
     gitfleet("add", "Found it", "--id", "found", cwd=project, input="body", env=env)
     named = gitfleet("add", "Found more", cwd=project, env=env).stdout.strip()
-    letters = [x for x in outbox.tasks(box, "a-task") if isinstance(x, outbox.Letter)]
+    letters = [x for x in outbox.tasks(box, "a-task") if isinstance(x, outbox.FiledTask)]
     assert {letter.addition.id for letter in letters} == {"found", named}
     assert sorted(path.name for path in box.iterdir()) == sorted(
         ["task-found.md", f"task-{named}.md"]

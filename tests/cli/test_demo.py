@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from gitfleet.demo import plot, reviewer, story
+from gitfleet.demo import captions, reviewer, tasks
 from tests.conftest import git
 
 DEMO: Final = (sys.executable, "-P", "-m", "gitfleet", "demo")
@@ -98,7 +98,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
 def test_every_task_becomes_what_the_demo_says_in_a_hostile_world(played: Played) -> None:
     """Nobody's signing, hooks, aliases, templates, variables or identity reach the demo."""
     assert played.status == 0, played.output
-    assert f"All {len(plot.PROMISES)} tasks are done, as promised. It took " in played.output
+    assert f"All {len(tasks.PROMISES)} tasks are done, as promised. It took " in played.output
 
 
 def test_what_happens_is_told_as_it_happens(played: Played) -> None:
@@ -108,7 +108,7 @@ def test_what_happens_is_told_as_it_happens(played: Played) -> None:
         ("add-license", "FAILED: exit status 1: the mirror"),
         ("name-python", "CONFLICT: it conflicts with main in CHANGELOG.md"),
         ("reading-time", "REJECTED: Somebody left a print in it."),
-        (plot.REPAIR, "LANDED on main as"),
+        (tasks.REPAIR, "LANDED on main as"),
     ):
         assert re.search(rf"^ +[0-9.]+ s  {task} +{sentence}", played.output, re.MULTILINE), task
 
@@ -116,9 +116,9 @@ def test_what_happens_is_told_as_it_happens(played: Played) -> None:
 def test_it_ends_with_the_board_the_graph_and_the_way_home(played: Played) -> None:
     """Who has seen it knows what became of every task, and what to type next."""
     after = played.output.partition("$ gitfleet list --all")[2]
-    for task in (*plot.TASKS, plot.REPAIR):
+    for task in (*tasks.TASKS, tasks.REPAIR):
         assert task in after.partition("$ git log --graph")[0], task
-    assert after.count("Merge ") == len(plot.TASKS)
+    assert after.count("Merge ") == len(tasks.TASKS)
     assert "gitfleet init" in after
     assert str(played.project) in after
 
@@ -142,7 +142,7 @@ def test_the_proof_finds_what_is_not_as_promised(played: Played, tmp_path: Path)
     git("rm", "-q", "LICENSE", cwd=copy)
     git("commit", "-q", "-m", "forget", cwd=copy)
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "gitfleet.demo.proof", str(copy)],
+        [sys.executable, "-P", "-m", "gitfleet.demo.verify", str(copy)],
         capture_output=True,
         text=True,
         check=False,
@@ -198,7 +198,7 @@ def test_a_log_line_is_told_in_words_or_as_it_stands(
     line: str, told: tuple[str, str] | None
 ) -> None:
     """What has words is told in them; nothing that is new is lost."""
-    assert story.told(line, "/usr/bin/python3") == told
+    assert captions.told(line, "/usr/bin/python3") == told
 
 
 def test_the_reviewer_finds_a_print_where_it_stands(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gitfleet.process.look import marked
+from gitfleet.process.procfs import marked
 from tests.cli.acting import add, gitfleet, running
 from tests.conftest import git
 
@@ -24,7 +24,7 @@ def project(repo_path: Path) -> Path:
 
 def settings(project: Path, text: str) -> None:
     """Commit other settings."""
-    (project / ".fleet" / "fleet.yaml").write_text(f"format: 1\ntarget: main\n{text}")
+    (project / ".fleet" / "fleet.yaml").write_text(f"format: 2\ntarget: main\n{text}")
     git("commit", "-qam", "settings", cwd=project / ".fleet")
 
 
@@ -131,7 +131,7 @@ def test_a_window_that_lags_behind_is_told(project: Path) -> None:
     fleet = project / ".fleet"
     add(project, "one", "true", "--hold")
     (fleet / "tasks" / "one.md").write_text("an edit\n")
-    gitfleet("release", "one", cwd=project)
+    gitfleet("unhold", "one", cwd=project)
     assert "behind the board" in examine(project)["window"]["what"]
 
 

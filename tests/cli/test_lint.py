@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 
 from tests.cli.acting import gitfleet, refusal
 from tests.cli.looking import Lab, task
+from tests.conftest import git
 
-FLEET = "format: 1\ntarget: main\n"
+FLEET = "format: 2\ntarget: main\n"
 
 
 @pytest.fixture
@@ -175,3 +177,69 @@ def test_without_a_path_it_is_the_board_at_the_tip(tmp_path: Path) -> None:
     write(lab.path / ".fleet", {"tasks/a.md": task("A")})
     assert lint(lab.path / ".fleet", ".")[-1].endswith("no problems, no warnings")
     assert lint(lab.path, code=1) == tip
+
+
+# -- --fix
+
+
+OLD = {
+    "fleet.yaml": "format: 1  # old\ntarget: main\nattempts: 2\n",
+    "tasks/a.md": "---\ntitle: A\ncoder: shell\ntouches: [x]\n---\n```sh\ntrue\n```\n",
+}
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Lab:
+    """A board of format 1."""
+    lab = Lab(tmp_path / "repo")
+    lab.commit(OLD)
+    return lab
+
+
+def test_a_fix_waits_for_edits_that_no_commit_has(old: Lab) -> None:
+    """They would keep the files in .fleet/ behind the board; files of nobody's kind do not."""
+    tip = git("rev-parse", "fleet", cwd=old.path)
+    task_file = old.path / ".fleet" / "tasks" / "a.md"
+    task_file.write_text(OLD["tasks/a.md"] + "More.\n")
+    said = refusal("lint", "--fix", cwd=old.path)
+    assert "uncommitted edits" in said and "tasks/a.md" in said and "Commit them" in said
+    assert git("rev-parse", "fleet", cwd=old.path) == tip and "More." in task_file.read_text()
+    task_file.write_text(OLD["tasks/a.md"])
+    (old.path / ".fleet" / "scratch.txt").write_text("mine\n")
+    assert lint(old.path, "--fix") == [
+        "fleet.yaml: attempts → max_attempts, format 2",
+        "tasks/a.md: touches → paths",
+        "2 files: no problems, no warnings",
+    ]
+    assert "paths: [x]" in task_file.read_text()
+
+
+def test_a_fix_of_a_broken_fleet_yaml_is_refused(old: Lab) -> None:
+    """Without its format the tasks would be of none."""
+    old.commit({"fleet.yaml": OLD["fleet.yaml"] + "targte: x\n"})
+    tip = git("rev-parse", "fleet", cwd=old.path)
+    assert "fleet.yaml:4:1: unknown key 'targte'" in refusal("lint", "--fix", cwd=old.path)
+    assert git("rev-parse", "fleet", cwd=old.path) == tip
+
+
+def test_a_fix_renames_what_came_with_an_old_key_later(old: Lab) -> None:
+    """On a board of the newest format, too; what it must not guess is left and told."""
+    lint(old.path, "--fix")
+    old.commit(
+        {
+            "tasks/b.md": "---\ntitle: B\nattempts: 1\ncoder: shell\n---\n```sh\n```\n",
+            "tasks/c.md": "---\ntitle: C\nneeds: [x]\nruns_on: [y]\n---\n",
+        }
+    )
+    said = "\n".join(lint(old.path, code=1))
+    assert "tasks/b.md:3:1: `attempts` is now `max_attempts` (rename it, or run" in said
+    done = gitfleet("lint", "--fix", "--json", cwd=old.path, code=1)
+    assert done.stderr == "tasks/b.md: attempts → max_attempts\n"
+    (problem,) = json.loads(done.stdout)
+    assert problem["path"] == "tasks/c.md" and "both here" in problem["what"]
+
+
+def test_a_fix_is_of_the_board_itself(folder: Path) -> None:
+    """Files in a folder are a person's own to rename."""
+    said = gitfleet("lint", "--fix", ".", cwd=folder, code=2).stderr
+    assert "takes no PATH" in said

@@ -18,22 +18,23 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from gitfleet.attempt.fleet import Fleet, Live
-from gitfleet.board import beats
-from gitfleet.board.beats import SEEN_BEATS
-from gitfleet.board.clone import Clone, read_json, write_json
-from gitfleet.board.store import Store, runner_signature
-from gitfleet.cli.support import draw
-from gitfleet.cli.support.table import table_of
+from gitfleet.attempt.context import LiveStatus, Project
+from gitfleet.board import heartbeats
+from gitfleet.board.authorship import runner_signature
+from gitfleet.board.clone_state import Clone, read_json, write_json
+from gitfleet.board.heartbeats import SEEN_BEATS
+from gitfleet.board.store import Store
+from gitfleet.cli.support import format
+from gitfleet.cli.support.live_table import table_of
+from gitfleet.event_log import EventLog
 from gitfleet.git.objects import Objects
 from gitfleet.git.refs import swap
 from gitfleet.git.repo import find
 from gitfleet.model.durations import clock
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Outcome, Role
-from gitfleet.presence import vitals
-from gitfleet.presence.vitals import Vitals
-from gitfleet.report import Report
+from gitfleet.presence import payload
+from gitfleet.presence.payload import LiveStatusFile
 from tests.cli.acting import GITFLEET, add, gitfleet, running, wait_for
 from tests.cli.looking import Lab, on_terminal, task
 from tests.conftest import git
@@ -57,7 +58,7 @@ def test_the_attempts_of_this_clone_are_shown_without_a_remote(board: Path, tmp_
     pipe = tmp_path / "go"
     os.mkfifo(pipe)
     add(board, "slow", f"printf 'looking \\033[2J around\\n'; read _ < '{pipe}'; echo x > x")
-    file = Clone(find(board)).folder / beats.LIVE
+    file = Clone(find(board)).folder / heartbeats.LIVE
     with running(board, "--until-idle") as runner:
         runner.until("claimed", "task=slow")
 
@@ -187,21 +188,21 @@ def test_a_narrow_terminal_cuts_and_does_not_wrap(board: Path) -> None:
     """A row stays a row."""
     _beat(board, "ash", [{"task": "a" * 60, "coder": "codex", "last": "words " * 30}])
     for row in on_terminal(board, "top", "--once", columns=60).splitlines():
-        assert draw.width(re.sub(r"\x1b\[[0-9;]*m", "", row)) <= 60
+        assert format.width(re.sub(r"\x1b\[[0-9;]*m", "", row)) <= 60
 
 
 def test_what_one_has_to_type_gives_way_last() -> None:
     """On a narrow terminal the id of a task stays whole while another column can be cut."""
     cells = [["working", "an-id-that-is-typed", "p2", "A title of some length", "a reason " * 9]]
-    (row,) = draw.columns(cells, 40, keep=1)
-    assert "an-id-that-is-typed" in row[1] and draw.width("".join(row)) <= 40
-    (row,) = draw.columns(cells, 20, keep=1)
-    assert draw.width("".join(row)) <= 20
+    (row,) = format.columns(cells, 40, keep=1)
+    assert "an-id-that-is-typed" in row[1] and format.width("".join(row)) <= 40
+    (row,) = format.columns(cells, 20, keep=1)
+    assert format.width("".join(row)) <= 20
 
 
 def test_the_table_of_run_is_to_be_read_on_a_narrow_terminal_too() -> None:
     """With few columns it tells which task, what it does and for how long, and its last words."""
-    live = Live("one-of-the-tasks", Role.WORK, "claude", 1, state="active")
+    live = LiveStatus("one-of-the-tasks", Role.WORK, "claude", 1, state="active")
     live.lines.append("some words")
     for width, named in ((40, False), (120, True)):
         said = io.StringIO()
@@ -211,51 +212,51 @@ def test_the_table_of_run_is_to_be_read_on_a_narrow_terminal_too() -> None:
         assert ("claude" in text) is named and ("context" in text) is named
 
 
-def _fleet(path: Path) -> Fleet:
+def _fleet(path: Path) -> Project:
     repo = find(path)
-    return Fleet(repo, Clone(repo), Store(repo), Report(lambda _: None), "box", "main")
+    return Project(repo, Clone(repo), Store(repo), EventLog(lambda _: None), "box", "main")
 
 
 def test_the_file_is_written_anew_only_when_something_changed(board: Path) -> None:
     """And a reader counts on from when it was written: an attempt that is silent grows older."""
     fleet = _fleet(board)
-    live = Live("one", Role.WORK, "claude", 2, state="active")
-    file = fleet.clone.folder / beats.LIVE
-    with Vitals(fleet, lambda: {"0" * 32: live}, 5).kept():
-        first = wait_for(lambda: beats.live(read_json(file)), "the file")
+    live = LiveStatus("one", Role.WORK, "claude", 2, state="active")
+    file = fleet.clone.folder / heartbeats.LIVE
+    with LiveStatusFile(fleet, lambda: {"0" * 32: live}, 5).kept():
+        first = wait_for(lambda: heartbeats.live(read_json(file)), "the file")
         assert first["capacity"] == 5 and first["attempts"][0]["state"] == "active"
         before = file.stat()
         live.lines.append("password=hunter2-hunter2-hunter2")
         live.tokens, live.context = Tokens(input=9), 7
         wait_for(lambda: file.stat().st_ino != before.st_ino, "a new file")
-        (attempt,) = beats.live(read_json(file))["attempts"]
+        (attempt,) = heartbeats.live(read_json(file))["attempts"]
         assert (attempt["tokens"], attempt["context"], attempt["attempt"]) == (9, 7, 2)
-    assert not file.exists() and beats.live(read_json(file)) == {}
+    assert not file.exists() and heartbeats.live(read_json(file)) == {}
     told = {"monotonic": time.monotonic() - 30, "attempts": [{"elapsed": 1, "silence": 2}, 7]}
     write_json(file, told)
-    (attempt,) = beats.live(read_json(file))["attempts"]
+    (attempt,) = heartbeats.live(read_json(file))["attempts"]
     assert attempt["elapsed"] >= 31 and attempt["silence"] >= 32
 
 
 def test_what_attempts_say_leaves_the_machine_only_where_outputs_may(board: Path) -> None:
     """A heartbeat has the last line only if the board's settings have transcripts pushed."""
     fleet = _fleet(board)
-    assert not vitals.may_tell(fleet)
-    live = Live("one", Role.WORK, "claude", 1)
+    assert not payload.may_share_output(fleet)
+    live = LiveStatus("one", Role.WORK, "claude", 1)
     live.lines.append("a word")
     for words, last in ((False, ""), (True, "a word")):
-        (attempt,) = vitals.content(fleet, {}, {"n": live}, words=words)["attempts"]
+        (attempt,) = payload.content(fleet, {}, {"n": live}, words=words)["attempts"]
         assert attempt["last"] == last
     window = board / ".fleet"
-    (window / "fleet.yaml").write_text("format: 1\ntranscripts: push\n")
+    (window / "fleet.yaml").write_text("format: 2\ntranscripts: push\n")
     git("commit", "-qam", "Settings", cwd=window)
-    assert vitals.may_tell(_fleet(board))
+    assert payload.may_share_output(_fleet(board))
 
 
 def test_counts_of_tokens_are_short() -> None:
     """A column of a table has room for few characters."""
     numbers = (0, 950, 1_234, 9_949, 9_950, 45_400, 999_499, 999_500, 12_345_678)
-    assert [draw.tokens(number) for number in numbers] == [
+    assert [format.tokens(number) for number in numbers] == [
         *("", "950", "1.2k", "9.9k", "10k", "45k", "999k", "1.0M", "12.3M"),
     ]
-    assert draw.context(0, 9) == "" and draw.context(1_500, 0) == "1.5k"
+    assert format.context(0, 9) == "" and format.context(1_500, 0) == "1.5k"

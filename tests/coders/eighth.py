@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from gitfleet.coders import lines
-from gitfleet.coders.base import Coder, CoderEvent, Job, Launch, Reader, Said, extra
-from gitfleet.coders.judging import classify, judge_of
+from gitfleet.coders import jsonl
+from gitfleet.coders.base import Coder, CoderEvent, CoderEventKind, Job, Launch, Reader, extra
+from gitfleet.coders.classify import classify, judge_of
 
 
 def launch(job: Job) -> Launch:
@@ -18,17 +18,17 @@ def launch(job: Job) -> Launch:
 
 def read(line: str) -> Iterator[CoderEvent]:
     """The events in one line."""
-    found = lines.parse(line)
-    words = lines.text(found, "words")
-    match lines.dig(found, "what"):
+    found = jsonl.parse(line)
+    words = jsonl.text(found, "words")
+    match jsonl.dig(found, "what"):
         case "hello":
-            yield CoderEvent(said=Said.STARTED, session=lines.name(found, "id"))
+            yield CoderEvent(said=CoderEventKind.STARTED, session=jsonl.name(found, "id"))
         case "speech":
-            yield CoderEvent(said=Said.TEXT, text=words)
+            yield CoderEvent(said=CoderEventKind.TEXT, text=words)
         case "bye":
-            wrong = lines.dig(found, "ok") is not True
+            wrong = jsonl.dig(found, "ok") is not True
             failure = classify(words) if wrong else None
-            yield CoderEvent(said=Said.ENDED, text=words, failure=failure, final=True)
+            yield CoderEvent(said=CoderEventKind.ENDED, text=words, failure=failure, final=True)
 
 
 def reader(_job: Job) -> Reader:

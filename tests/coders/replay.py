@@ -14,7 +14,7 @@ from gitfleet.coders import registry
 from gitfleet.coders.base import Coder, CoderEvent, Evidence, Job, Judgement, Tally
 from gitfleet.coders.stream import Stream
 from gitfleet.model.event import Tokens
-from gitfleet.process.start import Exit
+from gitfleet.process.launch import Exit
 from tests.coders.kit import job
 
 FOLDER: Final = Path(__file__).parent / "transcripts"

@@ -7,10 +7,18 @@ from pathlib import Path
 import pytest
 
 from gitfleet.coders import registry
-from gitfleet.coders.base import VERSION, Evidence, Judgement, Said, Tally, judge_exit, read_text
+from gitfleet.coders.base import (
+    VERSION,
+    CoderEventKind,
+    Evidence,
+    Judgement,
+    Tally,
+    judge_exit,
+    read_text,
+)
 from gitfleet.model.config import CoderSettings
 from gitfleet.model.states import Outcome
-from gitfleet.process.start import Exit
+from gitfleet.process.launch import Exit
 
 
 @pytest.mark.parametrize(
@@ -40,7 +48,7 @@ def test_lines_of_text_are_things_said() -> None:
         "one",
         "two",
     ]
-    assert [event.said for event in read_text("x")] == [Said.TEXT]
+    assert [event.said for event in read_text("x")] == [CoderEventKind.TEXT]
 
 
 def test_a_coder_is_found_by_its_name() -> None:

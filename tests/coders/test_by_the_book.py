@@ -15,11 +15,11 @@ from typing import Final
 
 import pytest
 
-from gitfleet.coders.base import CoderEvent, Evidence, Failure, Judgement, Said, Tally
+from gitfleet.coders.base import CoderEvent, CoderEventKind, Evidence, Failure, Judgement, Tally
 from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Outcome
-from gitfleet.process.start import Exit
+from gitfleet.process.launch import Exit
 from tests.coders.kit import job
 from tests.coders.replay import coder_of, read
 
@@ -138,7 +138,7 @@ def test_it_works_as_it_is_written(tmp_path: Path, name: str) -> None:
     """It starts, speaks, has a tool at work, and says that it is done."""
     events, tally, judged = _run(tmp_path, name, "Make hello.txt")
     assert judged == Judgement()
-    assert events[0].said is Said.STARTED and events[-1].said is Said.ENDED
+    assert events[0].said is CoderEventKind.STARTED and events[-1].said is CoderEventKind.ENDED
     assert "echo hello > hello.txt" in [event.text for event in events]
     assert tally.session and tally.model and tally.tool_calls == 1 and not tally.tools
     if name == "agy":

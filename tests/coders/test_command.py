@@ -12,7 +12,7 @@ from gitfleet.coders.base import Cannot, Evidence, Tally
 from gitfleet.model.config import EventsAs, PromptBy
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Outcome
-from gitfleet.process.start import Exit
+from gitfleet.process.launch import Exit
 from tests.coders.kit import job
 from tests.coders.replay import read
 

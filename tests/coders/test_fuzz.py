@@ -18,11 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitfleet.coders import registry
-from gitfleet.coders.base import CoderEvent, Evidence, Job, Said, Tally
-from gitfleet.coders.lines import parse
+from gitfleet.coders.base import CoderEvent, CoderEventKind, Evidence, Job, Tally
+from gitfleet.coders.jsonl import parse
 from gitfleet.coders.stream import Stream
 from gitfleet.model.event import Tokens
-from gitfleet.process.start import Exit
+from gitfleet.process.launch import Exit
 from tests.coders.kit import job
 from tests.coders.replay import CASES, coder_of, output
 
@@ -86,7 +86,7 @@ def _sane(events: list[CoderEvent], tally: Tally) -> None:
         assert number is None or 0 <= number < 5 * _MANY
     assert tally.usd is None or 0 <= tally.usd < _MANY * len(events)
     assert tally.events == len(events)
-    starts = Counter(event.said for event in events)[Said.TOOL_START]
+    starts = Counter(event.said for event in events)[CoderEventKind.TOOL_START]
     assert tally.tool_calls == starts and len(tally.tools) <= starts
     assert len(tally.session) <= 200 and "\n" not in tally.session
     msgspec.json.encode(events)  # no half characters: all of it can be written down

@@ -14,10 +14,10 @@ import pytest
 from gitfleet.coders import registry
 from gitfleet.coders.base import (
     Cannot,
+    CoderEventKind,
     Launch,
     Mcp,
     NoSession,
-    Said,
     Tally,
 )
 from gitfleet.model.config import Permission
@@ -295,7 +295,7 @@ def test_codexs_own_file_tells_the_context_now(tmp_path: Path, home: Path) -> No
     lines = [*map(json.dumps, counts), '{"type": "event_msg", "payload": {"type": "x"}}', "{half"]
     (folder / "rollout-2026-11-20T15-00-00-01a1-22.jsonl").write_text("\n".join(lines))
     (usage,) = gauge(made, tally)
-    assert (usage.said, usage.context, usage.window) == (Said.USAGE, 4200, 258_400)
+    assert (usage.said, usage.context, usage.window) == (CoderEventKind.USAGE, 4200, 258_400)
     assert list(gauge(made, Tally(session="*"))) == []
 
 
@@ -330,7 +330,7 @@ def test_geminis_own_file_tells_the_context_now(tmp_path: Path, home: Path) -> N
     path = folder / "session-2026-11-26T06-40-31e4409d.jsonl"
     path.write_text("\n".join(map(json.dumps, told)) + "\n{half")
     (usage,) = gauge(made, tally)
-    assert (usage.said, usage.context) == (Said.USAGE, 10_392)
+    assert (usage.said, usage.context) == (CoderEventKind.USAGE, 10_392)
 
 
 def _opencode(launch: Launch) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Final
 
 from gitfleet.coders import registry
 from gitfleet.coders.base import Failure
-from gitfleet.coders.judging import OUTCOMES
+from gitfleet.coders.classify import OUTCOMES
 from gitfleet.files import codec
 from gitfleet.model.config import Settings
 from tests.coders.replay import coder_of
@@ -51,7 +51,7 @@ def test_every_block_can_be_pasted() -> None:
         if "config.yaml" in block:
             continue  # two files side by side
         for text in (block, *_others(block)):
-            settings, problems = codec.read_settings(f"format: 1\n{text}".encode())
+            settings, problems = codec.read_settings(f"format: 2\n{text}".encode())
             assert isinstance(settings, Settings) and not problems, (text, problems)
 
 

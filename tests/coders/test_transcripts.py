@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gitfleet.coders import registry
-from gitfleet.coders.base import Failure, Said
+from gitfleet.coders.base import CoderEventKind, Failure
 from gitfleet.coders.stream import Stream
 from gitfleet.model.event import Tokens
 from tests.coders.expected import EXPECTED, SITUATIONS
@@ -154,14 +154,16 @@ def test_a_run_is_told_in_one_vocabulary(tmp_path: Path, coder: str) -> None:
     """It starts, calls a tool, has it back, says something, and ends."""
     events = replay(tmp_path, coder, "success").events
     said = [event.said for event in events]
-    assert said[0] is Said.STARTED and said[-1] is Said.ENDED and events[-1].final
+    assert (
+        said[0] is CoderEventKind.STARTED and said[-1] is CoderEventKind.ENDED and events[-1].final
+    )
     started, ended = (
         next(event for event in events if event.said is kind)
-        for kind in (Said.TOOL_START, Said.TOOL_END)
+        for kind in (CoderEventKind.TOOL_START, CoderEventKind.TOOL_END)
     )
     assert started.tool and "echo hello > hello.txt" in started.text
     assert started.call == ended.call and "add hello" in ended.text
-    words = [event.text for event in events if event.said is Said.TEXT]
+    words = [event.text for event in events if event.said is CoderEventKind.TEXT]
     assert words[0] == "I will create the file."
     assert words[-1] == "Created and committed hello.txt."
 
@@ -169,7 +171,7 @@ def test_a_run_is_told_in_one_vocabulary(tmp_path: Path, coder: str) -> None:
 def test_tries_are_told_while_they_are_made(tmp_path: Path) -> None:
     """So that a person, and the runner, see why nothing comes."""
     found = replay(tmp_path, "claude", "err401")
-    assert [event.said for event in found.events[1:]] == [Said.RETRYING] * 7
+    assert [event.said for event in found.events[1:]] == [CoderEventKind.RETRYING] * 7
     assert found.tally.retrying and found.tally.failure is Failure.AUTH
     assert replay(tmp_path, "codex", "demo1").tally.seen == {Failure.LIMITED}
     assert not replay(tmp_path, "codex", "demo1").tally.retrying
@@ -193,7 +195,7 @@ def test_what_it_tried_for_ever_explains_more_than_a_time_out(tmp_path: Path) ->
 def test_a_limit_that_is_near_is_told_and_ends_nothing(tmp_path: Path) -> None:
     """How much is used, and when it begins anew."""
     found = replay(tmp_path, "claude", "ratelimit-headers-oauth")
-    limit = next(event for event in found.events if event.said is Said.LIMIT)
+    limit = next(event for event in found.events if event.said is CoderEventKind.LIMIT)
     assert "93% used" in limit.text and limit.until is not None
     assert found.tally.until is None and found.judged.outcome is None
 

@@ -14,15 +14,16 @@ from hypothesis import strategies as st
 
 from gitfleet.errors import FleetError
 from gitfleet.files import codec, layout, schemas, yaml
+from gitfleet.files.layout import FileKind
 from gitfleet.model.board import Problem
 from gitfleet.model.claim import Claim
 from gitfleet.model.config import Settings
-from gitfleet.model.event import CONTENT_OF, Attempt, Check, Event
+from gitfleet.model.event import CONTENT_OF, Attempt, Check, Decision, Event
 from gitfleet.model.question import Question
-from gitfleet.model.states import Outcome
+from gitfleet.model.states import Kind, Outcome
 from gitfleet.model.task import Task
 from tests.files import strategies as some
-from tests.plan.kit import attempt, text
+from tests.plan.kit import NOW, attempt, text
 
 FAST = settings(max_examples=150, deadline=None, derandomize=True)
 SCHEMAS = Path(__file__).parents[2] / "schemas"
@@ -56,6 +57,17 @@ def test_an_event_comes_back(event: Event) -> None:
     path = layout.event_path(event.task, event.name)
     found = codec.read_event(codec.write(event.content), path, event.task, event.name)
     assert found == (event, ())
+
+
+def test_an_event_of_format_1_is_what_it_is_called_now_and_keeps_its_name() -> None:
+    """`release` was the word for `unhold`. Such files stay where they are, and go to done/ so."""
+    name = "002-release-abcd.yaml"
+    data = codec.write(Decision(at=NOW, by="Ann"))
+    event, problems = codec.read_event(data, f"log/a/{name}", "a", name)
+    assert problems == () and event is not None
+    assert event.kind is Kind.UNHOLD and event.name == name
+    assert layout.place(f"log/a/{name}").what is FileKind.EVENT
+    assert not layout.of_runner(f"log/a/{name}")
 
 
 @FAST
@@ -290,8 +302,89 @@ def test_keys_of_your_own_are_kept() -> None:
 
 def test_a_newer_format_says_upgrade() -> None:
     """A board of a newer format has one problem, whatever else it holds that is not known yet."""
-    _, problems = codec.read_settings(b"format: 2\nwarp: {speed: 9}\n")
+    _, problems = codec.read_settings(b"format: 99\nwarp: {speed: 9}\n")
     assert [p.remedy for p in problems] == ["upgrade gitfleet"]
+
+
+# --- former names -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "what", "column"),
+    [
+        ("touches: [a]", "`touches` is now `paths`", 1),
+        ('"needs": [a]', "`needs` is now `runs_on`", 1),
+        ("exclusive: [a]", "`exclusive` is now `locks`", 1),
+        ("attempts: 3", "`attempts` is now `max_attempts`", 1),
+    ],
+)
+def test_a_former_key_is_an_error_that_names_the_new_one(line: str, what: str, column: int) -> None:
+    """With both ways to put it right, and never taken for a misspelt key."""
+    task, problems = task_of(f"title: x\n{line}")
+    assert task is None
+    remedy = "rename it, or run `gitfleet lint --fix`"
+    assert problems == (Problem("tasks/app.md", 3, column, what, remedy),)
+
+
+def test_former_keys_of_settings_depend_on_their_format() -> None:
+    """In format 1 they are the names; since then each is an error, also inside of a mapping."""
+    text = "format: {}\nattempts: 7\nretry: {{first: 3s}}\n"
+    old, problems = codec.read_settings(text.format(1).encode())
+    assert problems == () and old is not None and old.old_format
+    assert (old.max_attempts, old.backoff.initial) == (7, "3s")
+    new, problems = codec.read_settings(text.format(2).encode())
+    assert new is None
+    assert [(p.line, p.column, p.what) for p in problems] == [
+        (2, 1, "`attempts` is now `max_attempts`"),
+        (3, 1, "`retry` is now `backoff`"),
+        (3, 9, "`first` is now `initial`"),
+    ]
+    _, problems = codec.read_settings(b"attempts: 7\n")
+    assert {p.what for p in problems} == {
+        "'format' is missing",
+        "`attempts` is now `max_attempts`",
+    }
+
+
+def test_a_key_under_both_names_is_there_twice() -> None:
+    """Nobody is to guess which of the two counts."""
+    _, problems = task_of("title: x\ntouches: [a]\npaths: [b]")
+    assert [p.what for p in problems] == [
+        "the keys 'touches' and 'paths' are both here, and they mean the same"
+    ]
+
+
+def test_a_value_of_a_former_key_is_read_as_that_of_the_new_one() -> None:
+    """A label that looks like a truth value or a number is a label in format 1, too."""
+    data = b"---\ntitle: x\nneeds: [true, 0777, 12]\nexclusive: [no]\n---\n"
+    found = codec.read_task_of_any_format(data, "tasks/app.md").value
+    assert found is not None and found.runs_on == ("true", "0777", "12") and found.locks == ("no",)
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("nonsense: 1", 1),
+        ("priority: high", 1),
+        ("coder: a\ncoders: [b]", 1),
+        ("budget: {usd: -1}\ndepends_on: [A B]", 2),
+        ("touches: [src/]", 0),
+    ],
+)
+def test_a_finished_task_is_read_as_far_as_it_can_be(line: str, wrong: int) -> None:
+    """It is final, so nobody can repair it: its title and its good keys are shown."""
+    data = f"---\ntitle: The title\nlabels: [x]\n{line}\n---\nText.\n".encode()
+    task, problems = codec.read_finished_task(data, "tasks/app.md")
+    assert task is not None and task.title == "The title" and task.body == "Text.\n"
+    assert len(problems) == wrong
+    assert task.labels == (() if "coders" in line else ("x",))
+
+
+@pytest.mark.parametrize("data", [b"?", b"---\ntitle: [1]\n---\n", b"---\ntitle: [\n---\n"])
+def test_a_finished_task_without_a_title_is_none(data: bytes) -> None:
+    """There is nothing that could be shown of it but its id."""
+    task, problems = codec.read_finished_task(data, "tasks/app.md")
+    assert task is None and problems
 
 
 # --- setting a key ------------------------------------------------------------------------------

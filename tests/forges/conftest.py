@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.forges import rest
+from gitfleet.forges import http_client
 from tests.forges.fakes.gitea import Gitea
 from tests.forges.fakes.github import GitHub
 from tests.forges.fakes.gitlab import GitLab
@@ -35,7 +35,7 @@ def place(tmp_path: Path) -> Iterator[Desk]:
 def forge(kind: str, place: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeForge]:
     """The forge that serves it. In the end no request was other than its description says."""
     monkeypatch.setenv(f"{kind.upper()}_TOKEN", TOKEN)
-    monkeypatch.setattr(rest, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(http_client, "FIRST_PAUSE", 0.01)
     with serving(FORGES[kind](place.bare)) as made:
         text = f"forge: {{kind: {kind}, base_url: '{made.url}', repository: ada/walks, poll: 1s}}"
         place.write({"fleet.yaml": settings(text)})

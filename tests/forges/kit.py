@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gitfleet.attempt.fleet import Fleet
-from gitfleet.board.clone import Clone
-from gitfleet.board.shared import Shared
+from gitfleet.attempt.context import Project
+from gitfleet.board.clone_state import Clone
+from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.board.store import Store, utc_now
+from gitfleet.event_log import EventLog
 from gitfleet.files import codec
 from gitfleet.git.repo import find
 from gitfleet.model.change import Change, Person
 from gitfleet.model.question import Asker, Question
-from gitfleet.questions.publish import Publisher
-from gitfleet.report import Report
+from gitfleet.questions.forge_service import ForgeService
 from tests.conftest import git, init, no_conflict
 
 NAME = "map-tiles-1"
@@ -33,13 +33,13 @@ class Desk:
 
     clone: Path
     bare: Path
-    fleet: Fleet
+    fleet: Project
     lines: list[str] = field(default_factory=list)
 
     @contextmanager
-    def publisher(self) -> Iterator[Publisher]:
+    def publisher(self) -> Iterator[ForgeService]:
         """A fresh one, as after a restart."""
-        made = Publisher(self.fleet)
+        made = ForgeService(self.fleet)
         try:
             yield made
         finally:
@@ -53,9 +53,9 @@ class Desk:
     @property
     def question(self) -> Question:
         """The question as the remote has it."""
-        shared = self.fleet.store.swap
-        if isinstance(shared, Shared):
-            shared.look()
+        shared = self.fleet.store.backend
+        if isinstance(shared, RemoteBackend):
+            shared.fetch()
         entry = self.fleet.store.board().get("map-tiles")
         assert entry is not None
         return next(one for one in entry.questions if one.name == NAME)
@@ -107,7 +107,7 @@ def edit(bare: Path, work: Path, branch: str, path: str, answer: str, who: Perso
 
 def settings(text: str) -> bytes:
     """fleet.yaml with these lines besides."""
-    return f"format: 1\ntarget: main\n{text}\n".encode()
+    return f"format: 2\ntarget: main\n{text}\n".encode()
 
 
 @contextmanager
@@ -122,15 +122,15 @@ def desk(tmp_path: Path, forge: str, *, shared: bool = True) -> Iterator[Desk]:
     files = {"fleet.yaml": settings(forge), "tasks/map-tiles.md": TASK.encode()}
     local.create(files, ADA)
     lines: list[str] = []
-    report = Report(lines.append)
+    report = EventLog(lines.append)
     store = local
     if shared:
         git("push", "-q", "origin", "fleet", cwd=clone)
         git("fetch", "-q", "origin", cwd=clone)
         who = Store(repo, runner="birch")
-        swap = Shared(repo, "fleet", "origin", who.signature, no_conflict, report.action)
+        swap = RemoteBackend(repo, "fleet", "origin", who.signature, no_conflict, report.action)
         store = Store(repo, runner="birch", swap=swap)
-    store.swap.base()
-    fleet = Fleet(repo, Clone(repo), store, report, "birch", "main")
+    store.backend.refresh()
+    fleet = Project(repo, Clone(repo), store, report, "birch", "main")
     yield Desk(clone, bare if shared else clone, fleet, lines)
     fleet.giving_up.set()

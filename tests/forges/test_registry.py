@@ -11,7 +11,7 @@ import pytest
 from gitfleet.errors import FleetError
 from gitfleet.forges import registry
 from gitfleet.forges.base import Site
-from gitfleet.forges.rest import Secret
+from gitfleet.forges.http_client import Secret
 from gitfleet.model.config import ForgeKind, ForgeSettings
 
 
@@ -124,7 +124,7 @@ def test_a_command_that_gives_no_token_says_so_and_shows_nothing(text: str) -> N
 def test_nothing_is_loaded_before_it_is_used() -> None:
     """Who has no forge and tells nobody needs neither library, and starts as fast as ever."""
     code = (
-        "import sys, gitfleet.runner.loop, gitfleet.doctor.outside;"
+        "import sys, gitfleet.runner.loop, gitfleet.doctor.probe_services;"
         "sys.exit(', '.join({'httpx', 'apprise'} & sys.modules.keys()) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

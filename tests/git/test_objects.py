@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from gitfleet.errors import GitError
-from gitfleet.git.objects import EMPTY_TREE, Entry, Objects, Signature, blob_id, trailers
+from gitfleet.git.commits import Signature, trailers
+from gitfleet.git.objects import EMPTY_TREE, Objects, TreeEntry, blob_id
 from gitfleet.git.repo import find
 from tests.conftest import git
 
@@ -121,7 +122,7 @@ def test_a_file_can_become_a_folder_only_on_purpose(objects: Objects) -> None:
 
 def test_new_content_keeps_the_executable_bit(objects: Objects) -> None:
     """Changing a script leaves it a script."""
-    script = Entry("run", objects.put_blob(b"1"), "blob", executable=True)
+    script = TreeEntry("run", objects.put_blob(b"1"), "blob", executable=True)
     base = objects.write_tree(None, {"run": script})
     found = objects.find(objects.write_tree(base, {"run": b"2"}), "run")
     assert found is not None and found.executable
@@ -176,8 +177,8 @@ def test_diff_reads_only_what_differs(objects: Objects, repo_path: Path) -> None
 def test_an_executable_bit_is_a_difference(objects: Objects) -> None:
     """Mode changes count."""
     oid = objects.put_blob(b"1")
-    old = objects.write_tree(None, {"r": Entry("r", oid, "blob")})
-    new = objects.write_tree(None, {"r": Entry("r", oid, "blob", executable=True)})
+    old = objects.write_tree(None, {"r": TreeEntry("r", oid, "blob")})
+    new = objects.write_tree(None, {"r": TreeEntry("r", oid, "blob", executable=True)})
     assert len(objects.diff(old, new)) == 1
 
 

@@ -12,8 +12,9 @@ import pytest
 
 from gitfleet.errors import GitError
 from gitfleet.git import refs
-from gitfleet.git.objects import Objects, Signature
-from gitfleet.git.refs import Move, mutex, names, read, swap, swap_all
+from gitfleet.git.commits import Signature
+from gitfleet.git.objects import Objects
+from gitfleet.git.refs import RefMove, mutex, names, read, swap, swap_all
 from gitfleet.git.repo import Repo, find
 from tests.conftest import git
 
@@ -91,7 +92,7 @@ def test_swap_to_what_is_not_there_is_an_error(repo: Repo) -> None:
     with pytest.raises(GitError):
         swap(repo, MAIN, read(repo, MAIN), GONE, message="x")
     with pytest.raises(GitError):
-        swap_all(repo, [Move(MAIN, read(repo, MAIN), GONE)], message="x")
+        swap_all(repo, [RefMove(MAIN, read(repo, MAIN), GONE)], message="x")
     with pytest.raises(GitError):
         swap(repo, "refs/heads/main/below", None, read(repo, MAIN), message="x")
 
@@ -100,14 +101,16 @@ def test_swap_all_is_all_or_nothing(repo: Repo) -> None:
     """One that is not as expected keeps all in place."""
     a, b = _commits(repo, 2)
     old = read(repo, MAIN)
-    moves = [Move(MAIN, old, a), Move("refs/heads/board", b, a)]
+    moves = [RefMove(MAIN, old, a), RefMove("refs/heads/board", b, a)]
     assert not swap_all(repo, moves, message="x")
     assert read(repo, MAIN) == old
-    assert not swap_all(repo, [Move(MAIN, old, a), Move("refs/x/y", a, a)], message="x")
+    assert not swap_all(repo, [RefMove(MAIN, old, a), RefMove("refs/x/y", a, a)], message="x")
     assert read(repo, MAIN) == old
-    assert swap_all(repo, [Move(MAIN, old, a), Move("refs/heads/board", None, b)], message="x")
+    assert swap_all(
+        repo, [RefMove(MAIN, old, a), RefMove("refs/heads/board", None, b)], message="x"
+    )
     assert (read(repo, MAIN), read(repo, "refs/heads/board")) == (a, b)
-    assert swap_all(repo, [Move(MAIN, a, a), Move("refs/heads/board", b, None)], message="x")
+    assert swap_all(repo, [RefMove(MAIN, a, a), RefMove("refs/heads/board", b, None)], message="x")
 
 
 def test_every_move_says_that_it_was_ours(repo: Repo, repo_path: Path) -> None:
@@ -115,7 +118,7 @@ def test_every_move_says_that_it_was_ours(repo: Repo, repo_path: Path) -> None:
     a, b = _commits(repo, 2)
     old = read(repo, MAIN)
     assert swap(repo, MAIN, old, a, message="one")
-    assert swap_all(repo, [Move(MAIN, a, b)], message="two")
+    assert swap_all(repo, [RefMove(MAIN, a, b)], message="two")
     log = git("reflog", "--format=%gs", "HEAD", cwd=repo_path).splitlines()
     assert log[:2] == ["gitfleet: two", "gitfleet: one"]
 
@@ -138,8 +141,8 @@ def test_a_lock_that_stays_is_an_error(
     (a,) = _commits(repo, 1)
     lock = repo.common / f"{MAIN}.lock"
     lock.touch()
-    moves = [Move(MAIN, read(repo, MAIN), a)]
-    moves += [Move("refs/heads/board", None, a)] if many else []
+    moves = [RefMove(MAIN, read(repo, MAIN), a)]
+    moves += [RefMove("refs/heads/board", None, a)] if many else []
     with pytest.raises(GitError, match=r"main\.lock is held"):
         swap_all(repo, moves, message="x")
     with pytest.raises(GitError, match=r"main\.lock is held"):
@@ -185,8 +188,9 @@ def test_git_at_work_is_noticed(repo: Repo, repo_path: Path) -> None:
 INCREMENT = """
 import subprocess, sys
 from pathlib import Path
-from gitfleet.git.objects import Objects, Signature
-from gitfleet.git.refs import Move, read, swap, swap_all
+from gitfleet.git.objects import Objects
+from gitfleet.git.commits import Signature
+from gitfleet.git.refs import RefMove, read, swap, swap_all
 from gitfleet.git.repo import find
 path, number = Path(sys.argv[1]), int(sys.argv[2])
 repo = find(path)
@@ -204,7 +208,7 @@ while done < 100:
         won = subprocess.run(["git", "update-ref", REF, new, tip], cwd=path,
                              capture_output=True).returncode == 0
     elif number == 1:
-        won = swap_all(repo, [Move(REF, tip, new)], message="n")
+        won = swap_all(repo, [RefMove(REF, tip, new)], message="n")
     else:
         won = swap(repo, REF, tip, new, message="n")
     done += won

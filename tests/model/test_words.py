@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gitfleet.model.board import Entry, Problem
 from gitfleet.model.durations import clock, later, seconds, spoken
-from gitfleet.model.event import Event, Said
+from gitfleet.model.event import Decision, Event
 from gitfleet.model.ids import is_id, new_id, slug
 from gitfleet.model.states import (
     ATTEMPT_KINDS,
@@ -127,7 +127,7 @@ def test_every_kind_has_one_kind_of_writer() -> None:
 
 def test_events_are_ordered_by_number_as_a_number() -> None:
     """1000 comes after 999, and two of one number are ordered by name."""
-    said = Said(at=NOON)
+    said = Decision(at=NOON)
     names = [
         Event("a", number, Kind.NOTE, suffix, said)
         for number, suffix in ((1000, "0000"), (999, "ffff"), (999, "0000"))
@@ -139,7 +139,7 @@ def test_events_are_ordered_by_number_as_a_number() -> None:
 
 def test_what_an_entry_knows() -> None:
     """The current events begin after the last `retry`; numbers go on over all time."""
-    said = Said(at=NOON)
+    said = Decision(at=NOON)
     kinds = (Kind.CANCEL, Kind.RETRY, Kind.HOLD)
     events = tuple(Event("a", n, kind, "abcd", said) for n, kind in enumerate(kinds, 1))
     entry = Entry(id="a", events=events)

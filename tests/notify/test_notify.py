@@ -15,10 +15,10 @@ from gitfleet.errors import FleetError
 from gitfleet.files import codec
 from gitfleet.model.config import Machine, MachineNotify, Notice
 from gitfleet.model.event import Attempt, Landed
-from gitfleet.model.masking import NOTIFY_URLS
+from gitfleet.model.secrets import NOTIFY_URLS
 from gitfleet.model.states import Outcome
-from gitfleet.notify import notify
-from gitfleet.notify.notify import Notifier
+from gitfleet.notify import notifier
+from gitfleet.notify.notifier import Notifier
 from gitfleet.notify.spool import Spool, box_texts
 from tests.forges.kit import Desk, desk
 from tests.notify.sink import Sink, sink
@@ -112,7 +112,9 @@ def test_what_a_service_does_not_take_waits_for_it_also_across_a_restart(
         place.ask()
         place.ask("map-tiles-2", "And how old?")
     assert service.tries >= 1 and not service.got
-    assert any(" notices-wait " in line and "service=1:json" in line for line in place.lines)
+    assert any(
+        " notifications-delayed " in line and "service=1:json" in line for line in place.lines
+    )
     with runner(place):
         pass
     service.down = False
@@ -275,10 +277,10 @@ def test_without_an_address_or_when_nobody_wants_it(
     """The first is told, and the work goes on; after the second, what is old is not told."""
     with runner(place):
         pass
-    place.write({"fleet.yaml": b"format: 1\n"})
+    place.write({"fleet.yaml": b"format: 2\n"})
     with runner(place):
         place.ask()
-    place.write({"fleet.yaml": f"format: 1\n{ALL}\n".encode()})
+    place.write({"fleet.yaml": f"format: 2\n{ALL}\n".encode()})
     with runner(place):
         pass
     assert not service.got
@@ -303,7 +305,7 @@ def test_what_an_agent_writes_calls_nobody(place: Desk, service: Sink) -> None:
 def test_the_machine_says_of_what_it_tells(place: Desk, service: Sink) -> None:
     """Instead of what fleet.yaml says."""
     place.fleet.machine = Machine(notify=MachineNotify(about=(Notice.FAILED,)))
-    assert notify.wanted(place.fleet, place.fleet.store.board()) == {Notice.FAILED}
+    assert notifier.wanted(place.fleet, place.fleet.store.board()) == {Notice.FAILED}
     with runner(place):
         place.ask()
         place.write({"tasks/broken.md": b"no front matter"})

@@ -10,20 +10,20 @@ from typing import Final
 
 from click.testing import CliRunner
 
-from gitfleet.audit import history
+from gitfleet.audit import repair
 from gitfleet.board.store import Store, utc_now
 from gitfleet.cli.main import cli
-from gitfleet.cli.support.fleet import fleet_of
+from gitfleet.cli.support.context import fleet_of
 from gitfleet.cli.support.session import open_session
 from gitfleet.errors import FleetError
+from gitfleet.event_log import EventLog
 from gitfleet.files.answers import answered
 from gitfleet.git import refs, salvage
 from gitfleet.git.repo import find
-from gitfleet.install import setup
+from gitfleet.install import setup_clone
 from gitfleet.intake.inbox_branches import read_inbox
 from gitfleet.model.change import Change
-from gitfleet.plan.standing import standing
-from gitfleet.report import Report
+from gitfleet.plan.status import status_of
 from tests.conftest import init
 from tests.people.kit import ADA, git
 
@@ -111,15 +111,15 @@ class Desk:
 
     def runner(self) -> Change | None:
         """A runner's next change: it takes people's commits of this clone along."""
-        fleet = fleet_of(open_session(self.path), Report(self.lines.append))
+        fleet = fleet_of(open_session(self.path), EventLog(self.lines.append))
         change = Change(subject="By a runner", files={"notes/x/plan.md": self.tip().encode()})
         return fleet.store.transact(lambda _board, _now: change).change
 
     def read_inbox(self) -> None:
         """A runner's look at the inbox branches of the remote."""
-        fleet = fleet_of(open_session(self.path), Report(self.lines.append))
-        shared = fleet.store.swap
-        shared.look()  # type: ignore[attr-defined]
+        fleet = fleet_of(open_session(self.path), EventLog(self.lines.append))
+        shared = fleet.store.backend
+        shared.fetch()  # type: ignore[attr-defined]
         read_inbox(fleet, shared.letters())  # type: ignore[attr-defined]
 
 
@@ -142,14 +142,14 @@ class Desks:
 
     def status(self, task_id: str) -> str:
         board = Store(find(self.bare), branch="fleet").board()
-        return str(standing(board, task_id, utc_now()).status)
+        return str(status_of(board, task_id, utc_now()).status)
 
     def broken(self) -> list[str]:
-        """What fsck calls broken."""
+        """The findings that fsck calls broken."""
         store = Store(find(self.bare), branch="fleet")
         tip = store.tip()
         assert tip is not None
-        return [str(one.breach) for one in history.check(store, tip) if one.broken]
+        return [str(one.breach) for one in repair.check(store, tip) if one.broken]
 
     def start(self, files: Files) -> None:
         """Both clones have these files."""
@@ -161,7 +161,7 @@ class Desks:
 def two_desks(folder: Path) -> Desks:
     """A remote's bare repository with a board, and two people's clones."""
     seed = init(folder / "seed", name="desks")
-    Store(find(seed)).create(setup.first_files("main", ()), ADA)
+    Store(find(seed)).create(setup_clone.first_files("main", ()), ADA)
     bare = folder / "remote.git"
     git("clone", "-q", "--bare", str(seed), str(bare), cwd=folder)
     git("config", "receive.denyDeletes", "false", cwd=bare)
@@ -171,7 +171,7 @@ def two_desks(folder: Path) -> Desks:
         git("clone", "-q", str(bare), str(path), cwd=folder)
         git("config", "user.name", name, cwd=path)
         git("config", "user.email", f"{name.lower()}@example.org", cwd=path)
-        setup.prepare_clone(find(path))
+        setup_clone.prepare_clone(find(path))
         git("worktree", "add", "-q", "-b", "fleet", ".fleet", "origin/fleet", cwd=path)
         made.append(Desk(path, name))
     return Desks(bare, *made)
@@ -182,7 +182,7 @@ def two_desks(folder: Path) -> Desks:
 
 @dataclass(frozen=True)
 class Merged:
-    """What became of Ben's commit: the clone that merged it, and the words it was told with."""
+    """The fate of Ben's commit: the clone that merged it, and the words that told of it."""
 
     desk: Desk
     told: str

@@ -6,28 +6,28 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gitfleet.attempt.fleet import Fleet
-from gitfleet.audit import history
-from gitfleet.board.clone import Clone
+from gitfleet.attempt.context import Project
+from gitfleet.audit import repair
+from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store, utc_now
+from gitfleet.event_log import EventLog
 from gitfleet.files import codec, layout
 from gitfleet.git import refs
 from gitfleet.git.repo import find
-from gitfleet.install import hooks, setup
+from gitfleet.install import hooks, setup_clone
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Person
 from gitfleet.model.claim import Claim
 from gitfleet.model.config import Machine
-from gitfleet.model.event import Closed, Said
+from gitfleet.model.event import Closed, Decision
 from gitfleet.model.states import Role
-from gitfleet.report import Report
-from tests.acceptance.fleetlab import PATIENCE, Live
+from tests import warm
+from tests.acceptance.fleetlab import PATIENCE, Live, start_runner
 from tests.conftest import init
 
 ADA = Person("Ada", "ada@example.org")
@@ -61,6 +61,12 @@ def tell(*args: str, cwd: Path, env: Mapping[str, str] | None = None) -> Spoken:
     return Spoken(done.returncode, done.stdout, done.stderr)
 
 
+def gitfleet(*args: str, cwd: Path) -> Spoken:
+    """Run a verb, whatever comes of it."""
+    done = warm.run(*args, cwd=cwd, timeout=PATIENCE)
+    return Spoken(done.returncode, done.stdout, done.stderr)
+
+
 def git(*args: str, cwd: Path, env: Mapping[str, str] | None = None) -> str:
     """What git says; it must succeed."""
     said = tell("git", *args, cwd=cwd, env=env)
@@ -74,7 +80,7 @@ def task(title: str = "A task", script: str = "true", **keys: object) -> str:
     return f"{front}\n```sh\n{script}\n```\n"
 
 
-class Project:
+class SampleProject:
     """A repository called `project` with a board; `window` is its .fleet/.
 
     What `gitfleet init` does is done here without starting it, which is quicker.
@@ -88,8 +94,8 @@ class Project:
         self.repo = find(self.path)
         self.clone = Clone(self.repo)
         self.store = Store(self.repo, runner="box")
-        self.store.create(setup.first_files("main", ()), ADA)
-        setup.prepare_clone(self.repo)
+        self.store.create(setup_clone.first_files("main", ()), ADA)
+        setup_clone.prepare_clone(self.repo)
         git("worktree", "add", "-q", str(self.window), "fleet", cwd=self.path)
         hooks.install(self.clone, self.store)
 
@@ -97,12 +103,11 @@ class Project:
 
     def gitfleet(self, *args: str, at: Path | None = None) -> Spoken:
         """A verb, run to its end."""
-        return tell(sys.executable, "-P", "-m", "gitfleet", *args, cwd=at or self.path)
+        return gitfleet(*args, cwd=at or self.path)
 
     def start(self, *args: str) -> Live:
         """A runner at work; `close` ends it."""
-        command = [sys.executable, "-P", "-m", "gitfleet", "run", *args]
-        live = Live(command, self.path, dict(os.environ))
+        live = start_runner(*args, cwd=self.path)
         self._lives.append(live)
         return live
 
@@ -148,13 +153,13 @@ class Project:
 
     def fleet(
         self, *, now: Callable[[], datetime] = utc_now, machine: Machine | None = None
-    ) -> Fleet:
+    ) -> Project:
         """All that a runner works with; what it tells is in `lines`."""
-        return Fleet(
+        return Project(
             repo=self.repo,
             clone=self.clone,
             store=Store(self.repo, runner="box", now=now),
-            report=Report(self.lines.append),
+            report=EventLog(self.lines.append),
             runner="box",
             default_target="main",
             machine=machine or Machine(),
@@ -196,7 +201,7 @@ class Project:
 
     def close_task(self, names: Iterable[str], at: datetime) -> None:
         """A person closed them by hand at that time, and the runner has seen it."""
-        said = codec.write(Said(at=at, by="Ada <ada@example.org>"))
+        said = codec.write(Decision(at=at, by="Ada <ada@example.org>"))
         closed = codec.write(Closed(runner="box", at=at, reason="by hand"))
         first = {layout.event_path(name, "001-close-aaaa.yaml"): said for name in names}
         second = {layout.event_path(name, "002-closed-bbbb.yaml"): closed for name in names}
@@ -217,12 +222,12 @@ class Project:
     def files(self, ref: str = "fleet") -> set[str]:
         return set(git("ls-tree", "-r", "-z", "--name-only", ref, cwd=self.path).split("\0")) - {""}
 
-    def findings(self) -> list[history.Finding]:
+    def findings(self) -> list[repair.HistoryFinding]:
         """What fsck finds, repaired or not."""
         store = Store(self.repo)
         tip = store.tip()
         assert tip is not None
-        return list(history.check(store, tip))
+        return list(repair.check(store, tip))
 
     def broken(self) -> list[str]:
         """What fsck calls broken."""
@@ -239,9 +244,9 @@ def moment(text: str) -> datetime:
     return datetime.strptime(text, "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
 
 
-def repair(fleet: Fleet) -> None:
+def repair_board(fleet: Project) -> None:
     """What a runner does before it looks at the board."""
-    mender = fleet.store.mender = history.Mender(fleet)
+    mender = fleet.store.repairer = repair.Repairer(fleet)
     fleet.store.board()
     mender.remember()
 
@@ -254,7 +259,7 @@ def script(path: Path, text: str) -> Path:
     return path
 
 
-def settings(project: Project, **keys: Any) -> None:
+def settings(project: SampleProject, **keys: Any) -> None:
     """Add keys to fleet.yaml, with plain git."""
     lines = "".join(f"{key}: {value}\n" for key, value in keys.items())
     project.put({"fleet.yaml": (project.window / "fleet.yaml").read_text() + lines})

@@ -15,8 +15,8 @@ depends_on: [hinge]
 priority: 1
 labels: [house, "wood"]
 checks: ["test -f door"]
-touches: ["door/**"]
-needs: [gpu]
+paths: ["door/**"]
+runs_on: [gpu]
 not_before: 2026-12-01T09:00:00Z
 timeout: 45m
 budget: {usd: 2.0, tokens: 500000}
@@ -148,8 +148,8 @@ def contents() -> Iterator[tuple[str, bytes]]:
         "''",
         "'\\'",
     )
-    keys = "title depends_on priority labels role checks touches base parent needs not_before"
-    for key in f"{keys} timeout attempts budget hold fixes nonsense".split():
+    keys = "title depends_on priority labels role checks paths base parent runs_on not_before"
+    for key in f"{keys} timeout max_attempts budget hold fixes nonsense".split():
         for value in wrong:
             lines = f"---\ntitle: T\n{key}: {value}\n---\n"
             if key == "title":

@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 
 from gitfleet.plan.graph import is_done
-from gitfleet.runner.upkeep import Upkeep
-from tests.people.kit import BOB, Project, git, moment, repair, task, tell
+from gitfleet.runner.maintenance import Maintenance
+from tests.people.kit import BOB, SampleProject, git, moment, repair_board, task, tell
 
 OVER = moment("2026-01-10 12:00")
 NOTE = "at: 2026-01-12T00:00:00Z\nby: Bob <bob@example.org>\nreason: well done\n"
 PULLS = pytest.mark.parametrize("how", ["--no-rebase", "--rebase"])
 
 
-def batch(project: Project, now: datetime) -> None:
+def batch(project: SampleProject, now: datetime) -> None:
     """The runner tidies up at that time."""
-    Upkeep(project.fleet(now=lambda: now)).round()
+    Maintenance(project.fleet(now=lambda: now)).round()
 
 
 @pytest.fixture
-def offline(project: Project, tmp_path: Path) -> Path:
+def offline(project: SampleProject, tmp_path: Path) -> Path:
     """Bob's clone with all tasks in tasks/; afterwards `a`, `b` and `c` have moved to done/."""
     texts = {name: task(f"Task {name}", "true\n" * 20, labels=[name]) for name in "abcde"}
     project.put({f"tasks/{name}.md": text for name, text in texts.items()})
@@ -43,14 +43,14 @@ def commit(clone: Path) -> None:
     git("commit", "-q", "-m", "Offline", cwd=clone, env=BOB)
 
 
-def push(project: Project, clone: Path) -> None:
+def push(project: SampleProject, clone: Path) -> None:
     """The push goes through, and the history is legal once a runner has looked at it."""
     git("push", "-q", "origin", "fleet", cwd=clone)
-    repair(project.fleet())
+    repair_board(project.fleet())
     assert project.broken() == []
 
 
-def test_a_day_must_have_passed_and_some_more_for_company(project: Project) -> None:
+def test_a_day_must_have_passed_and_some_more_for_company(project: SampleProject) -> None:
     """Not before a day; then within an hour; all that is due goes in one commit, legally."""
     for name in ("a", "b", "open"):
         project.put({f"tasks/{name}.md": task(name), f"notes/{name}/plan.md": name})
@@ -70,7 +70,7 @@ def test_a_day_must_have_passed_and_some_more_for_company(project: Project) -> N
     project.clean()
 
 
-def test_many_do_not_wait(project: Project) -> None:
+def test_many_do_not_wait(project: SampleProject) -> None:
     """Fifty that are due go at once."""
     project.put({f"tasks/t{n}.md": task(f"T{n}") for n in range(50)})
     project.close_task([f"t{n}" for n in range(50)], OVER)
@@ -80,7 +80,7 @@ def test_many_do_not_wait(project: Project) -> None:
 
 
 @PULLS
-def test_a_new_task_stays_where_it_was_put(project: Project, offline: Path, how: str) -> None:
+def test_a_new_task_stays_where_it_was_put(project: SampleProject, offline: Path, how: str) -> None:
     """git would take it along into done/, were it not for merge.directoryRenames=false and the
     .gitkeep; with either one it stays."""
     git("config", "--unset", "merge.directoryRenames", cwd=offline)
@@ -93,7 +93,7 @@ def test_a_new_task_stays_where_it_was_put(project: Project, offline: Path, how:
 
 @PULLS
 def test_a_note_on_a_moved_task_follows_with_the_next_batch(
-    project: Project, offline: Path, how: str
+    project: SampleProject, offline: Path, how: str
 ) -> None:
     """An event and a file of notes come as stragglers; nobody has to do anything."""
     (offline / "log/a").mkdir(exist_ok=True)
@@ -116,7 +116,7 @@ def test_a_note_on_a_moved_task_follows_with_the_next_batch(
     assert project.broken() == []
 
 
-def test_a_straggler_never_replaces_what_is_final(project: Project, offline: Path) -> None:
+def test_a_straggler_never_replaces_what_is_final(project: SampleProject, offline: Path) -> None:
     """A second file of a name that lies in done/ already stays outside."""
     project.put({"log/a/001-close-aaaa.yaml": NOTE})
     project.close_task("d", OVER + timedelta(days=3))
@@ -127,7 +127,7 @@ def test_a_straggler_never_replaces_what_is_final(project: Project, offline: Pat
 
 
 @PULLS
-def test_a_deletion_of_an_unfinished_task(project: Project, offline: Path, how: str) -> None:
+def test_a_deletion_of_an_unfinished_task(project: SampleProject, offline: Path, how: str) -> None:
     """It is cancelled, as ever; what moved has moved."""
     (offline / "tasks/d.md").unlink()
     commit(offline)
@@ -138,7 +138,7 @@ def test_a_deletion_of_an_unfinished_task(project: Project, offline: Path, how: 
 
 @PULLS
 def test_a_deletion_of_a_moved_task_stops_the_pull(
-    project: Project, offline: Path, how: str
+    project: SampleProject, offline: Path, how: str
 ) -> None:
     """git asks (rename/delete). To keep what is done is the answer that stands; the other one is
     repaired, since what is in done/ is final."""
@@ -153,7 +153,7 @@ def test_a_deletion_of_a_moved_task_stops_the_pull(
 
 @PULLS
 def test_a_finished_task_deleted_after_all_is_put_back(
-    project: Project, offline: Path, how: str
+    project: SampleProject, offline: Path, how: str
 ) -> None:
     """Who answers the conflict with the deletion sees it repaired."""
     (offline / "tasks/a.md").unlink()
@@ -177,7 +177,7 @@ def go_on(clone: Path, how: str) -> None:
 
 
 @PULLS
-def test_a_rename_of_an_unfinished_task(project: Project, offline: Path, how: str) -> None:
+def test_a_rename_of_an_unfinished_task(project: SampleProject, offline: Path, how: str) -> None:
     """A rename is a deletion and a new task, beside any batch."""
     git("mv", "tasks/d.md", "tasks/delta.md", cwd=offline)
     commit(offline)
@@ -187,7 +187,9 @@ def test_a_rename_of_an_unfinished_task(project: Project, offline: Path, how: st
 
 
 @PULLS
-def test_a_rename_of_a_moved_task_stops_the_pull(project: Project, offline: Path, how: str) -> None:
+def test_a_rename_of_a_moved_task_stops_the_pull(
+    project: SampleProject, offline: Path, how: str
+) -> None:
     """git asks (rename/rename); kept are the finished one, and Bob's as a new task."""
     git("mv", "tasks/a.md", "tasks/alpha.md", cwd=offline)
     commit(offline)
@@ -202,7 +204,7 @@ def test_a_rename_of_a_moved_task_stops_the_pull(project: Project, offline: Path
 
 @PULLS
 def test_an_edit_of_a_moved_task_is_undone_and_told(
-    project: Project, offline: Path, how: str
+    project: SampleProject, offline: Path, how: str
 ) -> None:
     """git carries it into done/ by itself. A finished task is final: the runner puts it back, and
     the edit stays in the history."""

@@ -14,7 +14,7 @@ import pytest
 from gitfleet.git import refs
 from gitfleet.intake.inbox_branches import INBOX
 from tests.acceptance.fleetlab import PATIENCE, until
-from tests.people.kit import BOB, Project, git, settings, task, tell
+from tests.people.kit import BOB, SampleProject, git, settings, task, tell
 
 LONG = os.environ.get("GITFLEET_LONG") == "1"
 TASKS = 100 if LONG else 25
@@ -67,7 +67,7 @@ class Person:
 
 
 @pytest.mark.slow
-def test_two_people_and_a_runner(project: Project, tmp_path: Path) -> None:
+def test_two_people_and_a_runner(project: SampleProject, tmp_path: Path) -> None:
     """Ada commits in .fleet/ in a loop with edits left open, Bob pushes from a clone in a loop (and
     by letter where that is lost too often), the runner lands its tasks. In the end every file that
     was committed is there, the open edits are there, every task landed once in its first attempt,
@@ -76,7 +76,7 @@ def test_two_people_and_a_runner(project: Project, tmp_path: Path) -> None:
     names = [f"t{number}" for number in range(TASKS)]
     project.put({f"tasks/{name}.md": task(name, f"echo {name} > {name}") for name in names})
     project.put({"tasks/open.md": task("Open", hold=True)})
-    settings(project, attempts=1)
+    settings(project, max_attempts=1)
     bobs = project.clone_to(tmp_path / "bobs")
     edited = task("Open, edited and not committed", hold=True)
     project.write({"tasks/open.md": edited, "scratch": "mine\n"})
@@ -143,7 +143,7 @@ def test_two_people_and_a_runner(project: Project, tmp_path: Path) -> None:
     told = (
         f"{TASKS} landed; Ada {len(people[0].kept)} commits, {len(people[0].refused)} refusals; "
         f"Bob {len(people[1].kept)} commits, {len(people[1].refused)} refusals, "
-        f"{len(ran.lines.of('letter'))} letters; {len(ran.lines.of('repaired'))} repairs"
+        f"{len(ran.lines.of('inbox-merged'))} letters; {len(ran.lines.of('repaired'))} repairs"
     )
     sys.stdout.write(f"{told}\n")  # with `pytest -s`
     # And people get through beside the runner.

@@ -36,7 +36,7 @@ RUNNERS, NO_FILE, NO_NAME = (
 )
 T0, T1, T2, T3, T4, T5, T6 = (task(f"Task {number}") for number in range(7))
 GOOD = task("Good")
-S0, S1, S2 = (f"format: 1\ntarget: main\nattempts: {number}\n" for number in (3, 4, 5))
+S0, S1, S2 = (f"format: 2\ntarget: main\nmax_attempts: {number}\n" for number in (3, 4, 5))
 LONG = f"tasks/{'a' * 64}.md"
 Q2 = QUESTION.replace("Which?", "Which one?")
 LATER = "\n<!-- Ben <ben@example.org> answered later:\nBen\n-->\n"
@@ -114,7 +114,7 @@ TABLE: Final[dict[str, list[Row]]] = {
             answer("Ann") + LATER, "another answer came first",
         ),
         Row(
-            "the same answer", question(2), QUESTION, answer("Yes"), f"{Q2}## Answer\nYes\n",
+            "the same answer", question(2), QUESTION, answer("Yes"), f"{Q2}## TxnStatus\nYes\n",
             answer("Yes"), "the board has this answer",
         ),
         Row(

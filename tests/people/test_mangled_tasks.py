@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from gitfleet.event_log import UNSAFE
 from gitfleet.files import boards, layout
 from gitfleet.files.boards import File
 from gitfleet.git.objects import Objects
 from gitfleet.model.board import Problem
-from gitfleet.report import UNSAFE
 from tests.acceptance.fleetlab import Ran
-from tests.people.kit import Project, git, task
+from tests.people.kit import SampleProject, git, task
 from tests.people.mangled import Mangled, all_of_them
 
 SECONDS = 1.0  # of processor time, for any one file
@@ -103,7 +103,7 @@ def test_each_gives_a_clear_error_or_is_plain() -> None:
 class Trees:
     """Trees written byte by byte: git's own commands refuse many of these names."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: SampleProject) -> None:
         self.at = project.path
         self.objects = Objects(project.repo)
 
@@ -138,7 +138,7 @@ class Trees:
         git("update-ref", "refs/heads/fleet", commit, cwd=self.at)
 
 
-def runs_on(project: Project) -> Ran:
+def runs_on(project: SampleProject) -> Ran:
     """A runner works on what can be worked on, ends, and has met no error of its own."""
     ran = project.start("--until-idle").wait()
     assert ran.status == 4, ran.stderr + "\n".join(map(str, ran.lines))
@@ -149,7 +149,7 @@ def runs_on(project: Project) -> Ran:
 
 
 @pytest.fixture
-def surroundings(project: Project) -> Iterable[None]:
+def surroundings(project: SampleProject) -> Iterable[None]:
     """Nothing outside of the repository and the state folder appears, changes or goes."""
     home, around = Path(os.environ["HOME"]), project.path.parent
     (home / "x.md").write_text("mine")
@@ -162,7 +162,7 @@ def surroundings(project: Project) -> Iterable[None]:
 
 
 @pytest.mark.usefixtures("surroundings")
-def test_a_runner_lives_with_all_of_them(project: Project) -> None:
+def test_a_runner_lives_with_all_of_them(project: SampleProject) -> None:
     """All at once beside one good task, links and submodules in place of files among them: the
     good one lands, each of the others is told, and the page is drawn."""
     made = Trees(project)
@@ -183,7 +183,7 @@ def test_a_runner_lives_with_all_of_them(project: Project) -> None:
     made.with_tasks(list({entry[1]: entry for entry in entries}.values()))
     ran = runs_on(project)
     board = project.board()
-    told = ran.lines.of("waits-for-you")
+    told = ran.lines.of("needs-attention")
     invalid = {line.fields.get("task", "") for line in told}  # one file has no name at all
     wrong = {task for task, entry in board.entries.items() if entry.problems}
     assert len(wrong) > 700 and len(told) == len(wrong)
@@ -199,7 +199,7 @@ def test_a_runner_lives_with_all_of_them(project: Project) -> None:
 
 @pytest.mark.usefixtures("surroundings")
 @pytest.mark.parametrize("name", ["..", ".git", ".GIT", "git~1", "."])
-def test_paths_that_lead_elsewhere(project: Project, name: str) -> None:
+def test_paths_that_lead_elsewhere(project: SampleProject, name: str) -> None:
     """A tree with such an entry cannot be checked out: the window stays behind and says so, the
     runner works on, and nothing is written outside."""
     made = Trees(project)
@@ -207,12 +207,12 @@ def test_paths_that_lead_elsewhere(project: Project, name: str) -> None:
     inner = made.tree([("100644", "x.md", made.put("blob", task(hold=True).encode()))])
     made.with_tasks([("40000", name, inner)], ("40000", name, inner))
     ran = runs_on(project)
-    assert ran.lines.of("window-behind")
+    assert ran.lines.of("checkout-behind")
     assert not (project.path / "x.md").exists() and not (project.path / ".git/x.md").exists()
 
 
 @pytest.mark.usefixtures("surroundings")
-def test_shapes_that_are_no_files(project: Project) -> None:
+def test_shapes_that_are_no_files(project: SampleProject) -> None:
     """Folders where files belong, folders a hundred deep, modes that git never writes."""
     made = Trees(project)
     project.put({"tasks/good.md": task("Good", "touch good")})
@@ -234,7 +234,7 @@ def test_shapes_that_are_no_files(project: Project) -> None:
     assert "mode1" in project.board().entries and project.board().entries["mode1"].task
 
 
-def test_large_files_are_not_even_read(project: Project) -> None:
+def test_large_files_are_not_even_read(project: SampleProject) -> None:
     """Ten megabytes as a task, a prompt, settings, an event, a note, the page."""
     made = Trees(project)
     project.put({"tasks/good.md": task("Good", "touch good")})
@@ -253,7 +253,7 @@ def test_large_files_are_not_even_read(project: Project) -> None:
     assert problem.what == f"larger than {layout.LARGEST // 1024} KiB (9765 KiB)"
 
 
-def test_a_commit_of_all_of_them_is_refused_at_once(project: Project) -> None:
+def test_a_commit_of_all_of_them_is_refused_at_once(project: SampleProject) -> None:
     """The hook looks at all and tells the first twenty."""
     files = {
         one.path: one.data

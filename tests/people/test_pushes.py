@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.people.kit import BOB, Project, git, script, task, tell
+from tests.people.kit import BOB, SampleProject, git, script, task, tell
 
 
 @pytest.fixture
-def other(project: Project, tmp_path: Path) -> Path:
+def other(project: SampleProject, tmp_path: Path) -> Path:
     """Bob's clone, on the board's branch."""
     return project.clone_to(tmp_path / "bobs")
 
@@ -21,7 +21,7 @@ def commit(clone: Path, name: str, content: str) -> None:
     git("commit", "-q", "-m", f"Write {name}", cwd=clone, env=BOB)
 
 
-def test_a_push_moves_the_window_along(project: Project, other: Path) -> None:
+def test_a_push_moves_the_window_along(project: SampleProject, other: Path) -> None:
     """git refuses it by default; here branch, index and files go together."""
     commit(other, "tasks/bob.md", task("Of Bob"))
     git("push", "-q", "origin", "fleet", cwd=other)
@@ -29,7 +29,7 @@ def test_a_push_moves_the_window_along(project: Project, other: Path) -> None:
     project.clean()
 
 
-def test_edits_left_open_stay(project: Project, other: Path) -> None:
+def test_edits_left_open_stay(project: SampleProject, other: Path) -> None:
     """git's own updateInstead refuses as soon as anything is edited."""
     project.put({"tasks/a.md": task("A")})
     git("pull", "-q", "--rebase", cwd=other)
@@ -44,7 +44,7 @@ def test_edits_left_open_stay(project: Project, other: Path) -> None:
     )
 
 
-def test_a_push_over_an_edit_is_refused_and_told(project: Project, other: Path) -> None:
+def test_a_push_over_an_edit_is_refused_and_told(project: SampleProject, other: Path) -> None:
     """Who pushes reads what is in the way and where the letter box is; nothing has changed."""
     project.put({"tasks/a.md": task("A")})
     git("pull", "-q", "--rebase", cwd=other)
@@ -60,7 +60,9 @@ def test_a_push_over_an_edit_is_refused_and_told(project: Project, other: Path) 
 
 
 @pytest.mark.parametrize("setting", ["", "refuse", "true"])
-def test_other_branches_are_refused_as_ever(project: Project, other: Path, setting: str) -> None:
+def test_other_branches_are_refused_as_ever(
+    project: SampleProject, other: Path, setting: str
+) -> None:
     """main is checked out: git refuses a push to it, and does so still. A branch that is checked
     out nowhere may be pushed."""
     if setting:
@@ -77,7 +79,7 @@ def test_other_branches_are_refused_as_ever(project: Project, other: Path, setti
     assert not (project.path / "more").exists()
 
 
-def test_a_users_own_hook_goes_on(project: Project, other: Path) -> None:
+def test_a_users_own_hook_goes_on(project: SampleProject, other: Path) -> None:
     """Who had updateInstead with a hook keeps both for every branch but the board's."""
     project.gitfleet("hooks", "remove")
     git("config", "receive.denyCurrentBranch", "updateInstead", cwd=project.path)
@@ -97,7 +99,7 @@ def test_a_users_own_hook_goes_on(project: Project, other: Path) -> None:
     project.clean()
 
 
-def test_updateinstead_without_a_hook_goes_on(project: Project, other: Path) -> None:
+def test_updateinstead_without_a_hook_goes_on(project: SampleProject, other: Path) -> None:
     """Then git itself updates a clean checkout and refuses one with edits; with our hook there it
     asks us, and we do the same."""
     project.gitfleet("hooks", "remove")
@@ -114,7 +116,7 @@ def test_updateinstead_without_a_hook_goes_on(project: Project, other: Path) -> 
     assert not (project.path / "again").exists()
 
 
-def test_who_lets_pushes_through_is_not_meddled_with(project: Project, other: Path) -> None:
+def test_who_lets_pushes_through_is_not_meddled_with(project: SampleProject, other: Path) -> None:
     """receive.denyCurrentBranch=ignore: the setting stays, the window catches up."""
     project.gitfleet("hooks", "remove")
     git("config", "receive.denyCurrentBranch", "ignore", cwd=project.path)
@@ -127,7 +129,7 @@ def test_who_lets_pushes_through_is_not_meddled_with(project: Project, other: Pa
     assert {"tasks/a.md", "tasks/bob.md"} <= project.files()
 
 
-def test_with_a_runner_at_work(project: Project, other: Path) -> None:
+def test_with_a_runner_at_work(project: SampleProject, other: Path) -> None:
     """What is pushed is taken up; what the runner wrote meanwhile makes the push fail as pushes
     do, and after a pull it goes."""
     live = project.start()
@@ -143,7 +145,7 @@ def test_with_a_runner_at_work(project: Project, other: Path) -> None:
     project.clean()
 
 
-def test_a_forced_push_does_not_take_the_board_back(project: Project, other: Path) -> None:
+def test_a_forced_push_does_not_take_the_board_back(project: SampleProject, other: Path) -> None:
     """It would drop what runners wrote meanwhile, and for a moment the window's files would be
     behind the branch while git has yet to move it: a commit right then would undo what came."""
     commit(other, "tasks/bob.md", task())
@@ -157,7 +159,7 @@ def test_a_forced_push_does_not_take_the_board_back(project: Project, other: Pat
     project.clean()
 
 
-def test_a_bare_repository_with_a_window(project: Project, tmp_path: Path) -> None:
+def test_a_bare_repository_with_a_window(project: SampleProject, tmp_path: Path) -> None:
     """Where most pushes go; a worktree elsewhere shows the board there."""
     bare = tmp_path / "bare.git"
     git("clone", "-q", "--bare", str(project.path), str(bare), cwd=tmp_path)

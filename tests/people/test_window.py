@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.git import courtesy
+from gitfleet.git import yield_to_commits
 from tests.acceptance.fleetlab import git as plain_git
 from tests.acceptance.fleetlab import until
 from tests.conftest import init
-from tests.people.kit import ADA, Project, git, repair, script, task, tell
+from tests.people.kit import ADA, SampleProject, git, repair_board, script, task, tell
 
 
 @contextmanager
-def busy(project: Project) -> Iterator[None]:
+def busy(project: SampleProject) -> Iterator[None]:
     """Some git command of the person's holds the window's index."""
     lock = Path(git("rev-parse", "--absolute-git-dir", cwd=project.window)) / "index.lock"
     with lock.open("x"):
@@ -30,7 +30,7 @@ def busy(project: Project) -> Iterator[None]:
 
 
 @pytest.fixture
-def behind(project: Project) -> Project:
+def behind(project: SampleProject) -> SampleProject:
     """The index was busy while a runner claimed `a`: the window lags behind the board."""
     project.put({"tasks/a.md": task("A"), "tasks/b.md": task("B")})
     with busy(project):
@@ -40,7 +40,7 @@ def behind(project: Project) -> Project:
     return project
 
 
-def test_files_move_along_and_edits_stay(project: Project) -> None:
+def test_files_move_along_and_edits_stay(project: SampleProject) -> None:
     """What a runner writes appears; unstaged, staged and untracked edits are as they were."""
     project.put({"tasks/a.md": task("A"), "tasks/b.md": task("B")})
     project.write({"tasks/a.md": task("A, edited"), "tasks/new.md": task("N"), "x": "mine"})
@@ -57,7 +57,7 @@ def test_files_move_along_and_edits_stay(project: Project) -> None:
     assert project.broken() == []
 
 
-def test_what_would_be_overwritten_is_refused_and_told(project: Project) -> None:
+def test_what_would_be_overwritten_is_refused_and_told(project: SampleProject) -> None:
     """Someone pushes a change to what is edited here: nothing is touched, and the person is told
     what to do; when they have done it the window arrives, with nothing of theirs lost."""
     project.put({"tasks/a.md": task("A"), "tasks/b.md": task("B")})
@@ -74,7 +74,7 @@ def test_what_would_be_overwritten_is_refused_and_told(project: Project) -> None
     project.clean()
 
 
-def test_a_commit_from_behind_is_refused_and_catches_up(behind: Project) -> None:
+def test_a_commit_from_behind_is_refused_and_catches_up(behind: SampleProject) -> None:
     """Seen: such a commit deleted a claim, with status 0. The hook refuses it, brings the files,
     keeps the edit, and the next commit is right."""
     said = behind.commit({"tasks/b.md": task("B, edited")})
@@ -91,7 +91,7 @@ def test_a_commit_from_behind_is_refused_and_catches_up(behind: Project) -> None
 
 @pytest.mark.parametrize("form", [("-a",), ("--", "tasks/b.md")], ids=["all", "path"])
 def test_a_commit_that_holds_the_index_is_refused_too(
-    behind: Project, form: tuple[str, ...]
+    behind: SampleProject, form: tuple[str, ...]
 ) -> None:
     """`git commit -a` and `git commit PATH` hold the index's lock while hooks run, so the window
     cannot catch up just then: the remedy that is told works."""
@@ -105,7 +105,9 @@ def test_a_commit_that_holds_the_index_is_refused_too(
     assert "claims/a.yaml" in behind.files() and behind.findings() == []
 
 
-def test_a_commit_from_behind_with_an_edit_in_the_way_says_what_to_do(behind: Project) -> None:
+def test_a_commit_from_behind_with_an_edit_in_the_way_says_what_to_do(
+    behind: SampleProject,
+) -> None:
     """The remedy names the very commands, and after them the commit is right."""
     with busy(behind):
         behind.change({"tasks/b.md": task("B of others").encode()}, author=ADA)
@@ -119,11 +121,11 @@ def test_a_commit_from_behind_with_an_edit_in_the_way_says_what_to_do(behind: Pr
     assert "claims/a.yaml" in behind.files() and behind.findings() == []
 
 
-def test_damage_past_the_hooks_is_repaired(behind: Project) -> None:
+def test_damage_past_the_hooks_is_repaired(behind: SampleProject) -> None:
     """With --no-verify the claim is gone; the runner puts it back, and fsck says so."""
     damage = behind.commit({"tasks/b.md": task("B, edited")}, "--no-verify")
     assert damage.status == 0 and "claims/a.yaml" not in behind.files()
-    repair(behind.fleet())
+    repair_board(behind.fleet())
     assert "claims/a.yaml" in behind.files()
     assert behind.show("tasks/b.md") == task("B, edited").strip()
     (told,) = behind.told("repaired")
@@ -134,7 +136,7 @@ def test_damage_past_the_hooks_is_repaired(behind: Project) -> None:
     assert said.status == 0 and "repaired invariant 2 claims/a.yaml" in said.out
 
 
-def test_a_running_runner_catches_up_and_repairs(project: Project, tmp_path: Path) -> None:
+def test_a_running_runner_catches_up_and_repairs(project: SampleProject, tmp_path: Path) -> None:
     """The same with a real runner: the attempt whose claim was dropped is not lost, and lands."""
     gate = tmp_path / "gate"
     os.mkfifo(gate)
@@ -143,7 +145,7 @@ def test_a_running_runner_catches_up_and_repairs(project: Project, tmp_path: Pat
     )
     with busy(project):
         live = project.start("--until-idle")
-        live.wait_for("window-behind")
+        live.wait_for("checkout-behind")
         live.wait_for("claimed", task="a")
     project.write({"tasks/b.md": task("B, edited", hold=True)})
     until(lambda: project.store.keep_windows() == {}, what="the window to be free")
@@ -159,7 +161,7 @@ def test_a_running_runner_catches_up_and_repairs(project: Project, tmp_path: Pat
 
 
 def test_a_commit_with_the_editor_open_fails_and_the_next_is_right(
-    project: Project, tmp_path: Path
+    project: SampleProject, tmp_path: Path
 ) -> None:
     """The board moves while the message is written: git refuses, nothing is lost."""
     project.put({"tasks/a.md": task("A"), "tasks/b.md": task("B")})
@@ -186,7 +188,7 @@ def test_a_commit_with_the_editor_open_fails_and_the_next_is_right(
     assert "claims/a.yaml" in project.files() and project.findings() == []
 
 
-def test_a_window_without_its_git_file_is_no_window(project: Project) -> None:
+def test_a_window_without_its_git_file_is_no_window(project: SampleProject) -> None:
     """A folder whose `.git` is gone lies in the main worktree: nothing there is touched."""
     project.put({"tasks/a.md": task("A")})
     (project.window / ".git").unlink()
@@ -197,7 +199,7 @@ def test_a_window_without_its_git_file_is_no_window(project: Project) -> None:
     assert not (project.window / "claims/a.yaml").exists()
 
 
-def test_a_runner_gives_way_to_a_commit(project: Project, tmp_path: Path) -> None:
+def test_a_runner_gives_way_to_a_commit(project: SampleProject, tmp_path: Path) -> None:
     """While a commit's hooks run the board stands still, so that git does not refuse the commit;
     when it is through the runner goes on."""
     project.put({"tasks/a.md": task("A")})
@@ -209,29 +211,29 @@ def test_a_runner_gives_way_to_a_commit(project: Project, tmp_path: Path) -> Non
     project.git("add", "-A")
     commit = subprocess.Popen(["git", "commit", "-qm", "B"], cwd=project.window)
     until(here.exists, what="the hook")
-    courtesy.mark(project.repo).touch()  # the machine may be slow
+    yield_to_commits.mark(project.repo).touch()  # the machine may be slow
     claiming = threading.Thread(target=project.claim, args=("a",))
     claiming.start()
     go.write_text("go\n")
     assert commit.wait(60) == 0
     claiming.join(60)
     assert {"tasks/b.md", "claims/a.yaml"} <= project.files()
-    assert not courtesy.mark(project.repo).exists() and project.findings() == []
+    assert not yield_to_commits.mark(project.repo).exists() and project.findings() == []
 
 
-def test_nobody_holds_up_the_runner(project: Project) -> None:
+def test_nobody_holds_up_the_runner(project: SampleProject) -> None:
     """A mark that stays (a commit that was killed, a loop of commits) costs one short wait."""
     project.put({"tasks/a.md": task("A")})
-    patience = courtesy.Courtesy(project.repo)
+    patience = yield_to_commits.YieldToCommits(project.repo)
     stop = threading.Event()
 
     def loop() -> None:
         while not stop.is_set():
-            courtesy.mark(project.repo).touch()
+            yield_to_commits.mark(project.repo).touch()
             stop.wait(0.01)
 
     marking = threading.Thread(target=loop)
-    courtesy.mark(project.repo).touch()
+    yield_to_commits.mark(project.repo).touch()
     marking.start()
     began = time.monotonic()
     patience.give_way(project.store.tip)
@@ -241,22 +243,22 @@ def test_nobody_holds_up_the_runner(project: Project) -> None:
     again = time.monotonic() - began - waited
     stop.set()
     marking.join()
-    assert waited >= courtesy.LONGEST
-    assert again < courtesy.LONGEST
+    assert waited >= yield_to_commits.LONGEST
+    assert again < yield_to_commits.LONGEST
 
 
-def test_init_and_uninstall_take_care_of_the_hooks(tmp_path: Path) -> None:
+def test_init_and_deinit_take_care_of_the_hooks(tmp_path: Path) -> None:
     """Nobody has to know of `gitfleet hooks`."""
     path = init(tmp_path / "fresh", name="fresh")
     config = (path / ".git/config").read_text()
     run = (sys.executable, "-P", "-m", "gitfleet")
     said = tell(*run, "init", cwd=path)
-    assert said.status == 0 and "refuses invalid tasks" in said.out
+    assert said.status == 0 and "rejects invalid tasks" in said.out
     (path / ".fleet/tasks/a.md").write_text("nothing\n")
     git("add", "-A", cwd=path / ".fleet")
     assert tell("git", "commit", "-qm", "x", cwd=path / ".fleet").status == 1
     git("rm", "-qf", "tasks/a.md", cwd=path / ".fleet")
-    said = tell(*run, "uninstall", cwd=path)
+    said = tell(*run, "deinit", cwd=path)
     assert said.status == 0 and "push-to-checkout" in said.out, said.err
     assert (path / ".git/config").read_text().split() == config.split()
     assert not (path / ".git/hooks/push-to-checkout").exists()

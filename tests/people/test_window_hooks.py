@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.people.kit import Project, git, moment, script, task, tell
+from tests.people.kit import SampleProject, git, moment, script, task, tell
 
 BROKEN = "---\ntitle: Broken\npriorty: 1\n---\n"
 
@@ -16,6 +16,7 @@ BROKEN = "---\ntitle: Broken\npriorty: 1\n---\n"
     ("path", "content", "where", "what"),
     [
         ("tasks/a.md", BROKEN, "tasks/a.md:3:1: ", "priority"),
+        ("tasks/a.md", "---\ntitle: A\ntouches: [x]\n---\n", "tasks/a.md:3:1: ", "is now `paths`"),
         ("tasks/Bad Name.md", task(), "tasks/Bad Name.md:1:1: ", "rename it, for example"),
         ("tasks/a.md", "no front matter\n", "tasks/a.md:1:1: ", "begin it with a line ---"),
         ("tasks/a.md", b"---\ntitle: \xff\n---\n", "tasks/a.md:2:8: ", "save the file as UTF-8"),
@@ -28,7 +29,7 @@ BROKEN = "---\ntitle: Broken\npriorty: 1\n---\n"
     ],
 )
 def test_an_invalid_file_is_refused_with_its_place_and_a_remedy(
-    project: Project, path: str, content: str | bytes, where: str, what: str
+    project: SampleProject, path: str, content: str | bytes, where: str, what: str
 ) -> None:
     """Nothing is committed, the file stays as it is, and what is told helps to mend it."""
     before = project.tip()
@@ -40,7 +41,7 @@ def test_an_invalid_file_is_refused_with_its_place_and_a_remedy(
     assert project.tip() == before and (project.window / path).exists()
 
 
-def test_what_is_committed_counts_not_what_lies_there(project: Project) -> None:
+def test_what_is_committed_counts_not_what_lies_there(project: SampleProject) -> None:
     """A good file staged and then broken goes through; the staged text is what is judged. Files
     of nobody's kind, notes and the page are anybody's."""
     project.write({"tasks/a.md": task(), "notes/a/plan.md": "?", "README.md": "x", "other": "y"})
@@ -52,7 +53,7 @@ def test_what_is_committed_counts_not_what_lies_there(project: Project) -> None:
     assert said.status == 1 and "tasks/a.md:3:1" in said.err
 
 
-def test_an_id_of_a_finished_task_is_refused(project: Project) -> None:
+def test_an_id_of_a_finished_task_is_refused(project: SampleProject) -> None:
     """Its files are in done/, where one does not see them at once."""
     project.put({"tasks/a.md": task()})
     project.close_task("a", moment("2026-01-01 10:00"))
@@ -62,7 +63,7 @@ def test_an_id_of_a_finished_task_is_refused(project: Project) -> None:
     assert "give the new task another name" in said.err
 
 
-def test_a_runners_commit_is_not_amended(project: Project) -> None:
+def test_a_runners_commit_is_not_amended(project: SampleProject) -> None:
     """It would then say that a runner did what the person does."""
     project.put({"tasks/a.md": task(), "tasks/b.md": task()})
     project.claim("a")
@@ -73,7 +74,7 @@ def test_a_runners_commit_is_not_amended(project: Project) -> None:
     assert project.broken() == []
 
 
-def test_the_message_is_the_persons_own_if_they_amend(project: Project) -> None:
+def test_the_message_is_the_persons_own_if_they_amend(project: SampleProject) -> None:
     """With words of their own it is their commit, and what the runner did in it stays legal."""
     project.put({"tasks/a.md": task(), "tasks/b.md": task()})
     project.claim("a")
@@ -81,7 +82,9 @@ def test_the_message_is_the_persons_own_if_they_amend(project: Project) -> None:
     assert "claims/a.yaml" in project.files() and project.broken() == []
 
 
-def test_the_projects_hooks_do_not_run_in_the_window(project: Project, tmp_path: Path) -> None:
+def test_the_projects_hooks_do_not_run_in_the_window(
+    project: SampleProject, tmp_path: Path
+) -> None:
     """A failing .git/hooks/pre-commit, or a core.hooksPath of the project: in the project they
     fail as ever, on the board nobody asks them."""
     script(project.path / ".git/hooks/pre-commit", "echo no config here >&2; exit 1")
@@ -94,7 +97,7 @@ def test_the_projects_hooks_do_not_run_in_the_window(project: Project, tmp_path:
     assert tell("git", "commit", "--allow-empty", "-qm", "x", cwd=project.path).status == 1
 
 
-def test_hooks_the_user_has_for_everything_run(project: Project, tmp_path: Path) -> None:
+def test_hooks_the_user_has_for_everything_run(project: SampleProject, tmp_path: Path) -> None:
     """core.hooksPath of the user is chained, with arguments and input, also when it is set after
     ours were installed; what it refuses is refused, and taking it away takes it away."""
     hooks = tmp_path / "my hooks"
@@ -113,7 +116,7 @@ def test_hooks_the_user_has_for_everything_run(project: Project, tmp_path: Path)
     project.put({"tasks/c.md": task()})
 
 
-def test_nothing_on_the_board_runs_in_a_hook(project: Project, tmp_path: Path) -> None:
+def test_nothing_on_the_board_runs_in_a_hook(project: SampleProject, tmp_path: Path) -> None:
     """Who can write the branch must not run code at a person's commit: Python would look for
     modules in the current folder first."""
     evil = f"open({str(tmp_path / 'owned')!r}, 'w')"
@@ -124,14 +127,14 @@ def test_nothing_on_the_board_runs_in_a_hook(project: Project, tmp_path: Path) -
     assert not (tmp_path / "owned").exists()
 
 
-def test_a_python_that_is_gone_does_not_stop_people(project: Project) -> None:
+def test_a_python_that_is_gone_does_not_stop_people(project: SampleProject) -> None:
     """The environment was removed: commits go on, unchecked; a runner tells what is invalid."""
     hook = project.clone.folder / "hooks" / "pre-commit"
     hook.write_text(hook.read_text().replace(sys.executable, "/nonexistent/python"))
     project.put({"tasks/a.md": BROKEN})
 
 
-def test_installing_twice_and_removing(project: Project) -> None:
+def test_installing_twice_and_removing(project: SampleProject) -> None:
     """Twice is harmless. Afterwards nothing of ours is left, and what was there is back."""
     project.gitfleet("hooks", "remove")
     before = (project.path / ".git/config").read_text()
@@ -140,7 +143,7 @@ def test_installing_twice_and_removing(project: Project) -> None:
     theirs = script(project.path / ".git/hooks/push-to-checkout", "exit 7").read_text()
     for _ in range(2):
         said = project.gitfleet("hooks", "install")
-        assert said.status == 0 and "refuses invalid tasks" in said.out, said.err
+        assert said.status == 0 and "rejects invalid tasks" in said.out, said.err
     assert project.commit({"tasks/a.md": BROKEN}).status == 1
     said = project.gitfleet("hooks", "remove")
     assert said.status == 0 and "push-to-checkout" in said.out
@@ -154,7 +157,7 @@ def test_installing_twice_and_removing(project: Project) -> None:
     assert again.status == 0 and "No hook of gitfleet's" in again.out
 
 
-def test_a_shared_hooks_folder_is_left_alone(project: Project, tmp_path: Path) -> None:
+def test_a_shared_hooks_folder_is_left_alone(project: SampleProject, tmp_path: Path) -> None:
     """core.hooksPath leads elsewhere: a hook written there would run in other repositories, too.
     Installing says what follows, and how to send something all the same."""
     project.gitfleet("hooks", "remove")
@@ -167,7 +170,7 @@ def test_a_shared_hooks_folder_is_left_alone(project: Project, tmp_path: Path) -
     assert tell("git", "config", "receive.denyCurrentBranch", cwd=project.path).status == 1
 
 
-def test_a_window_elsewhere_of_a_bare_repository(project: Project, tmp_path: Path) -> None:
+def test_a_window_elsewhere_of_a_bare_repository(project: SampleProject, tmp_path: Path) -> None:
     """Hooks guard any worktree that shows the board; the repository stays bare to git."""
     bare = tmp_path / "bare.git"
     git("clone", "-q", "--bare", str(project.path), str(bare), cwd=tmp_path)
@@ -175,7 +178,7 @@ def test_a_window_elsewhere_of_a_bare_repository(project: Project, tmp_path: Pat
     window = tmp_path / "odd [name]*"
     git("worktree", "add", "-q", str(window), "fleet", cwd=bare)
     said = project.gitfleet("hooks", "install", at=bare)
-    assert said.status == 0 and "refuses invalid tasks" in said.out, said.err
+    assert said.status == 0 and "rejects invalid tasks" in said.out, said.err
     (window / "tasks/a.md").write_text(BROKEN)
     git("add", "-A", cwd=window)
     assert tell("git", "commit", "-qm", "x", cwd=window).status == 1

@@ -12,16 +12,16 @@ from gitfleet.files.boards import File
 from gitfleet.model.board import Board
 from gitfleet.model.change import Person
 from gitfleet.model.claim import Claim
-from gitfleet.model.event import Attempt, Closed, Content, Event, Landed, Said
+from gitfleet.model.event import Attempt, Closed, Content, Decision, Event, Landed
 from gitfleet.model.question import Question
 from gitfleet.model.states import Kind, Outcome, Role
 from gitfleet.model.task import Task
-from gitfleet.plan.standing import Standing, standing
+from gitfleet.plan.status import TaskStatus, status_of
 
 NOW = datetime(2026, 12, 1, 12, 0, tzinfo=UTC)
 ANN = Person("Ann", "ann@example.org")
 OID = "a" * 40
-FLEET = b"format: 1\ntarget: main\nroles:\n  work: {coder: shell}\n"
+FLEET = b"format: 2\ntarget: main\nroles:\n  work: {coder: shell}\n"
 
 
 def oid(data: bytes) -> str:
@@ -60,8 +60,8 @@ def attempt(outcome: Outcome | str, number: int = 1, **more: Any) -> Attempt:
     return Attempt(**(values | more))
 
 
-def said(reason: str = "") -> Said:
-    return Said(at=NOW, by="Ann", reason=reason)
+def said(reason: str = "") -> Decision:
+    return Decision(at=NOW, by="Ann", reason=reason)
 
 
 def content(kind: Kind, word: str, number: int, **more: Any) -> Content:
@@ -121,5 +121,5 @@ def board(*parts: Mapping[str, bytes], fleet: bytes = FLEET) -> Board:
     return read(tree)
 
 
-def stands(found: Board, task: str, now: datetime = NOW) -> Standing:
-    return standing(found, task, now)
+def stands(found: Board, task: str, now: datetime = NOW) -> TaskStatus:
+    return status_of(found, task, now)

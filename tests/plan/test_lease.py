@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gitfleet.plan.lease import Beat, LeaseWatch, Limbo, OwnLease, adrift
+from gitfleet.plan.lease import Beat, InFlightClaims, LeaseWatch, OwnLease, foreign_claims
 from tests.plan.kit import board, claimed, nonce, tasks
 
 CLAIMS = {"n1": "box"}
@@ -85,7 +85,7 @@ def test_a_lease_that_is_over_stays_over() -> None:
 def test_a_nonce_is_forgotten_once_its_claim_is_too_late() -> None:
     """A push that was given up succeeds only on the tip it was made for; when the board has left
     that, and the claim is not there, it never comes."""
-    limbo = Limbo()
+    limbo = InFlightClaims()
     assert not limbo.look("tip1", ["n1"])
     assert not limbo.look("tip1", ["n1"])
     assert limbo.look("tip2", ["n1", "n2"]) == {"n1"}
@@ -97,4 +97,4 @@ def test_a_nonce_is_forgotten_once_its_claim_is_too_late() -> None:
 def test_a_claim_with_our_name_that_we_do_not_remember_is_watched() -> None:
     """Ours are the claims whose nonce we hold, whatever their name says."""
     seen = board(tasks("app", "web"), claimed("app", nonce=nonce(1)), claimed("web"))
-    assert adrift(seen, {nonce(99)}) == {nonce(1): "box"}
+    assert foreign_claims(seen, {nonce(99)}) == {nonce(1): "box"}

@@ -20,16 +20,24 @@ from gitfleet.files import boards, codec, layout
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Person
 from gitfleet.model.claim import Claim
-from gitfleet.model.event import Attempt, Check, Closed, Event, Landed, Said, Tokens
+from gitfleet.model.event import Attempt, Check, Closed, Decision, Event, Landed, Tokens
 from gitfleet.model.question import Question
 from gitfleet.model.states import ATTEMPT_KINDS, VERDICTS, Kind, Outcome, Role, Status
 from gitfleet.model.task import Budget, CoderChoice, Task
-from gitfleet.plan import pick, rules, settle
-from gitfleet.plan.standing import standing, standings
+from gitfleet.plan import invariants, scheduler
+from gitfleet.plan.status import status_of, statuses
+from gitfleet.plan.transitions import (
+    add_tasks,
+    by_person,
+    on_claim,
+    on_end,
+    on_landing,
+    on_rejection,
+)
 from tests.plan.kit import OID, files_of, oid, text
 
 FLEET: Final = b"""\
-format: 1
+format: 2
 target: main
 max_fix_rounds: 2
 roles:
@@ -78,17 +86,17 @@ class Walk:
         self.tree, self.board = tree, step.child
         return True
 
-    def _judge(self, step: rules.Step, tree: Tree, subject: str) -> None:
-        assert rules.judge(step) == [], (self.seed, subject)
+    def _judge(self, step: invariants.CommitStep, tree: Tree, subject: str) -> None:
+        assert invariants.check_step(step) == [], (self.seed, subject)
         same(step.child, boards.read(files_of(tree)))
-        for task, where in standings(step.child, self.now).items():
+        for task, where in statuses(step.child, self.now).items():
             assert where.reason and where.status in Status, (self.seed, task)
             self.seen[where.status] += 1
         assert not step.child.damage
 
     def step(
         self, files: Mapping[str, bytes | None], *, by_runner: bool
-    ) -> tuple[rules.Step, Tree]:
+    ) -> tuple[invariants.CommitStep, Tree]:
         """The board's step to what it is with these files."""
         tree = dict(self.tree)
         changed: dict[str, tuple[str | None, str | None]] = {}
@@ -104,7 +112,7 @@ class Walk:
                 changed[path] = pair
         fresh = files_of({path: tree[path] for path in changed if path in tree})
         child = boards.update(self.board, {path: fresh.get(path) for path in changed})
-        step = rules.Step(
+        step = invariants.CommitStep(
             parent=self.board, child=child, changed=changed, by_runner=by_runner, at=self.now
         )
         return step, tree
@@ -119,10 +127,10 @@ class Walk:
 
     def claim(self) -> bool:
         runner = self.random.choice(RUNNERS)
-        offer = pick.Offer(
+        offer = scheduler.Capacity(
             runner=runner, slots=4, labels=frozenset({"gpu"}), tips={"main": self.hex(40)}
         )
-        chosen, _ = pick.picks(self.board, self.now, offer, "main")
+        chosen, _ = scheduler.picks(self.board, self.now, offer, "main")
         if not chosen:
             return False
         first = chosen[0]
@@ -139,7 +147,7 @@ class Walk:
             branch=f"gitfleet/task/{first.task}",
             at=self.now,
         )
-        change = settle.claim(self.board, self.now, task=first.task, claim=claim, due=True)
+        change = on_claim.claim(self.board, self.now, task=first.task, claim=claim, due=True)
         assert change is not None  # what was picked on this board can be claimed on it
         return self.apply(change, by_runner=True)
 
@@ -182,35 +190,35 @@ class Walk:
             if attempt.outcome is Outcome.ASKED:
                 extra = self._question(task)
             additions = [self._addition()] if claim.role is Role.PLAN else []
-            return settle.settle(
+            return on_end.end_attempt(
                 board, task=task, attempt=attempt, role=claim.role, extra=extra, additions=additions
             )
         if attempt.outcome is Outcome.ACCEPTED and self.random.random() < 0.9:
-            if settle.is_plan(entry):
-                change = settle.accept_plan(board, self.now, task=task, attempt=attempt)
+            if on_landing.is_plan(entry):
+                change = on_landing.accept_plan(board, self.now, task=task, attempt=attempt)
             else:
                 landed = Landed(
                     runner=claim.runner, nonce=claim.nonce, at=self.now, target="main", merge=OID
                 )
-                change = settle.land(
+                change = on_landing.land(
                     board, self.now, task=task, attempt=attempt, landed=landed, move=None
                 )
             if change is not None:
                 return change
-            assert settle.obstacle(entry)
+            assert on_landing.landing_blocker(entry)
         if attempt.outcome in (Outcome.REJECTED, Outcome.CHECKS_FAILED):
             fix = Task(title="Repair it") if self.random.random() < 0.5 else None
-            return settle.reject(board, task=task, attempt=attempt, fix=fix)
-        return settle.settle(board, task=task, attempt=attempt, role=Role.VALIDATE)
+            return on_rejection.reject(board, task=task, attempt=attempt, fix=fix)
+        return on_end.end_attempt(board, task=task, attempt=attempt, role=Role.VALIDATE)
 
     def _question(self, task: str) -> dict[str, bytes | None]:
         name = f"{task}-{len(self.board.entries[task].questions) + 1}"
         question = Question(task=task, asked=self.now, text="This or that?")
         return {layout.question_path(name): codec.write_question(question)}
 
-    def _addition(self) -> settle.Addition:
+    def _addition(self) -> add_tasks.Addition:
         wanted = self.random.choice(["helper", "login", "null", "con", "0777"])
-        return settle.Addition(text=text("Came across"), id=wanted, key=self.hex(16))
+        return add_tasks.Addition(text=text("Came across"), id=wanted, key=self.hex(16))
 
     def come_across(self) -> bool:
         held = [entry for entry in self.board.entries.values() if entry.claim]
@@ -220,9 +228,9 @@ class Walk:
         assert entry.claim is not None
         one = self._addition()
 
-        def once(additions: list[settle.Addition]) -> Change | None:
+        def once(additions: list[add_tasks.Addition]) -> Change | None:
             nonce = entry.claim.nonce if entry.claim else ""
-            return settle.file_additions(
+            return add_tasks.file_additions(
                 self.board, task=entry.id, nonce=nonce, additions=additions
             )
 
@@ -233,7 +241,7 @@ class Walk:
         return done
 
     def follow_up(self) -> bool:
-        change = settle.follow_up(self.board, self.now, runner="box-1", suffix=self.hex(4))
+        change = by_person.close_by_hand(self.board, self.now, runner="box-1", suffix=self.hex(4))
         return self.apply(change, by_runner=True)
 
     def archive(self) -> bool:
@@ -241,7 +249,7 @@ class Walk:
         month = f"{self.now:%Y-%m}"
         files: dict[str, bytes | None] = {}
         for task, entry in self.board.entries.items():
-            if standing(self.board, task, self.now).status is Status.DONE and not entry.gone:
+            if status_of(self.board, task, self.now).status is Status.DONE and not entry.gone:
                 folder = layout.archive_folder(task, month)
                 for path, data in self.tree.items():
                     if layout.place(path).task == task and not path.startswith(("claims", "done")):
@@ -276,12 +284,12 @@ class Walk:
         if self.random.random() < 0.2:
             keys["hold"] = True
         if self.random.random() < 0.2:
-            keys["exclusive"] = ("port",)
+            keys["locks"] = ("port",)
         if self.random.random() < 0.1:
             keys["not_before"] = self.now + timedelta(hours=9)
         wanted = f"t{self.filed}" if self.random.random() < 0.7 else ""
-        addition = settle.Addition(text=text(f"Task {self.filed}", **keys), id=wanted)
-        change = settle.add(
+        addition = add_tasks.Addition(text=text(f"Task {self.filed}", **keys), id=wanted)
+        change = by_person.add(
             self.board, addition=addition, suffixes=[self.hex(4)], person=self.person()
         )
         return self.apply(change, by_runner=False)
@@ -291,10 +299,10 @@ class Walk:
 
     def say(self) -> bool:
         kind = self.random.choice(
-            [Kind.RETRY] * 5 + [Kind.CANCEL, Kind.HOLD, Kind.RELEASE, Kind.CLOSE, Kind.NOTE]
+            [Kind.RETRY] * 5 + [Kind.CANCEL, Kind.HOLD, Kind.UNHOLD, Kind.CLOSE, Kind.NOTE]
         )
         try:
-            change = settle.say(
+            change = by_person.decide(
                 self.board,
                 self.now,
                 task=self.some_task(),
@@ -308,17 +316,17 @@ class Walk:
         self.seen[kind] += 1
         return self.apply(change, by_runner=False)
 
-    def release(self) -> bool:
+    def unhold(self) -> bool:
         task = self.some_task()
         data = self.tree.get(layout.task_path(task), b"")
         try:
-            change = settle.release(
+            change = by_person.unhold(
                 self.board, self.now, task=task, text=data, person=self.person(), suffix=self.hex(4)
             )
         except FleetError:
             return False
         done = self.apply(change, by_runner=False)
-        assert standing(self.board, task, self.now).status is not Status.HELD
+        assert status_of(self.board, task, self.now).status is not Status.HELD
         return done
 
     def answer(self) -> bool:
@@ -357,7 +365,7 @@ class Walk:
             (self.answer, 8),
             (self.follow_up, 4),
             (self.come_across, 2),
-            (self.release, 3),
+            (self.unhold, 3),
             (self.edit, 2),
             (self.archive, 1),
         ]
@@ -396,7 +404,7 @@ def test_legal_changes_break_no_rule() -> None:
         missing += [] if total[f"work by {pair}"] else [pair]
     for pair in ("judge/", "other/n"):
         missing += [] if total[f"validate by {pair}"] else [pair]
-    missing += [d for d in ("follow_up", "come_across", "release", "archive") if not total[d]]
+    missing += [d for d in ("follow_up", "come_across", "unhold", "archive") if not total[d]]
     assert not missing
 
 
@@ -431,7 +439,7 @@ def _entries(walk: Walk, *statuses: Status) -> list[str]:
     return [
         task
         for task in walk.board.entries
-        if standing(walk.board, task, walk.now).status in statuses
+        if status_of(walk.board, task, walk.now).status in statuses
     ]
 
 
@@ -487,7 +495,7 @@ def claim_a_delayed_task_that_waits(walk: Walk) -> Files | None:
     found = [
         task
         for task in _entries(walk, Status.DELAYED)
-        if standing(walk.board, task, walk.now).role is None
+        if status_of(walk.board, task, walk.now).role is None
     ]
     return {layout.claim_path(found[0]): _claim(walk, found[0])} if found else None
 
@@ -551,7 +559,7 @@ def end_what_another_holds(walk: Walk) -> Files | None:
 def close_work_as_if_it_were_a_plan(walk: Walk) -> Files | None:
     for task, entry in walk.board.entries.items():
         claim = entry.claim
-        if claim and claim.role is Role.VALIDATE and not settle.is_plan(entry):
+        if claim and claim.role is Role.VALIDATE and not on_landing.is_plan(entry):
             if entry.last(Kind.CLOSE):
                 continue
             closed = Closed(runner="rogue", at=walk.now, reason="the plan is accepted")
@@ -751,11 +759,11 @@ def test_an_illegal_edit_is_found(
         if not files:
             continue
         found += 1
-        breaches = rules.judge(walk.step(files, by_runner=True)[0])
+        breaches = invariants.check_step(walk.step(files, by_runner=True)[0])
         assert rule in {breach.rule for breach in breaches}, (files, breaches)
         assert all(breach.what and breach.path for breach in breaches)
         if anybody:
-            by_person = rules.judge(walk.step(files, by_runner=False)[0])
+            by_person = invariants.check_step(walk.step(files, by_runner=False)[0])
             assert rule in {breach.rule for breach in by_person}
         if found >= 10:
             break
@@ -768,7 +776,7 @@ def test_people_may_do_what_runners_may_not() -> None:
     walk = Walk(seed=7)
     walk.go(300)
     task = _entries(walk, Status.READY, Status.WAITING, Status.FAILED, Status.DONE)[0]
-    said = Said(at=walk.now, by="Ann", reason="by hand")
+    said = Decision(at=walk.now, by="Ann", reason="by hand")
     edits: list[Files] = [
         {layout.task_path(task): None},
         {layout.task_path(task): b"broken"},
@@ -777,12 +785,12 @@ def test_people_may_do_what_runners_may_not() -> None:
         {"tasks/By Hand.md": b"broken", "somewhere/else.txt": b"?"},
     ]
     for files in edits:
-        assert rules.judge(walk.step(files, by_runner=False)[0]) == []
+        assert invariants.check_step(walk.step(files, by_runner=False)[0]) == []
     rubbish = f"log/{task}/notes.yaml"
     step, tree = walk.step({rubbish: b"hello"}, by_runner=False)
-    assert [b.rule for b in rules.judge(step)] == [7]
+    assert [b.rule for b in invariants.check_step(step)] == [7]
     walk.tree, walk.board = tree, step.child
-    assert rules.judge(walk.step({rubbish: None}, by_runner=False)[0]) == []
+    assert invariants.check_step(walk.step({rubbish: None}, by_runner=False)[0]) == []
 
 
 def test_a_repair_is_no_breach() -> None:
@@ -793,16 +801,16 @@ def test_a_repair_is_no_breach() -> None:
     assert event is not None
     kept = walk.tree[path]
     broken, tree = walk.step({path: None}, by_runner=False)
-    assert rules.judge(broken)
+    assert invariants.check_step(broken)
     walk.tree, walk.board = tree, broken.child
     back, _ = walk.step({path: kept}, by_runner=True)
-    assert rules.judge(back)
+    assert invariants.check_step(back)
     restores = {path: oid(kept)}
-    repair = rules.Step(
+    repair = invariants.CommitStep(
         parent=back.parent, child=back.child, changed=back.changed, by_runner=True,
         restores=restores, at=walk.now,
     )  # fmt: skip
-    assert rules.judge(repair) == []
+    assert invariants.check_step(repair) == []
 
 
 def test_landings_are_handed_to_who_can_look_at_the_target() -> None:
@@ -815,7 +823,7 @@ def test_landings_are_handed_to_who_can_look_at_the_target() -> None:
         nonlocal seen
         if change is not None:
             step, _ = walk.step(change.files, by_runner=by_runner)
-            landings = rules.merges_to_see(step)
+            landings = invariants.merges_to_see(step)
             assert bool(landings) == ("landed on" in change.subject)
             seen += len(landings)
         return original(change, by_runner=by_runner)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.process.end import end
-from gitfleet.process.start import Limits, Running, Spec
-from gitfleet.process.start import start as start_run
+from gitfleet.process.kill import kill_run
+from gitfleet.process.launch import LaunchSpec, RunLimits, Running
+from gitfleet.process.launch import start as start_run
 from tests.process.kit import (
     PATIENCE,
     Bare,
@@ -45,9 +45,9 @@ def run_dir(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def _spec(argv: tuple[str, ...], tmp_path: Path, marker: str, env: dict[str, str]) -> Spec:
+def _spec(argv: tuple[str, ...], tmp_path: Path, marker: str, env: dict[str, str]) -> LaunchSpec:
     whole = {"PATH": os.environ["PATH"], "MOUTH": str(tmp_path / "mouth"), **env}
-    return Spec(argv, tmp_path, whole, marker)
+    return LaunchSpec(argv, tmp_path, whole, marker)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def start(run_dir: Path, tmp_path: Path, marker: str) -> Iterator[Start]:
 
     yield start
     for running in started:
-        end(running.child, marker, grace=0)
+        kill_run(running.child, marker, grace=0)
         if running.fileno() >= 0:
             running.wait(PATIENCE)
             running.close()
@@ -76,17 +76,17 @@ def supervise(run_dir: Path, tmp_path: Path, marker: str) -> Iterator[Supervise]
         *argv: str,
         name: str = "",
         stdin: Path | None = None,
-        limits: Limits | None = None,
+        limits: RunLimits | None = None,
         **env: str,
     ) -> Running:
         spec = _spec(argv, tmp_path, marker, env)
-        spec = replace(spec, stdin=stdin, limits=limits or Limits(grace=1.0))
+        spec = replace(spec, stdin=stdin, limits=limits or RunLimits(grace=1.0))
         started.append(start_run(run_dir, spec, name=name))
         return started[-1]
 
     yield supervise
     for running in started:
-        end(running.child, marker, grace=0)
+        kill_run(running.child, marker, grace=0)
         if running.fileno() >= 0:
             running.wait(PATIENCE)
             running.close()

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from gitfleet.process.look import MARKER, Child, look_at, poll
+from gitfleet.process.launch import Exit, LaunchSpec, Running
+from gitfleet.process.procfs import MARKER, ProcessId, poll, read_process
 from gitfleet.process.spawn import reap, spawn
-from gitfleet.process.start import Exit, Running, Spec
 
 PATIENCE = 60.0  # seconds before a test that waits for an event fails; never a measure of speed
 FOREVER = "600"  # seconds a process sleeps that is to be ended by us
@@ -45,7 +45,7 @@ class Mouth:
 class Bare:
     """A child without a supervisor, in a session of its own: what `end` has to do with."""
 
-    def __init__(self, spec: Spec, folder: Path) -> None:
+    def __init__(self, spec: LaunchSpec, folder: Path) -> None:
         folder.mkdir(exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
@@ -110,8 +110,8 @@ def await_end(pid: int) -> None:
     os.close(fd)
 
 
-def child_of(pid: int) -> Child:
-    seen = look_at(pid)
+def child_of(pid: int) -> ProcessId:
+    seen = read_process(pid)
     assert seen is not None
     return seen.child
 

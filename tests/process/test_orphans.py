@@ -17,17 +17,17 @@ class TestOrphans:
         script = f"""
             import os, subprocess
             from pathlib import Path
-            from gitfleet.process.end import subreaper
-            from gitfleet.process.look import poll
+            from gitfleet.process.kill import subreaper
+            from gitfleet.process.procfs import poll
             from gitfleet.process.orphans import reap_orphans
             from tests.process.kit import Bare
-            from gitfleet.process.start import Spec
+            from gitfleet.process.launch import LaunchSpec
 
             subreaper()
             here = Path({str(tmp_path)!r})
             env = {{"PATH": os.environ["PATH"]}}
             argv = ("sh", "-c", "(setsid sleep 0 & echo $!) ; exit 7")
-            running = Bare(Spec(argv, here, env, {marker!r}), here)
+            running = Bare(LaunchSpec(argv, here, env, {marker!r}), here)
             theirs = subprocess.Popen(["sh", "-c", "exit 8"])
             assert poll([running.fileno()], 60)
             orphan = int((here / "stdout").read_text())

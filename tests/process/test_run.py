@@ -11,7 +11,7 @@ import pytest
 
 from gitfleet.errors import FleetError
 from gitfleet.process import run as running
-from gitfleet.process.look import MARKER
+from gitfleet.process.procfs import MARKER
 from gitfleet.process.run import Completed, run
 from tests.process.kit import FOREVER, PATIENCE, Mouth, await_end, carriers, is_gone
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from gitfleet.errors import FleetError
-from gitfleet.process import notes
+from gitfleet.process import atomic_json
+from gitfleet.process.launch import load
 from gitfleet.process.run import run
-from gitfleet.process.start import load
 from tests.process.kit import FOREVER, Supervise, carriers
 
 
@@ -77,7 +77,7 @@ class TestNotStarted:
         def full(*args: object, **keys: object) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(notes, "write", full)
+        monkeypatch.setattr(atomic_json, "write", full)
         with pytest.raises(OSError, match="No space"):
             supervise("sleep", FOREVER)
         assert carriers(marker) == []

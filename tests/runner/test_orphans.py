@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.attempt.claiming import late_order
-from gitfleet.attempt.fleet import Fleet
-from gitfleet.board.clone import Clone
+from gitfleet.attempt.claim_tasks import late_claim
+from gitfleet.attempt.context import Project
+from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store
+from gitfleet.event_log import EventLog
 from gitfleet.git.repo import find
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Person
 from gitfleet.model.claim import Claim
 from gitfleet.model.states import Outcome, Role, Status
-from gitfleet.plan import settle
-from gitfleet.plan.standing import standing
-from gitfleet.report import Report
+from gitfleet.plan.status import status_of
+from gitfleet.plan.transitions import on_claim
 from gitfleet.runner.loop import Runner
 from gitfleet.runner.options import Options
 
@@ -34,10 +34,10 @@ def runner(repo_path: Path) -> Runner:
     clone = Clone(repo)
     name = clone.runner_name()
     store = Store(repo, runner=name)
-    files = {"fleet.yaml": b"format: 1\ntarget: main\n", "tasks/a.md": b"---\ntitle: A\n---\n"}
+    files = {"fleet.yaml": b"format: 2\ntarget: main\n", "tasks/a.md": b"---\ntitle: A\n---\n"}
     store.create(files, ANN)
-    report = Report(lambda _line: None)
-    fleet = Fleet(
+    report = EventLog(lambda _line: None)
+    fleet = Project(
         repo=repo, clone=clone, store=store, report=report, runner=name, default_target="main"
     )
     return Runner(fleet, Options())
@@ -60,7 +60,7 @@ def _claim(runner: Runner) -> str:
             base=tip,
             at=now,
         )
-        return settle.claim(board, now, task="a", claim=wanted, due=True)
+        return on_claim.claim(board, now, task="a", claim=wanted, due=True)
 
     assert store.transact(decide).won
     return nonce
@@ -81,7 +81,7 @@ def test_what_is_interrupted_again_and_again_waits(runner: Runner) -> None:
     for wanted in (Status.READY, Status.DELAYED):
         _claim(runner)
         runner._settle_orphans(store.board())
-        assert standing(store.board(), "a", store.now()).status is wanted
+        assert status_of(store.board(), "a", store.now()).status is wanted
 
 
 def test_a_duty_that_fails_stops_nothing_else(
@@ -89,7 +89,7 @@ def test_a_duty_that_fails_stops_nothing_else(
 ) -> None:
     """A broken side duty is told, and the round goes on to the work."""
     told: list[str] = []
-    runner.fleet.report = Report(told.append)
+    runner.fleet.report = EventLog(told.append)
 
     def broken() -> None:
         raise OSError("no space left on device")
@@ -111,12 +111,12 @@ def test_an_attempt_that_no_thread_can_be_had_for_frees_its_slot(
         raise RuntimeError("can't start new thread")
 
     _claim(runner)
-    late = late_order(runner.fleet, runner.fleet.store.board(), "a")
+    late = late_claim(runner.fleet, runner.fleet.store.board(), "a")
     assert late is not None
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", full)
         with pytest.raises(RuntimeError):
-            runner._start(late[0].pick, *late)
+            runner._start(late[0].assignment, *late)
     assert runner.attempts == {}
     runner._round()
     entry = runner.fleet.store.board().entries["a"]

@@ -1,5 +1,5 @@
-"""Histories of a board, made commit by commit: by runners as `plan.settle` has it, by people, and
-by hand where no tool of ours would do such a thing."""
+"""Histories of a board, made commit by commit: by runners through `plan.transitions`, by people,
+and by hand where none of our tools would do such a thing."""
 
 from __future__ import annotations
 
@@ -9,23 +9,25 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from gitfleet.audit import history
-from gitfleet.audit.history import Finding
-from gitfleet.board.store import RUNNER, Store, runner_signature
+from gitfleet.audit import repair
+from gitfleet.audit.repair import HistoryFinding
+from gitfleet.board.authorship import RUNNER, runner_signature
+from gitfleet.board.store import Store
 from gitfleet.files import layout, yaml
 from gitfleet.git import refs
-from gitfleet.git.objects import Entry, Signature
+from gitfleet.git.commits import Signature
+from gitfleet.git.objects import TreeEntry
 from gitfleet.git.repo import find
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Person
 from gitfleet.model.claim import Claim
 from gitfleet.model.event import Attempt, Landed
 from gitfleet.model.states import Outcome, Role
-from gitfleet.plan import settle
+from gitfleet.plan.transitions import on_claim, on_end, on_landing
 from tests.conftest import git
 
 ANN = Person("Ann", "ann@example.org")
-FLEET = {"format": 1, "target": "main", "roles": {"work": {"coder": "shell"}}}
+FLEET = {"format": 2, "target": "main", "roles": {"work": {"coder": "shell"}}}
 Files = Mapping[str, bytes | None]
 
 
@@ -74,7 +76,7 @@ class Past:
         objects = self.store.objects
         parents = parents or (self.tip,)
         base = objects.tree_of(tree_of or parents[0])
-        changes: dict[str, bytes | Entry | None] = dict(files)
+        changes: dict[str, bytes | TreeEntry | None] = dict(files)
         tree = objects.write_tree(base, changes)
         self.now += timedelta(minutes=5)
         when = int(self.now.timestamp())
@@ -120,7 +122,7 @@ class Past:
             branch=f"gitfleet/task/{task}",
             at=self.now,
         )
-        change = settle.claim(board, self.now, task=task, claim=claim)
+        change = on_claim.claim(board, self.now, task=task, claim=claim)
         return self.change(change, at), nonce
 
     def attempt(self, nonce: str, number: int, outcome: Outcome) -> Attempt:
@@ -148,7 +150,7 @@ class Past:
         entry = board.get(task)
         assert entry is not None and entry.claim is not None
         attempt = self.attempt(nonce, entry.claim.attempt, outcome)
-        return self.change(settle.settle(board, task=task, attempt=attempt, role=role), at)
+        return self.change(on_end.end_attempt(board, task=task, attempt=attempt, role=role), at)
 
     def landed(self, task: str, nonce: str, at: str | None = None, merge: str | None = None) -> str:
         board = self.board(at)
@@ -158,7 +160,9 @@ class Past:
         landed = Landed(
             runner="box-1", nonce=nonce, at=self.now, target="main", merge=merge or self.main
         )
-        change = settle.land(board, self.now, task=task, attempt=attempt, landed=landed, move=None)
+        change = on_landing.land(
+            board, self.now, task=task, attempt=attempt, landed=landed, move=None
+        )
         return self.change(change, at)
 
     def work(self, task: str) -> str:
@@ -173,8 +177,8 @@ class Past:
 
     # -- judging
 
-    def check(self, start: str | None = None, *, strict: bool = False) -> list[Finding]:
-        return history.check(self.store, self.tip, start=start, strict=strict)
+    def check(self, start: str | None = None, *, strict: bool = False) -> list[HistoryFinding]:
+        return repair.check(self.store, self.tip, start=start, strict=strict)
 
     def event(self, task: str, at: str | None = None) -> str:
         """The path of the last event of a task."""
@@ -183,7 +187,7 @@ class Past:
         return layout.event_path(task, entry.events[-1].name)
 
 
-def told(findings: list[Finding]) -> list[tuple[str, int, str]]:
+def told(findings: list[HistoryFinding]) -> list[tuple[str, int, str]]:
     """Findings in short: the kind, the invariant, the path."""
     return [
         (

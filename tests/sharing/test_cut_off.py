@@ -125,7 +125,7 @@ def test_a_runner_that_was_unplugged_for_a_lease_lands_nothing(net: Net, tmp_pat
             link.cut(silent=True)
             near.start()
             far.until(" offline ")
-            far.until(" lease-over ", "task=t", "did not answer for a whole lease")
+            far.until(" lease-expired ", "task=t", "did not answer for a whole lease")
             near.until(" taken-over ", "task=t", f"runner={far.runner}")
             near.until(" landed ", "task=t")
             link.mend()
@@ -190,7 +190,7 @@ def test_a_push_whose_answer_comes_too_late_is_recognised(when: str, tmp_path: P
         assert git("show", "main:made", cwd=made.bare) == "done"
         assert [task for task, _ in made.merges()] == ["t"]
         assert kinds(made.bare, "t") == ["work", "validate", "landed"]
-        assert box.lines(" turned-up " if when == "claim" else " ended ", "task=t")
+        assert box.lines(" late-claim " if when == "claim" else " ended ", "task=t")
 
 
 def _push(made: Fleets) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from gitfleet.board.clone import Clone, Held, read_json, write_json
-from gitfleet.board.store import runner_signature
+from gitfleet.board.authorship import runner_signature
+from gitfleet.board.clone_state import Clone, PendingClaim, read_json, write_json
 from gitfleet.git.objects import Objects
 from gitfleet.git.repo import find
 from gitfleet.model.states import Role
@@ -29,7 +29,7 @@ def _shared(tmp_path: Path, *names: str) -> list[Path]:
     gitfleet("init", cwd=first)
     window = first / ".fleet"
     (window / "fleet.yaml").write_text(
-        "format: 1\ntarget: main\nheartbeat: 1s\nconcurrency: 7\nroles: {work: {coder: shell}}\n"
+        "format: 2\ntarget: main\nheartbeat: 1s\nconcurrency: 7\nroles: {work: {coder: shell}}\n"
     )
     git("commit", "-qam", "Settings", cwd=window)
     git("push", "-q", "origin", "fleet", cwd=first)
@@ -131,11 +131,11 @@ def test_a_moved_clone_keeps_what_it_holds(tmp_path: Path) -> None:
     (box,) = _shared(tmp_path, "box")
     clone = Clone(find(box))
     name = clone.runner_name()
-    held = Held(nonce="0a" * 16, task="slow", role=Role.WORK, attempt=1)
-    clone.remember(held)
+    held = PendingClaim(nonce="0a" * 16, task="slow", role=Role.WORK, attempt=1)
+    clone.note_pending(held)
     moved = Clone(find(box.rename(tmp_path / "elsewhere")))
     assert moved.runner_name() != name
-    assert moved.held() == {held.nonce: held}
+    assert moved.pending_claims() == {held.nonce: held}
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -145,11 +145,11 @@ def test_a_clone_in_a_new_container_keeps_what_only_it_can_end(
     """To another machine it may be a copy: what it holds on a shared board ends with its lease."""
     clone = Clone(find(_shared(tmp_path, "box")[0] if shared else repo_path))
     clone.runner_name()
-    held = Held(nonce="0a" * 16, task="slow", role=Role.WORK, attempt=1)
-    clone.remember(held)
-    monkeypatch.setattr("gitfleet.board.clone._machine_id", lambda: "another")
+    held = PendingClaim(nonce="0a" * 16, task="slow", role=Role.WORK, attempt=1)
+    clone.note_pending(held)
+    monkeypatch.setattr("gitfleet.board.clone_state._machine_id", lambda: "another")
     clone.runner_name()
-    assert clone.held() == ({} if shared else {held.nonce: held})
+    assert clone.pending_claims() == ({} if shared else {held.nonce: held})
 
 
 def test_a_clone_that_is_reached_by_another_way_has_the_same_runner(tmp_path: Path) -> None:

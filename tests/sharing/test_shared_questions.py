@@ -36,7 +36,7 @@ class Shared:
         agent.write_text(_AGENT.format(folder=folder))
         window = self.box / ".fleet"
         (window / "fleet.yaml").write_text(
-            "format: 1\ntarget: main\nheartbeat: 1s\nlease: 20s\n"
+            "format: 2\ntarget: main\nheartbeat: 1s\nlease: 20s\n"
             "roles: {work: {coder: mine}}\n"
             f"coders: {{mine: {{argv: [sh, {agent}, '{{prompt_file}}']}}}}\n"
         )

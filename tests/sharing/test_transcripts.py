@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.attempt.fleet import Fleet
-from gitfleet.board.clone import Clone
-from gitfleet.board.shared import Shared
+from gitfleet.attempt.context import Project
+from gitfleet.board.clone_state import Clone
+from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.board.store import Store
+from gitfleet.event_log import EventLog
 from gitfleet.files import yaml
 from gitfleet.git.repo import find
 from gitfleet.model.event import Attempt
-from gitfleet.model.masking import NOTHING, Mask
-from gitfleet.report import Report
-from gitfleet.runner import transcripts
-from gitfleet.runner.transcripts import ALL, LARGEST, Transcripts, files_of
+from gitfleet.model.secrets import NOTHING, Mask
+from gitfleet.runner import transcript_sync
+from gitfleet.runner.transcript_sync import ALL, LARGEST, TranscriptSync, files_of
 from tests.cli.acting import add, gitfleet, work
 from tests.conftest import git, init, no_conflict
 
@@ -35,7 +35,7 @@ class World:
         git("remote", "add", "origin", str(self.srv), cwd=self.box)
         git("push", "-q", "origin", "main", cwd=self.box)
         gitfleet("init", cwd=self.box)
-        plain = {"format": 1, "target": "main", "transcripts": "push", **settings}
+        plain = {"format": 2, "target": "main", "transcripts": "push", **settings}
         (self.box / ".fleet" / "fleet.yaml").write_bytes(yaml.dump(plain))
         git("commit", "-qam", "Settings", cwd=self.box / ".fleet")
         add(self.box, "say", "echo hello from the box; echo oops >&2; echo x > x")
@@ -53,16 +53,16 @@ class World:
         git("fetch", "-q", "origin", cwd=self.desk)
         git("update-ref", "refs/heads/fleet", "refs/remotes/origin/fleet", cwd=self.desk)
 
-    def transcripts(self, mask: Mask = NOTHING) -> Transcripts:
+    def transcripts(self, mask: Mask = NOTHING) -> TranscriptSync:
         """The box's publisher, without its thread."""
         repo = find(self.box)
         plain = Store(repo, runner="box")
-        shared = Shared(repo, "fleet", "origin", plain.signature, no_conflict)
+        shared = RemoteBackend(repo, "fleet", "origin", plain.signature, no_conflict)
         store = Store(repo, runner="box", swap=shared)
         store.mask = mask
-        store.swap.base()
-        report = Report(self.lines.append)
-        return Transcripts(Fleet(repo, Clone(repo), store, report, "box", "main"))
+        store.backend.refresh()
+        report = EventLog(self.lines.append)
+        return TranscriptSync(Project(repo, Clone(repo), store, report, "box", "main"))
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_what_did_not_get_up_is_brought_up_later(world: World) -> None:
     hook.chmod(0o755)
     said = work(world.box)
     assert any(" landed " in line for line in said)
-    assert any(" transcripts-wait " in line for line in said)
+    assert any(" transcripts-delayed " in line for line in said)
     assert not world.refs(world.srv)
     hook.unlink()
     later = world.transcripts()
@@ -156,7 +156,7 @@ def test_old_transcripts_are_pruned_here_and_on_the_remote(tmp_path: Path) -> No
     publisher.prune()
     assert REF not in world.refs(world.srv) and REF not in world.refs(world.box)
     assert "refs/gitfleet/runs/say/2" in world.refs(world.srv)
-    assert any(" pruned transcripts=1" in line for line in world.lines)
+    assert any(" transcripts-pruned transcripts=1" in line for line in world.lines)
 
 
 def test_a_transcript_is_bounded_and_keeps_the_end(tmp_path: Path) -> None:
@@ -207,8 +207,8 @@ def test_what_somebody_pushed_as_a_transcript_is_read_with_care(world: World) ->
     git("push", "-q", "--force", "origin", f"{oid}:{REF}", f"{tree}:{REF[:-1]}2", cwd=world.box)
     world.look()
     store = Store(find(world.desk))
-    assert transcripts.read(store, "origin", "say", 1) == {"stdout": b"\x1b[31mred"}
-    assert transcripts.read(store, "origin", "say", 2) == {}
-    assert transcripts.read(store, "origin", "say", 77) == {}
-    assert transcripts.read(store, "origin", "../../heads/main", 1) == {}
+    assert transcript_sync.read(store, "origin", "say", 1) == {"stdout": b"\x1b[31mred"}
+    assert transcript_sync.read(store, "origin", "say", 2) == {}
+    assert transcript_sync.read(store, "origin", "say", 77) == {}
+    assert transcript_sync.read(store, "origin", "../../heads/main", 1) == {}
     assert "its output is not in this clone" in gitfleet("log", "say", cwd=world.desk).stdout

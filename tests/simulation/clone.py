@@ -10,10 +10,10 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
+from gitfleet.board.backend import TxnResult, TxnStatus
 from gitfleet.board.merge_human_edits import HumanEdits, merge
-from gitfleet.board.swap import Answer, Outcome
 from gitfleet.errors import FleetError
-from gitfleet.git.objects import Changed, Entry
+from gitfleet.git.objects import Changed, TreeEntry
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.model.states import Role
@@ -52,7 +52,7 @@ class Request:
     def __init__(self, decide: Decide, acts: tuple[Act, ...]) -> None:
         self.decide, self.acts = decide, acts
         self.change: Change | None = None
-        self.answer: Answer | None = None
+        self.answer: TxnStatus | None = None
         self.board: Board | None = None
         self.why = ""
         self.error: Exception | None = None
@@ -63,11 +63,11 @@ class Request:
 
     @property
     def won(self) -> bool:
-        return self.answer is Answer.WON
+        return self.answer is TxnStatus.WON
 
 
 class _Objects:
-    """What `board.merge_human_edits` asks of git's objects; a tree goes by its commit."""
+    """The objects that a merge of people's edits asks for; a tree goes by its commit."""
 
     def __init__(self, library: Library) -> None:
         self.library = library
@@ -81,23 +81,23 @@ class _Objects:
         paths = sorted(p for p in old.keys() | new.keys() if old.get(p) != new.get(p))
         return [Changed(p, _entry(old.get(p)), _entry(new.get(p))) for p in paths]
 
-    def read_tree(self, tree: str) -> list[Entry]:
+    def read_tree(self, tree: str) -> list[TreeEntry]:
         """A folder's entries; its id is the commit's, a colon, and the path with a slash."""
         commit, _, folder = tree.partition(":")
-        found: dict[str, Entry] = {}
+        found: dict[str, TreeEntry] = {}
         for path, oid in self._tree(commit).items():
             if path.startswith(folder):
                 name, _, below = path[len(folder) :].partition("/")
-                inner = Entry(name, f"{commit}:{folder}{name}/", "tree")
-                found[name] = inner if below else Entry(name, oid, "blob")
+                inner = TreeEntry(name, f"{commit}:{folder}{name}/", "tree")
+                found[name] = inner if below else TreeEntry(name, oid, "blob")
         return list(found.values())
 
     def blob_size(self, oid: str) -> int:
         return len(self.library.blobs[oid])
 
 
-def _entry(oid: str | None) -> Entry | None:
-    return Entry("", oid, "blob") if oid else None
+def _entry(oid: str | None) -> TreeEntry | None:
+    return TreeEntry("", oid, "blob") if oid else None
 
 
 class Clone:
@@ -190,7 +190,7 @@ class Clone:
         merged = merge(_Objects(self.library), theirs, edits)  # type: ignore[arg-type]
         parents = (self.library.boards[theirs], self.library.boards[ours])
         files = {
-            path: file.oid if isinstance(file, Entry) else file
+            path: file.oid if isinstance(file, TreeEntry) else file
             for path, file in merged.files.items()
         }
         made = self.library.commit(
@@ -201,7 +201,7 @@ class Clone:
 
     # -- the swap
 
-    def _land(self, base: Commit, new: Commit, change: Change) -> Steps[Outcome | None]:
+    def _land(self, base: Commit, new: Commit, change: Change) -> Steps[TxnResult | None]:
         theirs = self.tip()
         assert theirs is not None
         if not self.library.ancestor(theirs, base.id) and "tip-read-again" not in self.mutants:
@@ -221,11 +221,11 @@ class Clone:
             self._fetched = False  # looked at after the pause
             self._behind = [] if forgets else [move.ref for move in change.publish]
             return None
-        return Outcome(Answer.LOST, "the remote refuses to move the target")
+        return TxnResult(TxnStatus.LOST, "the remote refuses to move the target")
 
-    def _unknown(self, moves: list[Move], new: Commit, change: Change) -> Steps[Outcome | None]:
+    def _unknown(self, moves: list[Move], new: Commit, change: Change) -> Steps[TxnResult | None]:
         if "unknown-is-lost" in self.mutants:
-            return Outcome(Answer.LOST)
+            return TxnResult(TxnStatus.LOST)
         yield from self.look([move.ref for move in change.publish])
         tip = self.tip()
         assert tip is not None
@@ -233,9 +233,9 @@ class Clone:
             return self._won(moves, new)
         if tip != moves[0].old:
             return None
-        return Outcome(Answer.UNKNOWN, "the answer was lost")
+        return TxnResult(TxnStatus.UNKNOWN, "the answer was lost")
 
-    def _won(self, moves: list[Move], new: Commit) -> Outcome:
+    def _won(self, moves: list[Move], new: Commit) -> TxnResult:
         for move in moves:
             old = self.disk.track.get(move.ref)
             if move.ref == FLEET and old is not None and self.library.ancestor(new.id, old):
@@ -245,7 +245,7 @@ class Clone:
             self._track(move.ref, move.new)
             self.known_at[move.ref] = self.world.now
         self.follow()
-        return Outcome(Answer.WON)
+        return TxnResult(TxnStatus.WON)
 
     def follow(self) -> None:
         """Fast-forward the local board; commits of people's that are not there yet stay."""
@@ -328,8 +328,8 @@ class Clone:
         if outcome is None:
             return False
         for request in group:
-            request.answer, request.why = outcome.answer, outcome.why
-            request.board = commit.board if outcome.answer is Answer.WON else base.board
+            request.answer, request.why = outcome.status, outcome.why
+            request.board = commit.board if outcome.status is TxnStatus.WON else base.board
         return True
 
     def _decided(self, board: Board, left: list[Request]) -> list[Request]:
@@ -344,9 +344,9 @@ class Clone:
                 continue
             request.change = change
             if change is None:
-                request.answer, request.board = Answer.LOST, board
+                request.answer, request.board = TxnStatus.LOST, board
                 continue
-            mine = {*change.files, *change.tasks, *(f" {word}" for word in change.words)}
+            mine = {*change.files, *change.tasks, *(f" {lock}" for lock in change.locks)}
             alone = change.alone or (group and group[0].change is not None and
                                      group[0].change.alone)  # fmt: skip
             if group and (alone or mine & taken):

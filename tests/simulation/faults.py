@@ -28,7 +28,7 @@ FOUND: dict[str, str] = {
     "letters-interrupt": "a remote that is away when an agent files a task ends its attempt",
 }
 # Races so narrow that thousands of seeds may miss them. tests/plan/test_lease.py and
-# tests/sharing/test_swap.py hold what mends them.
+# tests/board/test_backend.py hold what mends them.
 NARROW: dict[str, str] = {
     "late-look-believed": "a fetch that was answered late moves what we know back again",
     "own-lease-of-all": "a heartbeat keeps also the claims that it does not list",

@@ -11,12 +11,12 @@ from gitfleet.errors import FleetError
 from gitfleet.files import codec, layout
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Person
-from gitfleet.model.event import Said
+from gitfleet.model.event import Decision
 from gitfleet.model.states import Kind
 from gitfleet.model.task import Task
-from gitfleet.plan import settle
-from gitfleet.plan.settle import Addition
-from gitfleet.plan.standing import submission_of
+from gitfleet.plan.task_history import submission_of
+from gitfleet.plan.transitions import by_person
+from gitfleet.plan.transitions.add_tasks import Addition
 from tests.simulation.clone import Clone, Disk
 from tests.simulation.server import FLEET, TARGET, Move, Server
 from tests.simulation.world import Lost, Machine, Steps, converse
@@ -39,7 +39,7 @@ class Folk:
         while not self.world.calm:
             yield self.dice.random() * self.world.plan.busy / 4
             deed = self.dice.choice(
-                [self.add, self.say, self.say, self.release, self.edit, self.commit_here,
+                [self.add, self.say, self.say, self.unhold, self.edit, self.commit_here,
                  self.merge_by_hand, self.push_to_target]
             )  # fmt: skip
             try:
@@ -65,7 +65,7 @@ class Folk:
         needs = self.some_task(self.clone.board()) if self.dice.random() < 0.5 else None
         text = codec.write_task(Task(title=task, depends_on=(needs,) if needs else ()))
         yield from self.clone.transact(
-            lambda board, now: settle.add(
+            lambda board, now: by_person.add(
                 board, addition=Addition(text=text, id=task), suffixes=["0"], person=ANN
             )
         )
@@ -79,13 +79,13 @@ class Folk:
         """Decide something about a task. Raises FleetError where it makes no sense."""
         suffix = self.world.hex(4)
         yield from self.clone.transact(
-            lambda board, now: settle.say(
+            lambda board, now: by_person.decide(
                 board, now, task=task, kind=kind, person=ANN, reason="so", suffix=suffix
             )
         )
 
-    def release(self) -> Steps[None]:
-        held = [t for t, e in self.clone.board().entries.items() if settle._on_hold(e)]
+    def unhold(self) -> Steps[None]:
+        held = [t for t, e in self.clone.board().entries.items() if by_person._on_hold(e)]
         if held:
             yield from self.freed(self.dice.choice(held))
 
@@ -96,7 +96,7 @@ class Folk:
         def decide(board: Board, now: datetime) -> Change | None:
             entry = board.get(task)
             text = self.library.blobs[entry.blob] if entry and entry.blob else b""
-            return settle.release(board, now, task=task, text=text, person=ANN, suffix=suffix)
+            return by_person.unhold(board, now, task=task, text=text, person=ANN, suffix=suffix)
 
         yield from self.clone.transact(decide)
 
@@ -143,7 +143,7 @@ class Folk:
                 kind = self.dice.choice([Kind.CANCEL, Kind.HOLD, Kind.RETRY, Kind.CLOSE])
                 number = tip.board.entries[task].next_number
                 name = f"{number:03d}-{kind}-{self.world.hex(4)}.yaml"
-                said = Said(at=self.machine.clock(), by=str(ANN), reason="by hand")
+                said = Decision(at=self.machine.clock(), by=str(ANN), reason="by hand")
                 files = {layout.event_path(task, name): codec.write(said)}
             case _:
                 return

@@ -12,9 +12,9 @@ from gitfleet.model.board import Entry
 from gitfleet.model.event import Attempt
 from gitfleet.model.states import CLAIMED, Kind, Outcome, Status
 from gitfleet.model.task import Task
-from gitfleet.plan import settle
 from gitfleet.plan.graph import cancelled, is_done
-from gitfleet.plan.standing import standing, standings
+from gitfleet.plan.status import status_of, statuses
+from gitfleet.plan.transitions import by_person
 from tests.simulation.clone import Disk
 from tests.simulation.faults import plan_of
 from tests.simulation.folk import Folk
@@ -75,8 +75,8 @@ class Play:
         ids = [f"t{number}" for number in range(self.plan.tasks)]
         for number, task in enumerate(ids):
             needs = (dice.choice(ids[:number]),) if number and dice.random() < 0.3 else ()
-            words = ("port",) if dice.random() < 0.2 else ()
-            keys = Task(title=task, depends_on=needs, exclusive=words)
+            locks = ("port",) if dice.random() < 0.2 else ()
+            keys = Task(title=task, depends_on=needs, locks=locks)
             files[layout.task_path(task)] = codec.write_task(keys)
         root = self.library.commit((), files, at=EPOCH, by_runner=False, subject="Begin")
         self.server.refs[FLEET] = root.id
@@ -183,10 +183,10 @@ class Play:
             return False
         # The slowest clock decides whether a pause is over.
         now = EPOCH + timedelta(seconds=self.world.now)
-        for where in standings(board, now).values():
+        for where in statuses(board, now).values():
             if where.status in CLAIMED or where.role is not None:
                 return False
-        return settle.follow_up(board, now, runner="x", suffix="0000") is None
+        return by_person.close_by_hand(board, now, runner="x", suffix="0000") is None
 
     def _unforgotten(self, name: str) -> list[str]:
         """Nonces that a runner remembers without a reason."""
@@ -202,8 +202,8 @@ class Play:
             yield from folk.clone.look()
             board = folk.clone.board()
             for task, entry in sorted(board.entries.items()):
-                status = standing(board, task, folk.machine.clock()).status
-                if settle._on_hold(entry) and not cancelled(entry) and not entry.gone:
+                status = status_of(board, task, folk.machine.clock()).status
+                if by_person._on_hold(entry) and not cancelled(entry) and not entry.gone:
                     yield from folk.freed(task)
                 if status is Status.FAILED:
                     yield from folk.said(task, Kind.RETRY)
@@ -218,7 +218,7 @@ class Play:
     def _check(self, when: str) -> None:
         board = self.server.board()
         now = EPOCH + timedelta(seconds=self.world.now)
-        for task, where in sorted(standings(board, now).items()):
+        for task, where in sorted(statuses(board, now).items()):
             if where.status not in ENDS or where.role is not None:
                 raise Breach(f"{when}: {task} is stuck, {where.status}: {where.reason}")
         for name in self.disks:
@@ -287,7 +287,7 @@ class Play:
     def _check_all_done(self) -> None:
         board = self.server.board()
         now = EPOCH + timedelta(seconds=self.world.now)
-        for task, where in sorted(standings(board, now).items()):
+        for task, where in sorted(statuses(board, now).items()):
             entry = board.entries[task]
             if where.status in (Status.DONE, Status.CANCELLED, Status.INVALID):
                 continue

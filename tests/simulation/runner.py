@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from gitfleet.board.swap import Answer
+from gitfleet.board.backend import TxnStatus
 from gitfleet.errors import FleetError
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.change import Change
@@ -20,13 +20,22 @@ from gitfleet.model.change import Move as Ref
 from gitfleet.model.claim import Claim
 from gitfleet.model.event import Attempt, Landed
 from gitfleet.model.states import REJECTIONS, Kind, Outcome, Role
-from gitfleet.plan import pick as picking
-from gitfleet.plan import settle
+from gitfleet.plan import scheduler as picking
 from gitfleet.plan.graph import cancelled, done
-from gitfleet.plan.lease import Beat, LeaseWatch, Limbo, OwnLease, adrift
-from gitfleet.plan.pick import Offer, Pick, picks
-from gitfleet.plan.settle import Addition
-from gitfleet.plan.standing import standing, standings, submission_of, verdict_of
+from gitfleet.plan.lease import Beat, InFlightClaims, LeaseWatch, OwnLease, foreign_claims
+from gitfleet.plan.scheduler import Assignment, Capacity, picks
+from gitfleet.plan.status import status_of, statuses
+from gitfleet.plan.task_history import submission_of, verdict_of
+from gitfleet.plan.transitions import (
+    add_tasks,
+    by_person,
+    event_files,
+    on_claim,
+    on_end,
+    on_landing,
+    on_rejection,
+)
+from gitfleet.plan.transitions.add_tasks import Addition
 from tests.simulation.clone import Clone, Decide, Disk, Held, Request, Unreachable, task_ref
 from tests.simulation.server import BEATS, HEARTBEAT, LEASE, TARGET, Act, Move, Server
 from tests.simulation.world import Breach, Lost, Machine, Signal, Steps, Wait, converse
@@ -94,7 +103,7 @@ class Runner:
         if "cut-off-counts" in self.mutants:
             self.watch.heartbeat = 1e9
         self.own = OwnLease(lease=LEASE)
-        self.limbo = Limbo()
+        self.limbo = InFlightClaims()
         self.mine: set[str] = set()  # nonces of this life
         self.lost: frozenset[str] = frozenset()
         self.offline = False
@@ -162,12 +171,12 @@ class Runner:
 
     def _follow_up(self) -> Steps[None]:
         def decide(board: Board, now: datetime) -> Change | None:
-            return settle.follow_up(board, now, runner=self.name, suffix=self.world.hex(4))
+            return by_person.close_by_hand(board, now, runner=self.name, suffix=self.world.hex(4))
 
         while self.clone.board().commit != self._followed:
             self._followed = self.clone.board().commit
             made = yield from self.clone.transact(decide)
-            if made.answer is Answer.UNKNOWN:
+            if made.answer is TxnStatus.UNKNOWN:
                 self._followed = ""
                 return
 
@@ -190,11 +199,13 @@ class Runner:
                 yield from self._take_over(entry.id, entry.claim)
 
     def _take_over(self, task: str, claim: Claim) -> Steps[None]:
-        attempt = settle.interrupted(
+        attempt = on_end.interrupted(
             claim, self.machine.clock(), Outcome.LOST, "nothing was heard of it", claim.runner
         )
         yield from self.clone.transact(
-            lambda board, now: settle.settle(board, task=task, attempt=attempt, role=claim.role),
+            lambda board, now: on_end.end_attempt(
+                board, task=task, attempt=attempt, role=claim.role
+            ),
             Act("lost", task, -1),
         )
 
@@ -210,7 +221,7 @@ class Runner:
             if self._busy(entry.id):
                 continue
             target = picking.target_of(board, entry, TARGET)
-            pick = Pick(
+            pick = Assignment(
                 task=entry.id, role=entry.claim.role, coder=entry.claim.coder, model="",
                 target=target,
             )  # fmt: skip
@@ -230,7 +241,7 @@ class Runner:
 
     def _pause(self, board: Board) -> float:
         now = self.machine.clock()
-        ends = [w.until for w in standings(board, now).values() if w.role and w.until]
+        ends = [w.until for w in statuses(board, now).values() if w.role and w.until]
         due = [(until - now).total_seconds() + 0.05 for until in ends if until > now]
         return min([SLOW_POLL, *due])
 
@@ -283,7 +294,7 @@ class Runner:
         if tip is None:
             return
         board = self.library.boards[tip].board
-        others = adrift(board, self.disk.held)
+        others = foreign_claims(board, self.disk.held)
         if "dead-forgotten" in self.mutants:
             others = {n: runner for n, runner in others.items() if runner != self.name}
         beats: dict[str, Beat] = {}
@@ -307,7 +318,7 @@ class Runner:
         for task, (at, since) in list(self.blocked.items()):
             if at != tip or self.machine.mono() - since >= ASK_AGAIN:
                 del self.blocked[task]
-        offer = Offer(
+        offer = Capacity(
             runner=self.name,
             slots=2,
             blocked=dict.fromkeys(self.blocked, "the target is protected"),
@@ -323,7 +334,7 @@ class Runner:
                 self.say(f"cannot begin {pick.task}: {error.what}")
             board = self.clone.board()
 
-    def _claim_one(self, board: Board, pick: Pick) -> Steps[None]:
+    def _claim_one(self, board: Board, pick: Assignment) -> Steps[None]:
         entry = board.get(pick.task)
         if entry is None:
             return
@@ -349,21 +360,23 @@ class Runner:
             branch=task_ref(pick.task),
             at=self.machine.clock(),
         )
-        due = standing(board, pick.task, self.machine.clock()).red is not None
+        due = status_of(board, pick.task, self.machine.clock()).red is not None
         self.disk.held[nonce] = Held(pick.task, pick.role, wanted.attempt, ghost)
         self.mine.add(nonce)
         self.server.owner_of[ghost] = self
         yield 0.01
-        words = frozenset({f"validate {pick.target}"} if pick.role is Role.VALIDATE else ())
+        locks = frozenset({f"validate {pick.target}"} if pick.role is Role.VALIDATE else ())
 
         def decide(now_board: Board, now: datetime) -> Change | None:
             if picking.collides(now_board, pick, TARGET):
                 return None
-            return settle.claim(now_board, now, task=pick.task, claim=wanted, due=due, words=words)
+            return on_claim.claim(
+                now_board, now, task=pick.task, claim=wanted, due=due, locks=locks
+            )
 
         self.own.claimed(nonce, self.machine.boot())
         result = yield from self.clone.transact(decide, Act("claim", pick.task, ghost))
-        if result.answer is Answer.UNKNOWN:
+        if result.answer is TxnStatus.UNKNOWN:
             return
         if not result.won:
             self._forget(nonce)
@@ -380,7 +393,9 @@ class Runner:
         self.disk.held.pop(nonce, None)
         self.own.forgotten(nonce)
 
-    def _beginning(self, board: Board, entry: Entry, pick: Pick) -> Steps[tuple[str, str | None]]:
+    def _beginning(
+        self, board: Board, entry: Entry, pick: Assignment
+    ) -> Steps[tuple[str, str | None]]:
         """The base, and what lies on top of it: a former attempt's work, or what conflicted."""
         target = yield from self.clone.tip_of(pick.target)
         if target is None:
@@ -515,7 +530,7 @@ class Runner:
         letters = list(way.letters)
         try:
             made = yield from self.clone.transact(
-                lambda board, now: settle.file_additions(
+                lambda board, now: add_tasks.file_additions(
                     board, task=way.task, nonce=way.nonce, additions=letters
                 )
             )
@@ -523,13 +538,13 @@ class Runner:
             if "letters-interrupt" in self.mutants:
                 raise
             return  # next time, or together with the attempt's end
-        if made.answer is not Answer.UNKNOWN or "letters-dropped" in self.mutants:
+        if made.answer is not TxnStatus.UNKNOWN or "letters-dropped" in self.mutants:
             way.letters.clear()
 
     # -- an attempt's end
 
     def _attempt(self, way: Way, outcome: Outcome, reason: str, **facts: Any) -> Attempt:
-        attempt = settle.interrupted(way.claim, self.machine.clock(), outcome, reason, self.name)
+        attempt = on_end.interrupted(way.claim, self.machine.clock(), outcome, reason, self.name)
         return replace(attempt, **facts)
 
     def _view(self, board: Board, way: Way) -> Board:
@@ -548,7 +563,7 @@ class Runner:
         made = yield from self._finish(
             way,
             attempt,
-            lambda board, now: settle.settle(
+            lambda board, now: on_end.end_attempt(
                 self._view(board, way),
                 task=way.task,
                 attempt=attempt,
@@ -565,7 +580,7 @@ class Runner:
             try:
                 act = Act("settle", way.task, way.ghost)
                 made = yield from self.clone.transact(decide, act)
-                if made.answer is not Answer.UNKNOWN:
+                if made.answer is not TxnStatus.UNKNOWN:
                     break
             except Unreachable:
                 pass
@@ -576,15 +591,15 @@ class Runner:
             yield 0.01
             self._forget(way.nonce)
             self.scenes.believed.append((way.ghost, attempt.outcome))
-            made.answer = Answer.WON
-        elif not made.why and settle.holds(made.board, way.task, way.nonce) is None:
+            made.answer = TxnStatus.WON
+        elif not made.why and event_files.claimed_by(made.board, way.task, way.nonce) is None:
             self._forget(way.nonce)
             self.say(f"fenced: {way.task} #{way.ghost} {attempt.outcome}")
         return made
 
     def _settled(self, board: Board, way: Way, attempt: Attempt) -> bool:
         if "lost-is-settled" not in self.mutants:
-            return settle.settled(board, way.task, attempt)
+            return on_end.has_ended(board, way.task, attempt)
         entry = board.get(way.task)
         return entry is not None and any(
             event.attempt is not None and event.attempt.nonce == way.nonce for event in entry.events
@@ -606,15 +621,15 @@ class Runner:
             yield from self._write(way, self._attempt(way, *way.stopped))
 
     def _give_way(self, way: Way, entry: Entry | None) -> Steps[None]:
-        why = settle.obstacle(entry) if entry is not None else "its claim is gone"
+        why = on_landing.landing_blocker(entry) if entry is not None else "its claim is gone"
         held = entry is not None and entry.task is not None and "hold" in why
         outcome = Outcome.INTERRUPTED if held else Outcome.CANCELLED
         yield from self._write(way, self._attempt(way, outcome, why))
 
     def _prove(self, way: Way) -> Steps[None]:
         board = self._view(self.clone.board(), way)
-        entry = settle.holds(board, way.task, way.nonce)
-        if entry is None or settle.obstacle(entry):
+        entry = event_files.claimed_by(board, way.task, way.nonce)
+        if entry is None or on_landing.landing_blocker(entry):
             yield from self._give_way(way, entry)
             return
         head = way.claim.head
@@ -655,7 +670,7 @@ class Runner:
         yield from self._finish(
             way,
             attempt,
-            lambda board, now: settle.reject(
+            lambda board, now: on_rejection.reject(
                 self._view(board, way), task=way.task, attempt=attempt, fix=None
             ),
         )
@@ -672,15 +687,17 @@ class Runner:
 
         def decide(board: Board, now: datetime) -> Change | None:
             board = self._view(board, way)
-            entry = settle.holds(board, way.task, way.nonce)
-            if entry is None or settle.obstacle(entry):
+            entry = event_files.claimed_by(board, way.task, way.nonce)
+            if entry is None or on_landing.landing_blocker(entry):
                 return None
             if not by_hand:
                 if entry.blob != proved.blob or board.settings != seen.settings:
                     raise _Moved("the task changed")
                 if self.disk.track.get(TARGET) != tip:
                     raise _Moved("the target moved")
-            return settle.land(board, now, task=way.task, attempt=attempt, landed=landed, move=move)
+            return on_landing.land(
+                board, now, task=way.task, attempt=attempt, landed=landed, move=move
+            )
 
         made = yield from self._finish(way, attempt, decide)
         assert made.board is not None
@@ -689,7 +706,7 @@ class Runner:
         elif made.why:
             self.blocked[way.task] = (tip, self.machine.mono())
             yield from self._write(way, attempt)
-        elif settle.holds(made.board, way.task, way.nonce):
+        elif event_files.claimed_by(made.board, way.task, way.nonce):
             yield from self._give_way(way, made.board.get(way.task))
 
     # -- after a crash
@@ -710,7 +727,7 @@ class Runner:
             yield from self._settle_one(nonce, task, claim, held)
 
     def _settle_one(self, nonce: str, task: str, claim: Claim, held: Held) -> Steps[None]:
-        attempt = settle.interrupted(
+        attempt = on_end.interrupted(
             claim, self.machine.clock(), Outcome.INTERRUPTED, DIED, self.name
         )
         head = self.disk.local.get(task_ref(task))
@@ -724,12 +741,12 @@ class Runner:
             self._settling(task, attempt, claim.role, publish),
             Act("settle", task, held.ghost),
         )
-        if made.answer is not Answer.UNKNOWN or "dead-forgotten" in self.mutants:
+        if made.answer is not TxnStatus.UNKNOWN or "dead-forgotten" in self.mutants:
             self._forget(nonce)
 
     def _settling(
         self, task: str, attempt: Attempt, role: Role, publish: tuple[Ref, ...]
     ) -> Decide:
-        return lambda board, now: settle.settle(
+        return lambda board, now: on_end.end_attempt(
             board, task=task, attempt=attempt, role=role, publish=publish
         )

@@ -18,16 +18,16 @@ from gitfleet.files.boards import File
 from gitfleet.model.board import Board
 from gitfleet.model.event import Attempt
 from gitfleet.model.states import Outcome
-from gitfleet.plan import rules
+from gitfleet.plan import invariants
 from tests.simulation.world import Breach, World
 
 HEARTBEAT, LEASE = 10.0, 100.0
 FLEET, TARGET, BEATS = "fleet", "main", "beats/"
-SETTINGS = b"""format: 1
+SETTINGS = b"""format: 2
 target: main
 heartbeat: 10s
 lease: 100s
-retry: {first: 5s, factor: 2, max: 20s}
+backoff: {initial: 5s, factor: 2, max: 20s}
 roles: {work: {coder: shell}}
 """
 JUDGED = SETTINGS.replace(b"shell}}", b"shell}, validate: {coder: judge}}")
@@ -229,11 +229,11 @@ class Server:
         if not commit.parents:
             return
         parent = commit.parents[0]
-        step = rules.Step(
+        step = invariants.CommitStep(
             parent=parent.board, child=commit.board, changed=commit.changed,
             by_runner=commit.by_runner, at=commit.at,
         )  # fmt: skip
-        breaches = rules.judge(step)
+        breaches = invariants.check_step(step)
         if breaches:
             raise Breach(f"{commit.subject}: rule {breaches[0].rule}: {breaches[0].what}")
         for path in commit.changed:
@@ -242,7 +242,7 @@ class Server:
                 self.filed.add(entry.task.outbox)
         for act in commit.acts:
             self._claim_matters(commit, act)
-        for _, landed in rules.merges_to_see(step):
+        for _, landed in invariants.merges_to_see(step):
             self._landed(landed.merge, landed.head or "")
         for attempt in _new_attempts(commit):
             self._reachable(attempt)
@@ -319,7 +319,7 @@ def _code(ref: str) -> bool:
 def _new_attempts(commit: Commit) -> Iterator[Attempt]:
     for path, (before, after) in commit.changed.items():
         there = layout.place(path)
-        if there.what is layout.What.EVENT and before is None and after is not None:
+        if there.what is layout.FileKind.EVENT and before is None and after is not None:
             entry = commit.board.get(there.task)
             for event in entry.events if entry else ():
                 if event.name == there.name and event.attempt is not None:

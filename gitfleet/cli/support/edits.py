@@ -11,8 +11,8 @@ import click
 from gitfleet.board.edit_conflicts import MOST_SHOWN, LostEdits, ReportEdits, WaitingEdits
 from gitfleet.board.merge_human_edits import EditConflict
 from gitfleet.errors import FleetError
+from gitfleet.event_log import harmless
 from gitfleet.files import layout
-from gitfleet.report import harmless
 
 
 @contextmanager
@@ -61,10 +61,10 @@ def _say(text: str) -> None:
 
 
 def _fate(one: EditConflict, commit: str) -> str:
-    """What became of the person's version, as one or two sentences without the last full stop."""
+    """The fate of the person's version, in sentences, without the last full stop."""
     task = layout.place(one.copy).task
     verbs = (
-        f"`gitfleet release {task}` lets it begin, `gitfleet cancel {task}` gives it up"
+        f"`gitfleet unhold {task}` lets it begin, `gitfleet cancel {task}` gives it up"
         if one.held
         else ""
     )

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import os
 import secrets
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import click
 
-from gitfleet.board.clone import Clone, config_home
+from gitfleet.board.clone_state import Clone, config_home
 from gitfleet.board.store import Store
-from gitfleet.cli.support import edits, home
+from gitfleet.board.transaction import Transaction
+from gitfleet.cli.support import edits, write
 from gitfleet.errors import FleetError
+from gitfleet.event_log import harmless
 from gitfleet.files import codec
 from gitfleet.git.command import git
 from gitfleet.git.repo import Repo, default_target, find, identity
+from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Decide, Person
 from gitfleet.model.config import Machine
-from gitfleet.report import harmless
+from gitfleet.plan import upgrade
 
 
-class Session(NamedTuple):
+class CliSession(NamedTuple):
     """An opened clone."""
 
     repo: Repo
@@ -35,24 +39,35 @@ class Session(NamedTuple):
 
     def change(self, decide: Decide) -> Change:
         """Make a person's change, on the remote where the board is shared; what cannot get there
-        now waits in this clone, and that is said. FleetError if there was nothing to change."""
-        with edits.shown() as report_edits:
-            result, waits = home.write(self.repo, self.store, decide, report_edits)
-        if waits:
-            click.echo(f"gitfleet: {plain(waits)}", err=True)
+        now waits in this clone, and that is said. FleetError if there was nothing to change, or
+        the board has an old format."""
+
+        def decided(board: Board, now: datetime) -> Change | None:
+            upgrade.refuse_old(board)
+            return decide(board, now)
+
+        result = self.transact(decided)
         if not result.won or result.change is None:
             raise FleetError(result.why or "nothing had to be changed")
         return result.change
+
+    def transact(self, decide: Decide) -> Transaction:
+        """The same for a board of any format, and for what may turn out to be no change."""
+        with edits.shown() as report_edits:
+            result, waits = write.write(self.repo, self.store, decide, report_edits)
+        if waits:
+            click.echo(f"gitfleet: {plain(waits)}", err=True)
+        return result
 
     def default_target(self) -> str:
         """The branch work lands on where the settings name none."""
         return target_here(self.repo, self.store.branch) or "main"
 
 
-def open_session(start: Path | None = None) -> Session:
+def open_session(start: Path | None = None) -> CliSession:
     """The clone that one stands in; FleetError if there is none or it has no board."""
     repo = find(start or Path.cwd())
-    session = Session(repo, Clone(repo), Store(repo))
+    session = CliSession(repo, Clone(repo), Store(repo))
     if session.store.tip() is None:
         raise FleetError(
             f"there is no board in this repository (no branch {session.store.branch})",

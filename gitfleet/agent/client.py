@@ -1,0 +1,208 @@
+"""What an attempt's own programs say: files for its outbox, and what comes back in its inbox.
+
+Used by `gitfleet ask`, `note`, `progress` and by the MCP server, inside an attempt only. It needs
+nothing but the standard library, so that an agent's word costs it no time.
+
+    outbox/question-<anything>.md   a question: Markdown, front matter with `options` or none
+    outbox/note-plan.md, note-knowledge.md   notes; the last version counts
+    outbox/progress.txt             what it does just now, a line
+    outbox/.parked-<anything>       nobody answered that question in time: it was told to stop
+    inbox/.asked/<anything>.json    what became of the question: its name, or why it was refused
+    inbox/<name>.md                 an answered question, as it is on the board
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from gitfleet.errors import FleetError
+
+ANSWER: Final = "## Answer"
+QUESTION: Final = "question-"
+PARKED: Final = ".parked-"
+RECEIPTS: Final = ".asked"
+NOTES: Final = ("plan", "knowledge")
+PROGRESS: Final = "progress.txt"
+POLL: Final = 0.05  # seconds between two looks into the inbox
+RECEIPT: Final = 10.0  # seconds for the runner to say what it called a question
+_DURATION: Final = re.compile(r"([0-9]{1,6})([smhd])\Z")
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_LARGEST: Final = 256 * 1024
+
+
+class SentQuestion(NamedTuple):
+    """A question on its way: the anything of its file's name, and where things come back."""
+
+    key: str
+    outbox: Path
+    inbox: Path
+
+
+class Reply(NamedTuple):
+    """What is known of a question by now."""
+
+    name: str = ""  # on the board; empty: the runner has not seen it yet
+    answer: str = ""  # empty: nobody has answered
+    refused: str = ""  # why the runner did not take it
+
+
+def outbox() -> Path:
+    """The outbox of the attempt this runs in; FleetError if it runs in none."""
+    return _folder("GITFLEET_OUTBOX")
+
+
+def inbox() -> Path:
+    """The inbox of the attempt this runs in; FleetError if it runs in none."""
+    return _folder("GITFLEET_INBOX")
+
+
+def _folder(name: str) -> Path:
+    given = os.environ.get(name)
+    if not given:
+        raise FleetError(
+            "this is for coders, inside an attempt, and this is none",
+            remedy="A person files with `gitfleet add` and answers with `gitfleet answer`.",
+        )
+    return Path(given)
+
+
+def seconds(text: str) -> float:
+    """The seconds in `90s`, `2m`, or a plain number of them; FleetError if it is none."""
+    found = _DURATION.match(text)
+    if found:
+        return float(int(found[1]) * _UNITS[found[2]])
+    if text.isdecimal() and len(text) < 9:
+        return float(text)
+    raise FleetError(f"{text!r} is no duration", remedy="Write it like 90s, 2m, 1h.")
+
+
+# -- saying
+
+
+def drop(box: Path, name: str, text: str) -> None:
+    """Put a file into an outbox, whole or not at all; FleetError if that cannot be."""
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:
+        raise FleetError("this is not UTF-8 text") from None
+    if len(data) > _LARGEST:
+        raise FleetError(f"longer than {_LARGEST // 1024} KiB", remedy="Say it shorter.")
+    aside = box / f".{name}.{os.getpid()}"
+    try:
+        aside.write_bytes(data)
+        aside.replace(box / name)
+    except OSError as error:
+        raise FleetError(
+            f"the outbox {box} cannot be written to: {error.strerror}",
+            remedy="Is the attempt over?",
+        ) from error
+
+
+def ask(text: str, options: Sequence[str] = ()) -> SentQuestion:
+    """Put a question; FleetError if it cannot be one."""
+    said = text.strip()
+    if not said:
+        raise FleetError("a question must ask something")
+    if any(line.strip() == ANSWER for line in said.splitlines()):
+        raise FleetError(
+            f"a question cannot have a line `{ANSWER}`", remedy="Say it in other words."
+        )
+    if any(not o.strip() or "\n" in o or len(o) > 300 for o in options) or len(options) > 20:
+        raise FleetError("an option is one line of at most 300 characters; at most 20 of them")
+    # By time, so that several are numbered in the order in which they were asked.
+    key = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
+    asked = SentQuestion(key, outbox(), inbox())
+    listed = json.dumps([option.strip() for option in options], ensure_ascii=False)
+    front = f"---\noptions: {listed}\n---\n" if options else ""
+    drop(asked.outbox, f"{QUESTION}{key}.md", f"{front}## Question\n{said}\n")
+    return asked
+
+
+def reply(asked: SentQuestion) -> Reply:
+    """What is known of the question by now."""
+    receipt = _receipt(asked.inbox, asked.key)
+    if receipt.refused or not receipt.name:
+        return receipt
+    return Reply(receipt.name, answer_in(asked.inbox, receipt.name))
+
+
+def _receipt(box: Path, key: str) -> Reply:
+    try:
+        told = json.loads((box / RECEIPTS / f"{key}.json").read_bytes())
+    except (OSError, ValueError):
+        return Reply()
+    if not isinstance(told, dict):
+        return Reply()
+    return Reply(str(told.get("question", "")), "", str(told.get("refused", "")))
+
+
+def answer_in(box: Path, name: str) -> str:
+    """The answer to a question, out of its copy in the inbox; empty if there is none yet."""
+    try:
+        text = (box / f"{name}.md").read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
+    lines = text.splitlines()
+    at = next((i for i, line in enumerate(lines) if line.strip() == ANSWER), len(lines))
+    return re.sub(r"<!--.*?-->", "", "\n".join(lines[at + 1 :]), flags=re.DOTALL).strip()
+
+
+def wait(asked: SentQuestion, limit: float) -> Reply:
+    """Wait for the answer, at most `limit` seconds; for the question's name, a moment longer."""
+    began = time.monotonic()
+    while True:
+        now = reply(asked)
+        passed = time.monotonic() - began
+        known = bool(now.name or now.refused)
+        if now.answer or now.refused or (passed >= limit and (known or passed >= RECEIPT)):
+            return now
+        time.sleep(POLL)
+
+
+def park(asked: SentQuestion) -> None:
+    """Note that the asker was told to stop: the attempt goes on when there is an answer."""
+    with contextlib.suppress(OSError):  # then an answer that comes just now is found all the same
+        (asked.outbox / f"{PARKED}{asked.key}").touch()
+
+
+def heard(asked: SentQuestion, name: str) -> None:
+    """Note that the asker has the answer after all, however often it asked."""
+    for mark in asked.outbox.glob(f"{PARKED}*"):
+        if _receipt(asked.inbox, mark.name.removeprefix(PARKED)).name == name:
+            mark.unlink(missing_ok=True)
+
+
+def stop_words(reply: Reply) -> str:
+    """What an asker is told whom nobody has answered."""
+    name = f" as {reply.name}" if reply.name else ""
+    return (
+        f"The question is recorded{name}, and nobody has answered yet. Do not guess. Commit what"
+        " you have, write down where you are and what you would do for each answer (`gitfleet note"
+        " plan`), and stop: end your turn now. You will go on from here, with the answer, when a"
+        " person has given it."
+    )
+
+
+def note(kind: str, text: str) -> None:
+    """Write down what the agent means to do (plan) or has learned (knowledge)."""
+    if kind not in NOTES:
+        raise FleetError(f"there is no note called {kind!r}", remedy=f"One of: {', '.join(NOTES)}.")
+    if not text.strip():
+        raise FleetError("a note must say something")
+    drop(outbox(), f"note-{kind}.md", text if text.endswith("\n") else text + "\n")
+
+
+def progress(text: str) -> None:
+    """Tell what is being done just now, in a line."""
+    line = " ".join(text.split())
+    if not line:
+        raise FleetError("progress must say something")
+    drop(outbox(), PROGRESS, line[:300] + "\n")

@@ -1,0 +1,178 @@
+"""Take tasks: where each begins, nonces that are remembered first, few commits."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from gitfleet import failpoints
+from gitfleet.attempt.context import ClaimedTask, Project, task_branch
+from gitfleet.attempt.start_point import StartPoint, start_point_of
+from gitfleet.board.backend import TxnStatus
+from gitfleet.board.clone_state import PendingClaim
+from gitfleet.errors import FleetError
+from gitfleet.event_log import Action
+from gitfleet.model.board import Board, Entry
+from gitfleet.model.change import Change, Decide
+from gitfleet.model.claim import Claim
+from gitfleet.model.states import Role
+from gitfleet.plan import scheduler as picking
+from gitfleet.plan.scheduler import Assignment
+from gitfleet.plan.status import status_of
+from gitfleet.plan.task_history import submission_of
+from gitfleet.plan.transitions import on_claim
+
+
+def late_claim(project: Project, board: Board, task: str) -> tuple[ClaimedTask, StartPoint] | None:
+    """The order for a claim of ours that turned up after its push was given up for unknown."""
+    claimed = claimed_task_of(project, board, task)
+    return (
+        (claimed, start_point_of(project, board, claimed.entry, claimed.assignment))
+        if claimed
+        else None
+    )
+
+
+def claimed_task_of(project: Project, board: Board, task: str) -> ClaimedTask | None:
+    """The order for a claim that stands on the board; None if there is none."""
+    entry = board.get(task)
+    if entry is None or entry.claim is None:
+        return None
+    claim = entry.claim
+    target = picking.target_of(board, entry, project.default_target)
+    pick = Assignment(
+        task=task, role=claim.role, coder=claim.coder, model=claim.model, target=target
+    )
+    return ClaimedTask(
+        board=board, entry=entry, assignment=pick, claim=claim, claimed_at=time.monotonic()
+    )
+
+
+class _ClaimRequest(NamedTuple):
+    """A claim that is about to be sent."""
+
+    pick: Assignment
+    claim: Claim
+    start_point: StartPoint
+    decide: Decide
+
+
+def claim_all(
+    project: Project,
+    board: Board,
+    picks: Sequence[Assignment],
+    sending: Callable[[str], None] = lambda _nonce: None,
+) -> list[tuple[ClaimedTask, StartPoint]]:
+    """Claim what was picked, in as few commits as can be; those that we got.
+
+    `sending` is told each nonce right before it is sent. What cannot begin (its target does not
+    exist) is told, and keeps nothing else from it.
+    """
+    wanted = [one for pick in picks if (one := _prepared(project, board, pick)) is not None]
+    if not wanted:
+        return []
+    failpoints.point("nonce-remembered")
+    for one in wanted:
+        sending(one.claim.nonce)
+    try:
+        results = project.store.transact_all([one.decide for one in wanted])
+    except FleetError as error:
+        # They may have been sent: their nonces stay remembered until that is known.
+        for one in wanted:
+            _cannot_start(project, one.pick, error)
+        return []
+    taken = []
+    for one, result in zip(wanted, results, strict=True):
+        if result.status is TxnStatus.UNKNOWN:
+            continue  # it may turn up yet: then the claim is worked on
+        if not result.won:
+            project.clone.drop_pending(one.claim.nonce)
+            continue
+        failpoints.point("claimed")
+        taken.append((_order(project, one, result.board), one.start_point))
+    return taken
+
+
+def _cannot_start(project: Project, pick: Assignment, error: FleetError) -> None:
+    project.report.once(
+        f"begin {pick.task}",
+        Action.CANNOT_START,
+        task=pick.task,
+        reason=error.what,
+        remedy=error.remedy,
+    )
+
+
+def _prepared(project: Project, board: Board, pick: Assignment) -> _ClaimRequest | None:
+    """The claim on a picked task, its nonce remembered; None if it is not to be had any more."""
+    entry = board.get(pick.task)
+    if entry is None:
+        return None
+    try:
+        start_point = _begin(project, board, entry, pick)
+    except FleetError as error:
+        _cannot_start(project, pick, error)
+        return None
+    submitted = submission_of(entry)
+    wanted = Claim(
+        runner=project.runner,
+        nonce=secrets.token_hex(16),
+        role=pick.role,
+        attempt=entry.next_attempt,
+        coder=pick.coder,
+        model=pick.model,
+        task_blob=entry.blob,
+        base=start_point.base,
+        head=submitted.attempt.head
+        if pick.role is Role.VALIDATE and submitted and submitted.attempt
+        else None,
+        branch=task_branch(pick.task),
+        at=project.store.now(),
+    )
+    held = PendingClaim(nonce=wanted.nonce, task=pick.task, role=pick.role, attempt=wanted.attempt)
+    project.clone.note_pending(held)
+    return _ClaimRequest(pick, wanted, start_point, _decision(project, board, pick, wanted))
+
+
+def _begin(project: Project, board: Board, entry: Entry, pick: Assignment) -> StartPoint:
+    start_point = start_point_of(project, board, entry, pick)
+    submitted = submission_of(entry)
+    head = submitted.attempt.head if submitted and submitted.attempt else None
+    if head is not None and not project.store.backend.fetch_commit(head, task_branch(pick.task)):
+        raise FleetError(
+            f"the work on {pick.task} ({head[:10]}) is on no branch that can be fetched",
+            remedy=f"`gitfleet retry {pick.task}` starts it afresh.",
+        )
+    return start_point
+
+
+def _decision(project: Project, board: Board, pick: Assignment, wanted: Claim) -> Decide:
+    due = status_of(board, pick.task, project.store.now()).red is not None
+    # Two changes of one commit are each judged without the other: what excludes must be said.
+    locks = frozenset({f"validate {pick.target}"} if pick.role is Role.VALIDATE else ())
+
+    def decide(now_board: Board, now: datetime) -> Change | None:
+        if picking.collides(now_board, pick, project.default_target):
+            return None
+        return on_claim.claim(now_board, now, task=pick.task, claim=wanted, due=due, locks=locks)
+
+    return decide
+
+
+def _order(project: Project, one: _ClaimRequest, board: Board) -> ClaimedTask:
+    pick, mine = one.pick, board.get(one.pick.task)
+    assert mine is not None
+    project.report.action(
+        Action.CLAIMED,
+        task=pick.task,
+        role=pick.role,
+        attempt=one.claim.attempt,
+        coder=pick.coder,
+        model=pick.model,
+    )
+    return ClaimedTask(
+        board=board, entry=mine, assignment=pick, claim=one.claim, claimed_at=time.monotonic()
+    )

@@ -1,0 +1,44 @@
+"""At a runner's start: what a dead one left in the user's state directory and elsewhere.
+
+Only one runner is at work in a clone, so that whatever is found before it has claimed anything
+belongs to nobody.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+
+from gitfleet.attempt.context import Project
+from gitfleet.attempt.environment import scratch_name
+from gitfleet.attempt.workspace import CHECK, discard
+from gitfleet.git import worktree
+from gitfleet.model.ids import is_id
+from gitfleet.plan.graph import is_over
+
+
+def sweep(project: Project, busy: Collection[str] = ()) -> None:
+    """Remove worktrees for checking, the workspaces of what is over (all is saved first), and
+    what a crash left half written; nothing of the tasks `busy`, whose coders still run."""
+    for half_written in (project.clone.folder / "held").glob(".*"):
+        half_written.unlink(missing_ok=True)
+    board = project.store.board()
+    for path in sorted(project.clone.workspaces.glob("*")):
+        task = path.name.removesuffix(CHECK)
+        if not is_id(task) or worktree.registered(project.repo, path) is None:
+            continue  # not ours, or set aside for a person
+        if task in busy:
+            continue
+        with project.worktrees:
+            if path.name != task:
+                worktree.remove(project.repo, path)
+            elif is_over(board, task):
+                discard(project, task, path)
+
+
+def drop_scratch(nonce: str) -> None:
+    """Remove the TMPDIR of an attempt whose runner died; one of another user stays."""
+    for path in Path(tempfile.gettempdir()).glob(f"{scratch_name(nonce)}*"):
+        shutil.rmtree(path, ignore_errors=True)

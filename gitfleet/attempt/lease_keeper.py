@@ -1,0 +1,85 @@
+"""Leases of the attempts under way: their supervisors are told until when the claims are ours.
+
+In a thread of its own that waits for nobody: an attempt's thread may wait for a slow server for
+longer than a lease, and its agent must not be ended for that. Times are of the boot clock, which
+goes on while the machine sleeps: when it wakes up, every lease is renewed before a supervisor
+gives its runner up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from gitfleet.process.launch import renew
+from gitfleet.process.procfs import boot_seconds
+
+_EVERY: Final = 1.0  # seconds between looks
+_TIMES: Final = 20  # renewals within a lease
+
+
+@dataclass
+class _KeptLease:
+    run_dir: Path
+    lease: float
+    renewed: float = -math.inf
+
+
+class LeaseKeeper:
+    """Renews the leases of runs. `keep` and `drop` may be called from any thread."""
+
+    def __init__(self) -> None:
+        # Seconds for which the claim with a nonce is ours, None if nobody has heard of us yet.
+        # Unset where a claim is ours as long as we live.
+        self.told: Callable[[str], float | None] | None = None
+        self._kept: dict[str, _KeptLease] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+
+    def left(self, nonce: str, lease: float) -> float | None:
+        """Seconds for which a claim is surely ours; None if nobody has heard of us yet."""
+        return self.told(nonce) if self.told is not None else lease
+
+    @contextlib.contextmanager
+    def kept(self, nonce: str, run_dir: Path, lease: float) -> Iterator[None]:
+        """Keep the lease of a run meanwhile."""
+        with self._lock:
+            self._kept[nonce] = _KeptLease(run_dir, lease)
+        try:
+            self.renew()
+            yield
+        finally:
+            with self._lock:
+                del self._kept[nonce]
+
+    def renew(self) -> None:
+        """Renew what is due."""
+        with self._lock:
+            now = boot_seconds()
+            for nonce, one in self._kept.items():
+                left = self.left(nonce, one.lease)
+                # Nobody has heard of us yet: what another life of this runner said holds.
+                if left is None or now - one.renewed < one.lease / _TIMES:
+                    continue
+                with contextlib.suppress(OSError):  # a full disk: the next time, there are many
+                    renew(one.run_dir, now + left)
+                    one.renewed = now
+
+    def start(self) -> None:
+        """Begin to renew."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Renew no more."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(_EVERY):
+            self.renew()

@@ -1,0 +1,133 @@
+"""A coder under way: its output is followed, and its limits are held up to it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from gitfleet.attempt.context import AttemptContext, LiveStatus
+from gitfleet.coders.base import Coder, CoderEvent, Failure, Job, Tally
+from gitfleet.coders.stream import Stream
+from gitfleet.model.states import Outcome
+from gitfleet.plan.liveness import Observation, limits_of, state_of, why_kill
+from gitfleet.process.launch import Running, began
+from gitfleet.process.procfs import TICKS, age, used_below
+from gitfleet.transcripts.timestamps import TimestampLog
+
+_CHUNK: Final = 1 << 18
+_AT_ONCE: Final = 1 << 20  # bytes of output read between two looks at the limits
+_LOOK_EVERY: Final = 5.0  # seconds between looks at what a silent run uses of the processor
+_SILENT: Final = 10.0  # seconds of silence until that is looked at
+_WORKS: Final = 0.05  # of one processor: less than that is what an idle program uses
+
+
+class OutputFollower:
+    """Follows a growing file and turns its whole lines into events and what they come to."""
+
+    def __init__(self, path: Path, coder: Coder, job: Job) -> None:
+        self._path, self._coder, self._job = path, coder, job
+        self._at = 0
+        self._stream = Stream(coder.reader(job))
+        self._pace = TimestampLog(path.parent)
+
+    @property
+    def tally(self) -> Tally:
+        """What all events so far come to."""
+        return self._stream.tally
+
+    def follow(self, live: LiveStatus, *, end: bool = False) -> None:
+        """Read what came since the last call."""
+        with contextlib.suppress(FileNotFoundError), self._path.open("rb") as file:
+            size = file.seek(0, 2)
+            if size < self._at:
+                # The coder may cut its own output short; a file that shrank begins again.
+                self._at, self._stream = 0, Stream(self._coder.reader(self._job))
+            file.seek(self._at)
+            # Bounded, so that whoever writes faster than we read outruns no limit of time. At the
+            # end all counts: the last event may stand behind a lot that nobody has read yet.
+            stop = size if end else self._at + _AT_ONCE
+            while file.tell() < stop and (chunk := file.read(_CHUNK)):
+                self._note(self._stream.feed(chunk, time.monotonic()), live)
+            self._at = file.tell()
+            self._pace.note(self._at, end=end)
+        if end:
+            self._note(self._stream.end(time.monotonic()), live)
+        for event in self._coder.gauge(self._job, self.tally):
+            self.tally.take(event, time.monotonic())
+        self._show(live)
+
+    def _note(self, events: Iterator[CoderEvent], live: LiveStatus) -> None:
+        for event in events:
+            live.heard = time.monotonic()
+            if event.text.strip():
+                live.lines.append(event.text.strip().splitlines()[-1][:300])
+
+    def _show(self, live: LiveStatus) -> None:
+        """What people see of it; some coders' gauges tell what their events do not."""
+        tally = self.tally
+        live.tokens, live.context = tally.tokens, tally.context or 0
+        live.window = tally.window or self._coder.window(self._job.model) or 0
+
+
+class Monitor:
+    """Watches one run, and says when it must end."""
+
+    def __init__(self, ctx: AttemptContext, coder: Coder, job: Job, running: Running) -> None:
+        self._way, self._coder, self._job = ctx, coder, job
+        self._running = running
+        self._limits = limits_of(ctx.claimed.board, ctx.claimed.entry, speaks=coder.speaks)
+        now = time.monotonic()
+        # Time that the machine slept does not count, whoever looks after the run meanwhile.
+        told = began(ctx.run_dir)
+        self._began = now - age(running.child) if told is None else told
+        self._grown = self._worked = self._looked = now
+        self._size = -1
+        self._ticks = 0
+
+    def look(self, tally: Tally) -> tuple[Outcome, str] | None:
+        """Look at it once; why it must end, if it must."""
+        now = time.monotonic()
+        self._look_at_output(now)
+        if now - self._grown >= _SILENT and now - self._looked >= _LOOK_EVERY:
+            self._look_at_processes(now)
+        signs = self._signs(tally, now)
+        self._way.live.state = state_of(self._limits, signs)
+        return why_kill(self._limits, signs)
+
+    def _look_at_output(self, now: float) -> None:
+        """By size, not by time of change: the clock may jump."""
+        size = 0
+        for name in ("stdout", "stderr"):
+            with contextlib.suppress(FileNotFoundError):
+                size += (self._way.run_dir / name).stat().st_size
+        if size != self._size:
+            self._size, self._grown, self._way.live.heard = size, now, now
+
+    def _look_at_processes(self, now: float) -> None:
+        ticks = used_below(self._running.child.pid)
+        if ticks - self._ticks >= (now - self._looked) * TICKS * _WORKS:
+            self._worked = now
+        self._ticks, self._looked = ticks, now
+
+    def _signs(self, tally: Tally, now: float) -> Observation:
+        oldest = min(tally.tools.values(), key=lambda tool: tool.since, default=None)
+        return Observation(
+            elapsed=now - self._began,
+            quiet=now - self._grown,
+            idle=now - max(self._grown, self._worked),
+            heard=tally.events > 0,
+            tool=oldest.name if oldest else "",
+            tool_for=now - oldest.since if oldest else 0.0,
+            retrying=tally.retrying,
+            refused=tally.failure is Failure.AUTH,
+            rests=(tally.until - self._way.project.store.now()).total_seconds()
+            if tally.until
+            else 0.0,
+            tokens=tally.tokens,
+            usd=tally.usd,
+            used=tally.context,
+            window=tally.window or self._coder.window(self._job.model),
+        )

@@ -1,0 +1,164 @@
+"""Where an attempt begins: at the target, where the last attempt stopped, or at rejected work."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from gitfleet.attempt.context import Project, task_branch
+from gitfleet.coders import registry
+from gitfleet.errors import FleetError
+from gitfleet.event_log import Action
+from gitfleet.git import refs
+from gitfleet.model.board import Board, Entry
+from gitfleet.model.event import Attempt, Closed, Landed
+from gitfleet.model.states import REJECTIONS, Kind, Outcome, Role
+from gitfleet.plan.scheduler import Assignment
+from gitfleet.plan.task_history import submission_of, verdict_of
+
+
+class StartMode(StrEnum):
+    """What the workspace holds at the beginning."""
+
+    CLEAN = "clean"  # the base, nothing else
+    GO_ON = "go-on"  # what the last attempt left
+    MERGE = "merge"  # the base, with the conflicting work merged in and markers left
+
+
+class StartPoint(Struct, frozen=True):
+    """A base, and what lies on top of it."""
+
+    base: str
+    how: StartMode
+    tip: str | None = None  # GO_ON: where the branch is; MERGE: what is merged in
+
+
+def start_point_of(project: Project, board: Board, entry: Entry, pick: Assignment) -> StartPoint:
+    """Where the next attempt on a task begins; FleetError if its target does not exist."""
+    target = project.tip_of(pick.target)
+    if target is None:
+        raise FleetError(
+            f"{entry.id} is to land on {pick.target}, and there is no such branch",
+            remedy="Make the branch, or change `base` in the task or `target` in fleet.yaml.",
+        )
+    if pick.role is Role.VALIDATE:
+        return StartPoint(target, StartMode.CLEAN)
+    return _of_work(project, board, entry, pick, target)
+
+
+def _built_upon(project: Project, board: Board, entry: Entry, branch: str, tip: str) -> str:
+    """The target's tip, with what the task depends on in it.
+
+    git moves one ref of a landing after the other, and who reads in between sees a board that is
+    ahead of its target. So where a merge is missing, the target is looked at again. What a person
+    took off the target is told: the board says that it is done.
+    """
+    missing = _missing(project, board, entry, branch, tip)
+    if missing:
+        for merge in missing.values():
+            if not project.store.backend.fetch_commit(merge, branch):
+                break  # it was looked for just now; another look knows no more
+        with (
+            project.store.backend.exclusive()
+        ):  # whoever lands something in this clone has ended by then
+            tip = project.tip_of(branch) or tip
+        missing = _missing(project, board, entry, branch, tip)
+    key = f"built upon {entry.id}"
+    if missing:
+        project.report.once(
+            key,
+            Action.DEPENDENCY_MISSING,
+            task=entry.id,
+            missing=", ".join(f"{need} ({merge[:10]})" for need, merge in missing.items()),
+            target=branch,
+            remedy=f"it is begun all the same; put that back on {branch} if it was not meant to go",
+        )
+    else:
+        project.report.settled(key)
+    return tip
+
+
+def _missing(project: Project, board: Board, entry: Entry, branch: str, tip: str) -> dict[str, str]:
+    """What the task depends on, and the merges that brought it, as far as the tip lacks them."""
+    missing = {}
+    for need in entry.task.depends_on if entry.task else ():
+        content = _landing(board, need)
+        if content is None or content.target != branch:
+            continue
+        there = project.objects.exists(content.merge) and project.objects.exists(tip)
+        if not there or not project.objects.is_ancestor(content.merge, tip):
+            missing[need] = content.merge
+    return missing
+
+
+def _landing(board: Board, task: str) -> Landed | None:
+    """What brought a task into the target: its own landing, or that of what repaired it."""
+    seen: set[str] = set()
+    while task not in seen:
+        seen.add(task)
+        entry = board.entries.get(task)
+        event = entry.last(Kind.LANDED, Kind.CLOSED) if entry else None
+        content = event.content if event else None
+        if isinstance(content, Landed):
+            return content
+        if not isinstance(content, Closed) or content.by is None:
+            return None
+        task = content.by
+    return None
+
+
+def _of_work(
+    project: Project, board: Board, entry: Entry, pick: Assignment, target: str
+) -> StartPoint:
+    coder = registry.find(pick.coder, board.settings.coders)
+    fresh = coder is None or coder.fresh
+    last = entry.last(Kind.WORK, Kind.PLAN)
+    verdict = verdict_of(entry)
+    done = verdict.attempt if verdict else None
+    if done is not None and done.outcome is Outcome.CONFLICT:
+        submitted = submission_of(entry)
+        head = submitted.attempt.head if submitted and submitted.attempt else None
+        target = _built_upon(project, board, entry, pick.target, target)
+        if fresh or head is None:
+            return StartPoint(target, StartMode.CLEAN)
+        return StartPoint(target, StartMode.MERGE, head)
+    if last is None or last.attempt is None or fresh:
+        return StartPoint(_first_base(project, board, entry, pick.target, target), StartMode.CLEAN)
+    base, tip = last.attempt.base, _left_at(project, entry.id, last.attempt)
+    if base is None or tip is None:
+        return StartPoint(_first_base(project, board, entry, pick.target, target), StartMode.CLEAN)
+    return StartPoint(base, StartMode.GO_ON, tip)
+
+
+def _first_base(project: Project, board: Board, entry: Entry, branch: str, tip: str) -> str:
+    """What a first attempt begins at: the rejected work that it repairs, else the target."""
+    rejected = _rejected_head(project, board, entry)
+    return rejected or _built_upon(project, board, entry, branch, tip)
+
+
+def _left_at(project: Project, task: str, last: Attempt) -> str | None:
+    """Where the last attempt left the work: in this clone the task's branch, whatever came on top
+    of it; done by another machine, what its event names."""
+    here = refs.read(project.repo, f"refs/heads/{task_branch(task)}")
+    if last.head is None or (last.runner == project.runner and here is not None):
+        return here
+    return last.head if project.store.backend.fetch_commit(last.head, task_branch(task)) else here
+
+
+def _rejected_head(project: Project, board: Board, entry: Entry) -> str | None:
+    """The work that a fix task repairs."""
+    fixed = board.get(entry.task.fixes) if entry.task and entry.task.fixes else None
+    for event in reversed(fixed.events if fixed else ()):
+        attempt = event.attempt
+        if attempt and attempt.outcome in REJECTIONS and attempt.fixed_by == entry.id:
+            assert fixed is not None
+            if attempt.head is None or not project.store.backend.fetch_commit(
+                attempt.head, task_branch(fixed.id)
+            ):
+                raise FleetError(
+                    f"the rejected work on {fixed.id} is on no branch that can be fetched",
+                    remedy=f"`gitfleet retry {fixed.id}` starts it afresh.",
+                )
+            return attempt.head
+    return None

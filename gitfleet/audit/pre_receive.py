@@ -1,0 +1,171 @@
+"""What a server asks of a push to the fleet branch before it takes it: that the board stays one.
+
+Only new commits are judged, each with its own settings, on the line that goes through the old tip.
+What is pushed along with the board counts: a landing moves its target in the same push. All else
+passes without a look. A push is judged by what it changes; who sends it is for the server to ask.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from msgspec import Struct
+
+from gitfleet.audit import repair
+from gitfleet.board.authorship import TXN
+from gitfleet.board.store import Store
+from gitfleet.errors import FleetError, GitError
+from gitfleet.event_log import value
+from gitfleet.git import refs
+from gitfleet.git.command import git
+from gitfleet.git.commits import trailers
+from gitfleet.git.repo import config
+from gitfleet.model.board import Board, Problem
+
+MOST: Final = 10_000  # new commits of one push; gitfleet.mostCommits says otherwise
+SECONDS: Final = 45.0  # that a push is judged at most: whoever pushes waits no longer than 60
+_ZERO: Final = "0" * 40
+_IN_PARTS: Final = "Push it in parts: `git push REMOTE OLDER-COMMIT:{branch}` first."
+
+
+class PushRefusal(Struct, frozen=True):
+    """Why a push is not taken, and what to do."""
+
+    what: str
+    remedy: str = ""
+
+
+class PushedRef(NamedTuple):
+    """One ref of a push. None: it is not there before, or not after."""
+
+    ref: str
+    old: str | None
+    new: str | None
+
+
+class _TooLong(Exception):
+    """It takes too long to judge."""
+
+
+def read(lines: Iterable[str]) -> list[PushedRef]:
+    """What git tells the hook: `old new ref` on each line."""
+    found: list[PushedRef] = []
+    for line in lines:
+        old, _, rest = line.rstrip("\n").partition(" ")
+        new, _, ref = rest.partition(" ")
+        if ref:
+            found.append(PushedRef(ref, _oid(old), _oid(new)))
+    return found
+
+
+def _oid(text: str) -> str | None:
+    return None if text == _ZERO else text
+
+
+def check_push(store: Store, lines: Iterable[str]) -> list[PushRefusal]:
+    """Why the push that these lines tell of cannot be taken; [] if it can."""
+    pushes = read(lines)
+    board = next((push for push in pushes if push.ref == store.ref), None)
+    if board is None:
+        return []
+    try:
+        return list(_judge(store, board, pushes))
+    except FleetError as error:
+        return [PushRefusal(f"{store.branch} cannot be judged: {error.what}", error.remedy)]
+
+
+def _judge(store: Store, board: PushedRef, pushes: Sequence[PushedRef]) -> Iterator[PushRefusal]:
+    old, new = board.old, board.new
+    free = _allowed(store, "gitfleet.allowRewind")
+    if new is None:
+        if not free:
+            what = f"{store.branch} is the board, and is not to be deleted"
+            yield PushRefusal(what, "On the server: git config gitfleet.allowRewind true")
+        return
+    try:
+        store.objects.commit(new)
+    except GitError:
+        yield PushRefusal(f"{store.branch} can only be a commit")
+        return
+    if old is not None and not store.objects.is_ancestor(old, new):
+        if not free:
+            what = f"{store.branch} has moved on: the push would take {old[:10]} from the board"
+            remedy = "Fetch and merge first. A push to gitfleet/in/<name> is never too late."
+            yield PushRefusal(what, remedy)
+            return
+        old = store.objects.merge_base(old, new)
+    yield from _new_commits(store, old, new, pushes)
+
+
+def _allowed(store: Store, key: str) -> bool:
+    said = git("config", "--type=bool", "--get", key, cwd=store.repo.here, check=False)
+    return said.out == "true"
+
+
+def _new_commits(
+    store: Store, old: str | None, new: str, pushes: Sequence[PushedRef]
+) -> Iterator[PushRefusal]:
+    remedy = _IN_PARTS.format(branch=store.branch)
+    most = _most(store)
+    since = [f"^{old}"] if old else []
+    args = ("rev-list", "--count", f"--max-count={most + 1}", new, *since, "--")
+    if int(git(*args, cwd=store.repo.here).out) > most:
+        yield PushRefusal(f"more than {most} new commits on {store.branch} at once", remedy)
+        return
+    targets = {push.ref: push.new for push in pushes}
+    deadline = time.monotonic() + SECONDS
+
+    def tick(_done: int, _of: int) -> None:
+        if time.monotonic() > deadline:
+            raise _TooLong
+
+    def tips(target: str) -> list[str]:
+        ref = f"refs/heads/{target}"
+        try:
+            tip = targets[ref] if ref in targets else refs.read(store.repo, ref)
+        except GitError:
+            return []  # no name that a branch could have
+        return [tip] if tip is not None else []
+
+    try:
+        found = repair.check(store, new, start=old, tick=tick, tips=tips, strict=True)
+    except _TooLong:
+        yield PushRefusal(f"the new commits take longer than {SECONDS:g} seconds to judge", remedy)
+        return
+    for finding in found:
+        if finding.broken:
+            breach = finding.breach
+            where = f"commit {finding.commit[:10]} breaks invariant {breach.rule}"
+            yield PushRefusal(f"{where}: {value(breach.path)}: {breach.what}")
+    yield from _problems(store, old, new)
+
+
+def _most(store: Store) -> int:
+    said = config(store.repo, "gitfleet.mostCommits") or ""
+    return int(said) if said.isdecimal() else MOST
+
+
+def _problems(store: Store, old: str | None, new: str) -> Iterator[PushRefusal]:
+    """Files of people's in the push that do not validate.
+
+    What gitfleet itself pushes passes: it may carry what a person committed somewhere, or put into
+    the letter box, and a broken task is to stop nothing but itself.
+    """
+    commit = store.objects.commit(new)
+    if TXN in trailers(commit.message):
+        return
+    before = store.objects.tree_of(old) if old else None
+    changed = {c.path for c in store.objects.diff(before, commit.tree) if c.new is not None}
+    for problem in sorted(_all(store.board_at(new))):
+        if problem.path in changed:
+            yield PushRefusal(f"{problem.where}: {problem.what}", problem.remedy)
+
+
+def _all(board: Board) -> Iterator[Problem]:
+    yield from board.settings_problems
+    for problems in board.damage.values():
+        yield from problems
+    for entry in board.entries.values():
+        yield from entry.problems

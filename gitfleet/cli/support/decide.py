@@ -1,0 +1,98 @@
+"""What the verbs by which a person decides on tasks have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import click
+
+from gitfleet.cli.support.session import CliSession, for_people, open_session, plain, suffix
+from gitfleet.errors import FleetError
+from gitfleet.model.board import Board, Entry
+from gitfleet.model.change import Change
+from gitfleet.model.states import Kind
+from gitfleet.plan.status import status_of
+from gitfleet.plan.transitions import by_person
+
+Make = Callable[[CliSession, str], Change]
+Tell = Callable[[CliSession, str], str]
+
+
+def each(verb: str, ids: Sequence[str], make: Make, tell: Tell) -> None:
+    """Decide on each task, one commit each, and tell what came of it.
+
+    What cannot be decided on one task keeps no other from it; it is told at the end, and the
+    command fails.
+    """
+    session = open_session()
+    for_people(verb, session.repo)
+    failed: list[FleetError] = []
+    wanted = list(dict.fromkeys(ids))
+    for task in wanted:
+        try:
+            make(session, task)
+        except FleetError as error:
+            failed.append(error)
+        else:
+            click.echo(plain(tell(session, task)))
+    if len(wanted) == 1 and failed:
+        raise failed[0]
+    for one in failed:
+        click.echo(f"gitfleet: {one}", err=True)
+    if failed:
+        raise FleetError(f"{len(failed)} of {len(wanted)} tasks are as they were: see above")
+
+
+def say(verb: str, kind: Kind, ids: Sequence[str], reason: str, tell: Tell) -> None:
+    """Write a person's event of this kind on each task."""
+    text = _one_line(reason)
+
+    def make(session: CliSession, task: str) -> Change:
+        person, mark = session.person, suffix()
+
+        def decide(board: Board, now: datetime) -> Change:
+            return by_person.decide(
+                board, now, task=task, kind=kind, person=person, reason=text, suffix=mark
+            )
+
+        return session.change(decide)
+
+    each(verb, ids, make, tell)
+
+
+def _one_line(reason: str) -> str:
+    """The reason as it can stand in a list and in a commit's subject."""
+    text = " ".join(reason.split())
+    if not text.isprintable():
+        raise FleetError("the reason has characters that cannot be shown", remedy="Retype it.")
+    return text
+
+
+def entry_of(session: CliSession, task: str) -> Entry | None:
+    """The task as it is on the board now."""
+    return session.store.board().get(task)
+
+
+def under_way(session: CliSession, task: str) -> bool:
+    """Whether an attempt on the task is under way."""
+    entry = entry_of(session, task)
+    return entry is not None and entry.claim is not None
+
+
+def ending(session: CliSession, task: str) -> str:
+    """Who ends the attempt under way of a task that nobody wants any more; empty if none is."""
+    entry = entry_of(session, task)
+    if entry is None or entry.claim is None:
+        return ""
+    does = "ends the attempt under way, and saves its work"
+    if entry.claim.nonce in session.clone.pending_claims() and session.clone.running_pid() is None:
+        return f"no runner is at work here: the next `gitfleet run` {does}"
+    return f"its runner {does}"
+
+
+def stands(session: CliSession, task: str) -> str:
+    """Where a task stands now, as a sentence."""
+    board = session.store.board()
+    where = status_of(board, task, session.store.now())
+    return f"{task} is {where.status}: {where.reason}"

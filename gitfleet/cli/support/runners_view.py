@@ -1,0 +1,174 @@
+"""The runners that are known to this clone, and what each of their attempts does just now.
+
+Of this clone's own runner its file tells; of others their last heartbeat, so it comes from anyone
+who can push: everything is read as data of a stranger. Their clocks are shown, and never compared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+import click
+
+from gitfleet.assets import own_version
+from gitfleet.board import heartbeats
+from gitfleet.board.clone_state import read_json
+from gitfleet.cli.support import format
+from gitfleet.cli.support.session import CliSession, machine
+from gitfleet.git import remote
+from gitfleet.git.remote import Unreachable
+from gitfleet.git.repo import Repo
+from gitfleet.model.board import Board
+from gitfleet.model.claim import Claim
+from gitfleet.model.config import Machine
+from gitfleet.model.durations import spoken
+from gitfleet.plan.cooldown import cooldowns
+
+_MOST: Final = 1_000  # attempts of one runner that are shown
+_LONGEST: Final = 200  # characters of a word of a stranger's
+_TEXTS: Final = ("nonce", "task", "role", "coder", "doing", "state", "last")
+_NUMBERS: Final = ("attempt", "elapsed", "silence", "tokens", "context", "window")
+
+
+def known(session: CliSession) -> list[dict[str, Any]]:
+    """Every runner, as it told of itself last, in the order of their names."""
+    found = {runner: _told(runner, beat) for runner, beat in heartbeats.seen(session.repo).items()}
+    board = session.store.board()
+    own = _own(session, board, found)
+    if own is not None:
+        found[own["name"]] = own
+    now = session.store.now()
+    return [
+        {**found[runner], "resting": {c: str(r) for c, r in cooldowns(board, runner, now).items()}}
+        for runner in sorted(found)
+    ]
+
+
+def fetch(repo: Repo, name: str) -> None:
+    """Fetch what the runners tell; Unreachable if the remote does not answer."""
+    remote.fetch(repo, name, [f"+{heartbeats.BEATS}*:{heartbeats.SEEN_BEATS}*"])
+
+
+def look(repo: Repo, name: str) -> None:
+    """The same; where the remote does not answer, that is said, and what was seen last is there."""
+    try:
+        fetch(repo, name)
+    except Unreachable as error:
+        click.echo(f"gitfleet: {format.line(error.what)}; this is what was seen last", err=True)
+
+
+# -- what a heartbeat tells
+
+
+def _told(runner: str, beat: Mapping[str, Any]) -> dict[str, Any]:
+    """A heartbeat with every key, each of its kind."""
+    labels = beat.get("labels")
+    return {
+        "name": _text(runner),
+        "host": _text(beat.get("host")),
+        "version": _text(beat.get("version")),
+        "capacity": _number(beat.get("capacity")),
+        "labels": [_text(label) for label in labels[:50]] if isinstance(labels, list) else [],
+        "at": _text(beat.get("at")),  # by its own clock
+        "here": False,
+        "attempts": [_attempt(one) for one in beat["attempts"][:_MOST] if isinstance(one, dict)],
+    }
+
+
+def _attempt(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **{key: _text(told.get(key)) for key in _TEXTS},
+        **{key: _number(told.get(key)) for key in _NUMBERS},
+    }
+
+
+def _text(given: object) -> str:
+    if not isinstance(given, str):
+        return ""
+    return given[:_LONGEST].encode("utf-8", "replace").decode()
+
+
+def _number(given: object) -> int | None:
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        return None
+    if isinstance(given, float) and not math.isfinite(given):
+        return None
+    return min(max(int(given), 0), 10**15)
+
+
+# -- this clone
+
+
+def _own(session: CliSession, board: Board, known: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The live runner of this clone. Its file, else its heartbeat, and what it has just claimed."""
+    if session.clone.running() is None:
+        return None
+    own = machine()
+    name = session.clone.runner_name(own.name)
+    file = heartbeats.live(read_json(session.clone.folder / heartbeats.LIVE))
+    one = _told(name, file) if file else known.get(name) or _unheard(name, own, board)
+    told = {attempt["nonce"] for attempt in one["attempts"]}
+    fresh = [
+        _claimed(session, entry.id, entry.claim)
+        for entry in board.entries.values()
+        if entry.claim is not None and entry.claim.runner == name and entry.claim.nonce not in told
+    ]
+    at = known[name]["at"] if name in known else ""
+    return {**one, "at": at, "here": True, "attempts": [*one["attempts"], *fresh]}
+
+
+def _unheard(name: str, own: Machine, board: Board) -> dict[str, Any]:
+    """A runner that has just begun."""
+    return {
+        "name": name,
+        "host": "",
+        "version": own_version(),
+        "capacity": own.concurrency or board.settings.concurrency,
+        "labels": list(own.labels),
+        "attempts": [],
+    }
+
+
+def _claimed(session: CliSession, task: str, claim: Claim) -> dict[str, Any]:
+    """An attempt as far as the board tells of it; this runner's own clock made the claim."""
+    took = (session.store.now() - claim.at).total_seconds()
+    return {
+        "nonce": claim.nonce,
+        "task": task,
+        "role": claim.role.value,
+        "coder": claim.coder,
+        **dict.fromkeys(("doing", "state", "last"), ""),
+        **dict.fromkeys(_NUMBERS),
+        "attempt": claim.attempt,
+        "elapsed": max(0, round(took)),
+    }
+
+
+# -- words
+
+
+def span(number: int | None, word: str) -> str:
+    """A time of an attempt in words; empty where it is not known."""
+    return f"{word} {spoken(number)}" if number is not None else ""
+
+
+def doing(attempt: Mapping[str, Any]) -> str:
+    """What it does just now: as the coder's state if that is known, else as the runner has it."""
+    return str(attempt["state"] or attempt["doing"])
+
+
+def progress(repo: Repo) -> dict[str, str]:
+    """What every attempt does that a heartbeat tells of, by the nonce of its claim."""
+    found: dict[str, str] = {}
+    for runner, beat in heartbeats.seen(repo).items():
+        for attempt in _told(runner, beat)["attempts"]:
+            # A stranger's nonce may be any text; only one that a claim has is ever asked for.
+            words = (
+                doing(attempt),
+                span(attempt["elapsed"], "for"),
+                f"{attempt['tokens']} tokens" if attempt["tokens"] else "",
+            )
+            found[attempt["nonce"]] = ", ".join(word for word in words if word)
+    return found

@@ -1,0 +1,94 @@
+"""Where the board lives, and how a person's change gets there: in this clone, or on its remote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from gitfleet.board.backend import TxnStatus
+from gitfleet.board.edit_conflicts import ReportEdits
+from gitfleet.board.fairness import ClaimThrottle
+from gitfleet.board.remote_backend import RemoteBackend
+from gitfleet.board.store import Store
+from gitfleet.board.transaction import Transaction
+from gitfleet.errors import FleetError
+from gitfleet.git import refs
+from gitfleet.git.remote import Unreachable, address, patience
+from gitfleet.git.repo import Repo
+from gitfleet.model.change import Decide
+
+_PATIENCE: Final = 20.0  # seconds that a person waits for a server at most
+_HURRY: Final = 0.5  # seconds that a person waits at most before the next try after a lost race
+
+
+def remote_of(repo: Repo, store: Store) -> str | None:
+    """The remote the board lives on; None where it lives in this clone.
+
+    What fleet.yaml says, else `origin` if a board was ever seen there.
+    """
+    wanted = store.board().settings.remote
+    if wanted == "none":
+        return None
+    if wanted is not None:
+        if address(repo, wanted) is None:
+            raise FleetError(
+                f"fleet.yaml says that the board is on {wanted}, and there is no such remote",
+                remedy=f"git remote add {wanted} URL, or set `remote: none`.",
+            )
+        return wanted
+    seen = refs.read(repo, f"refs/remotes/origin/{store.branch}")
+    return "origin" if seen is not None and address(repo, "origin") else None
+
+
+def store_of(
+    repo: Repo,
+    store: Store,
+    *,
+    runner: str | None = None,
+    report_edits: ReportEdits,
+    tell: Callable[..., None] | None = None,
+) -> Store:
+    """The store through which a board is written: of this clone, or on its remote."""
+    name = remote_of(repo, store)
+    if name is None:
+        return Store(repo, branch=store.branch, runner=runner)
+    who = Store(repo, branch=store.branch, runner=runner)
+    shared = RemoteBackend(repo, store.branch, name, who.signature, report_edits, tell)
+    return Store(repo, branch=store.branch, runner=runner, swap=shared)
+
+
+def write(
+    repo: Repo, store: Store, decide: Decide, report_edits: ReportEdits
+) -> tuple[Transaction, str]:
+    """Make a person's change where the board lives. Also, in a sentence, why it waits in this
+    clone; empty if it is there.
+
+    Where the remote does not answer the change is made here, to the same bytes: it goes up with
+    the next one, and should its push have arrived after all, nothing is there twice.
+    """
+    name = remote_of(repo, store)
+    if name is None:
+        return store.transact(decide), ""
+    moment = store.now()
+
+    def now() -> datetime:
+        return moment
+
+    here = Store(repo, branch=store.branch, now=now)
+    limit, pace = min(_PATIENCE, patience()), ClaimThrottle(most_patient=_HURRY)
+    swap = RemoteBackend(
+        repo, store.branch, name, here.signature, report_edits, patience=limit, pace=pace
+    )
+    try:
+        result = Store(repo, branch=store.branch, now=now, swap=swap).transact(decide)
+        why = result.why
+    except Unreachable as error:
+        why = error.what
+    else:
+        if result.status is not TxnStatus.UNKNOWN:
+            return result, ""
+    return here.transact(decide), (
+        f"kept in this clone, and not on {name} yet ({why}): it goes up with the next change"
+        " that a runner or a verb makes here"
+    )

@@ -1,0 +1,215 @@
+"""The demo's tasks, as the files a person would write, and what must have become of each.
+
+Every task is done by the coder `shell`, so that the demo needs no model and no account; what each
+script pretends (a slow worker, a mirror that is down) is what real ones do.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+FIX_SLUG: Final = """\
+---
+title: Join the words of a slug with dashes
+priority: 0
+---
+`tests/test_text.py` fails: `slug` puts underscores where dashes should be. Tell it in the
+changelog, too.
+
+This and `count-words` meet: each waits until the other has begun, so neither can end unless both
+run at the same time.
+
+```sh
+touch "$DEMO_MEET/fix-slug"
+until [ -e "$DEMO_MEET/count-words" ]; do sleep 0.05; done
+sed -i 's/" ", "_"/" ", "-"/' words/text.py
+sed -i 's/^## Next$/&\\n\\n- A slug has dashes now./' CHANGELOG.md
+```
+"""
+
+COUNT_WORDS: Final = """\
+---
+title: Count the words of a text
+---
+A function `count` in `words/count.py`, with a test.
+
+```sh
+touch "$DEMO_MEET/count-words"
+until [ -e "$DEMO_MEET/fix-slug" ]; do sleep 0.05; done
+cat > words/count.py <<'END'
+\"""Numbers about a text.\"""
+
+
+def count(text: str) -> int:
+    \"""How many words a text has.\"""
+    return len(text.split())
+END
+cat > tests/test_count.py <<'END'
+import unittest
+
+from words.count import count
+
+
+class CountTest(unittest.TestCase):
+    def test_count(self) -> None:
+        self.assertEqual(count("one  two\\nthree"), 3)
+END
+```
+"""
+
+ADD_SUMMARY: Final = """\
+---
+title: A summary made of both
+depends_on: [fix-slug, count-words]
+---
+It needs what the two others bring, so nobody begins before both have landed.
+
+```sh
+cat > words/summary.py <<'END'
+\"""One line about a text.\"""
+
+from words.count import count
+from words.text import slug
+
+
+def summary(title: str, text: str) -> str:
+    \"""Where a text lies, and how long it is.\"""
+    return f"{slug(title)}: {count(text)} words"
+END
+cat > tests/test_summary.py <<'END'
+import unittest
+
+from words.summary import summary
+
+
+class SummaryTest(unittest.TestCase):
+    def test_summary(self) -> None:
+        self.assertEqual(summary("My Fleet", "a b c"), "my-fleet: 3 words")
+END
+```
+"""
+
+ADD_LICENSE: Final = """\
+---
+title: Add a licence
+---
+The first attempt fails, as networks do. It is tried again after a pause.
+
+```sh
+if [ "$GITFLEET_ATTEMPT" = 1 ]; then
+    echo "the mirror with the licence texts does not answer" >&2
+    exit 1
+fi
+echo "Do what you like with this." > LICENSE
+```
+"""
+
+NAME_PYTHON: Final = """\
+---
+title: Tell which Python is needed
+---
+A line in the changelog, where `fix-slug` writes one, too. The first attempt takes so long that
+the other lands before it: a conflict. The script then runs again on the new tip.
+
+```sh
+if [ "$GITFLEET_ATTEMPT" = 1 ]; then
+    until [ "$(git rev-parse main)" != "$GITFLEET_BASE" ]; do sleep 0.05; done
+fi
+sed -i 's/^## Next$/&\\n\\n- Python 3.11 or newer is needed./' CHANGELOG.md
+```
+"""
+
+READING_TIME: Final = """\
+---
+title: Tell how long one reads
+---
+A function `minutes` in `words/reading.py`. It passes the tests, but somebody left a `print` in it,
+and the reviewer will not have that.
+
+```sh
+cat > words/reading.py <<'END'
+\"""How long a text takes.\"""
+
+
+def minutes(text: str) -> int:
+    \"""Minutes to read a text, at 200 words a minute and at least one.\"""
+    print("debug:", text)
+    return max(1, len(text.split()) // 200)
+END
+```
+"""
+
+TASKS: Final[Mapping[str, str]] = {
+    "fix-slug": FIX_SLUG,
+    "count-words": COUNT_WORDS,
+    "add-summary": ADD_SUMMARY,
+    "add-license": ADD_LICENSE,
+    "name-python": NAME_PYTHON,
+    "reading-time": READING_TIME,
+}
+REPAIR: Final = "reading-time-fix-1"
+
+_SETTINGS: Final = """\
+# Written by the demo. docs/board.md tells every key.
+format: 2
+target: main
+concurrency: 5                  # attempts at once
+checks:                         # what must pass on every tree that lands
+  - {check}
+backoff: {{initial: 1s}}              # the pause after a failed attempt
+timeouts: {{attempt: 60s}}        # none of these scripts takes longer, unless it waits in vain
+roles:
+  work: {{coder: shell}}          # runs the fenced sh block of a task
+  validate: {{coder: reviewer}}   # judges what passed the checks
+coders:
+  reviewer:                     # any program can be a coder
+    argv: {argv}
+"""
+
+
+def settings(python: str, reviewer: Path) -> str:
+    """fleet.yaml; JSON strings are YAML strings, whatever a path holds."""
+    check = f"{shlex.quote(python)} -m unittest -q"
+    argv = [python, "-I", str(reviewer)]
+    return _SETTINGS.format(
+        check=json.dumps(check, ensure_ascii=False), argv=json.dumps(argv, ensure_ascii=False)
+    )
+
+
+class Promise(Struct, frozen=True):
+    """What the demo says will become of a task, beyond that it is done."""
+
+    task: str
+    outcomes: tuple[str, ...] = ()  # that its attempts must have had, in this order, among others
+    after: tuple[str, ...] = ()  # tasks that must have landed before it was begun
+    beside: tuple[str, ...] = ()  # tasks that must have been worked on at the same time
+    closed_by: str = ""  # it did not land itself; this one's landing closed it
+
+
+PROMISES: Final = (
+    Promise("fix-slug", ("submitted", "accepted"), beside=("count-words",)),
+    Promise("count-words", ("submitted", "accepted"), beside=("fix-slug",)),
+    Promise("add-summary", ("submitted", "accepted"), after=("fix-slug", "count-words")),
+    Promise("add-license", ("failed", "submitted", "accepted")),
+    Promise("name-python", ("submitted", "conflict", "submitted", "accepted")),
+    Promise("reading-time", ("submitted", "rejected"), closed_by=REPAIR),
+    Promise(REPAIR, ("submitted", "accepted")),
+)
+
+# What the target must hold in the end: a file and a line in it.
+LINES: Final = (
+    ("words/text.py", '    return title.lower().replace(" ", "-")'),
+    ("words/count.py", "    return len(text.split())"),
+    ("words/summary.py", '    return f"{slug(title)}: {count(text)} words"'),
+    ("LICENSE", "Do what you like with this."),
+    ("CHANGELOG.md", "- A slug has dashes now."),
+    ("CHANGELOG.md", "- Python 3.11 or newer is needed."),
+    ("words/reading.py", "    return max(1, len(text.split()) // 200)"),
+)
+ABSENT: Final = (("words/reading.py", '    print("debug:", text)'),)

@@ -1,0 +1,269 @@
+"""Whether a coder can work here: its program, its version, and one tiny call.
+
+The call is made as an attempt is: the coder's own command, the environment that attempts get, a
+worktree of the target. What it writes there goes with it; no board, branch or run of a task knows
+of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from gitfleet.attempt.coder_session import server_of
+from gitfleet.attempt.context import ClaimedTask, Project
+from gitfleet.attempt.environment import environment, outbox_of, scratch
+from gitfleet.coders import registry
+from gitfleet.coders.base import Cannot, Coder, Evidence, Failure, Job, Judgement, Mcp, Tally
+from gitfleet.coders.stream import Stream
+from gitfleet.errors import FleetError
+from gitfleet.git import refs, worktree
+from gitfleet.model.board import Board, Entry
+from gitfleet.model.claim import Claim
+from gitfleet.model.config import CoderSettings, Permission
+from gitfleet.model.states import Role
+from gitfleet.model.task import Task
+from gitfleet.plan.scheduler import Assignment
+from gitfleet.process.kill import kill_run
+from gitfleet.process.launch import LaunchSpec, RunLimits, start
+from gitfleet.process.run import run
+from gitfleet.process.tail import end_of
+
+PROMPT: Final = (
+    "This only tests whether you can be reached. Answer with the one word: ready. Use no tool and"
+    " change no file.\n"
+)
+_NAME: Final = ".doctor-"  # no task's id begins with a dot
+_VERSION_SECONDS: Final = 20.0
+_GRACE: Final = 5.0  # seconds between TERM and KILL
+_TAIL: Final = 2000  # bytes of what it said last
+
+
+class Program(Struct, frozen=True):
+    """The program of a coder. `path` empty: it is not there; `version` empty: it tells none."""
+
+    name: str
+    path: str = ""
+    version: str = ""
+    known: bool = True  # the coder's module was tried with this version
+
+
+class CoderProbe(Struct, frozen=True, kw_only=True):
+    """What came of a call. Without `reason` it answered."""
+
+    took: float  # seconds
+    reason: str = ""
+    failure: Failure | None = None
+    until: datetime | None = None
+    late: bool = False  # it had not ended when its time was over
+
+
+# -- the program
+
+
+def program(project: Project, board: Board, name: str, *, start: bool) -> Program:
+    """Find a coder's program as an attempt would, and ask for its version.
+
+    `start` False: nothing is started that the board names, for whoever can write it may be anyone.
+    """
+    coder = _coder(board, name)
+    settings = board.settings.coders.get(name) or CoderSettings()
+    wanted = settings.program or (settings.argv[0] if settings.argv else coder.program)
+    if not wanted:
+        return Program(name, path=name)
+    with scratch(secrets.token_hex(8)) as tmp:
+        order = _order(project, board, name, "", "0" * 40)
+        env = environment(project, order, tmp, tmp)
+        path = settings.env.get("PATH", env["PATH"])
+        found = shutil.which(wanted, path=path)
+        if found is None:
+            return Program(wanted)
+        own = settings.program is None and not settings.env
+        if settings.argv or not coder.versions or not (start or own):
+            return Program(wanted, found)
+        version = _version(coder, found, {**env, **settings.env}, tmp)
+    return Program(wanted, found, version, version in coder.versions)
+
+
+def _version(coder: Coder, path: str, env: Mapping[str, str], tmp: Path) -> str:
+    done = run((path, *coder.version_argv), cwd=tmp, env=env, timeout=_VERSION_SECONDS)
+    told = coder.version_re.search(done.stdout.decode(errors="replace"))
+    return told[0] if told else ""
+
+
+def _coder(board: Board, name: str) -> Coder:
+    coder = registry.find(name, board.settings.coders)
+    if coder is None:
+        raise FleetError(
+            f"there is no coder {name!r}", remedy="Describe it in fleet.yaml under `coders`."
+        )
+    return coder
+
+
+# -- the call
+
+
+def call(project: Project, board: Board, name: str, model: str, *, limit: float) -> CoderProbe:
+    """Ask for one word, for at most `limit` seconds. Leaves no process and no file behind.
+
+    FleetError if no worktree can be made.
+    """
+    coder = _coder(board, name)
+    with _workspace(project, board) as (path, base), contextlib.ExitStack() as stack:
+        order = _order(project, board, name, model, base)
+        tmp = stack.enter_context(scratch(order.claim.nonce))
+        project.clone.folder.mkdir(parents=True, exist_ok=True)
+        run_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=project.clone.folder)))
+        for folder in (outbox_of(run_dir), run_dir / "inbox"):
+            folder.mkdir()
+        env = environment(project, order, run_dir, tmp)
+        mcp = server_of(order, env) if coder.mcp else None
+        job = _job(project, order, path, run_dir, mcp)
+        return _run(project, coder, job, env, order.claim.nonce, limit)
+
+
+def _run(
+    project: Project, coder: Coder, job: Job, env: Mapping[str, str], nonce: str, limit: float
+) -> CoderProbe:
+    began = time.monotonic()
+    try:
+        launch = coder.launch(job)
+        limits = RunLimits(attempt=limit + _GRACE)  # it ends even if we are killed meanwhile
+        spec = LaunchSpec(
+            launch.argv, job.workspace, {**env, **launch.env}, nonce, launch.stdin, limits
+        )
+        running = start(job.run_dir, spec)
+    except Cannot as error:
+        return CoderProbe(took=0.0, reason=str(error), failure=Failure.MISCONFIGURED)
+    except FleetError as error:
+        return CoderProbe(took=0.0, reason=error.what, failure=Failure.MISCONFIGURED)
+    try:
+        in_time = running.wait(limit)
+        took = time.monotonic() - began
+    finally:
+        kill_run(running.child, nonce, grace=_GRACE)
+        ended = running.wait(_GRACE)
+        running.close()
+    tally = _tally(coder, job)
+    if in_time is None:
+        return _late(project, tally, job.run_dir, took)
+    evidence = Evidence(
+        exit=ended or in_time,
+        tally=tally,
+        stdout=job.run_dir / "stdout",
+        stderr=job.run_dir / "stderr",
+    )
+    return _answer(project, coder.judge(evidence), job.run_dir, took)
+
+
+def _tally(coder: Coder, job: Job) -> Tally:
+    stream = Stream(coder.reader(job))
+    for _ in stream.feed((job.run_dir / "stdout").read_bytes()):
+        pass
+    for _ in stream.end():
+        pass
+    return stream.tally
+
+
+def _late(project: Project, tally: Tally, run_dir: Path, took: float) -> CoderProbe:
+    """It did not end in time; perhaps it had said why."""
+    said = tally.error or _last_words(project, run_dir)
+    reason = f"it had not ended after {took:.0f} s" + (f": {said}" if said else "")
+    return CoderProbe(took=took, reason=reason, failure=tally.failure, until=tally.until, late=True)
+
+
+def _answer(project: Project, judged: Judgement, run_dir: Path, took: float) -> CoderProbe:
+    if judged.outcome is None:
+        return CoderProbe(took=took)
+    words = _last_words(project, run_dir)
+    reason = judged.reason if not words or words in judged.reason else f"{judged.reason}: {words}"
+    return CoderProbe(
+        took=took,
+        reason=project.mask.text(reason),
+        failure=judged.failure,
+        until=judged.until,
+    )
+
+
+def _last_words(project: Project, run_dir: Path) -> str:
+    """The last line of its standard error, without secrets."""
+    mask = project.mask
+    said = mask.tail(end_of(run_dir / "stderr", _TAIL + mask.reach), _TAIL)
+    lines = said.strip().splitlines()
+    return lines[-1][:300] if lines else ""
+
+
+# -- what it is called with
+
+
+@contextlib.contextmanager
+def _workspace(project: Project, board: Board) -> Iterator[tuple[Path, str]]:
+    """A worktree of the target and its commit; removed after."""
+    target = board.settings.target or project.default_target
+    base = project.tip_of(target) or refs.read(project.repo, "HEAD")
+    if base is None:
+        raise FleetError(f"there is no branch {target} to try a coder on")
+    path = project.clone.workspaces / f"{_NAME}{secrets.token_hex(4)}"
+    with project.worktrees:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        worktree.add(project.repo, path, branch=None, base=base)
+    try:
+        yield path, base
+    finally:
+        with project.worktrees:
+            worktree.remove(project.repo, path)
+
+
+def _order(project: Project, board: Board, name: str, model: str, base: str) -> ClaimedTask:
+    """An attempt that nobody claimed, at a task that is on no board."""
+    task = "doctor"
+    claim = Claim(
+        runner=project.runner,
+        nonce=secrets.token_hex(16),
+        role=Role.WORK,
+        attempt=1,
+        coder=name,
+        model=model,
+        task_blob="0" * 40,
+        base=base,
+        at=datetime.now(UTC).replace(microsecond=0),
+    )
+    target = board.settings.target or project.default_target
+    return ClaimedTask(
+        board=board,
+        entry=Entry(id=task, task=Task(title="Say ready", body=PROMPT)),
+        assignment=Assignment(task=task, role=Role.WORK, coder=name, model=model, target=target),
+        claim=claim,
+        claimed_at=time.monotonic(),
+    )
+
+
+def _job(project: Project, order: ClaimedTask, path: Path, run_dir: Path, mcp: Mcp | None) -> Job:
+    name = order.claim.coder
+    prompt = run_dir / "prompt.md"
+    prompt.write_text(PROMPT)
+    settings = order.board.settings.coders.get(name) or CoderSettings()
+    allowed = project.machine.permissions.get(name, Permission.LEAST)
+    assert order.entry.task is not None
+    return Job(
+        task=order.task,
+        title=order.entry.task.title,
+        body=order.entry.task.body,
+        role=Role.WORK,
+        model=order.claim.model,
+        prompt=prompt,
+        workspace=path,
+        run_dir=run_dir,
+        settings=settings,
+        mcp=mcp,
+        permission=settings.permission if allowed is Permission.BYPASS else Permission.LEAST,
+    )

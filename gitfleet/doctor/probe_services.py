@@ -1,0 +1,87 @@
+"""What `gitfleet doctor` says of the world outside: the forge, and services that tell people."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from gitfleet.errors import FleetError
+from gitfleet.forges import registry
+from gitfleet.forges.http_client import EXTRA
+from gitfleet.git import remote
+from gitfleet.git.repo import Repo
+from gitfleet.model.board import Board
+from gitfleet.model.config import ForgeKind, ForgeSettings, Machine
+from gitfleet.model.secrets import NOTIFY_URLS
+from gitfleet.notify import apprise_services, base
+
+
+class ServiceProbe(NamedTuple):
+    """One thing that was looked at. `grade` is ok, warning or problem."""
+
+    grade: str
+    about: str
+    what: str
+    remedy: str = ""
+
+
+def look(repo: Repo, board: Board, machine: Machine, shared: str | None) -> Iterator[ServiceProbe]:
+    """The forge and the services, as far as somebody wants them. `shared` is the remote the board
+    lives on. Asks the forge one thing, changes nothing, tells nobody anything."""
+    if board.settings.forge is not None:
+        yield _forge(repo, board.settings.forge, machine, shared)
+    about = board.settings.notify if machine.notify.about is None else machine.notify.about
+    if about:
+        yield from _services(machine, ", ".join(about))
+
+
+def _forge(
+    repo: Repo, settings: ForgeSettings, machine: Machine, shared: str | None
+) -> ServiceProbe:
+    if settings.kind is ForgeKind.NONE:
+        what = "none: questions are answered by merging their branches"
+        return ServiceProbe("ok", "forge", what)
+    if shared is None:
+        what = "a forge is configured, and the board is in this clone only"
+        return ServiceProbe("problem", "forge", what, "Push the board to the remote on that forge.")
+    if not registry.installed():
+        return ServiceProbe(
+            "warning", "forge", "this runner lacks what it would ask it with", EXTRA
+        )
+    try:
+        where = registry.site(settings, remote.address(repo, shared))
+        forge = registry.find(where.kind)
+        assert forge is not None
+        secret = registry.token(forge, where, machine.forge.token_command)
+        desk = registry.desk(forge, where, secret, threading.Event())
+        try:
+            lacks = forge.check(desk)
+        finally:
+            desk.api.close()
+    except FleetError as error:
+        what = f"{error.where}: {error.what}" if error.where else error.what
+        return ServiceProbe("problem", "forge", what, error.remedy)
+    name = f"{where.kind}, {where.repository} on {where.host}"
+    if lacks:
+        return ServiceProbe(
+            "problem", "forge", f"{name}: the token lacks {lacks}", "Give it that right."
+        )
+    return ServiceProbe("ok", "forge", f"{name}, with the token of {secret.source}")
+
+
+def _services(machine: Machine, about: str) -> Iterator[ServiceProbe]:
+    urls = base.urls(machine)
+    if not urls:
+        what = f"people are to be told of {about}, and here is nothing to tell them through"
+        remedy = f"Set notify.urls in config.yaml, or {NOTIFY_URLS}."
+        yield ServiceProbe("warning", "notify", what, remedy)
+        return
+    labels = []
+    for number, url in enumerate(urls, 1):
+        try:
+            labels.append(apprise_services.service(number, url).label)
+        except FleetError as error:
+            yield ServiceProbe("problem", "notify", error.what, error.remedy)
+    if labels:
+        yield ServiceProbe("ok", "notify", f"of {about}, through {', '.join(labels)}")

@@ -1,0 +1,389 @@
+"""JSON over HTTP: one client, one way to try again, one sentence for each way to fail.
+
+Every request has a time limit, whatever the server does. What may be asked again is asked again a
+few times; what a server wants us to wait for longer is told to the caller, who has other work. A
+token goes to the host it is for and nowhere else, and stands in no error, log or repr.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import random
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urljoin, urlsplit
+
+from msgspec import Struct
+
+from gitfleet.errors import FleetError
+from gitfleet.forges.http_errors import Denied, HttpRejected, Limited, NoAnswer, NotThere
+
+if TYPE_CHECKING:
+    import httpx
+
+CONNECT: Final = 10.0  # seconds to be let in
+READ: Final = 15.0  # seconds of silence
+TOTAL: Final = 45.0  # seconds for one request with all its tries
+LARGEST: Final = 16 << 20  # bytes of an answer
+_TRIES: Final = 4
+FIRST_PAUSE: Final = 0.25
+_SHORT: Final = 3.0  # seconds that a server may have us wait here; what is longer, the caller does
+_LIMITED: Final = 60.0  # seconds, where a server limits us and does not say how long
+_LONGEST: Final = 3600.0
+_PAGES: Final = 50
+_HOPS: Final = 3
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_REPEATABLE: Final = frozenset({"GET", "PUT", "PATCH", "DELETE"})
+
+
+class Secret:
+    """A token. It shows itself only where it is asked for by name."""
+
+    def __init__(self, value: str, source: str = "") -> None:
+        """`source` says where it came from, for people."""
+        self._value = value
+        self.source = source
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def reveal(self) -> str:
+        """The token itself."""
+        return self._value
+
+    def out_of(self, text: str) -> str:
+        """A text without it."""
+        return text.replace(self._value, "<masked>") if self._value else text
+
+
+class HttpResponse(Struct, frozen=True):
+    """What came back. Names of headers are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    data: bytes
+    url: str
+
+    def body(self) -> Any:
+        """Its JSON; None where there is none."""
+        return json.loads(self.data) if self.data.strip() else None
+
+
+class _Again(Exception):
+    """This try failed in a way that may pass."""
+
+    def __init__(self, what: str, *, arrived: bool) -> None:
+        self.what = what
+        self.arrived = arrived  # it may have been carried out for all we know
+        super().__init__(what)
+
+
+class Api:
+    """One service. Not for several threads at once."""
+
+    def __init__(
+        self,
+        base: str,
+        token: Secret | None = None,
+        *,
+        scheme: str = "Bearer",
+        headers: Mapping[str, str] | None = None,
+        stopping: threading.Event | None = None,
+    ) -> None:
+        """`base` is where paths begin; `scheme` stands before the token; `stopping` cuts pauses."""
+        self.base = base.rstrip("/") + "/"
+        self.host = _host(self.base)
+        self._token = token or Secret("")
+        self._stopping = stopping or threading.Event()
+        self._resting = 0.0  # monotonic; until then the service wants to hear nothing
+        self._client = _client(headers or {}, self._token, scheme)
+
+    def __repr__(self) -> str:
+        return f"Api({self.base})"
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._client.close()
+
+    # -- asking
+
+    def get(self, path: str, right: str, **params: str | int) -> Any:
+        """What is there. `right` is what the token must be allowed, in the service's own words."""
+        return self._json(self._ask("GET", self._url(path), right, params=params))
+
+    def pages(self, path: str, right: str, **params: str | int) -> Iterator[Any]:
+        """The items of a list, page by page as the `Link` header leads, on this host only."""
+        url: str | None = self._url(path)
+        given: Mapping[str, str | int] = params
+        for _ in range(_PAGES):
+            if url is None:
+                return
+            answer = self._ask("GET", url, right, params=given)
+            found = self._json(answer)
+            if not isinstance(found, list):
+                raise NoAnswer(f"{self.host} answers with something that is no list")
+            yield from found
+            url, given = self._next(answer), {}
+
+    def send(self, method: str, path: str, right: str, content: Mapping[str, Any]) -> Any:
+        """Change something there; what comes back."""
+        return self._json(self._ask(method, self._url(path), right, content=content))
+
+    def _url(self, path: str) -> str:
+        return self.base + path.lstrip("/")
+
+    def _next(self, answer: HttpResponse) -> str | None:
+        for link in answer.headers.get("link", "").split(","):
+            target, _, about = link.partition(";")
+            if 'rel="next"' in about.replace(" ", ""):
+                url = urljoin(answer.url, target.strip().strip("<>"))
+                return url if self._same_place(url) else None
+        return None
+
+    def _same_place(self, url: str) -> bool:
+        here, there = urlsplit(self.base), urlsplit(url)
+        return (here.scheme, here.netloc) == (there.scheme, there.netloc)
+
+    def _json(self, answer: HttpResponse) -> Any:
+        try:
+            return answer.body()
+        except ValueError as error:
+            raise NoAnswer(f"{self.host} answers with something that is no JSON") from error
+
+    # -- trying
+
+    def _ask(
+        self,
+        method: str,
+        url: str,
+        right: str,
+        *,
+        params: Mapping[str, str | int] | None = None,
+        content: Mapping[str, Any] | None = None,
+    ) -> HttpResponse:
+        if (left := self._resting - time.monotonic()) > 0:
+            raise Limited(f"{self.host} wants to be left alone for {left:.0f} s", left)
+        end = time.monotonic() + TOTAL
+        pause = FIRST_PAUSE
+        for tries in range(1, _TRIES + 1):
+            try:
+                answer = self._follow(method, url, params, content, end)
+                wait = self._limit(answer)
+                if wait is None:
+                    return self._judged(answer, right)
+                if wait > _SHORT or tries == _TRIES:
+                    self._resting = time.monotonic() + wait
+                    raise Limited(f"{self.host} limits us for {wait:.0f} s", wait)
+            except _Again as error:
+                wait = pause * (0.5 + random.random())  # noqa: S311 - no secret depends on it
+                pause *= 3
+                once = method not in _REPEATABLE and error.arrived
+                if once or tries == _TRIES or time.monotonic() + wait > end:
+                    raise NoAnswer(self._without_token(error.what)) from None
+            if self._stopping.wait(wait):
+                raise NoAnswer(f"{self.host} was not waited for: the runner is ending")
+        raise AssertionError("the last try answers or raises")
+
+    def _follow(
+        self,
+        method: str,
+        url: str,
+        params: Mapping[str, str | int] | None,
+        content: Mapping[str, Any] | None,
+        end: float,
+    ) -> HttpResponse:
+        """Send it, and after it where the same host redirects to: a repository was renamed."""
+        for _ in range(_HOPS):
+            answer = self._once(method, url, params, content, end)
+            if answer.status not in (301, 302, 303, 307, 308):
+                return answer
+            url, params = urljoin(answer.url, answer.headers.get("location", "")), None
+            if not self._same_place(url):
+                raise HttpRejected(
+                    f"{self.host} redirects to {_host(url) or 'nowhere'}, and a token is not taken"
+                    " along to another host",
+                    remedy="Set forge.base_url in fleet.yaml to where the forge is now.",
+                )
+            if method != "GET" and answer.status not in (307, 308):
+                raise HttpRejected(
+                    f"{self.host} has this under another address: {urlsplit(url).path}"
+                )
+        raise HttpRejected(f"{self.host} redirects in a circle")
+
+    def _once(
+        self,
+        method: str,
+        url: str,
+        params: Mapping[str, str | int] | None,
+        content: Mapping[str, Any] | None,
+        end: float,
+    ) -> HttpResponse:
+        """One try; its end is kept even where a server sends a byte now and then."""
+        httpx = _httpx()
+        try:
+            with self._client.stream(method, url, params=params or None, json=content) as response:
+                data = bytearray()
+                for part in response.iter_bytes():
+                    data += part
+                    if len(data) > LARGEST:
+                        raise HttpRejected(
+                            f"{self.host} answers with more than {LARGEST >> 20} MiB"
+                        )
+                    if time.monotonic() > end:
+                        raise _Again(f"{self.host} takes too long to answer", arrived=True)
+                headers = {key.lower(): value for key, value in response.headers.items()}
+                status = response.status_code
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            what = f"{self.host} cannot be reached: {_said(error)}"
+            raise _Again(what, arrived=False) from None
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            what = f"{self.host} does not answer: {_said(error)}"
+            raise _Again(what, arrived=True) from None
+        except httpx.InvalidURL:
+            raise HttpRejected(f"{self.host} has no such address") from None
+        if status >= 500 and "retry-after" not in headers:
+            raise _Again(f"{self.host} is broken just now (status {status})", arrived=True)
+        return HttpResponse(status, headers, bytes(data), url)
+
+    # -- judging
+
+    def _limit(self, answer: HttpResponse) -> float | None:
+        """Seconds the service wants us to wait; None if it does not."""
+        headers = answer.headers
+        spent = headers.get("x-ratelimit-remaining") == "0" or "secondary rate" in _message(answer)
+        limited = answer.status == 429 or answer.status >= 500
+        if not limited and not (answer.status == 403 and (spent or "retry-after" in headers)):
+            return None
+        if (after := headers.get("retry-after", "")).strip():
+            return _bounded(_after(after))
+        reset = headers.get("x-ratelimit-reset") or headers.get("ratelimit-reset") or ""
+        if spent and reset.isdecimal():
+            return _bounded(int(reset[:12]) - _clock(headers) + 1)
+        return _LIMITED
+
+    def _judged(self, answer: HttpResponse, right: str) -> HttpResponse:
+        """The answer, if it is a good one."""
+        status = answer.status
+        if status < 400:
+            return answer
+        said = self._without_token(_message(answer))
+        if status == 401:
+            source = f" of {self._token.source}" if self._token.source else ""
+            raise Denied(
+                f"{self.host} does not know the token{source}: it is wrong, revoked or expired",
+                remedy="Give it a new one; docs/forges.md tells which rights it needs.",
+            )
+        if status == 403:
+            raise Denied(
+                f"the token for {self.host} lacks a right: {right}",
+                remedy=f"Give it that; docs/forges.md lists all. It says: {said}",
+            )
+        if status in (404, 410):
+            raise NotThere(
+                f"{self.host} shows nothing at {urlsplit(answer.url).path}",
+                remedy="It was removed or renamed, or the token may not see it.",
+            )
+        raise HttpRejected(
+            f"{self.host} refuses (status {status}): {said or 'it does not say why'}"
+        )
+
+    def _without_token(self, text: str) -> str:
+        return self._token.out_of(text)
+
+
+def _client(headers: Mapping[str, str], token: Secret, scheme: str) -> httpx.Client:
+    library = _httpx()
+    given = {"Accept": "application/json", "User-Agent": "git-fleet", **headers}
+    if secret := token.reveal():
+        given["Authorization"] = f"{scheme} {secret}"
+    limits = library.Timeout(READ, connect=CONNECT)
+    made: httpx.Client = library.Client(headers=given, timeout=limits, follow_redirects=False)
+    return made
+
+
+def _httpx() -> Any:
+    try:
+        # An extra: only who has a forge needs it, and every other verb starts faster without.
+        import httpx  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise FleetError("a forge is asked by httpx, which is not installed", remedy=EXTRA) from (
+            error
+        )
+    return httpx
+
+
+EXTRA: Final = (
+    "Install gitfleet with the extra `forges`, in its clone: `pip install '.[forges]'`;"
+    " with pipx: `pipx inject git-fleet httpx`."
+)
+
+
+def check_address(base: str) -> None:
+    """FleetError unless a token may be sent there: encrypted, or to this very machine."""
+    parts = urlsplit(base)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        raise FleetError(
+            "forge.base_url is no plain web address",
+            where="fleet.yaml",
+            remedy="Write it like https://git.example.org",
+        )
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        raise FleetError(
+            "forge.base_url is not encrypted, and a token would travel in the open",
+            where="fleet.yaml",
+            remedy="Use https.",
+        )
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or ""
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _message(answer: HttpResponse) -> str:
+    """What a service says about an error, in one line."""
+    try:
+        body = json.loads(answer.data[:65536])
+    except ValueError:
+        return ""
+    if not isinstance(body, dict):
+        return ""
+    parts = [body.get("message"), body.get("error_description"), body.get("error")]
+    errors = body.get("errors")
+    for one in errors if isinstance(errors, list) else ():
+        parts.append(one.get("message") if isinstance(one, dict) else one)
+    words = []
+    for part in parts:
+        if isinstance(part, list):
+            words += [str(word) for word in part]
+        elif part:
+            words.append(str(part))
+    return " ".join("; ".join(words).split())[:300]
+
+
+def _after(text: str) -> float:
+    """`Retry-After`: seconds, or a date."""
+    if text.strip().isdecimal():
+        return float(text.strip()[:9])
+    try:
+        return email.utils.parsedate_to_datetime(text).timestamp() - time.time()
+    except (TypeError, ValueError):
+        return _LIMITED
+
+
+def _clock(headers: Mapping[str, str]) -> float:
+    """What time it is there: clocks differ."""
+    try:
+        return email.utils.parsedate_to_datetime(headers.get("date", "")).timestamp()
+    except (TypeError, ValueError):
+        return time.time()
+
+
+def _bounded(seconds: float) -> float:
+    return min(_LONGEST, max(0.0, seconds))

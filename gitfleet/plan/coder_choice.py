@@ -1,0 +1,106 @@
+"""Which coders may do an attempt, best first, each with its model. Pure."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from gitfleet.model.board import Board, Entry
+from gitfleet.model.config import RoleSettings
+from gitfleet.model.states import Role
+from gitfleet.model.task import CoderChoice, Task
+
+
+class Choice(Struct, frozen=True):
+    """A coder and the model it is to use; no model: the coder's own default."""
+
+    coder: str
+    model: str = ""
+
+
+class NextCoder(Struct, frozen=True, kw_only=True):
+    """The coder and model that a task will get, and which of them it inherits from a role."""
+
+    coder: str
+    model: str  # empty: the coder's own default
+    coder_default: bool = False
+    model_default: bool = False
+
+    def __str__(self) -> str:
+        """One word for both, with `(default)` behind what is inherited."""
+        model = f"/{self.model}" if self.model else ""
+        if not self.coder_default:
+            return f"{self.coder}{model}{' (default model)' if self.model_default else ''}"
+        if model and not self.model_default:
+            return f"{self.coder} (default){model}"
+        return f"{self.coder}{model} (default)"
+
+
+def choices(
+    board: Board, entry: Entry, role: Role, default: RoleSettings | None = None
+) -> tuple[Choice, ...]:
+    """The coders for an attempt, best first; empty: none is named, or checks alone decide.
+
+    `default` is what one runner was told to use for tasks that name none: it comes before the
+    roles of the board, and never decides who validates.
+    """
+    roles = board.settings.roles
+    if role is Role.VALIDATE:
+        return _over(roles.validate, ()) if roles.validate else ()
+    shared = _over(roles.work, ())
+    if role is Role.PLAN:
+        shared = _over(roles.plan, shared)
+    board_wide = shared
+    if default is not None:
+        shared = _over(default, shared)
+    return _over(entry.task, shared, board_wide) if entry.task else shared
+
+
+def next_coder(board: Board, entry: Entry, role: Role) -> NextCoder | None:
+    """The coder and model that a task will get, or has while an attempt runs; None: no coder.
+
+    Of several coders it is the first, though another one may do it while that one is paused.
+    """
+    found = choices(board, entry, role)
+    claim = entry.claim if entry.claim and entry.claim.role is role else None
+    if claim is not None and Choice(claim.coder, claim.model) not in found[:1]:
+        return NextCoder(coder=claim.coder, model=claim.model) if claim.coder else None
+    if not found:
+        return None
+    first, task = found[0], entry.task
+    named = _over(task, ()) if task else ()
+    own = task is not None and bool(named[0].model if named else task.model)
+    return NextCoder(
+        coder=first.coder,
+        model=first.model,
+        coder_default=not named,
+        model_default=bool(first.model) and not own,
+    )
+
+
+def _over(
+    said: Task | RoleSettings, below: tuple[Choice, ...], lowest: tuple[Choice, ...] = ()
+) -> tuple[Choice, ...]:
+    """What is said here, over what was said more generally (`below`, and below that `lowest`).
+
+    A model never goes to a coder it was not named for. One that is named alone is for the first.
+    """
+    named: tuple[Choice, ...]
+    if said.coders:
+        named = tuple(_choice(one) for one in said.coders)
+    elif said.coder:
+        named = (Choice(said.coder, said.model or ""),)
+    elif said.model and below:
+        return (Choice(below[0].coder, said.model), *below[1:])
+    else:
+        return below
+    models = {one.coder: one.model for one in reversed((*below, *lowest))}
+    return tuple(Choice(one.coder, one.model or models.get(one.coder, "")) for one in named)
+
+
+def _choice(one: str | CoderChoice) -> Choice:
+    return Choice(one) if isinstance(one, str) else Choice(one.coder, one.model or "")
+
+
+def named_by(role: RoleSettings) -> tuple[Choice, ...]:
+    """Every coder that a role names by itself, best first."""
+    return _over(role, ())

@@ -1,0 +1,221 @@
+"""What is wrong with the files of a board, and what looks wrong: pure, from the files alone.
+
+A problem is a file that does not validate. A warning is a file that does, and still cannot mean
+what it says: a dependency that is nowhere, a circle, a task that no coder can do.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gitfleet.files import boards, codec, layout, yaml
+from gitfleet.files.boards import File
+from gitfleet.files.layout import FileKind
+from gitfleet.model.board import Board, Entry, Problem
+from gitfleet.model.config import RoleSettings, Settings
+from gitfleet.model.ids import is_id
+from gitfleet.model.states import Role
+from gitfleet.model.task import Task
+from gitfleet.plan import upgrade
+from gitfleet.plan.coder_choice import choices
+from gitfleet.plan.graph import cancelled, graph_of, is_over
+
+
+class LintFinding(Struct, frozen=True):
+    """One thing to tell; a warning stops nothing."""
+
+    problem: Problem
+    warning: bool = False
+
+    @property
+    def order(self) -> tuple[str, int, int, bool, str]:
+        """By place; problems before warnings."""
+        p = self.problem
+        return p.path, p.line, p.column, self.warning, p.what
+
+
+# Whether the coder of that name exists, given those that fleet.yaml describes.
+Known = Callable[[str, Settings], bool]
+# What a coder would object to in a task's text; empty if nothing.
+Objects = Callable[[str, Task], str]
+
+
+def findings(files: Mapping[str, File], known: Known, objects: Objects) -> list[LintFinding]:
+    """All there is to tell of these files, by path on the branch, sorted by place."""
+    board = boards.read(files)
+    found = [LintFinding(problem) for problem in _problems(board, files)]
+    found += [
+        LintFinding(problem, warning=True) for problem in _warnings(board, files, known, objects)
+    ]
+    return sorted(found, key=lambda one: one.order)
+
+
+def doubts(board: Board, task: str, known: Known, objects: Objects) -> Iterator[tuple[str, str]]:
+    """What a task that validates cannot mean: what, and what to do about it."""
+    entry = board.get(task)
+    if entry is not None and entry.task is not None:
+        for _, _, what, remedy in _of_task(board, entry, entry.task, known, objects):
+            yield what, remedy
+
+
+def _problems(board: Board, files: Mapping[str, File]) -> Iterator[Problem]:
+    yield from board.settings_problems
+    for problems in board.damage.values():
+        yield from problems
+    for entry in board.entries.values():
+        yield from entry.problems
+    yield from _archived(files)
+
+
+def _archived(files: Mapping[str, File]) -> Iterator[Problem]:
+    """Of the files of finished tasks, read as what they were before they were moved."""
+    folders: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for path in files:
+        there = layout.place(path)
+        if there.what is FileKind.ARCHIVED:
+            folder = path.removesuffix(there.name)
+            folders[folder][layout.restored_path(there.task, there.name)] = path
+    for restored in folders.values():
+        board = boards.read_finished({origin: files[path] for origin, path in restored.items()})
+        parts = [*board.damage.values(), *(entry.problems for entry in board.entries.values())]
+        for problem in (problem for problems in parts for problem in problems):
+            yield replace(problem, path=restored.get(problem.path, problem.path))
+
+
+def _warnings(
+    board: Board, files: Mapping[str, File], known: Known, objects: Objects
+) -> Iterator[Problem]:
+    if (old := upgrade.old_format(board)) is not None:
+        line, column = _mark_in_settings(files.get(layout.SETTINGS), ("format",))
+        yield replace(old, line=line, column=column)
+    yield from _twins(board)
+    yield from _strange_prompts(files)
+    yield from _roles(board, files, known)
+    for entry in board.entries.values():
+        if entry.task is None or not is_id(entry.id) or is_over(board, entry.id):
+            continue
+        path = layout.task_path(entry.id)
+        for key, item, what, remedy in _of_task(board, entry, entry.task, known, objects):
+            line, column = _mark(files[path], key, item)
+            yield Problem(path, line, column, what, remedy)
+
+
+def _twins(board: Board) -> Iterator[Problem]:
+    """Ids are in lower case; a file that differs from another only in case is the other's twin
+    where file names ignore case, and one of them vanishes in a checkout there."""
+    same: defaultdict[str, list[str]] = defaultdict(list)
+    for task, entry in board.entries.items():
+        if entry.blob:
+            same[task.casefold()].append(task)
+    for twins in same.values():
+        first, *others = sorted(twins, key=lambda task: (not is_id(task), task))
+        for task in others:
+            what = f"it differs from {layout.task_path(first)} only in case"
+            remedy = "rename it: on some systems the two are one file"
+            yield Problem(layout.task_path(task), 1, 1, what, remedy)
+
+
+def _strange_prompts(files: Mapping[str, File]) -> Iterator[Problem]:
+    """Prompts that nobody is ever told."""
+    for path in files:
+        there = layout.place(path)
+        if there.what is FileKind.PROMPT and there.name not in Role.__members__.values():
+            what = f"no attempt has the role {there.name!r}, so nobody is told this"
+            yield Problem(path, 1, 1, what, f"the roles are {', '.join(Role)}")
+
+
+def _roles(board: Board, files: Mapping[str, File], known: Known) -> Iterator[Problem]:
+    roles = board.settings.roles
+    for name, role in (("work", roles.work), ("validate", roles.validate), ("plan", roles.plan)):
+        for coder, key, item in _named(role) if role is not None else ():
+            if not known(coder, board.settings):
+                at = ("roles", name, key) if item is None else ("roles", name, key, item)
+                line, column = _mark_in_settings(files.get(layout.SETTINGS), at)
+                yield Problem(layout.SETTINGS, line, column, *_unknown(coder))
+
+
+def _named(said: Task | RoleSettings) -> Iterator[tuple[str, str, int | None]]:
+    """The coders that are named in one place: by which key, and which item of its list."""
+    if said.coder:
+        yield said.coder, "coder", None
+    for number, one in enumerate(said.coders):
+        yield one if isinstance(one, str) else one.coder, "coders", number
+
+
+def _unknown(coder: str) -> tuple[str, str]:
+    return (
+        f"this gitfleet knows no coder {coder!r}",
+        "describe it in fleet.yaml under coders, with an argv",
+    )
+
+
+_Told = tuple[str, int | None, str, str]  # key, which of its items, what, remedy
+
+
+def _of_task(
+    board: Board, entry: Entry, task: Task, known: Known, objects: Objects
+) -> Iterator[_Told]:
+    for number, need in enumerate(task.depends_on):
+        why = _objection(board, entry, need)
+        if why:
+            yield "depends_on", number, why, f"take {need} out, or mend it"
+    cycle = graph_of(board).cycles.get(entry.id)
+    if cycle and entry.id not in task.depends_on:
+        what = f"its dependencies go in a circle: {' → '.join(cycle)}"
+        yield "depends_on", None, what, "take one of them out"
+    able = choices(board, entry, Role(task.role.value))
+    if not able:
+        yield "title", None, "no coder does it", "name one here, or in fleet.yaml under roles"
+    strange = [one for one in _named(task) if not known(one[0], board.settings)]
+    for coder, key, item in strange:
+        yield (key, item, *_unknown(coder))
+    for one in () if strange else able:
+        if why := objects(one.coder, task):
+            key = "coders" if task.coders else "coder"
+            yield key, None, why, "write what to run into the text below the front matter"
+
+
+def _objection(board: Board, entry: Entry, need: str) -> str:
+    """What is wrong with one dependency; empty if nothing is."""
+    if need == entry.id:
+        return "it depends on itself"
+    if not board.taken(need):
+        return f"it depends on {need}, which is not on the board"
+    other = board.get(need)
+    if other is not None and other.claim is None and cancelled(other):
+        return f"it depends on {need}, which is cancelled"
+    return ""
+
+
+# -- where
+
+
+def _mark(file: File, key: str, item: int | None) -> tuple[int, int]:
+    """Line and column of a key of a task file, or of one item of its list; 1:1 if not to be seen.
+
+    Read again only for a file there is something to say about.
+    """
+    text, problems = codec.decode(file.data, "")
+    front, _, more = codec.split(text, "")
+    if problems or more:
+        return 1, 1
+    marks = yaml.load(front, Task, first_line=2).marks
+    return _nearest(marks, (key,) if item is None else (key, item))
+
+
+def _mark_in_settings(file: File | None, path: yaml.Path) -> tuple[int, int]:
+    if file is None:
+        return 1, 1
+    text, _ = codec.decode(file.data, "")
+    return _nearest(yaml.load(text, Settings).marks, path)
+
+
+def _nearest(marks: Mapping[yaml.Path, yaml.Position], path: yaml.Path) -> tuple[int, int]:
+    while path and path not in marks:
+        path = path[:-1]
+    found = marks.get(path, yaml.Position(1, 1)) if path else yaml.Position(1, 1)
+    return found.line, found.column

@@ -1,0 +1,273 @@
+"""Questions: asked by agents, answered by people. Pure; docs/board.md tells the format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from msgspec import Struct
+
+from gitfleet.errors import FleetError
+from gitfleet.event_log import UNSAFE
+from gitfleet.files import answers, codec, layout
+from gitfleet.model.board import Board, Entry
+from gitfleet.model.change import Change, Person
+from gitfleet.model.question import Asker, Question
+from gitfleet.model.states import Outcome
+from gitfleet.plan.graph import cancelled, done, graph_of
+from gitfleet.plan.transitions.event_files import claimed_by
+
+ASKED: Final = Outcome.ASKED
+# These say something that an open question does not change: a person is to look, or has decided.
+_STRONGER: Final = frozenset(
+    {Outcome.CANCELLED, Outcome.TAMPERED, Outcome.MISCONFIGURED, Outcome.OVER_BUDGET}
+)
+
+
+class QuestionRequest(Struct, frozen=True, kw_only=True):
+    """A question that an agent wants to ask; the key tells the same letter again."""
+
+    key: str
+    text: str
+    options: tuple[str, ...] = ()
+
+
+class Waiting(Struct, frozen=True, kw_only=True):
+    """An open question, as a person wants to hear of it."""
+
+    question: Question
+    title: str  # of the task
+    since: float  # seconds
+    behind: tuple[str, ...]  # unfinished tasks that wait for this one, directly or not
+    running: bool  # its attempt still runs: perhaps it waits just now
+
+    @property
+    def name(self) -> str:
+        """The question's name, `<id>-<n>`."""
+        return self.question.name
+
+
+# -- asking
+
+
+def ask(
+    board: Board, now: datetime, *, task: str, nonce: str, wanted: Sequence[QuestionRequest]
+) -> Change | None:
+    """Put what an agent asks onto the board; None if all is there, or its claim is gone."""
+    entry = claimed_by(board, task, nonce)
+    if entry is None or entry.claim is None:
+        return None
+    claim = entry.claim
+    by = Asker(runner=claim.runner, coder=claim.coder, attempt=claim.attempt)
+    known = list(entry.questions)
+    files: dict[str, bytes | None] = {}
+    for one in wanted:
+        if found(known, one, claim.attempt) is None:
+            name = f"{task}-{_next_number(board, entry, known)}"
+            question = Question(
+                task=task,
+                asked=now,
+                by=by,
+                options=one.options,
+                outbox=one.key,
+                name=name,
+                text=one.text,
+            )
+            known.append(question)
+            files[layout.question_path(name)] = codec.write_question(question)
+    if not files:
+        return None
+    first = known[-len(files)].text
+    more = f" (and {len(files) - 1} more)" if len(files) > 1 else ""
+    return Change(subject=f"{task} asks: {_brief(first)}{more}", files=files, tasks=(task,))
+
+
+def found(questions: Sequence[Question], wanted: QuestionRequest, attempt: int) -> Question | None:
+    """The question on the board that this one is already, if it is.
+
+    The same letter by its key. The same words again: while nobody has answered them; and those
+    of an earlier attempt, since a coder that begins anew asks anew, and is to get the answer.
+    """
+    for question in questions:
+        if question.outbox == wanted.key:
+            return question
+    same = [q for q in questions if (q.text, q.options) == (wanted.text, wanted.options)]
+    same = [q for q in same if q.open or q.by.attempt != attempt]
+    return next((q for q in same if q.open), same[-1] if same else None)
+
+
+def _next_number(board: Board, entry: Entry, known: Sequence[Question]) -> int:
+    """One more than any question of the task has, those included that cannot be read."""
+    names = [question.name for question in known]
+    places = (layout.place(path) for path in board.damage)
+    names += [p.name for p in places if p.what is layout.FileKind.QUESTION and p.task == entry.id]
+    return 1 + max((int(name.rpartition("-")[2]) for name in names), default=0)
+
+
+def _brief(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 60 else line[:59] + "…"
+
+
+def note(board: Board, *, task: str, nonce: str, notes: Mapping[str, bytes]) -> Change | None:
+    """Write an agent's notes; None if its claim is gone. `notes`: plan.md, knowledge.md."""
+    if claimed_by(board, task, nonce) is None or not notes:
+        return None
+    files: dict[str, bytes | None] = {layout.note_path(task, n): d for n, d in notes.items()}
+    names = ", ".join(sorted(name.removesuffix(".md") for name in notes))
+    return Change(subject=f"{task}: notes ({names})", files=files, tasks=(task,))
+
+
+# -- how an attempt ends that asked
+
+
+def unanswered_reason(
+    entry: Entry, attempt: int, asked: frozenset[str], unheard: frozenset[str]
+) -> str:
+    """Why an attempt is to wait for an answer, in a sentence; empty if it need not.
+
+    `asked`: the names of the questions it asked, besides those that tell so themselves.
+    `unheard`: those of which its coder was told to stop and go on later.
+    """
+    own = [q for q in entry.questions if q.by.attempt == attempt or q.name in asked]
+    waiting = [q for q in own if q.open]
+    if waiting:
+        more = f" (and {len(waiting) - 1} more)" if len(waiting) > 1 else ""
+        return f"it asks: {_brief(waiting[0].text)}{more}"
+    late = [q for q in own if q.name in unheard]
+    return f"{late[0].name} was answered when it had stopped for it" if late else ""
+
+
+def overrules(outcome: Outcome) -> bool:
+    """Whether an attempt that ended so is `asked` if it has an open question.
+
+    Work may be half done whatever the exit status says: who asked and was told to stop submits
+    what there is, and who was ended while it waited did not fail.
+    """
+    return outcome not in _STRONGER
+
+
+# -- answering
+
+
+def waiting(board: Board, now: datetime) -> list[Waiting]:
+    """Every open question of an unfinished task, the one that waits longest first."""
+    graph = graph_of(board)
+    rows = [
+        Waiting(
+            question=question,
+            title=entry.title,
+            since=max(0.0, (now - question.asked).total_seconds()),
+            behind=tuple(sorted(_behind(board, graph.dependents, entry.id))),
+            running=entry.claim is not None,
+        )
+        for entry in board.entries.values()
+        for question in entry.questions
+        if question.open and not (done(entry) or cancelled(entry))
+    ]
+    return sorted(rows, key=lambda row: (-row.since, row.name))
+
+
+def _behind(board: Board, dependents: Mapping[str, Sequence[str]], task: str) -> Iterator[str]:
+    seen, todo = {task}, [task]
+    while todo:
+        for other in dependents.get(todo.pop(), ()):
+            if other not in seen:
+                seen.add(other)
+                todo.append(other)
+                yield other
+
+
+def named(board: Board, name: str) -> Question:
+    """The question somebody means: by its own name, or by its task's if that has one open.
+
+    FleetError where there is none, or more than one that could be meant.
+    """
+    plain = name.removeprefix("questions/").removesuffix(".md")
+    place = layout.place(layout.question_path(plain))
+    of_name = _question(board, place.task, plain)
+    if plain != name and of_name is not None:
+        return of_name
+    entry = board.get(plain)
+    open_ = [q for q in entry.questions if q.open] if entry else []
+    if of_name is not None and of_name.open and open_:
+        raise FleetError(
+            f"{plain} is a question of {place.task}, and a task that asks",
+            remedy=f"Say questions/{plain}.md, or {_or([q.name for q in open_])}.",
+        )
+    if of_name is not None and not open_:
+        return of_name
+    if len(open_) == 1:
+        return open_[0]
+    if len(open_) > 1:
+        raise FleetError(
+            f"{plain} asks {len(open_)} questions",
+            remedy=f"Say which one: {_or([q.name for q in open_])}.",
+        )
+    raise _unknown(board, plain, entry)
+
+
+def _question(board: Board, task: str, name: str) -> Question | None:
+    entry = board.get(task)
+    return next((q for q in entry.questions if q.name == name), None) if entry else None
+
+
+def _or(names: Sequence[str]) -> str:
+    return " or ".join(names)
+
+
+def _unknown(board: Board, name: str, entry: Entry | None) -> FleetError:
+    path = layout.question_path(name)
+    if path in board.damage:
+        return FleetError(str(board.damage[path][0]), remedy="Mend the file on the board first.")
+    task = name if name in board.archived else layout.place(path).task
+    if task in board.archived:
+        return FleetError(
+            f"{task} is finished and archived in {board.archived[task]}/",
+            remedy="What is there is final; nobody waits for an answer.",
+        )
+    if entry is not None:
+        answered = [q.name for q in entry.questions]
+        remedy = f"To say more, name one that is answered: {_or(answered)}." if answered else ""
+        return FleetError(f"{name} has no open question", remedy=remedy)
+    return FleetError(
+        f"there is no question {name!r}", remedy="`gitfleet questions` shows all that are open."
+    )
+
+
+def answer(
+    board: Board, now: datetime, *, question: str, file: bytes, text: str, person: Person
+) -> Change:
+    """A person's answer to a question: the one function for all ways to answer.
+
+    `question` is its name, `file` its file as it is on this very board, `text` the answer in
+    Markdown. The first answer counts; a later one goes under it as a comment. FleetError if there
+    is no such question, or the text says nothing.
+    """
+    place = layout.place(layout.question_path(question))
+    found_ = _question(board, place.task, question)
+    if found_ is None:
+        raise _unknown(board, question, board.get(question))
+    said = text.replace("\r\n", "\n").replace("\r", "\n").strip()
+    said = UNSAFE.sub("", said)  # what could draw on a terminal
+    if not codec.split_answer(f"{answers.HEADING}\n{said}")[1]:
+        raise FleetError("an answer must say something", remedy="Comments are no answer.")
+    if found_.open:
+        data, verb = answers.answered(file, said), "Answer"
+    else:
+        data, verb = answers.remarked(file, said, str(person)), "Add to the answer of"
+    return Change(
+        subject=f"{verb} {question}: {_brief(said)}",
+        files={layout.question_path(question): data},
+        tasks=(place.task,),
+        author=person,
+    )
+
+
+def option(question: Question, number: int) -> str:
+    """The option with this number, counted from 1; FleetError if there is none."""
+    if 1 <= number <= len(question.options):
+        return question.options[number - 1]
+    several = f"1 to {len(question.options)}" if question.options else "none; write a text"
+    raise FleetError(f"{question.name} has no option {number}", remedy=f"Its options: {several}.")

@@ -1,0 +1,244 @@
+"""What to claim next: pure, from the board and what this runner has to offer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Final
+
+from msgspec import Struct
+
+from gitfleet.model.board import Board, Entry
+from gitfleet.model.config import RoleSettings
+from gitfleet.model.ids import is_id
+from gitfleet.model.states import Role, Status
+from gitfleet.plan.coder_choice import Choice, choices
+from gitfleet.plan.cooldown import Cooldown, cooldowns
+from gitfleet.plan.graph import graph_of
+from gitfleet.plan.status import TaskStatus, statuses
+
+_RANK: Final[Mapping[Status, int]] = {
+    Status.ACCEPTED: 0,
+    Status.SUBMITTED: 1,
+    Status.READY: 3,
+    Status.DELAYED: 3,
+}
+_ANSWERED: Final = 2
+
+
+class Capacity(Struct, frozen=True, kw_only=True):
+    """What a runner has to offer."""
+
+    runner: str
+    slots: int  # attempts at once, over all coders
+    labels: frozenset[str] = frozenset()
+    coders: frozenset[str] | None = None  # only these; None: all it knows
+    known: frozenset[str] | None = None  # coders that exist here; None: do not ask
+    default: RoleSettings | None = None  # before the board's roles, for tasks that name no coder
+    only: frozenset[str] | None = None  # nothing but these tasks
+    blocked: Mapping[str, str] = {}  # accepted task -> why it cannot land just now
+    tips: Mapping[str, str] = {}  # target branch -> its tip
+
+
+class Assignment(Struct, frozen=True, kw_only=True):
+    """A task to claim, and for what."""
+
+    task: str
+    role: Role
+    coder: str  # empty: checks alone
+    model: str
+    target: str  # the branch it lands on
+
+
+class Skipped(Struct, frozen=True):
+    """A task that could be claimed, and why this runner does not."""
+
+    task: str
+    reason: str
+    for_a_person: bool = False  # only a person can change that
+    rests: bool = False  # since a coder rests, which is told of the coder, once
+    until: datetime | None = None  # when its coder will have rested, if that ends by itself
+
+
+def target_of(board: Board, entry: Entry, default: str) -> str:
+    """The branch a task starts from and lands on."""
+    own = entry.task.base if entry.task else None
+    return own or board.settings.target or default
+
+
+def candidates(
+    board: Board, now: datetime, tips: frozenset[str] = frozenset()
+) -> list[tuple[Entry, TaskStatus]]:
+    """Every task that may be claimed now, in the order of work.
+
+    `tips` are the tips of the targets: what waits for a red target to move is due when the
+    commit that was red is none of them.
+    """
+    graph = graph_of(board)
+    known = statuses(board, now)
+    found: list[tuple[Entry, TaskStatus]] = []
+    for entry in board.entries.values():
+        if not is_id(entry.id):
+            continue
+        where = known[entry.id]
+        moved = where.red is not None and bool(tips) and where.red not in tips
+        if where.claimable(now) or (moved and where.role is not None):
+            found.append((entry, where))
+
+    def order(pair: tuple[Entry, TaskStatus]) -> tuple[int, int, int, str]:
+        entry, where = pair
+        rank = _ANSWERED if where.answered else _RANK[where.status]
+        priority = entry.task.priority if entry.task else 2
+        return rank, priority, -graph.behind(entry.id), entry.id
+
+    return sorted(found, key=order)
+
+
+def picks(
+    board: Board, now: datetime, offer: Capacity, default_target: str
+) -> tuple[list[Assignment], list[Skipped]]:
+    """What to claim now, best first, and what is passed over although it could be claimed."""
+    busy = _Occupancy(board, offer, default_target, cooldowns(board, offer.runner, now))
+    chosen: list[Assignment] = []
+    passed: list[Skipped] = []
+    for entry, where in candidates(board, now, frozenset(offer.tips.values())):
+        if offer.only is not None and entry.id not in offer.only:
+            continue
+        assert where.role is not None
+        if entry.id in offer.blocked:
+            passed.append(Skipped(entry.id, offer.blocked[entry.id], for_a_person=True))
+            continue
+        one = busy.choose(entry, where.role)
+        if isinstance(one, Skipped):
+            passed.append(one)
+            continue
+        pick = Assignment(
+            task=entry.id,
+            role=where.role,
+            coder=one.coder,
+            model=one.model,
+            target=target_of(board, entry, default_target),
+        )
+        reason = busy.objection(pick, entry)
+        if reason:
+            passed.append(Skipped(entry.id, reason))
+        else:
+            busy.add(pick, entry)
+            chosen.append(pick)
+    return chosen, passed
+
+
+class _Occupancy:
+    """What runs already, and what a further attempt would collide with."""
+
+    def __init__(
+        self,
+        board: Board,
+        offer: Capacity,
+        default_target: str,
+        resting: Mapping[str, Cooldown] = MappingProxyType({}),
+    ) -> None:
+        self.board, self.offer, self.resting = board, offer, resting
+        self.mine = 0
+        self.coders: Counter[str] = Counter()
+        self.locks: dict[str, str] = {}
+        self.landing: dict[str, str] = {}
+        for entry in board.entries.values():
+            if entry.claim is None:
+                continue
+            claim = entry.claim
+            if claim.runner == offer.runner:
+                self.mine += 1
+                self.coders[claim.coder] += 1
+            self._occupy(entry, claim.role, target_of(board, entry, default_target))
+
+    def _occupy(self, entry: Entry, role: Role, target: str) -> None:
+        for lock in entry.task.locks if entry.task else ():
+            self.locks[lock] = entry.id
+        if role is Role.VALIDATE:
+            self.landing[target] = entry.id
+
+    def add(self, pick: Assignment, entry: Entry) -> None:
+        self.mine += 1
+        self.coders[pick.coder] += 1
+        self._occupy(entry, pick.role, pick.target)
+
+    def choose(self, entry: Entry, role: Role) -> Choice | Skipped:
+        """The first coder that can do it here and does not rest; or why there is none.
+
+        One that is only busy is waited for: the next in the list is for when it cannot, not for
+        when it is slower.
+        """
+        whys: list[str] = []
+        rests: list[Cooldown] = []
+        for one in choices(self.board, entry, role, self.offer.default) or (Choice(""),):
+            why, rest = self._of_coder(one.coder, role), self.resting.get(one.coder)
+            if not why and rest is None:
+                return one
+            if not why and rest is not None:
+                rests.append(rest)
+            whys.append(why or str(rest))
+        ends = [rest.until for rest in rests if not rest.refused]
+        return Skipped(
+            entry.id,
+            "; ".join(dict.fromkeys(whys)),
+            for_a_person=not ends,
+            rests=bool(rests),
+            until=min(ends, default=None),
+        )
+
+    def objection(self, pick: Assignment, entry: Entry) -> str:
+        """Why this attempt cannot start here and now; empty if it can."""
+        return self._of_slots(pick) or self._of_labels(pick, entry) or self.of_place(pick, entry)
+
+    def _of_labels(self, pick: Assignment, entry: Entry) -> str:
+        wanted = entry.task.runs_on if entry.task and pick.role is not Role.VALIDATE else ()
+        lacking = [label for label in wanted if label not in self.offer.labels]
+        return f"runs only on a runner with {', '.join(lacking)}" if lacking else ""
+
+    def _of_slots(self, pick: Assignment) -> str:
+        if self.mine >= self.offer.slots:
+            return f"all {self.offer.slots} slots are taken"
+        settings = self.board.settings.coders.get(pick.coder)
+        limit = settings.concurrency if settings else None
+        if pick.coder and limit is not None and self.coders[pick.coder] >= limit:
+            return f"{pick.coder} runs {limit} times already"
+        return ""
+
+    def _of_coder(self, coder: str, role: Role) -> str:
+        """Why it could not do it here at any time; empty if it could."""
+        if not coder:
+            if role is Role.VALIDATE:
+                return ""
+            return "no coder: name one in the task, or in fleet.yaml under roles.work.coder"
+        if self.offer.coders is not None and coder not in self.offer.coders:
+            return f"this machine's configuration does not let {coder} run here"
+        known = self.offer.known
+        if known is not None and coder not in known | set(self._described()):
+            return f"no coder is called {coder}; describe it in fleet.yaml under coders"
+        return ""
+
+    def _described(self) -> list[str]:
+        return [name for name, coder in self.board.settings.coders.items() if coder.argv]
+
+    def of_place(self, pick: Assignment, entry: Entry) -> str:
+        """What another attempt has to itself, or this runner lacks."""
+        assert entry.task is not None
+        for lock in entry.task.locks:
+            if lock in self.locks:
+                return f"{self.locks[lock]} holds the lock {lock}"
+        if pick.role is Role.VALIDATE and pick.target in self.landing:
+            return f"{self.landing[pick.target]} is being checked for {pick.target}"
+        return ""
+
+
+def collides(board: Board, pick: Assignment, default_target: str) -> bool:
+    """Whether another claim now has what this attempt would need for itself."""
+    entry = board.get(pick.task)
+    if entry is None or entry.task is None:
+        return True
+    return bool(
+        _Occupancy(board, Capacity(runner="", slots=1), default_target).of_place(pick, entry)
+    )

@@ -1,0 +1,79 @@
+"""A board of an older format: it is read, and nothing is written to it but its upgrade. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from gitfleet.errors import FleetError
+from gitfleet.files import layout, rename_keys
+from gitfleet.files.rename_keys import Renamed
+from gitfleet.model.board import Board, Problem
+from gitfleet.model.change import Change, Person
+from gitfleet.model.config import FORMAT
+
+REMEDY: Final = f"run `gitfleet lint --fix`: one commit brings the board to format {FORMAT}"
+
+
+class Upgrade(Struct, frozen=True):
+    """The files of a board that are to be rewritten, by path."""
+
+    files: Mapping[str, Renamed]
+
+    def change(self, person: Person) -> Change:
+        """The commit that does it."""
+        tasks = (place.task for place in map(layout.place, self.files) if place.task)
+        return Change(
+            subject=f"Rename keys to those of format {FORMAT}",
+            files={path: renamed.data for path, renamed in self.files.items()},
+            tasks=tuple(tasks),
+            author=person,
+        )
+
+    def lines(self) -> Iterator[str]:
+        """What it changes, a line for each file."""
+        for path, renamed in self.files.items():
+            said = [f"{old} → {new}" for old, new in renamed.keys]
+            if path == layout.SETTINGS:
+                said.append(f"format {FORMAT}")
+            yield f"{path}: {', '.join(said)}"
+
+
+def upgrade(board: Board, read: Callable[[str], bytes | None]) -> Upgrade:
+    """What of the board's open files has old names; `read` gives the bytes at a path.
+
+    FleetError where fleet.yaml cannot be rewritten: without it the rest would be of no format.
+    """
+    found: dict[str, Renamed] = {}
+    for path in _open_files(board):
+        data = read(path)
+        if data is None:
+            continue
+        in_file = rename_keys.in_settings if path == layout.SETTINGS else rename_keys.in_task
+        renamed = in_file(data)
+        if renamed.data != data:
+            found[path] = renamed
+    return Upgrade(found)
+
+
+def _open_files(board: Board) -> Iterator[str]:
+    yield layout.SETTINGS
+    entries = {**board.entries, **board.hidden}.values()
+    yield from sorted(layout.task_path(entry.id) for entry in entries if entry.former)
+
+
+def old_format(board: Board) -> Problem | None:
+    """That the board has an older format, and what to do; None if it has the newest."""
+    if not board.settings.old_format:
+        return None
+    what = f"the board has format {board.settings.format}, which this gitfleet only reads"
+    return Problem(layout.SETTINGS, 1, 1, what, REMEDY)
+
+
+def refuse_old(board: Board) -> None:
+    """FleetError for whoever is about to write to a board of an older format."""
+    problem = old_format(board)
+    if problem is not None:
+        raise FleetError(problem.what, remedy=f"R{problem.remedy[1:]}.")

@@ -1,0 +1,284 @@
+"""The runner's heart on a shared board: looks at the remote, beats, and watches others' beats.
+
+One thread, one conversation with the server at a time. Everything it learns is told to the loop by
+a wake; everything it decides is pure (`plan.lease`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from gitfleet.attempt.context import LiveStatus, Project
+from gitfleet.board import heartbeats
+from gitfleet.board.heartbeats import BEATS, SEEN_BEATS
+from gitfleet.board.remote_backend import RemoteBackend
+from gitfleet.errors import FleetError
+from gitfleet.event_log import Action
+from gitfleet.git import refs, remote
+from gitfleet.git.commits import Signature
+from gitfleet.git.objects import Objects
+from gitfleet.git.remote import PushFate, RemoteRejected, Unreachable
+from gitfleet.model.board import Board
+from gitfleet.model.durations import seconds, spoken
+from gitfleet.plan.lease import Beat, InFlightClaims, LeaseWatch, OwnLease, foreign_claims
+from gitfleet.presence import payload
+from gitfleet.process.procfs import boot_seconds
+
+POLL: Final = 5.0  # seconds between looks at the remote, where heartbeats are rarer
+STUCK: Final = 300.0  # seconds; a round of the loop that takes longer than that has no end
+
+
+class HeartbeatThread:
+    """Keeps a runner known to the others, and them to it."""
+
+    def __init__(
+        self,
+        project: Project,
+        shared: RemoteBackend,
+        lives: Callable[[], Mapping[str, LiveStatus]],
+        wake: Callable[[], None],
+        slots: int | None = None,
+        duties: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
+        """`duties`: what this runner could do for all beside the work (`first`)."""
+        self._duties = duties
+        self.fleet, self.shared = project, shared
+        self._lives, self._wake = lives, wake
+        settings = project.store.board().settings
+        self._about = payload.about(project, slots)
+        self.every = seconds(settings.heartbeat)
+        self.watch = LeaseWatch(heartbeat=self.every, lease=seconds(settings.lease))
+        self.own = OwnLease(lease=seconds(settings.lease))
+        self._limbo = InFlightClaims()
+        self._letters: dict[tuple[str, str], float] = {}  # branch and commit -> since when
+        self.offline = ""  # why, while the remote cannot be reached
+        self.lost: frozenset[str] = frozenset()
+        self._stop = threading.Event()
+        self._leaving = False
+        self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
+        self._due = 0.0
+        self._turned = time.monotonic()
+        self._changed: dict[str, tuple[str, float]] = {}  # runner -> its beat, and since when
+        self._able: dict[str, tuple[str, ...]] = {}  # runner -> the duties it could do
+
+    def is_leader(self, duty: str = "") -> bool:
+        """Whether of all live runners this one's name is the lowest: it draws the page.
+
+        With a duty, of those that can do it; who cannot comes after all that can.
+        """
+        return self.leader_since(duty)[0]
+
+    def leader_since(self, duty: str = "") -> tuple[bool, float]:
+        """The same, and the monotonic time of the last sign of life of those that come before this
+        one; 0 if there is none."""
+        mine = not duty or duty in self._duties()
+        last = max(
+            (
+                at
+                for name, (_, at) in list(self._changed.items())
+                if name != self.fleet.runner
+                and (name < self.fleet.runner or not mine)
+                and (not duty or duty in self._able.get(name, ()))
+            ),
+            default=0.0,
+        )
+        return last == 0.0 or last < time.monotonic() - self.watch.lease, last
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Say goodbye: the last beat holds nothing, so that others need not wait for a lease."""
+        self._stop.set()
+        self._thread.join(timeout=remote.patience())
+
+    def leave(self) -> None:
+        """No goodbye: what we hold is gone on with by the next runner of this clone."""
+        self._leaving = True
+
+    def turned(self) -> None:
+        """The loop lives: it has come round once more."""
+        self._turned = time.monotonic()
+
+    def claiming(self, nonce: str) -> None:
+        """A claim is about to be sent."""
+        self.own.claimed(nonce, boot_seconds())
+
+    def expired(self, nonce: str | None = None) -> bool:
+        """Whether others may have taken this claim by now, or without one all that we hold."""
+        return self.own.over(boot_seconds(), nonce)
+
+    def lease_left(self, nonce: str) -> float | None:
+        """Seconds for which this claim is surely ours; None as long as nobody has heard of us."""
+        return self.own.left(boot_seconds(), nonce) if self.own.heard else None
+
+    def left(self) -> float:
+        """Seconds until the first lease of what we hold is over."""
+        now, lives = boot_seconds(), self._lives()
+        return min((self.own.left(now, nonce) for nonce in lives), default=math.inf)
+
+    def too_late(self) -> frozenset[str]:
+        """Which of the remembered nonces can never turn up on the board any more.
+
+        To be asked by the thread that claims: what it is just sending is not given up.
+        """
+        tip = self.shared.tip()
+        if tip is None:
+            return frozenset()
+        board, held = self.fleet.store.board_at(tip), self.fleet.clone.pending_claims()
+        there = {entry.claim.nonce for entry in board.entries.values() if entry.claim is not None}
+        return self._limbo.look(tip, held.keys() - self._lives().keys() - there)
+
+    def letters(self) -> dict[str, str]:
+        """The letters on the remote that this runner is to take in now, by their branch.
+
+        The runner that comes first takes them at once; the others only what it leaves lying.
+        """
+        found, now = self.shared.letters(), time.monotonic()
+        self._letters = {one: self._letters.get(one, now) for one in found.items()}
+        wait = 0.0 if self.is_leader() else 2 * self.every
+        return {ref: oid for (ref, oid), at in self._letters.items() if now - at >= wait}
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self.beat()
+            self._stop.wait(min(self.every, POLL))
+        if self._leaving:
+            return
+        try:
+            self._send(())
+        except FleetError as error:  # others wait for a lease, then
+            self.fleet.report.once("heart", Action.ERROR, doing="goodbye", reason=error.what)
+
+    def beat(self) -> None:
+        """One look, and a heartbeat if one is due. Never raises."""
+        try:
+            before, began = self.shared.tip(), time.monotonic()
+            self.shared.fetch()
+            self.shared.follow()
+            if time.monotonic() >= self._due and self._loop_lives():
+                self._send(tuple(self._lives().items()))
+            self._judge(began)
+            moved = self.shared.tip() != before or bool(self.letters())
+        except Unreachable as error:
+            self._say_offline(error.what)
+        except FleetError as error:
+            self.fleet.report.once("heart", Action.ERROR, reason=error.what, remedy=error.remedy)
+        except Exception as error:  # a heart that stops would end every attempt
+            self.fleet.report.once("heart", Action.ERROR, reason=repr(error))
+        else:
+            self.fleet.report.settled("heart")
+            if self.offline:
+                self.offline = ""
+                self.fleet.report.settled("offline")
+                self.fleet.report.action(Action.ONLINE, remote=self.shared.name)
+                moved = True
+            if moved or self.lost:
+                self._wake()
+
+    def _loop_lives(self) -> bool:
+        """Whether the loop has come round lately. What a heart alone keeps alive nobody works on:
+        without a beat the others take it over after a lease."""
+        if time.monotonic() - self._turned < STUCK:
+            self.fleet.report.settled("stuck")
+            return True
+        self.fleet.report.once(
+            "stuck",
+            Action.LOOP_STUCK,
+            reason=f"no round of the loop has ended for {spoken(STUCK)}",
+            remedy="end this runner and start it again; `gitfleet stop`, else kill it",
+        )
+        return False
+
+    def _say_offline(self, why: str) -> None:
+        self.offline = why
+        self.fleet.report.once(
+            "offline",
+            Action.OFFLINE,
+            remote=self.shared.name,
+            reason=why,
+            remedy="nothing new is claimed until it answers",
+        )
+        self._wake()
+
+    def _send(self, lives: tuple[tuple[str, LiveStatus], ...]) -> None:
+        started = boot_seconds()
+        project = self.fleet
+        content = payload.content(
+            project, self._about, dict(lives), words=payload.may_share_output(project)
+        )
+        content["mark"] = secrets.token_hex(8)
+        content["duties"] = [] if self._stop.is_set() else list(self._duties())
+        objects = Objects(self.fleet.repo)
+        who = self.fleet.store.signature()
+        tree = objects.write_tree(None, {heartbeats.FILE: json.dumps(content).encode()})
+        commit = objects.write_commit(
+            tree, [], "heartbeat\n", who, Signature(who.name, who.email, who.when)
+        )
+        ref = f"{BEATS}{self.fleet.runner}"
+        seen = refs.read(self.fleet.repo, f"{SEEN_BEATS}{self.fleet.runner}")
+        pushed = remote.push(self.fleet.repo, self.shared.name, [refs.RefMove(ref, seen, commit)])
+        if pushed.fate is PushFate.DONE:
+            self.own.arrived(started, [nonce for nonce, _ in lives])
+            # Those that began together, after a power cut, must not beat together for ever.
+            spread = random.uniform(0.75, 1.0)  # noqa: S311 - hides nothing
+            self._due = time.monotonic() + spread * self.every
+            refs.swap(
+                self.fleet.repo, f"{SEEN_BEATS}{self.fleet.runner}", seen, commit, message="beat"
+            )
+        elif pushed.fate is PushFate.UNKNOWN:
+            raise Unreachable(f"the heartbeat did not arrive: {pushed.reason}")
+        elif pushed.fate is PushFate.REFUSED:
+            raise RemoteRejected(
+                f"{self.shared.name} takes no heartbeat: {pushed.reason}",
+                remedy=f"Let runners push to {BEATS}*: without it they lose what they hold.",
+            )
+
+    def _judge(self, began: float) -> None:
+        """What of others' claims is lost by now, as a look shows that was begun then."""
+        tip = self.shared.tip()
+        if tip is None:
+            return
+        others = foreign_claims(self.fleet.store.board_at(tip), self.fleet.clone.pending_claims())
+        told = heartbeats.seen(self.fleet.repo)
+        seen = _beats(told)
+        self._able = {name: _words(content.get("duties")) for name, content in told.items()}
+        for name, beat in seen.items():
+            if self._changed.get(name, ("", 0.0))[0] != beat.mark:
+                self._changed[name] = (beat.mark, time.monotonic())
+        self.lost = self.watch.look(time.monotonic(), others, seen, began=began)
+
+
+def _words(given: object) -> tuple[str, ...]:
+    """What a stranger's heartbeat lists, as far as it is a list of words."""
+    return tuple(one for one in given if isinstance(one, str)) if isinstance(given, list) else ()
+
+
+def _beats(told: Mapping[str, dict[str, Any]]) -> dict[str, Beat]:
+    """Every heartbeat as it was last seen."""
+    found = {}
+    for name, content in told.items():
+        nonces = frozenset(
+            str(attempt.get("nonce"))
+            for attempt in content["attempts"]
+            if isinstance(attempt, dict)
+        )
+        found[name] = Beat(content["oid"], nonces)
+    return found
+
+
+def claims_of(board: Board, runner: str) -> dict[str, str]:
+    """nonce -> task, of one runner's claims."""
+    return {
+        entry.claim.nonce: entry.id
+        for entry in board.entries.values()
+        if entry.claim is not None and entry.claim.runner == runner
+    }

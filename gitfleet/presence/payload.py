@@ -1,0 +1,126 @@
+"""What a runner's attempts do just now, written down for others to see.
+
+One form for two places: the heartbeat on the remote, which other machines read, and a file of the
+clone, which is there without a remote, tells more, and is newer. Times in it are seconds, since
+clocks of two machines are never compared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+from gitfleet.assets import own_version
+from gitfleet.attempt.context import LiveStatus, Project
+from gitfleet.board.clone_state import write_json
+from gitfleet.board.heartbeats import LIVE
+from gitfleet.model.config import TranscriptSharing
+
+FORMAT: Final = 1
+_EVERY: Final = 1.0  # seconds between looks whether something is to be written
+_LAST: Final = 200  # characters of the last line
+
+Lives = Callable[[], Mapping[str, LiveStatus]]
+
+
+def about(project: Project, slots: int | None) -> dict[str, Any]:
+    """What does not change while a runner lives."""
+    settings = project.store.board().settings
+    return {
+        "host": socket.gethostname(),
+        "version": own_version(),
+        "capacity": slots or project.machine.concurrency or settings.concurrency,
+        "labels": list(project.machine.labels),
+    }
+
+
+def content(
+    project: Project, known: Mapping[str, Any], lives: Mapping[str, LiveStatus], *, words: bool
+) -> dict[str, Any]:
+    """The form. `words`: with the last line of each; it is output, and stays here where the
+    settings keep outputs here."""
+    now = time.monotonic()
+    return {
+        "format": FORMAT,
+        "runner": project.runner,
+        "at": project.store.now().isoformat(),  # to be shown; nobody compares clocks
+        **known,
+        "attempts": [
+            _told(project, nonce, live, now, words=words) for nonce, live in lives.items()
+        ],
+    }
+
+
+def may_share_output(project: Project) -> bool:
+    """Whether others may read what attempts say."""
+    return project.store.board().settings.transcripts is TranscriptSharing.PUSH
+
+
+def _told(
+    project: Project, nonce: str, live: LiveStatus, now: float, *, words: bool
+) -> dict[str, Any]:
+    mask = project.mask.text
+    return {
+        "nonce": nonce,
+        "task": live.task,
+        "role": live.role.value,
+        "coder": live.coder,
+        "attempt": live.attempt,
+        "doing": mask(live.doing),
+        "state": mask(live.state),
+        "elapsed": round(now - live.began),
+        "silence": round(now - live.heard),
+        "tokens": live.tokens.total,
+        "context": live.context,
+        "window": live.window,
+        # Masked before it is cut: half a secret is one, too.
+        "last": mask(live.last)[:_LAST] if words else "",
+    }
+
+
+class LiveStatusFile:
+    """Keeps the clone's file as long as the runner lives, written anew only where it changed."""
+
+    def __init__(self, project: Project, lives: Lives, slots: int | None) -> None:
+        self._fleet, self._lives = project, lives
+        self._about = about(project, slots)
+        self._path = project.clone.folder / LIVE
+        self._stop = threading.Event()
+        self._written: object = None
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep the file meanwhile; it is gone after."""
+        thread = threading.Thread(target=self._run, name="vitals", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            thread.join()
+            self._path.unlink(missing_ok=True)
+
+    def _run(self) -> None:
+        while True:
+            with contextlib.suppress(OSError):  # a full disk must not end it
+                self._write()
+            if self._stop.wait(_EVERY):
+                return
+
+    def _write(self) -> None:
+        lives = dict(self._lives())
+        mark = [(nonce, *_mark(live)) for nonce, live in lives.items()]
+        if mark != self._written:
+            told = content(self._fleet, self._about, lives, words=True)
+            # By the clock that all processes of a machine share, so a reader can count on.
+            write_json(self._path, {**told, "monotonic": time.monotonic()}, durable=False)
+            self._written = mark
+
+
+def _mark(live: LiveStatus) -> tuple[object, ...]:
+    """What is worth writing; that time goes by is not."""
+    return (live.state, live.doing, live.heard, live.tokens, live.context, live.last)

@@ -1,0 +1,187 @@
+"""End a whole run, however its processes tried to leave it.
+
+A process group is too small a net: coders start shells in sessions of their own, leaders die while
+their workers go on, daemons fork twice. A run is therefore all that carries its marker in the
+environment, all that descends from those, and all that lives in a session which one of those
+opened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from gitfleet.process.procfs import (
+    ProcessId,
+    ProcessInfo,
+    list_processes,
+    open_pidfd,
+    poll,
+    variable,
+)
+
+_KILL_SECONDS: Final = 1.0  # a killed process is gone in milliseconds, unless it waits for a disk
+_LAST_WORDS: Final = 5.0  # seconds a supervisor has when its run is gone
+_KILL_ROUNDS: Final = 16
+_HELD_MAX: Final = 256  # pidfds at a time: a fork bomb must not take the files of other threads
+_FIND_ROUNDS: Final = 100  # looks until two in a row show nobody
+_SUBREAPER: Final = 36  # PR_SET_CHILD_SUBREAPER
+
+
+def subreaper() -> None:
+    """From now on orphans below this process become its children, and not those of init."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_SUBREAPER, 1, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def _family(
+    seen: Mapping[int, ProcessInfo], roots: Iterable[int], leaders: dict[int, ProcessId]
+) -> set[int]:
+    """The pids of a run: its roots, their descendants, and all in the sessions that these opened.
+
+    `leaders` are the session leaders known so far, by pid; those found are added. The session
+    of a leader that is gone counts only as long as somebody of the run is in it: until then the
+    kernel cannot have given the number to another session.
+    """
+    family = set(roots)
+    while True:
+        leaders.update({pid: seen[pid].child for pid in family if seen[pid].session == pid})
+        inhabited = {seen[pid].session for pid in family}
+        own = {
+            pid
+            for pid, leader in leaders.items()
+            if (seen[pid].child == leader if pid in seen else pid in inhabited)
+        }
+        grown = family | {
+            pid for pid, one in seen.items() if one.parent in family or one.session in own
+        }
+        if grown == family:
+            return family
+        family = grown
+
+
+class RunProcesses:
+    """The live processes of one run, each held by a pidfd."""
+
+    def __init__(self, child: ProcessId | None, marker: str, parent: int | None) -> None:
+        self._wanted, self._parent = variable(marker), parent
+        self._child = child
+        self._leaders = {} if child is None else {child.pid: child}
+        self._held: dict[ProcessId, int] = {}
+
+    def find(self) -> list[ProcessId]:
+        """Take hold of those not held yet, up to the limit; return these."""
+        quiet = 0
+        for _ in range(_FIND_ROUNDS):
+            found, missed = self._find()
+            if found:
+                return found
+            # One that was there and is gone may have left a child behind our back. And even
+            # where none was seen, the look is repeated: when pids have wrapped around, a process
+            # can fork to where a look has been and die before the look gets to it.
+            quiet = 0 if missed else quiet + 1
+            if quiet == 2:
+                break
+        return []
+
+    def _find(self) -> tuple[list[ProcessId], bool]:
+        """Those now held in addition, and whether one ended before it could be held."""
+        seen = list_processes(self._wanted)
+        roots = {
+            pid
+            for pid, one in seen.items()
+            if one.marked
+            or one.child == self._child
+            or one.child in self._held
+            or one.parent == self._parent
+        }
+        found, missed = [], False
+        for pid in sorted(_family(seen, roots, self._leaders)):
+            child = seen[pid].child
+            if child in self._held:
+                continue
+            if len(self._held) >= _HELD_MAX:
+                break
+            if (fd := open_pidfd(child)) is None:
+                missed = missed or not seen[pid].zombie
+            else:
+                self._held[child] = fd
+                found.append(child)
+        return found, missed
+
+    def left(self, but: ProcessId | None = None) -> list[ProcessId]:
+        """Those held that were not seen to end, without `but`."""
+        return [child for child in self._held if child != but]
+
+    def signal(self, children: Iterable[ProcessId], *numbers: signal.Signals) -> None:
+        """Send the signals, one after the other, to each."""
+        for number in numbers:
+            for child in children:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    signal.pidfd_send_signal(self._held[child], number)
+
+    def wait(self, deadline: float) -> None:
+        """Wait until all have ended, at most to the deadline (monotonic); let go of those."""
+        while self._held:
+            gone = poll(self._held.values(), deadline - time.monotonic())
+            if not gone:
+                return
+            for child in [child for child, fd in self._held.items() if fd in gone]:
+                os.close(self._held.pop(child))
+
+    def close(self) -> None:
+        while self._held:
+            os.close(self._held.popitem()[1])
+
+
+def kill_run(
+    child: ProcessId | None, marker: str, *, grace: float, parent: int | None = None
+) -> list[ProcessId]:
+    """End a whole run; return what could not be ended, normally nothing.
+
+    A run is `child` if it is still that very process, every process with the marker, all that
+    descends from these, and all in the sessions that these opened; and, where a supervisor ends
+    its own run, all children of the process `parent`. `child` itself, a supervisor, is killed last
+    and only if it does not end by itself once it is alone. They get SIGTERM and `grace`
+    seconds for their farewell, then SIGKILL, until a look around finds no more. This process is
+    never among them. What descends from a run in none of these ways (its environment cleared,
+    in a session of its own, its parent gone before we looked) is not found.
+    """
+    assert marker, "a run without a marker cannot be told from others"
+    grip = RunProcesses(child, marker, parent)
+    try:
+        deadline = time.monotonic() + grace
+        while found := grip.find():
+            # A stopped process takes its TERM only when it goes on.
+            grip.signal(found, signal.SIGTERM, signal.SIGCONT)
+            grip.wait(deadline)
+            if grip.left() or time.monotonic() >= deadline:
+                break
+        else:
+            return []
+        spared = child
+        for _ in range(_KILL_ROUNDS):
+            # First all of them are stopped, so that none forks any more and none dies before its
+            # children are found: an orphan would no longer be known as a descendant.
+            grip.signal(grip.left(spared), signal.SIGSTOP)
+            while found := grip.find():
+                grip.signal(found, signal.SIGSTOP)
+            if not grip.left():
+                return []
+            if not grip.left(spared):  # it is alone: it may write down how the run ended
+                grip.wait(time.monotonic() + _LAST_WORDS)
+                spared = None
+                continue
+            grip.signal(grip.left(spared), signal.SIGKILL)
+            grip.wait(time.monotonic() + _KILL_SECONDS)
+        grip.find()
+        return grip.left()
+    finally:
+        grip.close()

@@ -1,0 +1,297 @@
+"""Start what may outlive us, under a supervisor of its own; find it again later.
+
+What another program must know about a run stands in its run directory (see `shim`): a runner that
+was started anew reads there whether its attempts still run, or how they ended meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import gitfleet
+from gitfleet.errors import FleetError
+from gitfleet.process import atomic_json, supervisor
+from gitfleet.process.kill import kill_run
+from gitfleet.process.procfs import MARKER, ProcessId, boot_seconds, open_pidfd, poll, read_process
+from gitfleet.process.spawn import ResourceShortage, children, not_started, reap, spawn
+from gitfleet.process.wakeup import Wakeup
+
+_START_SECONDS: Final = 60.0  # a loaded machine may take its time; then something is wrong
+# -I -S: what the environment says of Python is the coder's business, and no package is needed.
+_SHIM: Final = (
+    "-I",
+    "-S",
+    "-c",
+    "import sys; sys.path.insert(0, sys.argv[1]); from gitfleet.process.supervisor import main;"
+    " main(sys.argv[2], sys.argv[3], int(sys.argv[4]))",
+    str(Path(gitfleet.__path__[0]).parent),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a run ended: by `code` or by `signal`; both are None if nobody was there to see.
+
+    `at` is in seconds since the epoch. `why` is the supervisor's reason where it ended the run
+    (`shim`), and `running` how many processes of the run still were at work then.
+    """
+
+    code: int | None
+    signal: int | None
+    at: float
+    why: str = ""
+    running: int = 0
+
+    @property
+    def cut_short(self) -> str:
+        """Why this end says nothing of the program itself; empty if it does."""
+        if self.why == supervisor.TOLD:
+            return "a signal ended its supervisor"
+        return "its supervisor is gone" if self.code is None and self.signal is None else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLimits:
+    """What the supervisor keeps by itself, in seconds; 0: no limit."""
+
+    attempt: float = 0.0
+    silence: float = 0.0
+    grace: float = 10.0
+    lease: float = 0.0  # how long it goes on with nobody looking after it; `renew` begins anew
+
+
+_FREE: Final = RunLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchSpec:
+    """What to start. `env` is the whole environment; the marker is added to it.
+
+    Its representation leaves the environment out: it may hold secrets, and ends up in logs.
+    """
+
+    argv: tuple[str, ...]
+    cwd: Path
+    env: Mapping[str, str] = field(repr=False)
+    marker: str
+    stdin: Path | None = None
+    limits: RunLimits = _FREE
+
+
+class Running:
+    """The handle of a run. `child` is its supervisor. `wait` may be called from any thread."""
+
+    def __init__(
+        self, child: ProcessId, pidfd: int, exit_file: Path, ended: Exit | None = None
+    ) -> None:
+        self.child = child
+        self._pidfd = pidfd
+        self._exit_file = exit_file
+        self._exit = ended
+
+    def wait(self, timeout: float | None, wake: Wakeup | None = None) -> Exit | None:
+        """Wait for the end, at most `timeout` seconds (None: for ever) or until `wake` is set.
+
+        Returns None if it still runs; every call after the end returns the same. `wake` is not
+        cleared.
+        """
+        if self._exit is not None:
+            return self._exit
+        if self._pidfd < 0:
+            raise ValueError("the handle is closed")
+        fds = [self._pidfd] if wake is None else [self._pidfd, wake.fileno()]
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            ready = poll(fds, None if deadline is None else deadline - time.monotonic())
+            if self._pidfd in ready:
+                reap(self.child.pid, self._pidfd)
+                self._exit = _read_exit(self._exit_file) or Exit(None, None, time.time())
+                return self._exit
+            if ready or (deadline is not None and time.monotonic() >= deadline):
+                return None
+
+    def fileno(self) -> int:
+        """A file to poll for reading, together with others; it can be read once the run ended."""
+        return self._pidfd
+
+    def close(self) -> None:
+        """Give the file back; the run goes on. Not while another thread waits."""
+        fd, self._pidfd = self._pidfd, -1
+        if fd < 0:
+            return
+        os.close(fd)
+        if self._exit is None:
+            with children.lock:  # nobody waits for its status any more: `reap_orphans` may take it
+                children.started.discard(self.child.pid)
+
+
+def start(run_dir: Path, spec: LaunchSpec, *, name: str = "") -> Running:
+    """Start a run that may outlive us.
+
+    Its output is appended to `{name}stdout` and `{name}stderr` in run_dir, which is made if
+    needed; `{name}child.json` says who it is. What an earlier start of that name left is removed
+    first. A crash before `child.json` is written leaves processes that `marked` finds. Raises
+    FleetError if it cannot be started.
+    """
+    assert spec.marker, "a run without a marker cannot be ended"
+    if not spec.argv:
+        raise FleetError("an empty command cannot be started", remedy="Name a program.")
+    run_dir.mkdir(parents=True, exist_ok=True)
+    _prepare(run_dir, spec, name)
+    with ExitStack() as stack:
+        read, write = os.pipe()
+        stack.callback(os.close, read)
+        with ExitStack() as until_started:
+            until_started.callback(os.close, write)
+            null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+            until_started.callback(os.close, null)
+            told = run_dir / f"{name}shim.txt"  # its last words, should it die
+            errors = os.open(told, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            until_started.callback(os.close, errors)
+            argv = (sys.executable, *_SHIM, str(run_dir), name, str(write))
+            # There are coders that believe PWD rather than ask, and would work where we started.
+            env = {**spec.env, "PWD": str(spec.cwd), MARKER: spec.marker}
+            pid, pidfd = spawn(argv, run_dir, env, (null, null, errors), (write,))
+        try:
+            said = _answer(read, pidfd)
+            if "pid" not in said:
+                raise _refused(spec, said, told)
+            seen = read_process(pid)
+            assert seen is not None, "a child that is not reaped stands in /proc"
+        except BaseException:  # nobody would know of it
+            kill_run(None, spec.marker, grace=0, parent=pid)
+            reap(pid, pidfd)
+            os.close(pidfd)
+            raise
+    return Running(seen.child, pidfd, run_dir / f"{name}exit.json")
+
+
+def _prepare(run_dir: Path, spec: LaunchSpec, name: str) -> None:
+    for stale in ("child.json", "exit.json", "lease.json"):
+        (run_dir / f"{name}{stale}").unlink(missing_ok=True)
+    if spec.stdin is not None and not os.access(spec.stdin, os.R_OK):
+        raise FleetError(
+            f"the input of {spec.argv[0]!r} cannot be read",
+            where=str(spec.stdin),
+            remedy="Write the file before the start.",
+        )
+    limits = spec.limits
+    if limits.lease:
+        renew(run_dir, boot_seconds() + limits.lease, name=name)
+    atomic_json.write(
+        run_dir / f"{name}spec.json",
+        {
+            "argv": spec.argv,
+            "cwd": str(spec.cwd),
+            "stdin": str(spec.stdin or ""),
+            "marker": spec.marker,
+            "grace": limits.grace,
+            "attempt": limits.attempt,
+            "silence": limits.silence,
+            "leased": bool(limits.lease),
+        },
+        durable=False,
+    )
+
+
+def set_aside(run_dir: Path) -> None:
+    """Put what an earlier run left in a run directory under other names, so that another may begin
+    there as if it were the first."""
+    number = next(n for n in itertools.count(1) if not (run_dir / f"{n}.stdout").exists())
+    for what in ("child.json", "exit.json", "stdout", "stderr"):
+        with contextlib.suppress(FileNotFoundError):
+            (run_dir / what).replace(run_dir / f"{number}.{what}")
+
+
+def renew(run_dir: Path, until: float, *, name: str = "") -> None:
+    """Tell the supervisor until when the claim is ours, in seconds of boot time."""
+    atomic_json.write(run_dir / f"{name}lease.json", {"until": until}, durable=False)
+
+
+def _answer(read: int, pidfd: int) -> dict[str, object]:
+    """What the supervisor says of the start: nothing if it died."""
+    said = b""
+    deadline = time.monotonic() + _START_SECONDS
+    while read in poll([read], deadline - time.monotonic()):
+        chunk = os.read(read, 4096)
+        if not chunk:
+            break
+        said += chunk
+    try:
+        found = json.loads(said)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _refused(spec: LaunchSpec, said: Mapping[str, object], errors: Path) -> FleetError:
+    number = said.get("errno")
+    if isinstance(number, int):
+        error = OSError(number, os.strerror(number))
+        return not_started(spec.argv[0], spec.cwd, spec.env, error)
+    if "what" in said:
+        return FleetError(
+            f"{spec.argv[0]!r} cannot be started: {said['what']}",
+            remedy="Take the character out of the arguments or the environment.",
+        )
+    return ResourceShortage(
+        f"the supervisor of {spec.argv[0]!r} did not start",
+        where=str(errors),
+        remedy="What it said stands there; is the machine out of memory or processes?",
+    )
+
+
+def load(run_dir: Path, *, name: str = "") -> tuple[ProcessId, str] | None:
+    """The supervisor and the marker of a run that some process started; None if there is none."""
+    match atomic_json.read(run_dir / f"{name}child.json"):
+        case {"pid": int(pid), "started": str(started), "marker": str(marker)} if pid > 0:
+            return ProcessId(pid, started), marker
+    return None
+
+
+def began(run_dir: Path, *, name: str = "") -> float | None:
+    """When a run was begun, in monotonic time; None if its supervisor did not tell."""
+    at = atomic_json.read(run_dir / f"{name}child.json").get("began")
+    return float(at) if isinstance(at, int | float) else None
+
+
+def attach(run_dir: Path, *, name: str = "") -> Running | None:
+    """The handle of a run that another process started, whether it still runs or has ended; None
+    if nothing is known of it."""
+    loaded = load(run_dir, name=name)
+    if loaded is None:
+        return None
+    exit_file = run_dir / f"{name}exit.json"
+    pidfd = open_pidfd(loaded[0])
+    if pidfd is not None:
+        return Running(loaded[0], pidfd, exit_file)
+    return Running(loaded[0], -1, exit_file, _read_exit(exit_file) or Exit(None, None, time.time()))
+
+
+def exit_of(run_dir: Path, *, name: str = "") -> Exit | None:
+    """How the run ended; None if it has not, or if nobody saw it."""
+    return _read_exit(run_dir / f"{name}exit.json")
+
+
+def _read_exit(path: Path) -> Exit | None:
+    match atomic_json.read(path):
+        case {
+            "code": int() | None as code,
+            "signal": int() | None as number,
+            "at": int() | float() as at,
+            **rest,
+        }:
+            running = rest.get("running")
+            count = running if isinstance(running, int) else 0
+            return Exit(code, number, float(at), str(rest.get("why") or ""), count)
+    return None

@@ -1,0 +1,200 @@
+"""The branch gitfleet/ask/<id>-<n>: a question to be answered by a merge into the fleet branch.
+
+It adds the heading `## Answer` and a hint in one commit, so that a pull request of it has a
+difference. Everything here may be called again at any time, and by several runners: a branch that
+is there stays, one that is gone is gone, and what a person put on it is kept aside before it goes.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Final
+
+from gitfleet import failpoints
+from gitfleet.attempt.context import Project
+from gitfleet.board.authorship import RUNNER
+from gitfleet.board.remote_backend import RemoteBackend
+from gitfleet.errors import FleetError
+from gitfleet.event_log import Action
+from gitfleet.files import answers, layout
+from gitfleet.git import refs, remote, salvage
+from gitfleet.git.checkouts import checkouts_of
+from gitfleet.git.commits import trailers
+from gitfleet.git.remote import PushFate
+from gitfleet.model.board import Board
+from gitfleet.model.config import ForgeKind
+from gitfleet.model.question import Question
+from gitfleet.plan import questions
+
+_LIST_EVERY: Final = 300.0  # seconds between two looks at the branches of a remote
+PREFIX: Final = "gitfleet/ask/"
+QUESTION: Final = "Gitfleet-Question"
+"""The trailer by which our own commit on such a branch is known."""
+
+
+def ask_branch(name: str) -> str:
+    """The branch on which the question of that name can be answered."""
+    return f"{PREFIX}{name}"
+
+
+class AskBranches:
+    """Keeps the branches of questions; the loop may call it as often as it likes."""
+
+    def __init__(
+        self,
+        project: Project,
+        first: Callable[[], bool] = lambda: True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`first`: whether of several runners it is this one that cares for others' questions."""
+        self.fleet = project
+        self._first = first
+        self._clock = clock
+        self._listed = -math.inf
+        self._none = False  # there was no branch when we looked last, and we made none
+
+    def keep(self) -> None:
+        """Make the branch of every open question, remove that of every other. Raises
+        Unreachable."""
+        board = self.fleet.store.board()
+        open_ = {row.name: row.question for row in questions.waiting(board, self.fleet.store.now())}
+        if not open_ and self._none:
+            return
+        self._look(any(entry.questions for entry in board.entries.values()))
+        there, first = known(self.fleet), self._first()
+        self._none = not (there or open_)
+        for name, question in open_.items():
+            if name not in there and (first or question.by.runner == self.fleet.runner):
+                make(self.fleet, board, question)
+        if on_a_forge(board):
+            return  # work.pulls closes the pull request first, and says why
+        for name, tip in there.items():
+            if name not in open_ and (first or self._mine(board, name)):
+                drop(self.fleet, name, tip)
+
+    def _mine(self, board: Board, name: str) -> bool:
+        entry = board.get(layout.place(layout.question_path(name)).task)
+        asked = entry.questions if entry is not None else ()
+        return any(q.name == name and q.by.runner == self.fleet.runner for q in asked)
+
+    def _look(self, any_: bool) -> None:
+        """See what others made and removed on a remote, at the start and now and then."""
+        swap = self.fleet.store.backend
+        if not isinstance(swap, RemoteBackend) or not any_:
+            return
+        if self._clock() - self._listed < _LIST_EVERY:
+            return
+        below = f"refs/heads/{PREFIX}"
+        there = remote.listing(self.fleet.repo, swap.name, f"{below}*")
+        mine = known(self.fleet)
+        names = {ref.removeprefix(below): oid for ref, oid in there.items()}
+        if names.items() - mine.items():
+            spec = f"+{below}*:{swap.track}{PREFIX}*"
+            remote.fetch(self.fleet.repo, swap.name, [spec])
+        for name in mine.keys() - names.keys():
+            _note(self.fleet, f"{swap.track}{PREFIX}{name}", None)
+        self._listed = self._clock()
+
+
+def on_a_forge(board: Board) -> bool:
+    """Whether questions are pull requests somewhere."""
+    forge = board.settings.forge
+    return forge is not None and forge.kind is not ForgeKind.NONE
+
+
+def known(project: Project) -> dict[str, str]:
+    """Question's name -> the tip of its branch; on a shared board, as we last knew the remote."""
+    prefix = f"{_folder(project)}{PREFIX}"
+    return {ref.removeprefix(prefix): tip for ref, tip in refs.names(project.repo, prefix).items()}
+
+
+def _folder(project: Project) -> str:
+    swap = project.store.backend
+    return swap.track if isinstance(swap, RemoteBackend) else "refs/heads/"
+
+
+def make(project: Project, board: Board, question: Question) -> str | None:
+    """The tip of the question's branch, made if there is none.
+
+    None if it cannot have one: its file has a place for the answer already, as after a merge
+    without text, so that no branch could add anything. Raises Unreachable.
+    """
+    name = question.name
+    found = known(project).get(name)
+    if found is not None:
+        return found
+    path = layout.question_path(name)
+    data = project.store.file(board, path)
+    if data is None or answers.has_heading(data):
+        return None
+    store = project.store
+    files = {path: answers.with_heading(data)}
+    tree = project.objects.write_tree(project.objects.tree_of(board.commit), files)
+    brief = " ".join(question.text.split())[:60]
+    message = (
+        f"Answer {name}: {brief}\n\nWrite the answer into {path} and merge this branch.\n\n"
+        f"{RUNNER}: {project.runner}\n{QUESTION}: {name}\n"
+    )
+    who = store.signature()
+    commit = project.objects.write_commit(
+        tree, [board.commit], project.mask.text(message), who, who
+    )
+    if not _move(project, name, None, commit):
+        return known(project).get(name)
+    failpoints.point("ask-branch-made")
+    project.report.action(Action.QUESTION_BRANCH, question=name, branch=ask_branch(name))
+    return commit
+
+
+def drop(project: Project, name: str, tip: str) -> None:
+    """Remove a question's branch; a person's commits on it that the board lacks are kept aside."""
+    board, branch = project.store.board(), ask_branch(name)
+    if not (_ours(project, name, tip) or project.objects.is_ancestor(tip, board.commit)):
+        kept = salvage.keep(project.repo, tip, f"{salvage.PREFIX}ask/{name}/{tip[:10]}")
+        project.report.action(Action.SALVAGED, question=name, ref=kept)
+    if not isinstance(project.store.backend, RemoteBackend) and checkouts_of(
+        project.repo, f"refs/heads/{branch}"
+    ):
+        return  # somebody has it checked out; git would not like that
+    if _move(project, name, tip, None):
+        failpoints.point("ask-branch-dropped")
+
+
+def _ours(project: Project, name: str, tip: str) -> bool:
+    commit = project.objects.commit(tip)
+    return trailers(commit.message).get(QUESTION) == name
+
+
+def _move(project: Project, name: str, old: str | None, new: str | None) -> bool:
+    """Move the branch from where we think it is; False if it is elsewhere, which is then known."""
+    branch = f"refs/heads/{ask_branch(name)}"
+    swap = project.store.backend
+    if not isinstance(swap, RemoteBackend):
+        return refs.swap(project.repo, branch, old, new, message="a question's branch")
+    track = f"{swap.track}{ask_branch(name)}"
+    with swap.exclusive():
+        pushed = remote.push(project.repo, swap.name, [refs.RefMove(branch, old, new)])
+        if pushed.fate is PushFate.DONE:
+            _note(project, track, new)
+            return True
+        if pushed.fate is PushFate.REFUSED:
+            raise FleetError(
+                f"{swap.name} refuses to move {ask_branch(name)}: {pushed.reason}",
+                remedy="Let runners push to gitfleet/ask/*, or answer with `gitfleet answer`.",
+            )
+        # Somebody was faster, or nobody knows: the next round goes by what is there.
+        there = remote.listing(project.repo, swap.name, branch)
+        if branch in there:
+            remote.fetch(project.repo, swap.name, [f"+{branch}:{track}"])
+        else:
+            _note(project, track, None)
+        return there.get(branch) == new
+
+
+def _note(project: Project, track: str, new: str | None) -> None:
+    """Our note of where the remote is; git's own push may have written it already."""
+    old = refs.read(project.repo, track)
+    if old != new:
+        refs.swap(project.repo, track, old, new, message="pushed")

@@ -1,0 +1,254 @@
+"""One attempt from its claim to its end, whatever happens on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import traceback
+from collections.abc import Collection
+from pathlib import Path
+from typing import Final
+
+from gitfleet.attempt import checkpoint, finish, mailbox
+from gitfleet.attempt.checkpoint import Checkpoint
+from gitfleet.attempt.claim_tasks import claimed_task_of
+from gitfleet.attempt.cleanup import drop_scratch
+from gitfleet.attempt.coder_run import GRACE
+from gitfleet.attempt.context import AttemptContext, ClaimedTask, Project, task_branch
+from gitfleet.attempt.do_work import do_work, resume_work
+from gitfleet.attempt.start_point import StartPoint
+from gitfleet.board.backend import TxnStatus
+from gitfleet.board.remote_backend import RemoteBackend
+from gitfleet.errors import FleetError
+from gitfleet.event_log import Action
+from gitfleet.git import worktree
+from gitfleet.git.commits import trailers
+from gitfleet.landing.validate import validate
+from gitfleet.model.board import Board
+from gitfleet.model.change import Move
+from gitfleet.model.claim import Claim
+from gitfleet.model.event import Landed
+from gitfleet.model.states import Outcome, Role
+from gitfleet.plan.transitions import event_files, on_end, on_landing
+from gitfleet.process.kill import kill_run
+from gitfleet.process.launch import load
+from gitfleet.process.procfs import marked
+
+_STARTING: Final = 10.0  # seconds
+_LOOK_AGAIN: Final = 0.05
+_FAR = 10_000  # commits of the target looked at for a landing that was cut short
+
+
+def run_attempt(ctx: AttemptContext, begin: StartPoint | Checkpoint) -> None:
+    """Do the attempt, or with a Record go on with it: its coder was started by another life of
+    this runner. Never raises: an error of ours ends it as `interrupted`, and is told."""
+    ctx.run_dir.joinpath("outbox").mkdir(parents=True, exist_ok=True)
+    mailbox.inbox_of(ctx.run_dir).mkdir(exist_ok=True)
+    if isinstance(begin, StartPoint):  # who goes on has had what was there when it was claimed
+        mailbox.deliver(ctx.project, ctx.claimed.board, ctx.task, ctx.run_dir)
+    try:
+        match ctx.claimed.claim.role, begin:
+            case Role.VALIDATE, Checkpoint():
+                validate(ctx, begin)
+            case Role.VALIDATE, _:
+                validate(ctx)
+            case _, Checkpoint():
+                resume_work(ctx, begin)
+            case _, StartPoint():
+                do_work(ctx, begin)
+    except FleetError as error:
+        _give_up(ctx, error.what)
+    except Exception as error:
+        with contextlib.suppress(OSError):  # a full disk may be the very reason
+            (ctx.run_dir / "error.txt").write_text(traceback.format_exc())
+        _give_up(ctx, f"gitfleet failed: {type(error).__name__}: {error}")
+
+
+def _give_up(ctx: AttemptContext, reason: str) -> None:
+    ctx.project.report.action(Action.ERROR, task=ctx.task, reason=reason)
+    # Another attempt may begin as soon as this one has ended: nothing of it is to run by then.
+    _end_all(ctx.run_dir, ctx.nonce)
+    stopped = ctx.cancel.stopped
+    outcome = stopped.outcome if stopped else Outcome.INTERRUPTED
+    used = ctx.live.tokens  # a budget counts them, however the attempt ends
+    finish.write(ctx, finish.attempt_of(ctx, outcome=outcome, reason=reason, tokens=used))
+
+
+def _end_all(run_dir: Path, nonce: str) -> None:
+    """End every process of an attempt: by pid and start, and by the marker that all carry."""
+    child = load(run_dir)
+    kill_run(child[0] if child else None, nonce, grace=GRACE)
+    drop_scratch(nonce)
+
+
+# -- after a crash
+
+
+def survivors(project: Project, busy: Collection[str] = ()) -> list[tuple[ClaimedTask, Checkpoint]]:
+    """The attempts of a dead runner of this clone whose coder was started: they go on, or tell
+    how they ended meanwhile. `busy`: nonces of attempts that were taken up already."""
+    board = project.store.board()
+    held = project.clone.pending_claims()
+    found = []
+    for nonce, (task, claim) in _claims(board).items():
+        if nonce not in held or nonce in busy:
+            continue
+        if claim.role is Role.VALIDATE and _landed_commit(project, task, claim):
+            continue  # nothing is left to be judged
+        known = _begun(project.clone.run_dir(task, claim.attempt, nonce), nonce)
+        if known is not None:
+            found.append((_order_then(project, board, task, claim, known), known))
+    return found
+
+
+def _order_then(
+    project: Project, board: Board, task: str, claim: Claim, known: Checkpoint
+) -> ClaimedTask:
+    """The order as it was claimed: its task and its coder may have been changed since."""
+    if known.board and project.objects.exists(known.board):
+        then = project.store.board_at(known.board)
+        if event_files.claimed_by(then, task, claim.nonce) is not None:
+            board = then
+    claimed = claimed_task_of(project, board, task)
+    assert claimed is not None, "its claim stands there"
+    return claimed
+
+
+def _claims(board: Board) -> dict[str, tuple[str, Claim]]:
+    return {
+        entry.claim.nonce: (entry.id, entry.claim)
+        for entry in board.entries.values()
+        if entry.claim is not None
+    }
+
+
+def end_dead_attempts(project: Project, busy: Collection[str] = ()) -> None:
+    """End what a runner of this clone left behind when it died: only claims that are ours, and
+    none of `busy`, the nonces of attempts that are gone on with."""
+    claims = _claims(project.store.board())
+    for nonce, held in project.clone.pending_claims().items():
+        if nonce in busy:
+            continue
+        _end_all(project.clone.run_dir(held.task, held.attempt, nonce), nonce)
+        if nonce in claims:
+            task, claim = claims[nonce]
+            if not _settle_one(project, task, claim):
+                continue
+        elif isinstance(project.store.backend, RemoteBackend):
+            continue  # its push may arrive yet: the loop knows when it is too late for that
+        project.clone.drop_pending(nonce)
+
+
+def _begun(run_dir: Path, nonce: str) -> Checkpoint | None:
+    """What is known of an attempt whose coder was started; None where none was."""
+    known = checkpoint.load_checkpoint(run_dir)
+    if known is None:
+        return None
+    deadline = time.monotonic() + _STARTING
+    while load(run_dir) is None:
+        # The runner died while a supervisor was starting: it says so any moment.
+        if time.monotonic() >= deadline or not marked(nonce):
+            return None
+        time.sleep(_LOOK_AGAIN)
+    return known
+
+
+def end_orphan_claim(project: Project, task: str, nonce: str) -> None:
+    """End a claim of this runner's that no attempt of it works on.
+
+    Its thread has died, or the board was rewound to where the claim still stood. Raises FleetError
+    while the board cannot be written: then it is tried again.
+    """
+    entry = project.store.board().get(task)
+    if entry is None or entry.claim is None or entry.claim.nonce != nonce:
+        return
+    kill_run(None, nonce, grace=GRACE)
+    drop_scratch(nonce)
+    if _settle_one(project, task, entry.claim):
+        project.clone.drop_pending(nonce)
+
+
+def _settle_one(project: Project, task: str, claim: Claim) -> bool:
+    """Write the end of a claim that nothing works on. False if nobody knows whether it arrived."""
+    if claim.role is Role.VALIDATE and (commit := _landed_commit(project, task, claim)):
+        return _complete(project, task, claim, commit)
+    died = on_end.interrupted(
+        claim, project.store.now(), Outcome.INTERRUPTED, "its runner died", project.runner
+    )
+    run_dir = project.clone.run_dir(task, claim.attempt, claim.nonce)
+    attempt = mailbox.end_of_dead(project, task, claim, run_dir, died)
+    if attempt is None:
+        return False
+    if claim.role is Role.WORK:
+        attempt = finish.with_head(project, task, attempt)
+    # The work of other machines goes on at that head: it must be there for them.
+    branch = f"refs/heads/{task_branch(task)}"
+    work = claim.role is Role.WORK and attempt.head is not None
+    publish = (Move(branch, None, attempt.head),) if work else ()
+    result = project.store.transact(
+        lambda board, now: on_end.end_attempt(
+            board, task=task, attempt=attempt, role=claim.role, publish=publish
+        )
+    )
+    if result.status is TxnStatus.UNKNOWN:
+        return False
+    project.report.action(Action.RECOVERED, task=task, role=claim.role, outcome=attempt.outcome)
+    if claim.role is Role.VALIDATE:
+        worktree.remove(project.repo, project.clone.check_workspace(task))
+    return True
+
+
+def _landed_commit(project: Project, task: str, claim: Claim) -> str | None:
+    """The merge of this very claim in the target, if the runner died between the two refs.
+
+    Believed only if it is on the first-parent line, carries the claim's nonce, and its second
+    parent is the submitted head.
+    """
+    entry = project.store.board().get(task)
+    if entry is None or entry.task is None:
+        return None
+    at = project.tip_of(_target(project, task))
+    for _ in range(_FAR):
+        if at is None or at == claim.base:
+            return None
+        commit = project.objects.commit(at)
+        if trailers(commit.message).get("Gitfleet-Nonce") == claim.nonce:
+            return at if commit.parents[1:] == (claim.head,) else None
+        at = commit.parents[0] if commit.parents else None
+    return None
+
+
+def _target(project: Project, task: str) -> str:
+    board = project.store.board()
+    entry = board.get(task)
+    own = entry.task.base if entry and entry.task else None
+    return own or board.settings.target or project.default_target
+
+
+def _complete(project: Project, task: str, claim: Claim, commit: str) -> bool:
+    attempt = on_end.interrupted(
+        claim,
+        project.store.now(),
+        Outcome.ACCEPTED,
+        "landed; its runner died just then",
+        project.runner,
+    )
+    landed = Landed(
+        runner=project.runner,
+        nonce=claim.nonce,
+        at=project.store.now(),
+        target=_target(project, task),
+        merge=commit,
+        head=claim.head,
+    )
+    result = project.store.transact(
+        lambda board, now: on_landing.land(
+            board, now, task=task, attempt=attempt, landed=landed, move=None, forced=True
+        )
+    )
+    if result.status is TxnStatus.UNKNOWN:
+        return False
+    project.report.action(Action.RECOVERED, task=task, role=claim.role, outcome="landed")
+    worktree.remove(project.repo, project.clone.check_workspace(task))
+    finish.drop_workspaces(project, task)
+    return True

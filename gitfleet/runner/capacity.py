@@ -1,0 +1,97 @@
+"""What a runner has to offer just now: slots, labels, coders, and what it cannot land."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import Final
+
+from gitfleet.attempt.context import BlockedLanding, Project
+from gitfleet.board.remote_backend import RemoteBackend
+from gitfleet.coders import registry
+from gitfleet.git import follow_branch
+from gitfleet.git.checkouts import checkouts_of
+from gitfleet.model.board import Board
+from gitfleet.plan.scheduler import Assignment, Capacity, Skipped, picks, target_of
+from gitfleet.plan.transitions import on_landing
+from gitfleet.runner.options import Options
+
+_ASK_AGAIN: Final = 300.0  # seconds until a server that refused is asked again
+
+
+class LocalCapacity:
+    """Looks at the clone and its machine, and picks from a board what can be done here."""
+
+    def __init__(self, project: Project, options: Options) -> None:
+        self._fleet, self._options = project, options
+        self._shared = isinstance(project.store.backend, RemoteBackend)
+
+    def picks(self, board: Board, now: datetime) -> tuple[list[Assignment], list[Skipped]]:
+        """What to claim now, and what is passed over although it could be claimed."""
+        return picks(board, now, self.now(board), self._fleet.default_target)
+
+    def now(self, board: Board) -> Capacity:
+        """What it could do on this board."""
+        machine = self._fleet.machine
+        tips = self._tips(board)
+        slots = self._options.slots or machine.concurrency or board.settings.concurrency
+        return Capacity(
+            runner=self._fleet.runner,
+            slots=slots,
+            labels=frozenset(machine.labels),
+            coders=frozenset(machine.coders) if machine.coders is not None else None,
+            known=registry.KNOWN,
+            default=self._options.default,
+            only=self.only(board),
+            blocked={**self._blocked(), **self._homeless(board, tips)},
+            tips=tips,
+        )
+
+    def only(self, board: Board) -> frozenset[str] | None:
+        """The tasks that were asked for, with those that repair them; None: all."""
+        once = self._options.once
+        if once is None:
+            return None
+        repairs = (
+            entry.id
+            for entry in board.entries.values()
+            if any(above.id == once for above in on_landing.chain(board, entry))
+        )
+        return frozenset({once, *repairs})
+
+    def _blocked(self) -> dict[str, str]:
+        """What cannot land because of somebody's checkout, looked at afresh each time."""
+        for task, blocked in list(self._fleet.blocked.items()):
+            tip = self._fleet.tip_of(blocked.ref.removeprefix("refs/heads/"))
+            if tip != blocked.old or self._unblocked(blocked):
+                del self._fleet.blocked[task]
+                self._fleet.report.settled(f"blocked {task}")
+        return {task: blocked.reason for task, blocked in self._fleet.blocked.items()}
+
+    def _unblocked(self, blocked: BlockedLanding) -> bool:
+        """Whether it is worth another try: the checkout is free, or a server may have changed."""
+        if self._shared:
+            return time.monotonic() - blocked.since >= _ASK_AGAIN
+        return self._could_follow(blocked.ref, blocked.old, blocked.new)
+
+    def _could_follow(self, ref: str, old: str, new: str) -> bool:
+        repo = self._fleet.repo
+        return not any(
+            follow_branch.refusal(repo, path, ref, old, new) for path in checkouts_of(repo, ref)
+        )
+
+    def _tips(self, board: Board) -> dict[str, str]:
+        targets = {
+            target_of(board, entry, self._fleet.default_target) for entry in board.entries.values()
+        }
+        found = {target: self._fleet.tip_of(target) for target in targets}
+        return {target: tip for target, tip in found.items() if tip is not None}
+
+    def _homeless(self, board: Board, tips: dict[str, str]) -> dict[str, str]:
+        """Tasks that are to land on a branch that does not exist."""
+        default = self._fleet.default_target
+        return {
+            entry.id: f"it is to land on {target}, and there is no such branch"
+            for entry in board.entries.values()
+            if (target := target_of(board, entry, default)) not in tips
+        }

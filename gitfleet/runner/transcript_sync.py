@@ -1,0 +1,309 @@
+"""What attempts wrote, on the remote for every clone to read, if the settings say so.
+
+    refs/gitfleet/runs/<id>/<n>    one commit without parents: stdout, stderr, prompt.md, checks …
+
+Pushed by a thread of its own, some time after the attempt's event: nothing waits for it. What is
+not up yet is found again by the run directories, whoever died meanwhile. The files are plain blobs:
+git compresses them, and better than one by one. Secrets are masked, and of a long file the end is
+kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from gitfleet.attempt.context import Project
+from gitfleet.board.remote_backend import RemoteBackend
+from gitfleet.board.store import Store
+from gitfleet.errors import FleetError, GitError
+from gitfleet.event_log import Action
+from gitfleet.git import refs, remote
+from gitfleet.git.commits import Signature
+from gitfleet.git.refs import RefMove
+from gitfleet.git.remote import PushFate
+from gitfleet.model.board import Board, Entry
+from gitfleet.model.config import TranscriptSharing as Wish
+from gitfleet.model.durations import seconds
+from gitfleet.model.event import Attempt
+from gitfleet.model.ids import is_id
+from gitfleet.model.secrets import Mask
+
+PREFIX: Final = "refs/gitfleet/runs/"
+LARGEST: Final = 1 << 20  # bytes of one file; of a longer one the end is kept
+ALL: Final = 8 << 20  # bytes of one transcript
+_NAMES: Final = re.compile(r"prompt\.md|(?:(?:setup|check|target)-[0-9]{1,6}\.)?(?:stdout|stderr)")
+_FOLDER: Final = re.compile(r"([0-9]{3,9})-([0-9a-f]{8})")
+_REF: Final = re.compile(re.escape(PREFIX) + r"([^/]+)/([0-9]{1,9})")
+_DONE: Final = "transcript"  # in a run directory: it is up, or never will be
+_AT_ONCE: Final = 16  # transcripts of one push
+_IDLE: Final = 60.0  # seconds between looks when nobody wakes us
+_FIRST_PAUSE: Final = 5.0
+_LAST_PAUSE: Final = 300.0
+_PRUNE_EVERY: Final = 6 * 3600.0
+_PRUNE_FIRST: Final = 300.0
+_MOST_PRUNED: Final = 500  # refs of one round
+_FAREWELL: Final = 20.0  # seconds the end of a runner waits for the last ones
+
+
+class _Due(Struct, frozen=True):
+    """A transcript that is to go up."""
+
+    folder: Path
+    ref: str
+    attempt: Attempt
+
+
+def ref_of(task: str, number: int) -> str:
+    """Where the transcript of an attempt is."""
+    return f"{PREFIX}{task}/{number}"
+
+
+# -- reading
+
+
+def read(store: Store, name: str | None, task: str, number: int) -> dict[str, bytes]:
+    """The files of a transcript, fetched from the remote `name` if it is not here; {} if there is
+    none. Anybody may have pushed it: only files of ours are read, and none that is too large."""
+    if not is_id(task):
+        return {}
+    ref = ref_of(task, number)
+    oid = refs.read(store.repo, ref)
+    if oid is None and name is not None:
+        with contextlib.suppress(FleetError):
+            remote.fetch(store.repo, name, [f"+{ref}:{ref}"])
+        oid = refs.read(store.repo, ref)
+    if oid is None:
+        return {}
+    try:
+        entries = store.objects.read_tree(store.objects.tree_of(oid))
+        return {
+            entry.name: store.objects.blob(entry.oid)
+            for entry in entries
+            if entry.kind == "blob"
+            and _NAMES.fullmatch(entry.name)
+            and store.objects.blob_size(entry.oid) <= 2 * LARGEST
+        }
+    except GitError:
+        return {}
+
+
+# -- writing
+
+
+def files_of(folder: Path, mask: Mask) -> dict[str, bytes]:
+    """What an attempt wrote, masked and bounded. It could write into that folder itself."""
+    found: dict[str, bytes] = {}
+    left = ALL
+    for name in sorted(_listed(folder), key=lambda name: ("-" in name, name)):
+        data = _end_of(folder / name, mask, min(LARGEST, left))
+        if data is not None:
+            found[name] = data
+            left = max(0, left - len(data))
+    return found
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 - a name is all we want
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [name for name in names if _NAMES.fullmatch(name)]
+
+
+def _end_of(path: Path, mask: Mask, most: int) -> bytes | None:
+    """The end of a plain file, at most `most` bytes; no link is followed, no pipe waited for."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        return None
+    with os.fdopen(fd, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        start = max(0, size - most - mask.reach)
+        file.seek(start)
+        text = file.read(size - start).decode("utf-8", "surrogateescape")
+    # Masked before it is cut: half a secret is one, too.
+    masked = mask.text(text)[mask.reach // 2 if start else 0 :]
+    data = masked.encode("utf-8", "surrogateescape")
+    if not start and len(data) <= most:
+        return data
+    kept = data[-most:] if most else b""
+    return b"[gitfleet: only the end is kept, of %d bytes]\n" % size + kept
+
+
+class TranscriptSync:
+    """Brings up what attempts wrote, and prunes what is old; a thread of one runner."""
+
+    def __init__(self, project: Project) -> None:
+        self.fleet = project
+        swap = project.store.backend
+        self._remote = swap.name if isinstance(swap, RemoteBackend) else None
+        self._news = threading.Event()
+        self._ending = threading.Event()
+        self._settled: set[Path] = set()
+        self._thread = threading.Thread(target=self._run, name="transcripts", daemon=True)
+        self._prune_at = time.monotonic() + _PRUNE_FIRST
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """An attempt has ended."""
+        self._news.set()
+
+    def stop(self) -> None:
+        """Bring up what there is, for a while; the next start of a runner does the rest."""
+        self._ending.set()
+        self._news.set()
+        self._thread.join(0.2 if self.fleet.giving_up.is_set() else _FAREWELL)
+
+    def _run(self) -> None:
+        pause = 0.0
+        while True:
+            ending = self._ending.is_set()
+            try:
+                failed = not self.round()
+            except FleetError as error:
+                failed = True
+                self._tell(error.what)
+            if ending:
+                return
+            pause = min(_LAST_PAUSE, pause * 2 or _FIRST_PAUSE) if failed else 0.0
+            # After a failure only the end wakes us: the remote is not to be asked at every event.
+            (self._ending if failed else self._news).wait(pause or _IDLE)
+            self._news.clear()
+
+    def round(self) -> bool:
+        """Bring up what is due and prune what is old. False: to be tried again later."""
+        board = self.fleet.store.board()
+        if board.settings.transcripts is not Wish.PUSH:
+            return True
+        due = list(self._due(board))
+        done = all(self._bring(due[n : n + _AT_ONCE]) for n in range(0, len(due), _AT_ONCE))
+        if done:
+            self.fleet.report.settled("transcripts")
+        if time.monotonic() >= self._prune_at:
+            self._prune_at = time.monotonic() + _PRUNE_EVERY
+            self.prune()
+        return done
+
+    def _tell(self, why: str) -> None:
+        self.fleet.report.once("transcripts", Action.TRANSCRIPTS_DELAYED, reason=why)
+
+    def _due(self, board: Board) -> Iterator[_Due]:
+        """Run directories of attempts whose event is on the board, and not up yet."""
+        old = datetime.now(UTC) - timedelta(seconds=seconds(board.settings.transcripts_keep))
+        for folder in sorted(self.fleet.clone.runs.glob("*/*")):
+            task, name = folder.parent.name, _FOLDER.fullmatch(folder.name)
+            if folder in self._settled or name is None or not is_id(task):
+                continue
+            if (folder / _DONE).exists():
+                self._settled.add(folder)
+                continue
+            attempt = self._ended(board, task, int(name[1]), name[2])
+            if attempt is None:
+                continue
+            if attempt.ended < old:
+                self._settle(folder)
+            else:
+                yield _Due(folder, ref_of(task, attempt.attempt), attempt)
+
+    def _ended(self, board: Board, task: str, number: int, nonce: str) -> Attempt | None:
+        for attempt in _attempts(board.get(task) or self.fleet.store.archived(board, task)):
+            if attempt.attempt == number and attempt.nonce.startswith(nonce):
+                return attempt
+        return None
+
+    def _settle(self, folder: Path) -> None:
+        with contextlib.suppress(OSError):
+            (folder / _DONE).touch()
+        self._settled.add(folder)
+
+    def _bring(self, due: list[_Due]) -> bool:
+        repo = self.fleet.repo
+        moves: list[RefMove] = []
+        for one in due:
+            here = refs.read(repo, one.ref)
+            if here is None:
+                here = self._commit(one)
+                refs.swap(repo, one.ref, None, here, message="transcript")
+            moves.append(RefMove(one.ref, None, here))
+        if self._remote is not None:
+            pushed = remote.push(repo, self._remote, moves)
+            if pushed.fate is PushFate.STALE and len(due) > 1:
+                return all(self._bring([one]) for one in due)
+            # One that is there already came by a push whose answer was lost: no other attempt has
+            # that number.
+            if pushed.fate not in (PushFate.DONE, PushFate.STALE):
+                self._tell(pushed.reason)
+                return False
+        for one in due:
+            self._settle(one.folder)
+        return True
+
+    def _commit(self, one: _Due) -> str:
+        store, attempt = self.fleet.store, one.attempt
+        files = files_of(one.folder, store.mask)
+        tree = store.objects.write_tree(None, files)
+        who = store.signature()
+        when = Signature(who.name, who.email, int(attempt.ended.timestamp()))
+        subject = f"{one.ref.removeprefix(PREFIX)}: {attempt.outcome}\n"
+        return store.objects.write_commit(tree, [], subject, when, when)
+
+    # -- pruning
+
+    def prune(self) -> None:
+        """Remove what ended longer ago than the settings keep it, here and on the remote."""
+        here = refs.names(self.fleet.repo, PREFIX)
+        there = remote.listing(self.fleet.repo, self._remote, f"{PREFIX}*") if self._remote else {}
+        board = self.fleet.store.board()  # read after them, so that every one is on it
+        keep = timedelta(seconds=seconds(board.settings.transcripts_keep))
+        ended = self._times(board, {*here, *there})
+        limit = datetime.now(UTC) - keep
+        gone = [ref for ref, at in ended.items() if at < limit][:_MOST_PRUNED]
+        for ref in gone:
+            if ref in here:
+                refs.swap(self.fleet.repo, ref, here[ref], None, message="prune")
+        moves = [RefMove(ref, there[ref], None) for ref in gone if ref in there]
+        if moves and self._remote is not None:
+            remote.push(self.fleet.repo, self._remote, moves)
+        if gone:
+            self.fleet.report.action(Action.TRANSCRIPTS_PRUNED, transcripts=len(gone))
+
+    def _times(self, board: Board, names: set[str]) -> Mapping[str, datetime]:
+        """When the attempts of these refs ended; one that the board knows nothing of has no time
+        of its own, and stays until the task is known again or somebody removes it."""
+        found: dict[str, datetime] = {}
+        entries: dict[str, dict[int, Attempt]] = {}
+        for ref in names:
+            parts = _REF.fullmatch(ref)
+            if parts is None:
+                continue
+            task = parts[1]
+            if task not in entries:
+                entry = board.get(task) or self.fleet.store.archived(board, task)
+                entries[task] = {one.attempt: one for one in _attempts(entry)}
+            attempt = entries[task].get(int(parts[2]))
+            if attempt is not None:
+                found[ref] = attempt.ended
+        return found
+
+
+def _attempts(entry: Entry | None) -> Iterator[Attempt]:
+    for event in entry.events if entry else ():
+        if isinstance(event.content, Attempt):
+            yield event.content

@@ -1,0 +1,89 @@
+"""What the stored output of an attempt meant: its bytes, read by the reader of its coder.
+
+No file of the attempt's is needed for it but the output itself, so a transcript that was fetched
+is heard like one that lies here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gitfleet.coders import registry
+from gitfleet.coders.base import CoderEvent, Job, text_reader
+from gitfleet.coders.stream import Stream
+from gitfleet.model.board import Board, Entry
+from gitfleet.model.config import CoderSettings
+from gitfleet.model.event import Tokens
+from gitfleet.model.states import Role
+from gitfleet.transcripts import timestamps
+from gitfleet.transcripts.summarize import RunTotals, sum_of
+from gitfleet.transcripts.timestamps import Timestamp
+
+
+class Speaker(Struct, frozen=True, kw_only=True):
+    """Whose output it is."""
+
+    coder: str  # empty: only checks were run
+    model: str = ""
+    role: Role = Role.WORK
+    tokens: Tokens = Tokens()  # as its event has them, once there is one
+    usd: float = 0.0
+
+
+class Replay:
+    """The events of one run's output, with the times at which they were heard."""
+
+    def __init__(self, board: Board, entry: Entry, speaker: Speaker, folder: Path) -> None:
+        found = registry.find(speaker.coder, board.settings.coders)
+        reader = found.reader if found is not None else text_reader
+        # It says lines, and there is nothing to understand.
+        self.plain = found is None or not found.speaks
+        self._stream = Stream(reader(_job(board, entry, speaker, folder)))
+        self._speaker = speaker
+        self._last: datetime | None = None
+
+    @property
+    def sum(self) -> RunTotals:
+        """What it came to, so far. The event knows what a session had used before, if one was gone
+        on with; the output alone does not."""
+        found, known = sum_of(self._stream.tally), self._speaker
+        return replace(found, tokens=known.tokens, usd=known.usd) if known.tokens.total else found
+
+    def feed(
+        self,
+        data: bytes,
+        start: int = 0,
+        marks: Sequence[Timestamp] = (),
+        now: datetime | None = None,
+    ) -> Iterator[tuple[CoderEvent, datetime | None]]:
+        """The events of the next bytes, which lie at `start`; `now` where nothing is noted."""
+        for piece, at in timestamps.pieces(data, start, marks):
+            self._last = at or now
+            for event in self._stream.feed(piece):
+                yield event, self._last
+
+    def end(self) -> Iterator[tuple[CoderEvent, datetime | None]]:
+        """The events of a last line that has no newline."""
+        for event in self._stream.end():
+            yield event, self._last
+
+
+def _job(board: Board, entry: Entry, speaker: Speaker, folder: Path) -> Job:
+    """As much of the job as a reader may ask for. The task may be gone by now."""
+    task = entry.task
+    return Job(
+        task=entry.id,
+        title=entry.title,
+        body=task.body if task is not None else "",
+        role=speaker.role,
+        model=speaker.model,
+        prompt=folder / "prompt.md",
+        workspace=folder,
+        run_dir=folder,
+        settings=board.settings.coders.get(speaker.coder) or CoderSettings(),
+    )

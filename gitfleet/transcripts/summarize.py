@@ -1,0 +1,167 @@
+"""An attempt as a person wants to read it: what its coder said and did, and how long that took.
+
+Pure: events in, sentences out. A coder without structure says lines, and nothing else is to tell;
+what one with structure says and does becomes a list of `Passage`, bounded where it is bulk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+from msgspec import Struct
+
+from gitfleet.coders.base import CoderEvent, CoderEventKind, Failure, Tally
+from gitfleet.event_log import harmless, without_colours
+from gitfleet.model.event import Tokens
+
+_THOUGHT: Final = 6  # lines of a thought that are shown
+_RESULT: Final = 12  # and of what a tool answered
+_CALL: Final = 6  # and of what it was asked
+_WIDE: Final = 2_000  # characters of a line that are shown, unless the coder says it to people
+_SHOWN: Final = {
+    CoderEventKind.THINKING: _THOUGHT,
+    CoderEventKind.TOOL_START: _CALL,
+    CoderEventKind.TOOL_END: _RESULT,
+}
+
+
+class Passage(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing that a coder said or did."""
+
+    said: CoderEventKind
+    text: str = ""  # without control characters but newlines and tabs
+    tool: str = ""
+    seconds: float | None = None  # how long a tool took, where that is known
+    at: datetime | None = None
+    left_out: int = 0  # lines of the text that are not here
+    failure: Failure | None = None  # why something went wrong, if it did
+    until: datetime | None = None  # when a limit resets
+
+
+class RunTotals(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a run came to, so far."""
+
+    tools: int = 0
+    tokens: Tokens = Tokens()
+    context: int = 0
+    window: int = 0
+    usd: float = 0.0
+
+
+class Summarizer:
+    """Tells the events of one run, in their order. `full`: nothing is left out."""
+
+    def __init__(self, *, full: bool = False) -> None:
+        self._full = full
+        self._began: dict[str, tuple[str, datetime | None]] = {}  # call -> its tool, since when
+        self._opening = self._last = ""  # what it said of itself, and its last words
+
+    def tell(self, event: CoderEvent, at: datetime | None) -> Iterator[Passage]:
+        """What is worth telling of an event that was heard at that time."""
+        tool, seconds = self._tool(event, at)
+        text = self._text(event)
+        if event.said is CoderEventKind.USAGE or not (
+            text.strip() or tool or event.failure or event.denied
+        ):
+            return
+        if event.denied:
+            text = f"{text}\nnot allowed: {', '.join(event.denied)}".strip("\n")
+        text, left = self._bounded(event.said, _clean(text))
+        yield Passage(
+            said=event.said,
+            text=text,
+            tool=" ".join(_clean(tool).split()),
+            seconds=seconds,
+            at=at,
+            left_out=left,
+            failure=event.failure,
+            until=event.until,
+        )
+
+    def _tool(self, event: CoderEvent, at: datetime | None) -> tuple[str, float | None]:
+        """Which tool it is about, and how long that took."""
+        if event.said is CoderEventKind.TOOL_START:
+            self._began[event.call] = event.tool or "a tool", at
+            return event.tool or "a tool", None
+        if event.said is not CoderEventKind.TOOL_END:
+            return event.tool, None
+        began, since = self._began.pop(event.call, ("", None))
+        tool = event.tool or began or "a tool"
+        if at is None or since is None:
+            return tool, None
+        return tool, max(0.0, (at - since).total_seconds())
+
+    def _text(self, event: CoderEvent) -> str:
+        """Its words, but nothing twice: many repeat at the end what they said last, and some
+        begin anew with every request."""
+        if event.said is CoderEventKind.TEXT and event.text.strip():
+            self._last = event.text
+        if event.said is CoderEventKind.ENDED and event.text.strip() == self._last.strip():
+            return ""
+        if event.said is not CoderEventKind.STARTED:
+            return event.text
+        before, self._opening = self._opening, _opening(event)
+        return "" if self._opening == before else self._opening
+
+    def _bounded(self, said: CoderEventKind, text: str) -> tuple[str, int]:
+        most = _SHOWN.get(said)
+        if self._full or most is None:
+            return text, 0
+        lines = [row if len(row) <= _WIDE else f"{row[:_WIDE]}…" for row in text.split("\n")]
+        if len(lines) <= most:
+            return "\n".join(lines), 0
+        # Of an answer the end tells most, of everything else the beginning.
+        kept = lines[-most:] if said is CoderEventKind.TOOL_END else lines[:most]
+        return "\n".join(kept), len(lines) - most
+
+
+def _opening(event: CoderEvent) -> str:
+    parts = [f"model {event.model}" if event.model else ""]
+    parts += [f"session {event.session}" if event.session else "", event.text]
+    return ", ".join(part for part in parts if part)
+
+
+def _clean(text: str) -> str:
+    """Text that a terminal may have; colours of a tool's output say nothing here."""
+    return harmless(without_colours(text)).strip("\n")
+
+
+def sum_of(tally: Tally) -> RunTotals:
+    """What the events so far come to."""
+    return RunTotals(
+        tools=tally.tool_calls,
+        tokens=tally.tokens,
+        context=tally.context or 0,
+        window=tally.window or 0,
+        usd=tally.usd or 0.0,
+    )
+
+
+def in_words(run: RunTotals) -> str:
+    """The same for a person; empty if there is nothing to tell."""
+    parts = []
+    if run.tools:
+        parts.append(f"{run.tools} tool call{'' if run.tools == 1 else 's'}")
+    if run.tokens.total:
+        named = {
+            "in": run.tokens.input,
+            "out": run.tokens.output,
+            "read from the cache": run.tokens.cache_read,
+            "written to it": run.tokens.cache_write,
+        }
+        detail = ", ".join(f"{number:,} {name}" for name, number in named.items() if number)
+        parts.append(f"{run.tokens.total:,} tokens ({detail})")
+    if run.context:
+        parts.append(f"context {filled(run.context, run.window)}")
+    if run.usd:
+        parts.append(f"${run.usd:.2f}")
+    return ", ".join(parts)
+
+
+def filled(context: int, window: int) -> str:
+    """How full a context is: `45,000 of 200,000 (22 %)`."""
+    if not window:
+        return f"{context:,}"
+    return f"{context:,} of {window:,} ({100 * context // window} %)"

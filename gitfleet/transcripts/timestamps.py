@@ -1,0 +1,88 @@
+"""When an attempt wrote what: beside its output lies a file that says how far it had come when.
+
+    <bytes of stdout> <seconds since 1970>
+
+One line at most a second, written by the runner that follows the output. It is there to be shown
+and nothing is decided by it, so what cannot be read of it is as if it were not there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from gitfleet.transcripts.output_files import opened
+
+NAME: Final = "stdout.pace"
+_LINE: Final = re.compile(rb"([0-9]{1,15}) ([0-9]{1,11})\n")
+_EVERY: Final = 1.0  # seconds
+_LARGEST: Final = 4 << 20  # bytes of the file that are read; two days' worth
+
+
+class Timestamp(NamedTuple):
+    """All bytes before `size` had been written at that time."""
+
+    size: int
+    at: datetime
+
+
+class TimestampLog:
+    """Notes how far an output has come. After a restart of the runner it goes on where it was."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / NAME
+        marks = read(folder)
+        self._size = marks[-1].size if marks else 0
+        self._due = 0.0
+
+    def note(self, size: int, *, end: bool = False) -> None:
+        """The output is so long now."""
+        now = time.monotonic()
+        if size <= self._size or (now < self._due and not end):
+            return
+        self._due, self._size = now + _EVERY, size
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        with contextlib.suppress(OSError):  # a full disk, or the attempt put something else there
+            fd = os.open(self._path, flags | os.O_NONBLOCK, 0o600)
+            with os.fdopen(fd, "wb", buffering=0) as file:
+                file.write(b"%d %d\n" % (size, int(time.time())))
+
+
+def read(folder: Path) -> list[Timestamp]:
+    """The marks of an output, growing in both; none where nobody noted any."""
+    fd = opened(folder / NAME)
+    if fd is None:
+        return []
+    with os.fdopen(fd, "rb") as file:
+        data = file.read(_LARGEST)
+    marks: list[Timestamp] = []
+    for size, at in _LINE.findall(data):
+        last = marks[-1] if marks else Timestamp(0, datetime.min.replace(tzinfo=UTC))
+        mark = Timestamp(int(size), datetime.fromtimestamp(int(at), UTC))
+        if mark.size > last.size and mark.at >= last.at:  # a clock that went back tells nothing
+            marks.append(mark)
+    return marks
+
+
+def pieces(
+    data: bytes, start: int, marks: Sequence[Timestamp]
+) -> Iterator[tuple[bytes, datetime | None]]:
+    """Bytes that lie at `start` of the output, cut where it is known that time went by."""
+    index = bisect_right(marks, start, key=lambda mark: mark.size)
+    done = 0
+    for mark in marks[index:]:
+        until = min(len(data), mark.size - start)
+        if until > done:
+            yield data[done:until], mark.at
+        done = max(done, until)
+        if done == len(data):
+            return
+    if done < len(data):
+        yield data[done:], None
