@@ -21,6 +21,12 @@ class FleetError(Exception):
         text = f"{self.where}: {self.what}" if self.where else self.what
         return f"{text}\n  {self.remedy}" if self.remedy else text
 
+    @property
+    def one_line(self) -> str:
+        """What is wrong and what to do, as the reason of something else: in one line."""
+        remedy = self.remedy.rstrip(".")
+        return f"{self.what}; {remedy[0].lower()}{remedy[1:]}" if remedy else self.what
+
 
 class GitError(FleetError):
     """A git command failed for a reason that its caller did not expect."""

@@ -15,7 +15,7 @@ import click
 
 from gitfleet.cli.support import format, lookup
 from gitfleet.cli.support.attempts import ShownAttempt, tries_of
-from gitfleet.cli.support.session import CliSession, open_session
+from gitfleet.cli.support.session import CliSession, listed_plugins, open_session
 from gitfleet.cli.support.transcript_view import Out, ShownFile, Speech, Wish
 from gitfleet.cli.support.verb import ANY_TASK, Verb
 from gitfleet.cli.support.write import remote_of
@@ -44,17 +44,15 @@ _SPEECH: Final = "stdout"  # the coder's own
     ),
 )
 @click.argument("task", metavar="ID", type=ANY_TASK)
-@click.option("--attempt", "wanted", type=click.IntRange(1), metavar="N", help="Only this one.")
-@click.option("-f", "--follow", is_flag=True, help="What the running attempt does, to its end.")
-@click.option("--full", is_flag=True, help="Leave nothing out of long answers and thoughts.")
-@click.option("--prompt", is_flag=True, help="What the attempts were told.")
-@click.option("--stderr", "only_errors", is_flag=True, help="Only the standard error.")
-@click.option("--raw", is_flag=True, help="The bytes as they are; headings go to standard error.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="For programs; with -f a line for each event."
-)
+@click.option("--attempt", "wanted", type=click.IntRange(1), metavar="N", help="Only attempt N.")
+@click.option("-f", "--follow", is_flag=True, help="Follow the running attempt to its end.")
+@click.option("--full", is_flag=True, help="Do not shorten.")
+@click.option("--prompt", is_flag=True, help="Show the prompts.")
+@click.option("--stderr", "only_errors", is_flag=True, help="Only standard error.")
+@click.option("--raw", is_flag=True, help="Raw output; headings go to standard error.")
+@click.option("--json", "as_json", is_flag=True, help="Output JSON; with -f one line per event.")
 def command(task: str, wanted: int | None, follow: bool, **wish: bool) -> None:
-    """Show what the attempts on the task ID said and did, as it is stored."""
+    """Show the transcripts of the attempts on task ID."""
     session = open_session()
     reader = _Reader(session, task, Wish(**wish))
     chosen = [one for one in reader.tries if wanted is None or one.number == wanted]
@@ -182,7 +180,7 @@ class _Reader:
 
     def _hearing(self, one: ShownAttempt) -> Replay:
         folder = one.folder or self.session.clone.runs
-        return Replay(self.board, self.entry, one.speaker, folder)
+        return Replay(self.board, self.entry, one.speaker, folder, listed_plugins())
 
     def _marks(self, one: ShownAttempt) -> list[timestamps.Timestamp]:
         return timestamps.read(one.folder) if one.folder is not None else []

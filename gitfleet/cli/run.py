@@ -13,7 +13,7 @@ from types import FrameType
 import click
 import msgspec
 
-from gitfleet.cli.support.coder_checks import known
+from gitfleet.cli.support.coder_checks import absence
 from gitfleet.cli.support.context import fleet_of
 from gitfleet.cli.support.session import CliSession, open_session
 from gitfleet.cli.support.verb import CODER, TASK, Verb
@@ -37,12 +37,12 @@ from gitfleet.runner.options import Options
         "gitfleet run --once fix-login",
     ),
 )
-@click.option("--until-idle", is_flag=True, help="End when all that can be done is done.")
+@click.option("--until-idle", is_flag=True, help="End when nothing is left to do.")
 @click.option(
     "--once",
     metavar="ID",
     type=TASK,
-    help="Work on this task only, and end when it is done or stuck.",
+    help="Only this task; end when it is done or stuck.",
 )
 @click.option("--max", "slots", type=click.IntRange(1, 1000), help="Maximum parallel attempts.")
 @click.option(
@@ -52,10 +52,10 @@ from gitfleet.runner.options import Options
 def command(
     until_idle: bool, once: str | None, slots: int | None, coder: str | None, model: str | None
 ) -> int:
-    """Run the fleet: claim tasks, have them done, check the work, merge it, close them.
+    """Run the fleet: claim tasks, run a coder on each, check, merge, close.
 
-    The first Ctrl-C (or SIGTERM) lets running attempts finish; the second ends them. A runner that
-    is killed and started again goes on with its attempts.
+    The first Ctrl-C (or SIGTERM) lets running attempts finish; the second ends them. A runner
+    that was killed picks its attempts up again when it is restarted.
 
     --coder and --model come before the roles of fleet.yaml, and after what a task names itself.
     The validator stays as it is.
@@ -80,11 +80,8 @@ def _default(settings: Settings, coder: str | None, model: str | None) -> RoleSe
     """What tasks that name no coder get from this run; FleetError if there is no such coder."""
     if coder is None and model is None:
         return None
-    if coder is not None and not known(coder, settings):
-        raise FleetError(
-            f"no coder is called {coder}",
-            remedy="`gitfleet help coders` lists them; describe another in fleet.yaml.",
-        )
+    if coder is not None and (error := absence(coder, settings)):
+        raise error
     if coder is None and not named_by(settings.roles.work):
         raise FleetError(
             "--model needs a coder, and fleet.yaml names none",

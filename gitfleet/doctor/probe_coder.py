@@ -23,14 +23,23 @@ from gitfleet.attempt.coder_session import server_of
 from gitfleet.attempt.context import ClaimedTask, Project
 from gitfleet.attempt.environment import environment, outbox_of, scratch
 from gitfleet.coders import registry
-from gitfleet.coders.base import Cannot, Coder, Evidence, Failure, Job, Judgement, Mcp, Tally
+from gitfleet.coders.base import (
+    Cannot,
+    Coder,
+    FinishedRun,
+    Job,
+    Judgement,
+    Mcp,
+    Tally,
+    launch_of,
+)
 from gitfleet.coders.stream import Stream
 from gitfleet.errors import FleetError
 from gitfleet.git import refs, worktree
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.claim import Claim
 from gitfleet.model.config import CoderSettings, Permission
-from gitfleet.model.states import Role
+from gitfleet.model.states import Failure, Role
 from gitfleet.model.task import Task
 from gitfleet.plan.scheduler import Assignment
 from gitfleet.process.kill import kill_run
@@ -75,7 +84,7 @@ def program(project: Project, board: Board, name: str, *, start: bool) -> Progra
 
     `start` False: nothing is started that the board names, for whoever can write it may be anyone.
     """
-    coder = _coder(board, name)
+    coder = _coder(project, board, name)
     settings = board.settings.coders.get(name) or CoderSettings()
     wanted = settings.program or (settings.argv[0] if settings.argv else coder.program)
     if not wanted:
@@ -100,12 +109,11 @@ def _version(coder: Coder, path: str, env: Mapping[str, str], tmp: Path) -> str:
     return told[0] if told else ""
 
 
-def _coder(board: Board, name: str) -> Coder:
-    coder = registry.find(name, board.settings.coders)
+def _coder(project: Project, board: Board, name: str) -> Coder:
+    described, listed = board.settings.coders, project.machine.plugins
+    coder = registry.find(name, described, listed)
     if coder is None:
-        raise FleetError(
-            f"there is no coder {name!r}", remedy="Describe it in fleet.yaml under `coders`."
-        )
+        raise registry.absence(name, described, listed) or FleetError(f"the coder {name} is gone")
     return coder
 
 
@@ -117,7 +125,7 @@ def call(project: Project, board: Board, name: str, model: str, *, limit: float)
 
     FleetError if no worktree can be made.
     """
-    coder = _coder(board, name)
+    coder = _coder(project, board, name)
     with _workspace(project, board) as (path, base), contextlib.ExitStack() as stack:
         order = _order(project, board, name, model, base)
         tmp = stack.enter_context(scratch(order.claim.nonce))
@@ -136,7 +144,7 @@ def _run(
 ) -> CoderProbe:
     began = time.monotonic()
     try:
-        launch = coder.launch(job)
+        launch = launch_of(coder, job)
         limits = RunLimits(attempt=limit + _GRACE)  # it ends even if we are killed meanwhile
         spec = LaunchSpec(
             launch.argv, job.workspace, {**env, **launch.env}, nonce, launch.stdin, limits
@@ -156,7 +164,7 @@ def _run(
     tally = _tally(coder, job)
     if in_time is None:
         return _late(project, tally, job.run_dir, took)
-    evidence = Evidence(
+    evidence = FinishedRun(
         exit=ended or in_time,
         tally=tally,
         stdout=job.run_dir / "stdout",
@@ -182,7 +190,7 @@ def _late(project: Project, tally: Tally, run_dir: Path, took: float) -> CoderPr
 
 
 def _answer(project: Project, judged: Judgement, run_dir: Path, took: float) -> CoderProbe:
-    if judged.outcome is None:
+    if judged.failure is None:
         return CoderProbe(took=took)
     words = _last_words(project, run_dir)
     reason = judged.reason if not words or words in judged.reason else f"{judged.reason}: {words}"

@@ -45,7 +45,9 @@ SCHEMAS: Final[Mapping[str, type]] = {
     "verdict": Verdict,
 }
 # Addresses in there hold tokens: what is wrong is told without them.
-_UNSHOWN: Final[Mapping[type, tuple[str, str]]] = {Machine: ("notify", "urls")}
+_UNSHOWN: Final[Mapping[type, tuple[tuple[str, str], ...]]] = {
+    Machine: (("notify", "urls"), ("notify", "services"))
+}
 _MOST: Final = 50  # errors of one file that are looked at
 _BASE: Final = "urn:git-fleet:schema"
 
@@ -182,8 +184,9 @@ def _tell(error: Any) -> Iterator[Fault]:
 
 def _unshown(kind: type, path: tuple[str | int, ...]) -> bool:
     """Whether what stands there, or inside of it, is never to be shown."""
-    secret = _UNSHOWN.get(kind, ())
-    return bool(secret and path) and path[: len(secret)] == secret[: len(path)]
+    return bool(path) and any(
+        path[: len(secret)] == secret[: len(path)] for secret in _UNSHOWN.get(kind, ())
+    )
 
 
 def _unknown(path: tuple[str | int, ...], error: Any) -> Iterator[Fault]:

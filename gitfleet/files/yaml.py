@@ -101,6 +101,8 @@ def _shape(info: shapes.Type) -> Shape:
             )
         case shapes.DictType(value_type=value):
             return Shape(frozenset(), value=_shape(value))
+        case shapes.AnyType():
+            return _ANYTHING
     return Shape(frozenset({_NAMES[type(info)]}))
 
 

@@ -98,6 +98,9 @@ class CoderSettings(
         Permission,
         Meta(description="bypass: it asks for nothing, where a machine's config.yaml allows it."),
     ] = Permission.LEAST
+    options: Annotated[
+        dict[str, Any], Meta(description="For a plugin, which checks them. Never a secret.")
+    ] = {}
 
 
 class Backoff(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -155,7 +158,7 @@ class TranscriptSharing(StrEnum):
 
 
 class ForgeKind(StrEnum):
-    """Where questions become pull requests."""
+    """The forges that need no plugin."""
 
     GITHUB = "github"  # and Enterprise
     GITLAB = "gitlab"
@@ -167,13 +170,26 @@ class ForgeSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     """The forge that people answer questions on. Its token is a matter of the machine."""
 
     kind: Annotated[
-        ForgeKind | None, Meta(description="Where the address of the remote does not tell it.")
+        Word | None,
+        Meta(
+            description="github, gitlab, gitea (Forgejo too), none, or the name of a plugin; where"
+            " the address of the remote does not tell it.",
+            extra_json_schema={"examples": [kind.value for kind in ForgeKind]},
+        ),
     ] = None
     base_url: Annotated[
         Line | None, Meta(description="The forge's address in a browser, likewise.")
     ] = None
     repository: Annotated[Line | None, Meta(description="owner/name there, likewise.")] = None
     poll: Annotated[Duration, Meta(description="How often it is asked for answers.")] = "30s"
+    options: Annotated[
+        dict[str, Any], Meta(description="For a plugin, which checks them. Never a secret.")
+    ] = {}
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether there is no forge to ask: merging the branch of a question answers it."""
+        return self.kind == ForgeKind.NONE
 
 
 class Notice(StrEnum):
@@ -245,6 +261,27 @@ class MachineForge(Struct, frozen=True, forbid_unknown_fields=True, omit_default
 _Secret = Annotated[str, Meta(extra_json_schema={"writeOnly": True})]
 
 
+class NotifyService(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A service that a plugin speaks to."""
+
+    kind: Annotated[Word, Meta(description="The name of the plugin.")]
+    options: Annotated[
+        dict[str, Any],
+        Meta(
+            description="For the plugin, which checks them. They may hold tokens.",
+            extra_json_schema={"writeOnly": True},
+        ),
+    ] = {}
+
+    def __repr__(self) -> str:
+        """Without the options: it may end up in a log."""
+        return f"NotifyService({self.kind!r}, …)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """The same where rich prints it."""
+        return [("kind", self.kind)]
+
+
 class MachineNotify(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Through which services this machine tells people. The addresses hold tokens."""
 
@@ -254,6 +291,10 @@ class MachineNotify(Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
             description="Addresses of services as apprise has them.",
             extra_json_schema={"writeOnly": True},
         ),
+    ] = ()
+    services: Annotated[
+        tuple[NotifyService, ...],
+        Meta(description="Services of plugins.", extra_json_schema={"writeOnly": True}),
     ] = ()
     about: Annotated[
         tuple[Notice, ...] | None, Meta(description="Of what; else as fleet.yaml says.")
@@ -286,5 +327,12 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     disk_reserve: Annotated[
         int, Meta(ge=0, description="MiB that stay free: with less, nothing new is begun.")
     ] = 1024
+    plugins: Annotated[
+        tuple[Word, ...],
+        Meta(
+            description="Plugins that boards and settings may use here, by their own names or by"
+            " those of their distributions. No other is ever imported."
+        ),
+    ] = ()
     forge: MachineForge = MachineForge()
     notify: MachineNotify = MachineNotify()

@@ -11,7 +11,7 @@ from gitfleet.cli.support.session import CliSession, machine
 from gitfleet.cli.support.write import store_of
 from gitfleet.event_log import EventLog
 from gitfleet.model.secrets import Mask, secrets_of
-from gitfleet.notify.base import urls
+from gitfleet.notify.base import secrets_in
 
 
 def fleet_of(session: CliSession, report: EventLog | None = None) -> Project:
@@ -19,7 +19,7 @@ def fleet_of(session: CliSession, report: EventLog | None = None) -> Project:
     own = machine()
     name = session.clone.runner_name(own.name)
     told = report or EventLog(lambda _line: None)
-    mask = Mask([*secrets_of(os.environ), *urls(own)])
+    mask = Mask([*secrets_of(os.environ), *secrets_in(own)])
     told.mask = mask.text
     report_edits = log_edits(told) if report is not None else edits.show
     store = store_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
 from datetime import datetime
@@ -128,6 +129,15 @@ def plain(text: object) -> str:
 def suffix() -> str:
     """Four random hex digits, for the name of an event or an id."""
     return secrets.token_hex(2)
+
+
+@functools.cache
+def listed_plugins() -> tuple[str, ...]:
+    """The plugins that this machine lists; none where its settings cannot be read. Read once."""
+    try:
+        return machine().plugins
+    except FleetError:
+        return ()
 
 
 def machine() -> Machine:
