@@ -104,16 +104,13 @@ class Action(StrEnum):
         "transcripts older than `transcripts_keep` were removed",
     )
     INBOX_MERGED = "inbox-merged", "the files of an inbox branch are on the board"
-    INBOX_CONFLICT = (
-        "inbox-conflict",
-        "a file of an inbox branch contradicts the board; `went` says where it is",
-    )
     INBOX_KEPT = "inbox-kept", "an inbox branch cannot be merged or removed now"
     INBOX_UNREADABLE = "inbox-unreadable", "an inbox branch cannot be read; `kept` holds it"
-    MOVED_ASIDE = (
-        "moved-aside",
-        "a commit of a person contradicts the board; `went` says where the file is",
+    EDIT_CONFLICT = (
+        "edit-conflict",
+        "a person's edit conflicts with the board; `went` says where it is, `kept` holds it",
     )
+    EDITS_WAITING = "edits-waiting", "a person's commit cannot be merged into the board now"
     SALVAGED = "salvaged", "work was saved under a ref before it was removed"
     REPAIRED = "repaired", "a person's commit changed files of runners; they are put back"
     ARCHIVED = "archived", "finished tasks were moved to done/"

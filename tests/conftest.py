@@ -62,6 +62,11 @@ def git(*args: str, cwd: Path, input: str | None = None, check: bool = True) -> 
     return done.stdout.strip()
 
 
+def no_conflict(edits: object) -> None:
+    """Where a test expects that nobody's edit conflicts with the board."""
+    raise AssertionError(edits)
+
+
 def init(path: Path, *, name: str, bare: bool = False) -> Path:
     """A new repository on main; unless bare, with one commit that carries `name`."""
     if Path(os.environ["HOME"]) == _REAL_HOME:

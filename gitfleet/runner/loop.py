@@ -82,15 +82,15 @@ class Runner:
             if self.heart is None or not self.heart.offline:
                 asks.keep()
 
-        def letters() -> None:
+        def read_inbox() -> None:
             found = self.heart.letters() if self.heart is not None else {}
-            inbox_branches.empty_box(project, found)
+            inbox_branches.read_inbox(project, found)
 
         return {
             "window": self.windows.keep,
             "repair": repairer.remember,
             "questions": questions,
-            "letters": letters,
+            "inbox": read_inbox,
             "follow-up": lambda: follow_up(project),
             "upkeep": self.upkeep.round,
             "orphans": reap_orphans,  # of attempts: this process is their subreaper
