@@ -21,7 +21,8 @@ from gitfleet.model.claim import Claim
 from gitfleet.model.config import Machine
 from gitfleet.model.event import Tokens
 from gitfleet.model.secrets import Mask
-from gitfleet.model.states import Outcome, Role
+from gitfleet.model.states import Role
+from gitfleet.plan.outcome import StopOutcome, StopRequest
 from gitfleet.plan.scheduler import Assignment
 from gitfleet.process.wakeup import Wakeup
 
@@ -78,13 +79,6 @@ class BlockedLanding(Struct, frozen=True):
     since: float  # monotonic
 
 
-class StopRequest(Struct, frozen=True):
-    """Why an attempt is to end before its time."""
-
-    outcome: Outcome
-    reason: str
-
-
 class CancelToken:
     """How an attempt under way is told to end. Any thread may call `stop`."""
 
@@ -92,7 +86,7 @@ class CancelToken:
         self.wake = Wakeup()
         self._stop: StopRequest | None = None
 
-    def stop(self, outcome: Outcome, reason: str) -> None:
+    def stop(self, outcome: StopOutcome, reason: str) -> None:
         """End it at once; the first reason counts."""
         if self._stop is None:
             self._stop = StopRequest(outcome, reason)

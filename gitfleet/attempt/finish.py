@@ -19,33 +19,29 @@ from gitfleet.git.remote import RemoteRejected, Unreachable
 from gitfleet.model.change import Decide, Move
 from gitfleet.model.event import Attempt, Check
 from gitfleet.model.states import Outcome, Role
+from gitfleet.plan.outcome import CoderRun
 from gitfleet.plan.transitions import event_files, on_end, on_landing
 from gitfleet.plan.transitions.add_tasks import Addition
 
 
-def attempt_of(ctx: AttemptContext, *, outcome: Outcome, reason: str, **facts: Any) -> Attempt:
-    """The event's content: what is known from the claim, and the facts given."""
-    claim = ctx.claimed.claim
-    reason = ctx.project.mask.text(reason)
-    facts = {key: _masked(ctx, fact) for key, fact in facts.items()}
-    return Attempt(
-        **{
-            "runner": claim.runner,
-            "nonce": claim.nonce,
-            "attempt": claim.attempt,
-            "outcome": outcome,
-            "reason": reason,
-            "started": claim.at,
-            "ended": ctx.project.store.now(),
-            "coder": claim.coder,
-            "model": claim.model,
-            "task_blob": claim.task_blob,
-            "base": claim.base,
-            "head": claim.head,
-            "branch": claim.branch,
-            **facts,
-        }
-    )
+def attempt_of(
+    ctx: AttemptContext, *, outcome: Outcome, reason: str, run: CoderRun | None = None, **facts: Any
+) -> Attempt:
+    """The event's content: what is known from the claim and of the coder's run, and the facts."""
+    ended = ctx.project.store.now()
+    attempt = Attempt.of(ctx.claimed.claim, outcome, ctx.project.mask.text(reason), ended)
+    known = {**(_of_run(run) if run else {}), **facts}
+    return replace(attempt, **{key: _masked(ctx, fact) for key, fact in known.items()})
+
+
+def _of_run(run: CoderRun) -> dict[str, Any]:
+    return {
+        "exit_code": run.exit.code if run.exit else None,
+        "signal": run.exit.signal if run.exit else None,
+        "tokens": run.tokens,
+        "usd": run.usd,
+        "tool_calls": run.tool_calls,
+    }
 
 
 def _masked(ctx: AttemptContext, fact: Any) -> Any:

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from gitfleet.background_service import BackgroundService
+from gitfleet.event_log import EventLog
 from gitfleet.process.launch import renew
 from gitfleet.process.procfs import boot_seconds
 
@@ -39,8 +41,6 @@ class LeaseKeeper:
         self.told: Callable[[str], float | None] | None = None
         self._kept: dict[str, _KeptLease] = {}
         self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
 
     def left(self, nonce: str, lease: float) -> float | None:
         """Seconds for which a claim is surely ours; None if nobody has heard of us yet."""
@@ -71,15 +71,12 @@ class LeaseKeeper:
                     renew(one.run_dir, now + left)
                     one.renewed = now
 
-    def start(self) -> None:
-        """Begin to renew."""
-        self._thread.start()
+    def service(self, report: EventLog) -> BackgroundService:
+        """The thread that renews."""
+        return BackgroundService(
+            "leases", self._turn, report, first_pause=_EVERY, last_pause=_EVERY
+        )
 
-    def stop(self) -> None:
-        """Renew no more."""
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(_EVERY):
-            self.renew()
+    def _turn(self) -> float:
+        self.renew()
+        return _EVERY

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from gitfleet import failpoints
 from gitfleet.agent import client, outbox
@@ -35,7 +34,6 @@ from gitfleet.git.remote import Unreachable
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Decide
 from gitfleet.model.claim import Claim
-from gitfleet.model.event import Attempt
 from gitfleet.plan import questions
 from gitfleet.plan.questions import QuestionRequest
 from gitfleet.plan.transitions.event_files import claimed_by
@@ -309,13 +307,10 @@ def _asked(ear: Mailbox) -> dict[str, str]:
     return found
 
 
-def end_of_dead(
-    project: Project, task: str, claim: Claim, run_dir: Path, attempt: Attempt
-) -> Attempt | None:
-    """The event of an attempt that died with its runner, after its last words were taken.
+def last_question(project: Project, task: str, claim: Claim, run_dir: Path) -> str | None:
+    """Why an attempt that died with its runner waits for an answer; empty if it does not.
 
-    It is `asked` if it waits for an answer: nothing is gained by asking the same again. None if
-    nobody knows whether the last words arrived.
+    Its last words are taken first. None if it is not known whether they arrived.
     """
     ear = Mailbox(project, task, claim, run_dir)
     unknown = False
@@ -327,9 +322,4 @@ def end_of_dead(
         return result
 
     _take(ear, tell, last=True)
-    if unknown:
-        return None
-    why = _parked(ear)
-    if why and questions.overrules(attempt.outcome):
-        return replace(attempt, outcome=questions.ASKED, reason=why)
-    return attempt
+    return None if unknown else _parked(ear)

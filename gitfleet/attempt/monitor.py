@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from gitfleet.attempt.context import AttemptContext, LiveStatus
-from gitfleet.coders.base import Coder, CoderEvent, Failure, Job, Tally
+from gitfleet.coders.base import Coder, CoderEvent, Job, Tally
 from gitfleet.coders.stream import Stream
-from gitfleet.model.states import Outcome
-from gitfleet.plan.liveness import Observation, limits_of, state_of, why_kill
+from gitfleet.model.states import Failure
+from gitfleet.plan.liveness import LimitHit, Observation, limits_of, state_of, why_kill
 from gitfleet.process.launch import Running, began
 from gitfleet.process.procfs import TICKS, age, used_below
 from gitfleet.transcripts.timestamps import TimestampLog
@@ -87,8 +87,8 @@ class Monitor:
         self._size = -1
         self._ticks = 0
 
-    def look(self, tally: Tally) -> tuple[Outcome, str] | None:
-        """Look at it once; why it must end, if it must."""
+    def look(self, tally: Tally) -> LimitHit | None:
+        """Look at it once; the limit for which it must end, if it must."""
         now = time.monotonic()
         self._look_at_output(now)
         if now - self._grown >= _SILENT and now - self._looked >= _LOOK_EVERY:

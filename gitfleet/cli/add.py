@@ -28,19 +28,29 @@ if TYPE_CHECKING:
     ),
 )
 @click.argument("title")
-@click.option("--id", "wanted", help="Its id; else made from the title.")
+@click.option("--id", "wanted", help="Task id (default: derived from the title).")
 @click.option(
-    "--depends-on", multiple=True, metavar="ID", type=TASK, help="Must be done first; repeatable."
+    "--depends-on",
+    multiple=True,
+    metavar="ID",
+    type=TASK,
+    help="Task this one depends on; repeatable.",
 )
-@click.option("--priority", type=click.IntRange(0, 4), help="0 is most urgent; 2 if not given.")
-@click.option("--label", "labels", multiple=True, help="A word to find it by; repeatable.")
-@click.option("--coder", type=CODER, metavar="NAME", help="The program that is to do it.")
-@click.option("--model", metavar="NAME", help="The model that is to do it.")
-@click.option("--check", "checks", multiple=True, help="A command that must pass; repeatable.")
-@click.option("--paths", multiple=True, help="A gitignore pattern it is limited to; repeatable.")
-@click.option("--role", type=click.Choice(["work", "plan"]), help="plan: its result is more tasks.")
-@click.option("--hold", is_flag=True, help="Put it on hold at once.")
-@click.option("--body", help="What to do, in Markdown; else standard input, if it is no terminal.")
+@click.option("--priority", type=click.IntRange(0, 4), help="0 is most urgent (default: 2).")
+@click.option("--label", "labels", multiple=True, help="Label; repeatable.")
+@click.option("--coder", type=CODER, metavar="NAME", help="Coder for this task.")
+@click.option("--model", metavar="NAME", help="Model for this task.")
+@click.option("--check", "checks", multiple=True, help="Command that must pass; repeatable.")
+@click.option(
+    "--paths", multiple=True, help="gitignore pattern that limits its changes; repeatable."
+)
+@click.option(
+    "--role",
+    type=click.Choice(["work", "plan"]),
+    help="plan: its result is more tasks (default: work).",
+)
+@click.option("--hold", is_flag=True, help="Put the task on hold.")
+@click.option("--body", help="What to do, in Markdown (default: stdin unless it is a terminal).")
 def command(
     title: str,
     wanted: str | None,
@@ -55,7 +65,7 @@ def command(
     hold: bool,
     body: str | None,
 ) -> None:
-    """File a task called TITLE. What to do comes with --body or on standard input."""
+    """Create a task called TITLE. What to do comes with --body or on standard input."""
     keys = {
         "title": title,
         "depends_on": list(depends_on),

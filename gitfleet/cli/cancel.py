@@ -16,9 +16,9 @@ from gitfleet.model.states import Kind
     examples=('gitfleet cancel fix-login --reason "solved upstream"',),
 )
 @click.argument("ids", nargs=-1, required=True, metavar="ID…", type=TASK)
-@click.option("--reason", default="", help="Why, in one sentence.")
+@click.option("--reason", default="", help="Reason, in one sentence.")
 def command(ids: tuple[str, ...], reason: str) -> None:
-    """Give tasks up. An attempt under way ends at once; what it has done is saved."""
+    """Cancel tasks. A running attempt ends at once; its work is saved."""
     say("cancel", Kind.CANCEL, ids, reason, _tell)
 
 

@@ -16,9 +16,9 @@ from gitfleet.model.states import Kind
     examples=('gitfleet close fix-login --reason "merged by hand"',),
 )
 @click.argument("ids", nargs=-1, required=True, metavar="ID…", type=TASK)
-@click.option("--reason", default="", help="Why, in one sentence.")
+@click.option("--reason", default="", help="Reason, in one sentence.")
 def command(ids: tuple[str, ...], reason: str) -> None:
-    """Say that tasks are done by hand: what depends on them goes on. Nothing of them lands."""
+    """Mark tasks as done by hand. Tasks that depend on them can start; nothing is merged."""
     say("close", Kind.CLOSE, ids, reason, _tell)
 
 

@@ -36,10 +36,12 @@ _SHOWN = 10  # names in a list before it is cut
         "gitfleet deinit --force --branches",
     ),
 )
-@click.option("--force", is_flag=True, help="Even with uncommitted edits in .fleet/: save them.")
-@click.option("--branches", is_flag=True, help="Delete branches of tasks and refs/gitfleet/, too.")
+@click.option(
+    "--force", is_flag=True, help="Proceed despite uncommitted edits in .fleet/; back them up."
+)
+@click.option("--branches", is_flag=True, help="Also delete task branches and refs/gitfleet/.")
 def command(force: bool, branches: bool) -> None:
-    """Take gitfleet out of this clone: window, workspaces, settings, state. The board stays."""
+    """Remove gitfleet from this clone: .fleet/, worktrees, settings, state. The branch stays."""
     repo = find(Path.cwd())
     for_people("deinit", repo)
     # What is removed may be where one stands; git cannot start in a directory that is gone.

@@ -40,10 +40,10 @@ class Span(NamedTuple):
     ),
 )
 @click.argument("task", metavar="ID", type=ANY_TASK)
-@click.option("--stat", is_flag=True, help="Only the files, and how much of each.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object: the commits, the files.")
+@click.option("--stat", is_flag=True, help="Only the files and the number of changed lines.")
+@click.option("--json", "as_json", is_flag=True, help="Output JSON: the commits and the files.")
 def command(task: str, stat: bool, as_json: bool) -> None:
-    """Show what the task ID changed: what landed, else what is on its branch."""
+    """Show the changes of task ID: those that landed, else those on its branch."""
     session = open_session()
     board = session.store.board()
     entry = lookup.task_of(session.store, board, task)

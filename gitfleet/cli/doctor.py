@@ -15,10 +15,11 @@ import click
 from msgspec import Struct, to_builtins
 
 from gitfleet.attempt.context import Project
-from gitfleet.board.clone_state import Clone, config_home
+from gitfleet.board import heartbeats
+from gitfleet.board.clone_state import Clone, config_home, read_json
 from gitfleet.board.store import Store
 from gitfleet.cli.main import own_version
-from gitfleet.cli.support import doctor_coders
+from gitfleet.cli.support import doctor_coders, runners_view
 from gitfleet.cli.support.doctor_finding import DoctorFinding, Level, of_error, ok, problem, warning
 from gitfleet.cli.support.session import listed_plugins, machine, target_here
 from gitfleet.cli.support.verb import Verb
@@ -63,12 +64,12 @@ class Examined(Struct, frozen=True):
         "gitfleet doctor --no-calls",
     ),
 )
-@click.option("--json", "as_json", is_flag=True, help="A list of objects instead.")
+@click.option("--json", "as_json", is_flag=True, help="Output JSON.")
 @click.option(
     "--no-calls",
     is_flag=True,
-    help="Do not call the coders: each call asks a model for one word, which costs, and starts what"
-    " fleet.yaml says.",
+    help="Do not call the coders. A call asks a model for one word, at its cost, and starts the"
+    " commands in fleet.yaml.",
 )
 @click.option(
     "--seconds",
@@ -228,6 +229,10 @@ def _runner(place: Examined) -> Iterator[DoctorFinding]:
     held = place.clone.pending_claims()
     if pid is not None:
         yield ok("runner", f"at work, process {pid}, {len(held)} attempts")
+        live = heartbeats.live(read_json(place.clone.folder / heartbeats.LIVE))
+        for service in runners_view.failing(live):
+            remedy = service["remedy"] or "The runner tries again; its log has the line."
+            yield warning("runner", runners_view.failure(service), remedy)
     elif held:
         tasks = ", ".join(sorted(one.task for one in held.values()))
         what = f"none is at work; the last one died, or left, while it worked on {tasks}"

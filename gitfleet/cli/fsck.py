@@ -30,11 +30,13 @@ _OFTEN: Final = 20  # commits between two drawings of the bar
         "gitfleet fsck --range fleet~50..fleet --json",
     ),
 )
-@click.option("--range", "range_", metavar="OLD..NEW", help="Only the commits after OLD, to NEW.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option(
+    "--range", "range_", metavar="OLD..NEW", help="Only the commits after OLD, up to NEW."
+)
+@click.option("--json", "as_json", is_flag=True, help="Output JSON.")
 @click.pass_context
 def command(ctx: click.Context, range_: str | None, as_json: bool) -> None:
-    """Walk the board's line of history and judge each commit (docs/protocol.md).
+    """Verify every commit of the board's history (`gitfleet help protocol`).
 
     Exit status 1 if an invariant is broken; what was repaired, and warnings, are only shown.
     """

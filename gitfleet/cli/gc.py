@@ -32,13 +32,15 @@ def _duration(_ctx: click.Context, _parameter: click.Parameter, text: str) -> ti
         "gitfleet gc --older-than 30d --yes",
     ),
 )
-@click.option("--older-than", "older", default="14d", callback=_duration, help="14d if not given.")
+@click.option(
+    "--older-than", "older", default="14d", callback=_duration, help="Minimum age (default: 14d)."
+)
 @click.option("--yes", is_flag=True, help="Remove without asking.")
-@click.option("--dry-run", is_flag=True, help="Only show.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
 def command(older: timedelta, yes: bool, dry_run: bool) -> None:
-    """Show old workspaces, outputs, salvage and merged task branches, and remove them.
+    """Remove old worktrees, transcripts, salvage refs and merged task branches.
 
-    What is unsaved is never removed.
+    Unsaved work is never removed.
     """
     session = open_session()
     fleet = fleet_of(session)

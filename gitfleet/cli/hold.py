@@ -16,9 +16,9 @@ from gitfleet.model.states import Kind
     examples=('gitfleet hold fix-login --reason "wait for the release"',),
 )
 @click.argument("ids", nargs=-1, required=True, metavar="ID…", type=TASK)
-@click.option("--reason", default="", help="Why, in one sentence.")
+@click.option("--reason", default="", help="Reason, in one sentence.")
 def command(ids: tuple[str, ...], reason: str) -> None:
-    """Put tasks on hold: nobody claims them, and nothing of them lands, until `unhold`."""
+    """Put tasks on hold: they are not claimed, and nothing of them lands, until `unhold`."""
     say("hold", Kind.HOLD, ids, reason, _tell)
 
 

@@ -14,14 +14,14 @@ from gitfleet.install import hooks
 
 @click.group("hooks", cls=VerbGroup)
 def command() -> None:
-    """Install or remove gitfleet's git hooks. Your own are chained, never overwritten."""
+    """Install or remove gitfleet's git hooks. Existing hooks are kept and still called."""
 
 
 _server = click.option(
     "--server",
     metavar="REPO",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="The hook of a server's repository, which judges pushes to the fleet branch.",
+    help="Install in a server's repository: checks every push to the fleet branch.",
 )
 
 
@@ -35,7 +35,7 @@ _server = click.option(
 )
 @_server
 def install(server: Path | None) -> None:
-    """Install the hooks of this clone; doing it twice is harmless."""
+    """Install the hooks of this clone. Safe to run again."""
     if server is not None:
         click.echo(hooks.install_server(find(server)))
         return

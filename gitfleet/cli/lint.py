@@ -52,7 +52,7 @@ _OTHER: Final = (FileKind.OTHER, FileKind.PAGE)
 )
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
 @click.option("--fix", is_flag=True, help="Rename keys that have a new name, in one commit.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Output JSON.")
 def command(paths: tuple[Path, ...], fix: bool, as_json: bool) -> int:
     """Check a board's files: at the tip, or in PATH, a folder such as .fleet or some files of it.
 

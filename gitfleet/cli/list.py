@@ -29,13 +29,19 @@ _STATUSES = [status.value for status in Status]
         "gitfleet list --at fleet~20    # the board as it was",
     ),
 )
-@click.option("--all", "everything", is_flag=True, help="The finished too, wherever they lie.")
+@click.option("--all", "everything", is_flag=True, help="Include finished tasks.")
 @click.option(
-    "--status", "statuses", multiple=True, type=click.Choice(_STATUSES), help="Repeatable."
+    "--status",
+    "statuses",
+    multiple=True,
+    type=click.Choice(_STATUSES),
+    help="Only tasks of this status; repeatable.",
 )
-@click.option("--label", "labels", multiple=True, help="With any of these labels; repeatable.")
-@click.option("--at", "revision", metavar="REV", help="The board as it was there, e.g. fleet~3.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--label", "labels", multiple=True, help="Only tasks with this label; repeatable.")
+@click.option(
+    "--at", "revision", metavar="REV", help="The board at that revision, such as fleet~3."
+)
+@click.option("--json", "as_json", is_flag=True, help="Output JSON.")
 def command(
     everything: bool,
     statuses: tuple[str, ...],
@@ -43,7 +49,7 @@ def command(
     revision: str | None,
     as_json: bool,
 ) -> None:
-    """Show the unfinished tasks: what waits for you, what runs, what comes next."""
+    """List open tasks: those that need you, those that run, those that come next."""
     session = open_session()
     if revision is None:
         board, now = session.store.board(), session.store.now()

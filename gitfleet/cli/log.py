@@ -44,17 +44,15 @@ _SPEECH: Final = "stdout"  # the coder's own
     ),
 )
 @click.argument("task", metavar="ID", type=ANY_TASK)
-@click.option("--attempt", "wanted", type=click.IntRange(1), metavar="N", help="Only this one.")
-@click.option("-f", "--follow", is_flag=True, help="What the running attempt does, to its end.")
-@click.option("--full", is_flag=True, help="Leave nothing out of long answers and thoughts.")
-@click.option("--prompt", is_flag=True, help="What the attempts were told.")
-@click.option("--stderr", "only_errors", is_flag=True, help="Only the standard error.")
-@click.option("--raw", is_flag=True, help="The bytes as they are; headings go to standard error.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="For programs; with -f a line for each event."
-)
+@click.option("--attempt", "wanted", type=click.IntRange(1), metavar="N", help="Only attempt N.")
+@click.option("-f", "--follow", is_flag=True, help="Follow the running attempt to its end.")
+@click.option("--full", is_flag=True, help="Do not shorten.")
+@click.option("--prompt", is_flag=True, help="Show the prompts.")
+@click.option("--stderr", "only_errors", is_flag=True, help="Only standard error.")
+@click.option("--raw", is_flag=True, help="Raw output; headings go to standard error.")
+@click.option("--json", "as_json", is_flag=True, help="Output JSON; with -f one line per event.")
 def command(task: str, wanted: int | None, follow: bool, **wish: bool) -> None:
-    """Show what the attempts on the task ID said and did, as it is stored."""
+    """Show the transcripts of the attempts on task ID."""
     session = open_session()
     reader = _Reader(session, task, Wish(**wish))
     chosen = [one for one in reader.tries if wanted is None or one.number == wanted]

@@ -21,9 +21,8 @@ from gitfleet.cli.support.verb import Verb
 @click.argument("kind", type=click.Choice(client.NOTES))
 @click.argument("text", required=False)
 def command(kind: str, text: str | None) -> None:
-    """Write the note plan or knowledge of this task: TEXT, or what stands on standard input.
+    """Write the note `plan` or `knowledge` of this task: TEXT, or standard input.
 
-    It takes the place of the note of that kind. Whoever goes on with the task reads it, on
-    whatever machine.
+    It replaces the earlier note of that kind. The next attempt reads it, on any machine.
     """
     client.note(kind, text if text is not None else sys.stdin.read())

@@ -15,5 +15,5 @@ from gitfleet.cli.support.verb import Verb
 )
 @click.argument("text")
 def command(text: str) -> None:
-    """Show TEXT, a line, where people look at running attempts. It is stored nowhere."""
+    """Show TEXT, one line, where people watch running attempts. Not stored."""
     client.progress(text)

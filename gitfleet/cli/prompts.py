@@ -21,7 +21,7 @@ _ROLE: Final = click.argument("role", type=click.Choice([role.value for role in 
 
 @click.group("prompts", cls=VerbGroup)
 def command() -> None:
-    """Show what attempts are told. A board's own prompt is the file prompts/ROLE.md on it."""
+    """Show the prompts of this board. Its own prompt for a role is the file prompts/ROLE.md."""
 
 
 @command.command(
@@ -33,9 +33,9 @@ def command() -> None:
     ),
 )
 @_ROLE
-@click.option("--default", "shipped", is_flag=True, help="The one that comes with gitfleet.")
+@click.option("--default", "shipped", is_flag=True, help="The prompt that comes with gitfleet.")
 def show(role: str, shipped: bool) -> None:
-    """Print the prompt of ROLE that is in force, to be changed: `… > .fleet/prompts/work.md`."""
+    """Print the current prompt of ROLE, for example into .fleet/prompts/ROLE.md."""
     if shipped:
         click.echo(prompt.shipped_text(Role(role)), nl=False)
         return
@@ -59,9 +59,9 @@ def _warn(board: Board, path: str) -> None:
     examples=("gitfleet prompts variables work",),
 )
 @_ROLE
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Output JSON.")
 def variables(role: str, as_json: bool) -> None:
-    """List the variables that a prompt of ROLE may have, and what each holds."""
+    """List the variables of a prompt of ROLE."""
     known = VARIABLES[Role(role)]
     if as_json:
         format.out_json(dict(known))

@@ -25,9 +25,9 @@ from gitfleet.questions.question_branch import ask_branch
         "gitfleet questions --json",
     ),
 )
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Output JSON.")
 def command(as_json: bool) -> None:
-    """Show the open questions, how long they wait, and what waits behind them."""
+    """Show the open questions, how long they have waited, and which tasks they block."""
     store = open_session().store
     board = store.board()
     rows = questions.waiting(board, store.now())

@@ -18,7 +18,7 @@ from gitfleet.model.states import Kind
     ),
 )
 @click.argument("ids", nargs=-1, required=True, metavar="ID…", type=ANY_TASK)
-@click.option("--reason", default="", help="Why, in one sentence.")
+@click.option("--reason", default="", help="Reason, in one sentence.")
 def command(ids: tuple[str, ...], reason: str) -> None:
-    """Try tasks afresh: undoes cancel, failed and done, counts from zero, cancels open repairs."""
+    """Retry tasks: undoes cancelled, failed and done, counts from zero, cancels open repairs."""
     say("retry", Kind.RETRY, ids, reason, stands)

@@ -38,7 +38,7 @@ class _Landing(NamedTuple):
 )
 @click.argument("task", metavar="ID", type=ANY_TASK)
 def command(task: str) -> None:
-    """File a task that lands the opposite of ID. Its id, ID-revert, is printed."""
+    """Create a task that reverts ID, which has landed. Prints its id, ID-revert."""
     session = open_session()
     for_people("revert", session.repo)
     person = session.person

@@ -37,12 +37,12 @@ from gitfleet.runner.options import Options
         "gitfleet run --once fix-login",
     ),
 )
-@click.option("--until-idle", is_flag=True, help="End when all that can be done is done.")
+@click.option("--until-idle", is_flag=True, help="End when nothing is left to do.")
 @click.option(
     "--once",
     metavar="ID",
     type=TASK,
-    help="Work on this task only, and end when it is done or stuck.",
+    help="Only this task; end when it is done or stuck.",
 )
 @click.option("--max", "slots", type=click.IntRange(1, 1000), help="Maximum parallel attempts.")
 @click.option(
@@ -52,10 +52,10 @@ from gitfleet.runner.options import Options
 def command(
     until_idle: bool, once: str | None, slots: int | None, coder: str | None, model: str | None
 ) -> int:
-    """Run the fleet: claim tasks, have them done, check the work, merge it, close them.
+    """Run the fleet: claim tasks, run a coder on each, check, merge, close.
 
-    The first Ctrl-C (or SIGTERM) lets running attempts finish; the second ends them. A runner that
-    is killed and started again goes on with its attempts.
+    The first Ctrl-C (or SIGTERM) lets running attempts finish; the second ends them. A runner
+    that was killed picks its attempts up again when it is restarted.
 
     --coder and --model come before the roles of fleet.yaml, and after what a task names itself.
     The validator stays as it is.

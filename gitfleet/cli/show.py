@@ -33,10 +33,12 @@ _TAIL: Final = 10  # lines of a failed check's output
     ),
 )
 @click.argument("task", metavar="ID", type=ANY_TASK)
-@click.option("--full", is_flag=True, help="All of the text, and of what failed checks said.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option(
+    "--full", is_flag=True, help="Do not shorten the text and the output of failed checks."
+)
+@click.option("--json", "as_json", is_flag=True, help="Output JSON.")
 def command(task: str, full: bool, as_json: bool) -> None:
-    """Show the task ID: what it is, why it stands where it stands, what a person can do next."""
+    """Show task ID: its text, the reason for its status, its attempts, and the next step."""
     store = open_session().store
     board = store.board()
     found = view.detail(board, lookup.task_of(store, board, task), store.now())

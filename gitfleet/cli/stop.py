@@ -32,15 +32,15 @@ from gitfleet.runner.drain import LEAVE
         "gitfleet stop --leave   # leave them to the next `gitfleet run`",
     ),
 )
-@click.option("--now", is_flag=True, help="End running attempts too, also those that were left.")
+@click.option("--now", is_flag=True, help="End running attempts too, also those left by --leave.")
 @click.option(
     "--leave",
     is_flag=True,
-    help="End at once and let attempts go on; start a runner again within `lease`.",
+    help="End at once and leave attempts running; restart a runner within `lease`.",
 )
-@click.option("--wait", is_flag=True, help="Return when it has ended.")
+@click.option("--wait", is_flag=True, help="Wait until the runner has ended.")
 def command(now: bool, leave: bool, wait: bool) -> None:
-    """Tell the runner of this clone to claim nothing more and to end when its attempts have."""
+    """Stop the runner of this clone: it claims nothing more and ends after its attempts."""
     if now and leave:
         raise click.UsageError("--now ends the attempts and --leave lets them go on: say one.")
     fd = _runner()

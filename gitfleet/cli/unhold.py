@@ -22,7 +22,7 @@ from gitfleet.plan.transitions import by_person
 )
 @click.argument("ids", nargs=-1, required=True, metavar="ID…", type=TASK)
 def command(ids: tuple[str, ...]) -> None:
-    """Take tasks off hold. A line `hold: true` goes from the task's file, and nothing else."""
+    """Take tasks off hold. Removes `hold: true` from the task's file."""
     each("unhold", ids, _unhold, stands)
 
 

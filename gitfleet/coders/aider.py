@@ -19,7 +19,6 @@ from gitfleet.coders.base import (
     Coder,
     CoderEvent,
     CoderEventKind,
-    Failure,
     Job,
     Launch,
     LoginFile,
@@ -30,6 +29,7 @@ from gitfleet.coders.base import (
 )
 from gitfleet.coders.classify import classify, judge_of
 from gitfleet.model.event import Tokens
+from gitfleet.model.states import Failure
 
 _FLAGS: Final = (
     *("--yes-always", "--no-show-model-warnings", "--no-check-update", "--no-analytics"),

@@ -1,9 +1,9 @@
 """What a coder is to gitfleet: how it is started, what its output tells, how its end is judged.
 
 A coder is a module with a few names, gathered in a `Coder`. It starts nothing itself: `launch` says
-what to run, `reader` gives what turns the lines of one run's output into events, `judge` looks at
-the evidence when the process has ended. A reader depends on the lines alone, so that reading them
-again gives the same events.
+what to run, `reader` gives what turns the lines of one run's output into events, `judge` says why a
+run failed, if it did. A reader depends on the lines alone, so that reading them again gives the
+same events.
 """
 
 from __future__ import annotations
@@ -21,28 +21,13 @@ from msgspec import Struct
 from gitfleet.model.config import CoderSettings, Permission
 from gitfleet.model.durations import Moment
 from gitfleet.model.event import Tokens
-from gitfleet.model.states import Outcome, Role
+from gitfleet.model.states import Failure, Role
 from gitfleet.plugins import no_options
 from gitfleet.process.launch import Exit
 
 # Linux refuses an argument of 128 KiB, and says so in words nobody understands.
 LONGEST_ARGUMENT: Final = 120_000
 LONGEST_TEXT: Final = 20_000  # characters of one event that are kept; the raw output has them all
-
-
-class Failure(StrEnum):
-    """Why a coder did not do its work."""
-
-    AUTH = "auth"  # its key or login is refused, or there is none
-    LIMITED = "limited"  # a rate, a quota or a credit is used up
-    OVERLOADED = "overloaded"  # its service does not answer, or not now
-    CONTEXT_FULL = "context-full"
-    REFUSED = "refused"  # the model will not do it
-    DENIED = "permission-denied"  # it may not use the tools it needs
-    CRASHED = "crashed"
-    MISCONFIGURED = "misconfigured"  # a wrong model, flag or setting: no other try helps
-    OVER_BUDGET = "over-budget"  # by its own settings
-    NO_SESSION = "no-session"  # what it was to go on with is not there (any more)
 
 
 class Mcp(Struct, frozen=True, kw_only=True):
@@ -234,8 +219,8 @@ _AFTERWORDS: Final = frozenset(
 )
 
 
-class Evidence(Struct, frozen=True, kw_only=True):
-    """What there is to judge an attempt by once its process has ended."""
+class FinishedRun(Struct, frozen=True, kw_only=True):
+    """What a coder judges its run by once the process has ended."""
 
     exit: Exit
     tally: Tally
@@ -244,11 +229,10 @@ class Evidence(Struct, frozen=True, kw_only=True):
 
 
 class Judgement(Struct, frozen=True, kw_only=True):
-    """What the evidence says. `outcome` None: it ended well, so look at what it did."""
+    """Why a coder's run failed, by its own words and its exit. `failure` None: it ended well."""
 
-    outcome: Outcome | None = None
-    reason: str = ""
     failure: Failure | None = None
+    reason: str = ""
     until: Moment | None = None
     denied: tuple[str, ...] = ()  # tools it was not allowed, also if it ended well
 
@@ -287,7 +271,7 @@ class Coder(NamedTuple):
     program: str  # found on PATH; empty: each job names its own
     launch: Callable[[Job], Launch]  # raises Cannot
     reader: Callable[[Job], Reader]  # a new one for each run
-    judge: Callable[[Evidence], Judgement]
+    judge: Callable[[FinishedRun], Judgement]
     speaks: bool = True  # it tells what it does; else each line is something said
     fresh: bool = False  # every attempt begins on a clean tip, not where the last one stopped
     resumes: bool = False  # it can go on with a session
@@ -322,9 +306,9 @@ def text_reader(_job: Job) -> Reader:
     return read_text
 
 
-def judge_exit(evidence: Evidence) -> Judgement:
+def judge_exit(run: FinishedRun) -> Judgement:
     """By the exit status alone: all there is for a program that speaks no protocol."""
-    ended = evidence.exit
+    ended = run.exit
     if ended.signal is not None:
         return _crashed(f"it was ended by signal {ended.signal}")
     if ended.code:
@@ -333,4 +317,4 @@ def judge_exit(evidence: Evidence) -> Judgement:
 
 
 def _crashed(reason: str) -> Judgement:
-    return Judgement(outcome=Outcome.FAILED, reason=reason, failure=Failure.CRASHED)
+    return Judgement(failure=Failure.CRASHED, reason=reason)

@@ -1,4 +1,4 @@
-"""How a run ended, from evidence and never from an exit status alone: one table for all coders.
+"""Why a coder failed, if it did, by more than its exit status: one table for all coders.
 
 What this table has to see through, each of it seen in real runs:
 
@@ -20,22 +20,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from gitfleet.coders import jsonl
-from gitfleet.coders.base import Evidence, Failure, Judgement, Tally, judge_exit
+from gitfleet.coders.base import FinishedRun, Judgement, Tally, judge_exit
 from gitfleet.coders.reset_time import reset_in
-from gitfleet.model.states import Outcome
-
-OUTCOMES: Final[Mapping[Failure, Outcome]] = {
-    Failure.AUTH: Outcome.AUTH_FAILED,
-    Failure.LIMITED: Outcome.LIMITED,
-    Failure.OVERLOADED: Outcome.LIMITED,
-    Failure.CONTEXT_FULL: Outcome.CONTEXT_FULL,
-    Failure.REFUSED: Outcome.FAILED,
-    Failure.DENIED: Outcome.FAILED,
-    Failure.CRASHED: Outcome.FAILED,
-    Failure.MISCONFIGURED: Outcome.MISCONFIGURED,
-    Failure.OVER_BUDGET: Outcome.OVER_BUDGET,
-    Failure.NO_SESSION: Outcome.FAILED,
-}
+from gitfleet.model.states import Failure
 
 # By the names that services and coders give their errors.
 KINDS: Final[Mapping[str, Failure]] = {
@@ -182,42 +169,41 @@ def by_status(status: int) -> Failure | None:
     return Failure.OVERLOADED if status == 408 or 500 <= status < 600 else None
 
 
-def judge_of(coder: str) -> Callable[[Evidence], Judgement]:
+def judge_of(coder: str) -> Callable[[FinishedRun], Judgement]:
     """The judge of one coder, for its `Coder`."""
     return functools.partial(judge, coder)
 
 
-def judge(coder: str, evidence: Evidence) -> Judgement:
-    """What the evidence says of a coder's run."""
-    tally, ended = evidence.tally, evidence.exit
+def judge(coder: str, run: FinishedRun) -> Judgement:
+    """What is known of a coder's run."""
+    tally, ended = run.tally, run.exit
     if tally.failure is not None:
-        return _failed(evidence, tally.failure, tally.error)
+        return _failed(run, tally.failure, tally.error)
     if tally.final and (ended.code == 0 or (coder in _LATE and ended.code and tally.seen)):
         return Judgement(reason=_still(tally), denied=tally.denied)
     if ended.code == 0 and tally.denied:
-        return _failed(evidence, Failure.DENIED, f"it may not use {', '.join(tally.denied)}")
-    failure, words = _from_outside(coder, evidence)
-    return _failed(evidence, failure, words or _how(evidence))
+        return _failed(run, Failure.DENIED, f"it may not use {', '.join(tally.denied)}")
+    failure, words = _from_outside(coder, run)
+    return _failed(run, failure, words or _how(run))
 
 
-def judge_told(evidence: Evidence) -> Judgement:
-    """What the evidence says of a program that need not tell its end, and may tell its failures."""
-    tally = evidence.tally
+def judge_told(run: FinishedRun) -> Judgement:
+    """What is known of a program that need not tell its end, and may tell its failures."""
+    tally = run.tally
     if tally.failure is not None:
-        return _failed(evidence, tally.failure, tally.error)
-    judged = judge_exit(evidence)
-    return judged if judged.outcome else Judgement(denied=tally.denied)
+        return _failed(run, tally.failure, tally.error)
+    judged = judge_exit(run)
+    return judged if judged.failure else Judgement(denied=tally.denied)
 
 
-def _failed(evidence: Evidence, failure: Failure, words: str) -> Judgement:
-    tally = evidence.tally
+def _failed(run: FinishedRun, failure: Failure, words: str) -> Judgement:
+    tally = run.tally
     until = tally.until
     if until is None and failure in (Failure.LIMITED, Failure.OVERLOADED):
-        until = reset_in(words, datetime.fromtimestamp(evidence.exit.at, UTC))
+        until = reset_in(words, datetime.fromtimestamp(run.exit.at, UTC))
     return Judgement(
-        outcome=OUTCOMES[failure],
-        reason=_short(words) or failure.value,
         failure=failure,
+        reason=_short(words) or failure.value,
         until=until if failure is Failure.LIMITED else None,
         denied=tally.denied,
     )
@@ -231,12 +217,12 @@ def _short(words: str) -> str:
     return f"{line[:_REASON].rpartition(' ')[0]} …".strip()
 
 
-def _from_outside(coder: str, evidence: Evidence) -> tuple[Failure, str]:
+def _from_outside(coder: str, run: FinishedRun) -> tuple[Failure, str]:
     """What is known of a bad end though the coder's own events do not tell it."""
-    code = evidence.exit.code
+    code = run.exit.code
     # One that was ended from outside is only explained by what it said last of all.
     killed = code is None or (code > 128 and coder not in _BY_STATUS)
-    words = "" if killed and not _younger(evidence.stderr, evidence.stdout) else _last(evidence)
+    words = "" if killed and not _younger(run.stderr, run.stdout) else _last(run)
     if code is not None and (coder, code) in EXITS:
         return EXITS[coder, code], words
     if (found := by_words(words)) is not None and (code or explained(found)):
@@ -251,9 +237,9 @@ def explained(failure: Failure) -> bool:
     return failure in (Failure.AUTH, Failure.LIMITED, Failure.OVERLOADED, Failure.CONTEXT_FULL)
 
 
-def _last(evidence: Evidence) -> str:
+def _last(run: FinishedRun) -> str:
     """The last line of standard error that speaks of trouble."""
-    for line in reversed(jsonl.tail(evidence.stderr, _TAIL)):
+    for line in reversed(jsonl.tail(run.stderr, _TAIL)):
         if _TROUBLE.search(line) and not _FRAME.match(line):
             words = _COLOUR.sub("", line).strip()
             told = _FIELD.search(words)
@@ -268,15 +254,15 @@ def _younger(one: Path, other: Path) -> bool:
         return False
 
 
-def _how(evidence: Evidence) -> str:
-    ended = evidence.exit
+def _how(run: FinishedRun) -> str:
+    ended = run.exit
     if ended.signal is not None or (ended.code or 0) > 128:
         how = f"it was ended by signal {ended.signal or (ended.code or 0) - 128}"
     elif ended.code:
         how = f"exit status {ended.code}"
     else:
         how = "it ended without saying that it was done"
-    still = _still(evidence.tally)
+    still = _still(run.tally)
     return f"{how}; {still}" if still else how
 
 

@@ -23,7 +23,6 @@ from gitfleet.coders.base import (
     Coder,
     CoderEvent,
     CoderEventKind,
-    Failure,
     Job,
     Launch,
     LoginFile,
@@ -37,6 +36,7 @@ from gitfleet.coders.jsonl import Object, count, dig, flat, inner, name, number,
 from gitfleet.coders.reset_time import reset_at
 from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
+from gitfleet.model.states import Failure
 
 _TOOLS: Final = "Bash,Edit,Write,NotebookEdit,WebFetch,WebSearch"
 _MCP_SECONDS: Final = 120  # until its MCP server must be there

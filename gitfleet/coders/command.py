@@ -28,7 +28,6 @@ from gitfleet.coders.base import (
     Coder,
     CoderEvent,
     CoderEventKind,
-    Failure,
     Job,
     Launch,
     Reader,
@@ -37,6 +36,7 @@ from gitfleet.coders.base import (
 from gitfleet.coders.classify import judge_told
 from gitfleet.model.config import EventsAs, PromptBy
 from gitfleet.model.event import Tokens
+from gitfleet.model.states import Failure
 
 _PLACE: Final = re.compile(r"\{(prompt_file|prompt|model|workspace|task)\}")
 

@@ -20,7 +20,6 @@ from gitfleet.coders.base import (
     Coder,
     CoderEvent,
     CoderEventKind,
-    Failure,
     Job,
     Launch,
     LoginFile,
@@ -31,6 +30,7 @@ from gitfleet.coders.base import (
 from gitfleet.coders.classify import classify, judge_of
 from gitfleet.coders.jsonl import Object, count, dig, flat, inner, name, number, text
 from gitfleet.model.config import Permission
+from gitfleet.model.states import Failure
 
 
 def launch(job: Job) -> Launch:

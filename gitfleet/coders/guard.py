@@ -15,15 +15,14 @@ from gitfleet.coders.base import (
     Coder,
     CoderEvent,
     CoderEventKind,
-    Evidence,
-    Failure,
+    FinishedRun,
     Job,
     Judgement,
     Launch,
     Reader,
     Tally,
 )
-from gitfleet.model.states import Outcome
+from gitfleet.model.states import Failure
 from gitfleet.plugins import Plugin, PluginError, checked, guarded, told
 
 
@@ -76,7 +75,7 @@ class _Guard:
             read = _raising(error)
         return _GuardedReader(read, lambda error: self._failed("reader", error))
 
-    def judge(self, evidence: Evidence) -> Judgement:
+    def judge(self, evidence: FinishedRun) -> Judgement:
         said = evidence.tally.error
         if said.startswith(f"{self._plugin} failed in "):
             return _misconfigured(said)
@@ -134,4 +133,4 @@ def _raising(error: Exception) -> Reader:
 
 
 def _misconfigured(reason: str) -> Judgement:
-    return Judgement(outcome=Outcome.MISCONFIGURED, reason=reason, failure=Failure.MISCONFIGURED)
+    return Judgement(failure=Failure.MISCONFIGURED, reason=reason)

@@ -22,7 +22,6 @@ from gitfleet.coders.base import (
     Coder,
     CoderEvent,
     CoderEventKind,
-    Failure,
     Job,
     Launch,
     LoginFile,
@@ -35,6 +34,7 @@ from gitfleet.coders.classify import classify, judge_of
 from gitfleet.coders.jsonl import Object, dig, flat, inner, name, text
 from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
+from gitfleet.model.states import Failure
 
 _ERROR: Final = "[API Error:"
 _WINDOW: Final = 262_144

@@ -26,8 +26,7 @@ from gitfleet.coders import registry
 from gitfleet.coders.base import (
     Cannot,
     Coder,
-    Evidence,
-    Failure,
+    FinishedRun,
     Job,
     Judgement,
     Mcp,
@@ -40,7 +39,7 @@ from gitfleet.git import refs, worktree
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.claim import Claim
 from gitfleet.model.config import CoderSettings, Permission
-from gitfleet.model.states import Role
+from gitfleet.model.states import Failure, Role
 from gitfleet.model.task import Task
 from gitfleet.plan.scheduler import Assignment
 from gitfleet.process.kill import kill_run
@@ -165,7 +164,7 @@ def _run(
     tally = _tally(coder, job)
     if in_time is None:
         return _late(project, tally, job.run_dir, took)
-    evidence = Evidence(
+    evidence = FinishedRun(
         exit=ended or in_time,
         tally=tally,
         stdout=job.run_dir / "stdout",
@@ -191,7 +190,7 @@ def _late(project: Project, tally: Tally, run_dir: Path, took: float) -> CoderPr
 
 
 def _answer(project: Project, judged: Judgement, run_dir: Path, took: float) -> CoderProbe:
-    if judged.outcome is None:
+    if judged.failure is None:
         return CoderProbe(took=took)
     words = _last_words(project, run_dir)
     reason = judged.reason if not words or words in judged.reason else f"{judged.reason}: {words}"

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from gitfleet.board.clone_state import Clone, read_json, write_json
 from gitfleet.errors import FleetError
-from gitfleet.files import codec, layout
+from gitfleet.files import codec, edit_key, layout
 from gitfleet.git import refs, salvage, worktree
 from gitfleet.git.command import git
 from gitfleet.git.objects import Objects
@@ -61,7 +61,7 @@ def first_files(
     """
     text = _SETTINGS.format(
         format=FORMAT,
-        target=codec.scalar(target),
+        target=edit_key.scalar(target),
         checks=_checks(checks),
         setup=_list("workspace:\n  setup:", setup, "    ") if setup else "",
         roles=_roles(coders),

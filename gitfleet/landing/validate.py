@@ -21,7 +21,6 @@ from gitfleet.agent import outbox
 from gitfleet.attempt import checkpoint, coder_run, finish, mailbox, prompt, workspace
 from gitfleet.attempt.checkpoint import Checkpoint, Validation
 from gitfleet.attempt.cleanup import drop_scratch
-from gitfleet.attempt.coder_run import CoderEnd
 from gitfleet.attempt.context import AttemptContext, BlockedLanding
 from gitfleet.attempt.do_work import outside, tampering
 from gitfleet.attempt.environment import environment, outbox_of, scratch
@@ -35,8 +34,8 @@ from gitfleet.model.durations import seconds
 from gitfleet.model.event import Attempt, Check, Landed
 from gitfleet.model.states import Outcome
 from gitfleet.model.task import Task
-from gitfleet.model.verdict import Fix, Ruling, Verdict
-from gitfleet.plan import questions
+from gitfleet.model.verdict import Fix, Verdict
+from gitfleet.plan.outcome import AttemptEnd, CoderRun, Evidence, decide
 from gitfleet.plan.task_history import submission_of, verdict_of
 from gitfleet.plan.transitions import event_files, on_landing, on_rejection
 
@@ -50,6 +49,14 @@ class _Moved(Exception):
 
 class _Changed(Exception):
     """The task or the settings changed: what was claimed is not what is wanted any more."""
+
+
+class Review(Struct, frozen=True, kw_only=True):
+    """What a validator said of the work, and how it ended."""
+
+    run: CoderRun
+    end: AttemptEnd
+    verdict: Verdict | None
 
 
 class Proof(Struct, frozen=True, kw_only=True):
@@ -98,12 +105,11 @@ def validate(ctx: AttemptContext, before: Checkpoint | None = None) -> None:
 
 def _prove(ctx: AttemptContext, before: Checkpoint | None) -> bool:
     """Prove what would land now, and land it. True: the attempt has ended."""
-    ended: CoderEnd | None = None
-    verdict: Verdict | None = None
+    review: Review | None = None
     if before is not None and before.proving is not None:
         proof = _taken_up(ctx, before.proving)
         ran = before.proving.checks
-        ended, verdict = _judge(ctx, proof, ran, before)
+        review = _judge(ctx, proof, ran, before)
     else:
         merged = _merge(ctx)
         if merged is None:
@@ -113,10 +119,10 @@ def _prove(ctx: AttemptContext, before: Checkpoint | None) -> bool:
         if failing:
             return True
         if _needs_judge(ctx, proof):
-            ended, verdict = _judge(ctx, proof, ran)
-    if not _refused(ctx, ended, verdict, ran, proof):
+            review = _judge(ctx, proof, ran)
+    if not _refused(ctx, review, ran):
         failpoints.point("checks-passed")
-        _land(ctx, proof, ran, ended, verdict)
+        _land(ctx, proof, ran, review)
     return True
 
 
@@ -332,34 +338,36 @@ def _needs_judge(ctx: AttemptContext, proof: Proof) -> bool:
 
 def _judge(
     ctx: AttemptContext, proof: Proof, ran: tuple[Check, ...], before: Checkpoint | None = None
-) -> tuple[CoderEnd, Verdict | None]:
+) -> Review:
     """Ask the validator, in a worktree of what would land; or hear out the one that was asked."""
     ctx.live.doing = "judging"
     if before is not None:
         path = ctx.project.clone.check_workspace(ctx.task)
         env = environment(ctx.project, ctx.claimed, ctx.run_dir, Path(tempfile.gettempdir()))
-        ended = coder_run.attach_to_coder(ctx, workspace=path, env=env)
+        run = coder_run.attach_to_coder(ctx, workspace=path, env=env)
         drop_scratch(ctx.nonce)
     else:
-        ended, before = _ask(ctx, proof, ran)
+        run, before = _ask(ctx, proof, ran)
     mailbox.drain(ctx)
-    parked = mailbox.waits_for_answer(ctx)
+    question = mailbox.waits_for_answer(ctx)
     changed = tampering(ctx, before)
-    if changed:
-        return CoderEnd(outcome=Outcome.TAMPERED, reason="; ".join(changed)), None
-    if parked and (ended.outcome is None or questions.overrules(ended.outcome)):
-        return replace(ended, outcome=Outcome.ASKED, reason=parked), None
-    if ended.outcome is not None:
-        return ended, None
     verdict, why = outbox.verdict(outbox_of(ctx.run_dir))
-    why = ctx.project.mask.text(why)
-    if verdict is None:
-        return CoderEnd(outcome=Outcome.FAILED, reason=f"the validator ended, and {why}"), None
-    plain = ctx.project.mask.data(to_builtins(verdict))  # before anything of it is cut
-    return ended, convert(plain, Verdict)
+    if verdict is not None:  # masked before anything of it is cut
+        verdict = convert(ctx.project.mask.data(to_builtins(verdict)), Verdict)
+    end = decide(
+        Evidence(
+            role=ctx.claimed.claim.role,
+            run=run,
+            tampered=changed,
+            question=question,
+            verdict=verdict,
+            no_verdict=why,
+        )
+    )
+    return Review(run=run, end=end, verdict=verdict)
 
 
-def _ask(ctx: AttemptContext, proof: Proof, ran: tuple[Check, ...]) -> tuple[CoderEnd, Checkpoint]:
+def _ask(ctx: AttemptContext, proof: Proof, ran: tuple[Check, ...]) -> tuple[CoderRun, Checkpoint]:
     path = workspace.check_out(ctx.project, ctx.task, proof.merge)
     told = prompt.of_validation(ctx.project, ctx.claimed, proof.entry, proof.tip, ran)
     with scratch(ctx.nonce) as tmp:
@@ -383,48 +391,37 @@ def _ask(ctx: AttemptContext, proof: Proof, ran: tuple[Check, ...]) -> tuple[Cod
         return coder_run.run_coder(ctx, workspace=path, prompt=told, env=env), before
 
 
-def _refused(
-    ctx: AttemptContext,
-    ended: CoderEnd | None,
-    verdict: Verdict | None,
-    ran: tuple[Check, ...],
-    proof: Proof,
-) -> bool:
+def _refused(ctx: AttemptContext, review: Review | None, ran: tuple[Check, ...]) -> bool:
     """Whether the validator kept the work from landing; then the attempt has ended."""
-    if ended is None:
+    if review is None or review.end.outcome is Outcome.ACCEPTED:
         return False
-    if verdict is None:
-        attempt = _attempt(ctx, ended, ended.outcome or Outcome.FAILED, ended.reason, ran)
-        finish.write(ctx, attempt)
-        return True
-    if verdict.verdict is Ruling.ACCEPTED:
-        return False
-    reason = verdict.reason or (verdict.findings[0] if verdict.findings else "it was rejected")
-    _reject(ctx, Outcome.REJECTED, reason, verdict.findings, ran, verdict.fix, ended)
+    end, verdict = review.end, review.verdict
+    if end.outcome is Outcome.REJECTED and verdict is not None:
+        _reject(ctx, end.outcome, end.reason, verdict.findings, ran, verdict.fix, review)
+    else:
+        finish.write(ctx, _attempt(ctx, review, end.outcome, end.reason, ran))
     return True
 
 
 def _attempt(
     ctx: AttemptContext,
-    ended: CoderEnd | None,
+    review: Review | None,
     outcome: Outcome,
     reason: str,
     ran: tuple[Check, ...],
 ) -> Attempt:
-    facts = (
-        {
-            "exit_code": ended.exit_code,
-            "signal": ended.signal,
-            "session": ended.session,
-            "tokens": ended.tokens,
-            "usd": ended.usd,
-            "until": ended.until,
-            "tool_calls": ended.tool_calls,
-        }
-        if ended
-        else {}
+    if review is None:
+        return finish.attempt_of(ctx, outcome=outcome, reason=reason, checks=ran)
+    end = review.end
+    return finish.attempt_of(
+        ctx,
+        outcome=outcome,
+        reason=reason,
+        run=review.run,
+        until=end.until,
+        session=end.session,
+        checks=ran,
     )
-    return finish.attempt_of(ctx, outcome=outcome, reason=reason, checks=ran, **facts)
 
 
 def _reject(
@@ -434,11 +431,11 @@ def _reject(
     findings: tuple[str, ...],
     ran: tuple[Check, ...] = (),
     fix: Fix | None = None,
-    ended: CoderEnd | None = None,
+    review: Review | None = None,
 ) -> None:
     mask = ctx.project.mask.text
     told = tuple(mask(finding) for finding in findings)
-    attempt = replace(_attempt(ctx, ended, outcome, reason, ran), findings=told)
+    attempt = replace(_attempt(ctx, review, outcome, reason, ran), findings=told)
     proposed = _proposed(mask, fix) if fix else None
     result = finish.finish(
         ctx,
@@ -467,14 +464,13 @@ def _land(
     ctx: AttemptContext,
     proof: Proof,
     ran: tuple[Check, ...],
-    ended: CoderEnd | None,
-    verdict: Verdict | None,
+    review: Review | None,
 ) -> None:
     """Move the target and close the task, if everything is as it was when it was proved."""
     target = ctx.claimed.assignment.target
     ref = f"refs/heads/{target}"
-    reason = (verdict.reason if verdict else "") or _passed(ran)
-    attempt = _attempt(ctx, ended, Outcome.ACCEPTED, reason, ran)
+    reason = _accepted(review) or _passed(ran)
+    attempt = _attempt(ctx, review, Outcome.ACCEPTED, reason, ran)
     landed = _landed(ctx, proof.merge, proof.head)
     move = Move(ref, proof.tip, proof.merge)
 
@@ -499,6 +495,11 @@ def _land(
         )
     elif event_files.claimed_by(result.board, ctx.task, ctx.nonce):
         _give_way(ctx, result.board.get(ctx.task))
+
+
+def _accepted(review: Review | None) -> str:
+    """Why the validator accepted it, if it said so."""
+    return review.verdict.reason if review and review.verdict else ""
 
 
 def _passed(ran: tuple[Check, ...]) -> str:
@@ -528,21 +529,20 @@ def _after_landing(ctx: AttemptContext, landed: Landed) -> None:
 
 def _validate_plan(ctx: AttemptContext, before: Checkpoint | None) -> None:
     """A plan has nothing to merge: its tasks are on the board. A validator may judge them."""
-    ended: CoderEnd | None = None
-    verdict: Verdict | None = None
+    review: Review | None = None
     if ctx.claimed.claim.coder:
         tip = ctx.claimed.claim.base
         proof = Proof(
             entry=ctx.claimed.entry, board=ctx.claimed.board, tip=tip, head=tip, tree="", merge=tip
         )
         try:
-            ended, verdict = _judge(ctx, proof, (), before)
+            review = _judge(ctx, proof, (), before)
         finally:
             workspace.drop_check(ctx.project, ctx.task)
-        if _refused(ctx, ended, verdict, (), proof):
+        if _refused(ctx, review, ()):
             return
-    reason = (verdict.reason if verdict else "") or "its tasks are valid"
-    attempt = _attempt(ctx, ended, Outcome.ACCEPTED, reason, ())
+    reason = _accepted(review) or "its tasks are valid"
+    attempt = _attempt(ctx, review, Outcome.ACCEPTED, reason, ())
     result = finish.finish(
         ctx,
         attempt,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from gitfleet.model.claim import Nonce, Oid
+from gitfleet.model.claim import Claim, Nonce, Oid
 from gitfleet.model.durations import Moment
 from gitfleet.model.ids import TaskId
 from gitfleet.model.states import Kind, Outcome, Role
@@ -68,6 +68,25 @@ class Attempt(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
         tuple[str, ...], Meta(description="What a validator found, one sentence each.")
     ] = ()
     fixed_by: Annotated[TaskId | None, Meta(description="The task that repairs this one.")] = None
+
+    @classmethod
+    def of(cls, claim: Claim, outcome: Outcome, reason: str, ended: datetime) -> Attempt:
+        """The end of a claimed attempt, with all that its claim tells."""
+        return cls(
+            runner=claim.runner,
+            nonce=claim.nonce,
+            attempt=claim.attempt,
+            outcome=outcome,
+            reason=reason,
+            started=claim.at,
+            ended=ended,
+            coder=claim.coder,
+            model=claim.model,
+            task_blob=claim.task_blob,
+            base=claim.base,
+            head=claim.head,
+            branch=claim.branch,
+        )
 
 
 class Decision(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):

@@ -72,6 +72,21 @@ class Outcome(StrEnum):
     CONFLICT = "conflict"
 
 
+class Failure(StrEnum):
+    """Why a coder did not do its work."""
+
+    AUTH = "auth"  # its key or login is refused, or there is none
+    LIMITED = "limited"  # a rate, a quota or a credit is used up
+    OVERLOADED = "overloaded"  # its service does not answer, or not now
+    CONTEXT_FULL = "context-full"
+    REFUSED = "refused"  # the model will not do it
+    DENIED = "permission-denied"  # it may not use the tools it needs
+    CRASHED = "crashed"
+    MISCONFIGURED = "misconfigured"  # a wrong model, flag or setting: no other try helps
+    OVER_BUDGET = "over-budget"  # by its own settings
+    NO_SESSION = "no-session"  # what it was to go on with is not there (any more)
+
+
 class Counter(StrEnum):
     """What an outcome counts against."""
 

@@ -11,14 +11,14 @@ from gitfleet.model.task import CoderChoice, Task
 
 
 class Choice(Struct, frozen=True):
-    """A coder and the model it is to use; no model: the coder's own default."""
+    """A coder and its model; an empty model means the coder's own default."""
 
     coder: str
     model: str = ""
 
 
 class NextCoder(Struct, frozen=True, kw_only=True):
-    """The coder and model that a task will get, and which of them it inherits from a role."""
+    """The coder and model of a task's next attempt, and which of them come from a role."""
 
     coder: str
     model: str  # empty: the coder's own default
@@ -26,7 +26,7 @@ class NextCoder(Struct, frozen=True, kw_only=True):
     model_default: bool = False
 
     def __str__(self) -> str:
-        """One word for both, with `(default)` behind what is inherited."""
+        """Both in one word, with `(default)` after an inherited one."""
         model = f"/{self.model}" if self.model else ""
         if not self.coder_default:
             return f"{self.coder}{model}{' (default model)' if self.model_default else ''}"
@@ -38,10 +38,10 @@ class NextCoder(Struct, frozen=True, kw_only=True):
 def choices(
     board: Board, entry: Entry, role: Role, default: RoleSettings | None = None
 ) -> tuple[Choice, ...]:
-    """The coders for an attempt, best first; empty: none is named, or checks alone decide.
+    """The coders for an attempt, best first; empty if none is named, or if checks alone decide.
 
-    `default` is what one runner was told to use for tasks that name none: it comes before the
-    roles of the board, and never decides who validates.
+    `default` is this runner's choice for tasks that name no coder (`run --coder`): it takes
+    precedence over the board's roles, except for validation.
     """
     roles = board.settings.roles
     if role is Role.VALIDATE:
@@ -56,9 +56,9 @@ def choices(
 
 
 def next_coder(board: Board, entry: Entry, role: Role) -> NextCoder | None:
-    """The coder and model that a task will get, or has while an attempt runs; None: no coder.
+    """The coder and model of a task's running or next attempt; None if it has no coder.
 
-    Of several coders it is the first, though another one may do it while that one is paused.
+    The first of several coders, even if another one may do it while the first is cooling down.
     """
     found = choices(board, entry, role)
     claim = entry.claim if entry.claim and entry.claim.role is role else None
@@ -80,9 +80,10 @@ def next_coder(board: Board, entry: Entry, role: Role) -> NextCoder | None:
 def _over(
     said: Task | RoleSettings, below: tuple[Choice, ...], lowest: tuple[Choice, ...] = ()
 ) -> tuple[Choice, ...]:
-    """What is said here, over what was said more generally (`below`, and below that `lowest`).
+    """Settings of a task over those of its role (`below`) and those of work (`lowest`).
 
-    A model never goes to a coder it was not named for. One that is named alone is for the first.
+    A model is never given to a coder that it was not named for. A model without a coder is for the
+    first coder.
     """
     named: tuple[Choice, ...]
     if said.coders:
@@ -110,5 +111,5 @@ def named_on(board: Board) -> frozenset[str]:
 
 
 def named_by(role: RoleSettings) -> tuple[Choice, ...]:
-    """Every coder that a role names by itself, best first."""
+    """Every coder that a role itself names, best first."""
     return _over(role, ())

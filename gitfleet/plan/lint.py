@@ -1,7 +1,7 @@
-"""What is wrong with the files of a board, and what looks wrong: pure, from the files alone.
+"""Errors and warnings in the files of a board. Pure, from the files alone.
 
-A problem is a file that does not validate. A warning is a file that does, and still cannot mean
-what it says: a dependency that is nowhere, a circle, a task that no coder can do.
+An error is a file that does not validate. A warning is a file that validates and still cannot work
+as written: a missing dependency, a cycle, a task that no coder can do.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from gitfleet.plan.graph import cancelled, graph_of, is_over
 
 
 class LintFinding(Struct, frozen=True):
-    """One thing to tell; a warning stops nothing."""
+    """One finding of lint; a warning blocks nothing."""
 
     problem: Problem
     warning: bool = False
 
     @property
     def order(self) -> tuple[str, int, int, bool, str]:
-        """By place; problems before warnings."""
+        """By place; errors before warnings."""
         p = self.problem
         return p.path, p.line, p.column, self.warning, p.what
 
@@ -43,14 +43,14 @@ class LintFinding(Struct, frozen=True):
 Absence = Callable[[str, Settings], FleetError | None]
 # Why there is no forge of the kind that the settings name.
 NoForge = Callable[[ForgeSettings], FleetError | None]
-# What a coder would object to in a task's text; empty if nothing.
+# A coder's objection to a task's text; empty if it has none.
 Objects = Callable[[str, Task], str]
 
 
 def findings(
     files: Mapping[str, File], absence: Absence, objects: Objects, no_forge: NoForge
 ) -> list[LintFinding]:
-    """All there is to tell of these files, by path on the branch, sorted by place."""
+    """All findings on these files (by path on the branch), sorted by place."""
     board = boards.read(files)
     found = [LintFinding(problem) for problem in _problems(board, files)]
     found += [
@@ -63,7 +63,7 @@ def findings(
 def doubts(
     board: Board, task: str, absence: Absence, objects: Objects
 ) -> Iterator[tuple[str, str]]:
-    """What a task that validates cannot mean: what, and what to do about it."""
+    """Why a valid task cannot work as written: what, and the remedy."""
     entry = board.get(task)
     if entry is not None and entry.task is not None:
         for _, _, what, remedy in _of_task(board, entry, entry.task, absence, objects):
@@ -80,7 +80,7 @@ def _problems(board: Board, files: Mapping[str, File]) -> Iterator[Problem]:
 
 
 def _archived(files: Mapping[str, File]) -> Iterator[Problem]:
-    """Of the files of finished tasks, read as what they were before they were moved."""
+    """Findings on finished tasks, read as the files they were before they were archived."""
     folders: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for path in files:
         there = layout.place(path)
@@ -113,8 +113,11 @@ def _warnings(
 
 
 def _twins(board: Board) -> Iterator[Problem]:
-    """Ids are in lower case; a file that differs from another only in case is the other's twin
-    where file names ignore case, and one of them vanishes in a checkout there."""
+    """Ids are in lower case.
+
+    Where file names ignore case, a file that differs from another only in case is its twin, and a
+    checkout there loses one of them.
+    """
     same: defaultdict[str, list[str]] = defaultdict(list)
     for task, entry in board.entries.items():
         if entry.blob:
@@ -128,7 +131,7 @@ def _twins(board: Board) -> Iterator[Problem]:
 
 
 def _strange_prompts(files: Mapping[str, File]) -> Iterator[Problem]:
-    """Prompts that nobody is ever told."""
+    """Prompts that no attempt uses."""
     for path in files:
         there = layout.place(path)
         if there.what is FileKind.PROMPT and there.name not in Role.__members__.values():
@@ -155,7 +158,7 @@ def _forge(board: Board, files: Mapping[str, File], no_forge: NoForge) -> Iterat
 
 
 def _named(said: Task | RoleSettings) -> Iterator[tuple[str, str, int | None]]:
-    """The coders that are named in one place: by which key, and which item of its list."""
+    """The coders named in one place: the key, and the item of its list."""
     if said.coder:
         yield said.coder, "coder", None
     for number, one in enumerate(said.coders):
@@ -195,7 +198,7 @@ def _of_task(
 
 
 def _objection(board: Board, entry: Entry, need: str) -> str:
-    """What is wrong with one dependency; empty if nothing is."""
+    """The problem with one dependency; empty if there is none."""
     if need == entry.id:
         return "it depends on itself"
     if not board.taken(need):
@@ -206,13 +209,13 @@ def _objection(board: Board, entry: Entry, need: str) -> str:
     return ""
 
 
-# -- where
+# -- positions
 
 
 def _mark(file: File, key: str, item: int | None) -> tuple[int, int]:
-    """Line and column of a key of a task file, or of one item of its list; 1:1 if not to be seen.
+    """Line and column of a task file's key, or of one item of its list; 1:1 if unknown.
 
-    Read again only for a file there is something to say about.
+    Parses again, but only a file with a finding.
     """
     text, problems = codec.decode(file.data, "")
     front, _, more = codec.split(text, "")

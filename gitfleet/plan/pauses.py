@@ -27,8 +27,7 @@ _SHORTEST_RED_PAUSE: Final = 10.0
 
 
 def proof_pause(board: Board, entry: Entry) -> tuple[datetime | None, str, str | None]:
-    """Until when it is let alone for what its last validation came to, why, and the red target if
-    that is it."""
+    """Until when validation waits, why, and the red target if that is the cause."""
     trailing: list[Attempt] = []
     for event in reversed(entry.current):
         if event.kind in WORK_KINDS:
@@ -40,7 +39,7 @@ def proof_pause(board: Board, entry: Entry) -> tuple[datetime | None, str, str |
     last = trailing[0]
     same = sum(1 for attempt in trailing if attempt.outcome is last.outcome)
     if last.outcome is Outcome.TARGET_RED:
-        # However short the pauses are set: this one ends for a target that did not even move.
+        # At least this long, even with short pauses: it also ends for a target that did not move.
         wait = max(_SHORTEST_RED_PAUSE, pause(board, same, _LONGEST_RED_PAUSE))
         until = later(last.ended, wait)
         return until, f"the target fails its own checks: {last.reason}", last.base
@@ -56,8 +55,11 @@ def proof_pause(board: Board, entry: Entry) -> tuple[datetime | None, str, str |
 
 
 def interruptions_in_a_row(newest_first: Iterable[Attempt]) -> int:
-    """How many attempts in a row were interrupted. The first is resumed at once; what interrupts
-    again and again (a full disk, a lock) would else use all of them up within a second."""
+    """How many attempts in a row were interrupted.
+
+    The first is resumed at once. A lasting cause (a full disk, a lock) would otherwise use up all
+    of them within a second.
+    """
     return sum(1 for _ in takewhile(_interrupted, newest_first))
 
 

@@ -1,4 +1,4 @@
-"""What is shown of a board, as plain data for programs, in the words of docs/board.md."""
+"""A board as plain data for programs, in the words of docs/board.md."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gitfleet.plan.view import Detail, Row
 
 
 def facts(one: Row) -> dict[str, Any]:
-    """A row for programs: every key is always there; null where nothing is known."""
+    """A row for programs: every key is always present; null where the value is unknown."""
     known = {name: _plain(value) for name, value in _fields(one).items()}
     doer = one.doer
     del known["doer"]
@@ -24,7 +24,7 @@ def facts(one: Row) -> dict[str, Any]:
 
 
 def story(whole: Detail) -> dict[str, Any]:
-    """A task for programs: its row, and what `show` tells beyond it."""
+    """A task for programs: its row, and the rest of what `show` prints."""
     entry = whole.entry
     return {
         **facts(whole.row),
@@ -52,7 +52,7 @@ def _fields(value: Struct) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Structs as mappings with all their keys: the shape must not depend on the values."""
+    """Structs as mappings with all their keys: the shape does not depend on the values."""
     if isinstance(value, Struct):
         return {name: _plain(inner) for name, inner in _fields(value).items()}
     if isinstance(value, tuple | list):

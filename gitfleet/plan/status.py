@@ -1,4 +1,4 @@
-"""Where a task stands, and why: derived from the board, first match wins (docs/board.md)."""
+"""The status of a task, and why: derived from the board, first match wins (docs/lifecycle.md)."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ from gitfleet.plan.task_history import (
 
 
 class TaskStatus(Struct, frozen=True, kw_only=True):
-    """A status with its reason, and what a claim of the task would be for."""
+    """A status with its reason, and the role that the task can be claimed for."""
 
     status: Status
     reason: str
-    role: Role | None = None  # what it can be claimed for, once `until` is past
+    role: Role | None = None  # the role it can be claimed for, after `until`
     until: datetime | None = None  # not claimed before this time
-    # Only its coders rest, on the runners that the reason names: any other may claim it now.
+    # Only its coders are cooling down, on the runners that the reason names: another may claim it.
     rests: bool = False
-    answered: bool = False  # its questions have answers now
-    red: str | None = None  # the commit of the target that failed the checks by itself
+    answered: bool = False  # its questions are answered
+    red: str | None = None  # the commit of the target that itself failed the checks
 
     def claimable(self, now: datetime) -> bool:
         """Whether a runner may claim it now."""
@@ -58,7 +58,7 @@ class TaskStatus(Struct, frozen=True, kw_only=True):
 
 
 def status_of(board: Board, task: str, now: datetime) -> TaskStatus:
-    """Where the task of that id stands. Pure and total; `now` matters only for pauses."""
+    """The status of the task of that id. Pure and total; `now` matters only for pauses."""
     entry = board.get(task)
     if entry is None:
         if task in board.archived:
@@ -68,7 +68,7 @@ def status_of(board: Board, task: str, now: datetime) -> TaskStatus:
 
 
 class _CachedStatuses(Struct, frozen=True):
-    """The standings of a board, and the span of time in which they hold."""
+    """The statuses of a board, and the time span in which they are valid."""
 
     where: Mapping[str, TaskStatus]
     since: datetime
@@ -79,9 +79,9 @@ _KEPT: WeakKeyDictionary[Board, _CachedStatuses] = WeakKeyDictionary()
 
 
 def statuses(board: Board, now: datetime) -> Mapping[str, TaskStatus]:
-    """Where every task stands that is not archived; worked out once for a board and a time.
+    """The status of every task that is not archived; computed once per board and time span.
 
-    Time matters only where a pause ends, so until the next one ends all stays as it is.
+    Time matters only when a pause ends, so until the next one ends nothing changes.
     """
     kept = _KEPT.get(board)
     if kept is None or now < kept.since or (kept.until is not None and kept.until <= now):
@@ -180,14 +180,16 @@ def _used_up(board: Board, entry: Entry, attempts: list[Attempt], name: str) -> 
 
 
 def _more_was_allowed(entry: Entry, last: Attempt) -> bool:
-    """Whether a task that cost too much goes on: a person has edited it since, and its budget is
-    not used up as it is now."""
+    """Whether a task over its budget continues:
+
+    a person has edited it since, and the new budget is not used up.
+    """
     edited = last.task_blob is not None and last.task_blob != entry.blob
     return last.outcome is Outcome.OVER_BUDGET and edited and not over_budget(entry)
 
 
 def _spent(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
-    """Nothing is left for what would be claimed next. Checks alone and landing cost nothing."""
+    """No budget is left for the next step. Checks alone and landing cost nothing."""
     submitted = submission_of(entry) is not None and verdict_of(entry) is None
     free = submitted and not choices(board, entry, Role.VALIDATE)
     if not free and (why := over_budget(entry)):
@@ -201,7 +203,7 @@ def _asking(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
         return None
     waiting = [question for question in entry.questions if question.open]
     for path, problems in board.damage.items():
-        # A question that cannot be read may hold an answer or not: nobody is to guess.
+        # An unreadable question may or may not hold an answer: do not guess.
         there = layout.place(path)
         if there.what is layout.FileKind.QUESTION and there.task == entry.id and problems:
             return TaskStatus(
@@ -236,7 +238,7 @@ def _fixing(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
 
 
 def _closing(board: Board, task: str) -> bool:
-    """Whether a person closed a task and no runner has closed what it repairs yet."""
+    """Whether a person closed a task and no runner has closed the tasks that it repairs yet."""
     entry = board.get(task)
     return (
         entry is not None
@@ -250,7 +252,7 @@ def _accepted(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
     if verdict is None or verdict.attempt is None or verdict.attempt.outcome != Outcome.ACCEPTED:
         return None
     if submission_of(entry) is None:
-        return None  # a `retry` came while it was judged: the work is to be done afresh
+        return None  # a `retry` came during validation: the work starts over
     reason = f"accepted, and not landed yet: {verdict.attempt.reason}"
     return _to_prove(board, entry, now, Status.ACCEPTED, reason)
 
@@ -262,9 +264,9 @@ def _submitted(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
 
 
 def _to_prove(board: Board, entry: Entry, now: datetime, status: Status, reason: str) -> TaskStatus:
-    """What is submitted or accepted, and until when it is let alone.
+    """The status of submitted or accepted work, and how long it waits.
 
-    A target that fails its own checks is tried again when it moves, or after a growing pause.
+    A target that fails its own checks is retried when it moves, or after a growing pause.
     """
     until, why, red = proof_pause(board, entry)
     rests = False
@@ -278,7 +280,7 @@ def _to_prove(board: Board, entry: Entry, now: datetime, status: Status, reason:
 
 
 def _at_rest(board: Board, entry: Entry, role: Role, now: datetime) -> tuple[datetime, str] | None:
-    """Until when all the coders rest that could do it, and why; None if one does not."""
+    """Until when all coders for it are cooling down, and why; None if one is not."""
     found = [cooldown_anywhere(board, one.coder, now) for one in choices(board, entry, role)]
     rests = [rest for rest in found if rest is not None]
     if not rests or len(rests) < len(found):
@@ -314,7 +316,7 @@ def _delayed(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
 
 
 def _role(board: Board, entry: Entry) -> Role | None:
-    """What a task could be claimed for if only its time had come."""
+    """The role a task could be claimed for once its time comes."""
     assert entry.task is not None
     return Role(entry.task.role.value) if unmet_dependency(board, entry) is None else None
 
@@ -325,7 +327,7 @@ def _waiting(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
 
 
 def _resting(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
-    """All its coders rest somewhere. A runner on which one of them does not may still take it."""
+    """All its coders are cooling down somewhere. A runner where one is not may still take it."""
     assert entry.task is not None
     role = Role(entry.task.role.value)
     found = _at_rest(board, entry, role, now)

@@ -1,4 +1,4 @@
-"""Facts of a task's history: what was submitted, judged, held, and how many attempts count."""
+"""Facts of a task's history: submissions, verdicts, holds, and how many attempts count."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WORK_KINDS: Final = (Kind.WORK, Kind.PLAN)
 
 
 def put_on_hold(entry: Entry) -> Event | None:
-    """The event by which a task is on hold, or None. `retry` does not end it."""
+    """The event that put a task on hold, or None. `retry` does not end a hold."""
     switches = (e for e in reversed(entry.events) if e.kind in (Kind.HOLD, Kind.UNHOLD))
     last = next(switches, None)
     return last if last is not None and last.kind is Kind.HOLD else None
@@ -38,13 +38,13 @@ def count(attempts: Iterable[Attempt], counter: Counter) -> int:
 
 
 def over_budget(entry: Entry) -> str:
-    """Why nothing that costs may be begun on a task any more; empty if something is left."""
+    """Why no step that costs may start on a task; empty if budget is left."""
     allowed = entry.task.budget if entry.task else None
     return budget.used_up(allowed, budget.spent(entry)) if allowed else ""
 
 
 def verdict_of(entry: Entry) -> Event | None:
-    """The last verdict on what was last submitted, or None."""
+    """The last verdict on the last submission, or None."""
     for event in reversed(entry.current):
         if event.kind in WORK_KINDS:
             return None

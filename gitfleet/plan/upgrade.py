@@ -1,4 +1,4 @@
-"""A board of an older format: it is read, and nothing is written to it but its upgrade. Pure."""
+"""A board of an older format: it can be read, and the only write to it is its upgrade. Pure."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ REMEDY: Final = f"run `gitfleet lint --fix`: one commit brings the board to form
 
 
 class Upgrade(Struct, frozen=True):
-    """The files of a board that are to be rewritten, by path."""
+    """The files of a board to rewrite, by path."""
 
     files: Mapping[str, Renamed]
 
     def change(self, person: Person) -> Change:
-        """The commit that does it."""
+        """The commit that rewrites them."""
         tasks = (place.task for place in map(layout.place, self.files) if place.task)
         return Change(
             subject=f"Rename keys to those of format {FORMAT}",
@@ -33,7 +33,7 @@ class Upgrade(Struct, frozen=True):
         )
 
     def lines(self) -> Iterator[str]:
-        """What it changes, a line for each file."""
+        """The changes, one line per file."""
         for path, renamed in self.files.items():
             said = [f"{old} → {new}" for old, new in renamed.keys]
             if path == layout.SETTINGS:
@@ -42,9 +42,9 @@ class Upgrade(Struct, frozen=True):
 
 
 def upgrade(board: Board, read: Callable[[str], bytes | None]) -> Upgrade:
-    """What of the board's open files has old names; `read` gives the bytes at a path.
+    """The open files of the board with old names; `read` gives the bytes at a path.
 
-    FleetError where fleet.yaml cannot be rewritten: without it the rest would be of no format.
+    FleetError if fleet.yaml cannot be rewritten: without it the rest would have no format.
     """
     found: dict[str, Renamed] = {}
     for path in _open_files(board):
@@ -65,7 +65,7 @@ def _open_files(board: Board) -> Iterator[str]:
 
 
 def old_format(board: Board) -> Problem | None:
-    """That the board has an older format, and what to do; None if it has the newest."""
+    """A sentence for a board of an older format, with the remedy; None for the newest."""
     if not board.settings.old_format:
         return None
     what = f"the board has format {board.settings.format}, which this gitfleet only reads"
@@ -73,7 +73,7 @@ def old_format(board: Board) -> Problem | None:
 
 
 def refuse_old(board: Board) -> None:
-    """FleetError for whoever is about to write to a board of an older format."""
+    """Raise FleetError before a write to a board of an older format."""
     problem = old_format(board)
     if problem is not None:
         raise FleetError(problem.what, remedy=f"R{problem.remedy[1:]}.")

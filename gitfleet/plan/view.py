@@ -1,9 +1,9 @@
-"""What is shown of a board: pure, for the command line and for any page.
+"""Views of a board: pure, for the command line and for any page.
 
-The order of a list is the order in which a person wants to hear of it: what waits for them (an
-answer is given fastest, so `asking` comes first), what runs, what is about to land, what comes
-next, what has to wait, and last what is finished. Within one status: priority, how many tasks
-depend on it directly, id; finished tasks the newest first. Everything here is linear in the board.
+A list is ordered as a person wants to read it: tasks that need them (`asking` first, since an
+answer is quick), running tasks, those about to land, the next ones, waiting ones, and finished ones
+last. Within one status: priority, how many tasks depend on it directly, id; finished tasks newest
+first. Everything here is linear in the size of the board.
 """
 
 from __future__ import annotations
@@ -57,22 +57,22 @@ class Row(Struct, frozen=True, kw_only=True):
     title: str
     status: Status
     reason: str
-    role: Role | None  # of the task: work or plan; None where no valid file tells it
+    role: Role | None  # of the task: work or plan; None if no valid file says it
     priority: int | None
-    doer: NextCoder | None  # what it will get, or has; None: nothing, or it is finished
+    doer: NextCoder | None  # who does or will do it; None: no coder, or it is finished
     depends_on: tuple[str, ...]
     labels: tuple[str, ...]
     attempts: int  # made so far, over all roles and all time
     claim: Claim | None
     questions: tuple[Question, ...]
-    branch: str | None  # the work is on it; None before the first attempt
+    branch: str | None  # the branch of its work; None before the first attempt
     until: datetime | None  # not claimed before this time
     updated: datetime | None  # its newest event or claim
-    archived: str | None  # the folder its files lie in, once they are in done/
+    archived: str | None  # the folder of its files, once they are in done/
 
 
 class RelatedTask(Struct, frozen=True):
-    """Another task, as far as it matters to the one that is looked at."""
+    """Another task, as far as it matters to the one on display."""
 
     id: str
     title: str
@@ -84,14 +84,14 @@ class Detail(Struct, frozen=True, kw_only=True):
 
     row: Row
     entry: Entry
-    keys: Mapping[str, Any]  # what its file says, as YAML has it, without what is left out there
-    head: str | None  # the tip of the work, as the last attempt left it
+    keys: Mapping[str, Any]  # the keys of its file as YAML has them, without defaults
+    head: str | None  # the tip of the work after the last attempt
     landed: Landed | None
     validation: Attempt | None  # the last one
     depends_on: tuple[RelatedTask, ...]
     waits_for_it: tuple[RelatedTask, ...]  # unfinished, directly
     behind: int  # the same, directly or not
-    spent: Spent  # by all its attempts since the last `retry`, which is what `budget` is about
+    spent: Spent  # by all its attempts since the last `retry`; compare with `budget`
     fix_chain: tuple[RelatedTask, ...]  # the first task, then each that repairs the one before
     next: str
 
@@ -107,7 +107,7 @@ def finished(board: Board, entries: Iterable[Entry], now: datetime) -> list[Row]
 
 
 def unarchived(board: Board, entry: Entry, *, alone: bool = False) -> Board:
-    """The board as if an archived task lay on it still; `alone`: and no other task."""
+    """The board as if an archived task were still on it; `alone`: and no other task."""
     if alone:
         return replace(board, entries={entry.id: entry}, archived={})
     others = {task: folder for task, folder in board.archived.items() if task != entry.id}
@@ -115,7 +115,7 @@ def unarchived(board: Board, entry: Entry, *, alone: bool = False) -> Board:
 
 
 def in_order(board: Board, unordered: Iterable[Row]) -> list[Row]:
-    """The rows as a person wants to read them."""
+    """The rows in the order for people."""
     dependents = graph_of(board).dependents
 
     def key(one: Row) -> tuple[int, float, int, int, str]:
@@ -130,7 +130,9 @@ def row(board: Board, entry: Entry, now: datetime, archive: Board | None = None)
     """One task as a row. `archive`: the board that has it in done/."""
     where = status_of(board, entry.id, now)
     folder = archive.archived.get(entry.id) if archive else None
-    if folder and where.status is not Status.DONE:  # what is in done/ is final, whatever it says
+    if (
+        folder and where.status is not Status.DONE
+    ):  # a task in done/ is final, whatever its files say
         where = TaskStatus(status=Status.DONE, reason=f"finished, see {folder}/")
     task = entry.task
     role = Role(task.role.value) if task else None
@@ -174,7 +176,7 @@ def _updated(entry: Entry) -> datetime | None:
 
 
 def counts(shown: Iterable[Row]) -> dict[Status, int]:
-    """How many there are of each status, in the order of the list."""
+    """The number of tasks of each status, in the order of the list."""
     found = Counter(one.status for one in shown)
     return {status: found[status] for status in ORDER if found[status]}
 
@@ -223,7 +225,7 @@ def _near_order(near: RelatedTask) -> tuple[int, str]:
 
 
 def _fix_chain(board: Board, entry: Entry) -> list[str]:
-    """From the first rejected task to the last that repairs; empty if nothing was repaired."""
+    """From the first rejected task to its last fix task; empty if there was no repair."""
     chain = [entry.id]
     at: Entry | None = entry
     while at is not None and at.task is not None and (up := at.task.fixes) and up not in chain:
@@ -240,7 +242,7 @@ def _fix_chain(board: Board, entry: Entry) -> list[str]:
 
 
 def _next(board: Board, entry: Entry, one: Row, now: datetime) -> str:
-    """What a person can do now: a sentence with the command they would type."""
+    """What a person can do now: a sentence with the command to type."""
     task = entry.id
     match one.status:
         case Status.WORKING | Status.VALIDATING | Status.PLANNING:

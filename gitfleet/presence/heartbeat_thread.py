@@ -10,16 +10,15 @@ import json
 import math
 import random
 import secrets
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from gitfleet.attempt.context import LiveStatus, Project
+from gitfleet.background_service import BackgroundService, FailedRound, failure_of
 from gitfleet.board import heartbeats
 from gitfleet.board.heartbeats import BEATS, SEEN_BEATS
 from gitfleet.board.remote_backend import RemoteBackend
-from gitfleet.errors import FleetError
 from gitfleet.event_log import Action
 from gitfleet.git import refs, remote
 from gitfleet.git.commits import Signature
@@ -46,9 +45,11 @@ class HeartbeatThread:
         wake: Callable[[], None],
         slots: int | None = None,
         duties: Callable[[], Sequence[str]] = tuple,
+        health: payload.Health = tuple,
     ) -> None:
-        """`duties`: what this runner could do for all beside the work (`first`)."""
-        self._duties = duties
+        """`duties`: what this runner could do for all beside the work (`first`). `health`: of its
+        services; those that fail are in the heartbeat."""
+        self._duties, self._health = duties, health
         self.fleet, self.shared = project, shared
         self._lives, self._wake = lives, wake
         settings = project.store.board().settings
@@ -60,11 +61,22 @@ class HeartbeatThread:
         self._letters: dict[tuple[str, str], float] = {}  # branch and commit -> since when
         self.offline = ""  # why, while the remote cannot be reached
         self.lost: frozenset[str] = frozenset()
-        self._stop = threading.Event()
         self._leaving = False
-        self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
+        pause = min(self.every, POLL)  # never longer: others count the time between two beats
+        self.service = BackgroundService(
+            "heartbeat",
+            self.beat,
+            project.report,
+            failure=self._failed,
+            goodbye=self._goodbye,
+            first_pause=pause,
+            last_pause=pause,
+            farewell=remote.patience(),
+            traces=project.clone.folder,
+        )
         self._due = 0.0
         self._turned = time.monotonic()
+        self._stuck = False
         self._changed: dict[str, tuple[str, float]] = {}  # runner -> its beat, and since when
         self._able: dict[str, tuple[str, ...]] = {}  # runner -> the duties it could do
 
@@ -90,15 +102,6 @@ class HeartbeatThread:
             default=0.0,
         )
         return last == 0.0 or last < time.monotonic() - self.watch.lease, last
-
-    def start(self) -> None:
-        """Begin to beat."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Say goodbye: the last beat holds nothing, so that others need not wait for a lease."""
-        self._stop.set()
-        self._thread.join(timeout=remote.patience())
 
     def leave(self) -> None:
         """No goodbye: what we hold is gone on with by the next runner of this clone."""
@@ -147,49 +150,54 @@ class HeartbeatThread:
         wait = 0.0 if self.is_leader() else 2 * self.every
         return {ref: oid for (ref, oid), at in self._letters.items() if now - at >= wait}
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            self.beat()
-            self._stop.wait(min(self.every, POLL))
-        if self._leaving:
-            return
+    def beat(self) -> float:
+        """One look, and a heartbeat if one is due. Seconds until the next one."""
         try:
-            self._send(())
-        except FleetError as error:  # others wait for a lease, then
-            self.fleet.report.once("heart", Action.ERROR, doing="goodbye", reason=error.what)
-
-    def beat(self) -> None:
-        """One look, and a heartbeat if one is due. Never raises."""
-        try:
-            before, began = self.shared.tip(), time.monotonic()
-            self.shared.fetch()
-            self.shared.follow()
-            if time.monotonic() >= self._due and self._loop_lives():
-                self._send(tuple(self._lives().items()))
-            self._judge(began)
-            moved = self.shared.tip() != before or bool(self.letters())
+            moved = self._look()
         except Unreachable as error:
-            self._say_offline(error.what)
-        except FleetError as error:
-            self.fleet.report.once("heart", Action.ERROR, reason=error.what, remedy=error.remedy)
-        except Exception as error:  # a heart that stops would end every attempt
-            self.fleet.report.once("heart", Action.ERROR, reason=repr(error))
-        else:
-            self.fleet.report.settled("heart")
-            if self.offline:
-                self.offline = ""
-                self.fleet.report.settled("offline")
-                self.fleet.report.action(Action.ONLINE, remote=self.shared.name)
-                moved = True
-            if moved or self.lost:
-                self._wake()
+            self.offline = error.what
+            self._wake()
+            raise
+        if self.offline:
+            self.offline = ""
+            self.fleet.report.action(Action.ONLINE, remote=self.shared.name)
+            moved = True
+        if moved or self.lost:
+            self._wake()
+        return min(self.every, POLL)
+
+    def _look(self) -> bool:
+        """Whether the remote has something new for the loop."""
+        before, began = self.shared.tip(), time.monotonic()
+        self.shared.fetch()
+        self.shared.follow()
+        if time.monotonic() >= self._due and self._loop_lives():
+            self._send(tuple(self._lives().items()))
+        self._judge(began)
+        return self.shared.tip() != before or bool(self.letters())
+
+    def _goodbye(self) -> None:
+        """Say goodbye: the last beat holds nothing, so that others need not wait for a lease."""
+        if not self._leaving:
+            self._send(())
+
+    def _failed(self, error: Exception) -> FailedRound:
+        ending = "goodbye" if self.service.ending.is_set() else ""
+        if not isinstance(error, Unreachable) or ending:
+            return failure_of(error, doing=ending)
+        remedy = "nothing new is claimed until it answers"
+        fields = {"remote": self.shared.name, "reason": error.what, "remedy": remedy}
+        return FailedRound(Action.OFFLINE, fields)
 
     def _loop_lives(self) -> bool:
         """Whether the loop has come round lately. What a heart alone keeps alive nobody works on:
         without a beat the others take it over after a lease."""
         if time.monotonic() - self._turned < STUCK:
-            self.fleet.report.settled("stuck")
+            if self._stuck:
+                self.fleet.report.settled("stuck")
+            self._stuck = False
             return True
+        self._stuck = True
         self.fleet.report.once(
             "stuck",
             Action.LOOP_STUCK,
@@ -198,25 +206,18 @@ class HeartbeatThread:
         )
         return False
 
-    def _say_offline(self, why: str) -> None:
-        self.offline = why
-        self.fleet.report.once(
-            "offline",
-            Action.OFFLINE,
-            remote=self.shared.name,
-            reason=why,
-            remedy="nothing new is claimed until it answers",
-        )
-        self._wake()
-
     def _send(self, lives: tuple[tuple[str, LiveStatus], ...]) -> None:
         started = boot_seconds()
         project = self.fleet
         content = payload.content(
-            project, self._about, dict(lives), words=payload.may_share_output(project)
+            project,
+            self._about,
+            dict(lives),
+            self._health(),
+            words=payload.may_share_output(project),
         )
         content["mark"] = secrets.token_hex(8)
-        content["duties"] = [] if self._stop.is_set() else list(self._duties())
+        content["duties"] = [] if self.service.ending.is_set() else list(self._duties())
         objects = Objects(self.fleet.repo)
         who = self.fleet.store.signature()
         tree = objects.write_tree(None, {heartbeats.FILE: json.dumps(content).encode()})

@@ -27,8 +27,9 @@ from gitfleet.landing.validate import validate
 from gitfleet.model.board import Board
 from gitfleet.model.change import Move
 from gitfleet.model.claim import Claim
-from gitfleet.model.event import Landed
+from gitfleet.model.event import Attempt, Landed
 from gitfleet.model.states import Outcome, Role
+from gitfleet.plan.outcome import CoderRun, Evidence, decide
 from gitfleet.plan.transitions import event_files, on_end, on_landing
 from gitfleet.process.kill import kill_run
 from gitfleet.process.launch import load
@@ -68,10 +69,12 @@ def _give_up(ctx: AttemptContext, reason: str) -> None:
     ctx.project.report.action(Action.ERROR, task=ctx.task, reason=reason)
     # Another attempt may begin as soon as this one has ended: nothing of it is to run by then.
     _end_all(ctx.run_dir, ctx.nonce)
-    stopped = ctx.cancel.stopped
-    outcome = stopped.outcome if stopped else Outcome.INTERRUPTED
     used = ctx.live.tokens  # a budget counts them, however the attempt ends
-    finish.write(ctx, finish.attempt_of(ctx, outcome=outcome, reason=reason, tokens=used))
+    run = CoderRun(stop=ctx.cancel.stopped, fault=reason, tokens=used)
+    question = mailbox.waits_for_answer(ctx)
+    end = decide(Evidence(role=ctx.claimed.claim.role, run=run, question=question))
+    attempt = finish.attempt_of(ctx, outcome=end.outcome, reason=end.reason, run=run)
+    finish.write(ctx, attempt)
 
 
 def _end_all(run_dir: Path, nonce: str) -> None:
@@ -172,13 +175,13 @@ def _settle_one(project: Project, task: str, claim: Claim) -> bool:
     """Write the end of a claim that nothing works on. False if nobody knows whether it arrived."""
     if claim.role is Role.VALIDATE and (commit := _landed_commit(project, task, claim)):
         return _complete(project, task, claim, commit)
-    died = on_end.interrupted(
-        claim, project.store.now(), Outcome.INTERRUPTED, "its runner died", project.runner
-    )
     run_dir = project.clone.run_dir(task, claim.attempt, claim.nonce)
-    attempt = mailbox.end_of_dead(project, task, claim, run_dir, died)
-    if attempt is None:
+    question = mailbox.last_question(project, task, claim, run_dir)
+    if question is None:
         return False
+    run = CoderRun(fault="its runner died")
+    end = decide(Evidence(role=claim.role, run=run, question=question))
+    attempt = Attempt.of(claim, end.outcome, end.reason, project.store.now())
     if claim.role is Role.WORK:
         attempt = finish.with_head(project, task, attempt)
     # The work of other machines goes on at that head: it must be there for them.
@@ -226,13 +229,8 @@ def _target(project: Project, task: str) -> str:
 
 
 def _complete(project: Project, task: str, claim: Claim, commit: str) -> bool:
-    attempt = on_end.interrupted(
-        claim,
-        project.store.now(),
-        Outcome.ACCEPTED,
-        "landed; its runner died just then",
-        project.runner,
-    )
+    reason = "landed; its runner died just then"
+    attempt = Attempt.of(claim, Outcome.ACCEPTED, reason, project.store.now())
     landed = Landed(
         runner=project.runner,
         nonce=claim.nonce,

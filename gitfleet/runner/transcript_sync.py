@@ -14,7 +14,6 @@ import contextlib
 import os
 import re
 import stat
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -24,6 +23,7 @@ from typing import Final
 from msgspec import Struct
 
 from gitfleet.attempt.context import Project
+from gitfleet.background_service import BackgroundService, failure_of
 from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.board.store import Store
 from gitfleet.errors import FleetError, GitError
@@ -31,7 +31,7 @@ from gitfleet.event_log import Action
 from gitfleet.git import refs, remote
 from gitfleet.git.commits import Signature
 from gitfleet.git.refs import RefMove
-from gitfleet.git.remote import PushFate
+from gitfleet.git.remote import PushFate, RemoteRejected
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.config import TranscriptSharing as Wish
 from gitfleet.model.durations import seconds
@@ -48,8 +48,6 @@ _REF: Final = re.compile(re.escape(PREFIX) + r"([^/]+)/([0-9]{1,9})")
 _DONE: Final = "transcript"  # in a run directory: it is up, or never will be
 _AT_ONCE: Final = 16  # transcripts of one push
 _IDLE: Final = 60.0  # seconds between looks when nobody wakes us
-_FIRST_PAUSE: Final = 5.0
-_LAST_PAUSE: Final = 300.0
 _PRUNE_EVERY: Final = 6 * 3600.0
 _PRUNE_FIRST: Final = 300.0
 _MOST_PRUNED: Final = 500  # refs of one round
@@ -151,58 +149,36 @@ class TranscriptSync:
         self.fleet = project
         swap = project.store.backend
         self._remote = swap.name if isinstance(swap, RemoteBackend) else None
-        self._news = threading.Event()
-        self._ending = threading.Event()
         self._settled: set[Path] = set()
-        self._thread = threading.Thread(target=self._run, name="transcripts", daemon=True)
         self._prune_at = time.monotonic() + _PRUNE_FIRST
+        self.service = BackgroundService(
+            "transcripts",
+            self.round,
+            project.report,
+            failure=lambda error: failure_of(error, Action.TRANSCRIPTS_DELAYED),
+            goodbye=self.round,  # the next start of a runner does the rest
+            farewell=_FAREWELL,
+            giving_up=project.giving_up,
+            traces=project.clone.folder,
+        )
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
+    def round(self) -> float:
+        """Bring up what is due and prune what is old. Seconds until the next round.
 
-    def wake(self) -> None:
-        """An attempt has ended."""
-        self._news.set()
-
-    def stop(self) -> None:
-        """Bring up what there is, for a while; the next start of a runner does the rest."""
-        self._ending.set()
-        self._news.set()
-        self._thread.join(0.2 if self.fleet.giving_up.is_set() else _FAREWELL)
-
-    def _run(self) -> None:
-        pause = 0.0
-        while True:
-            ending = self._ending.is_set()
-            try:
-                failed = not self.round()
-            except FleetError as error:
-                failed = True
-                self._tell(error.what)
-            if ending:
-                return
-            pause = min(_LAST_PAUSE, pause * 2 or _FIRST_PAUSE) if failed else 0.0
-            # After a failure only the end wakes us: the remote is not to be asked at every event.
-            (self._ending if failed else self._news).wait(pause or _IDLE)
-            self._news.clear()
-
-    def round(self) -> bool:
-        """Bring up what is due and prune what is old. False: to be tried again later."""
+        Raises FleetError if something is to be tried again.
+        """
         board = self.fleet.store.board()
         if board.settings.transcripts is not Wish.PUSH:
-            return True
+            return _IDLE
         due = list(self._due(board))
-        done = all(self._bring(due[n : n + _AT_ONCE]) for n in range(0, len(due), _AT_ONCE))
-        if done:
-            self.fleet.report.settled("transcripts")
-        if time.monotonic() >= self._prune_at:
-            self._prune_at = time.monotonic() + _PRUNE_EVERY
-            self.prune()
-        return done
-
-    def _tell(self, why: str) -> None:
-        self.fleet.report.once("transcripts", Action.TRANSCRIPTS_DELAYED, reason=why)
+        try:
+            for number in range(0, len(due), _AT_ONCE):
+                self._bring(due[number : number + _AT_ONCE])
+        finally:
+            if time.monotonic() >= self._prune_at:
+                self._prune_at = time.monotonic() + _PRUNE_EVERY
+                self.prune()
+        return _IDLE
 
     def _due(self, board: Board) -> Iterator[_Due]:
         """Run directories of attempts whose event is on the board, and not up yet."""
@@ -233,7 +209,7 @@ class TranscriptSync:
             (folder / _DONE).touch()
         self._settled.add(folder)
 
-    def _bring(self, due: list[_Due]) -> bool:
+    def _bring(self, due: list[_Due]) -> None:
         repo = self.fleet.repo
         moves: list[RefMove] = []
         for one in due:
@@ -245,15 +221,15 @@ class TranscriptSync:
         if self._remote is not None:
             pushed = remote.push(repo, self._remote, moves)
             if pushed.fate is PushFate.STALE and len(due) > 1:
-                return all(self._bring([one]) for one in due)
+                for one in due:
+                    self._bring([one])
+                return
             # One that is there already came by a push whose answer was lost: no other attempt has
             # that number.
             if pushed.fate not in (PushFate.DONE, PushFate.STALE):
-                self._tell(pushed.reason)
-                return False
+                raise RemoteRejected(pushed.reason)
         for one in due:
             self._settle(one.folder)
-        return True
 
     def _commit(self, one: _Due) -> str:
         store, attempt = self.fleet.store, one.attempt

@@ -12,9 +12,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from gitfleet.coders.base import CoderEvent, CoderEventKind, Failure, Tally
+from gitfleet.coders.base import CoderEvent, CoderEventKind, Tally
 from gitfleet.event_log import harmless, without_colours
 from gitfleet.model.event import Tokens
+from gitfleet.model.states import Failure
 
 _THOUGHT: Final = 6  # lines of a thought that are shown
 _RESULT: Final = 12  # and of what a tool answered

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from gitfleet.board.store import Store, utc_now
 from gitfleet.model.claim import Claim
+from gitfleet.model.event import Attempt
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan.cooldown import cooldowns
 from gitfleet.plan.transitions import on_claim, on_end
@@ -42,7 +43,7 @@ def ended(lab: Lab, task: str, outcome: Outcome, coder: str = "one", **facts: An
         at=utc_now(),
     )
     assert store.transact(lambda b, now: on_claim.claim(b, now, task=task, claim=claim)).won
-    attempt = on_end.interrupted(claim, utc_now(), outcome, f"it was {outcome}", name)
+    attempt = Attempt.of(claim, outcome, f"it was {outcome}", utc_now())
     attempt = replace(attempt, **facts)
     done = store.transact(
         lambda b, _: on_end.end_attempt(b, task=task, attempt=attempt, role=Role.WORK)

@@ -9,6 +9,7 @@ import pytest
 
 from gitfleet.attempt import lease_keeper
 from gitfleet.attempt.lease_keeper import LeaseKeeper
+from gitfleet.event_log import EventLog
 from gitfleet.process.procfs import boot_seconds
 
 NONCE = "0123456789abcdef" * 2
@@ -49,10 +50,11 @@ def test_nobody_is_waited_for(tmp_path: Path) -> None:
     """The thread of an attempt may wait for a server: its lease is kept all the same, and no
     longer than the run is attended to."""
     kept = LeaseKeeper()
-    kept.start()
+    service = kept.service(EventLog(lambda _line: None))
+    service.start()
     with kept.kept(NONCE, tmp_path, 0.001):
         first, renewed = _until(tmp_path), 0.0
         while renewed <= first:
             renewed = _until(tmp_path)
-    kept.stop()
+    service.stop()
     assert kept._kept == {}

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from gitfleet.coders import registry
+from gitfleet.coders import detect, registry
 from gitfleet.coders.base import Coder
 from tests.cli.acting import GITFLEET, add, gitfleet, refusal, show, work
 from tests.conftest import git
@@ -196,8 +196,6 @@ def test_every_sign_of_a_login_counts(
     world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, kind: str, sign: str
 ) -> None:
     """A key variable; a file at its usual place; a file where the coder's own variable points."""
-    from gitfleet.coders import detect
-
     world.install(name)
     coder = registry.find(name, {})
     assert coder is not None
@@ -219,8 +217,6 @@ def test_every_sign_of_a_login_counts(
 
 def test_an_empty_key_is_none(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """`KEY= gitfleet init` takes the key away."""
-    from gitfleet.coders import detect
-
     world.install("claude")
     coder = registry.find("claude", {})
     assert isinstance(coder, Coder)

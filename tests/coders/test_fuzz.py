@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitfleet.coders import registry
-from gitfleet.coders.base import CoderEvent, CoderEventKind, Evidence, Job, Tally
+from gitfleet.coders.base import CoderEvent, CoderEventKind, FinishedRun, Job, Tally
 from gitfleet.coders.jsonl import parse
 from gitfleet.coders.stream import Stream
 from gitfleet.model.event import Tokens
@@ -97,11 +97,10 @@ def _judged(folder: Path, name: str, tally: Tally, code: int | None, words: str)
     stdout.touch()
     stderr.write_text(words, errors="replace")
     ended = Exit(code, None if code is not None else 9, 1.8e9)
-    evidence = Evidence(exit=ended, tally=tally, stdout=stdout, stderr=stderr)
+    evidence = FinishedRun(exit=ended, tally=tally, stdout=stdout, stderr=stderr)
     judged = coder_of(name).judge(evidence)
     assert judged == coder_of(name).judge(evidence)
-    assert judged.outcome is None or judged.reason
-    assert (judged.outcome is None) is (judged.failure is None)
+    assert judged.failure is None or judged.reason
 
 
 @pytest.fixture(scope="module")

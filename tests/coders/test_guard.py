@@ -13,8 +13,7 @@ from gitfleet.coders.base import (
     Coder,
     CoderEvent,
     CoderEventKind,
-    Evidence,
-    Failure,
+    FinishedRun,
     Judgement,
     Launch,
     Tally,
@@ -24,7 +23,7 @@ from gitfleet.coders.base import (
 )
 from gitfleet.coders.guard import guarded_coder
 from gitfleet.coders.stream import Stream
-from gitfleet.model.states import Outcome
+from gitfleet.model.states import Failure
 from gitfleet.plugins import Plugin, PluginKind
 from gitfleet.process.launch import Exit
 from tests.coders.kit import job
@@ -54,7 +53,7 @@ def _coder(**functions: Callable[..., Any]) -> Coder:
 def _judged(coder: Coder, folder: Path, output: bytes) -> tuple[Judgement, Tally]:
     stream = Stream(coder.reader(job(folder)))
     list(stream.feed(output))
-    evidence = Evidence(
+    evidence = FinishedRun(
         exit=Exit(0, None, 0.0), tally=stream.tally, stdout=folder / "out", stderr=folder / "err"
     )
     return coder.judge(evidence), stream.tally
@@ -103,7 +102,7 @@ def test_a_reader_that_fails_ends_its_run_as_misconfigured(
 ) -> None:
     """At the first line that it cannot read; later lines are not read any more."""
     judged, tally = _judged(_coder(reader=reader), tmp_path, b"one\ntwo\nthree\n")
-    assert judged.outcome is Outcome.MISCONFIGURED and tally.events == 1
+    assert judged.failure is Failure.MISCONFIGURED and tally.events == 1
     assert judged.reason.startswith("the plugin acme (gitfleet-acme 1.0) failed in `reader`: ")
     assert tally.failure is Failure.MISCONFIGURED
 
@@ -112,7 +111,7 @@ def test_a_reader_that_fails_ends_its_run_as_misconfigured(
 def test_a_judge_that_fails_is_misconfigured(tmp_path: Path, judge: Callable[..., Any]) -> None:
     """So is one that returns no judgement."""
     judged, _ = _judged(_coder(judge=judge), tmp_path, b"")
-    assert judged.outcome is Outcome.MISCONFIGURED
+    assert judged.failure is Failure.MISCONFIGURED
     assert judged.reason.startswith("the plugin acme (gitfleet-acme 1.0) failed in `judge`: ")
 
 

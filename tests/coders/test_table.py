@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from gitfleet.coders import registry
-from gitfleet.coders.base import Failure
-from gitfleet.coders.classify import OUTCOMES
 from gitfleet.files import codec
 from gitfleet.model.config import Settings
+from gitfleet.model.states import Failure
+from gitfleet.plan.outcome import OF_FAILURE
 from tests.coders.replay import coder_of
 from tests.coders.table import written
 
@@ -40,7 +40,7 @@ def test_every_failure_is_told_with_its_outcome() -> None:
     rows = [row for row in page.splitlines() if row.startswith("| `")]
     for failure in Failure:
         (row,) = (row for row in rows if f"`{failure}`" in row.split("|")[1])
-        assert f"`{OUTCOMES[failure]}`" in row.split("|")[2], failure
+        assert f"`{OF_FAILURE[failure]}`" in row.split("|")[2], failure
 
 
 def test_every_block_can_be_pasted() -> None:

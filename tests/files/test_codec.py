@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gitfleet.errors import FleetError
-from gitfleet.files import codec, layout, schemas, yaml
+from gitfleet.files import codec, edit_key, layout, schemas, yaml
 from gitfleet.files.layout import FileKind
 from gitfleet.model.board import Problem
 from gitfleet.model.claim import Claim
@@ -410,7 +410,7 @@ Body, with hold: true in it.\t
 
 def test_a_key_goes_and_nothing_else() -> None:
     """The line of the key goes; comments, blanks, quotes and order stay byte for byte."""
-    assert codec.set_key(FILE, "hold", None) == FILE.replace(
+    assert edit_key.set_key(FILE, "hold", None) == FILE.replace(
         b"hold: true  # until Bob is back\n", b""
     )
 
@@ -418,19 +418,19 @@ def test_a_key_goes_and_nothing_else() -> None:
 def test_a_value_of_several_lines_goes_whole() -> None:
     """A list goes with all its items, with what stands between them, and no further."""
     before, _, rest = FILE.partition(b"depends_on:\n")
-    assert codec.set_key(FILE, "depends_on", None) == before + rest[rest.index(b"x-mine") :]
-    assert codec.set_key(FILE, "labels", "[]") == FILE.replace(
+    assert edit_key.set_key(FILE, "depends_on", None) == before + rest[rest.index(b"x-mine") :]
+    assert edit_key.set_key(FILE, "labels", "[]") == FILE.replace(
         b"labels:\n- one\n- two\n", b"labels: []\n"
     )
 
 
 def test_a_key_is_added_at_the_end() -> None:
     """A new key comes before the closing fence, with the line ends of the file."""
-    assert codec.set_key(FILE, "priority", "0") == FILE.replace(
+    assert edit_key.set_key(FILE, "priority", "0") == FILE.replace(
         b"\n---\nBody", b"\npriority: 0\n---\nBody"
     )
     crlf = FILE.replace(b"\n", b"\r\n")
-    assert codec.set_key(crlf, "priority", "0") == crlf.replace(
+    assert edit_key.set_key(crlf, "priority", "0") == crlf.replace(
         b"\r\n---\r\nBody", b"\r\npriority: 0\r\n---\r\nBody"
     )
 
@@ -447,7 +447,7 @@ def test_a_key_is_added_at_the_end() -> None:
 def test_a_file_written_otherwise_is_left_alone(data: bytes) -> None:
     """Where a line cannot be changed by itself a person is asked to; nothing is broken."""
     with pytest.raises(FleetError, match="by itself"):
-        codec.set_key(data, "hold", None)
+        edit_key.set_key(data, "hold", None)
 
 
 @FAST
@@ -456,11 +456,11 @@ def test_a_file_written_otherwise_is_left_alone(data: bytes) -> None:
 def test_any_key_of_any_task_can_be_set(task: Task, key: str) -> None:
     """After removing a key and setting it again the file says the same as before, but for it."""
     data = codec.write_task(task)
-    bare = codec.set_key(data, key, None)
+    bare = edit_key.set_key(data, key, None)
     found, problems = codec.read_task(bare, "tasks/app.md")
     default = getattr(Task(title="x"), key)
     assert problems == () and found == msgspec.structs.replace(task, **{key: default})
-    again = codec.set_key(bare, "discovered_from", codec.scalar("null"))
+    again = edit_key.set_key(bare, "discovered_from", edit_key.scalar("null"))
     named, _ = codec.read_task(again, "tasks/app.md")
     assert named is not None and named.discovered_from == "null"
 

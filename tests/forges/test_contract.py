@@ -223,10 +223,10 @@ def test_a_forge_that_is_broken_for_longer_delays_and_loses_nothing(
     place.ask()
     forge.order("^GET", *[Reply(503, {"message": "down"})] * 8)
     with place.publisher() as publisher:
-        assert not publisher.attempt() and not publisher.attempt()
+        assert not publisher.service.attempt() and not publisher.service.attempt()
         waits = [line for line in place.lines if " forge-delayed " in line]
         assert len(waits) == 1 and "503" in waits[0]
-        assert publisher.attempt()
+        assert publisher.service.attempt()
     assert len(forge.pulls) == 1
 
 
@@ -252,7 +252,7 @@ def test_a_token_that_lacks_a_right_is_told_in_one_sentence(forge: FakeForge, pl
     place.ask()
     forge.may = {"read"}
     with place.publisher() as publisher:
-        assert not publisher.attempt()
+        assert not publisher.service.attempt()
     (line,) = [line for line in place.lines if " forge-delayed " in line]
     assert "lacks a right" in line and TOKEN not in line
     right = {"github": "Pull requests: write", "gitlab": "role Developer"}

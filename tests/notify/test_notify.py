@@ -54,9 +54,9 @@ def runner(
     try:
         yield made
     finally:
-        made._ending.set()
-        made.start()
-        made.stop()
+        made.service.end()
+        made.service.start()
+        made.service.stop()
 
 
 def _attempt(number: int, outcome: Outcome, until: datetime | None = None) -> bytes:
@@ -158,8 +158,8 @@ def test_a_death_between_the_text_and_its_key_tells_it_once(
     with pytest.raises(OSError, match="killed"):
         dead.round()
     for outlet in (dead._outlets or {}).values():
-        outlet.end()
-        outlet.join(time.monotonic() + 60)
+        outlet.service.end()
+        outlet.service.join(60)
     service.down = False
     for _ in range(2):
         with runner(place):

@@ -46,12 +46,12 @@ def test_a_board_names_only_a_forge_that_the_machine_lists(
     with desk(tmp_path, text) as place:
         place.ask()
         with place.publisher() as made:
-            assert not made.attempt() and not made.able
+            assert not made.service.attempt() and not made.able
         assert "gitfleet-acme 1.0" in place.lines[-1] and "does not list" in place.lines[-1]
         assert " forge-delayed " in place.lines[-1] and not mark.exists()
         place.fleet.machine = Machine(plugins=("acme",))
         with place.publisher() as made:
-            assert not made.attempt() and made.able
+            assert not made.service.attempt() and made.able
         assert mark.exists()
         assert "the plugin acme (gitfleet-acme 1.0) failed in `api`: Zero" in place.lines[-1]
 

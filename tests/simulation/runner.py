@@ -199,9 +199,7 @@ class Runner:
                 yield from self._take_over(entry.id, entry.claim)
 
     def _take_over(self, task: str, claim: Claim) -> Steps[None]:
-        attempt = on_end.interrupted(
-            claim, self.machine.clock(), Outcome.LOST, "nothing was heard of it", claim.runner
-        )
+        attempt = Attempt.of(claim, Outcome.LOST, "nothing was heard of it", self.machine.clock())
         yield from self.clone.transact(
             lambda board, now: on_end.end_attempt(
                 board, task=task, attempt=attempt, role=claim.role
@@ -544,7 +542,7 @@ class Runner:
     # -- an attempt's end
 
     def _attempt(self, way: Way, outcome: Outcome, reason: str, **facts: Any) -> Attempt:
-        attempt = on_end.interrupted(way.claim, self.machine.clock(), outcome, reason, self.name)
+        attempt = Attempt.of(way.claim, outcome, reason, self.machine.clock())
         return replace(attempt, **facts)
 
     def _view(self, board: Board, way: Way) -> Board:
@@ -727,9 +725,7 @@ class Runner:
             yield from self._settle_one(nonce, task, claim, held)
 
     def _settle_one(self, nonce: str, task: str, claim: Claim, held: Held) -> Steps[None]:
-        attempt = on_end.interrupted(
-            claim, self.machine.clock(), Outcome.INTERRUPTED, DIED, self.name
-        )
+        attempt = Attempt.of(claim, Outcome.INTERRUPTED, DIED, self.machine.clock())
         head = self.disk.local.get(task_ref(task))
         publish: tuple[Ref, ...] = ()
         if claim.role is Role.WORK and head is not None:

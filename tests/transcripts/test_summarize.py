@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitfleet.cli.support.transcript_view import Page
-from gitfleet.coders.base import CoderEvent, CoderEventKind, Failure
+from gitfleet.coders.base import CoderEvent, CoderEventKind
 from gitfleet.coders.registry import MODULES
 from gitfleet.files import boards
 from gitfleet.model.board import Entry
 from gitfleet.model.event import Tokens
+from gitfleet.model.states import Failure
 from gitfleet.transcripts.replay import Replay, Speaker
 from gitfleet.transcripts.summarize import Passage, RunTotals, Summarizer, in_words
 from gitfleet.transcripts.timestamps import Timestamp

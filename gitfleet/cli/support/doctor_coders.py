@@ -11,13 +11,12 @@ from msgspec import Struct
 from gitfleet.attempt.context import Project
 from gitfleet.cli.support.doctor_finding import DoctorFinding, Level, of_error, ok, warning
 from gitfleet.coders import registry
-from gitfleet.coders.base import Failure
 from gitfleet.doctor import probe_coder
 from gitfleet.doctor.probe_coder import CoderProbe, Program
 from gitfleet.errors import FleetError
 from gitfleet.model.board import Board
 from gitfleet.model.durations import spoken
-from gitfleet.model.states import FINISHED, Role
+from gitfleet.model.states import FINISHED, Failure, Role
 from gitfleet.plan.coder_choice import choices, named_by
 from gitfleet.plan.status import statuses
 

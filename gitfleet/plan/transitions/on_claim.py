@@ -1,4 +1,4 @@
-"""Claim a task: pure."""
+"""Claim a task. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def claim(
     due: bool = False,
     locks: frozenset[str] = frozenset(),
 ) -> Change | None:
-    """Take a task; None if it is not to be had (any more).
+    """Claim a task; None if it is no longer claimable.
 
     `due`: it waits for a target that was red, and the target has moved. `locks`: those of the
     attempt, besides the task's own.
