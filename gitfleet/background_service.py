@@ -1,4 +1,9 @@
-"""A supervised background service: a thread that repeats a round, retries and stops.
+"""A supervised background service: a thread that does rounds, retries after errors, and stops.
+
+Every service has a thread of its own, so a slow one delays no other. A round that goes well takes
+no lock: the event log is used only when a service fails or recovers. A log whose reader is stuck
+therefore cannot delay a service that works.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +42,8 @@ class ServiceHealth(Struct, frozen=True, kw_only=True):
 
     name: str
     running: bool = False  # its thread lives
-    last_round: float | None = None  # end of the last successful round
-    failing_since: float | None = None  # None: the last round succeeded
+    last_round: float | None = None  # end of the last round that went well
+    failing_since: float | None = None  # None: the last round went well
     error: str = ""
     remedy: str = ""
 
@@ -80,14 +85,14 @@ class HealthRecord:
         return self._health.failing_since is not None
 
     def succeeded(self) -> None:
-        """Record a successful round."""
+        """Record a round that went well."""
         was = self._health
         self._health = ServiceHealth(name=was.name, last_round=time.monotonic())
         if was.failing_since is not None:
             self._report.settled(self._key)
 
     def failed(self, failure: FailedRound) -> None:
-        """Record and log a failed round."""
+        """Record a round that failed, and log it."""
         was = self._health
         now = time.monotonic()
         self._health = ServiceHealth(
@@ -159,7 +164,7 @@ class BackgroundService:
         self._thread.start()
 
     def wake(self) -> None:
-        """Start the next round now, unless the service waits after a failure."""
+        """Begin the next round at once, unless the service waits after a failure."""
         self._woken.set()
 
     def end(self) -> None:
@@ -168,7 +173,7 @@ class BackgroundService:
         self._woken.set()
 
     def join(self, seconds: float) -> None:
-        """Wait for the end of the thread, at most so many seconds."""
+        """Wait so long at most until the thread has ended."""
         if self._thread.ident is not None:
             self._thread.join(max(0.0, seconds))
 
@@ -179,7 +184,7 @@ class BackgroundService:
         self.join(_HURRY if hurry else self._farewell)
 
     def attempt(self) -> bool:
-        """Do one round in the calling thread. Returns whether it succeeded."""
+        """Do one round in the calling thread. Whether it went well."""
         return self._supervised(self._one_round)
 
     def _one_round(self) -> None:
