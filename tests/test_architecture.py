@@ -23,6 +23,7 @@ FLOORS: Final[Mapping[str, int]] = {
     "model": 0,
     "background_service": 1,
     "files": 1,
+    "plugins": 1,
     "process": 1,
     "coders": 2,
     "git": 2,

@@ -11,12 +11,21 @@ from typing import Final
 from gitfleet import failpoints
 from gitfleet.agent import outbox
 from gitfleet.attempt import coder_session, mailbox
-from gitfleet.attempt.context import AttemptContext, ClaimedTask
+from gitfleet.attempt.context import AttemptContext, ClaimedTask, Project
 from gitfleet.attempt.environment import outbox_of
 from gitfleet.attempt.monitor import Monitor, OutputFollower
 from gitfleet.board.backend import TxnStatus
 from gitfleet.coders import registry
-from gitfleet.coders.base import Cannot, Coder, FinishedRun, Job, Judgement, NoSession, Tally
+from gitfleet.coders.base import (
+    Cannot,
+    Coder,
+    FinishedRun,
+    Job,
+    Judgement,
+    NoSession,
+    Tally,
+    launch_of,
+)
 from gitfleet.errors import FleetError
 from gitfleet.event_log import Action
 from gitfleet.files import layout
@@ -38,11 +47,14 @@ GRACE: Final = 10.0  # seconds between TERM and KILL
 _AT_ONCE: Final = 0.001  # a lease that is over; 0 would be none
 
 
-def find_coder(claimed: ClaimedTask) -> Coder:
-    """The coder of an attempt; Cannot if there is none of that name."""
-    coder = registry.find(claimed.claim.coder, claimed.board.settings.coders)
+def find_coder(project: Project, claimed: ClaimedTask) -> Coder:
+    """The coder of an attempt; Cannot if there is none of that name that works."""
+    name, described = claimed.claim.coder, claimed.board.settings.coders
+    listed = project.machine.plugins
+    coder = registry.find(name, described, listed)
     if coder is None:
-        raise Cannot(f"no coder is called {claimed.claim.coder!r}; describe it in fleet.yaml")
+        why = registry.absence(name, described, listed)
+        raise Cannot(why.one_line if why else f"the coder {name} is gone")
     return coder
 
 
@@ -51,10 +63,10 @@ def run_coder(
 ) -> CoderRun:
     """Run the claim's coder in a workspace until it ends, or must. Leaves no process behind."""
     try:
-        coder = find_coder(ctx.claimed)
+        coder = find_coder(ctx.project, ctx.claimed)
         (ctx.run_dir / "prompt.md").write_text(prompt)
         job = _job(ctx, workspace, coder, env)
-        launch = coder.launch(job)
+        launch = launch_of(coder, job)
     except NoSession as error:
         return CoderRun(failure=Failure.NO_SESSION, said=str(error))
     except Cannot as error:
@@ -83,7 +95,7 @@ def attach_to_coder(ctx: AttemptContext, *, workspace: Path, env: dict[str, str]
     if running is None:
         return CoderRun(fault="its runner died before it began")
     try:
-        coder = find_coder(ctx.claimed)
+        coder = find_coder(ctx.project, ctx.claimed)
     except Cannot as error:  # it was taken out of fleet.yaml meanwhile
         kill_run(running.child, ctx.nonce, grace=GRACE)
         return CoderRun(failure=Failure.MISCONFIGURED, said=str(error))

@@ -49,7 +49,7 @@ def session_of(project: Project, claimed: ClaimedTask) -> CoderSession:
     claim = claimed.claim
     attempts = [a for a in claimed.entry.attempts(claim.role) if a.nonce != claim.nonce]
     last = attempts[-1] if attempts else None
-    coder = registry.find(claim.coder, claimed.board.settings.coders)
+    coder = registry.find(claim.coder, claimed.board.settings.coders, project.machine.plugins)
     if last is None or coder is None or not coder.resumes or not last.session:
         return CoderSession()
     same = (last.runner, last.coder, last.model) == (project.runner, claim.coder, claim.model)

@@ -111,7 +111,7 @@ def _landing(board: Board, task: str) -> Landed | None:
 def _of_work(
     project: Project, board: Board, entry: Entry, pick: Assignment, target: str
 ) -> StartPoint:
-    coder = registry.find(pick.coder, board.settings.coders)
+    coder = registry.find(pick.coder, board.settings.coders, project.machine.plugins)
     fresh = coder is None or coder.fresh
     last = entry.last(Kind.WORK, Kind.PLAN)
     verdict = verdict_of(entry)

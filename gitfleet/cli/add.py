@@ -116,5 +116,5 @@ def _warn(board: Board, task: str) -> None:
     from gitfleet.cli.support import coder_checks, format  # noqa: PLC0415 - see above
     from gitfleet.plan import lint  # noqa: PLC0415 - see above
 
-    for what, remedy in lint.doubts(board, task, coder_checks.known, coder_checks.objection):
+    for what, remedy in lint.doubts(board, task, coder_checks.absence, coder_checks.objection):
         click.echo(format.line(f"warning: {what} ({remedy})"), err=True)

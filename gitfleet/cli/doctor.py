@@ -21,10 +21,11 @@ from gitfleet.board.store import Store
 from gitfleet.cli.main import own_version
 from gitfleet.cli.support import doctor_coders, runners_view
 from gitfleet.cli.support.doctor_finding import DoctorFinding, Level, of_error, ok, problem, warning
-from gitfleet.cli.support.session import machine, target_here
+from gitfleet.cli.support.session import listed_plugins, machine, target_here
 from gitfleet.cli.support.verb import Verb
 from gitfleet.cli.support.write import remote_of
-from gitfleet.doctor import probe_services
+from gitfleet.doctor import probe_plugins, probe_services
+from gitfleet.doctor.probe_plugins import PluginState
 from gitfleet.errors import FleetError
 from gitfleet.event_log import EventLog
 from gitfleet.git import refs, synced_commit, worktree
@@ -133,6 +134,16 @@ def _machine(_place: Examined) -> Iterator[DoctorFinding]:
     path = config_home() / "gitfleet" / "config.yaml"
     machine()  # FleetError if it is broken
     yield ok("machine", str(path) if path.exists() else f"no {path}; the defaults count")
+
+
+def _plugins(_place: Examined) -> Iterator[DoctorFinding]:
+    """The plugins that this machine lists; others are none of its business."""
+    for one in probe_plugins.inventory(listed_plugins()):
+        name = f"{one.name} ({one.kind}, {one.distribution} {one.version})" if one.kind else ""
+        if one.state is PluginState.WORKS:
+            yield ok("plugin", name)
+        elif one.listed:
+            yield warning("plugin", f"{name}: {one.reason}" if name else one.reason, one.remedy)
 
 
 def _disk(place: Examined) -> Iterator[DoctorFinding]:
@@ -367,6 +378,7 @@ _LOOKS: Final[tuple[Callable[[Examined], Iterator[DoctorFinding]], ...]] = (
     _coders,
     _outside,
     _machine,
+    _plugins,
     _disk,
     _watcher,
     _locks,

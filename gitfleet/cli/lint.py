@@ -15,17 +15,25 @@ from msgspec.structs import asdict, replace
 from gitfleet.board.board_files import read_file
 from gitfleet.board.store import Store
 from gitfleet.cli.support import coder_checks, format
-from gitfleet.cli.support.session import CliSession, for_people, open_session, plain
+from gitfleet.cli.support.session import (
+    CliSession,
+    for_people,
+    listed_plugins,
+    open_session,
+    plain,
+)
 from gitfleet.cli.support.verb import Verb
 from gitfleet.errors import FleetError
 from gitfleet.files import layout
 from gitfleet.files.boards import File
 from gitfleet.files.layout import FileKind
+from gitfleet.forges import registry
 from gitfleet.git import follow_branch, worktree
 from gitfleet.git.objects import blob_id
 from gitfleet.install import setup_clone
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
+from gitfleet.model.config import ForgeSettings
 from gitfleet.plan import lint, upgrade
 from gitfleet.plan.lint import LintFinding
 
@@ -59,7 +67,8 @@ def command(paths: tuple[Path, ...], fix: bool, as_json: bool) -> int:
     number = 0
     for files, scope in [(_fixed(as_json), Scope())] if fix else _boards(paths):
         number += sum(map(scope.holds, files))
-        found += _placed(lint.findings(files, coder_checks.known, coder_checks.objection), scope)
+        told = lint.findings(files, coder_checks.absence, coder_checks.objection, _no_forge)
+        found += _placed(told, scope)
     if as_json:
         severity = {True: "warning", False: "error"}
         out = [{**asdict(one.problem), "severity": severity[one.warning]} for one in found]
@@ -67,6 +76,10 @@ def command(paths: tuple[Path, ...], fix: bool, as_json: bool) -> int:
     else:
         _tell(found, number)
     return 1 if any(not one.warning for one in found) else 0
+
+
+def _no_forge(settings: ForgeSettings) -> FleetError | None:
+    return registry.absence(settings, listed_plugins())
 
 
 def _tell(found: Sequence[LintFinding], number: int) -> None:

@@ -15,7 +15,7 @@ import click
 
 from gitfleet.cli.support import format, lookup
 from gitfleet.cli.support.attempts import ShownAttempt, tries_of
-from gitfleet.cli.support.session import CliSession, open_session
+from gitfleet.cli.support.session import CliSession, listed_plugins, open_session
 from gitfleet.cli.support.transcript_view import Out, ShownFile, Speech, Wish
 from gitfleet.cli.support.verb import ANY_TASK, Verb
 from gitfleet.cli.support.write import remote_of
@@ -180,7 +180,7 @@ class _Reader:
 
     def _hearing(self, one: ShownAttempt) -> Replay:
         folder = one.folder or self.session.clone.runs
-        return Replay(self.board, self.entry, one.speaker, folder)
+        return Replay(self.board, self.entry, one.speaker, folder, listed_plugins())
 
     def _marks(self, one: ShownAttempt) -> list[timestamps.Timestamp]:
         return timestamps.read(one.folder) if one.folder is not None else []

@@ -52,6 +52,7 @@ VERBS: Final[Mapping[str, str]] = {
     "gc": "Remove old worktrees, transcripts, salvage refs and branches.",
     "fsck": "Verify the history of the board.",
     "doctor": "Check this clone, this machine and its coders.",
+    "plugins": "Show the installed plugins, and whether this machine may use them.",
     "demo": "Run a demo on a small project, in a temporary directory.",
     "help": "Show a page of the documentation, or the help of a command.",
     "completion": "Print the completion script for bash, zsh or fish.",

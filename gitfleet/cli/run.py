@@ -13,7 +13,7 @@ from types import FrameType
 import click
 import msgspec
 
-from gitfleet.cli.support.coder_checks import known
+from gitfleet.cli.support.coder_checks import absence
 from gitfleet.cli.support.context import fleet_of
 from gitfleet.cli.support.session import CliSession, open_session
 from gitfleet.cli.support.verb import CODER, TASK, Verb
@@ -80,11 +80,8 @@ def _default(settings: Settings, coder: str | None, model: str | None) -> RoleSe
     """What tasks that name no coder get from this run; FleetError if there is no such coder."""
     if coder is None and model is None:
         return None
-    if coder is not None and not known(coder, settings):
-        raise FleetError(
-            f"no coder is called {coder}",
-            remedy="`gitfleet help coders` lists them; describe another in fleet.yaml.",
-        )
+    if coder is not None and (error := absence(coder, settings)):
+        raise error
     if coder is None and not named_by(settings.roles.work):
         raise FleetError(
             "--model needs a coder, and fleet.yaml names none",

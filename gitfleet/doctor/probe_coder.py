@@ -23,7 +23,16 @@ from gitfleet.attempt.coder_session import server_of
 from gitfleet.attempt.context import ClaimedTask, Project
 from gitfleet.attempt.environment import environment, outbox_of, scratch
 from gitfleet.coders import registry
-from gitfleet.coders.base import Cannot, Coder, FinishedRun, Job, Judgement, Mcp, Tally
+from gitfleet.coders.base import (
+    Cannot,
+    Coder,
+    FinishedRun,
+    Job,
+    Judgement,
+    Mcp,
+    Tally,
+    launch_of,
+)
 from gitfleet.coders.stream import Stream
 from gitfleet.errors import FleetError
 from gitfleet.git import refs, worktree
@@ -75,7 +84,7 @@ def program(project: Project, board: Board, name: str, *, start: bool) -> Progra
 
     `start` False: nothing is started that the board names, for whoever can write it may be anyone.
     """
-    coder = _coder(board, name)
+    coder = _coder(project, board, name)
     settings = board.settings.coders.get(name) or CoderSettings()
     wanted = settings.program or (settings.argv[0] if settings.argv else coder.program)
     if not wanted:
@@ -100,12 +109,11 @@ def _version(coder: Coder, path: str, env: Mapping[str, str], tmp: Path) -> str:
     return told[0] if told else ""
 
 
-def _coder(board: Board, name: str) -> Coder:
-    coder = registry.find(name, board.settings.coders)
+def _coder(project: Project, board: Board, name: str) -> Coder:
+    described, listed = board.settings.coders, project.machine.plugins
+    coder = registry.find(name, described, listed)
     if coder is None:
-        raise FleetError(
-            f"there is no coder {name!r}", remedy="Describe it in fleet.yaml under `coders`."
-        )
+        raise registry.absence(name, described, listed) or FleetError(f"the coder {name} is gone")
     return coder
 
 
@@ -117,7 +125,7 @@ def call(project: Project, board: Board, name: str, model: str, *, limit: float)
 
     FleetError if no worktree can be made.
     """
-    coder = _coder(board, name)
+    coder = _coder(project, board, name)
     with _workspace(project, board) as (path, base), contextlib.ExitStack() as stack:
         order = _order(project, board, name, model, base)
         tmp = stack.enter_context(scratch(order.claim.nonce))
@@ -136,7 +144,7 @@ def _run(
 ) -> CoderProbe:
     began = time.monotonic()
     try:
-        launch = coder.launch(job)
+        launch = launch_of(coder, job)
         limits = RunLimits(attempt=limit + _GRACE)  # it ends even if we are killed meanwhile
         spec = LaunchSpec(
             launch.argv, job.workspace, {**env, **launch.env}, nonce, launch.stdin, limits

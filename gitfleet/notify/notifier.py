@@ -7,7 +7,7 @@ through the services of its machine. A message that a service did not take waits
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from gitfleet.attempt.context import Project
@@ -22,9 +22,10 @@ from gitfleet.model.board import Board, Entry
 from gitfleet.model.config import Notice
 from gitfleet.model.secrets import NOTIFY_URLS
 from gitfleet.model.states import Status
-from gitfleet.notify import apprise_services, base
+from gitfleet.notify import registry
 from gitfleet.notify.base import Service, Text
 from gitfleet.notify.outlet import Outlet
+from gitfleet.notify.registry import NamedService
 from gitfleet.notify.spool import Spool
 from gitfleet.plan import notifications
 from gitfleet.plan.notifications import News
@@ -47,7 +48,7 @@ def wanted(project: Project, board: Board) -> frozenset[Notice]:
 
 def able(project: Project) -> bool:
     """Whether this runner has something to tell people through."""
-    return bool(base.urls(project.machine)) and apprise_services.installed()
+    return registry.able(project.machine)
 
 
 class _KnownNews(NamedTuple):
@@ -72,6 +73,7 @@ class Notifier:
         self._leads = leads
         self.spool = Spool(project.clone.folder / FOLDER)
         self._outlets: dict[str, Outlet] | None = None
+        self._boxes: frozenset[str] = frozenset()  # of every service, also of one that is broken
         self._held: dict[str, tuple[float, News]] = {}  # seen here, perhaps told by another runner
         self._known: dict[str, _KnownNews] = {}
         self._last: tuple[str, dict[str, News]] = ("", {})
@@ -153,7 +155,7 @@ class Notifier:
             if first and at >= alive and one.about in about:
                 mask = self.fleet.mask.text
                 text = Text(key=key, title=mask(one.title), body=mask(one.body))
-                self.spool.put(outlets, text)
+                self.spool.put(self._boxes, text)
         if settled:
             self.spool.mark(settled)
         for key in settled:
@@ -182,23 +184,39 @@ class Notifier:
     def _open(self) -> dict[str, Outlet]:
         """An outlet for each service, by its digest; opened once."""
         if self._outlets is None:
-            known = {service.digest: service for service in _services(self.fleet)}
-            self.spool.keep_only(known)
+            named = _services(self.fleet)
+            self._boxes = frozenset(one.digest for one in named)
+            self.spool.keep_only(self._boxes)
             self._outlets = {
-                digest: Outlet(service, self.spool.folder / digest, self.fleet.report)
-                for digest, service in known.items()
+                one.digest: Outlet(one.made, self.spool.folder / one.digest, self.fleet.report)
+                for one in named
+                if isinstance(one.made, Service)
             }
+            for one in named:
+                if isinstance(one.made, FleetError):
+                    self._broken(one, one.made)
             for outlet in self._outlets.values():
                 outlet.service.start()
         return self._outlets
 
+    def _broken(self, service: NamedService, error: FleetError) -> None:
+        self.fleet.report.once(
+            f"service {service.digest}",
+            Action.NOTIFICATIONS_DELAYED,
+            service=service.label,
+            reason=error.one_line,
+        )
 
-def _services(project: Project) -> Iterator[Service]:
-    urls = base.urls(project.machine)
-    if not urls:
+
+def _services(project: Project) -> list[NamedService]:
+    """The services of this machine. FleetError if it names none, or none that works."""
+    found = registry.services(project.machine)
+    if not found:
         raise FleetError(
             "people are to be told, and this machine has nothing to tell them through",
             remedy=f"Set notify.urls in its config.yaml, or {NOTIFY_URLS}; or take `notify` away.",
         )
-    for number, url in enumerate(urls, 1):
-        yield apprise_services.service(number, url)
+    errors = [one.made for one in found if isinstance(one.made, FleetError)]
+    if len(errors) == len(found):
+        raise errors[0]
+    return found

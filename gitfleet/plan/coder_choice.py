@@ -102,6 +102,14 @@ def _choice(one: str | CoderChoice) -> Choice:
     return Choice(one) if isinstance(one, str) else Choice(one.coder, one.model or "")
 
 
+def named_on(board: Board) -> frozenset[str]:
+    """Every coder that the settings or a task of a board name."""
+    roles = board.settings.roles
+    said: list[Task | RoleSettings | None] = [roles.work, roles.validate, roles.plan]
+    said += [entry.task for entry in board.entries.values()]
+    return frozenset(one.coder for names in said if names is not None for one in _over(names, ()))
+
+
 def named_by(role: RoleSettings) -> tuple[Choice, ...]:
     """Every coder that a role itself names, best first."""
     return _over(role, ())

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gitfleet.errors import FleetError
 from gitfleet.files import boards, codec, layout, yaml
 from gitfleet.files.boards import File
 from gitfleet.files.layout import FileKind
 from gitfleet.model.board import Board, Entry, Problem
-from gitfleet.model.config import RoleSettings, Settings
+from gitfleet.model.config import ForgeSettings, RoleSettings, Settings
 from gitfleet.model.ids import is_id
 from gitfleet.model.states import Role
 from gitfleet.model.task import Task
@@ -38,27 +39,34 @@ class LintFinding(Struct, frozen=True):
         return p.path, p.line, p.column, self.warning, p.what
 
 
-# Whether the coder of that name exists, given those that fleet.yaml describes.
-Known = Callable[[str, Settings], bool]
+# Why there is no coder of that name here; None: there is one.
+Absence = Callable[[str, Settings], FleetError | None]
+# Why there is no forge of the kind that the settings name.
+NoForge = Callable[[ForgeSettings], FleetError | None]
 # A coder's objection to a task's text; empty if it has none.
 Objects = Callable[[str, Task], str]
 
 
-def findings(files: Mapping[str, File], known: Known, objects: Objects) -> list[LintFinding]:
+def findings(
+    files: Mapping[str, File], absence: Absence, objects: Objects, no_forge: NoForge
+) -> list[LintFinding]:
     """All findings on these files (by path on the branch), sorted by place."""
     board = boards.read(files)
     found = [LintFinding(problem) for problem in _problems(board, files)]
     found += [
-        LintFinding(problem, warning=True) for problem in _warnings(board, files, known, objects)
+        LintFinding(problem, warning=True) for problem in _warnings(board, files, absence, objects)
     ]
+    found += [LintFinding(problem, warning=True) for problem in _forge(board, files, no_forge)]
     return sorted(found, key=lambda one: one.order)
 
 
-def doubts(board: Board, task: str, known: Known, objects: Objects) -> Iterator[tuple[str, str]]:
+def doubts(
+    board: Board, task: str, absence: Absence, objects: Objects
+) -> Iterator[tuple[str, str]]:
     """Why a valid task cannot work as written: what, and the remedy."""
     entry = board.get(task)
     if entry is not None and entry.task is not None:
-        for _, _, what, remedy in _of_task(board, entry, entry.task, known, objects):
+        for _, _, what, remedy in _of_task(board, entry, entry.task, absence, objects):
             yield what, remedy
 
 
@@ -87,19 +95,19 @@ def _archived(files: Mapping[str, File]) -> Iterator[Problem]:
 
 
 def _warnings(
-    board: Board, files: Mapping[str, File], known: Known, objects: Objects
+    board: Board, files: Mapping[str, File], absence: Absence, objects: Objects
 ) -> Iterator[Problem]:
     if (old := upgrade.old_format(board)) is not None:
         line, column = _mark_in_settings(files.get(layout.SETTINGS), ("format",))
         yield replace(old, line=line, column=column)
     yield from _twins(board)
     yield from _strange_prompts(files)
-    yield from _roles(board, files, known)
+    yield from _roles(board, files, absence)
     for entry in board.entries.values():
         if entry.task is None or not is_id(entry.id) or is_over(board, entry.id):
             continue
         path = layout.task_path(entry.id)
-        for key, item, what, remedy in _of_task(board, entry, entry.task, known, objects):
+        for key, item, what, remedy in _of_task(board, entry, entry.task, absence, objects):
             line, column = _mark(files[path], key, item)
             yield Problem(path, line, column, what, remedy)
 
@@ -131,14 +139,22 @@ def _strange_prompts(files: Mapping[str, File]) -> Iterator[Problem]:
             yield Problem(path, 1, 1, what, f"the roles are {', '.join(Role)}")
 
 
-def _roles(board: Board, files: Mapping[str, File], known: Known) -> Iterator[Problem]:
+def _roles(board: Board, files: Mapping[str, File], absence: Absence) -> Iterator[Problem]:
     roles = board.settings.roles
     for name, role in (("work", roles.work), ("validate", roles.validate), ("plan", roles.plan)):
         for coder, key, item in _named(role) if role is not None else ():
-            if not known(coder, board.settings):
+            if error := absence(coder, board.settings):
                 at = ("roles", name, key) if item is None else ("roles", name, key, item)
                 line, column = _mark_in_settings(files.get(layout.SETTINGS), at)
-                yield Problem(layout.SETTINGS, line, column, *_unknown(coder))
+                yield Problem(layout.SETTINGS, line, column, *_told(error))
+
+
+def _forge(board: Board, files: Mapping[str, File], no_forge: NoForge) -> Iterator[Problem]:
+    settings = board.settings.forge
+    error = no_forge(settings) if settings is not None else None
+    if error is not None:
+        line, column = _mark_in_settings(files.get(layout.SETTINGS), ("forge", "kind"))
+        yield Problem(layout.SETTINGS, line, column, *_told(error))
 
 
 def _named(said: Task | RoleSettings) -> Iterator[tuple[str, str, int | None]]:
@@ -149,19 +165,17 @@ def _named(said: Task | RoleSettings) -> Iterator[tuple[str, str, int | None]]:
         yield one if isinstance(one, str) else one.coder, "coders", number
 
 
-def _unknown(coder: str) -> tuple[str, str]:
-    return (
-        f"this gitfleet knows no coder {coder!r}",
-        "describe it in fleet.yaml under coders, with an argv",
-    )
+def _told(error: FleetError) -> tuple[str, str]:
+    """What is wrong and what to do, as a finding has them."""
+    return error.what, f"{error.remedy[:1].lower()}{error.remedy[1:].rstrip('.')}"
 
 
-_Told = tuple[str, int | None, str, str]  # key, its item, finding, remedy
+_Found = tuple[str, int | None, str, str]  # key, which of its items, what, remedy
 
 
 def _of_task(
-    board: Board, entry: Entry, task: Task, known: Known, objects: Objects
-) -> Iterator[_Told]:
+    board: Board, entry: Entry, task: Task, absence: Absence, objects: Objects
+) -> Iterator[_Found]:
     for number, need in enumerate(task.depends_on):
         why = _objection(board, entry, need)
         if why:
@@ -173,9 +187,10 @@ def _of_task(
     able = choices(board, entry, Role(task.role.value))
     if not able:
         yield "title", None, "no coder does it", "name one here, or in fleet.yaml under roles"
-    strange = [one for one in _named(task) if not known(one[0], board.settings)]
-    for coder, key, item in strange:
-        yield (key, item, *_unknown(coder))
+    errors = ((absence(coder, board.settings), key, item) for coder, key, item in _named(task))
+    strange = [(error, key, item) for error, key, item in errors if error is not None]
+    for error, key, item in strange:
+        yield (key, item, *_told(error))
     for one in () if strange else able:
         if why := objects(one.coder, task):
             key = "coders" if task.coders else "coder"

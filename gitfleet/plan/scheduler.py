@@ -35,10 +35,8 @@ class Capacity(Struct, frozen=True, kw_only=True):
     slots: int  # attempts at once, over all coders
     labels: frozenset[str] = frozenset()
     coders: frozenset[str] | None = None  # only these; None: every coder
-    known: frozenset[str] | None = None  # coders that exist here; None: do not check
-    default: RoleSettings | None = (
-        None  # takes precedence over the board's roles, for tasks that name no coder
-    )
+    absent: Mapping[str, str] = {}  # coder that is not here -> why
+    default: RoleSettings | None = None  # goes before the board's roles
     only: frozenset[str] | None = None  # only these tasks
     blocked: Mapping[str, str] = {}  # accepted task -> why it cannot land just now
     tips: Mapping[str, str] = {}  # target branch -> its tip
@@ -217,13 +215,7 @@ class _Occupancy:
             return "no coder: name one in the task, or in fleet.yaml under roles.work.coder"
         if self.offer.coders is not None and coder not in self.offer.coders:
             return f"this machine's configuration does not let {coder} run here"
-        known = self.offer.known
-        if known is not None and coder not in known | set(self._described()):
-            return f"no coder is called {coder}; describe it in fleet.yaml under coders"
-        return ""
-
-    def _described(self) -> list[str]:
-        return [name for name, coder in self.board.settings.coders.items() if coder.argv]
+        return self.offer.absent.get(coder, "")
 
     def of_place(self, pick: Assignment, entry: Entry) -> str:
         """A lock that another attempt holds, or a label that this runner lacks."""

@@ -16,7 +16,7 @@ from gitfleet.event_log import Action
 from gitfleet.forges import registry
 from gitfleet.forges.base import Desk, Forge, Site
 from gitfleet.forges.http_errors import Limited, NoAnswer
-from gitfleet.model.config import ForgeKind, ForgeSettings
+from gitfleet.model.config import ForgeSettings
 from gitfleet.model.durations import seconds
 from gitfleet.questions.forge_sync import CommentsSeen, SyncRound, open_cases
 
@@ -97,7 +97,7 @@ class ForgeService:
         settings = board.settings.forge
         self._known = frozenset(open_cases(board))
         self.able = settings is not None and self._equipped(settings)
-        if settings is None or settings.kind is ForgeKind.NONE:
+        if settings is None or settings.by_hand:
             return _IDLE
         if self._leads():
             where, forge, desk = self._at(settings)
@@ -105,14 +105,14 @@ class ForgeService:
         return seconds(settings.poll)
 
     def _equipped(self, settings: ForgeSettings) -> bool:
-        if settings.kind is ForgeKind.NONE or not registry.installed():
+        if settings.by_hand or not registry.installed():
             return False
         try:
-            forge = registry.find(self._site(settings).kind)
+            forge = registry.find(self._site(settings).kind, self.fleet.machine.plugins)
         except FleetError:
             return False
         command = self.fleet.machine.forge.token_command
-        return forge is not None and registry.token_at_hand(forge, command)
+        return registry.token_at_hand(forge, command)
 
     def _site(self, settings: ForgeSettings) -> Site:
         remote = self.fleet.store.backend.remote
@@ -127,8 +127,7 @@ class ForgeService:
         if self._desk is None or self._desk[0] != settings:
             self.leave()
             where = self._site(settings)
-            forge = registry.find(where.kind)
-            assert forge is not None
+            forge = registry.find(where.kind, self.fleet.machine.plugins)
             secret = registry.token(forge, where, self.fleet.machine.forge.token_command)
             made = registry.desk(forge, where, secret, self.service.ending)
             self._desk = (settings, where, forge, made)

@@ -23,7 +23,6 @@ from gitfleet.git.checkouts import checkouts_of
 from gitfleet.git.commits import trailers
 from gitfleet.git.remote import PushFate
 from gitfleet.model.board import Board
-from gitfleet.model.config import ForgeKind
 from gitfleet.model.question import Question
 from gitfleet.plan import questions
 
@@ -99,7 +98,7 @@ class AskBranches:
 def on_a_forge(board: Board) -> bool:
     """Whether questions are pull requests somewhere."""
     forge = board.settings.forge
-    return forge is not None and forge.kind is not ForgeKind.NONE
+    return forge is not None and not forge.by_hand
 
 
 def known(project: Project) -> dict[str, str]:

@@ -82,15 +82,15 @@ class Runner:
             if self.heart is None or not self.heart.offline:
                 asks.keep()
 
-        def letters() -> None:
+        def read_inbox() -> None:
             found = self.heart.letters() if self.heart is not None else {}
-            inbox_branches.empty_box(project, found)
+            inbox_branches.read_inbox(project, found)
 
         return {
             "window": self.windows.keep,
             "repair": repairer.remember,
             "questions": questions,
-            "letters": letters,
+            "inbox": read_inbox,
             "follow-up": lambda: follow_up(project),
             "upkeep": self.upkeep.round,
             "orphans": reap_orphans,  # of attempts: this process is their subreaper
@@ -262,7 +262,7 @@ class Runner:
         return self._format_known(board) and not self.upkeep.short_of_disk()
 
     def _format_known(self, board: Board) -> bool:
-        newer = next((p for p in board.settings_problems if "has format" in p.what), None)
+        newer = upgrade.new_format(board)
         if newer is not None:
             self.fleet.report.once(
                 "format", Action.NEWER_FORMAT, reason=newer.what, remedy="upgrade"

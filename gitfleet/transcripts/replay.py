@@ -6,7 +6,7 @@ is heard like one that lies here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -38,8 +38,16 @@ class Speaker(Struct, frozen=True, kw_only=True):
 class Replay:
     """The events of one run's output, with the times at which they were heard."""
 
-    def __init__(self, board: Board, entry: Entry, speaker: Speaker, folder: Path) -> None:
-        found = registry.find(speaker.coder, board.settings.coders)
+    def __init__(
+        self,
+        board: Board,
+        entry: Entry,
+        speaker: Speaker,
+        folder: Path,
+        plugins: Collection[str] = (),
+    ) -> None:
+        """`plugins` are those that this machine lists: one of them may be the coder."""
+        found = registry.find(speaker.coder, board.settings.coders, plugins)
         reader = found.reader if found is not None else text_reader
         # It says lines, and there is nothing to understand.
         self.plain = found is None or not found.speaks

@@ -56,7 +56,7 @@ def test_what_cannot_be_done_as_it_stands_is_filed_and_told(project: Path) -> No
     args = ("--id", "one", "--coder", "shel", "--depends-on", "nowhere")
     done = gitfleet("add", "One", *args, cwd=project)
     assert done.stdout == "one\n"
-    assert "warning: this gitfleet knows no coder 'shel'" in done.stderr
+    assert "warning: no coder is called shel" in done.stderr
     assert "warning: it depends on nowhere, which is not on the board" in done.stderr
     body = "```sh\ntrue\n```\n"
     done = gitfleet("add", "Two", "--id", "two", "--coder", "shell", cwd=project, input=body)

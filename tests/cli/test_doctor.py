@@ -85,9 +85,9 @@ def test_each_thing_that_is_wrong_is_found(project: Path) -> None:
 
     assert one("problem target: work lands on nosuch")
     assert one("warning target: far is to land on far-away")
-    assert one("problem coder: role validate wants 'unheard-of'")
+    assert one("problem coder: role validate wants unheard-of")
     assert one("problem coder: mine (role work) is no-such-program")
-    assert one("warning coder: task far wants 'odd'")
+    assert one("warning coder: task far wants odd")
     assert one("warning board: tasks/bad.md:2:1: unknown key 'titel'")
     assert one("problem board: claims/far.yaml:1:1")
     assert one("warning checks: there are none")

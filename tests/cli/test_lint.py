@@ -99,12 +99,19 @@ def test_what_cannot_be_meant_is_a_warning_where_it_stands(folder: Path) -> None
         "tasks/d.md:4:13: warning: its dependencies go in a circle: d → c → d",
         "tasks/e.md:2:8: warning: no coder does it",
         "tasks/f.md:3:8: warning: the coder shell needs a fenced block",
-        "tasks/g.md:3:8: warning: this gitfleet knows no coder 'shel'",
+        "tasks/g.md:3:8: warning: no coder is called shel",
         "tasks/h.md:4:14: warning: it depends on i, which is cancelled",
     ):
         assert words in said
     assert "tasks/j.md" not in said
     assert lines[-1] == "13 files: no problems, 8 warnings"
+
+
+def test_a_forge_that_is_not_here_is_a_warning(folder: Path) -> None:
+    """It may be a plugin of other machines; a misspelt one is told with the nearest."""
+    write(folder, {"fleet.yaml": FLEET + "forge:\n  base_url: https://x.org\n  kind: gitae\n"})
+    (line,) = (line for line in lint(folder, ".") if "forge" in line)
+    assert line.startswith("fleet.yaml:5:9: warning: no forge is called gitae (did you mean gitea")
 
 
 def test_every_coder_of_a_list_is_looked_at(folder: Path) -> None:
@@ -119,8 +126,8 @@ def test_every_coder_of_a_list_is_looked_at(folder: Path) -> None:
     )
     said = "\n".join(lint(folder, ".", code=1))
     for words in (
-        "fleet.yaml:5:14: warning: this gitfleet knows no coder 'shel'",
-        "tasks/b.md:3:17: warning: this gitfleet knows no coder 'nobody'",
+        "fleet.yaml:5:14: warning: no coder is called shel",
+        "tasks/b.md:3:17: warning: no coder is called nobody",
         "tasks/c.md:4:1: 'coder' and 'coders' are both there (keep one; ",
     ):
         assert words in said

@@ -310,7 +310,6 @@ def test_the_doctor_sees_what_a_token_lacks(forge: FakeForge, place: Desk) -> No
     """Without changing anything there."""
     where = registry.site(place.fleet.store.board().settings.forge, None)  # type: ignore[arg-type]
     found = registry.find(where.kind)
-    assert found is not None
     desk = registry.desk(found, where, registry.token(found, where, ()), place.fleet.giving_up)
     assert found.check(desk) == ""
     forge.may = {"read"}

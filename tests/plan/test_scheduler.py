@@ -12,7 +12,7 @@ import pytest
 from gitfleet.model.board import Board
 from gitfleet.model.states import Role
 from gitfleet.model.task import CoderList
-from gitfleet.plan.coder_choice import choices
+from gitfleet.plan.coder_choice import choices, named_on
 from gitfleet.plan.scheduler import Capacity, candidates, collides, picks
 from tests.plan.kit import FLEET, NOW, OID, asked, board, claimed, logged, tasks, text
 
@@ -156,7 +156,7 @@ def test_the_next_coder_of_a_list_does_it_while_the_first_rests() -> None:
 
     assert who() == ("two", "m")
     assert who(runner="elsewhere") == ("one", "")
-    assert who(known=frozenset({"one", "three"})) == ("three", "")
+    assert who(absent={"two": "no coder is called two"}) == ("three", "")
     assert who(coders=frozenset({"one"})) is None
 
 
@@ -216,10 +216,17 @@ def test_a_coder_that_may_not_or_cannot_run_here() -> None:
         tasks("a"), tasks("b", coder="mine"), fleet=b"format: 2\ncoders:\n  mine: {argv: [x]}\n"
     )
     assert "name one in the task" in passed(found)["a"]
-    assert chosen(found, known=frozenset()) == ["b"]  # described in fleet.yaml
+    assert chosen(found) == ["b"]
     assert "does not let mine run" in passed(found, coders=frozenset({"shell"}))["b"]
-    unknown = board(tasks("a"))
-    assert "no coder is called shell" in passed(unknown, known=frozenset({"claude"}))["a"]
+    why = "the plugin shell (gitfleet-shell 1.0) cannot be imported"
+    assert passed(board(tasks("a")), absent={"shell": why}) == {"a": why}
+
+
+def test_every_coder_that_a_board_names_can_be_listed() -> None:
+    """Those of roles and of tasks, alone or in lists: a runner looks whether it has them."""
+    fleet = b"format: 1\nroles: {work: {coder: one}, validate: {coders: [two, {coder: three}]}}\n"
+    found = board(tasks("a", coder="four") | tasks("b", coders=("five", "one")), fleet=fleet)
+    assert named_on(found) == {"one", "two", "three", "four", "five"}
 
 
 def test_checks_alone_need_no_coder() -> None:

@@ -21,7 +21,7 @@ from gitfleet.model.secrets import NOTHING, Mask
 from gitfleet.runner import transcript_sync
 from gitfleet.runner.transcript_sync import ALL, LARGEST, TranscriptSync, files_of
 from tests.cli.acting import add, gitfleet, work
-from tests.conftest import git, init
+from tests.conftest import git, init, no_conflict
 
 REF = "refs/gitfleet/runs/say/1"
 
@@ -57,7 +57,7 @@ class World:
         """The box's publisher, without its thread."""
         repo = find(self.box)
         plain = Store(repo, runner="box")
-        shared = RemoteBackend(repo, "fleet", "origin", plain.signature)
+        shared = RemoteBackend(repo, "fleet", "origin", plain.signature, no_conflict)
         store = Store(repo, runner="box", swap=shared)
         store.mask = mask
         store.backend.refresh()

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 
 import click
 
+from gitfleet.cli.support.coder_checks import absence
+from gitfleet.cli.support.session import listed_plugins
 from gitfleet.coders import detect, registry
 from gitfleet.coders.base import Account
 from gitfleet.coders.detect import Detected
@@ -69,11 +71,14 @@ def report(settings: Settings) -> Iterator[str]:
         return
     name = named[0].coder
     described = settings.coders.get(name)
-    coder = registry.find(name, settings.coders)
+    coder = registry.find(name, settings.coders, listed_plugins())
     if described is not None and described.argv:
         yield f"Coder: {name}, described in fleet.yaml."
     elif coder is None:
-        yield f"Coder: {name}, which gitfleet does not know; describe it in fleet.yaml."
+        why = absence(name, settings)
+        yield f"Coder: {name}; {why.one_line if why else 'it is gone'}."
+    elif name not in registry.MODULES:
+        yield f"Coder: {name}, from a plugin."
     elif coder.account is None:
         yield f"Coder: {name}, which runs the sh block of a task."
     else:

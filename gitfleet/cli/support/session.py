@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
 from datetime import datetime
@@ -13,7 +14,7 @@ import click
 from gitfleet.board.clone_state import Clone, config_home
 from gitfleet.board.store import Store
 from gitfleet.board.transaction import Transaction
-from gitfleet.cli.support import write
+from gitfleet.cli.support import edits, write
 from gitfleet.errors import FleetError
 from gitfleet.event_log import harmless
 from gitfleet.files import codec
@@ -53,7 +54,8 @@ class CliSession(NamedTuple):
 
     def transact(self, decide: Decide) -> Transaction:
         """The same for a board of any format, and for what may turn out to be no change."""
-        result, waits = write.write(self.repo, self.store, decide)
+        with edits.shown() as report_edits:
+            result, waits = write.write(self.repo, self.store, decide, report_edits)
         if waits:
             click.echo(f"gitfleet: {plain(waits)}", err=True)
         return result
@@ -127,6 +129,15 @@ def plain(text: object) -> str:
 def suffix() -> str:
     """Four random hex digits, for the name of an event or an id."""
     return secrets.token_hex(2)
+
+
+@functools.cache
+def listed_plugins() -> tuple[str, ...]:
+    """The plugins that this machine lists; none where its settings cannot be read. Read once."""
+    try:
+        return machine().plugins
+    except FleetError:
+        return ()
 
 
 def machine() -> Machine:
