@@ -1,7 +1,7 @@
-"""The board on a remote: the push is the swap (docs/protocol.md).
+"""The backend of a shared board: a push is the compare-and-swap (docs/protocol.md).
 
-The remote's branch is the truth. The local branch follows it, and may have commits of people on top
-that the remote does not have yet: those are taken along with the next change.
+The remote's branch is the truth. The local branch follows it, and may have people's commits on top
+that the remote lacks: the next change merges them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The runner's heart on a shared board: looks at the remote, beats, and watches others' beats.
+"""Publish this runner's heartbeat and follow the others': leases, leadership, inbox branches.
 
-One thread, one conversation with the server at a time. Everything it learns is told to the loop by
-a wake; everything it decides is pure (`plan.lease`).
+One thread, one conversation with the server at a time. It wakes the loop when it learns something;
+its decisions are pure (`plan.lease`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One attempt from its claim to its end, whatever happens on the way."""
+"""The thread of one attempt: run it and record its end, also after an error or a crash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When there is nothing to do: how long for, whether for good, and what that run leaves."""
+"""How long the loop sleeps (at most the slow poll of 30 s), and whether the run may end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The daemon: see the board, decide, do; woken by refs, exits, signals and timers."""
+"""The daemon's loop: see the board, decide, act; woken by refs, processes, signals and timers."""
 
 from __future__ import annotations
 

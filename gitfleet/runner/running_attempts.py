@@ -1,4 +1,4 @@
-"""The attempts of this runner that are under way: their threads, and how they are told to end."""
+"""The running attempts of this runner: their threads, and how to stop them."""
 
 from __future__ import annotations
 

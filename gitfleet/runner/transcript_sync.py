@@ -1,11 +1,10 @@
-"""What attempts wrote, on the remote for every clone to read, if the settings say so.
+"""Push transcripts to the remote (secrets masked, size limited) and prune old ones.
 
     refs/gitfleet/runs/<id>/<n>    one commit without parents: stdout, stderr, prompt.md, checks …
 
-Pushed by a thread of its own, some time after the attempt's event: nothing waits for it. What is
-not up yet is found again by the run directories, whoever died meanwhile. The files are plain blobs:
-git compresses them, and better than one by one. Secrets are masked, and of a long file the end is
-kept.
+A service pushes them some time after the attempt's event: nothing waits for it. The run directories
+show which transcripts are missing, after any crash. The files are plain blobs: git compresses them
+better than one by one. Of a long file the end is kept.
 """
 
 from __future__ import annotations
