@@ -1,4 +1,4 @@
-"""An attempt at work or a plan: run a coder, commit what it left uncommitted, inspect the result."""
+"""An attempt at work or a plan: run a coder, commit what it left uncommitted, inspect it."""
 
 from __future__ import annotations
 
