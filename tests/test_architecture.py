@@ -127,6 +127,23 @@ def test_there_are_no_import_cycles() -> None:
         pytest.fail(" -> ".join(error.args[1]))
 
 
+@pytest.mark.parametrize("module", sorted(m for m in MODULES if _room(m) != "board"))
+def test_only_the_board_asks_of_which_kind_a_backend_is(module: str) -> None:
+    """Others ask what it can: `backend.remote` is None, or has the capabilities of a remote."""
+    tree = ast.parse(MODULES[module].read_text())
+    asked = [
+        node.args[1] if isinstance(node, ast.Call) else node.cls
+        for node in ast.walk(tree)
+        if isinstance(node, ast.MatchClass)
+        or (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in ("isinstance", "issubclass")
+        )
+    ]
+    assert not [kind for kind in asked if "Backend" in ast.unparse(kind)]
+
+
 def test_every_init_is_empty() -> None:
     """A package that re-exports makes cycles; the name of the module is the way to it."""
     assert not [path for path in PACKAGE.rglob("__init__.py") if path.read_bytes()]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Final
@@ -20,6 +20,7 @@ from gitfleet.board.edit_conflicts import ConflictKeeper, ReportEdits
 from gitfleet.board.fairness import ClaimThrottle
 from gitfleet.board.heartbeats import BEATS, SEEN_BEATS
 from gitfleet.board.merge_human_edits import HumanEdits, MergedEdits, merge
+from gitfleet.board.remote_handle import RemoteHandle
 from gitfleet.errors import FleetError, GitError
 from gitfleet.event_log import Action
 from gitfleet.files import layout
@@ -71,6 +72,29 @@ class RemoteBackend:
         self.pace = pace or ClaimThrottle()
         self._pushing = threading.RLock()
         self._merged: tuple[str, str, str] | None = None
+
+    # -- the remote, for more than the board
+
+    @property
+    def remote(self) -> RemoteHandle:
+        """This board's remote."""
+        return self
+
+    def address(self) -> str | None:
+        """The remote's URL; None if git has none any more."""
+        return remote.address(self.repo, self.name)
+
+    def push_refs(self, moves: Sequence[refs.RefMove]) -> PushResult:
+        """Move refs on the remote, all or none, each from the value it must have."""
+        return remote.push(self.repo, self.name, moves, timeout=self._patience)
+
+    def list_refs(self, pattern: str) -> dict[str, str]:
+        """The refs on the remote that match, with their commits."""
+        return remote.listing(self.repo, self.name, pattern)
+
+    def fetch_refs(self, specs: Sequence[str]) -> None:
+        """Fetch by refspecs."""
+        remote.fetch(self.repo, self.name, specs, timeout=self._patience)
 
     # -- looking
 

@@ -16,10 +16,10 @@ from gitfleet.attempt.context import Project
 from gitfleet.board.backend import TxnStatus
 from gitfleet.board.edit_conflicts import ConflictKeeper, log_edits
 from gitfleet.board.merge_human_edits import HumanEdits, MergedEdits, merge
-from gitfleet.board.remote_backend import LETTERS, RemoteBackend
+from gitfleet.board.remote_backend import LETTERS
 from gitfleet.errors import FleetError, GitError
 from gitfleet.event_log import Action
-from gitfleet.git import refs, remote, salvage
+from gitfleet.git import refs, salvage
 from gitfleet.git.checkouts import checkouts_of
 from gitfleet.git.command import git
 from gitfleet.git.commits import Commit
@@ -95,11 +95,10 @@ def _delete(project: Project, ref: str, oid: str) -> None:
 
 def _delete_far(project: Project, ref: str, oid: str) -> None:
     """Delete it on the remote, if it did not go in the push that merged it."""
-    swap = project.store.backend
-    assert isinstance(swap, RemoteBackend)
-    if swap.letters().get(ref) != oid:
+    remote = project.store.backend.remote
+    if remote is None or remote.letters().get(ref) != oid:
         return
-    pushed = remote.push(project.repo, swap.name, [refs.RefMove(ref, oid, None)])
+    pushed = remote.push_refs([refs.RefMove(ref, oid, None)])
     if pushed.fate is not PushFate.DONE:
         reason = pushed.reason or "it was pushed to just now"
         project.report.once(ref, Action.INBOX_KEPT, branch=_short(ref), reason=reason)
@@ -107,11 +106,11 @@ def _delete_far(project: Project, ref: str, oid: str) -> None:
 
 def _take(project: Project, keeper: ConflictKeeper, ref: str, commit: Commit, *, far: bool) -> bool:
     """Put a branch's files onto the board. False if they are not there yet, as far as is known."""
-    merged, saved, swap = MergedEdits({}, ()), True, project.store.backend
+    merged, saved, remote = MergedEdits({}, ()), True, project.store.backend.remote
 
     def decide(board: Board, now: datetime) -> Change | None:
         nonlocal merged, saved
-        if far and isinstance(swap, RemoteBackend) and swap.letters().get(ref) != commit.oid:
+        if far and remote is not None and remote.letters().get(ref) != commit.oid:
             return None  # another runner has merged it
         merged = _merged(project, board, commit, now)
         saved = keeper.keep(commit.oid, merged.conflicts)

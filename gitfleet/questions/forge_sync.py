@@ -17,7 +17,6 @@ from msgspec.structs import replace
 
 from gitfleet import failpoints
 from gitfleet.attempt.context import Project
-from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.errors import FleetError
 from gitfleet.event_log import Action
 from gitfleet.files import answers, codec, layout
@@ -109,9 +108,9 @@ class SyncRound:
 
     def _look(self) -> Board:
         """The board as it is now on the remote."""
-        swap = self.fleet.store.backend
-        if isinstance(swap, RemoteBackend):
-            swap.fetch()
+        remote = self.fleet.store.backend.remote
+        if remote is not None:
+            remote.fetch()
         return self.fleet.store.board()
 
     # -- an open question

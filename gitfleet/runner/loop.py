@@ -298,12 +298,12 @@ class Runner:
             self.attempts.start(claimed, begin)
         new = any(claimed.claim.role is not Role.VALIDATE for claimed, _ in taken)
         if self.heart is not None and new:
-            self.heart.shared.pace.begun()
+            self.heart.remote.pace.begun()
         return len(taken) < len(free) and self.fleet.store.board().commit != board.commit
 
     def _when_fair(self, chosen: list[Assignment]) -> list[Assignment]:
         """Without what is new, if it is the turn of others on a shared board to begin something;
         what was begun is finished first anyway."""
-        if self.heart is None or self.heart.shared.pace.left() <= 0:
+        if self.heart is None or self.heart.remote.pace.left() <= 0:
             return chosen
         return [pick for pick in chosen if pick.role is Role.VALIDATE]

@@ -53,9 +53,9 @@ class Desk:
     @property
     def question(self) -> Question:
         """The question as the remote has it."""
-        shared = self.fleet.store.backend
-        if isinstance(shared, RemoteBackend):
-            shared.fetch()
+        remote = self.fleet.store.backend.remote
+        if remote is not None:
+            remote.fetch()
         entry = self.fleet.store.board().get("map-tiles")
         assert entry is not None
         return next(one for one in entry.questions if one.name == NAME)

@@ -152,9 +152,9 @@ def test_old_transcripts_are_pruned_here_and_on_the_remote(tmp_path: Path) -> No
     git("commit", "-qam", "long ago", "--no-verify", cwd=window)
     git("push", "-q", "--no-verify", "origin", "fleet", cwd=world.box)
     publisher = world.transcripts()
-    backend = publisher.fleet.store.backend
-    assert isinstance(backend, RemoteBackend)
-    backend.fetch()
+    remote = publisher.fleet.store.backend.remote
+    assert remote is not None
+    remote.fetch()
     publisher.prune()
     assert REF not in world.refs(world.srv) and REF not in world.refs(world.box)
     assert "refs/gitfleet/runs/say/2" in world.refs(world.srv)
