@@ -12,6 +12,8 @@ from typing import Final
 
 import pytest
 
+from tests import module_map
+
 PACKAGE: Final = Path(__file__).resolve().parent.parent / "gitfleet"
 
 # docs/architecture.md draws it. A room imports from floors below, and from itself.
@@ -21,6 +23,7 @@ FLOORS: Final[Mapping[str, int]] = {
     "event_log": 0,
     "failpoints": 0,
     "model": 0,
+    "run_dir": 0,
     "background_service": 1,
     "files": 1,
     "plugins": 1,
@@ -201,3 +204,10 @@ def test_no_two_classes_have_one_name() -> None:
 def test_no_module_is_long(module: str) -> None:
     """A module has one subject. Past 400 lines it has two."""
     assert len(MODULES[module].read_text().splitlines()) <= 400
+
+
+def test_the_map_names_every_module() -> None:
+    """docs/architecture.md lists each module with its docstring's first sentence, as it is now."""
+    page = module_map.PAGE.read_text()
+    assert page == module_map.drawn(page), "run: python -m tests.module_map"
+    assert all(path.stem in page for path in MODULES.values() if path.name != "__init__.py")

@@ -1,7 +1,7 @@
-"""What counts as the swap: the local ref, or with a remote the push.
+"""How a change reaches the board: a swap of the clone's own ref (here), or a push to the remote.
 
-A swap says what a change is decided on (`base`) and moves the board there, together with whatever
-else moves in that step. Everything above is the same for both.
+A backend names the commit to decide on (`refresh`) and moves the board together with the other refs
+of a change (`commit`). Everything above is the same for both.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Answers as text: put into the file of a question without touching what else stands there."""
+"""Put an answer into a question's file without touching its other text."""
 
 from __future__ import annotations
 

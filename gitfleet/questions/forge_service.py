@@ -1,6 +1,6 @@
-"""Questions on a forge: the thread of a runner that brings them there, and answers back.
+"""The background service that brings questions to a forge and answers back.
 
-A forge that does not answer, or limits us, is asked again later; nothing else waits for it.
+A forge that does not answer, or rate-limits us, is asked again later; nothing else waits for it.
 """
 
 from __future__ import annotations

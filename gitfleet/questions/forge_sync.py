@@ -1,8 +1,8 @@
-"""One round of questions on a forge: what is open there and on the board, and what is due.
+"""One round on a forge: open pull requests for questions, turn comments into answers, close them.
 
 Everything follows from the board and the forge as they are now. A branch without a pull request
-gets one, a comment becomes the answer, the pull request of an answered question is closed; so it
-does not matter between which two steps a runner dies, or whether two runners do the same.
+gets one, a comment becomes the answer, the pull request of an answered question is closed. So it
+does not matter when a runner dies, or whether two runners do the same.
 """
 
 from __future__ import annotations

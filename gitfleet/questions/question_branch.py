@@ -1,8 +1,8 @@
 """The branch gitfleet/ask/<id>-<n>: a question to be answered by a merge into the fleet branch.
 
-It adds the heading `## Answer` and a hint in one commit, so that a pull request of it has a
-difference. Everything here may be called again at any time, and by several runners: a branch that
-is there stays, one that is gone is gone, and what a person put on it is kept aside before it goes.
+It adds the heading `## Answer` and a hint in one commit, so that its pull request has a difference.
+Every function may be called again at any time, and by several runners: an existing branch stays, a
+removed one stays removed, and a person's commits on it are saved before it is removed.
 """
 
 from __future__ import annotations

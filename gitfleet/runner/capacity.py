@@ -1,4 +1,4 @@
-"""What a runner has to offer just now: slots, labels, coders, and what it cannot land."""
+"""This runner's free capacity: slots, labels, coders, and tasks that it cannot land now."""
 
 from __future__ import annotations
 

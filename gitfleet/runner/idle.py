@@ -1,4 +1,4 @@
-"""When nothing is left to do: how long the loop sleeps, whether the run ends, and its status."""
+"""How long the loop sleeps (at most the slow poll of 30 s), and whether the run may end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The daemon: see the board, decide, do; woken by refs, exits, signals and timers."""
+"""The daemon's loop: see the board, decide, act; woken by refs, processes, signals and timers."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Runner:
                 asks.keep()
 
         def read_inbox() -> None:
-            found = self.heart.letters() if self.heart is not None else {}
+            found = self.heart.inbox() if self.heart is not None else {}
             inbox_branches.read_inbox(project, found)
 
         return {

@@ -119,7 +119,7 @@ def test_a_push_whose_answer_was_lost_is_no_trouble(world: World) -> None:
     for mark in Clone(find(world.box)).runs.glob("*/*/transcript"):
         mark.unlink()
     assert world.transcripts().round()
-    assert Clone(find(world.box)).run_dir("say", 1, "0").parent.is_dir()
+    assert Clone(find(world.box)).run_dir("say", 1, "0").path.parent.is_dir()
     assert len(list(Clone(find(world.box)).runs.glob("*/*/transcript"))) == 2
     assert not world.lines
 

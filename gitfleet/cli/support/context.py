@@ -1,4 +1,4 @@
-"""A clone with everything that work on it needs, for verbs that do such work."""
+"""Open a clone as a `Project`, for verbs that work like a runner."""
 
 from __future__ import annotations
 
