@@ -64,6 +64,20 @@ class Place:
         """The board as it is."""
         return self.store.board()
 
+    def files(self) -> list[str]:
+        """The paths of all files on the board."""
+        return self.git("ls-tree", "-r", "--name-only", self.store.ref).split()
+
+    def file(self, path: str) -> bytes:
+        """A file of the board."""
+        data = self.store.file(self.board, path)
+        assert data is not None
+        return data
+
+    def names(self) -> list[str]:
+        """The name of each line of the log."""
+        return [line.split()[1] for line in self.lines]
+
     def git(self, *args: str, **more: Any) -> str:
         """git in the clone."""
         return git(*args, cwd=self.path, **more)
