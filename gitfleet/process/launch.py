@@ -1,7 +1,7 @@
-"""Start what may outlive us, under a supervisor of its own; find it again later.
+"""Start a run that may outlive the runner, under a supervisor, and find it again later.
 
-What another program must know about a run stands in its run directory (see `shim`): a runner that
-was started anew reads there whether its attempts still run, or how they ended meanwhile.
+The run directory holds what another process must know about a run (see `process.supervisor`): a
+restarted runner reads there whether its attempts still run, or how they ended.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, text in _FILE.findall(_PAGE.read_text()):
         (source / name).parent.mkdir(exist_ok=True)
         (source / name).write_text(text)
-    (source / "gitfleet_acme" / "__init__.py").touch()
+    (source / "acme_gitfleet" / "__init__.py").touch()
     wanted = ("--no-build-isolation", "--no-deps", "--no-index", "--disable-pip-version-check")
     command = [sys.executable, "-m", "pip", "install", "-q", *wanted, "--target", str(target)]
     done = subprocess.run(
