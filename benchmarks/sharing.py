@@ -75,7 +75,7 @@ class Bench:
         while not self.until.exists():
             if heart is not None and time.monotonic() - looked > 2:
                 looked = time.monotonic()
-                inbox_branches.empty_box(self.fleet, heart.letters())
+                inbox_branches.read_inbox(self.fleet, heart.letters())
             if not self._round(heart):
                 break
         spent = time.monotonic() - began

@@ -1,4 +1,4 @@
-"""The one error whose text is for a person."""
+"""The one error whose text is for people."""
 
 from __future__ import annotations
 

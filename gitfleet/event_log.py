@@ -1,9 +1,4 @@
-"""What gitfleet tells while it works: one line per action, with a name that never changes.
-
-    2026-11-20T15:00:00Z claimed task=fix-login role=work attempt=1 coder=shell
-
-The names are for programs as much as for people.
-"""
+"""The log: one line per action, with a name that never changes."""
 
 from __future__ import annotations
 
@@ -16,7 +11,7 @@ from enum import StrEnum
 from typing import Self
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@+,%-]+\Z")
-# Controls, marks that turn or end a line, and halves of characters, which no stream takes.
+# Control characters, marks that reverse or end a line, and lone surrogates.
 _MARKS = r"\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff"
 _CONTROL = re.compile(rf"[\x00-\x1f{_MARKS}]")
 UNSAFE = re.compile(rf"[\x00-\x08\x0b-\x1f{_MARKS}]")
@@ -109,16 +104,13 @@ class Action(StrEnum):
         "transcripts older than `transcripts_keep` were removed",
     )
     INBOX_MERGED = "inbox-merged", "the files of an inbox branch are on the board"
-    INBOX_CONFLICT = (
-        "inbox-conflict",
-        "a file of an inbox branch contradicts the board; `went` says where it is",
-    )
     INBOX_KEPT = "inbox-kept", "an inbox branch cannot be merged or removed now"
     INBOX_UNREADABLE = "inbox-unreadable", "an inbox branch cannot be read; `kept` holds it"
-    MOVED_ASIDE = (
-        "moved-aside",
-        "a commit of a person contradicts the board; `went` says where the file is",
+    EDIT_CONFLICT = (
+        "edit-conflict",
+        "a person's edit conflicts with the board; `went` says where it is, `kept` holds it",
     )
+    EDITS_WAITING = "edits-waiting", "a person's commit cannot be merged into the board now"
     SALVAGED = "salvaged", "work was saved under a ref before it was removed"
     REPAIRED = "repaired", "a person's commit changed files of runners; they are put back"
     ARCHIVED = "archived", "finished tasks were moved to done/"
@@ -150,7 +142,7 @@ class Action(StrEnum):
 
 
 class EventLog:
-    """Hands each action to a sink, as a line; some only once. Any thread may use it."""
+    """Passes each action to a sink as a line; some only once. Any thread may use it."""
 
     def __init__(
         self,
@@ -159,22 +151,22 @@ class EventLog:
     ) -> None:
         self._sink = sink
         self._now = now
-        self.mask: Callable[[str], str] = str  # takes secrets out of every value
+        self.mask: Callable[[str], str] = str  # removes secrets from every value
         self._said: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def action(self, name: Action, **fields: object) -> None:
-        """Tell that something was done."""
+        """Log an action."""
         given = (
             f"{key}={value(self.mask(str(v)))}" for key, v in fields.items() if v not in ("", None)
         )
         line = " ".join((f"{self._now():%Y-%m-%dT%H:%M:%SZ}", name, *given))
-        # Where nobody reads any more, the work goes on.
+        # If the reader has gone, the work continues.
         with self._lock, contextlib.suppress(OSError, ValueError):
             self._sink(line)
 
     def once(self, key: str, name: Action, **fields: object) -> None:
-        """Tell it unless the same was told last under this key."""
+        """Log it unless the last line under this key was the same."""
         text = repr((str(name), sorted(fields.items())))
         with self._lock:
             known = self._said.get(key) == text
@@ -183,7 +175,7 @@ class EventLog:
             self.action(name, **fields)
 
     def each(self, key: str, name: Action, reasons: Sequence[object]) -> None:
-        """Tell all of these, a line each, unless just these were told last under this key."""
+        """Log all of these, one line each, unless exactly these were logged last under this key."""
         text = repr((str(name), [str(reason) for reason in reasons]))
         with self._lock:
             known = self._said.get(key, "") == text
@@ -192,6 +184,6 @@ class EventLog:
             self.action(name, reason=reason)
 
     def settled(self, key: str) -> None:
-        """What was told under this key is over; if it comes again, it is told again."""
+        """The problem under this key is over; if it returns, it is logged again."""
         with self._lock:
             self._said.pop(key, None)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 from gitfleet.coders import registry
 
@@ -26,6 +27,19 @@ for _number in (signal.SIGINT, signal.SIGQUIT):
     if signal.getsignal(_number) == signal.SIG_IGN:
         _ours = signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL
         signal.signal(_number, _ours)
+
+# Property tests draw the same few examples for every change, and more of them in the gate.
+settings.register_profile("fast", max_examples=30, deadline=None, derandomize=True)
+settings.register_profile("ci", max_examples=300, deadline=None)
+settings.load_profile("fast")
+
+
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """One worker more than there are processors: many tests wait for other processes."""
+    if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
+        return None  # then xdist does as it says
+    return len(os.sched_getaffinity(0)) + 1
 
 
 class TheNetworkIsOffLimits(Exception):
@@ -46,6 +60,11 @@ def git(*args: str, cwd: Path, input: str | None = None, check: bool = True) -> 
     )
     assert not check or done.returncode == 0, f"git {args}: {done.stdout}{done.stderr}"
     return done.stdout.strip()
+
+
+def no_conflict(edits: object) -> None:
+    """Where a test expects that nobody's edit conflicts with the board."""
+    raise AssertionError(edits)
 
 
 def init(path: Path, *, name: str, bare: bool = False) -> Path:

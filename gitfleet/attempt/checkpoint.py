@@ -1,7 +1,7 @@
-"""What the next life of a runner must know of an attempt under way: a file in its run directory.
+"""A checkpoint of a running attempt, from which a restarted runner continues it.
 
-Written before the coder starts, read by the runner that is started anew: together with what the
-supervisor writes (`process.supervisor`) it is all that is needed to go on with the attempt.
+Written before the coder starts. Together with the files of the supervisor (`process.supervisor`) it
+is everything that is needed to continue.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Take tasks: where each begins, nonces that are remembered first, few commits."""
+"""Claim tasks: choose where each starts, remember its nonce first, claim several in one commit."""
 
 from __future__ import annotations
 

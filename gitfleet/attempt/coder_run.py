@@ -1,4 +1,4 @@
-"""Run one coder to its end: started, watched, listened to, ended."""
+"""Run one coder to its end: start it, follow it, take in what it files, and end it at a limit."""
 
 from __future__ import annotations
 

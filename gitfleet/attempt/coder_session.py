@@ -1,4 +1,4 @@
-"""Going on in a coder's own session where that can be; and what a coder is given to speak by."""
+"""Resume a coder's own session where possible, and give a coder its MCP server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every piece of work needs at hand, and how the runner talks to an attempt under way."""
+"""The shared context of a runner's work on one project, and the context of one attempt."""
 
 from __future__ import annotations
 

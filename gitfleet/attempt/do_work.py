@@ -1,4 +1,4 @@
-"""An attempt at work or at a plan: a workspace, a coder, and what it really did."""
+"""An attempt at work or a plan: run a coder, commit what it left uncommitted, inspect it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The environment an attempt gets: who it is, where it may speak, and nobody to prompt."""
+"""The environment of an attempt: which variables it gets, and which ones are removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every attempt ends with: its event on the board, its claim gone, its nonce forgotten."""
+"""End an attempt: write its event, remove its claim and its workspace."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Leases of the attempts under way: their supervisors are told until when the claims are ours.
+"""Renew the leases of running attempts, so that their supervisors know that the claims are ours.
 
-In a thread of its own that waits for nobody: an attempt's thread may wait for a slow server for
+Runs in a thread that waits for nothing else: an attempt's thread may wait for a slow server for
 longer than a lease, and its agent must not be ended for that. Times are of the boot clock, which
-goes on while the machine sleeps: when it wakes up, every lease is renewed before a supervisor
-gives its runner up.
+continues while the machine sleeps: after waking up, every lease is renewed before a supervisor
+gives up on its runner.
 """
 
 from __future__ import annotations

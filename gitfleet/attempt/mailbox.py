@@ -1,7 +1,8 @@
-"""What an attempt asks, notes and tells: from its outbox onto the board, and answers to its inbox.
+"""Move questions, notes and progress from an attempt's outbox to the board, and answers to its
+inbox.
 
-Everything arrives once, whatever dies between the commit and the clean-up: a question has a key,
-a note is compared with what the board has. `gitfleet.agent.client` is the other end.
+Everything arrives once, whatever dies between the commit and the clean-up: a question has a key, a
+note is compared with the board's. `agent.client` is the other end.
 """
 
 from __future__ import annotations

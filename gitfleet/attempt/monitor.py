@@ -1,4 +1,4 @@
-"""A coder under way: its output is followed, and its limits are held up to it."""
+"""Follow a running coder's output, and check it against its limits."""
 
 from __future__ import annotations
 

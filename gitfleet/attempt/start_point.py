@@ -1,4 +1,4 @@
-"""Where an attempt begins: at the target, where the last attempt stopped, or at rejected work."""
+"""Where an attempt starts: at the target, at the last attempt's tip, or at rejected work."""
 
 from __future__ import annotations
 

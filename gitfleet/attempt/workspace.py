@@ -1,7 +1,8 @@
-"""The worktrees that attempts run in: made, filled, saved, removed.
+"""The worktrees of attempts: create, set up, save, remove.
 
-They lie outside the repository, under the user's state directory. Nothing in one is ever thrown
-away that was not saved: what is uncommitted or unmerged goes to refs/gitfleet/salvage/ first.
+They are outside the repository, in the user's state directory (`Clone.workspace` computes the
+path). Nothing is removed before it is saved: uncommitted or unmerged work goes to
+refs/gitfleet/salvage/ first.
 """
 
 from __future__ import annotations

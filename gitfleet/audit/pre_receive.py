@@ -1,8 +1,8 @@
-"""What a server asks of a push to the fleet branch before it takes it: that the board stays one.
+"""The server's pre-receive check: a push to the fleet branch must keep the board valid.
 
-Only new commits are judged, each with its own settings, on the line that goes through the old tip.
-What is pushed along with the board counts: a landing moves its target in the same push. All else
-passes without a look. A push is judged by what it changes; who sends it is for the server to ask.
+It checks new commits only, each with its own settings, on the mainline through the old tip. Refs
+pushed along with the board count: a landing moves its target in the same push. Other pushes pass
+unchecked. The check looks at what a push changes; who may push is the server's decision.
 """
 
 from __future__ import annotations

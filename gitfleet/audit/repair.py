@@ -1,4 +1,4 @@
-"""The board's history, judged commit by commit; and what people's commits broke, put back."""
+"""fsck and repair: check every commit of the board, and restore what people's commits broke."""
 
 from __future__ import annotations
 

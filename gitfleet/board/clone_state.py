@@ -1,7 +1,7 @@
-"""What belongs to one clone and is not on the board: its runner's name, what it holds, its lock.
+"""What one clone keeps: its runner's name and lock, pending claims, and the paths of its worktrees.
 
-It lies under `gitfleet/` in the common git directory, where no branch and no clean-up of git's
-reaches it. Every file is written aside and renamed, so that a crash leaves the old or the new.
+It is under `gitfleet/` in the common git directory, where no branch and no clean-up of git reaches
+it. Every file is written aside and renamed, so that a crash leaves the old or the new one.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What runners tell of themselves: their heartbeats on the remote, and the file of a clone's own.
+"""Read heartbeats: those of all runners on the remote, and the live status file of this clone.
 
-Reading only, and little to import: `gitfleet list` asks for it every time.
+Read-only and with few imports: `gitfleet list` reads them every time.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""The board on its branch: read at any commit, and changed by compare-and-swap.
+"""Read the board at any commit, and change it by compare-and-swap.
 
-`transact(decide)` is the only way in which anything here writes the board. `decide` sees the
-newest board and says what to change; if the branch moved meanwhile, it is asked again. What counts
-as the swap is a matter of this module alone: today the local ref, with a remote the push.
+`transact(decide)` is the only way to write the board. `decide` sees the newest board and returns a
+change; if the branch moved meanwhile, it is called again. The backend does the swap.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`gitfleet add`: file a task; from inside an attempt, through its outbox."""
+"""`gitfleet add`: create a task; inside an attempt, through its outbox."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gitfleet answer`: answer a question of an agent's."""
+"""`gitfleet answer`: answer an agent's question."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gitfleet ask`: inside an attempt, ask a person; with --wait, for a quick answer."""
+"""`gitfleet ask`: inside an attempt, ask a person; with --wait, wait for a quick answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gitfleet cancel`: give tasks up."""
+"""`gitfleet cancel`: cancel tasks."""
 
 from __future__ import annotations
 

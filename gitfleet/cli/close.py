@@ -1,4 +1,4 @@
-"""`gitfleet close`: say that tasks are done by hand."""
+"""`gitfleet close`: mark tasks as done by hand."""
 
 from __future__ import annotations
 

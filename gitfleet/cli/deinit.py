@@ -1,4 +1,4 @@
-"""`gitfleet deinit`: take gitfleet out of this clone; the branch stays."""
+"""`gitfleet deinit`: remove gitfleet from this clone; the branch stays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gitfleet demo`: the real pipeline on a small project, in a directory of its own."""
+"""`gitfleet demo`: run the real pipeline on a small project in a temporary directory."""
 
 from __future__ import annotations
 

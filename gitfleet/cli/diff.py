@@ -1,4 +1,4 @@
-"""`gitfleet diff`: what a task changed, shown by git itself."""
+"""`gitfleet diff`: show a task's changes with git itself."""
 
 from __future__ import annotations
 

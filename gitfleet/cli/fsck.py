@@ -1,4 +1,4 @@
-"""`gitfleet fsck`: check the history of the board against what always holds."""
+"""`gitfleet fsck`: check the board's history against its invariants."""
 
 from __future__ import annotations
 

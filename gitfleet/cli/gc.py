@@ -1,4 +1,4 @@
-"""`gitfleet gc`: show and remove what is old and of no use any more."""
+"""`gitfleet gc`: show and remove what is old and no longer needed."""
 
 from __future__ import annotations
 

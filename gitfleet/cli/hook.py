@@ -1,4 +1,4 @@
-"""`gitfleet hook NAME`: what the installed hooks call. Not for people."""
+"""`gitfleet hook`: what the installed hooks call. Not for people."""
 
 from __future__ import annotations
 

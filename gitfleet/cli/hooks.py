@@ -1,4 +1,4 @@
-"""`gitfleet hooks install`: the hooks that keep people's commits and pushes right."""
+"""`gitfleet hooks`: install or remove git hooks that check people's commits and pushes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gitfleet lint`: what is wrong with the files of a board, at its tip or in a folder."""
+"""`gitfleet lint`: check the files of a board, at its tip or in a folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gitfleet list`: the tasks and where they stand."""
+"""`gitfleet list`: list tasks with their status."""
 
 from __future__ import annotations
 

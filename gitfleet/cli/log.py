@@ -1,7 +1,7 @@
-"""`gitfleet log`: what the attempts on a task said and did, or what a running one is at.
+"""`gitfleet log`: show the transcripts of a task's attempts, also of a running one.
 
-The files lie in the clone whose runner made the attempt; those of other machines are fetched, if
-their runners push them. Nothing of them reaches a terminal with control characters in it.
+The files are in the clone whose runner made the attempt; transcripts of other machines are fetched,
+if their runners push them. No control character of them reaches a terminal.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The command `gitfleet` (and `git fleet`): gathers the verbs, and shows every error in one place.
+"""The command `gitfleet` (and `git fleet`): finds the verb, and shows every error in one place.
 
-Exit status: 0 well; 1 a known error; 2 wrong usage; 3 an error of ours, with a log to paste;
-4 `run --until-idle` ended while something waits for a person; 130 Ctrl-C.
+Exit status: 0 success; 1 a known error; 2 wrong usage; 3 an internal error, with a log to paste; 4
+`run --until-idle` ended while something needs a person; 130 Ctrl-C.
 """
 
 from __future__ import annotations

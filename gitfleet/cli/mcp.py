@@ -1,4 +1,4 @@
-"""`gitfleet mcp`: inside an attempt, serve what it can say to the coder's model."""
+"""`gitfleet mcp`: inside an attempt, the MCP server for the coder's model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gitfleet note`: inside an attempt, write down what is meant to be done, or was learned."""
+"""`gitfleet note`: inside an attempt, record a plan, or knowledge gained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gitfleet plugins`: the plugins that are installed, and whether this machine may use them."""
+"""`gitfleet plugins`: list the installed plugins, and whether this machine may use them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gitfleet progress`: inside an attempt, tell what is being done just now."""
+"""`gitfleet progress`: inside an attempt, report current progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gitfleet prompts`: what attempts are told, as it is in force on this board."""
+"""`gitfleet prompts`: show the prompts in force on this board."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gitfleet questions`: what agents want to know, the one that waits longest first."""
+"""`gitfleet questions`: list open questions, the oldest first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gitfleet retry`: try tasks afresh."""
+"""`gitfleet retry`: retry failed or cancelled tasks."""
 
 from __future__ import annotations
 

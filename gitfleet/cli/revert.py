@@ -1,4 +1,4 @@
-"""`gitfleet revert`: file a task that lands the opposite of a landed one."""
+"""`gitfleet revert`: create a task that reverts a landed one."""
 
 from __future__ import annotations
 

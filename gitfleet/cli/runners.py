@@ -1,4 +1,4 @@
-"""`gitfleet runners`: who works on this board, and what each does just now."""
+"""`gitfleet runners`: list the runners of this board and their attempts."""
 
 from __future__ import annotations
 

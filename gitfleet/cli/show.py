@@ -1,4 +1,4 @@
-"""`gitfleet show`: one task: what, why this status, what happened, what next."""
+"""`gitfleet show`: one task with its text, status, attempts and next step."""
 
 from __future__ import annotations
 

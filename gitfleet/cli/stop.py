@@ -1,4 +1,4 @@
-"""`gitfleet stop`: tell the runner of this clone to stop."""
+"""`gitfleet stop`: stop the runner of this clone."""
 
 from __future__ import annotations
 

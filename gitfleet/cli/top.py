@@ -1,4 +1,4 @@
-"""`gitfleet top`: every attempt on every machine that this clone knows of, live."""
+"""`gitfleet top`: all attempts on all known machines, live."""
 
 from __future__ import annotations
 

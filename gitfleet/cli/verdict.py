@@ -1,4 +1,4 @@
-"""`gitfleet verdict`: inside an attempt that validates, say whether the work may land."""
+"""`gitfleet verdict`: inside a validation, accept or reject the work."""
 
 from __future__ import annotations
 

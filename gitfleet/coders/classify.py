@@ -1,13 +1,13 @@
-"""Why a coder failed, if it did, by more than its exit status: one table for all coders.
+"""Why a coder failed, by more than its exit status: one table for all coders.
 
-What this table has to see through, each of it seen in real runs:
+All of these were seen in real runs:
 
-- claude says `subtype: success` where `is_error` is true; denied tools are only listed.
-- qwen (to 0.15) and aider end with 0 though their key was refused or the context was too long.
-- opencode ends with 1 after an error that it got over, and says nothing while it tries again.
-- codex sends `error` for what it merely tries again, and `turn.failed` for what is final.
-- gemini ends with the HTTP status modulo 256, and with 0 when a signal ended it in mid-work.
-- A run may end while tools of it are at work, or be ended while it tries again for ever.
+- claude reports `subtype: success` with `is_error` true; it only lists denied tools.
+- qwen (to 0.15) and aider exit with 0 although their key was refused or the context was too long.
+- opencode exits with 1 after an error that it overcame, and is silent while it retries.
+- codex sends `error` for what it merely retries, and `turn.failed` for what is final.
+- gemini exits with the HTTP status modulo 256, and with 0 when a signal ended it in the middle.
+- A run may end while its tools still run, or be ended while it retries for ever.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ KINDS: Final[Mapping[str, Failure]] = {
 
 
 class Words(NamedTuple):
-    """What an error is by its words; the first row that fits counts."""
+    """A failure by the words of an error; the first matching row counts."""
 
     failure: Failure
     pattern: re.Pattern[str]
@@ -117,18 +117,18 @@ WORDS: Final = (
     ),
 )
 
-# What an exit status means, by coder, where nothing else has said it.
+# The meaning of an exit status, by coder, if nothing else explains the failure.
 EXITS: Final[Mapping[tuple[str, int], Failure]] = {
     ("gemini", 41): Failure.AUTH,
     ("gemini", 42): Failure.NO_SESSION,
     ("gemini", 44): Failure.MISCONFIGURED,  # its sandbox
     ("gemini", 52): Failure.MISCONFIGURED,
-    ("gemini", 53): Failure.CRASHED,  # the most turns it may take
+    ("gemini", 53): Failure.CRASHED,  # its limit of turns
     ("gemini", 55): Failure.MISCONFIGURED,  # a folder it does not trust
 }
-# These end with the HTTP status of the last error modulo 256.
+# These exit with the HTTP status of the last error modulo 256.
 _BY_STATUS: Final = frozenset({"gemini"})
-# These end with a failure after an error that they got over, if they then say that they are done.
+# These exit with a failure after an error that they overcame, if they then report success.
 _LATE: Final = frozenset({"opencode"})
 _TROUBLE: Final = re.compile(
     r"(?i)error|fail|retry|denied|invalid|unknown|unexpected|cannot|not found|limit|exceed|must"
@@ -136,12 +136,12 @@ _TROUBLE: Final = re.compile(
 _FRAME: Final = re.compile(r"\s*(?:at |\{|\}|\[?(?:startup|debug|info)\b)", re.IGNORECASE)
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _FIELD: Final = re.compile(r'\berror\.error="([^"]+)"')  # of a line of opencode's log
-_TAIL: Final = 16_000  # bytes of standard error that are looked at
+_TAIL: Final = 16_000  # bytes of standard error to look at
 _REASON: Final = 300  # characters of a coder's own words in a reason
 
 
 def classify(text: str, status: int = 0, *kinds: str) -> Failure:
-    """What an error is: by its names, by its words, by its HTTP status, else a crash."""
+    """The failure behind an error: by its names, its words, its HTTP status, else a crash."""
     for kind in kinds:
         if kind in KINDS:
             return KINDS[kind]
@@ -149,7 +149,7 @@ def classify(text: str, status: int = 0, *kinds: str) -> Failure:
 
 
 def by_words(text: str) -> Failure | None:
-    """What an error is by its words alone."""
+    """The failure behind an error by its words alone."""
     for row in WORDS:
         if row.pattern.search(text):
             return row.failure
@@ -157,7 +157,7 @@ def by_words(text: str) -> Failure | None:
 
 
 def by_status(status: int) -> Failure | None:
-    """What an error is by its HTTP status alone."""
+    """The failure behind an error by its HTTP status alone."""
     if status in (401, 403, 407):
         return Failure.AUTH
     if status in (402, 429):
@@ -175,7 +175,7 @@ def judge_of(coder: str) -> Callable[[FinishedRun], Judgement]:
 
 
 def judge(coder: str, run: FinishedRun) -> Judgement:
-    """What is known of a coder's run."""
+    """Why a coder's run failed, if it did."""
     tally, ended = run.tally, run.exit
     if tally.failure is not None:
         return _failed(run, tally.failure, tally.error)
@@ -188,7 +188,7 @@ def judge(coder: str, run: FinishedRun) -> Judgement:
 
 
 def judge_told(run: FinishedRun) -> Judgement:
-    """What is known of a program that need not tell its end, and may tell its failures."""
+    """The same for a program that need not report its end, and may report failures."""
     tally = run.tally
     if tally.failure is not None:
         return _failed(run, tally.failure, tally.error)
@@ -210,7 +210,7 @@ def _failed(run: FinishedRun, failure: Failure, words: str) -> Judgement:
 
 
 def _short(words: str) -> str:
-    """One line of a sane length, of whole words: half a secret would be known by nobody."""
+    """One line of limited length, of whole words: masking would not recognise half a secret."""
     line = " ".join(words.split())
     if len(line) <= _REASON:
         return line
@@ -218,9 +218,9 @@ def _short(words: str) -> str:
 
 
 def _from_outside(coder: str, run: FinishedRun) -> tuple[Failure, str]:
-    """What is known of a bad end though the coder's own events do not tell it."""
+    """Explain a failure that the coder's own events do not."""
     code = run.exit.code
-    # One that was ended from outside is only explained by what it said last of all.
+    # If it was ended from outside, only its very last words explain it.
     killed = code is None or (code > 128 and coder not in _BY_STATUS)
     words = "" if killed and not _younger(run.stderr, run.stdout) else _last(run)
     if code is not None and (coder, code) in EXITS:
@@ -238,7 +238,7 @@ def explained(failure: Failure) -> bool:
 
 
 def _last(run: FinishedRun) -> str:
-    """The last line of standard error that speaks of trouble."""
+    """The last line of standard error that mentions a problem."""
     for line in reversed(jsonl.tail(run.stderr, _TAIL)):
         if _TROUBLE.search(line) and not _FRAME.match(line):
             words = _COLOUR.sub("", line).strip()
@@ -267,6 +267,6 @@ def _how(run: FinishedRun) -> str:
 
 
 def _still(tally: Tally) -> str:
-    """Which tools had not come back."""
+    """The tools that had not returned."""
     names = tuple(dict.fromkeys(tool.name or "a tool" for tool in tally.tools.values()))
     return f"{', '.join(names[:5])} was still at work" if names else ""

@@ -1,8 +1,8 @@
 """GitHub Copilot CLI: `copilot -p`, its events as JSON.
 
-- It tells no totals of tokens; the context now stands in what it tells of its tools.
-- `session.error` is final, `model.call_failure` is what it tries again.
-- It tells its session with its last line only, so that a fresh one is given its id.
+- It reports no token totals; the current context is in its tool events.
+- `session.error` is final; it retries after `model.call_failure`.
+- It reports its session only in its last line, so a fresh one gets an id from us.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from gitfleet.model.states import Failure
 
 
 def launch(job: Job) -> Launch:
-    """Its prompt comes on standard input; the MCP server stands in a file of the run."""
+    """Its prompt comes on standard input; the MCP server is in a file of the run."""
     argv = [job.settings.program or "copilot", "--output-format", "json", "--no-auto-update"]
     if job.permission is Permission.BYPASS:
         argv.append("--allow-all-tools")

@@ -1,8 +1,8 @@
-"""Cursor's `cursor-agent`. Written after its documentation, and never run here.
+"""Cursor's `cursor-agent`. Written from its documentation; untested.
 
-- When it fails it ends with an exit status and words on standard error, and without a `result`.
-- Without `--force` it only proposes changes, so that less than everything does not work.
-- It takes an MCP server only from the project or the user's home, so it is given none.
+- When it fails it exits with an error status and a message on standard error, without a `result`.
+- Without `--force` it only proposes changes, so it needs `permission: bypass`.
+- It reads MCP servers only from the project or the user's home, so it gets none.
 """
 
 from __future__ import annotations

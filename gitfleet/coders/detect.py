@@ -1,7 +1,7 @@
 """Whether a coder is installed on this machine and logged in, without starting it.
 
-A program on PATH is installed. A login file or a key variable shows a login: that it is there is
-all that is looked at, so this costs nothing and reads no secret.
+A program on PATH is installed. A login file or a key variable is the sign of a login: only its
+existence is checked, so this costs nothing and reads no secret.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gitfleet.model.config import CoderSettings
 
 
 class Detected(Struct, frozen=True):
-    """A coder as this machine has it."""
+    """A coder as found on this machine."""
 
     coder: Coder
     path: str  # of its program; empty: not on PATH
@@ -45,7 +45,7 @@ def _signs(account: Account, env: Mapping[str, str]) -> Iterator[str]:
 
 
 def _place(file: LoginFile, env: Mapping[str, str]) -> tuple[Path, str]:
-    """Where the file would be, and that as a person would write it."""
+    """The path of the file, and the way a person would write it."""
     told = env.get(file.variable) if file.variable else None
     if told:
         path = Path(told, file.name)

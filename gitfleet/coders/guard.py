@@ -1,7 +1,7 @@
-"""The coder of a plugin, guarded: what fails in it ends its own run with a sentence, and no other.
+"""A guard around a plugin's coder: a failure in it ends its own run with a sentence, and no other.
 
-A function that raises, or returns something else than its type says, makes the run `misconfigured`:
-no other try helps. What a coder says for people by `Cannot` passes as it is.
+A function that raises, or returns a value of another type, makes the run `misconfigured`: retrying
+does not help. A coder's own `Cannot` passes unchanged.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class _Guard:
         try:
             found: int | None = self._guarded("window", int | None)(model)
         except PluginError:
-            return None  # only a number for people hangs on it
+            return None  # only a number for people
         return found
 
     def gauge(self, job: Job, tally: Tally) -> Iterator[CoderEvent]:
@@ -108,7 +108,7 @@ class _Guard:
 
 
 class _GuardedReader:
-    """Reads until the plugin fails for the first time; what comes after that cannot be trusted."""
+    """Reads until the plugin fails for the first time; later output cannot be trusted."""
 
     def __init__(self, read: Reader, failed: Callable[[Exception], CoderEvent]) -> None:
         self._read, self._failed = read, failed

@@ -1,10 +1,10 @@
-"""Qwen Code: its events are of the shape that claude's are.
+"""Qwen Code: its events have claude's format.
 
-- To 0.15 it ends with 0, "success" and no `is_error` though its key was refused: what it then says
-  begins with "[API Error:".
-- A reply's usage stands on its last block; its input holds what came from the cache. The totals of
-  a session that is gone on with are the session's.
-- With nobody there it denies what is not allowed by name, so the shell and our own server are.
+- To 0.15 it exits with 0, "success" and no `is_error` although its key was refused: its text then
+  starts with "[API Error:".
+- A reply's usage is on its last block; its input includes the cache. The totals of a resumed
+  session cover the whole session.
+- Without a person it denies what is not allowed by name, so the shell and our own server are.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def launch(job: Job) -> Launch:
 
 
 def _mcp(mcp: Mcp) -> str:
-    """It has our environment from qwen's own: an argument is for all to read."""
+    """It gets our environment through qwen's own: anyone can read arguments."""
     server = {
         "command": mcp.argv[0],
         "args": list(mcp.argv[1:]),
@@ -134,7 +134,7 @@ class _QwenReading:
 
 
 def _why(words: str, kind: str = "") -> Failure:
-    """What is wrong; its message begins with the HTTP status: "[API Error: 401 bad key]"."""
+    """The error; its message starts with the HTTP status: "[API Error: 401 bad key]"."""
     first = words.removeprefix(_ERROR).split()[:1]
     status = int(first[0]) if first and first[0].isascii() and first[0].isdigit() else 0
     return classify(words, status if status < 600 else 0, kind)

@@ -1,5 +1,8 @@
-"""Every coder that has code. A new one costs its module, a line here, and its test; or it comes
-from another distribution, as a plugin that the machine lists."""
+"""Every coder with code.
+
+A new one costs its module, a line here, and its test; or it comes from another distribution, as a
+plugin that the machine lists.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ MODULES: Final[Mapping[str, str]] = {
     "shell": "gitfleet.coders.shell",
 }
 KNOWN: Final = frozenset(MODULES)
-# Those with a model, the one that `gitfleet init` would rather take first.
+# Those with a model, in the order in which `gitfleet init` prefers them.
 PREFERENCE: Final = (
     "claude",
     "codex",
@@ -45,8 +48,11 @@ PREFERENCE: Final = (
 def find(
     name: str, described: Mapping[str, CoderSettings], listed: Collection[str] = ()
 ) -> Coder | None:
-    """The coder of that name: described in fleet.yaml by an argv, one with code, or a plugin that
-    the machine lists. None if there is none that works; `absence` says why."""
+    """The coder of that name:
+
+    described in fleet.yaml, with code, or a plugin that the machine lists. None if there is none
+    that works; `absence` says why.
+    """
     settings = described.get(name)
     if settings is not None and settings.argv:
         return command.named(name, settings.events)
@@ -61,7 +67,7 @@ def find(
 
 
 def built_in(name: str, described: Mapping[str, CoderSettings]) -> bool:
-    """Whether that coder has code here, or is described by an argv: no plugin takes its name."""
+    """Whether that coder has code here or is described by an argv: no plugin can take its name."""
     return name in MODULES or (name in described and bool(described[name].argv))
 
 

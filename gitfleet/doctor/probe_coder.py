@@ -1,8 +1,7 @@
-"""Whether a coder can work here: its program, its version, and one tiny call.
+"""Check whether a coder works here: its program, its version, and one small call.
 
-The call is made as an attempt is: the coder's own command, the environment that attempts get, a
-worktree of the target. What it writes there goes with it; no board, branch or run of a task knows
-of it.
+The call runs like an attempt: the coder's own command, the environment of attempts, a worktree of
+the target. Its files are removed with the worktree; no board, branch or task is involved.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What `gitfleet doctor` says of the world outside: the forge, and services that tell people."""
+"""Check the services that this machine uses: the forge, and notifications."""
 
 from __future__ import annotations
 

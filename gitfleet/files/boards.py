@@ -1,4 +1,4 @@
-"""The board from its files: pure, and at the cost of what changed."""
+"""Build a board from its files, at the cost of what changed. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes to model and back. Whatever the bytes are, the answer is a value or problems."""
+"""Convert bytes to model values and back; for any bytes the result is a value or problems."""
 
 from __future__ import annotations
 

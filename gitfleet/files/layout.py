@@ -1,4 +1,4 @@
-"""Where each thing lies on the branch, and whose it is."""
+"""The paths of the board's files, and who writes each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Give the keys of a person's file their new names; every other byte stays as it is."""
+"""Give the keys of a person's file their new names and leave every other byte alone."""
 
 from __future__ import annotations
 

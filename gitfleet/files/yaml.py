@@ -20,7 +20,7 @@ import yaml
 from gitfleet.files import renamed
 
 DEEPEST: Final = 12
-_MANY: Final = 100  # signs that may open a level; fewer cannot nest deep enough to do harm
+_MANY: Final = 100  # characters that may open a level; fewer cannot nest deep enough to do harm
 _LOADER: Final[Any] = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _DUMPER: Final[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _INT: Final = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})\Z")
@@ -36,7 +36,7 @@ Path = tuple[str | int, ...]
 
 
 class Position(NamedTuple):
-    """A place in a text; both count from 1."""
+    """A position in a text; both count from 1."""
 
     line: int
     column: int
@@ -51,7 +51,7 @@ class YamlError(Exception):
 
 
 class Shape(NamedTuple):
-    """What a place of a document may hold."""
+    """What a position in a document may hold."""
 
     scalars: frozenset[str]
     item: Shape | None = None
@@ -115,7 +115,7 @@ class Former(NamedTuple):
 
 
 class Document(NamedTuple):
-    """A parsed text: the data under the names of today, and where each part of it stands."""
+    """A parsed text: the data under today's names, and the position of each part."""
 
     data: Any
     marks: Mapping[Path, Position]  # of values; of its key where the value is on other lines
@@ -189,7 +189,7 @@ def _screen(text: str, first_line: int) -> None:
 
 
 class _Builder:
-    """Makes data of nodes, and remembers where each part stands."""
+    """Builds data from nodes, and records the position of each part."""
 
     def __init__(self, first_line: int) -> None:
         self.first_line = first_line

@@ -1,7 +1,7 @@
-"""What a forge is to gitfleet: a place where a question is a pull request that people answer.
+"""The interface of a forge: a place where a question is a pull request that people answer.
 
-A forge is a module with a few functions, gathered in a `Forge`. They keep nothing: what was done
-before is asked of the forge itself, so that a runner may die between any two of them.
+A forge is a module with a few functions, gathered in a `Forge`. They keep no state: the forge
+itself knows what was done before, so a runner may die between any two of them.
 """
 
 from __future__ import annotations

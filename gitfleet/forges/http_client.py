@@ -1,8 +1,8 @@
-"""JSON over HTTP: one client, one way to try again, one sentence for each way to fail.
+"""JSON over HTTP: one client with time limits, retries and a sentence for each kind of failure.
 
-Every request has a time limit, whatever the server does. What may be asked again is asked again a
-few times; what a server wants us to wait for longer is told to the caller, who has other work. A
-token goes to the host it is for and nowhere else, and stands in no error, log or repr.
+Every request has a time limit, whatever the server does. Repeatable requests are retried a few
+times; a longer wait that a server asks for is passed to the caller, who has other work. A token
+goes to its own host and nowhere else, and is in no error, log or repr.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Why a request to a forge failed: one class for each thing that a caller can do about it."""
+"""Why a request to a forge failed: one class for each reaction that a caller can have."""
 
 from __future__ import annotations
 

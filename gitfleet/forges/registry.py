@@ -1,6 +1,8 @@
-"""Every forge, by what it is called; and which one a board means. A new one costs its module, a
-line here, its kind in the settings, and its imitation for the contract suite; or it comes from
-another distribution, as a plugin that the machine lists."""
+"""Every forge by name, and which one a board means.
+
+A new one costs its module, a line here, its kind in the settings, and its imitation for the
+contract suite; or it comes from another distribution, as a plugin that the machine lists.
+"""
 
 from __future__ import annotations
 

@@ -363,10 +363,19 @@ def _nest(top: _Folder, path: str, change: _Change) -> None:
     here.changes[last] = change
 
 
-def _component(name: str, path: str) -> bytes:
-    """Refuse what git would refuse to check out, on any system."""
+def is_path(path: str) -> bool:
+    """Whether `write_tree` takes the path: git can check it out, on any system."""
+    return all(_is_component(name) for name in path.split("/"))
+
+
+def _is_component(name: str) -> bool:
     plain = name.translate(_IGNORED).rstrip(". ").lower()
-    if name in ("", ".", "..") or plain in (".git", "git~1") or re.search(r"[\0\\]", name):
+    bad = name in ("", ".", "..") or plain in (".git", "git~1") or re.search(r"[\0\\]", name)
+    return not bad
+
+
+def _component(name: str, path: str) -> bytes:
+    if not _is_component(name):
         raise GitError(f"{path!r} is not a path a tree may have")
     return os.fsencode(name)
 

@@ -1,9 +1,10 @@
-"""The hooks of a clone: installed beside the user's own, never over them, and taken out again.
+"""Install a clone's hooks beside the user's own, which stay and are still called; remove them
+again.
 
-A window on the board has a hooks path of its own, so that the project's hooks (a framework without
-a configuration on this branch) do not fail there; hooks that the user has for all repositories are
-chained. The path is set by a conditional include, which holds in that worktree alone and asks
-nothing of other programs that read the repository (`extensions.worktreeConfig` does).
+The worktree of the board has a hooks path of its own, so that the project's hooks (a framework
+without a configuration on this branch) do not fail there; hooks that the user has for all
+repositories are chained. A conditional include sets the path; it applies to that worktree alone and
+does not affect other programs that read the repository (`extensions.worktreeConfig` would).
 """
 
 from __future__ import annotations

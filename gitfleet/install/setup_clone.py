@@ -1,4 +1,4 @@
-"""What a new board begins with, what a clone needs to live with one, and how both are undone."""
+"""Create a board, configure a clone for it, and undo both."""
 
 from __future__ import annotations
 

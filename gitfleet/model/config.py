@@ -14,7 +14,7 @@ FORMAT = 2
 
 
 class PromptBy(StrEnum):
-    """How a command is given its prompt."""
+    """How a command receives its prompt."""
 
     FILE = "file"
     STDIN = "stdin"
@@ -24,20 +24,20 @@ class PromptBy(StrEnum):
 class EventsAs(StrEnum):
     """How a command's output is read."""
 
-    TEXT = "text"  # each line is something said
+    TEXT = "text"  # each line is text
     NONE = "none"
     JSON = "json"  # each line is an event in gitfleet's own words: docs/coders.md
 
 
 class Permission(StrEnum):
-    """How much a coder may do without being asked."""
+    """What a coder may do without asking."""
 
-    LEAST = "least"  # the least that works with nobody there
+    LEAST = "least"  # the least that works without a person
     BYPASS = "bypass"  # everything; the machine's own config.yaml must allow it, too
 
 
 class RoleSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Who does the attempts of one role."""
+    """The coder and model of one role."""
 
     coder: Annotated[Word | None, Meta(description="A coder's name.")] = None
     model: Annotated[Word | None, Meta(description="The model it is to use.")] = None
@@ -54,7 +54,7 @@ class RoleSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
 
 class Roles(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Who does what; without `validate`, checks alone decide."""
+    """The coders of each role; without `validate`, checks alone decide."""
 
     work: RoleSettings = RoleSettings()
     validate: RoleSettings | None = None
@@ -64,7 +64,7 @@ class Roles(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
 class CoderSettings(
     Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True
 ):
-    """What is said about one coder. With `argv` it is a coder without code."""
+    """The settings of one coder. With `argv` it is a coder without code."""
 
     concurrency: Annotated[int, Meta(ge=0, le=1000)] | None = None
     argv: Annotated[
@@ -104,7 +104,7 @@ class CoderSettings(
 
 
 class Backoff(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The pause after a failed attempt: `initial`, then each time longer by the factor."""
+    """The pause after a failed attempt: `initial`, then longer by `factor` each time."""
 
     initial: Duration = "10s"
     factor: Annotated[float, Meta(ge=1, le=100)] = 2.0
@@ -112,7 +112,7 @@ class Backoff(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
 
 
 class ContextSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What is done about a coder's context that fills up."""
+    """What to do when a coder's context fills up."""
 
     stop: Annotated[
         int,
@@ -139,7 +139,7 @@ class Ask(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class WorkspaceSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a fresh worktree needs before anybody can work in it."""
+    """What a fresh worktree needs before anyone can work in it."""
 
     setup: Annotated[tuple[Command, ...], Meta(description="Commands run once in it.")] = ()
     copy: Annotated[
@@ -151,9 +151,9 @@ class WorkspaceSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_de
 
 
 class TranscriptSharing(StrEnum):
-    """Who can read what attempts wrote."""
+    """Who can read transcripts."""
 
-    LOCAL = "local"  # whoever has the runner's machine
+    LOCAL = "local"  # only people with access to the runner's machine
     PUSH = "push"  # every clone
 
 
@@ -167,7 +167,7 @@ class ForgeKind(StrEnum):
 
 
 class ForgeSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The forge that people answer questions on. Its token is a matter of the machine."""
+    """The forge on which people answer questions. Its token belongs to the machine."""
 
     kind: Annotated[
         Word | None,
@@ -193,18 +193,18 @@ class ForgeSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
 
 
 class Notice(StrEnum):
-    """What people can be told of."""
+    """What people can be notified of."""
 
     QUESTION = "question"  # an agent asks
-    FAILED = "failed"  # a task waits for a person
+    FAILED = "failed"  # a task needs a person
     LANDED = "landed"  # work is in the target
-    IDLE = "idle"  # nothing is left that a runner could do
+    IDLE = "idle"  # no runner has anything left to do
     LIMITED = "limited"  # a coder's rate or quota is used up
-    RUNNER_LOST = "runner-lost"  # a runner vanished with what it held
+    RUNNER_LOST = "runner-lost"  # a runner vanished with its claims
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """fleet.yaml: what all runners of a board share."""
+    """fleet.yaml: the settings that all runners of a board share."""
 
     format: Annotated[int, Meta(ge=1, description="The format of the board.")]
     target: Annotated[Branch | None, Meta(description="The branch finished work lands on.")] = None
@@ -249,7 +249,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
 
 
 class MachineForge(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How this machine comes by the token of a forge, where the environment does not hold it."""
+    """How this machine gets the token of a forge that is not in the environment."""
 
     token_command: Annotated[
         tuple[Line, ...],
@@ -257,7 +257,7 @@ class MachineForge(Struct, frozen=True, forbid_unknown_fields=True, omit_default
     ] = ()
 
 
-# `writeOnly` is JSON Schema's word for what is never to be shown again.
+# `writeOnly` is JSON Schema's word for a value that must never be shown.
 _Secret = Annotated[str, Meta(extra_json_schema={"writeOnly": True})]
 
 
@@ -283,7 +283,7 @@ class NotifyService(Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
 
 
 class MachineNotify(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Through which services this machine tells people. The addresses hold tokens."""
+    """The services through which this machine notifies people. Their addresses hold tokens."""
 
     urls: Annotated[
         _Secret | tuple[_Secret, ...],
@@ -310,7 +310,7 @@ class MachineNotify(Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
 
 
 class Machine(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """$XDG_CONFIG_HOME/gitfleet/config.yaml: what is a matter of one machine."""
+    """$XDG_CONFIG_HOME/gitfleet/config.yaml: the settings of one machine."""
 
     concurrency: Annotated[int, Meta(ge=1, le=1000)] | None = None
     labels: Annotated[

@@ -23,12 +23,12 @@ class Tokens(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
 
     @property
     def total(self) -> int:
-        """All tokens, whatever they cost."""
+        """All tokens, regardless of price."""
         return self.input + self.output + self.cache_read + self.cache_write
 
 
 class Check(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """One check as it was run."""
+    """One check and its result."""
 
     command: str
     exit_code: Annotated[int, Meta(description="Negative: ended by that signal.")]
@@ -71,7 +71,7 @@ class Attempt(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
 
     @classmethod
     def of(cls, claim: Claim, outcome: Outcome, reason: str, ended: datetime) -> Attempt:
-        """The end of a claimed attempt, with all that its claim tells."""
+        """The end of a claimed attempt, with everything that its claim says."""
         return cls(
             runner=claim.runner,
             nonce=claim.nonce,
@@ -90,7 +90,7 @@ class Attempt(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
 
 
 class Decision(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """What a person decided: retry, cancel, hold, unhold, close, note."""
+    """A person's decision: retry, cancel, hold, unhold, close, note."""
 
     at: Moment
     by: Annotated[str, Meta(description="Who said it: Name <mail>.")] = ""
@@ -129,7 +129,7 @@ CONTENT_OF: dict[Kind, type[Content]] = {
 
 
 class Event(Struct, frozen=True):
-    """One file of a task's log: its name and what it holds."""
+    """One file of a task's log: its name and its content."""
 
     task: str
     number: int
@@ -150,12 +150,12 @@ class Event(Struct, frozen=True):
 
     @property
     def attempt(self) -> Attempt | None:
-        """The attempt it tells of, if it tells of one."""
+        """The attempt that it records, if any."""
         return self.content if isinstance(self.content, Attempt) else None
 
     @property
     def role(self) -> Role | None:
-        """The role of the attempt it tells of."""
+        """The role of the attempt that it records."""
         return Role(self.kind.value) if isinstance(self.content, Attempt) else None
 
     @property

@@ -1,4 +1,4 @@
-"""What a service is to gitfleet: something that takes a title and a text, or does not."""
+"""The interface of a notification service: it takes a title and a text, or fails."""
 
 from __future__ import annotations
 

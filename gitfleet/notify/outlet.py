@@ -1,4 +1,4 @@
-"""Brings texts to one service, in a thread of its own: a slow one holds up nobody but itself."""
+"""Send messages to one service, in a thread of its own, so that a slow service delays no other."""
 
 from __future__ import annotations
 

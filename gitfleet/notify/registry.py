@@ -1,4 +1,4 @@
-"""The services of a machine: those that apprise knows by their addresses, and those of plugins."""
+"""The notification services of a machine: those that apprise knows, and those of plugins."""
 
 from __future__ import annotations
 

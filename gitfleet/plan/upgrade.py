@@ -64,9 +64,14 @@ def _open_files(board: Board) -> Iterator[str]:
     yield from sorted(layout.task_path(entry.id) for entry in entries if entry.former)
 
 
+def new_format(board: Board) -> Problem | None:
+    """The problem of a board whose format is newer than this gitfleet; None for any other."""
+    return next((one for one in board.settings_problems if "has format" in one.what), None)
+
+
 def old_format(board: Board) -> Problem | None:
-    """A sentence for a board of an older format, with the remedy; None for the newest."""
-    if not board.settings.old_format:
+    """A sentence for a board of an older format, with the remedy; None for any other."""
+    if not board.settings.old_format or new_format(board) is not None:
         return None
     what = f"the board has format {board.settings.format}, which this gitfleet only reads"
     return Problem(layout.SETTINGS, 1, 1, what, REMEDY)

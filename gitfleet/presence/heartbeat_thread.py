@@ -1,7 +1,7 @@
-"""The runner's heart on a shared board: looks at the remote, beats, and watches others' beats.
+"""Publish this runner's heartbeat and follow the others': leases, leadership, inbox branches.
 
-One thread, one conversation with the server at a time. Everything it learns is told to the loop by
-a wake; everything it decides is pure (`plan.lease`).
+One thread, one conversation with the server at a time. It wakes the loop when it learns something;
+its decisions are pure (`plan.lease`).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from gitfleet.attempt.context import LiveStatus, Project
 from gitfleet.background_service import BackgroundService, FailedRound, failure_of
 from gitfleet.board import heartbeats
 from gitfleet.board.heartbeats import BEATS, SEEN_BEATS
-from gitfleet.board.remote_backend import RemoteBackend
+from gitfleet.board.remote_handle import RemoteHandle
 from gitfleet.event_log import Action
-from gitfleet.git import refs, remote
+from gitfleet.git import refs
 from gitfleet.git.commits import Signature
 from gitfleet.git.objects import Objects
-from gitfleet.git.remote import PushFate, RemoteRejected, Unreachable
+from gitfleet.git.remote import PushFate, RemoteRejected, Unreachable, patience
 from gitfleet.model.board import Board
 from gitfleet.model.durations import seconds, spoken
 from gitfleet.plan.lease import Beat, InFlightClaims, LeaseWatch, OwnLease, foreign_claims
@@ -40,7 +40,7 @@ class HeartbeatThread:
     def __init__(
         self,
         project: Project,
-        shared: RemoteBackend,
+        remote: RemoteHandle,
         lives: Callable[[], Mapping[str, LiveStatus]],
         wake: Callable[[], None],
         slots: int | None = None,
@@ -50,7 +50,7 @@ class HeartbeatThread:
         """`duties`: what this runner could do for all beside the work (`first`). `health`: of its
         services; those that fail are in the heartbeat."""
         self._duties, self._health = duties, health
-        self.fleet, self.shared = project, shared
+        self.fleet, self.remote = project, remote
         self._lives, self._wake = lives, wake
         settings = project.store.board().settings
         self._about = payload.about(project, slots)
@@ -71,7 +71,7 @@ class HeartbeatThread:
             goodbye=self._goodbye,
             first_pause=pause,
             last_pause=pause,
-            farewell=remote.patience(),
+            farewell=patience(),
             traces=project.clone.folder,
         )
         self._due = 0.0
@@ -133,7 +133,7 @@ class HeartbeatThread:
 
         To be asked by the thread that claims: what it is just sending is not given up.
         """
-        tip = self.shared.tip()
+        tip = self.remote.tip()
         if tip is None:
             return frozenset()
         board, held = self.fleet.store.board_at(tip), self.fleet.clone.pending_claims()
@@ -145,7 +145,7 @@ class HeartbeatThread:
 
         The runner that comes first takes them at once; the others only what it leaves lying.
         """
-        found, now = self.shared.letters(), time.monotonic()
+        found, now = self.remote.letters(), time.monotonic()
         self._letters = {one: self._letters.get(one, now) for one in found.items()}
         wait = 0.0 if self.is_leader() else 2 * self.every
         return {ref: oid for (ref, oid), at in self._letters.items() if now - at >= wait}
@@ -160,7 +160,7 @@ class HeartbeatThread:
             raise
         if self.offline:
             self.offline = ""
-            self.fleet.report.action(Action.ONLINE, remote=self.shared.name)
+            self.fleet.report.action(Action.ONLINE, remote=self.remote.name)
             moved = True
         if moved or self.lost:
             self._wake()
@@ -168,13 +168,13 @@ class HeartbeatThread:
 
     def _look(self) -> bool:
         """Whether the remote has something new for the loop."""
-        before, began = self.shared.tip(), time.monotonic()
-        self.shared.fetch()
-        self.shared.follow()
+        before, began = self.remote.tip(), time.monotonic()
+        self.remote.fetch()
+        self.remote.follow()
         if time.monotonic() >= self._due and self._loop_lives():
             self._send(tuple(self._lives().items()))
         self._judge(began)
-        return self.shared.tip() != before or bool(self.letters())
+        return self.remote.tip() != before or bool(self.letters())
 
     def _goodbye(self) -> None:
         """Say goodbye: the last beat holds nothing, so that others need not wait for a lease."""
@@ -186,7 +186,7 @@ class HeartbeatThread:
         if not isinstance(error, Unreachable) or ending:
             return failure_of(error, doing=ending)
         remedy = "nothing new is claimed until it answers"
-        fields = {"remote": self.shared.name, "reason": error.what, "remedy": remedy}
+        fields = {"remote": self.remote.name, "reason": error.what, "remedy": remedy}
         return FailedRound(Action.OFFLINE, fields)
 
     def _loop_lives(self) -> bool:
@@ -226,7 +226,7 @@ class HeartbeatThread:
         )
         ref = f"{BEATS}{self.fleet.runner}"
         seen = refs.read(self.fleet.repo, f"{SEEN_BEATS}{self.fleet.runner}")
-        pushed = remote.push(self.fleet.repo, self.shared.name, [refs.RefMove(ref, seen, commit)])
+        pushed = self.remote.push_refs([refs.RefMove(ref, seen, commit)])
         if pushed.fate is PushFate.DONE:
             self.own.arrived(started, [nonce for nonce, _ in lives])
             # Those that began together, after a power cut, must not beat together for ever.
@@ -239,13 +239,13 @@ class HeartbeatThread:
             raise Unreachable(f"the heartbeat did not arrive: {pushed.reason}")
         elif pushed.fate is PushFate.REFUSED:
             raise RemoteRejected(
-                f"{self.shared.name} takes no heartbeat: {pushed.reason}",
+                f"{self.remote.name} takes no heartbeat: {pushed.reason}",
                 remedy=f"Let runners push to {BEATS}*: without it they lose what they hold.",
             )
 
     def _judge(self, began: float) -> None:
         """What of others' claims is lost by now, as a look shows that was begun then."""
-        tip = self.shared.tip()
+        tip = self.remote.tip()
         if tip is None:
             return
         others = foreign_claims(self.fleet.store.board_at(tip), self.fleet.clone.pending_claims())

@@ -1,8 +1,8 @@
-"""What a runner's attempts do just now, written down for others to see.
+"""What a heartbeat contains: the runner, its attempts and the health of its services.
 
 One form for two places: the heartbeat on the remote, which other machines read, and a file of the
-clone, which is there without a remote, tells more, and is newer. Times in it are seconds, since
-clocks of two machines are never compared.
+clone, which needs no remote, says more, and is newer. Times in it are seconds ago, since clocks of
+two machines are never compared.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Start what may outlive us, under a supervisor of its own; find it again later.
+"""Start a run that may outlive the runner, under a supervisor, and find it again later.
 
 What another program must know about a run stands in its run directory (`gitfleet.run_dir`): a
 runner that was started anew reads there whether its attempts still run, or how they ended.

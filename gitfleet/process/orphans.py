@@ -1,4 +1,4 @@
-"""Orphans below this process: they become its children, and are collected when they end."""
+"""Collect orphans: they become children of this process, and are reaped when they end."""
 
 from __future__ import annotations
 

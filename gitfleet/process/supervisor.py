@@ -1,15 +1,15 @@
 """The supervisor of one attempt: a small process that outlives the runner.
 
-It starts the coder in a session of its own, keeps the limits even when no runner is there, ends
-everything that the coder started, and writes down how it ended. The runner and it talk through
+It starts the coder in a session of its own, enforces its limits even without a runner, kills
+everything that the coder started, and records how it ended. It and the runner communicate through
 files in the run directory:
 
     spec.json     what to start, and the limits; written by the runner before the start
     child.json    this process and the coder's; written once the coder runs
     lease.json    until when the claim is the runner's, in boot time; renewed by the runner
-    exit.json     how it ended; written last, after the last process of the run is gone
+    exit.json     how it ended; written last, after the last process of the run has ended
 
-The standard library only: it stays in memory for as long as a coder runs.
+The standard library only: it stays in memory as long as the coder runs.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Questions on a forge: the thread of a runner that brings them there, and answers back.
+"""The background service that brings questions to a forge and answers back.
 
-A forge that does not answer, or limits us, is asked again later; nothing else waits for it.
+A forge that does not answer, or rate-limits us, is asked again later; nothing else waits for it.
 """
 
 from __future__ import annotations
@@ -11,13 +11,11 @@ from typing import Final
 
 from gitfleet.attempt.context import Project
 from gitfleet.background_service import BackgroundService, FailedRound, failure_of
-from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.errors import FleetError
 from gitfleet.event_log import Action
 from gitfleet.forges import registry
 from gitfleet.forges.base import Desk, Forge, Site
 from gitfleet.forges.http_errors import Limited, NoAnswer
-from gitfleet.git import remote
 from gitfleet.model.config import ForgeSettings
 from gitfleet.model.durations import seconds
 from gitfleet.questions.forge_sync import CommentsSeen, SyncRound, open_cases
@@ -117,12 +115,11 @@ class ForgeService:
         return registry.token_at_hand(forge, command)
 
     def _site(self, settings: ForgeSettings) -> Site:
-        swap = self.fleet.store.backend
-        name = swap.name if isinstance(swap, RemoteBackend) else None
-        return registry.site(settings, remote.address(self.fleet.repo, name) if name else None)
+        remote = self.fleet.store.backend.remote
+        return registry.site(settings, remote.address() if remote is not None else None)
 
     def _at(self, settings: ForgeSettings) -> tuple[Site, Forge, Desk]:
-        if not isinstance(self.fleet.store.backend, RemoteBackend):
+        if self.fleet.store.backend.remote is None:
             raise FleetError(
                 "a forge is configured, and the board is in this clone only",
                 remedy=f"`git push origin {self.fleet.store.branch}`, and start the runner again.",

@@ -1,8 +1,8 @@
-"""One round of questions on a forge: what is open there and on the board, and what is due.
+"""One round on a forge: open pull requests for questions, turn comments into answers, close them.
 
 Everything follows from the board and the forge as they are now. A branch without a pull request
-gets one, a comment becomes the answer, the pull request of an answered question is closed; so it
-does not matter between which two steps a runner dies, or whether two runners do the same.
+gets one, a comment becomes the answer, the pull request of an answered question is closed. So it
+does not matter when a runner dies, or whether two runners do the same.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from msgspec.structs import replace
 
 from gitfleet import failpoints
 from gitfleet.attempt.context import Project
-from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.errors import FleetError
 from gitfleet.event_log import Action
 from gitfleet.files import answers, codec, layout
@@ -109,9 +108,9 @@ class SyncRound:
 
     def _look(self) -> Board:
         """The board as it is now on the remote."""
-        swap = self.fleet.store.backend
-        if isinstance(swap, RemoteBackend):
-            swap.fetch()
+        remote = self.fleet.store.backend.remote
+        if remote is not None:
+            remote.fetch()
         return self.fleet.store.board()
 
     # -- an open question

@@ -1,4 +1,4 @@
-"""What a board has to tell people: each problem once, until it is settled."""
+"""Log each problem that needs a person, once, until it is resolved."""
 
 from __future__ import annotations
 

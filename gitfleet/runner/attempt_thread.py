@@ -1,4 +1,4 @@
-"""One attempt from its claim to its end, whatever happens on the way."""
+"""The thread of one attempt: run it and record its end, also after an error or a crash."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from gitfleet.attempt.context import AttemptContext, ClaimedTask, Project, task_
 from gitfleet.attempt.do_work import do_work, resume_work
 from gitfleet.attempt.start_point import StartPoint
 from gitfleet.board.backend import TxnStatus
-from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.errors import FleetError
 from gitfleet.event_log import Action
 from gitfleet.git import worktree
@@ -137,7 +136,7 @@ def end_dead_attempts(project: Project, busy: Collection[str] = ()) -> None:
             task, claim = claims[nonce]
             if not _settle_one(project, task, claim):
                 continue
-        elif isinstance(project.store.backend, RemoteBackend):
+        elif project.store.backend.remote is not None:
             continue  # its push may arrive yet: the loop knows when it is too late for that
         project.clone.drop_pending(nonce)
 

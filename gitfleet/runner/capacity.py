@@ -1,4 +1,4 @@
-"""What a runner has to offer just now: slots, labels, coders, and what it cannot land."""
+"""This runner's free capacity: slots, labels, coders, and tasks that it cannot land now."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Final
 
 from gitfleet.attempt.context import BlockedLanding, Project
-from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.coders import registry
 from gitfleet.git import follow_branch
 from gitfleet.git.checkouts import checkouts_of
@@ -25,7 +24,7 @@ class LocalCapacity:
 
     def __init__(self, project: Project, options: Options) -> None:
         self._fleet, self._options = project, options
-        self._shared = isinstance(project.store.backend, RemoteBackend)
+        self._shared = project.store.backend.remote is not None
 
     def picks(self, board: Board, now: datetime) -> tuple[list[Assignment], list[Skipped]]:
         """What to claim now, and what is passed over although it could be claimed."""

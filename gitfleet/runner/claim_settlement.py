@@ -1,4 +1,4 @@
-"""Settle the claims that no attempt works on: this runner's own, and those that others lost."""
+"""Settle claims without a running attempt: this runner's own, and those that other runners lost."""
 
 from __future__ import annotations
 

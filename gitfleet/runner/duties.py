@@ -1,4 +1,4 @@
-"""The duties of the loop beside the work; one that fails stops neither the others nor the work."""
+"""The loop's side jobs; if one fails, neither the others nor the work stop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When there is nothing to do: how long for, whether for good, and what that run leaves."""
+"""How long the loop sleeps (at most the slow poll of 30 s), and whether the run may end."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Idle:
         due += [(rest.until - now).total_seconds() + 0.05 for rest in rests]
         if self._heart is not None and (left := self._heart.left()) > 0:
             due.append(left)  # others may take what we hold: it is ended just then
-        if self._heart is not None and (turn := self._heart.shared.pace.left()) > 0:
+        if self._heart is not None and (turn := self._heart.remote.pace.left()) > 0:
             due.append(turn)
         waits = busy or bool(claims_of(board, self._fleet.runner))
         only = self._offers.only(board)

@@ -1,4 +1,4 @@
-"""The daemon: see the board, decide, do; woken by refs, exits, signals and timers."""
+"""The daemon's loop: see the board, decide, act; woken by refs, processes, signals and timers."""
 
 from __future__ import annotations
 
@@ -82,15 +82,15 @@ class Runner:
             if self.heart is None or not self.heart.offline:
                 asks.keep()
 
-        def letters() -> None:
+        def read_inbox() -> None:
             found = self.heart.letters() if self.heart is not None else {}
-            inbox_branches.empty_box(project, found)
+            inbox_branches.read_inbox(project, found)
 
         return {
             "window": self.windows.keep,
             "repair": repairer.remember,
             "questions": questions,
-            "letters": letters,
+            "inbox": read_inbox,
             "follow-up": lambda: follow_up(project),
             "upkeep": self.upkeep.round,
             "orphans": reap_orphans,  # of attempts: this process is their subreaper
@@ -262,7 +262,7 @@ class Runner:
         return self._format_known(board) and not self.upkeep.short_of_disk()
 
     def _format_known(self, board: Board) -> bool:
-        newer = next((p for p in board.settings_problems if "has format" in p.what), None)
+        newer = upgrade.new_format(board)
         if newer is not None:
             self.fleet.report.once(
                 "format", Action.NEWER_FORMAT, reason=newer.what, remedy="upgrade"
@@ -298,12 +298,12 @@ class Runner:
             self.attempts.start(claimed, begin)
         new = any(claimed.claim.role is not Role.VALIDATE for claimed, _ in taken)
         if self.heart is not None and new:
-            self.heart.shared.pace.begun()
+            self.heart.remote.pace.begun()
         return len(taken) < len(free) and self.fleet.store.board().commit != board.commit
 
     def _when_fair(self, chosen: list[Assignment]) -> list[Assignment]:
         """Without what is new, if it is the turn of others on a shared board to begin something;
         what was begun is finished first anyway."""
-        if self.heart is None or self.heart.shared.pace.left() <= 0:
+        if self.heart is None or self.heart.remote.pace.left() <= 0:
             return chosen
         return [pick for pick in chosen if pick.role is Role.VALIDATE]

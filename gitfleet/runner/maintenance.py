@@ -1,4 +1,4 @@
-"""What a runner does beside the work: the page, the archive, the disk, git's own clean-up."""
+"""Maintenance by the runner: README page, archive, disk space, git's own gc."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How one run differs from running for ever on everything."""
+"""The options of one `gitfleet run`."""
 
 from __future__ import annotations
 

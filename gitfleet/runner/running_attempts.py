@@ -1,4 +1,4 @@
-"""The attempts of this runner that are under way: their threads, and how they are told to end."""
+"""The running attempts of this runner: their threads, and how to stop them."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class RunningAttempts:
             return
         for nonce, attempt in self._attempts.items():
             if heart.expired(nonce) and attempt.control.stopped is None:
-                reason = f"{heart.shared.name} did not answer for a whole lease"
+                reason = f"{heart.remote.name} did not answer for a whole lease"
                 self._fleet.report.action(
                     Action.LEASE_EXPIRED, task=attempt.claimed.task, reason=reason
                 )

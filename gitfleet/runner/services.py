@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from gitfleet.attempt.context import LiveStatus, Project
 from gitfleet.background_service import BackgroundService, ServiceHealth
-from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.notify import notifier
 from gitfleet.notify.notifier import Notifier
 from gitfleet.presence.heartbeat_thread import HeartbeatThread
@@ -36,10 +35,10 @@ class RunnerServices:
         self.transcripts = TranscriptSync(project)
         self.live_status = LiveStatusFile(project, lives, slots, self.health)
         self._leases = project.leases.service(project.report)
-        backend = project.store.backend
+        remote = project.store.backend.remote
         self.heart = (
-            HeartbeatThread(project, backend, lives, wake, slots, self._able, self.health)
-            if isinstance(backend, RemoteBackend)
+            HeartbeatThread(project, remote, lives, wake, slots, self._able, self.health)
+            if remote is not None
             else None
         )
         if self.heart is not None:

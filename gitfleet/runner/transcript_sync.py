@@ -1,11 +1,10 @@
-"""What attempts wrote, on the remote for every clone to read, if the settings say so.
+"""Push transcripts to the remote (secrets masked, size limited) and prune old ones.
 
     refs/gitfleet/runs/<id>/<n>    one commit without parents: stdout, stderr, prompt.md, checks …
 
-Pushed by a thread of its own, some time after the attempt's event: nothing waits for it. What is
-not up yet is found again by the run directories, whoever died meanwhile. The files are plain blobs:
-git compresses them, and better than one by one. Secrets are masked, and of a long file the end is
-kept.
+A service pushes them some time after the attempt's event: nothing waits for it. The run directories
+show which transcripts are missing, after any crash. The files are plain blobs: git compresses them
+better than one by one. Of a long file the end is kept.
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ from msgspec import Struct
 
 from gitfleet.attempt.context import Project
 from gitfleet.background_service import BackgroundService, failure_of
-from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.board.store import Store
 from gitfleet.errors import FleetError, GitError
 from gitfleet.event_log import Action
@@ -147,8 +145,7 @@ class TranscriptSync:
 
     def __init__(self, project: Project) -> None:
         self.fleet = project
-        swap = project.store.backend
-        self._remote = swap.name if isinstance(swap, RemoteBackend) else None
+        self._remote = project.store.backend.remote
         self._settled: set[Path] = set()
         self._prune_at = time.monotonic() + _PRUNE_FIRST
         self.service = BackgroundService(
@@ -219,7 +216,7 @@ class TranscriptSync:
                 refs.swap(repo, one.ref, None, here, message="transcript")
             moves.append(RefMove(one.ref, None, here))
         if self._remote is not None:
-            pushed = remote.push(repo, self._remote, moves)
+            pushed = self._remote.push_refs(moves)
             if pushed.fate is PushFate.STALE and len(due) > 1:
                 for one in due:
                     self._bring([one])
@@ -245,7 +242,7 @@ class TranscriptSync:
     def prune(self) -> None:
         """Remove what ended longer ago than the settings keep it, here and on the remote."""
         here = refs.names(self.fleet.repo, PREFIX)
-        there = remote.listing(self.fleet.repo, self._remote, f"{PREFIX}*") if self._remote else {}
+        there = self._remote.list_refs(f"{PREFIX}*") if self._remote is not None else {}
         board = self.fleet.store.board()  # read after them, so that every one is on it
         keep = timedelta(seconds=seconds(board.settings.transcripts_keep))
         ended = self._times(board, {*here, *there})
@@ -256,7 +253,7 @@ class TranscriptSync:
                 refs.swap(self.fleet.repo, ref, here[ref], None, message="prune")
         moves = [RefMove(ref, there[ref], None) for ref in gone if ref in there]
         if moves and self._remote is not None:
-            remote.push(self.fleet.repo, self._remote, moves)
+            self._remote.push_refs(moves)
         if gone:
             self.fleet.report.action(Action.TRANSCRIPTS_PRUNED, transcripts=len(gone))
 

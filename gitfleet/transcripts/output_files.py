@@ -1,5 +1,7 @@
-"""The files in which an attempt's output lies, read as files of a stranger: the attempt itself
-could write there, so a file is read only if it is a plain one."""
+"""Read an attempt's output files as files of a stranger:
+
+the attempt could write there, so only plain files are read.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""What the stored output of an attempt meant: its bytes, read by the reader of its coder.
+"""Replay an attempt's stored output through the reader of its coder.
 
-No file of the attempt's is needed for it but the output itself, so a transcript that was fetched
-is heard like one that lies here.
+It needs only the output, so a fetched transcript works like a local one.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""When an attempt wrote what: beside its output lies a file that says how far it had come when.
+"""When an attempt wrote what: a file beside its output records how far the output had come when.
 
     <bytes of stdout> <seconds since 1970>
 
-One line at most a second, written by the runner that follows the output. It is there to be shown
-and nothing is decided by it, so what cannot be read of it is as if it were not there.
+At most one line a second, written by the runner that follows the output. It is for display only, so
+unreadable parts are ignored.
 """
 
 from __future__ import annotations

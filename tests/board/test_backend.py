@@ -22,7 +22,7 @@ from gitfleet.git.repo import find
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Move, Person
 from tests.cli.acting import files, gitfleet, running
-from tests.conftest import git, init
+from tests.conftest import git, init, no_conflict
 from tests.sharing.servers import serve_copy
 
 ANN = Person("Ann", "ann@example.org")
@@ -41,7 +41,9 @@ def desk(bare: Path, path: Path) -> Desk:
     git("clone", "-q", str(bare), str(path), cwd=bare)
     git("branch", "-q", "fleet", "origin/fleet", cwd=path)
     repo = find(path)
-    shared = RemoteBackend(repo, "fleet", "origin", Store(repo, branch="fleet").signature)
+    shared = RemoteBackend(
+        repo, "fleet", "origin", Store(repo, branch="fleet").signature, no_conflict
+    )
     return Desk(path, Store(repo, branch="fleet", runner=path.name, swap=shared), shared, bare)
 
 

@@ -257,7 +257,8 @@ def test_no_login_file_is_ever_opened(repo_path: Path, world: World, tmp_path: P
     (tmp_path / "watch").mkdir()
     (tmp_path / "watch" / "sitecustomize.py").write_text(_WATCH)
     env = {"PYTHONPATH": str(tmp_path / "watch"), "OPENED": str(tmp_path / "opened")}
-    gitfleet("init", cwd=repo_path, env=env)
+    argv = [*GITFLEET, "init"]  # a new interpreter, which reads sitecustomize.py
+    subprocess.run(argv, cwd=repo_path, env={**os.environ, **env}, capture_output=True, check=True)
     opened = (tmp_path / "opened").read_text()
     assert "fleet" in opened
     assert not [name for name in names if name in opened]

@@ -13,7 +13,7 @@ from tests.cli.looking import Lab, on_terminal, task
 from tests.conftest import git
 
 SETTINGS = """\
-format: 1
+format: 2
 target: main
 roles:
   work: {coder: one, model: m1}
@@ -85,7 +85,7 @@ def test_a_default_that_cannot_be_is_refused_at_once(lab: Lab) -> None:
     assert "no coder is called cluade" in refusal("run", "--coder", "cluade", cwd=lab.path)
     done = gitfleet("run", "--coder", "one", "--model", "--yolo", cwd=lab.path, code=2)
     assert "--model takes one word" in done.stderr
-    lab.commit({"fleet.yaml": "format: 1\ntarget: main\n"})
+    lab.commit({"fleet.yaml": "format: 2\ntarget: main\n"})
     said = refusal("run", "--model", "m", cwd=lab.path)
     assert "--model needs a coder" in said
     assert "--coder NAME" in said

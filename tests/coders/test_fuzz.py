@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gitfleet.coders import registry
@@ -109,7 +109,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Job:
 
 
 @pytest.mark.parametrize("name", _NAMES)
-@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_lines_in_any_order_cut_anywhere(made: Job, name: str, data: Any) -> None:
     """Its own lines and those of others, mixed, doubled and cut, in pieces of any size."""
@@ -128,7 +127,6 @@ def test_lines_in_any_order_cut_anywhere(made: Job, name: str, data: Any) -> Non
 
 
 @pytest.mark.parametrize("name", _NAMES)
-@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_any_bytes_at_all(made: Job, name: str, data: Any) -> None:
     """No text, no JSON, no line; or a line of which some bytes were spoilt."""
@@ -144,7 +142,6 @@ def test_any_bytes_at_all(made: Job, name: str, data: Any) -> None:
 
 
 @pytest.mark.parametrize("name", _NAMES)
-@settings(max_examples=80, deadline=None)
 @given(found=json_values, data=st.data())
 def test_any_value_where_another_is_meant(made: Job, name: str, found: Any, data: Any) -> None:
     """A number where a text stands, a list where an object does, at every known place."""

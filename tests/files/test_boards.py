@@ -16,6 +16,7 @@ from gitfleet.files.boards import File
 from gitfleet.model.board import Board
 from gitfleet.model.states import Status
 from gitfleet.plan.status import status_of, statuses
+from tests.lanes import sample
 from tests.plan.kit import (
     FLEET,
     NOW,
@@ -333,14 +334,15 @@ def _mutated(tree: Mapping[str, bytes], chance: random.Random) -> dict[str, byte
     return after
 
 
-def test_no_bytes_do_harm() -> None:
+@pytest.mark.parametrize("rounds", sample([40, 250], 40))
+def test_no_bytes_do_harm(rounds: int) -> None:
     """Random mutations of a valid board never raise, stay quick and small, leave every task with a
     status and a reason; and the board brought up to date is the one read afresh."""
     chance = random.Random(20261120)
     valid = example()
     start = read(valid)
     tracemalloc.start()
-    for round_ in range(250):
+    for round_ in range(rounds):
         tree = _mutated(valid, chance)
         started = time.process_time()
         found = boards.update(start, changed(valid, tree))

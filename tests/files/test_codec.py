@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gitfleet.errors import FleetError
@@ -25,7 +25,6 @@ from gitfleet.model.task import Task
 from tests.files import strategies as some
 from tests.plan.kit import NOW, attempt, text
 
-FAST = settings(max_examples=150, deadline=None, derandomize=True)
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 
 
@@ -36,21 +35,18 @@ def task_of(front: str, body: str = "") -> tuple[Task | None, tuple[Problem, ...
 # --- round trips --------------------------------------------------------------------------------
 
 
-@FAST
 @given(some.tasks)
 def test_a_task_comes_back(task: Task) -> None:
     """What gitfleet writes as a task it reads as the same task, whatever the words in it."""
     assert codec.read_task(codec.write_task(task), "tasks/app.md") == (task, ())
 
 
-@FAST
 @given(some.claims)
 def test_a_claim_comes_back(claim: Claim) -> None:
     """A claim is read as it was written."""
     assert codec.read_claim(codec.write(claim), "claims/app.yaml") == (claim, ())
 
 
-@FAST
 @given(some.events)
 def test_an_event_comes_back(event: Event) -> None:
     """An event is read as it was written, its name and its content."""
@@ -70,7 +66,6 @@ def test_an_event_of_format_1_is_what_it_is_called_now_and_keeps_its_name() -> N
     assert not layout.of_runner(f"log/a/{name}")
 
 
-@FAST
 @given(some.questions)
 def test_a_question_comes_back(question: Question) -> None:
     """A question and its answer are read as they were written."""
@@ -79,7 +74,6 @@ def test_a_question_comes_back(question: Question) -> None:
     assert codec.read_question(codec.write_question(named), path) == (named, ())
 
 
-@FAST
 @given(some.fleets)
 def test_settings_come_back(fleet: Settings) -> None:
     """fleet.yaml is read as it was written."""
@@ -450,7 +444,6 @@ def test_a_file_written_otherwise_is_left_alone(data: bytes) -> None:
         edit_key.set_key(data, "hold", None)
 
 
-@FAST
 @given(some.tasks, st.sampled_from(["hold", "priority", "discovered_from", "depends_on"]))
 @example(Task(title="a\u2028hold: true"), "hold")
 def test_any_key_of_any_task_can_be_set(task: Task, key: str) -> None:
@@ -522,7 +515,6 @@ def test_the_codec_accepts_what_the_schema_accepts(
     fields = st.sampled_from(sorted({*schemas.fields_of(kind), "x-mine", "X-mine", "titel"}))
     write: Callable[[Any], dict[str, Any]] = codec._plain
 
-    @settings(max_examples=120, deadline=None, derandomize=True)
     @given(values, fields, some.scalars)
     def check(value: Any, key: str, scalar: str) -> None:
         plain = {k: v for k, v in write(value).items() if k in schemas.fields_of(kind)}
@@ -536,7 +528,6 @@ def test_the_codec_accepts_what_the_schema_accepts(
 def test_they_agree_on_anything(name: str) -> None:
     """So they are on documents made of keys of all types and values of all sorts."""
 
-    @settings(max_examples=120, deadline=None, derandomize=True)
     @given(some.documents)
     def check(document: Mapping[str, str]) -> None:
         data = "".join(f"{key}: {value}\n" for key, value in document.items())

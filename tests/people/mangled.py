@@ -6,6 +6,7 @@ Each is (path, content, kind); those of kind "fine" are valid, since what they m
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -217,11 +218,17 @@ def names() -> Iterator[Mangled]:
         yield Mangled(f"tasks/{name}.md", front(""), "name")
 
 
-def all_of_them() -> list[Mangled]:
-    """Every one of them; bad names, and bad contents under good names."""
+def one_in(thin: int) -> list[Mangled]:
+    """Bad names, and bad contents under good names: one in `thin` of each kind, 1 for them all."""
     found = list(names())
     found += [
         Mangled(f"tasks/m{number:04d}.md", data, kind)
         for number, (kind, data) in enumerate(contents())
     ]
-    return found
+    met: Counter[str] = Counter()
+    kept = []
+    for one in found:
+        if met[one.kind] % thin == 0:
+            kept.append(one)
+        met[one.kind] += 1
+    return kept

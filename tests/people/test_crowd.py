@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gitfleet.git import refs
-from gitfleet.intake.inbox_branches import BOX
+from gitfleet.intake.inbox_branches import INBOX
 from tests.acceptance.fleetlab import PATIENCE, until
 from tests.people.kit import BOB, SampleProject, git, settings, task, tell
 
@@ -112,7 +112,7 @@ def test_two_people_and_a_runner(project: SampleProject, tmp_path: Path) -> None
         stop.set()
     for person in people:
         person.end()
-    until(lambda: not refs.names(project.repo, BOX), what="the letters")
+    until(lambda: not refs.names(project.repo, INBOX), what="the letters")
     ran = live.stop()
     assert ran.status == 0 and not ran.lines.of("error"), ran.lines.of("error")
 

@@ -276,7 +276,7 @@ def test_signing_that_is_asked_for_and_fails(tmp_path: Path) -> None:
     assert place.run("init").status == 0
     (place.board / "tasks/a.md").write_text(task("Make it", place.script))
     with (place.board / "fleet.yaml").open("a") as file:
-        file.write("sign: true\nmax_attempts: 1\n")
+        file.write("sign: true\nmax_attempts: 1\nbackoff: {initial: 0s, factor: 1, max: 0s}\n")
     git("add", "-A", cwd=place.board)
     git("commit", "-q", "-m", "Add a", cwd=place.board)
     before = git("rev-parse", "main", cwd=place.path)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gitfleet.files import codec, layout
@@ -194,7 +194,6 @@ MADE = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
 @given(MADE, st.datetimes(timezones=st.just(UTC)) | st.just(NOW))
 def test_whatever_the_log_holds_a_rest_lies_ahead(made: list[Any], now: datetime) -> None:
     """Any log at any moment: every rest ends later, and is of a coder that was limited there."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gitfleet.files import codec, layout
@@ -187,7 +187,6 @@ _EVIL = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=60)
 @given(_EVIL, _EVIL, _EVIL)
 def test_nothing_that_was_said_of_the_past_stands_outside_of_a_fence(
     a: str, b: str, c: str

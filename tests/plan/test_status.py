@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gitfleet.files import layout
@@ -404,7 +404,6 @@ def _tree(drawn: Mapping[str, Any]) -> dict[str, bytes]:
     return tree
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
 @given(BOARDS, MOMENTS)
 def test_every_board_has_a_status_for_every_task(drawn: Mapping[str, Any], now: datetime) -> None:
     """`standing` is total and deterministic, whatever sequence of events lies on the board."""

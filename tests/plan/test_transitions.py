@@ -13,7 +13,6 @@ from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.model.claim import Claim
 from gitfleet.model.event import Check, Closed, Decision, Landed
-from gitfleet.model.ids import is_id
 from gitfleet.model.states import Kind, Outcome, Role, Status
 from gitfleet.model.task import CoderChoice, Task
 from gitfleet.plan.status import status_of
@@ -332,15 +331,6 @@ def test_a_landing_that_has_happened_is_written_down_whatever_was_decided_since(
         board(files), NOW, task="app", attempt=ACCEPTED, landed=landed(), move=None, forced=True
     )
     assert stands(after(files, change), "app").status is Status.DONE
-
-
-@pytest.mark.parametrize("task", ["app", "a" * 64, "", "Bad Name", "con"])
-def test_another_id_beside_one_that_is_taken(task: str) -> None:
-    """It is an id, another one, and the same for the same key."""
-    other = add_tasks.alternative_id(task, "0123456789abcdef")
-    assert is_id(other) and other != task
-    assert other == add_tasks.alternative_id(task, "0123456789abcdef")
-    assert other != add_tasks.alternative_id(task, "fedcba9876543210")
 
 
 def test_nothing_can_be_said_of_a_file_with_a_bad_name() -> None:

@@ -21,7 +21,7 @@ from gitfleet.model.secrets import NOTHING, Mask
 from gitfleet.runner import transcript_sync
 from gitfleet.runner.transcript_sync import ALL, LARGEST, TranscriptSync, files_of
 from tests.cli.acting import add, gitfleet, work
-from tests.conftest import git, init
+from tests.conftest import git, init, no_conflict
 
 REF = "refs/gitfleet/runs/say/1"
 
@@ -57,7 +57,7 @@ class World:
         """The box's publisher, without its thread."""
         repo = find(self.box)
         plain = Store(repo, runner="box")
-        shared = RemoteBackend(repo, "fleet", "origin", plain.signature)
+        shared = RemoteBackend(repo, "fleet", "origin", plain.signature, no_conflict)
         store = Store(repo, runner="box", swap=shared)
         store.mask = mask
         store.backend.refresh()
@@ -152,9 +152,9 @@ def test_old_transcripts_are_pruned_here_and_on_the_remote(tmp_path: Path) -> No
     git("commit", "-qam", "long ago", "--no-verify", cwd=window)
     git("push", "-q", "--no-verify", "origin", "fleet", cwd=world.box)
     publisher = world.transcripts()
-    backend = publisher.fleet.store.backend
-    assert isinstance(backend, RemoteBackend)
-    backend.fetch()
+    remote = publisher.fleet.store.backend.remote
+    assert remote is not None
+    remote.fetch()
     publisher.prune()
     assert REF not in world.refs(world.srv) and REF not in world.refs(world.box)
     assert "refs/gitfleet/runs/say/2" in world.refs(world.srv)

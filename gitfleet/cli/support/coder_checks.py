@@ -1,4 +1,4 @@
-"""What the verbs that look at tasks know of coders: which there are, and what they object to."""
+"""Checks of coders for verbs that show tasks: does the coder exist, and does it accept the task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `gitfleet doctor` looks at of coders: who does what, with which program; does it answer."""
+"""`gitfleet doctor`'s checks of coders: program, version, roles, and one small call."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How things look: text made harmless for a terminal, columns, colours, JSON.
+"""Format output: harmless text, columns, colours, JSON.
 
-What stands on the board, and what coders say, comes from anyone: no control character of it, and
-nothing that turns the direction of text, reaches a terminal.
+Text on the board and from coders comes from anyone: none of its control characters, and nothing
+that changes the direction of text, reaches a terminal.
 """
 
 from __future__ import annotations

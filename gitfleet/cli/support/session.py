@@ -14,7 +14,7 @@ import click
 from gitfleet.board.clone_state import Clone, config_home
 from gitfleet.board.store import Store
 from gitfleet.board.transaction import Transaction
-from gitfleet.cli.support import write
+from gitfleet.cli.support import edits, write
 from gitfleet.errors import FleetError
 from gitfleet.event_log import harmless
 from gitfleet.files import codec
@@ -54,7 +54,8 @@ class CliSession(NamedTuple):
 
     def transact(self, decide: Decide) -> Transaction:
         """The same for a board of any format, and for what may turn out to be no change."""
-        result, waits = write.write(self.repo, self.store, decide)
+        with edits.shown() as report_edits:
+            result, waits = write.write(self.repo, self.store, decide, report_edits)
         if waits:
             click.echo(f"gitfleet: {plain(waits)}", err=True)
         return result

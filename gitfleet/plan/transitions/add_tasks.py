@@ -9,7 +9,7 @@ from msgspec import Struct
 from gitfleet.files import edit_key, layout
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
-from gitfleet.model.ids import is_id, new_id, slug
+from gitfleet.model.ids import is_id, slug
 from gitfleet.plan.transitions.event_files import claimed_by
 
 
@@ -19,12 +19,6 @@ class Addition(Struct, frozen=True, kw_only=True):
     text: bytes
     id: str  # wanted
     key: str = ""  # identifies the same addition from an outbox, so that it is added once
-
-
-def alternative_id(task: str, key: str) -> str:
-    """Another id for a task whose own is taken; always the same for the same key."""
-    wanted = f"{task[:56]}-{key[:6]}"
-    return wanted if is_id(wanted) else new_id("task", key[:8])
 
 
 def added_files(
