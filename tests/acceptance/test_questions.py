@@ -51,7 +51,7 @@ def by_push(lab: Lab) -> None:
 
 
 def by_letter(lab: Lab) -> None:
-    """A push to the letter box, which no runner is ever faster than."""
+    """A push to an inbox branch, which no runner is ever faster than."""
     _push(lab, "HEAD:gitfleet/in/answer")
 
 
