@@ -12,10 +12,10 @@ import gitfleet
 from gitfleet.run_dir import OUTPUT, RunDir
 
 _PACKAGE: Final = Path(gitfleet.__path__[0])
-# Other modules know none of these as text. (`stdout` and `stderr` are words of many things.)
+# Other modules know none of these as text. (`stdout` and `inbox` are words of many things.)
 _NAMES: Final = frozenset(
     {"child.json", "exit.json", "spec.json", "lease.json", "attempt.json", "shim.txt"}
-    | {"prompt.md", "stdout.pace", "inbox", "noted"}
+    | {"prompt.md", "stdout.pace"}
 )
 
 
