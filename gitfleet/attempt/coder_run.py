@@ -12,7 +12,6 @@ from gitfleet import failpoints
 from gitfleet.agent import outbox
 from gitfleet.attempt import coder_session, mailbox
 from gitfleet.attempt.context import AttemptContext, ClaimedTask, Project
-from gitfleet.attempt.environment import outbox_of
 from gitfleet.attempt.monitor import Monitor, OutputFollower
 from gitfleet.board.backend import TxnStatus
 from gitfleet.coders import registry
@@ -64,7 +63,7 @@ def run_coder(
     """Run the claim's coder in a workspace until it ends, or must. Leaves no process behind."""
     try:
         coder = find_coder(ctx.project, ctx.claimed)
-        (ctx.run_dir / "prompt.md").write_text(prompt)
+        ctx.run_dir.prompt.write_text(prompt)
         job = _job(ctx, workspace, coder, env)
         launch = launch_of(coder, job)
     except NoSession as error:
@@ -118,7 +117,7 @@ def _limits(claimed: ClaimedTask) -> RunLimits:
 def _attend(ctx: AttemptContext, coder: Coder, job: Job, running: Running) -> CoderRun:
     """Follow a run until it ends, or must; all that was seen of it."""
     ctx.live.doing = "working"
-    output = OutputFollower(ctx.run_dir / "stdout", coder, job)
+    output = OutputFollower(ctx.run_dir, coder, job)
     lease = seconds(ctx.claimed.board.settings.lease)
     try:
         with ctx.project.leases.kept(ctx.nonce, ctx.run_dir, lease):
@@ -150,9 +149,9 @@ def _job(ctx: AttemptContext, workspace: Path, coder: Coder, env: Mapping[str, s
         body=claimed.entry.task.body,
         role=claimed.claim.role,
         model=claimed.claim.model,
-        prompt=ctx.run_dir / "prompt.md",
+        prompt=ctx.run_dir.prompt,
         workspace=workspace,
-        run_dir=ctx.run_dir,
+        run_dir=ctx.run_dir.path,
         settings=settings,
         session=session.id,
         used=session.used,
@@ -210,7 +209,7 @@ def _said(ctx: AttemptContext, judged: Judgement) -> str:
         return judged.reason
     # Masked before it is cut: half a secret is one, too.
     mask = ctx.project.mask
-    said = mask.tail(end_of(ctx.run_dir / "stderr", 2000 + mask.reach), 2000)
+    said = mask.tail(end_of(ctx.run_dir.stderr, 2000 + mask.reach), 2000)
     last = next(iter(said.strip().splitlines()[-1:]), "")
     # What the coder's table makes of standard error is in the reason already.
     return f"{judged.reason}: {last[:300]}" if last and last not in judged.reason else judged.reason
@@ -220,7 +219,7 @@ def _seen(
     ctx: AttemptContext, coder: Coder, ended: Exit, why: StopRequest | LimitHit | None, tally: Tally
 ) -> CoderRun:
     """All that was seen of a run that has ended. `why`: for which its runner ended it."""
-    stdout, stderr = ctx.run_dir / "stdout", ctx.run_dir / "stderr"
+    stdout, stderr = ctx.run_dir.stdout, ctx.run_dir.stderr
     judged = coder.judge(FinishedRun(exit=ended, tally=tally, stdout=stdout, stderr=stderr))
     return CoderRun(
         exit=ProcessExit(code=ended.code, signal=ended.signal, cut_short=ended.cut_short),
@@ -271,7 +270,7 @@ def read_filed_tasks(ctx: AttemptContext) -> list[outbox.FiledTask]:
     """The tasks in the outbox; what says nothing is set aside, and told."""
     letters = []
     mask = ctx.project.mask
-    for found in outbox.tasks(outbox_of(ctx.run_dir), ctx.task):
+    for found in outbox.tasks(ctx.run_dir.outbox, ctx.task):
         letter = outbox.masked(mask, found)
         if isinstance(letter, outbox.FiledTask):
             letters.append(letter)

@@ -151,7 +151,7 @@ def _problems(store: Store, old: str | None, new: str) -> Iterator[PushRefusal]:
     """Files of people's in the push that do not validate.
 
     What gitfleet itself pushes passes: it may carry what a person committed somewhere, or put into
-    the letter box, and a broken task is to stop nothing but itself.
+    an inbox branch, and a broken task is to stop nothing but itself.
     """
     commit = store.objects.commit(new)
     if TXN in trailers(commit.message):

@@ -6,7 +6,6 @@ import contextlib
 import time
 import traceback
 from collections.abc import Collection
-from pathlib import Path
 from typing import Final
 
 from gitfleet.attempt import checkpoint, finish, mailbox
@@ -33,6 +32,7 @@ from gitfleet.plan.transitions import event_files, on_end, on_landing
 from gitfleet.process.kill import kill_run
 from gitfleet.process.launch import load
 from gitfleet.process.procfs import marked
+from gitfleet.run_dir import RunDir
 
 _STARTING: Final = 10.0  # seconds
 _LOOK_AGAIN: Final = 0.05
@@ -42,8 +42,8 @@ _FAR = 10_000  # commits of the target looked at for a landing that was cut shor
 def run_attempt(ctx: AttemptContext, begin: StartPoint | Checkpoint) -> None:
     """Do the attempt, or with a Record go on with it: its coder was started by another life of
     this runner. Never raises: an error of ours ends it as `interrupted`, and is told."""
-    ctx.run_dir.joinpath("outbox").mkdir(parents=True, exist_ok=True)
-    mailbox.inbox_of(ctx.run_dir).mkdir(exist_ok=True)
+    ctx.run_dir.outbox.mkdir(parents=True, exist_ok=True)
+    ctx.run_dir.inbox.mkdir(exist_ok=True)
     if isinstance(begin, StartPoint):  # who goes on has had what was there when it was claimed
         mailbox.deliver(ctx.project, ctx.claimed.board, ctx.task, ctx.run_dir)
     try:
@@ -60,7 +60,7 @@ def run_attempt(ctx: AttemptContext, begin: StartPoint | Checkpoint) -> None:
         _give_up(ctx, error.what)
     except Exception as error:
         with contextlib.suppress(OSError):  # a full disk may be the very reason
-            (ctx.run_dir / "error.txt").write_text(traceback.format_exc())
+            ctx.run_dir.error.write_text(traceback.format_exc())
         _give_up(ctx, f"gitfleet failed: {type(error).__name__}: {error}")
 
 
@@ -76,7 +76,7 @@ def _give_up(ctx: AttemptContext, reason: str) -> None:
     finish.write(ctx, attempt)
 
 
-def _end_all(run_dir: Path, nonce: str) -> None:
+def _end_all(run_dir: RunDir, nonce: str) -> None:
     """End every process of an attempt: by pid and start, and by the marker that all carry."""
     child = load(run_dir)
     kill_run(child[0] if child else None, nonce, grace=GRACE)
@@ -141,7 +141,7 @@ def end_dead_attempts(project: Project, busy: Collection[str] = ()) -> None:
         project.clone.drop_pending(nonce)
 
 
-def _begun(run_dir: Path, nonce: str) -> Checkpoint | None:
+def _begun(run_dir: RunDir, nonce: str) -> Checkpoint | None:
     """What is known of an attempt whose coder was started; None where none was."""
     known = checkpoint.load_checkpoint(run_dir)
     if known is None:
