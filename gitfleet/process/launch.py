@@ -26,8 +26,8 @@ from gitfleet.process.procfs import MARKER, ProcessId, boot_seconds, open_pidfd,
 from gitfleet.process.spawn import ResourceShortage, children, not_started, reap, spawn
 from gitfleet.process.wakeup import Wakeup
 
-_START_SECONDS: Final = 60.0  # a loaded machine may take its time; then something is wrong
-# -I -S: what the environment says of Python is the coder's business, and no package is needed.
+_START_SECONDS: Final = 60.0  # a loaded machine may be slow; after that something is wrong
+# -I -S: the environment's Python settings are for the coder, and no package is needed.
 _SHIM: Final = (
     "-I",
     "-S",
@@ -40,10 +40,10 @@ _SHIM: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a run ended: by `code` or by `signal`; both are None if nobody was there to see.
+    """How a run ended: by `code` or by `signal`; both are None if the end was not observed.
 
     `at` is in seconds since the epoch. `why` is the supervisor's reason where it ended the run
-    (`shim`), and `running` how many processes of the run still were at work then.
+    (`shim`), and `running` the number of processes of the run that were still at work then.
     """
 
     code: int | None
@@ -54,7 +54,7 @@ class Exit:
 
     @property
     def cut_short(self) -> str:
-        """Why this end says nothing of the program itself; empty if it does."""
+        """Why this end does not reflect on the program; empty if it does."""
         if self.why == supervisor.TOLD:
             return "a signal ended its supervisor"
         return "its supervisor is gone" if self.code is None and self.signal is None else ""
@@ -62,12 +62,12 @@ class Exit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunLimits:
-    """What the supervisor keeps by itself, in seconds; 0: no limit."""
+    """The limits that the supervisor enforces without a runner, in seconds; 0: no limit."""
 
     attempt: float = 0.0
     silence: float = 0.0
     grace: float = 10.0
-    lease: float = 0.0  # how long it goes on with nobody looking after it; `renew` begins anew
+    lease: float = 0.0  # how long the run continues without a runner; `renew` restarts it
 
 
 _FREE: Final = RunLimits()
@@ -77,7 +77,7 @@ _FREE: Final = RunLimits()
 class LaunchSpec:
     """What to start. `env` is the whole environment; the marker is added to it.
 
-    Its representation leaves the environment out: it may hold secrets, and ends up in logs.
+    The repr omits the environment, which may hold secrets: reprs end up in logs.
     """
 
     argv: tuple[str, ...]
@@ -100,9 +100,9 @@ class Running:
         self._exit = ended
 
     def wait(self, timeout: float | None, wake: Wakeup | None = None) -> Exit | None:
-        """Wait for the end, at most `timeout` seconds (None: for ever) or until `wake` is set.
+        """Wait for the end, at most `timeout` seconds (None: no limit) or until `wake` is set.
 
-        Returns None if it still runs; every call after the end returns the same. `wake` is not
+        Returns None if the run continues; every call after the end returns the same. `wake` is not
         cleared.
         """
         if self._exit is not None:
@@ -121,27 +121,27 @@ class Running:
                 return None
 
     def fileno(self) -> int:
-        """A file to poll for reading, together with others; it can be read once the run ended."""
+        """A file descriptor to poll with others; it becomes readable when the run has ended."""
         return self._pidfd
 
     def close(self) -> None:
-        """Give the file back; the run goes on. Not while another thread waits."""
+        """Close the file descriptor; the run continues. Not while another thread waits."""
         fd, self._pidfd = self._pidfd, -1
         if fd < 0:
             return
         os.close(fd)
         if self._exit is None:
-            with children.lock:  # nobody waits for its status any more: `reap_orphans` may take it
+            with children.lock:  # no thread waits for its status: `reap_orphans` may take it
                 children.started.discard(self.child.pid)
 
 
 def start(run_dir: Path, spec: LaunchSpec, *, name: str = "") -> Running:
-    """Start a run that may outlive us.
+    """Start a run that may outlive this process.
 
-    Its output is appended to `{name}stdout` and `{name}stderr` in run_dir, which is made if
-    needed; `{name}child.json` says who it is. What an earlier start of that name left is removed
-    first. A crash before `child.json` is written leaves processes that `marked` finds. Raises
-    FleetError if it cannot be started.
+    Its output is appended to `{name}stdout` and `{name}stderr` in run_dir, which is created if
+    needed; `{name}child.json` identifies its processes. Files of an earlier start of that name are
+    removed first. A crash before `child.json` is written leaves processes that `marked` finds.
+    Raises FleetError if it cannot be started.
     """
     assert spec.marker, "a run without a marker cannot be ended"
     if not spec.argv:
@@ -155,11 +155,11 @@ def start(run_dir: Path, spec: LaunchSpec, *, name: str = "") -> Running:
             until_started.callback(os.close, write)
             null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
             until_started.callback(os.close, null)
-            told = run_dir / f"{name}shim.txt"  # its last words, should it die
+            told = run_dir / f"{name}shim.txt"  # its last words, if it dies
             errors = os.open(told, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             until_started.callback(os.close, errors)
             argv = (sys.executable, *_SHIM, str(run_dir), name, str(write))
-            # There are coders that believe PWD rather than ask, and would work where we started.
+            # Some coders trust PWD instead of getcwd(), and would work where we started.
             env = {**spec.env, "PWD": str(spec.cwd), MARKER: spec.marker}
             pid, pidfd = spawn(argv, run_dir, env, (null, null, errors), (write,))
         try:
@@ -168,7 +168,7 @@ def start(run_dir: Path, spec: LaunchSpec, *, name: str = "") -> Running:
                 raise _refused(spec, said, told)
             seen = read_process(pid)
             assert seen is not None, "a child that is not reaped stands in /proc"
-        except BaseException:  # nobody would know of it
+        except BaseException:  # no record of it would exist
             kill_run(None, spec.marker, grace=0, parent=pid)
             reap(pid, pidfd)
             os.close(pidfd)
@@ -205,8 +205,7 @@ def _prepare(run_dir: Path, spec: LaunchSpec, name: str) -> None:
 
 
 def set_aside(run_dir: Path) -> None:
-    """Put what an earlier run left in a run directory under other names, so that another may begin
-    there as if it were the first."""
+    """Rename an earlier run's files in a run directory, so that another run can start there."""
     number = next(n for n in itertools.count(1) if not (run_dir / f"{n}.stdout").exists())
     for what in ("child.json", "exit.json", "stdout", "stderr"):
         with contextlib.suppress(FileNotFoundError):
@@ -214,12 +213,12 @@ def set_aside(run_dir: Path) -> None:
 
 
 def renew(run_dir: Path, until: float, *, name: str = "") -> None:
-    """Tell the supervisor until when the claim is ours, in seconds of boot time."""
+    """Tell the supervisor how long the claim is ours, in seconds of boot time."""
     atomic_json.write(run_dir / f"{name}lease.json", {"until": until}, durable=False)
 
 
 def _answer(read: int, pidfd: int) -> dict[str, object]:
-    """What the supervisor says of the start: nothing if it died."""
+    """The supervisor's result of the start; nothing if it died."""
     said = b""
     deadline = time.monotonic() + _START_SECONDS
     while read in poll([read], deadline - time.monotonic()):
@@ -252,7 +251,7 @@ def _refused(spec: LaunchSpec, said: Mapping[str, object], errors: Path) -> Flee
 
 
 def load(run_dir: Path, *, name: str = "") -> tuple[ProcessId, str] | None:
-    """The supervisor and the marker of a run that some process started; None if there is none."""
+    """The supervisor and marker of a run started by any process; None if there is none."""
     match atomic_json.read(run_dir / f"{name}child.json"):
         case {"pid": int(pid), "started": str(started), "marker": str(marker)} if pid > 0:
             return ProcessId(pid, started), marker
@@ -260,14 +259,13 @@ def load(run_dir: Path, *, name: str = "") -> tuple[ProcessId, str] | None:
 
 
 def began(run_dir: Path, *, name: str = "") -> float | None:
-    """When a run was begun, in monotonic time; None if its supervisor did not tell."""
+    """The start of a run in monotonic time; None if its supervisor did not record it."""
     at = atomic_json.read(run_dir / f"{name}child.json").get("began")
     return float(at) if isinstance(at, int | float) else None
 
 
 def attach(run_dir: Path, *, name: str = "") -> Running | None:
-    """The handle of a run that another process started, whether it still runs or has ended; None
-    if nothing is known of it."""
+    """The handle of a run that another process started, live or ended; None if it is unknown."""
     loaded = load(run_dir, name=name)
     if loaded is None:
         return None
@@ -279,7 +277,7 @@ def attach(run_dir: Path, *, name: str = "") -> Running | None:
 
 
 def exit_of(run_dir: Path, *, name: str = "") -> Exit | None:
-    """How the run ended; None if it has not, or if nobody saw it."""
+    """How the run ended; None if it has not, or if its end was not observed."""
     return _read_exit(run_dir / f"{name}exit.json")
 
 
