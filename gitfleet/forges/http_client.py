@@ -111,7 +111,7 @@ class Api:
     # -- requests
 
     def get(self, path: str, right: str, **params: str | int) -> Any:
-        """GET a resource. `right` is the permission that the token needs, as the service names it."""
+        """GET a resource. `right` is the permission that it needs, as the service names it."""
         return self._json(self._ask("GET", self._url(path), right, params=params))
 
     def pages(self, path: str, right: str, **params: str | int) -> Iterator[Any]:
