@@ -91,7 +91,7 @@ def find(kind: str, machine: Machine) -> ServiceKind:
 
 
 def load(plugin: Plugin) -> ServiceKind:
-    """Load the service kind of a listed plugin with guarded functions. PluginError if that fails."""
+    """Load the service kind of a plugin, with guarded functions. PluginError if that fails."""
     found = plugins.load(plugin, ServiceKind)
     if found.name != plugin.name:
         raise PluginError(plugin, f"calls its kind of service {found.name!r}")
