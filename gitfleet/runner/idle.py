@@ -16,14 +16,14 @@ from gitfleet.presence.heartbeat_thread import HeartbeatThread, claims_of
 from gitfleet.runner.capacity import LocalCapacity
 from gitfleet.runner.options import Options
 
-SLOW_POLL: Final = 30.0  # seconds; behind the watcher, in case it misses something
+SLOW_POLL: Final = 30.0  # seconds; a fallback in case the watcher misses a change
 IDLE_DONE: Final = 0
-IDLE_WAITS: Final = 4  # something waits for a person
+IDLE_WAITS: Final = 4  # a task waits for a person
 _NAMED: Final = 5  # unfinished tasks that are named at the end
 
 
 class Idle:
-    """Says when the loop has to come round again, and whether it may end."""
+    """Decides when the loop must run again, and whether it may end."""
 
     def __init__(
         self,
@@ -37,13 +37,16 @@ class Idle:
     def next_wakeup(
         self, board: Board, now: datetime, *, busy: bool, may_claim: bool
     ) -> float | None:
-        """Seconds for which nothing is to do; None if all that can be done is done and that was
-        asked. `busy`: attempts are under way."""
+        """Seconds until work may be due; None if the run may end because all possible work is done.
+
+        `busy`: attempts are running.
+        """
         due: list[float] = []
         rests = cooldowns(board, self._fleet.runner, now).values()
         due += [(rest.until - now).total_seconds() + 0.05 for rest in rests]
         if self._heart is not None and (left := self._heart.left()) > 0:
-            due.append(left)  # others may take what we hold: it is ended just then
+            # Others may take our claims then, so we end the attempts just then.
+            due.append(left)
         if self._heart is not None and (turn := self._heart.remote.pace.left()) > 0:
             due.append(turn)
         waits = busy or bool(claims_of(board, self._fleet.runner))
@@ -57,7 +60,7 @@ class Idle:
             mine = only is None or entry.id in only
             waits = waits or (mine and entry.task is not None and _worth(entry.task, where, now))
         if self._options.until_idle or self._options.once:
-            # What nothing may be claimed of now (a full disk, a newer format) is not waited for.
+            # Tasks that cannot be claimed now (a full disk, a newer format) are not waited for.
             chosen, passed = self._offers.picks(board, now) if may_claim else ([], [])
             waits = waits or any(one.until is not None for one in passed)
             away = self._heart is not None and bool(self._heart.offline)
@@ -67,7 +70,7 @@ class Idle:
         return min([SLOW_POLL, *due])
 
     def exit_status(self) -> int:
-        """What the run ends with; what it leaves is told."""
+        """The exit status; unfinished tasks are logged."""
         if not (self._options.until_idle or self._options.once):
             return IDLE_DONE
         left = sorted(self._left_over(self._fleet.store.board()))
@@ -81,7 +84,7 @@ class Idle:
         return IDLE_WAITS
 
     def _left_over(self, board: Board) -> set[str]:
-        """Tasks for whose sake it cannot be said that all that can be done is done."""
+        """The tasks that keep the run from being complete."""
         now = self._fleet.store.now()
         only = self._offers.only(board)
         found = {
@@ -91,7 +94,7 @@ class Idle:
         }
         waiting = FOR_A_PERSON | {Status.SUBMITTED, Status.ACCEPTED}
         left = {task for task, status in found.items() if status in waiting}
-        if self._options.once:  # the one task that was asked for is to be done
+        if self._options.once:  # the one requested task must be finished
             left |= {task for task, status in found.items() if status not in FINISHED}
         chosen, passed = self._offers.picks(board, now)
         stuck = {one.task for one in passed if one.for_a_person}
@@ -99,7 +102,10 @@ class Idle:
 
 
 def _worth(task: Task, where: TaskStatus, now: datetime) -> bool:
-    """Whether --until-idle waits for a pause: for a back-off, but for nobody's `not_before`, and
-    not for a target that only a person or another task can repair."""
+    """Whether --until-idle waits for this pause.
+
+    It waits for a back-off, but not for a `not_before`, and not for a target that only a person or
+    another task can repair.
+    """
     later = task.not_before is not None and task.not_before > now
     return where.red is None and not later
