@@ -23,6 +23,7 @@ FLOORS: Final[Mapping[str, int]] = {
     "event_log": 0,
     "failpoints": 0,
     "model": 0,
+    "run_dir": 0,
     "background_service": 1,
     "files": 1,
     "plugins": 1,

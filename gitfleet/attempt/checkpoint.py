@@ -6,9 +6,6 @@ is everything that is needed to continue.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Final
-
 import msgspec
 from msgspec import Struct
 
@@ -16,9 +13,7 @@ from gitfleet.attempt.context import AttemptContext
 from gitfleet.board.clone_state import write_json
 from gitfleet.git import refs, tamper
 from gitfleet.model.event import Check
-from gitfleet.process.launch import set_aside
-
-_FILE: Final = "attempt.json"
+from gitfleet.run_dir import RunDir
 
 
 class Validation(Struct, frozen=True, kw_only=True):
@@ -58,18 +53,18 @@ def save(ctx: AttemptContext, record: Checkpoint) -> None:
     The files of an earlier coder of the same attempt are set aside, so that nothing mistakes them
     for this coder's.
     """
-    set_aside(ctx.run_dir)
-    write_json(ctx.run_dir / _FILE, msgspec.to_builtins(record, builtin_types=()))
+    ctx.run_dir.set_aside()
+    write_json(ctx.run_dir.checkpoint, msgspec.to_builtins(record, builtin_types=()))
 
 
-def drop(run_dir: Path) -> None:
+def drop(run_dir: RunDir) -> None:
     """Remove the checkpoint of an ended coder that does not count, so that it is not continued."""
-    (run_dir / _FILE).unlink(missing_ok=True)
+    run_dir.checkpoint.unlink(missing_ok=True)
 
 
-def load_checkpoint(run_dir: Path) -> Checkpoint | None:
+def load_checkpoint(run_dir: RunDir) -> Checkpoint | None:
     """The saved checkpoint; None if no coder was about to start."""
     try:
-        return msgspec.json.decode((run_dir / _FILE).read_bytes(), type=Checkpoint)
+        return msgspec.json.decode(run_dir.checkpoint.read_bytes(), type=Checkpoint)
     except (OSError, msgspec.MsgspecError):
         return None

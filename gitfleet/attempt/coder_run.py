@@ -12,7 +12,6 @@ from gitfleet import failpoints
 from gitfleet.agent import outbox
 from gitfleet.attempt import coder_session, mailbox
 from gitfleet.attempt.context import AttemptContext, ClaimedTask, Project
-from gitfleet.attempt.environment import outbox_of
 from gitfleet.attempt.monitor import Monitor, OutputFollower
 from gitfleet.board.backend import TxnStatus
 from gitfleet.coders import registry
@@ -67,7 +66,7 @@ def run_coder(
     """
     try:
         coder = find_coder(ctx.project, ctx.claimed)
-        (ctx.run_dir / "prompt.md").write_text(prompt)
+        ctx.run_dir.prompt.write_text(prompt)
         job = _job(ctx, workspace, coder, env)
         launch = launch_of(coder, job)
     except NoSession as error:
@@ -121,7 +120,7 @@ def _limits(claimed: ClaimedTask) -> RunLimits:
 def _attend(ctx: AttemptContext, coder: Coder, job: Job, running: Running) -> CoderRun:
     """Follow a run until it ends or must be ended; return everything observed."""
     ctx.live.doing = "working"
-    output = OutputFollower(ctx.run_dir / "stdout", coder, job)
+    output = OutputFollower(ctx.run_dir, coder, job)
     lease = seconds(ctx.claimed.board.settings.lease)
     try:
         with ctx.project.leases.kept(ctx.nonce, ctx.run_dir, lease):
@@ -153,9 +152,9 @@ def _job(ctx: AttemptContext, workspace: Path, coder: Coder, env: Mapping[str, s
         body=claimed.entry.task.body,
         role=claimed.claim.role,
         model=claimed.claim.model,
-        prompt=ctx.run_dir / "prompt.md",
+        prompt=ctx.run_dir.prompt,
         workspace=workspace,
-        run_dir=ctx.run_dir,
+        run_dir=ctx.run_dir.path,
         settings=settings,
         session=session.id,
         used=session.used,
@@ -213,7 +212,7 @@ def _said(ctx: AttemptContext, judged: Judgement) -> str:
         return judged.reason
     # Masked before it is cut: even half a secret must not appear.
     mask = ctx.project.mask
-    said = mask.tail(end_of(ctx.run_dir / "stderr", 2000 + mask.reach), 2000)
+    said = mask.tail(end_of(ctx.run_dir.stderr, 2000 + mask.reach), 2000)
     last = next(iter(said.strip().splitlines()[-1:]), "")
     # The reason already contains what the coder's table recognises in standard error.
     return f"{judged.reason}: {last[:300]}" if last and last not in judged.reason else judged.reason
@@ -223,7 +222,7 @@ def _seen(
     ctx: AttemptContext, coder: Coder, ended: Exit, why: StopRequest | LimitHit | None, tally: Tally
 ) -> CoderRun:
     """Everything observed about a run that ended. `why`: the runner's reason for ending it."""
-    stdout, stderr = ctx.run_dir / "stdout", ctx.run_dir / "stderr"
+    stdout, stderr = ctx.run_dir.stdout, ctx.run_dir.stderr
     judged = coder.judge(FinishedRun(exit=ended, tally=tally, stdout=stdout, stderr=stderr))
     return CoderRun(
         exit=ProcessExit(code=ended.code, signal=ended.signal, cut_short=ended.cut_short),
@@ -274,7 +273,7 @@ def read_filed_tasks(ctx: AttemptContext) -> list[outbox.FiledTask]:
     """The tasks in the outbox; unreadable files are set aside and logged."""
     letters = []
     mask = ctx.project.mask
-    for found in outbox.tasks(outbox_of(ctx.run_dir), ctx.task):
+    for found in outbox.tasks(ctx.run_dir.outbox, ctx.task):
         letter = outbox.masked(mask, found)
         if isinstance(letter, outbox.FiledTask):
             letters.append(letter)

@@ -11,7 +11,6 @@ from msgspec import Struct
 
 from gitfleet.agent import outbox
 from gitfleet.attempt.context import AttemptContext, ClaimedTask, Project
-from gitfleet.attempt.environment import outbox_of
 from gitfleet.attempt.start_point import StartMode, StartPoint
 from gitfleet.coders import registry
 from gitfleet.coders.base import Mcp
@@ -99,10 +98,10 @@ def bring_over(ctx: AttemptContext) -> None:
     if claim.role is not Role.PLAN or not session_of(ctx.project, ctx.claimed).id:
         return
     last = [a for a in ctx.claimed.entry.attempts(Role.PLAN) if a.nonce != claim.nonce][-1]
-    old = outbox_of(ctx.project.clone.run_dir(ctx.task, last.attempt, last.nonce))
+    old = ctx.project.clone.run_dir(ctx.task, last.attempt, last.nonce).outbox
     for letter in outbox.tasks(old, ctx.task):
         if isinstance(letter, outbox.FiledTask):
-            (outbox_of(ctx.run_dir) / letter.path.name).write_bytes(letter.addition.text)
+            (ctx.run_dir.outbox / letter.path.name).write_bytes(letter.addition.text)
 
 
 def server_of(claimed: ClaimedTask, env: Mapping[str, str]) -> Mcp | None:

@@ -6,7 +6,6 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from msgspec import Struct
 
@@ -25,6 +24,7 @@ from gitfleet.model.states import Role
 from gitfleet.plan.outcome import StopOutcome, StopRequest
 from gitfleet.plan.scheduler import Assignment
 from gitfleet.process.wakeup import Wakeup
+from gitfleet.run_dir import RunDir
 
 TASK_BRANCH = "gitfleet/task/"
 
@@ -144,7 +144,7 @@ class AttemptContext:
     claimed: ClaimedTask
     cancel: CancelToken
     live: LiveStatus
-    run_dir: Path
+    run_dir: RunDir
 
     @property
     def task(self) -> str:

@@ -16,6 +16,7 @@ from gitfleet.forges.registry import TOKEN
 from gitfleet.git.command import clean_env
 from gitfleet.model.secrets import NOTIFY_URLS
 from gitfleet.process.procfs import MARKER
+from gitfleet.run_dir import RunDir
 
 DOMAIN: Final = "gitfleet.invalid"  # a name that never exists (RFC 2606)
 # Not for attempts: our own switches, and variables that let a runner act for people.
@@ -25,11 +26,6 @@ _OURS: Final = ("GITFLEET_FAULT", "GITFLEET_NO_FSYNC", TOKEN, NOTIFY_URLS)
 def committer_of(claimed: ClaimedTask) -> str:
     """The e-mail that identifies every ref move of an attempt."""
     return f"{claimed.claim.nonce[:16]}@{DOMAIN}"
-
-
-def outbox_of(run_dir: Path) -> Path:
-    """The outbox of an attempt."""
-    return run_dir / "outbox"
 
 
 def identity(claimed: ClaimedTask) -> dict[str, str]:
@@ -47,7 +43,9 @@ def _name_of(claimed: ClaimedTask) -> str:
     return claimed.claim.coder or "gitfleet"
 
 
-def environment(project: Project, claimed: ClaimedTask, run_dir: Path, tmp: Path) -> dict[str, str]:
+def environment(
+    project: Project, claimed: ClaimedTask, run_dir: RunDir, tmp: Path
+) -> dict[str, str]:
     """The whole environment of an attempt's processes."""
     base = {name: value for name, value in clean_env().items() if name not in _OURS}
     own = {
@@ -56,8 +54,8 @@ def environment(project: Project, claimed: ClaimedTask, run_dir: Path, tmp: Path
         "GITFLEET_ATTEMPT": str(claimed.claim.attempt),
         "GITFLEET_ROLE": claimed.claim.role.value,
         "GITFLEET_BASE": claimed.claim.base,
-        "GITFLEET_OUTBOX": str(outbox_of(run_dir)),
-        "GITFLEET_INBOX": str(run_dir / "inbox"),
+        "GITFLEET_OUTBOX": str(run_dir.outbox),
+        "GITFLEET_INBOX": str(run_dir.inbox),
         "GITFLEET_ASK_WAIT": claimed.board.settings.ask.wait,
         MARKER: claimed.claim.nonce,
         "TMPDIR": str(tmp),

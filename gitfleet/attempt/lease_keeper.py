@@ -13,13 +13,13 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from gitfleet.background_service import BackgroundService
 from gitfleet.event_log import EventLog
 from gitfleet.process.launch import renew
 from gitfleet.process.procfs import boot_seconds
+from gitfleet.run_dir import RunDir
 
 _EVERY: Final = 1.0  # seconds between checks
 _TIMES: Final = 20  # renewals within a lease
@@ -27,7 +27,7 @@ _TIMES: Final = 20  # renewals within a lease
 
 @dataclass
 class _KeptLease:
-    run_dir: Path
+    run_dir: RunDir
     lease: float
     renewed: float = -math.inf
 
@@ -47,7 +47,7 @@ class LeaseKeeper:
         return self.told(nonce) if self.told is not None else lease
 
     @contextlib.contextmanager
-    def kept(self, nonce: str, run_dir: Path, lease: float) -> Iterator[None]:
+    def kept(self, nonce: str, run_dir: RunDir, lease: float) -> Iterator[None]:
         """Renew the lease of a run inside the context."""
         with self._lock:
             self._kept[nonce] = _KeptLease(run_dir, lease)

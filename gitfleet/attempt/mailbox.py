@@ -25,7 +25,6 @@ from gitfleet.agent import client, outbox
 from gitfleet.agent.outbox import RejectedFile
 from gitfleet.attempt import finish
 from gitfleet.attempt.context import AttemptContext, Project
-from gitfleet.attempt.environment import outbox_of
 from gitfleet.board.backend import TxnStatus
 from gitfleet.board.transaction import Transaction
 from gitfleet.event_log import Action
@@ -38,6 +37,7 @@ from gitfleet.model.claim import Claim
 from gitfleet.plan import questions
 from gitfleet.plan.questions import QuestionRequest
 from gitfleet.plan.transitions.event_files import claimed_by
+from gitfleet.run_dir import RunDir
 
 _NOTES_EVERY: Final = 60.0  # seconds between two commits of one task's notes
 _MOST: Final = 50  # questions at once; an agent that asks more in a second does not mean them
@@ -52,27 +52,22 @@ class Mailbox(Struct, frozen=True):
     project: Project
     task: str
     claim: Claim
-    run_dir: Path
+    run_dir: RunDir
 
     @property
     def box(self) -> Path:
         """Its outbox."""
-        return outbox_of(self.run_dir)
+        return self.run_dir.outbox
 
     @property
     def inbox(self) -> Path:
         """Its inbox."""
-        return inbox_of(self.run_dir)
+        return self.run_dir.inbox
 
 
 class _QuestionFile(Struct, frozen=True):
     path: Path
     wanted: QuestionRequest
-
-
-def inbox_of(run_dir: Path) -> Path:
-    """The inbox in an attempt's run directory."""
-    return run_dir / "inbox"
 
 
 def _ear(ctx: AttemptContext) -> Mailbox:
@@ -191,10 +186,10 @@ def _put(path: Path, data: bytes) -> None:
 # -- answers
 
 
-def deliver(project: Project, board: Board, task: str, run_dir: Path) -> None:
+def deliver(project: Project, board: Board, task: str, run_dir: RunDir) -> None:
     """Update the inbox of an attempt: a copy of every answered question on the board."""
     entry = board.get(task)
-    inbox = inbox_of(run_dir)
+    inbox = run_dir.inbox
     answered = [q for q in entry.questions if not q.open] if entry is not None else []
     wanted = {f"{q.name}.md": layout.question_path(q.name) for q in answered}
     for name, path in wanted.items():
@@ -219,7 +214,7 @@ def _differs(path: Path, data: bytes) -> bool:
 
 
 def _notes(ear: Mailbox, write: _Write, *, last: bool) -> None:
-    mark = ear.run_dir / "noted"
+    mark = ear.run_dir.noted
     if not (last or _due(mark)):
         return
     taken = {f"{kind}.md": path for kind in client.NOTES if (path := _taken(ear, kind))}
@@ -255,7 +250,7 @@ def _due(mark: Path) -> bool:
 
 def _taken(ear: Mailbox, kind: str) -> Path | None:
     """The newest note of that kind, moved out of the outbox: a later one is another note."""
-    letter, goal = ear.box / f"note-{kind}.md", ear.run_dir / f"note-{kind}.md"
+    letter, goal = ear.box / f"note-{kind}.md", ear.run_dir.note(kind)
     if letter.is_symlink() or letter.exists():
         data = outbox.read(letter)
         if data is None or not data.strip() or codec.decode(data, letter.name)[1]:
@@ -267,7 +262,7 @@ def _taken(ear: Mailbox, kind: str) -> Path | None:
 
 
 def _progress(ctx: AttemptContext) -> None:
-    path = outbox_of(ctx.run_dir) / client.PROGRESS
+    path = ctx.run_dir.outbox / client.PROGRESS
     data = outbox.read(path)
     if data is None:
         return
@@ -308,7 +303,7 @@ def _asked(ear: Mailbox) -> dict[str, str]:
     return found
 
 
-def last_question(project: Project, task: str, claim: Claim, run_dir: Path) -> str | None:
+def last_question(project: Project, task: str, claim: Claim, run_dir: RunDir) -> str | None:
     """Why an attempt that died with its runner waits for an answer; empty if it does not.
 
     Its last messages are taken first. None if it is unknown whether they arrived.

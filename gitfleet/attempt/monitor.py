@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 from gitfleet.attempt.context import AttemptContext, LiveStatus
@@ -15,6 +14,7 @@ from gitfleet.model.states import Failure
 from gitfleet.plan.liveness import LimitHit, Observation, limits_of, state_of, why_kill
 from gitfleet.process.launch import Running, began
 from gitfleet.process.procfs import TICKS, age, used_below
+from gitfleet.run_dir import RunDir
 from gitfleet.transcripts.timestamps import TimestampLog
 
 _CHUNK: Final = 1 << 18
@@ -25,13 +25,13 @@ _WORKS: Final = 0.05  # of one CPU: an idle program uses less than that
 
 
 class OutputFollower:
-    """Follows a growing file and turns its whole lines into events and their totals."""
+    """Follows a coder's growing output and turns its whole lines into events and their totals."""
 
-    def __init__(self, path: Path, coder: Coder, job: Job) -> None:
-        self._path, self._coder, self._job = path, coder, job
+    def __init__(self, run_dir: RunDir, coder: Coder, job: Job) -> None:
+        self._path, self._coder, self._job = run_dir.stdout, coder, job
         self._at = 0
         self._stream = Stream(coder.reader(job))
-        self._pace = TimestampLog(path.parent)
+        self._pace = TimestampLog(run_dir.path)
 
     @property
     def tally(self) -> Tally:
@@ -100,9 +100,9 @@ class Monitor:
     def _look_at_output(self, now: float) -> None:
         """By size, not by modification time: the clock may jump."""
         size = 0
-        for name in ("stdout", "stderr"):
+        for path in (self._way.run_dir.stdout, self._way.run_dir.stderr):
             with contextlib.suppress(FileNotFoundError):
-                size += (self._way.run_dir / name).stat().st_size
+                size += path.stat().st_size
         if size != self._size:
             self._size, self._grown, self._way.live.heard = size, now, now
 

@@ -27,6 +27,7 @@ from gitfleet.model.durations import seconds
 from gitfleet.process.kill import kill_run
 from gitfleet.process.launch import LaunchSpec, start
 from gitfleet.process.tail import end_of
+from gitfleet.run_dir import SETUP
 
 CHECK: Final = ".check"  # suffix of a task's worktree for checking, after its id
 
@@ -163,11 +164,11 @@ def _set_up(
     limit = seconds(ctx.claimed.board.settings.checks_timeout)
     marker, run_dir = ctx.nonce, ctx.run_dir
     for number, command in enumerate(settings.setup, 1):
-        name = f"setup-{number}."
+        files = run_dir.command(SETUP, number)
         spec = LaunchSpec(
             ("sh", "-c", command), path, env, marker, limits=check_commands.limits(limit)
         )
-        running = start(run_dir, spec, name=name)
+        running = start(files, spec)
         try:
             ended = running.wait(limit, ctx.cancel.wake)
         finally:
@@ -180,7 +181,7 @@ def _set_up(
         if ended is None:
             return f"workspace.setup took longer than {limit:g}s: {command}"
         if ended.code != 0:
-            tail = end_of(run_dir / f"{name}stderr", 2000).strip()
+            tail = end_of(files.stderr, 2000).strip()
             last = tail.splitlines()[-1] if tail else f"exit status {ended.code}"
             return f"workspace.setup failed: {command}: {last}"
     return ""

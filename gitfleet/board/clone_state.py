@@ -27,6 +27,7 @@ from gitfleet.git.fsync import syncing
 from gitfleet.git.repo import Repo
 from gitfleet.model.states import Role
 from gitfleet.process.procfs import ProcessId, alive, myself
+from gitfleet.run_dir import RunDir
 
 _NAME: Final = "runner.json"
 _NONCE: Final = re.compile(r"[0-9a-f]{32}\Z")
@@ -207,9 +208,9 @@ class Clone:
 
     # -- places
 
-    def run_dir(self, task: str, attempt: int, nonce: str) -> Path:
-        """The folder of an attempt's prompt, output and status."""
-        return self.runs / task / f"{attempt:03d}-{nonce[:8]}"
+    def run_dir(self, task: str, attempt: int, nonce: str) -> RunDir:
+        """Where an attempt's prompt, output and status lie."""
+        return RunDir(self.runs / task / f"{attempt:03d}-{nonce[:8]}")
 
     def workspace(self, task: str) -> Path:
         """The worktree in which work on a task happens."""

@@ -32,8 +32,8 @@ from gitfleet.git.remote import PushFate, PushResult, RemoteRejected
 from gitfleet.git.repo import Repo
 from gitfleet.model.change import Change, Move
 
-LETTERS: Final = "refs/heads/gitfleet/in/"
-SEEN_LETTERS: Final = "refs/gitfleet/seen/in/"
+INBOX: Final = "refs/heads/gitfleet/in/"
+SEEN_INBOX: Final = "refs/gitfleet/seen/in/"
 
 
 _MOST_NOTICED: Final = 200  # commits per fetch
@@ -102,8 +102,7 @@ class RemoteBackend:
     # -- fetching
 
     def fetch(self, extra: Iterable[str] = ()) -> None:
-        """Fetch the board, the targets, all heartbeats and inbox branches, and the branches
-        `extra`.
+        """Fetch the board, the targets, every heartbeat and inbox branch, and the branches `extra`.
 
         Raises Unreachable; FleetError if the remote no longer has a board.
         """
@@ -112,7 +111,7 @@ class RemoteBackend:
         with self._pushing:
             branches = [self.branch, *sorted({*self.targets, *extra})]
             specs = [f"+refs/heads/{b}:{self.track}{b}" for b in branches]
-            specs += [f"+{BEATS}*:{SEEN_BEATS}*", f"+{LETTERS}*:{SEEN_LETTERS}*"]
+            specs += [f"+{BEATS}*:{SEEN_BEATS}*", f"+{INBOX}*:{SEEN_INBOX}*"]
             before, began = self.tip(), time.monotonic()
             for ref in remote.fetch(self.repo, self.name, specs, timeout=self._patience):
                 self._gone(ref)
@@ -150,10 +149,10 @@ class RemoteBackend:
             self.fetch([branch])
         return self._objects.exists(oid)
 
-    def letters(self) -> dict[str, str]:
+    def inbox(self) -> dict[str, str]:
         """The inbox branches on the remote with their commits, as of the last fetch."""
-        found = refs.names(self.repo, SEEN_LETTERS)
-        return {f"{LETTERS}{ref.removeprefix(SEEN_LETTERS)}": oid for ref, oid in found.items()}
+        found = refs.names(self.repo, SEEN_INBOX)
+        return {f"{INBOX}{ref.removeprefix(SEEN_INBOX)}": oid for ref, oid in found.items()}
 
     def tip_of(self, branch: str) -> str | None:
         """The remote's tip of a branch, as of the last fetch."""
@@ -285,12 +284,9 @@ class RemoteBackend:
         return self._unknown(moves, new, change, pushed)
 
     def _published(self, move: Move) -> refs.RefMove:
-        """The refs that go to the remote with the change.
-
-        A task's branch starts from the remote's value. An inbox branch starts from the value that
-        was read, so that a later push to it survives.
-        """
-        if move.ref.startswith(LETTERS):
+        """A task's branch goes up from wherever the remote has it; an inbox branch goes from where
+        it was read, so that a later push to it stays."""
+        if move.ref.startswith(INBOX):
             return refs.RefMove(move.ref, move.old, move.new)
         short = move.ref.removeprefix("refs/heads/")
         return refs.RefMove(move.ref, refs.read(self.repo, f"{self.track}{short}"), move.new)
@@ -328,8 +324,8 @@ class RemoteBackend:
     def _won(self, moves: list[refs.RefMove], new: str, change: Change) -> TxnResult:
         self._seen_at = time.monotonic()
         for pushed in moves:
-            if pushed.ref.startswith(LETTERS):
-                self._note(f"{SEEN_LETTERS}{pushed.ref.removeprefix(LETTERS)}", pushed.new)
+            if pushed.ref.startswith(INBOX):
+                self._note(f"{SEEN_INBOX}{pushed.ref.removeprefix(INBOX)}", pushed.new)
                 continue
             short = pushed.ref.removeprefix("refs/heads/")
             self._note(f"{self.track}{short}", pushed.new)
@@ -395,5 +391,5 @@ def _branches(change: Change) -> list[str]:
     return [
         move.ref.removeprefix("refs/heads/")
         for move in change.publish
-        if not move.ref.startswith(LETTERS)
+        if not move.ref.startswith(INBOX)
     ]

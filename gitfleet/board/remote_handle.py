@@ -49,5 +49,5 @@ class RemoteHandle(Protocol):
     def tip(self) -> str | None:
         """The commit of the remote's board, as of the last fetch."""
 
-    def letters(self) -> dict[str, str]:
+    def inbox(self) -> dict[str, str]:
         """The inbox branches on the remote with their commits, as of the last fetch."""

@@ -23,6 +23,7 @@ from gitfleet.errors import FleetError
 from gitfleet.model.durations import spoken
 from gitfleet.process.launch import load
 from gitfleet.process.procfs import alive
+from gitfleet.run_dir import PROMPT, STDOUT, RunDir
 from gitfleet.runner import transcript_sync
 from gitfleet.transcripts import output_files, timestamps
 from gitfleet.transcripts.output_files import Bytes, Source
@@ -30,8 +31,6 @@ from gitfleet.transcripts.replay import Replay
 from gitfleet.transcripts.summarize import Passage, Summarizer
 
 _PAUSE: Final = 0.2  # seconds between looks at the files and the board while following
-_PROMPT: Final = "prompt.md"
-_SPEECH: Final = "stdout"  # the coder's own output
 
 
 @click.command(
@@ -119,7 +118,7 @@ class _Reader:
 
     def plain(self, one: ShownAttempt) -> dict[str, Any]:
         """The same for programs: everything the coder said and did."""
-        source = self._sources(one).get(_SPEECH)
+        source = self._sources(one).get(STDOUT)
         hearing, teller = self._hearing(one), Summarizer(full=True)
         events: list[Passage] = []
         marks = self._marks(one)
@@ -164,16 +163,16 @@ class _Reader:
 
     def _wished(self, names: list[str]) -> list[str]:
         if self.wish.prompt:
-            return [name for name in names if name == _PROMPT]
+            return [name for name in names if name == PROMPT]
         found = output_files.streams(names)
         if self.wish.as_json:
-            return [name for name in found if name == _SPEECH]
+            return [name for name in found if name == STDOUT]
         if self.wish.only_errors:
-            return [name for name in found if not name.endswith("stdout")]
+            return [name for name in found if not name.endswith(STDOUT)]
         return found
 
     def _output(self, one: ShownAttempt, name: str, source: Source) -> ShownFile:
-        hearing = self._hearing(one) if name == _SPEECH and not self.wish.raw else None
+        hearing = self._hearing(one) if name == STDOUT and not self.wish.raw else None
         if hearing is None or (hearing.plain and not self.wish.as_json):
             return ShownFile(self.out, name, source)
         return Speech(self.out, source, hearing, self.wish, lambda: self._marks(one))
@@ -199,7 +198,7 @@ class _Reader:
         until its event is on the board, or no process is left that could write one.
         """
         clone = self.session.clone
-        one = one._replace(folder=clone.run_dir(self.task, one.number, one.nonce))
+        one = one._replace(folder=clone.run_dir(self.task, one.number, one.nonce).path)
         assert one.folder is not None
         if not one.folder.exists() and clone.running() is None:
             raise FleetError(
@@ -241,5 +240,5 @@ class _Reader:
         """Whether a process is left that could write: the runner, or the attempt's own."""
         if self.session.clone.running() is not None:
             return True
-        child = load(folder)
+        child = load(RunDir(folder))
         return child is not None and alive(child[0])

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from gitfleet.attempt.coder_session import server_of
 from gitfleet.attempt.context import ClaimedTask, Project
-from gitfleet.attempt.environment import environment, outbox_of, scratch
+from gitfleet.attempt.environment import environment, scratch
 from gitfleet.coders import registry
 from gitfleet.coders.base import (
     Cannot,
@@ -45,6 +45,7 @@ from gitfleet.process.kill import kill_run
 from gitfleet.process.launch import LaunchSpec, RunLimits, start
 from gitfleet.process.run import run
 from gitfleet.process.tail import end_of
+from gitfleet.run_dir import RunDir
 
 PROMPT: Final = (
     "This only tests whether you can be reached. Answer with the one word: ready. Use no tool and"
@@ -91,7 +92,7 @@ def program(project: Project, board: Board, name: str, *, start: bool) -> Progra
         return Program(name, path=name)
     with scratch(secrets.token_hex(8)) as tmp:
         order = _order(project, board, name, "", "0" * 40)
-        env = environment(project, order, tmp, tmp)
+        env = environment(project, order, RunDir(tmp), tmp)
         path = settings.env.get("PATH", env["PATH"])
         found = shutil.which(wanted, path=path)
         if found is None:
@@ -130,9 +131,10 @@ def call(project: Project, board: Board, name: str, model: str, *, limit: float)
         order = _order(project, board, name, model, base)
         tmp = stack.enter_context(scratch(order.claim.nonce))
         project.clone.folder.mkdir(parents=True, exist_ok=True)
-        run_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=project.clone.folder)))
-        for folder in (outbox_of(run_dir), run_dir / "inbox"):
-            folder.mkdir()
+        folder = stack.enter_context(tempfile.TemporaryDirectory(dir=project.clone.folder))
+        run_dir = RunDir(Path(folder))
+        run_dir.outbox.mkdir()
+        run_dir.inbox.mkdir()
         env = environment(project, order, run_dir, tmp)
         mcp = server_of(order, env) if coder.mcp else None
         job = _job(project, order, path, run_dir, mcp)
@@ -143,13 +145,14 @@ def _run(
     project: Project, coder: Coder, job: Job, env: Mapping[str, str], nonce: str, limit: float
 ) -> CoderProbe:
     began = time.monotonic()
+    files = RunDir(job.run_dir)
     try:
         launch = launch_of(coder, job)
         limits = RunLimits(attempt=limit + _GRACE)  # it ends even if we are killed meanwhile
         spec = LaunchSpec(
             launch.argv, job.workspace, {**env, **launch.env}, nonce, launch.stdin, limits
         )
-        running = start(job.run_dir, spec)
+        running = start(files, spec)
     except Cannot as error:
         return CoderProbe(took=0.0, reason=str(error), failure=Failure.MISCONFIGURED)
     except FleetError as error:
@@ -163,33 +166,33 @@ def _run(
         running.close()
     tally = _tally(coder, job)
     if in_time is None:
-        return _late(project, tally, job.run_dir, took)
+        return _late(project, tally, files, took)
     evidence = FinishedRun(
         exit=ended or in_time,
         tally=tally,
-        stdout=job.run_dir / "stdout",
-        stderr=job.run_dir / "stderr",
+        stdout=files.stdout,
+        stderr=files.stderr,
     )
-    return _answer(project, coder.judge(evidence), job.run_dir, took)
+    return _answer(project, coder.judge(evidence), files, took)
 
 
 def _tally(coder: Coder, job: Job) -> Tally:
     stream = Stream(coder.reader(job))
-    for _ in stream.feed((job.run_dir / "stdout").read_bytes()):
+    for _ in stream.feed(RunDir(job.run_dir).stdout.read_bytes()):
         pass
     for _ in stream.end():
         pass
     return stream.tally
 
 
-def _late(project: Project, tally: Tally, run_dir: Path, took: float) -> CoderProbe:
-    """The result for a coder that did not end in time; its output may contain the reason."""
+def _late(project: Project, tally: Tally, run_dir: RunDir, took: float) -> CoderProbe:
+    """It did not end in time; perhaps it had said why."""
     said = tally.error or _last_words(project, run_dir)
     reason = f"it had not ended after {took:.0f} s" + (f": {said}" if said else "")
     return CoderProbe(took=took, reason=reason, failure=tally.failure, until=tally.until, late=True)
 
 
-def _answer(project: Project, judged: Judgement, run_dir: Path, took: float) -> CoderProbe:
+def _answer(project: Project, judged: Judgement, run_dir: RunDir, took: float) -> CoderProbe:
     if judged.failure is None:
         return CoderProbe(took=took)
     words = _last_words(project, run_dir)
@@ -202,10 +205,10 @@ def _answer(project: Project, judged: Judgement, run_dir: Path, took: float) -> 
     )
 
 
-def _last_words(project: Project, run_dir: Path) -> str:
+def _last_words(project: Project, run_dir: RunDir) -> str:
     """The last line of its standard error, without secrets."""
     mask = project.mask
-    said = mask.tail(end_of(run_dir / "stderr", _TAIL + mask.reach), _TAIL)
+    said = mask.tail(end_of(run_dir.stderr, _TAIL + mask.reach), _TAIL)
     lines = said.strip().splitlines()
     return lines[-1][:300] if lines else ""
 
@@ -255,9 +258,9 @@ def _order(project: Project, board: Board, name: str, model: str, base: str) -> 
     )
 
 
-def _job(project: Project, order: ClaimedTask, path: Path, run_dir: Path, mcp: Mcp | None) -> Job:
+def _job(project: Project, order: ClaimedTask, path: Path, run_dir: RunDir, mcp: Mcp | None) -> Job:
     name = order.claim.coder
-    prompt = run_dir / "prompt.md"
+    prompt = run_dir.prompt
     prompt.write_text(PROMPT)
     settings = order.board.settings.coders.get(name) or CoderSettings()
     allowed = project.machine.permissions.get(name, Permission.LEAST)
@@ -270,7 +273,7 @@ def _job(project: Project, order: ClaimedTask, path: Path, run_dir: Path, mcp: M
         model=order.claim.model,
         prompt=prompt,
         workspace=path,
-        run_dir=run_dir,
+        run_dir=run_dir.path,
         settings=settings,
         mcp=mcp,
         permission=settings.permission if allowed is Permission.BYPASS else Permission.LEAST,

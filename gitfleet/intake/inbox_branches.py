@@ -16,7 +16,7 @@ from gitfleet.attempt.context import Project
 from gitfleet.board.backend import TxnStatus
 from gitfleet.board.edit_conflicts import ConflictKeeper, log_edits
 from gitfleet.board.merge_human_edits import HumanEdits, MergedEdits, merge
-from gitfleet.board.remote_backend import LETTERS
+from gitfleet.board.remote_backend import INBOX
 from gitfleet.errors import FleetError, GitError
 from gitfleet.event_log import Action
 from gitfleet.git import refs, salvage
@@ -28,7 +28,6 @@ from gitfleet.git.remote import PushFate
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Move, Person
 
-INBOX: Final = LETTERS
 TRAILER: Final = "Gitfleet-Letter"
 """Names the inbox commit in the board's commit. It is merged once, whatever dies between that
 commit and the deletion of its branch."""
@@ -96,7 +95,7 @@ def _delete(project: Project, ref: str, oid: str) -> None:
 def _delete_far(project: Project, ref: str, oid: str) -> None:
     """Delete it on the remote, unless the push that merged it deleted it too."""
     remote = project.store.backend.remote
-    if remote is None or remote.letters().get(ref) != oid:
+    if remote is None or remote.inbox().get(ref) != oid:
         return
     pushed = remote.push_refs([refs.RefMove(ref, oid, None)])
     if pushed.fate is not PushFate.DONE:
@@ -110,7 +109,7 @@ def _take(project: Project, keeper: ConflictKeeper, ref: str, commit: Commit, *,
 
     def decide(board: Board, now: datetime) -> Change | None:
         nonlocal merged, saved
-        if far and remote is not None and remote.letters().get(ref) != commit.oid:
+        if far and remote is not None and remote.inbox().get(ref) != commit.oid:
             return None  # another runner has merged it
         merged = _merged(project, board, commit, now)
         saved = keeper.keep(commit.oid, merged.conflicts)

@@ -14,6 +14,7 @@ from gitfleet.model.event import Check
 from gitfleet.process.kill import kill_run
 from gitfleet.process.launch import LaunchSpec, start
 from gitfleet.process.tail import end_of
+from gitfleet.run_dir import RunFiles
 
 _TAIL: Final = 3000  # bytes of a failed check's output kept on the board
 
@@ -37,7 +38,7 @@ def run(
     that hold their output. Raises Stopped if the attempt is told to end.
     """
     return tuple(
-        _one(ctx, command, workspace, env, limit, f"{name}-{number}.")
+        _one(ctx, command, workspace, env, limit, ctx.run_dir.command(name, number))
         for number, command in enumerate(commands, 1)
     )
 
@@ -48,14 +49,14 @@ def _one(
     workspace: Path,
     env: Mapping[str, str],
     limit: float,
-    name: str,
+    files: RunFiles,
 ) -> Check:
     ctx.live.doing = f"checking: {command}"
     began = time.monotonic()
     spec = LaunchSpec(
         ("sh", "-c", command), workspace, env, ctx.nonce, limits=check_commands.limits(limit)
     )
-    running = start(ctx.run_dir, spec, name=name)
+    running = start(files, spec)
     try:
         ended = running.wait(limit, ctx.cancel.wake)
     finally:
@@ -69,13 +70,13 @@ def _one(
     took = round(time.monotonic() - began, 1)
     tail = ""
     if code != 0:
-        out, err = (_tail(ctx, f"{name}{stream}") for stream in ("stdout", "stderr"))
+        out, err = (_tail(ctx, path) for path in (files.stdout, files.stderr))
         late = f"(ended after {limit:g}s)" if ended is None else ""
         tail = "\n".join(part for part in (out.strip(), err.strip(), late) if part)
     return Check(command=command, exit_code=code, seconds=took, tail=tail)
 
 
-def _tail(ctx: AttemptContext, name: str) -> str:
+def _tail(ctx: AttemptContext, path: Path) -> str:
     """The end of a file of output. Masked before it is cut: half a secret is one, too."""
     mask = ctx.project.mask
-    return mask.tail(end_of(ctx.run_dir / name, _TAIL + mask.reach), _TAIL)
+    return mask.tail(end_of(path, _TAIL + mask.reach), _TAIL)

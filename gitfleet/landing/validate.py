@@ -23,7 +23,7 @@ from gitfleet.attempt.checkpoint import Checkpoint, Validation
 from gitfleet.attempt.cleanup import drop_scratch
 from gitfleet.attempt.context import AttemptContext, BlockedLanding
 from gitfleet.attempt.do_work import outside, tampering
-from gitfleet.attempt.environment import environment, outbox_of, scratch
+from gitfleet.attempt.environment import environment, scratch
 from gitfleet.errors import FleetError
 from gitfleet.event_log import Action
 from gitfleet.git import merge
@@ -87,7 +87,7 @@ def validate(ctx: AttemptContext, before: Checkpoint | None = None) -> None:
                 # Another tree would land: what was said of the old one does not hold for it.
                 before = None
                 checkpoint.drop(ctx.run_dir)
-                outbox.forget_verdict(outbox_of(ctx.run_dir))
+                outbox.forget_verdict(ctx.run_dir.outbox)
                 ctx.project.report.action(
                     Action.REVALIDATING, task=ctx.task, reason="the target moved"
                 )
@@ -351,7 +351,7 @@ def _judge(
     mailbox.drain(ctx)
     question = mailbox.waits_for_answer(ctx)
     changed = tampering(ctx, before)
-    verdict, why = outbox.verdict(outbox_of(ctx.run_dir))
+    verdict, why = outbox.verdict(ctx.run_dir.outbox)
     if verdict is not None:  # masked before anything of it is cut
         verdict = convert(ctx.project.mask.data(to_builtins(verdict)), Verdict)
     end = decide(

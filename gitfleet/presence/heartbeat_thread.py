@@ -60,8 +60,8 @@ class HeartbeatThread:
         self.watch = LeaseWatch(heartbeat=self.every, lease=seconds(settings.lease))
         self.own = OwnLease(lease=seconds(settings.lease))
         self._limbo = InFlightClaims()
-        self._letters: dict[tuple[str, str], float] = {}  # branch and commit -> first seen
-        self.offline = ""  # why the remote cannot be reached; empty if it can
+        self._inbox: dict[tuple[str, str], float] = {}  # branch and commit -> since when
+        self.offline = ""  # why, while the remote cannot be reached
         self.lost: frozenset[str] = frozenset()
         self._leaving = False
         pause = min(self.every, POLL)  # never longer: others measure the time between heartbeats
@@ -145,15 +145,15 @@ class HeartbeatThread:
         there = {entry.claim.nonce for entry in board.entries.values() if entry.claim is not None}
         return self._limbo.look(tip, held.keys() - self._lives().keys() - there)
 
-    def letters(self) -> dict[str, str]:
-        """The remote's inbox branches that this runner should merge now, by their branch.
+    def inbox(self) -> dict[str, str]:
+        """The inbox branches on the remote that this runner merges now, with their commits.
 
         The first runner takes them at once; the others only those that it leaves for a while.
         """
-        found, now = self.remote.letters(), time.monotonic()
-        self._letters = {one: self._letters.get(one, now) for one in found.items()}
+        found, now = self.remote.inbox(), time.monotonic()
+        self._inbox = {one: self._inbox.get(one, now) for one in found.items()}
         wait = 0.0 if self.is_leader() else 2 * self.every
-        return {ref: oid for (ref, oid), at in self._letters.items() if now - at >= wait}
+        return {ref: oid for (ref, oid), at in self._inbox.items() if now - at >= wait}
 
     def beat(self) -> float:
         """Fetch, and send a heartbeat if one is due. Returns seconds until the next call."""
@@ -179,7 +179,7 @@ class HeartbeatThread:
         if time.monotonic() >= self._due and self._loop_lives():
             self._send(tuple(self._lives().items()))
         self._judge(began)
-        return self.remote.tip() != before or bool(self.letters())
+        return self.remote.tip() != before or bool(self.inbox())
 
     def _goodbye(self) -> None:
         """Send a last heartbeat without claims, so that others need not wait for a lease."""

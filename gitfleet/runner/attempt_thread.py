@@ -6,7 +6,6 @@ import contextlib
 import time
 import traceback
 from collections.abc import Collection
-from pathlib import Path
 from typing import Final
 
 from gitfleet.attempt import checkpoint, finish, mailbox
@@ -33,6 +32,7 @@ from gitfleet.plan.transitions import event_files, on_end, on_landing
 from gitfleet.process.kill import kill_run
 from gitfleet.process.launch import load
 from gitfleet.process.procfs import marked
+from gitfleet.run_dir import RunDir
 
 _STARTING: Final = 10.0  # seconds
 _LOOK_AGAIN: Final = 0.05
@@ -44,8 +44,8 @@ def run_attempt(ctx: AttemptContext, begin: StartPoint | Checkpoint) -> None:
 
     Never raises: an error of ours ends the attempt as `interrupted`, and is logged.
     """
-    ctx.run_dir.joinpath("outbox").mkdir(parents=True, exist_ok=True)
-    mailbox.inbox_of(ctx.run_dir).mkdir(exist_ok=True)
+    ctx.run_dir.outbox.mkdir(parents=True, exist_ok=True)
+    ctx.run_dir.inbox.mkdir(exist_ok=True)
     if isinstance(begin, StartPoint):  # a continued attempt got its messages when it was claimed
         mailbox.deliver(ctx.project, ctx.claimed.board, ctx.task, ctx.run_dir)
     try:
@@ -62,7 +62,7 @@ def run_attempt(ctx: AttemptContext, begin: StartPoint | Checkpoint) -> None:
         _give_up(ctx, error.what)
     except Exception as error:
         with contextlib.suppress(OSError):  # a full disk may be the cause
-            (ctx.run_dir / "error.txt").write_text(traceback.format_exc())
+            ctx.run_dir.error.write_text(traceback.format_exc())
         _give_up(ctx, f"gitfleet failed: {type(error).__name__}: {error}")
 
 
@@ -78,7 +78,7 @@ def _give_up(ctx: AttemptContext, reason: str) -> None:
     finish.write(ctx, attempt)
 
 
-def _end_all(run_dir: Path, nonce: str) -> None:
+def _end_all(run_dir: RunDir, nonce: str) -> None:
     """End every process of an attempt: by pid and start, and by the marker that all carry."""
     child = load(run_dir)
     kill_run(child[0] if child else None, nonce, grace=GRACE)
@@ -147,7 +147,7 @@ def end_dead_attempts(project: Project, busy: Collection[str] = ()) -> None:
         project.clone.drop_pending(nonce)
 
 
-def _begun(run_dir: Path, nonce: str) -> Checkpoint | None:
+def _begun(run_dir: RunDir, nonce: str) -> Checkpoint | None:
     """The checkpoint of an attempt whose coder was started; None if none was."""
     known = checkpoint.load_checkpoint(run_dir)
     if known is None:

@@ -83,7 +83,7 @@ class Runner:
                 asks.keep()
 
         def read_inbox() -> None:
-            found = self.heart.letters() if self.heart is not None else {}
+            found = self.heart.inbox() if self.heart is not None else {}
             inbox_branches.read_inbox(project, found)
 
         return {

@@ -66,7 +66,7 @@ class RunningAttempts:
         control = CancelToken()
         live = LiveStatus(task, claim.role, claimed.assignment.coder or "checks", claim.attempt)
         run_dir = self._fleet.clone.run_dir(task, claim.attempt, claim.nonce)
-        run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        run_dir.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         ctx = AttemptContext(self._fleet, claimed, control, live, run_dir)
         thread = threading.Thread(target=self._run, args=(ctx, begin), name=task, daemon=True)
         self.started.add(claim.nonce)

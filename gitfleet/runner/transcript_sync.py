@@ -36,14 +36,14 @@ from gitfleet.model.durations import seconds
 from gitfleet.model.event import Attempt
 from gitfleet.model.ids import is_id
 from gitfleet.model.secrets import Mask
+from gitfleet.run_dir import OUTPUT, PROMPT, RunDir
 
 PREFIX: Final = "refs/gitfleet/runs/"
 LARGEST: Final = 1 << 20  # bytes of one file; of a longer one the end is kept
 ALL: Final = 8 << 20  # bytes of one transcript
-_NAMES: Final = re.compile(r"prompt\.md|(?:(?:setup|check|target)-[0-9]{1,6}\.)?(?:stdout|stderr)")
+_NAMES: Final = re.compile(rf"{re.escape(PROMPT)}|{OUTPUT.pattern}")
 _FOLDER: Final = re.compile(r"([0-9]{3,9})-([0-9a-f]{8})")
 _REF: Final = re.compile(re.escape(PREFIX) + r"([^/]+)/([0-9]{1,9})")
-_DONE: Final = "transcript"  # in a run directory: the transcript was pushed, or never will be
 _AT_ONCE: Final = 16  # transcripts per push
 _IDLE: Final = 60.0  # seconds between checks without a wake-up
 _PRUNE_EVERY: Final = 6 * 3600.0
@@ -188,7 +188,7 @@ class TranscriptSync:
             task, name = folder.parent.name, _FOLDER.fullmatch(folder.name)
             if folder in self._settled or name is None or not is_id(task):
                 continue
-            if (folder / _DONE).exists():
+            if RunDir(folder).shared.exists():
                 self._settled.add(folder)
                 continue
             attempt = self._ended(board, task, int(name[1]), name[2])
@@ -207,7 +207,7 @@ class TranscriptSync:
 
     def _settle(self, folder: Path) -> None:
         with contextlib.suppress(OSError):
-            (folder / _DONE).touch()
+            RunDir(folder).shared.touch()
         self._settled.add(folder)
 
     def _bring(self, due: list[_Due]) -> None:

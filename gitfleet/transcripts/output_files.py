@@ -6,17 +6,15 @@ the attempt could write there, so only plain files are read.
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from gitfleet.run_dir import CHECK, ERROR, OUTPUT, SETUP, STDOUT, TARGET
+
 CHUNK: Final = 1 << 16  # bytes read at once, and the longest line that is held back
-# `stdout` is the coder's own output; the other files belong to the set-up and to checks.
-STREAM: Final = re.compile(r"(?:(setup|check|target)-([0-9]{1,6})\.)?(stdout|stderr)\Z")
-_ORDER: Final = ("setup", "check", "target", None)
-_OURS: Final = "error.txt"
+_ORDER: Final = (SETUP, CHECK, TARGET, None)
 
 
 def opened(path: Path) -> int | None:
@@ -43,12 +41,12 @@ def streams(names: list[str]) -> list[str]:
     """The names of output files, in the order in which they were written."""
 
     def order(name: str) -> tuple[int, int, str]:
-        found = STREAM.match(name)
+        found = OUTPUT.fullmatch(name)
         assert found is not None
-        return _ORDER.index(found[1]), int(found[2] or 0), found[3].replace("stdout", "")
+        return _ORDER.index(found[1]), int(found[2] or 0), found[3].replace(STDOUT, "")
 
-    found = sorted((name for name in names if STREAM.match(name)), key=order)
-    return [*found, *(name for name in names if name == _OURS)]
+    found = sorted((name for name in names if OUTPUT.fullmatch(name)), key=order)
+    return [*found, *(name for name in names if name == ERROR)]
 
 
 class Source:

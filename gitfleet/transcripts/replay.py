@@ -19,6 +19,7 @@ from gitfleet.model.board import Board, Entry
 from gitfleet.model.config import CoderSettings
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Role
+from gitfleet.run_dir import RunDir
 from gitfleet.transcripts import timestamps
 from gitfleet.transcripts.summarize import RunTotals, sum_of
 from gitfleet.transcripts.timestamps import Timestamp
@@ -91,7 +92,7 @@ def _job(board: Board, entry: Entry, speaker: Speaker, folder: Path) -> Job:
         body=task.body if task is not None else "",
         role=speaker.role,
         model=speaker.model,
-        prompt=folder / "prompt.md",
+        prompt=RunDir(folder).prompt,
         workspace=folder,
         run_dir=folder,
         settings=board.settings.coders.get(speaker.coder) or CoderSettings(),

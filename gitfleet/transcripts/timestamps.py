@@ -18,9 +18,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from gitfleet.run_dir import RunDir
 from gitfleet.transcripts.output_files import opened
 
-NAME: Final = "stdout.pace"
 _LINE: Final = re.compile(rb"([0-9]{1,15}) ([0-9]{1,11})\n")
 _EVERY: Final = 1.0  # seconds
 _LARGEST: Final = 4 << 20  # bytes read of the file; enough for two days
@@ -37,7 +37,7 @@ class TimestampLog:
     """Records the growth of an output. A restarted runner continues the same file."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / NAME
+        self._path = RunDir(folder).timestamps
         marks = read(folder)
         self._size = marks[-1].size if marks else 0
         self._due = 0.0
@@ -56,8 +56,8 @@ class TimestampLog:
 
 
 def read(folder: Path) -> list[Timestamp]:
-    """The timestamps of an output, ascending in size and time; empty if there is no record."""
-    fd = opened(folder / NAME)
+    """The marks of an output, growing in both; none where nobody noted any."""
+    fd = opened(RunDir(folder).timestamps)
     if fd is None:
         return []
     with os.fdopen(fd, "rb") as file:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gitfleet.process.launch import Running, attach
+from gitfleet.run_dir import RunFiles
 from tests.acceptance.fleetlab import Gate, Lab, Live, git, until
 
 _ACCEPT = "printf 'verdict: accepted\\n' >v; mv v \"$GITFLEET_OUTBOX/verdict.yaml\""
@@ -30,7 +31,7 @@ def _run_dir(lab: Lab, task: str) -> Path:
 def _attached(folder: Path, name: str = "") -> Running:
     """The handle of a run that says of itself, a moment after it began, who it is."""
     until((folder / f"{name}child.json").exists, what="the supervisor to tell")
-    running = attach(folder, name=name)
+    running = attach(RunFiles(folder, name))
     assert running is not None
     return running
 

@@ -67,6 +67,21 @@ def test_a_judge_without_a_verdict_or_that_crashes_accepts_nothing(make_lab: Mak
             assert "no verdict" in lab.attempts("one", "validate")[0].reason
 
 
+def test_a_judges_cost_counts_however_its_run_ends(make_lab: MakeLab) -> None:
+    """A budget sums what attempts tell, so one without a verdict tells it, and one that tampers."""
+    used = '{"said": "usage", "tokens": {"input": 1200, "output": 30}, "usd": 0.5}'
+    for outcome, deed in (("failed", ":"), ("tampered", "git config alias.up pull")):
+        lab = make_lab(outcome)
+        judged_by(lab, f"echo '{used}'\n{deed}", max_attempts=1)
+        judge = {"argv": ["sh", str(lab.folder / "judge.sh")], "events": "json"}
+        lab.set(coders={"judge": judge})
+        lab.task("one", script="echo x > x")
+        assert lab.run("--until-idle").status == 4
+        (attempt,) = lab.attempts("one", "validate")
+        assert (attempt.outcome, attempt.usd, attempt.tokens.total) == (outcome, 0.5, 1230)
+        assert attempt.exit_code == 0
+
+
 def test_a_judge_that_crashed_after_its_verdict_is_not_believed(lab: Lab) -> None:
     """A verdict counts only from a judge that ended well."""
     judged_by(lab, f"echo 'verdict: accepted' > .verdict\n{_VERDICT}\nexit 3", max_attempts=1)

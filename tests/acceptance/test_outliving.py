@@ -11,6 +11,7 @@ import pytest
 from gitfleet import failpoints
 from gitfleet.process.launch import attach, exit_of
 from gitfleet.process.procfs import alive
+from gitfleet.run_dir import RunDir
 from tests.acceptance.agents import agent
 from tests.acceptance.conftest import MakeLab
 from tests.acceptance.fleetlab import PATIENCE, Lab, Live, git, until
@@ -171,7 +172,7 @@ def test_what_ended_while_no_runner_was_there_counts(make_lab: MakeLab) -> None:
     folders = [agents.run_dir(task) for task in agents.tasks]
     for task in agents.tasks:
         agents.go(task)
-    until(lambda: all(exit_of(folder) for folder in folders), what="the agents to end")
+    until(lambda: all(exit_of(RunDir(folder)) for folder in folders), what="the agents to end")
     assert agents.lab.run("--until-idle", env=agents.env).status == 0
     agents.all_well()
 
@@ -182,8 +183,8 @@ def test_nobody_looks_after_it_for_a_lease(make_lab: MakeLab) -> None:
     agents = Agents(make_lab(lease="2s"), 1)
     kill(agents.begin())
     folder = agents.run_dir("t0")
-    until(lambda: exit_of(folder), what="the supervisor to end it", timeout=PATIENCE)
-    ended = exit_of(folder)
+    until(lambda: exit_of(RunDir(folder)), what="the supervisor to end it", timeout=PATIENCE)
+    ended = exit_of(RunDir(folder))
     assert ended is not None and ended.why == "abandoned"
     until(lambda: agents.lab.left_over() == [], what="the supervisor itself to end")
     again = agents.lab.start("--until-idle", env=agents.env)
@@ -198,7 +199,7 @@ def test_a_task_that_was_cancelled_meanwhile(make_lab: MakeLab) -> None:
     """A person cancels while no runner is there: the next one ends the agent at once."""
     agents = Agents(make_lab(), 1)
     kill(agents.begin())
-    running = attach(agents.run_dir("t0"))
+    running = attach(RunDir(agents.run_dir("t0")))
     assert running is not None and alive(running.child)
     assert agents.lab.gitfleet("cancel", "t0").returncode == 0
     assert agents.lab.run("--until-idle", env=agents.env).status == 0

@@ -51,7 +51,7 @@ def by_push(lab: Lab) -> None:
 
 
 def by_letter(lab: Lab) -> None:
-    """A push to the letter box, which no runner is ever faster than."""
+    """A push to an inbox branch, which no runner is ever faster than."""
     _push(lab, "HEAD:gitfleet/in/answer")
 
 
@@ -404,6 +404,15 @@ def test_progress_is_shown_and_stored_nowhere(lab: Lab) -> None:
     assert "half way" not in git("log", "-p", "fleet", cwd=lab.path).replace(
         'gitfleet progress "half way"', ""
     )
+
+
+def test_an_error_of_ours_after_a_question_waits_for_the_answer(lab: Lab) -> None:
+    """What cannot be seen through is `asked` as well: asking the same again would gain nothing."""
+    lab.task("one", script="rm .git\n" + _ASK)
+    live = lab.start()
+    line = live.wait_for("ended", task="one")
+    assert line.fields["outcome"] == "asked" and live.lines.of("error", task="one")
+    assert lab.status("one") == "asking"
 
 
 # -- the coder's own session

@@ -40,7 +40,7 @@ class Attempt:
         assert entry.claim is not None
         self.claim = entry.claim
         self.run_dir = project.clone.run_dir("one", 1, self.claim.nonce)
-        self.box, self.inbox = self.run_dir / "outbox", self.run_dir / "inbox"
+        self.box, self.inbox = self.run_dir.outbox, self.run_dir.inbox
         for folder in (self.box, self.inbox):
             folder.mkdir(parents=True)
         pick = Assignment(task="one", role=Role.WORK, coder="shell", model="", target="main")
@@ -167,7 +167,7 @@ def test_notes_wait_a_minute_and_the_last_version_is_written(
     attempt.say("note-plan.md", "second\n")
     mailbox.poll(attempt.way)
     assert attempt.project.show(note) == "first"
-    mark = attempt.run_dir / "noted"
+    mark = attempt.run_dir.noted
     old = mark.stat().st_mtime - 61
     os.utime(mark, (old, old))
     mailbox.poll(attempt.way)

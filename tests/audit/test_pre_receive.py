@@ -164,7 +164,7 @@ def test_a_runner_passes_that_repairs_what_people_committed_beside_it(
 
 
 def test_everything_else_passes_untouched(served: Served) -> None:
-    """Other branches, tags, heartbeats, letters: whatever they hold, python is not even started."""
+    """Other branches, tags, heartbeats: whatever they hold, python is not even started."""
     past = served.past
     broken = past.commit({"claims/old.yaml": b"forged\n", "tasks/x.md": b"broken"})
     hook = served.bare / "hooks" / "pre-receive"
@@ -243,7 +243,7 @@ def test_a_broken_task_is_refused_with_its_line_and_remedy(served: Served) -> No
 
 
 def test_what_gitfleet_pushes_may_carry_a_broken_task(served: Served) -> None:
-    """Out of the letter box, say: it stops nothing but itself, not the runner that brings it."""
+    """From an inbox branch, say: it stops nothing but itself, not the runner that brings it."""
     past = served.past
     past.person({"tasks/a.md": b"no front matter"}, message="From x\n\nGitfleet-Txn: 0f")
     served.taken()

@@ -62,7 +62,7 @@ def test_old_things_of_finished_tasks_are_shown_and_go(project: SampleProject) -
         (path / "ignored").write_bytes(b"x" * 2**20)
         (project.path / ".git/info/exclude").write_text("/.fleet/\nignored\n")
         aged(path, days)
-    output = project.clone.run_dir("over", 1, "a" * 32)
+    output = project.clone.run_dir("over", 1, "a" * 32).path
     output.mkdir(parents=True)
     (output / "stdout").write_bytes(b"x" * 5000)
     aged(output, 20)

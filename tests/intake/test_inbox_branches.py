@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from gitfleet.board.remote_backend import INBOX
 from gitfleet.board.store import utc_now
 from gitfleet.git import refs
-from gitfleet.intake.inbox_branches import INBOX, read_inbox
+from gitfleet.intake.inbox_branches import read_inbox
 from gitfleet.plan.status import status_of
 from tests.people.kit import ADA, BOB, SampleProject, git, moment, task
 

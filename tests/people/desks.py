@@ -120,7 +120,7 @@ class Desk:
         fleet = fleet_of(open_session(self.path), EventLog(self.lines.append))
         shared = fleet.store.backend
         shared.fetch()  # type: ignore[attr-defined]
-        read_inbox(fleet, shared.letters())  # type: ignore[attr-defined]
+        read_inbox(fleet, shared.inbox())  # type: ignore[attr-defined]
 
 
 @dataclass

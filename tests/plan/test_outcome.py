@@ -86,6 +86,7 @@ EXAMPLES: Final = [
     ("end_unseen", run(exit=KILLED, failure=Failure.CRASHED), "interrupted"),
     ("coder_failed", run(failure=Failure.REFUSED, said="it will not"), "failed: it will not"),
     ("coder_failed", run(failure=Failure.CRASHED), "failed: crashed"),
+    ("coder_failed", run(exit=ProcessExit(signal=9), failure=Failure.CRASHED), "failed"),
     ("coder_failed", run(failure=Failure.NO_SESSION, said="not found"), "interrupted: not found"),
     ("coder_failed", run(exit=None, failure=Failure.MISCONFIGURED), "misconfigured"),
     ("never_ran", replace(GOOD, run=CoderRun()), "interrupted: no coder ran"),

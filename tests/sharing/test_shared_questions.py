@@ -42,7 +42,7 @@ class Shared:
         )
         (window / "tasks" / "one.md").write_text("---\ntitle: The one\n---\nDo it.\n")
         git("add", "-A", cwd=window)
-        git("commit", "-q", "-m", "Settings", cwd=window)
+        git("commit", "--no-verify", "-q", "-m", "Settings", cwd=window)
         git("push", "-q", "origin", "fleet", cwd=self.box)
         git("fetch", "-q", "origin", cwd=self.box)
         self.desk = folder / "desk"
@@ -118,8 +118,8 @@ def test_two_people_answer_without_each_other(shared: Shared) -> None:
     assert gitfleet("fsck", cwd=shared.desk).returncode == 0
 
 
-def test_a_letter_that_answers_too_late_stands_under_the_answer(shared: Shared) -> None:
-    """The letter box loses no answer either."""
+def test_an_inbox_branch_that_answers_too_late_stands_under_the_answer(shared: Shared) -> None:
+    """An inbox branch loses no answer either."""
     work(shared.box, code=4)
     bob = shared.person("bob")
     answer(bob / "questions" / "one-1.md", "JWT")
