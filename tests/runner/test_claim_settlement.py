@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def _claim(place: Place, *, pending: bool = False, runner: str = "box") -> str:
         "task_blob": entry.blob,
         "at": place.now,
     }
-    base, mine = place.git("rev-parse", "main"), nonce(entry.next_attempt)
+    base, mine = place.git("rev-parse", "main"), secrets.token_hex(16)  # by it coders are found
     place.put(claimed("app", runner=runner, nonce=mine, base=base, **claim))
     if pending:
         held = PendingClaim(nonce=mine, task="app", role=Role.WORK, attempt=entry.next_attempt)
