@@ -46,8 +46,6 @@ class Project:
     machine: Machine = field(default_factory=Machine)
     # git takes locks of the whole repository to add a worktree, and its set-up may be heavy.
     worktrees: threading.Lock = field(default_factory=threading.Lock)
-    # Accepted tasks that cannot land just now: why, and the move to try again.
-    blocked: dict[str, BlockedLanding] = field(default_factory=dict)
     # What tells supervisors until when the claims are ours.
     leases: LeaseKeeper = field(default_factory=LeaseKeeper)
     # Set when the runner is to end at once: nobody waits for a remote any more.
@@ -66,16 +64,6 @@ class Project:
     def tip_of(self, target: str) -> str | None:
         """The tip of a branch that work lands on; with a remote, where the remote has it."""
         return self.store.backend.tip_of(target)
-
-
-class BlockedLanding(Struct, frozen=True):
-    """Why an accepted task cannot land: what would have to move."""
-
-    reason: str
-    ref: str
-    old: str
-    new: str
-    since: float  # monotonic
 
 
 class StopRequest(Struct, frozen=True):

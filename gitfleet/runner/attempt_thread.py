@@ -22,6 +22,7 @@ from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.errors import FleetError
 from gitfleet.git import worktree
 from gitfleet.git.objects import trailers
+from gitfleet.landing.blocked import BlockedLandings
 from gitfleet.landing.validate import validate
 from gitfleet.model.board import Board
 from gitfleet.model.change import Move
@@ -38,7 +39,9 @@ _LOOK_AGAIN: Final = 0.05
 _FAR = 10_000  # commits of the target looked at for a landing that was cut short
 
 
-def run_attempt(ctx: AttemptContext, begin: StartPoint | Checkpoint) -> None:
+def run_attempt(
+    ctx: AttemptContext, begin: StartPoint | Checkpoint, blocked: BlockedLandings
+) -> None:
     """Do the attempt, or with a Record go on with it: its coder was started by another life of
     this runner. Never raises: an error of ours ends it as `interrupted`, and is told."""
     ctx.run_dir.joinpath("outbox").mkdir(parents=True, exist_ok=True)
@@ -48,9 +51,9 @@ def run_attempt(ctx: AttemptContext, begin: StartPoint | Checkpoint) -> None:
     try:
         match ctx.claimed.claim.role, begin:
             case Role.VALIDATE, Checkpoint():
-                validate(ctx, begin)
+                validate(ctx, blocked, begin)
             case Role.VALIDATE, _:
-                validate(ctx)
+                validate(ctx, blocked)
             case _, Checkpoint():
                 resume_work(ctx, begin)
             case _, StartPoint():

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from datetime import datetime
-from typing import Final
 
-from gitfleet.attempt.context import BlockedLanding, Project
-from gitfleet.board.remote_backend import RemoteBackend
+from gitfleet.attempt.context import Project
 from gitfleet.coders import registry
-from gitfleet.git import follow_branch
-from gitfleet.git.checkouts import checkouts_of
+from gitfleet.landing.blocked import BlockedLandings
 from gitfleet.model.board import Board
 from gitfleet.plan.scheduler import Assignment, Capacity, Skipped, picks, target_of
 from gitfleet.plan.transitions import on_landing
 from gitfleet.runner.options import Options
 
-_ASK_AGAIN: Final = 300.0  # seconds until a server that refused is asked again
-
 
 class LocalCapacity:
     """Looks at the clone and its machine, and picks from a board what can be done here."""
 
-    def __init__(self, project: Project, options: Options) -> None:
-        self._fleet, self._options = project, options
-        self._shared = isinstance(project.store.backend, RemoteBackend)
+    def __init__(self, project: Project, options: Options, blocked: BlockedLandings) -> None:
+        self._fleet, self._options, self._blocked = project, options, blocked
 
     def picks(self, board: Board, now: datetime) -> tuple[list[Assignment], list[Skipped]]:
         """What to claim now, and what is passed over although it could be claimed."""
@@ -42,7 +35,7 @@ class LocalCapacity:
             coders=frozenset(machine.coders) if machine.coders is not None else None,
             known=registry.KNOWN,
             only=self.only(board),
-            blocked={**self._blocked(), **self._homeless(board, tips)},
+            blocked={**self._blocked.reasons(), **self._homeless(board, tips)},
             tips=tips,
         )
 
@@ -57,27 +50,6 @@ class LocalCapacity:
             if any(above.id == once for above in on_landing.chain(board, entry))
         )
         return frozenset({once, *repairs})
-
-    def _blocked(self) -> dict[str, str]:
-        """What cannot land because of somebody's checkout, looked at afresh each time."""
-        for task, blocked in list(self._fleet.blocked.items()):
-            tip = self._fleet.tip_of(blocked.ref.removeprefix("refs/heads/"))
-            if tip != blocked.old or self._unblocked(blocked):
-                del self._fleet.blocked[task]
-                self._fleet.report.settled(f"blocked {task}")
-        return {task: blocked.reason for task, blocked in self._fleet.blocked.items()}
-
-    def _unblocked(self, blocked: BlockedLanding) -> bool:
-        """Whether it is worth another try: the checkout is free, or a server may have changed."""
-        if self._shared:
-            return time.monotonic() - blocked.since >= _ASK_AGAIN
-        return self._could_follow(blocked.ref, blocked.old, blocked.new)
-
-    def _could_follow(self, ref: str, old: str, new: str) -> bool:
-        repo = self._fleet.repo
-        return not any(
-            follow_branch.refusal(repo, path, ref, old, new) for path in checkouts_of(repo, ref)
-        )
 
     def _tips(self, board: Board) -> dict[str, str]:
         targets = {

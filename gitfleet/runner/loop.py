@@ -25,6 +25,7 @@ from gitfleet.errors import FleetError
 from gitfleet.git import follow_branch
 from gitfleet.git.remote import RemoteRejected, Unreachable
 from gitfleet.intake import inbox_branches
+from gitfleet.landing.blocked import BlockedLandings
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.model.claim import Claim
@@ -106,7 +107,8 @@ class Runner:
         self._signals = 0
         self._leaving = False
         self._behind: dict[Path, float] = {}  # windows left behind, since when
-        self.offers = LocalCapacity(project, options)
+        self._blocked = BlockedLandings(project)
+        self.offers = LocalCapacity(project, options, self._blocked)
         self.notable = Alerts(project)
         self.idle = Idle(project, options, self.offers, self.heart)
 
@@ -506,7 +508,7 @@ class Runner:
         run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         ctx = AttemptContext(self.fleet, claimed, control, live, run_dir)
         thread = threading.Thread(
-            target=_then(lambda: run_attempt(ctx, begin), self.wake.set),
+            target=_then(lambda: run_attempt(ctx, begin, self._blocked), self.wake.set),
             name=pick.task,
             daemon=True,
         )

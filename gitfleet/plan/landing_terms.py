@@ -1,0 +1,87 @@
+"""Whether work may land as it was claimed and proved: pure.
+
+Work is proved for terms: the task's text and the settings. It lands only under these, and only on
+the commit of the target that it was proved on.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from gitfleet.model.board import Board, Entry
+from gitfleet.model.claim import Claim
+from gitfleet.plan.transitions.event_files import claimed_by
+from gitfleet.plan.transitions.on_landing import LandingBlocker, landing_blocker
+
+
+class ClaimGone(Struct, frozen=True):
+    """The claim is gone from the board: nothing of its attempt counts any more."""
+
+    reason: str = "its claim is gone"
+
+
+class TermsChanged(Struct, frozen=True):
+    """What was claimed is not what is wanted any more: the task or the settings changed."""
+
+    what: str
+
+    @property
+    def reason(self) -> str:
+        """A sentence for the board."""
+        return f"{self.what} changed while it was proved; it is proved again"
+
+
+class TargetMoved(Struct, frozen=True):
+    """The target is not where the work was proved: another tree would land."""
+
+
+Refusal = ClaimGone | LandingBlocker | TermsChanged | TargetMoved
+
+
+class Terms(Struct, frozen=True):
+    """What the work is proved for: the task's text and the settings, on one board."""
+
+    board: Board
+    entry: Entry
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """The checks the work must pass: those of all tasks, then the task's own, each once."""
+        own = self.entry.task.checks if self.entry.task else ()
+        return tuple(dict.fromkeys((*self.board.settings.checks, *own)))
+
+    def difference(self, board: Board) -> TermsChanged | None:
+        """What is no longer so on `board`, which has the task; None if the terms still hold."""
+        if board.entries[self.entry.id].blob != self.entry.blob:
+            return TermsChanged("the task")
+        if board.settings != self.board.settings:
+            return TermsChanged("the settings")
+        return None
+
+
+def blocker_on(board: Board, task: str, nonce: str) -> ClaimGone | LandingBlocker | None:
+    """Why the attempt with this nonce must not land; None if no person or runner is in the way."""
+    entry = claimed_by(board, task, nonce)
+    return ClaimGone() if entry is None else landing_blocker(entry)
+
+
+def current_terms(
+    board: Board, claimed: Terms, claim: Claim
+) -> Terms | TermsChanged | ClaimGone | LandingBlocker:
+    """The terms on `board` for work that was `claimed`, unless it must not land."""
+    task = claimed.entry.id
+    if (blocker := blocker_on(board, task, claim.nonce)) is not None:
+        return blocker
+    return Terms(board, board.entries[task])
+
+
+def landing_refusal(
+    board: Board, terms: Terms, nonce: str, *, before: str, tip: str | None
+) -> Refusal | None:
+    """Why work proved for `terms` on the commit `before` must not land on `board`, now that the
+    target is at `tip`; None if it may."""
+    return (
+        blocker_on(board, terms.entry.id, nonce)
+        or terms.difference(board)
+        or (TargetMoved() if tip != before else None)
+    )
