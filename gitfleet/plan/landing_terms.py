@@ -10,6 +10,8 @@ from msgspec import Struct
 
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.claim import Claim
+from gitfleet.model.states import Role
+from gitfleet.plan.coder_choice import choices
 from gitfleet.plan.transitions.event_files import claimed_by
 from gitfleet.plan.transitions.on_landing import LandingBlocker, landing_blocker
 
@@ -68,11 +70,27 @@ def blocker_on(board: Board, task: str, nonce: str) -> ClaimGone | LandingBlocke
 def current_terms(
     board: Board, claimed: Terms, claim: Claim
 ) -> Terms | TermsChanged | ClaimGone | LandingBlocker:
-    """The terms on `board` for work that was `claimed`, unless it must not land."""
+    """The terms on `board`, unless they are not the ones the work was `claimed` under.
+
+    Set-up, time limits and validator are those of the claim. What passes under them must not count
+    for settings that say something else.
+    """
     task = claimed.entry.id
     if (blocker := blocker_on(board, task, claim.nonce)) is not None:
         return blocker
-    return Terms(board, board.entries[task])
+    if (changed := claimed.difference(board)) is not None:
+        return changed
+    entry = board.entries[task]
+    if not _names_validator(board, entry, claim):
+        # They changed between the choice of the validator and the commit that claimed the task.
+        return TermsChanged("the settings")
+    return Terms(board, entry)
+
+
+def _names_validator(board: Board, entry: Entry, claim: Claim) -> bool:
+    """Whether the settings name the claim's validator; or none, where the claim has none."""
+    named = {choice.coder for choice in choices(board, entry, Role.VALIDATE)} or {""}
+    return claim.coder in named
 
 
 def landing_refusal(

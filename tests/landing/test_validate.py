@@ -174,6 +174,34 @@ def test_work_that_meets_only_the_old_terms_does_not_land(
     assert bench.tip("gitfleet/task/one") == tip
 
 
+@pytest.mark.parametrize("edit", EDITS[:-1])
+def test_work_is_not_proved_by_a_claim_for_old_terms(
+    bench: Bench, edit: Callable[[Bench], None]
+) -> None:
+    """Edited after the claim and before the first check: the claim brought its set-up, its limits
+    and its validator along. No check of the new settings runs with those."""
+    bench.submit()
+    ctx = bench.claim()
+    edit(bench)
+    sequence.validate(ctx, bench.blocked)
+    attempt = bench.last()
+    assert (attempt.outcome, attempt.checks) == (Outcome.INTERRUPTED, ())
+    assert "changed" in attempt.reason
+    assert bench.landed() is None and bench.validate().outcome is not Outcome.ACCEPTED
+
+
+def test_a_validator_named_just_before_the_claim_is_not_passed_over(bench: Bench) -> None:
+    """The runner chose for settings without one; by the time its claim was on the board there was
+    one. What has no validator's word is not landed by them."""
+    bench.submit()
+    board = bench.fleet.store.board()
+    pick = bench.pick(board)
+    bench.change_settings(**bench.judge("printf 'verdict: rejected\\nreason: no\\n' > \"$V\""))
+    sequence.validate(bench.claim_as(board, pick), bench.blocked)
+    assert bench.outcomes() == ["interrupted"]
+    assert bench.validate().outcome is Outcome.REJECTED
+
+
 @pytest.mark.parametrize(
     ("kind", "outcome", "status"),
     [

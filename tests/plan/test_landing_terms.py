@@ -16,6 +16,7 @@ from gitfleet.plan.landing_terms import (
     TargetMoved,
     Terms,
     TermsChanged,
+    current_terms,
     landing_refusal,
 )
 from gitfleet.plan.transitions.on_landing import OnHold, Withdrawn
@@ -101,6 +102,37 @@ def test_a_task_that_vanished_is_not_asked_for_its_terms() -> None:
     alone = read({layout.SETTINGS: FLEET.encode(), **SUBMITTED, **claimed("app", Role.VALIDATE)})
     refusal = landing_refusal(alone, terms(BEFORE), nonce(99), before=TIP, tip=TIP)
     assert isinstance(refusal, Withdrawn)
+
+
+@pytest.mark.parametrize(
+    ("settings", "coder", "fits"),
+    [
+        (FLEET, "", True),
+        (FLEET, "judge", False),  # taken out before the claim: it would be asked for nothing
+        (JUDGED, "judge", True),
+        (JUDGED, "second", True),  # the first one rested
+        (JUDGED, "", False),  # named before the claim: it would not be asked
+        (JUDGED, "other", False),
+    ],
+)
+def test_a_claim_brings_the_validator_that_the_settings_name(
+    settings: str, coder: str, fits: bool
+) -> None:
+    """It was chosen for the settings of a moment before."""
+    now = at(settings)
+    found = current_terms(now, terms(now), claim_of(now, coder))
+    assert found == (terms(now) if fits else TermsChanged("the settings"))
+
+
+def test_terms_are_those_of_the_claim() -> None:
+    """Else set-up, limits and validator would be those of other settings than the checks."""
+    claim = claim_of(BEFORE)
+    assert current_terms(BEFORE, terms(BEFORE), claim) == terms(BEFORE)
+    later = at(FLEET + "checks: [make]\n", checks=("pytest",))
+    assert current_terms(later, terms(BEFORE), claim) == TermsChanged("the settings")
+    assert current_terms(at(), terms(BEFORE), claim) == TermsChanged("the task")
+    held = at(checks=("pytest",), hold=True)
+    assert current_terms(held, terms(BEFORE), claim) == OnHold()
 
 
 def test_checks_are_run_once_those_of_all_tasks_first() -> None:
