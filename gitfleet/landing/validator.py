@@ -47,12 +47,18 @@ def judge(
 
 
 def _is_asked(ctx: AttemptContext, entry: Entry) -> bool:
-    """Whether a validator is configured, and this very work was not accepted before."""
+    """Whether a validator is configured, and none has accepted this very work before.
+
+    An acceptance stands for the task's text that it was given for. Checks alone accept work too,
+    where no validator is configured; that is no validator's word.
+    """
     if not ctx.claimed.claim.coder:
         return False
     verdict = verdict_of(entry)
     done = verdict.attempt if verdict else None
-    return done is None or done.outcome is not Outcome.ACCEPTED
+    if done is None or done.outcome is not Outcome.ACCEPTED:
+        return True
+    return not done.coder or done.task_blob != entry.blob
 
 
 def ask(

@@ -144,6 +144,25 @@ def test_what_a_validator_accepted_lands_later_without_asking_again(bench: Bench
     assert (bench.folder / "ran").read_text() == "ran\n" * 2
 
 
+def test_a_text_that_was_edited_since_is_judged_again(bench: Bench) -> None:
+    """The verdict was on another text, and its checks may be others."""
+    bench.change_settings(**counting(bench))
+    waits = Blocked(bench)
+    bench.write_task(script="echo more")
+    waits.again()
+    assert bench.landed() is not None and asked(bench) == 2
+
+
+def test_what_checks_alone_accepted_is_judged_where_a_validator_is_named_since(
+    bench: Bench,
+) -> None:
+    """No validator has said anything of it yet."""
+    waits = Blocked(bench)
+    bench.change_settings(**bench.judge("printf 'verdict: rejected\\nreason: no\\n' > \"$V\""))
+    assert waits.again() == ["accepted", "rejected"]
+    assert bench.landed() is None
+
+
 def test_newer_work_is_judged_though_older_work_was_accepted(bench: Bench) -> None:
     """An acceptance is of the work before it; a `retry` and what comes of it begin anew."""
     bench.change_settings(**counting(bench), **AT_ONCE)
