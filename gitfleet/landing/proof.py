@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gitfleet import failpoints
 from gitfleet.attempt import finish
@@ -42,13 +43,17 @@ class NoLanding(Struct, frozen=True, kw_only=True):
 def give_way(
     refusal: ClaimGone | LandingBlocker | TermsChanged, run: CoderEnd | None = None
 ) -> NoLanding:
-    """How an attempt ends whose work is not wanted, or not as it was claimed."""
+    """How an attempt ends whose work is not wanted, or not as it was claimed.
+
+    What its validator used counts. Its session is over: it knows what is wanted no more.
+    """
     match refusal:
         case OnHold(reason=reason) | TermsChanged(reason=reason):
             outcome = Outcome.INTERRUPTED
         case Withdrawn(reason=reason) | ClaimGone(reason=reason):
             outcome = Outcome.CANCELLED
-    return NoLanding(outcome=outcome, reason=reason)
+    run = replace(run, session="") if run is not None else None
+    return NoLanding(outcome=outcome, reason=reason, run=run)
 
 
 def attempt_of(

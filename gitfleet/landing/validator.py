@@ -106,7 +106,9 @@ def _said(
     mailbox.drain(ctx)
     parked = mailbox.waits_for_answer(ctx)
     if changed := tampering(ctx, known):
-        return NoLanding(outcome=Outcome.TAMPERED, reason="; ".join(changed), checks=checks)
+        return NoLanding(
+            outcome=Outcome.TAMPERED, reason="; ".join(changed), checks=checks, run=run
+        )
     if parked and (run.outcome is None or questions.overrules(run.outcome)):
         return NoLanding(outcome=Outcome.ASKED, reason=parked, checks=checks, run=run)
     if run.outcome is not None:
@@ -114,7 +116,7 @@ def _said(
     verdict, why = outbox.verdict(outbox_of(ctx.run_dir))
     if verdict is None:
         reason = f"the validator ended, and {why}"
-        return NoLanding(outcome=Outcome.FAILED, reason=reason, checks=checks)
+        return NoLanding(outcome=Outcome.FAILED, reason=reason, checks=checks, run=run)
     # Masked before anything of it is cut: half a secret is one, too.
     return _ruling(convert(ctx.project.mask.data(to_builtins(verdict)), Verdict), run, checks)
 

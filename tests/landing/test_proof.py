@@ -26,9 +26,11 @@ RUN = CoderEnd(session="s-1", tokens=Tokens(input=7), usd=0.25, exit_code=0, too
     ],
 )
 def test_work_that_is_not_wanted_gives_way(refusal: object, outcome: Outcome) -> None:
-    """Its reason is told."""
+    """Its reason is told, what its validator used counts, and nobody goes on in that session."""
     end = give_way(refusal, RUN)  # type: ignore[arg-type]
     assert end.outcome is outcome and end.reason == refusal.reason  # type: ignore[attr-defined]
+    assert end.run is not None
+    assert (end.run.session, end.run.tokens, end.run.usd) == ("", RUN.tokens, 0.25)
 
 
 def test_the_event_tells_what_the_validator_used(bench: Bench) -> None:

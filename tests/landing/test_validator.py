@@ -12,7 +12,7 @@ from gitfleet.landing.candidate import restore
 from gitfleet.landing.proof import NoLanding
 from gitfleet.landing.validate import validate
 from gitfleet.landing.validator import Acceptance
-from gitfleet.model.event import Check
+from gitfleet.model.event import Attempt, Check
 from gitfleet.model.secrets import Mask
 from gitfleet.model.states import Kind, Outcome, Status
 from tests.landing.kit import ACCEPT, AT_ONCE, Bench
@@ -68,11 +68,11 @@ def test_nothing_but_a_verdict_accepts(
     bench: Bench, script: str, outcome: Outcome, reason: str
 ) -> None:
     """Not silence, not an end that is none, not prose, not a link; and a verdict beside harm or
-    beside an open question is none."""
+    beside an open question is none. What the run used is told."""
     said = judged(bench, script)
     assert isinstance(said, NoLanding)
     assert said.outcome is outcome and reason in said.reason
-    assert said.checks == CHECKS
+    assert said.checks == CHECKS and said.run is not None
 
 
 def test_a_rejection_tells_what_was_found_and_proposes_its_repair(bench: Bench) -> None:
@@ -228,3 +228,41 @@ def test_the_next_life_asks_again_where_the_target_moved(bench: Bench) -> None:
     landed = bench.landed()
     assert landed is not None and {"one.txt", "since.txt"} <= bench.tree(landed.merge)
     assert asked(bench) == 2
+
+
+# -- what it cost
+
+USED = """echo '{"said": "usage", "tokens": {"input": 1200, "output": 30}, "usd": 0.5}'"""
+
+
+def telling(bench: Bench, script: str) -> None:
+    """A validator that tells what it uses."""
+    settings = bench.judge(f"{USED}\n{script}")
+    settings["coders"]["judge"]["events"] = "json"
+    bench.change_settings(**settings)
+    bench.submit()
+
+
+def spent(attempt: Attempt) -> tuple[int, float, str]:
+    return attempt.tokens.total, attempt.usd, attempt.session
+
+
+def test_what_a_validator_used_counts_though_nothing_lands(bench: Bench) -> None:
+    """It accepted, and the settings changed meanwhile: a budget counts it all the same."""
+    gate = bench.gate("gate")
+    telling(bench, f"{gate.pause}\n{YES}")
+    underway = bench.underway(bench.claim())
+    gate.reached()
+    bench.change_settings(checks=["true"])
+    gate.open()
+    underway.join()
+    attempt = bench.last()
+    assert attempt.outcome is Outcome.INTERRUPTED
+    assert spent(attempt) == (1230, 0.5, "")
+
+
+def test_what_a_validator_used_counts_though_it_said_nothing(bench: Bench) -> None:
+    """Without a verdict the attempt has failed, and has cost as much."""
+    telling(bench, "true")
+    attempt = bench.validate()
+    assert attempt.outcome is Outcome.FAILED and spent(attempt) == (1230, 0.5, "")
