@@ -56,7 +56,7 @@ def make(folder: Path, tasks: int) -> Store:
         cwd=folder,
     )
     store = Store(find(folder), runner="bench")
-    store.create({"fleet.yaml": b"format: 1\ntarget: main\n"}, ME)
+    store.create({"fleet.yaml": b"format: 2\ntarget: main\n"}, ME)
     files: dict[str, bytes | None] = {
         f"tasks/t{n:05d}.md": TASK.format(n=n, p=n % 5).encode() for n in range(tasks)
     }

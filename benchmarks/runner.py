@@ -77,7 +77,7 @@ def idle(scratch: Path, seconds: float = 60.0) -> float:
     """The share of a core that an idle runner takes on 10,000 tasks that all wait."""
     folder = scratch / "idle"
     store = make(folder, 10_000)
-    text = b"format: 1\ntarget: main\nconcurrency: 1\n"
+    text = b"format: 2\ntarget: main\nconcurrency: 1\n"
     held = {
         f"tasks/t{n:05d}.md": TASK.format(n=n, p=2).replace("labels", "hold: true\nlabels").encode()
         for n in range(10_000)

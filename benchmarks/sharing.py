@@ -40,8 +40,8 @@ from gitfleet.plan.transitions import on_end
 from gitfleet.presence.heartbeat_thread import HeartbeatThread
 
 ME = Person("Bench", "bench@example.invalid")
-SETTINGS = b"format: 1\ntarget: main\nattempts: 1\nroles: {work: {coder: shell}}\n"
-LETTERS, BRANCH = "letters", "branch"
+SETTINGS = b"format: 2\ntarget: main\nmax_attempts: 1\nroles: {work: {coder: shell}}\n"
+INBOX, BRANCH = "inbox branches", "branch"
 _THEIRS, _OTHERS, _ALL = slice(-1, None), slice(None, -1), slice(None)
 
 
@@ -75,7 +75,7 @@ class Bench:
         while not self.until.exists():
             if heart is not None and time.monotonic() - looked > 2:
                 looked = time.monotonic()
-                inbox_branches.empty_box(self.fleet, heart.letters())
+                inbox_branches.read_inbox(self.fleet, heart.inbox())
             if not self._round(heart):
                 break
         spent = time.monotonic() - began
@@ -236,15 +236,15 @@ class Person_:
         self.stand, self.end = stand, seconds
         self.path = stand.folder / "person"
         _own("clone", "-q", "-b", "fleet", stand.url, "person", cwd=stand.folder)
-        self.tries: dict[str, list[int]] = {LETTERS: [], BRANCH: []}
+        self.tries: dict[str, list[int]] = {INBOX: [], BRANCH: []}
         self.taken_in: list[float] = []
 
     def live(self) -> None:
-        """File one by the letter box, one by the branch, in turn, until time is up."""
+        """File one by an inbox branch, one by the board's branch, in turn, until time is up."""
         end, number = time.monotonic() + self.end, 0
         while time.monotonic() < end:
             number += 1
-            self._by_letter(number)
+            self._by_inbox(number)
             time.sleep(1.5)
             self._by_branch(number, end)
             time.sleep(1.5)
@@ -254,15 +254,15 @@ class Person_:
         _own("add", "-A", cwd=self.path)
         _own("commit", "-qm", name, cwd=self.path)
 
-    def _by_letter(self, number: int) -> None:
+    def _by_inbox(self, number: int) -> None:
         _own("fetch", "-q", "origin", cwd=self.path)
         _own("reset", "-q", "--hard", "origin/fleet", cwd=self.path)
-        self._write(f"letter-{number}")
-        push = ("push", "-q", "origin", f"HEAD:gitfleet/in/letter-{number}")
+        self._write(f"inbox-{number}")
+        push = ("push", "-q", "origin", f"HEAD:gitfleet/in/inbox-{number}")
         tries = 1
         while _own(*push, cwd=self.path, check=False).returncode != 0:
             tries += 1
-        self.tries[LETTERS].append(tries)
+        self.tries[INBOX].append(tries)
 
     def _by_branch(self, number: int, end: float) -> None:
         _own("fetch", "-q", "origin", cwd=self.path)
@@ -361,7 +361,9 @@ def main() -> int:
                     flush=True,
                 )
         for one in people:
-            print(f"a person: tries by letter {one.tries[LETTERS]}, by branch {one.tries[BRANCH]}")
+            print(
+                f"a person: tries by inbox branch {one.tries[INBOX]}, by branch {one.tries[BRANCH]}"
+            )
     return 0
 
 

@@ -1,7 +1,7 @@
-"""Files shipped with the package: schemas, hooks, the example board, prompts.
+"""Files shipped with the package: schemas, hooks, documentation, prompts and the like.
 
 In a wheel they lie in `gitfleet/_assets`. In a source tree those that people look for lie at the
-top of the repository, and the prompts where they are in the wheel.
+top of the repository, and the rest where it is in the wheel.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _SHIPPED: Final = _PACKAGE / "_assets"
 
 
 def folder(name: str) -> Path:
-    """The folder `schemas`, `hooks`, `.fleet-example` or `prompts`."""
+    """The folder of that name: `schemas`, `hooks`, `docs`, `prompts` …"""
     shipped = _SHIPPED / name
     return shipped if shipped.is_dir() else _PACKAGE.parent / name
 

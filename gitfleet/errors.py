@@ -1,4 +1,4 @@
-"""The one error whose text is for a person."""
+"""The one error whose text is for people."""
 
 from __future__ import annotations
 
@@ -20,6 +20,12 @@ class FleetError(Exception):
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}" if self.where else self.what
         return f"{text}\n  {self.remedy}" if self.remedy else text
+
+    @property
+    def one_line(self) -> str:
+        """What is wrong and what to do, as the reason of something else: in one line."""
+        remedy = self.remedy.rstrip(".")
+        return f"{self.what}; {remedy[0].lower()}{remedy[1:]}" if remedy else self.what
 
 
 class GitError(FleetError):

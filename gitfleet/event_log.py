@@ -1,9 +1,4 @@
-"""What gitfleet tells while it works: one line per action, with a name that never changes.
-
-    2026-11-20T15:00:00Z claimed task=fix-login role=work attempt=1 coder=shell
-
-The names are for programs as much as for people (docs/architecture.md lists them).
-"""
+"""The log: one line per action, with a name that never changes."""
 
 from __future__ import annotations
 
@@ -12,9 +7,11 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Self
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@+,%-]+\Z")
-# Controls, marks that turn or end a line, and halves of characters, which no stream takes.
+# Control characters, marks that reverse or end a line, and lone surrogates.
 _MARKS = r"\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff"
 _CONTROL = re.compile(rf"[\x00-\x1f{_MARKS}]")
 UNSAFE = re.compile(rf"[\x00-\x08\x0b-\x1f{_MARKS}]")
@@ -49,8 +46,103 @@ def value(text: object) -> str:
     return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
+class Action(StrEnum):
+    """The name of a line, and what it means. docs/architecture.md has the same list."""
+
+    meaning: str
+
+    def __new__(cls, name: str, meaning: str) -> Self:
+        """A member is its name."""
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.meaning = meaning
+        return member
+
+    RUNNING = "running", "the runner has started"
+    CLAIMED = "claimed", "an attempt on a task begins"
+    ENDED = "ended", "an attempt ended, with its outcome and the reason"
+    RESUMED = "resumed", "an attempt of an earlier run of this runner goes on"
+    RECOVERED = (
+        "recovered",
+        "an attempt of an earlier run had ended; its outcome is now on the board",
+    )
+    LATE_CLAIM = "late-claim", "a claim arrived after its push was given up, and is worked on"
+    CANNOT_START = "cannot-start", "a task cannot be started here"
+    DEPENDENCY_MISSING = (
+        "dependency-missing",
+        "the target lacks the work of a task that this one depends on",
+    )
+    SKIPPED = "skipped", "this runner cannot take a task that is due; the reason is in its line"
+    FENCED = "fenced", "an attempt lost its claim, so its result does not count"
+    LEASE_EXPIRED = "lease-expired", "an attempt ends because its runner cannot renew its claim"
+    TAKEN_OVER = "taken-over", "the claim of a runner that vanished was ended"
+    ORPHANS_KILLED = "orphans-killed", "processes that a coder left running were killed"
+    LANDED = "landed", "work was merged into its target"
+    REJECTED = "rejected", "a validation rejected the work; `fixed_by` names the repair"
+    REVALIDATING = "revalidating", "the target moved, so the merge is checked again"
+    BLOCKED = "blocked", "accepted work cannot land yet"
+    TARGET_RED = "target-red", "the target fails its own checks, without the change"
+    ADDED = "added", "an agent filed a task"
+    REFUSED = "refused", "a file that an agent wrote was not accepted"
+    ASKED = "asked", "an agent asked a question"
+    QUESTION_BRANCH = "question-branch", "a question has a branch to answer on"
+    PR_OPENED = "pr-opened", "a question has a pull request"
+    ANSWERED = "answered", "a comment on a pull request answered a question"
+    PR_CLOSED = "pr-closed", "the pull request of a settled question was closed"
+    FORGE_DELAYED = "forge-delayed", "the forge cannot be used now and is tried again"
+    NOTIFIED = "notified", "a notification was sent"
+    NOTIFICATIONS_DELAYED = (
+        "notifications-delayed",
+        "a notification cannot be sent now and is tried again",
+    )
+    TRANSCRIPTS_DELAYED = (
+        "transcripts-delayed",
+        "transcripts cannot be pushed now and are tried again",
+    )
+    TRANSCRIPTS_PRUNED = (
+        "transcripts-pruned",
+        "transcripts older than `transcripts_keep` were removed",
+    )
+    INBOX_MERGED = "inbox-merged", "the files of an inbox branch are on the board"
+    INBOX_KEPT = "inbox-kept", "an inbox branch cannot be merged or removed now"
+    INBOX_UNREADABLE = "inbox-unreadable", "an inbox branch cannot be read; `kept` holds it"
+    EDIT_CONFLICT = (
+        "edit-conflict",
+        "a person's edit conflicts with the board; `went` says where it is, `kept` holds it",
+    )
+    EDITS_WAITING = "edits-waiting", "a person's commit cannot be merged into the board now"
+    SALVAGED = "salvaged", "work was saved under a ref before it was removed"
+    REPAIRED = "repaired", "a person's commit changed files of runners; they are put back"
+    ARCHIVED = "archived", "finished tasks were moved to done/"
+    DAMAGED = "damaged", "a file of the board, other than a task, does not validate"
+    BROKEN_SETTINGS = (
+        "broken-settings",
+        "fleet.yaml does not validate; its last valid version is in force",
+    )
+    NEWER_FORMAT = "newer-format", "the board has a format that this gitfleet does not know"
+    OLDER_FORMAT = "older-format", "the board has an older format: run `gitfleet lint --fix`"
+    NEEDS_ATTENTION = "needs-attention", "a task failed, asks, or does not validate"
+    COOLDOWN = "cooldown", "a coder is at its limit and is not used until then"
+    KEY_REFUSED = "key-refused", "a coder's key was refused on this machine"
+    CHECKOUT_BEHIND = "checkout-behind", "the files of a checkout could not follow its branch"
+    BRANCH_BEHIND = "branch-behind", "a local branch could not follow the remote's"
+    DIVERGED = "diverged", "a local branch and the remote's have different commits"
+    WATCH_FAILED = "watch-failed", "changes cannot be watched; the runner polls"
+    DISK_FULL = "disk-full", "less is free than `disk_reserve`, so nothing new starts"
+    DISK_FREE = "disk-free", "enough is free again"
+    OFFLINE = "offline", "the remote cannot be reached"
+    ONLINE = "online", "the remote can be reached again"
+    WAITING_FOR_REMOTE = "waiting-for-remote", "the end of an attempt waits for the remote"
+    LOOP_STUCK = "loop-stuck", "the runner's main loop has not turned for long"
+    STOPPING = "stopping", "the runner starts nothing new and ends after `attempts` attempts"
+    ENDING_ATTEMPTS = "ending-attempts", "the runner ends its attempts now"
+    LEAVING = "leaving", "the runner ends and leaves its attempts running"
+    UNFINISHED = "unfinished", "what a run that ends when idle has left undone"
+    ERROR = "error", "something went wrong; it is tried again"
+
+
 class EventLog:
-    """Hands each action to a sink, as a line; some only once. Any thread may use it."""
+    """Passes each action to a sink as a line; some only once. Any thread may use it."""
 
     def __init__(
         self,
@@ -59,32 +151,32 @@ class EventLog:
     ) -> None:
         self._sink = sink
         self._now = now
-        self.mask: Callable[[str], str] = str  # takes secrets out of every value
+        self.mask: Callable[[str], str] = str  # removes secrets from every value
         self._said: dict[str, str] = {}
         self._lock = threading.Lock()
 
-    def action(self, name: str, **fields: object) -> None:
-        """Tell that something was done."""
+    def action(self, name: Action, **fields: object) -> None:
+        """Log an action."""
         given = (
             f"{key}={value(self.mask(str(v)))}" for key, v in fields.items() if v not in ("", None)
         )
         line = " ".join((f"{self._now():%Y-%m-%dT%H:%M:%SZ}", name, *given))
-        # Where nobody reads any more, the work goes on.
+        # If the reader has gone, the work continues.
         with self._lock, contextlib.suppress(OSError, ValueError):
             self._sink(line)
 
-    def once(self, key: str, name: str, **fields: object) -> None:
-        """Tell it unless the same was told last under this key."""
-        text = repr((name, sorted(fields.items())))
+    def once(self, key: str, name: Action, **fields: object) -> None:
+        """Log it unless the last line under this key was the same."""
+        text = repr((str(name), sorted(fields.items())))
         with self._lock:
             known = self._said.get(key) == text
             self._said[key] = text
         if not known:
             self.action(name, **fields)
 
-    def each(self, key: str, name: str, reasons: Sequence[object]) -> None:
-        """Tell all of these, a line each, unless just these were told last under this key."""
-        text = repr((name, [str(reason) for reason in reasons]))
+    def each(self, key: str, name: Action, reasons: Sequence[object]) -> None:
+        """Log all of these, one line each, unless exactly these were logged last under this key."""
+        text = repr((str(name), [str(reason) for reason in reasons]))
         with self._lock:
             known = self._said.get(key, "") == text
             self._said[key] = text
@@ -92,6 +184,6 @@ class EventLog:
             self.action(name, reason=reason)
 
     def settled(self, key: str) -> None:
-        """What was told under this key is over; if it comes again, it is told again."""
+        """The problem under this key is over; if it returns, it is logged again."""
         with self._lock:
             self._said.pop(key, None)

@@ -30,7 +30,7 @@ POINTS: Final = (
     "rejected",  # a verdict and its fix task are on the board
     "outbox-committed",  # what an agent dropped is on the board, its file is still there
 )
-# The same on the way of a question, which only a task that asks goes.
+# The same for questions, which only some tasks ask.
 ASKING: Final = (
     "question-committed",  # it is on the board, its file is still in the outbox
     "question-told",  # its asker is told its name, its file is still in the outbox

@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
+
+from gitfleet.coders import registry
 
 if TYPE_CHECKING:
     from tests.people.kit import SampleProject
@@ -24,6 +27,19 @@ for _number in (signal.SIGINT, signal.SIGQUIT):
     if signal.getsignal(_number) == signal.SIG_IGN:
         _ours = signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL
         signal.signal(_number, _ours)
+
+# Property tests draw the same few examples for every change, and more of them in the gate.
+settings.register_profile("fast", max_examples=30, deadline=None, derandomize=True)
+settings.register_profile("ci", max_examples=300, deadline=None)
+settings.load_profile("fast")
+
+
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """One worker more than there are processors: many tests wait for other processes."""
+    if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
+        return None  # then xdist does as it says
+    return len(os.sched_getaffinity(0)) + 1
 
 
 class TheNetworkIsOffLimits(Exception):
@@ -46,6 +62,11 @@ def git(*args: str, cwd: Path, input: str | None = None, check: bool = True) -> 
     return done.stdout.strip()
 
 
+def no_conflict(edits: object) -> None:
+    """Where a test expects that nobody's edit conflicts with the board."""
+    raise AssertionError(edits)
+
+
 def init(path: Path, *, name: str, bare: bool = False) -> Path:
     """A new repository on main; unless bare, with one commit that carries `name`."""
     if Path(os.environ["HOME"]) == _REAL_HOME:
@@ -58,16 +79,47 @@ def init(path: Path, *, name: str, bare: bool = False) -> Path:
     return path
 
 
+_CODERS = [coder for name in registry.PREFERENCE if (coder := registry.find(name, {}))]
+
+
+@pytest.fixture(scope="session")
+def _path_without_coders(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """PATH without the coders of the person who runs the tests: one that starts costs money.
+
+    A folder that has one is replaced by a folder of links to all else in it.
+    """
+    hidden = {coder.program for coder in _CODERS}
+    folders = []
+    for folder in os.environ["PATH"].split(os.pathsep):
+        if any(Path(folder, name).exists() for name in hidden):
+            copy = tmp_path_factory.mktemp("path")
+            for program in Path(folder).iterdir():
+                if program.name not in hidden:
+                    (copy / program.name).symlink_to(program)
+            folders.append(str(copy))
+        else:
+            folders.append(folder)
+    return os.pathsep.join(folders)
+
+
 @pytest.fixture(autouse=True)
-def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody's home, nobody's config, nobody's identity, no network."""
+def _isolated(
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    _path_without_coders: str,
+) -> None:
+    """Nobody's home, config, identity, coders or keys, and no network."""
     world = tmp_path_factory.mktemp("world")
     for folder in ("home", "config", "state", "cache", "runtime"):
         (world / folder).mkdir(mode=0o700)
     (world / "gitconfig").touch()
     for name in [name for name in os.environ if name.startswith(("GIT_", "GITFLEET_"))]:
         monkeypatch.delenv(name)
+    for account in (coder.account for coder in _CODERS if coder.account):
+        for name in (*account.keys, *(file.variable for file in account.files if file.variable)):
+            monkeypatch.delenv(name, raising=False)
     for name, value in {
+        "PATH": _path_without_coders,
         "HOME": world / "home",
         "XDG_CONFIG_HOME": world / "config",
         "XDG_STATE_HOME": world / "state",

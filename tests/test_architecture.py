@@ -12,6 +12,8 @@ from typing import Final
 
 import pytest
 
+from tests import module_map
+
 PACKAGE: Final = Path(__file__).resolve().parent.parent / "gitfleet"
 
 # docs/architecture.md draws it. A room imports from floors below, and from itself.
@@ -21,7 +23,10 @@ FLOORS: Final[Mapping[str, int]] = {
     "event_log": 0,
     "failpoints": 0,
     "model": 0,
+    "run_dir": 0,
+    "background_service": 1,
     "files": 1,
+    "plugins": 1,
     "process": 1,
     "coders": 2,
     "git": 2,
@@ -123,6 +128,23 @@ def test_there_are_no_import_cycles() -> None:
         pytest.fail(" -> ".join(error.args[1]))
 
 
+@pytest.mark.parametrize("module", sorted(m for m in MODULES if _room(m) != "board"))
+def test_only_the_board_asks_of_which_kind_a_backend_is(module: str) -> None:
+    """Others ask what it can: `backend.remote` is None, or has the capabilities of a remote."""
+    tree = ast.parse(MODULES[module].read_text())
+    asked = [
+        node.args[1] if isinstance(node, ast.Call) else node.cls
+        for node in ast.walk(tree)
+        if isinstance(node, ast.MatchClass)
+        or (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in ("isinstance", "issubclass")
+        )
+    ]
+    assert not [kind for kind in asked if "Backend" in ast.unparse(kind)]
+
+
 def test_every_init_is_empty() -> None:
     """A package that re-exports makes cycles; the name of the module is the way to it."""
     assert not [path for path in PACKAGE.rglob("__init__.py") if path.read_bytes()]
@@ -154,7 +176,7 @@ def test_a_forge_knows_its_base_and_no_sibling(module: str) -> None:
     """The same of forges."""
     if module != "forges.registry":
         siblings = {other for other in _own(module) if _room(other) == "forges"}
-        assert siblings <= {"forges.base", "forges.http_client"}
+        assert siblings <= {"forges.base", "forges.http_client", "forges.http_errors"}
 
 
 def test_no_two_modules_have_one_name() -> None:
@@ -176,3 +198,16 @@ def test_no_two_classes_have_one_name() -> None:
         if isinstance(node, ast.ClassDef)
     )
     assert not {name for name, number in names.items() if number > 1}
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_no_module_is_long(module: str) -> None:
+    """A module has one subject. Past 400 lines it has two."""
+    assert len(MODULES[module].read_text().splitlines()) <= 400
+
+
+def test_the_map_names_every_module() -> None:
+    """docs/architecture.md lists each module with its docstring's first sentence, as it is now."""
+    page = module_map.PAGE.read_text()
+    assert page == module_map.drawn(page), "run: python -m tests.module_map"
+    assert all(path.stem in page for path in MODULES.values() if path.name != "__init__.py")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import configparser
 import json
+import os
+import shutil
 import subprocess
 import sys
+import venv
 import zipfile
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SHIPPED = ("schemas", "hooks", ".fleet-example")
+SHIPPED = ("schemas", "hooks", ".fleet-example", "docs")
 _BUILD = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
 _ASK = """\
 import json, sys
@@ -24,8 +27,8 @@ print(json.dumps({"package": gitfleet.__file__, **found}))
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as site-packages is after the wheel was installed: a wheel is unpacked, no more."""
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this tree."""
     place = tmp_path_factory.mktemp("wheel")
     built = subprocess.run(
         [sys.executable, "-c", _BUILD, str(place)],
@@ -35,9 +38,31 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=False,
     )
     assert built.returncode == 0, built.stderr
-    with zipfile.ZipFile(place / built.stdout.splitlines()[-1]) as wheel:
-        wheel.extractall(place / "site")
-    return place / "site"
+    return place / built.stdout.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def site(wheel: Path) -> Path:
+    """A folder as site-packages is after the wheel was installed: a wheel is unpacked, no more."""
+    with zipfile.ZipFile(wheel) as packed:
+        packed.extractall(wheel.parent / "site")
+    return wheel.parent / "site"
+
+
+@pytest.fixture(scope="module")
+def bin(wheel: Path) -> Path:
+    """The folder of programs of an environment in which the wheel is installed, by itself."""
+    place = wheel.parent / "environment"
+    venv.create(place, with_pip=False, symlinks=True)
+    pip = (sys.executable, "-m", "pip", "--python", str(place / "bin" / "python"), "-q", "install")
+    done = subprocess.run(
+        [*pip, "--no-deps", "--no-index", "--disable-pip-version-check", str(wheel)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return place / "bin"
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -90,3 +115,30 @@ def test_a_wheel_carries_no_tests_and_no_leftovers(site: Path) -> None:
     """Nothing but the package and its description is installed."""
     assert {path.name.partition("-")[0] for path in site.iterdir()} == {"gitfleet", "git_fleet"}
     assert not [path for path in site.rglob("__pycache__") if any(path.iterdir())]
+
+
+def _says(bin: Path, *argv: str) -> str:
+    """What a command prints that finds the environment first on PATH, as a person's shell does."""
+    here = {"PATH": f"{bin}:{os.environ['PATH']}", "MANPAGER": "cat", "MANWIDTH": "80"}
+    env = {name: value for name, value in os.environ.items() if name != "MANPATH"} | here
+    done = subprocess.run(argv, env=env, cwd=bin, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("git", "fleet", "--help"),
+        ("man", "git-fleet"),
+        ("man", "gitfleet"),
+    ],
+    ids=" ".join,
+)
+def test_an_installed_wheel_has_a_man_page(bin: Path, argv: tuple[str, ...]) -> None:
+    """git hands `--help` to man, and man finds the page beside the program."""
+    if shutil.which("man") is None or "minimized" in _says(bin, "man", "-w"):
+        pytest.skip("man is not installed (apt install man-db)")
+    said = _says(bin, *argv)
+    for words in ("run a fleet of coding agents", "gitfleet run [OPTIONS]", "--until-idle"):
+        assert words in " ".join(said.split())

@@ -73,7 +73,7 @@ def test_two_lines_are_enough_on_a_machine_with_python_and_git() -> None:
     text = (ROOT / "README.md").read_text()
     for name, end in (
         ("demo", ".venv/bin/gitfleet demo"),
-        ("tests", ".venv/bin/pytest -q -n auto"),
+        ("tests", '.venv/bin/pytest -q -n auto -m "not slow"'),
     ):
         found = re.search(rf"^<!-- {name} -->\n```sh\n(.+)\n```$", text, re.MULTILINE)
         assert found

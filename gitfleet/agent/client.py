@@ -1,13 +1,14 @@
-"""What an attempt's own programs say: files for its outbox, and what comes back in its inbox.
+"""The agent's side of its outbox and inbox:
 
-Used by `gitfleet ask`, `note`, `progress` and by the MCP server, inside an attempt only. It needs
-nothing but the standard library, so that an agent's word costs it no time.
+the files that `gitfleet ask`, `note` and `progress` write.
+
+The MCP server uses it, too. It needs nothing but the standard library, so that it starts fast.
 
     outbox/question-<anything>.md   a question: Markdown, front matter with `options` or none
     outbox/note-plan.md, note-knowledge.md   notes; the last version counts
-    outbox/progress.txt             what it does just now, a line
-    outbox/.parked-<anything>       nobody answered that question in time: it was told to stop
-    inbox/.asked/<anything>.json    what became of the question: its name, or why it was refused
+    outbox/progress.txt             current progress, one line
+    outbox/.parked-<anything>       no answer came in time: the asker was told to stop
+    inbox/.asked/<anything>.json    the question's name, or why it was refused
     inbox/<name>.md                 an answered question, as it is on the board
 """
 

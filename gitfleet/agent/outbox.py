@@ -1,13 +1,13 @@
-"""What an agent says: files it drops into its outbox, read as data from a stranger.
+"""Read an agent's outbox: tasks and a verdict, treated as data from a stranger.
 
     task-<id>.md    a task it came across, or a part of its plan
     verdict.yaml    a validator's verdict
-    question-….md   a question (work.hearing, as all that follows)
-    note-….md       what it means to do, and what it learned
-    progress.txt    what it does just now
+    question-….md   a question (attempt.mailbox, like the files below)
+    note-….md       its plan, and what it learned
+    progress.txt    its current progress
 
-A file is written aside (any name that begins with a dot) and renamed. What cannot be read is set
-aside with the reason beside it, and the attempt goes on.
+A file is written under a name that starts with a dot and then renamed. An unreadable file is set
+aside with the reason, and the attempt continues.
 """
 
 from __future__ import annotations

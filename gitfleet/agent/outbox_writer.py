@@ -1,4 +1,4 @@
-"""Tasks and verdicts, as an attempt's own programs put them into its outbox."""
+"""Write tasks and verdicts into the outbox, for programs inside an attempt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands of a project beside the coder, checks and set-ups: their limits, and how they ended."""
+"""Run a project's own commands (checks and set-up): their time limits, and how they ended."""
 
 from __future__ import annotations
 

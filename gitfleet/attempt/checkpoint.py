@@ -1,13 +1,10 @@
-"""What the next life of a runner must know of an attempt under way: a file in its run directory.
+"""A checkpoint of a running attempt, from which a restarted runner continues it.
 
-Written before the coder starts, read by the runner that is started anew: together with what the
-supervisor writes (`process.supervisor`) it is all that is needed to go on with the attempt.
+Written before the coder starts. Together with the files of the supervisor (`process.supervisor`) it
+is everything that is needed to continue.
 """
 
 from __future__ import annotations
-
-from pathlib import Path
-from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -16,9 +13,7 @@ from gitfleet.attempt.context import AttemptContext
 from gitfleet.board.clone_state import write_json
 from gitfleet.git import refs, tamper
 from gitfleet.model.event import Check
-from gitfleet.process.launch import set_aside
-
-_FILE: Final = "attempt.json"
+from gitfleet.run_dir import RunDir
 
 
 class Validation(Struct, frozen=True, kw_only=True):
@@ -57,18 +52,18 @@ def save(ctx: AttemptContext, record: Checkpoint) -> None:
 
     What an earlier coder of the same attempt left goes aside: it is not to be taken for this one's.
     """
-    set_aside(ctx.run_dir)
-    write_json(ctx.run_dir / _FILE, msgspec.to_builtins(record, builtin_types=()))
+    ctx.run_dir.set_aside()
+    write_json(ctx.run_dir.checkpoint, msgspec.to_builtins(record, builtin_types=()))
 
 
-def drop(run_dir: Path) -> None:
+def drop(run_dir: RunDir) -> None:
     """The coder that it was written for is over and does not count: nobody is to go on with it."""
-    (run_dir / _FILE).unlink(missing_ok=True)
+    run_dir.checkpoint.unlink(missing_ok=True)
 
 
-def load_checkpoint(run_dir: Path) -> Checkpoint | None:
+def load_checkpoint(run_dir: RunDir) -> Checkpoint | None:
     """What was written down; None where no coder was about to be started."""
     try:
-        return msgspec.json.decode((run_dir / _FILE).read_bytes(), type=Checkpoint)
+        return msgspec.json.decode(run_dir.checkpoint.read_bytes(), type=Checkpoint)
     except (OSError, msgspec.MsgspecError):
         return None

@@ -1,4 +1,4 @@
-"""Take tasks: where each begins, nonces that are remembered first, few commits."""
+"""Claim tasks: choose where each starts, remember its nonce first, claim several in one commit."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from gitfleet.attempt.start_point import StartPoint, start_point_of
 from gitfleet.board.backend import TxnStatus
 from gitfleet.board.clone_state import PendingClaim
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Action
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.change import Change, Decide
 from gitfleet.model.claim import Claim
 from gitfleet.model.states import Role
 from gitfleet.plan import scheduler as picking
 from gitfleet.plan.scheduler import Assignment
-from gitfleet.plan.status import status_of, submission_of
+from gitfleet.plan.status import status_of
+from gitfleet.plan.task_history import submission_of
 from gitfleet.plan.transitions import on_claim
 
 
@@ -80,7 +82,7 @@ def claim_all(
     except FleetError as error:
         # They may have been sent: their nonces stay remembered until that is known.
         for one in wanted:
-            _cannot_begin(project, one.pick, error)
+            _cannot_start(project, one.pick, error)
         return []
     taken = []
     for one, result in zip(wanted, results, strict=True):
@@ -94,9 +96,13 @@ def claim_all(
     return taken
 
 
-def _cannot_begin(project: Project, pick: Assignment, error: FleetError) -> None:
+def _cannot_start(project: Project, pick: Assignment, error: FleetError) -> None:
     project.report.once(
-        f"begin {pick.task}", "cannot-begin", task=pick.task, reason=error.what, remedy=error.remedy
+        f"begin {pick.task}",
+        Action.CANNOT_START,
+        task=pick.task,
+        reason=error.what,
+        remedy=error.remedy,
     )
 
 
@@ -108,7 +114,7 @@ def _prepared(project: Project, board: Board, pick: Assignment) -> _ClaimRequest
     try:
         start_point = _begin(project, board, entry, pick)
     except FleetError as error:
-        _cannot_begin(project, pick, error)
+        _cannot_start(project, pick, error)
         return None
     submitted = submission_of(entry)
     wanted = Claim(
@@ -146,12 +152,12 @@ def _begin(project: Project, board: Board, entry: Entry, pick: Assignment) -> St
 def _decision(project: Project, board: Board, pick: Assignment, wanted: Claim) -> Decide:
     due = status_of(board, pick.task, project.store.now()).red is not None
     # Two changes of one commit are each judged without the other: what excludes must be said.
-    words = frozenset({f"validate {pick.target}"} if pick.role is Role.VALIDATE else ())
+    locks = frozenset({f"validate {pick.target}"} if pick.role is Role.VALIDATE else ())
 
     def decide(now_board: Board, now: datetime) -> Change | None:
         if picking.collides(now_board, pick, project.default_target):
             return None
-        return on_claim.claim(now_board, now, task=pick.task, claim=wanted, due=due, words=words)
+        return on_claim.claim(now_board, now, task=pick.task, claim=wanted, due=due, locks=locks)
 
     return decide
 
@@ -160,7 +166,7 @@ def _order(project: Project, one: _ClaimRequest, board: Board) -> ClaimedTask:
     pick, mine = one.pick, board.get(one.pick.task)
     assert mine is not None
     project.report.action(
-        "claimed",
+        Action.CLAIMED,
         task=pick.task,
         role=pick.role,
         attempt=one.claim.attempt,

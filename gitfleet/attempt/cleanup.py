@@ -1,7 +1,6 @@
-"""At a runner's start: what a dead one left in the user's state directory and elsewhere.
+"""Clean up, at a runner's start, what a dead runner left in the state directory and elsewhere.
 
-Only one runner is at work in a clone, so that whatever is found before it has claimed anything
-belongs to nobody.
+Only one runner works in a clone, so anything found before its first claim belongs to no one.
 """
 
 from __future__ import annotations

@@ -1,39 +1,39 @@
-"""Run one coder to its end: started, watched, listened to, ended, judged."""
+"""Run one coder to its end: start it, follow it, take in what it files, and end it at a limit."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import Final
-
-from msgspec import Struct
 
 from gitfleet import failpoints
 from gitfleet.agent import outbox
 from gitfleet.attempt import coder_session, mailbox
-from gitfleet.attempt.context import AttemptContext, ClaimedTask
-from gitfleet.attempt.environment import outbox_of
+from gitfleet.attempt.context import AttemptContext, ClaimedTask, Project
 from gitfleet.attempt.monitor import Monitor, OutputFollower
 from gitfleet.board.backend import TxnStatus
 from gitfleet.coders import registry
 from gitfleet.coders.base import (
     Cannot,
     Coder,
-    Evidence,
-    Failure,
+    FinishedRun,
     Job,
+    Judgement,
     NoSession,
+    Tally,
+    launch_of,
 )
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Action
 from gitfleet.files import layout
 from gitfleet.git.remote import RemoteRejected, Unreachable
 from gitfleet.model.config import CoderSettings, Permission
-from gitfleet.model.durations import seconds, spoken
-from gitfleet.model.event import Tokens
-from gitfleet.model.states import Outcome
+from gitfleet.model.durations import seconds
+from gitfleet.model.states import Failure
+from gitfleet.plan.liveness import LimitHit, abandoned_for, silent_for, too_long
+from gitfleet.plan.outcome import CoderRun, ProcessExit, StopRequest
 from gitfleet.plan.transitions import add_tasks, on_landing
 from gitfleet.process import supervisor
 from gitfleet.process.kill import kill_run
@@ -44,46 +44,32 @@ from gitfleet.process.tail import end_of
 _TICK: Final = 1.0  # seconds between looks at a running coder
 GRACE: Final = 10.0  # seconds between TERM and KILL
 _AT_ONCE: Final = 0.001  # a lease that is over; 0 would be none
-_TIRED: Final = frozenset({Failure.LIMITED, Failure.OVERLOADED, Failure.AUTH})
 
 
-class CoderEnd(Struct, frozen=True, kw_only=True):
-    """How a coder's run ended. `outcome` None: well, as far as it shows."""
-
-    outcome: Outcome | None = None
-    reason: str = ""
-    exit_code: int | None = None
-    signal: int | None = None
-    session: str = ""
-    tokens: Tokens = Tokens()
-    usd: float = 0.0
-    tool_calls: int = 0
-    failure: Failure | None = None
-    until: datetime | None = None  # when a limit resets, where it is known
-    denied: tuple[str, ...] = ()  # tools it was not allowed to use
-
-
-def find_coder(claimed: ClaimedTask) -> Coder:
-    """The coder of an attempt; Cannot if there is none of that name."""
-    coder = registry.find(claimed.claim.coder, claimed.board.settings.coders)
+def find_coder(project: Project, claimed: ClaimedTask) -> Coder:
+    """The coder of an attempt; Cannot if there is none of that name that works."""
+    name, described = claimed.claim.coder, claimed.board.settings.coders
+    listed = project.machine.plugins
+    coder = registry.find(name, described, listed)
     if coder is None:
-        raise Cannot(f"no coder is called {claimed.claim.coder!r}; describe it in fleet.yaml")
+        why = registry.absence(name, described, listed)
+        raise Cannot(why.one_line if why else f"the coder {name} is gone")
     return coder
 
 
 def run_coder(
     ctx: AttemptContext, *, workspace: Path, prompt: str, env: dict[str, str]
-) -> CoderEnd:
+) -> CoderRun:
     """Run the claim's coder in a workspace until it ends, or must. Leaves no process behind."""
     try:
-        coder = find_coder(ctx.claimed)
-        (ctx.run_dir / "prompt.md").write_text(prompt)
+        coder = find_coder(ctx.project, ctx.claimed)
+        ctx.run_dir.prompt.write_text(prompt)
         job = _job(ctx, workspace, coder, env)
-        launch = coder.launch(job)
+        launch = launch_of(coder, job)
     except NoSession as error:
-        return CoderEnd(outcome=Outcome.FAILED, reason=str(error), failure=Failure.NO_SESSION)
+        return CoderRun(failure=Failure.NO_SESSION, said=str(error))
     except Cannot as error:
-        return CoderEnd(outcome=Outcome.MISCONFIGURED, reason=str(error))
+        return CoderRun(failure=Failure.MISCONFIGURED, said=str(error))
     whole = {**env, **launch.env}
     limits = _limits(ctx.claimed)
     if (left := ctx.project.leases.left(ctx.nonce, limits.lease)) is not None:
@@ -92,26 +78,26 @@ def run_coder(
     try:
         running = start(ctx.run_dir, spec)
     except ResourceShortage as error:
-        return CoderEnd(outcome=Outcome.INTERRUPTED, reason=error.what)
+        return CoderRun(fault=error.what)
     except FleetError as error:  # its program is not there, or cannot be run
-        return CoderEnd(outcome=Outcome.MISCONFIGURED, reason=error.what)
+        return CoderRun(failure=Failure.MISCONFIGURED, said=error.what)
     failpoints.point("coder-started")
     return _attend(ctx, coder, job, running)
 
 
-def attach_to_coder(ctx: AttemptContext, *, workspace: Path, env: dict[str, str]) -> CoderEnd:
+def attach_to_coder(ctx: AttemptContext, *, workspace: Path, env: dict[str, str]) -> CoderRun:
     """Attend to the coder that another life of this runner started, or to how it ended meanwhile.
 
     Its output is read from its beginning, so that all that it told counts, and once.
     """
     running = attach(ctx.run_dir)
     if running is None:
-        return CoderEnd(outcome=Outcome.INTERRUPTED, reason="its runner died before it began")
+        return CoderRun(fault="its runner died before it began")
     try:
-        coder = find_coder(ctx.claimed)
+        coder = find_coder(ctx.project, ctx.claimed)
     except Cannot as error:  # it was taken out of fleet.yaml meanwhile
         kill_run(running.child, ctx.nonce, grace=GRACE)
-        return CoderEnd(outcome=Outcome.MISCONFIGURED, reason=str(error))
+        return CoderRun(failure=Failure.MISCONFIGURED, said=str(error))
     return _attend(ctx, coder, _job(ctx, workspace, coder, env), running)
 
 
@@ -128,10 +114,10 @@ def _limits(claimed: ClaimedTask) -> RunLimits:
     )
 
 
-def _attend(ctx: AttemptContext, coder: Coder, job: Job, running: Running) -> CoderEnd:
-    """Follow a run until it ends, or must, and judge it."""
+def _attend(ctx: AttemptContext, coder: Coder, job: Job, running: Running) -> CoderRun:
+    """Follow a run until it ends, or must; all that was seen of it."""
     ctx.live.doing = "working"
-    output = OutputFollower(ctx.run_dir / "stdout", coder, job)
+    output = OutputFollower(ctx.run_dir, coder, job)
     lease = seconds(ctx.claimed.board.settings.lease)
     try:
         with ctx.project.leases.kept(ctx.nonce, ctx.run_dir, lease):
@@ -145,8 +131,8 @@ def _attend(ctx: AttemptContext, coder: Coder, job: Job, running: Running) -> Co
     output.follow(ctx.live, end=True)
     if left:
         pids = ",".join(str(child.pid) for child in left)
-        ctx.project.report.action("left-behind", task=ctx.task, pids=pids)
-    return _judged(ctx, coder, ended or Exit(None, None, time.time()), why, output)
+        ctx.project.report.action(Action.ORPHANS_KILLED, task=ctx.task, pids=pids)
+    return _seen(ctx, coder, ended or Exit(None, None, time.time()), why, output.tally)
 
 
 def _job(ctx: AttemptContext, workspace: Path, coder: Coder, env: Mapping[str, str]) -> Job:
@@ -163,9 +149,9 @@ def _job(ctx: AttemptContext, workspace: Path, coder: Coder, env: Mapping[str, s
         body=claimed.entry.task.body,
         role=claimed.claim.role,
         model=claimed.claim.model,
-        prompt=ctx.run_dir / "prompt.md",
+        prompt=ctx.run_dir.prompt,
         workspace=workspace,
-        run_dir=ctx.run_dir,
+        run_dir=ctx.run_dir.path,
         settings=settings,
         session=session.id,
         used=session.used,
@@ -177,19 +163,19 @@ def _job(ctx: AttemptContext, workspace: Path, coder: Coder, env: Mapping[str, s
 
 def _watch(
     ctx: AttemptContext, running: Running, output: OutputFollower, vigil: Monitor
-) -> CoderEnd | None:
+) -> StopRequest | LimitHit | None:
     """Wait for the end of a run; if it must end before its time, why."""
     while True:
         if running.wait(_TICK, ctx.cancel.wake) is not None:
             return None
         stopped = ctx.cancel.stopped
         if stopped is not None:
-            return CoderEnd(outcome=stopped.outcome, reason=stopped.reason)
+            return stopped
         output.follow(ctx.live)
         _hear(ctx)
         due = vigil.look(output.tally)
         if due is not None:
-            return CoderEnd(outcome=due[0], reason=due[1])
+            return due
 
 
 def _hear(ctx: AttemptContext) -> None:
@@ -199,63 +185,54 @@ def _hear(ctx: AttemptContext) -> None:
         collect(ctx)
     except Exception as error:
         what = error.what if isinstance(error, FleetError) else repr(error)
-        ctx.project.report.once(name, "error", task=ctx.task, doing="outbox", reason=what)
+        ctx.project.report.once(name, Action.ERROR, task=ctx.task, doing="outbox", reason=what)
     else:
         ctx.project.report.settled(name)
 
 
-def _of_supervisor(ctx: AttemptContext, exit_: Exit) -> CoderEnd | None:
-    """What its supervisor says: why it ended the run, or nothing, if it died itself."""
+def _limit_of(ctx: AttemptContext, ended: Exit) -> LimitHit | None:
+    """The limit for which the supervisor ended the run, if it did."""
     limits = _limits(ctx.claimed)
-    match exit_.why:
+    match ended.why:
         case supervisor.TIMED_OUT:
-            reason = f"it took longer than {spoken(limits.attempt)}"
-            return CoderEnd(outcome=Outcome.TIMED_OUT, reason=reason)
+            return too_long(limits.attempt)
         case supervisor.SILENT:
-            reason = f"it was silent for {spoken(limits.silence)}"
-            return CoderEnd(outcome=Outcome.STALLED, reason=reason)
+            return silent_for(limits.silence)
         case supervisor.ABANDONED:
-            reason = f"no runner looked after it for {spoken(limits.lease)}"
-            return CoderEnd(outcome=Outcome.INTERRUPTED, reason=reason)
-    if exit_.cut_short:
-        return CoderEnd(outcome=Outcome.INTERRUPTED, reason=exit_.cut_short)
+            return abandoned_for(limits.lease)
     return None
 
 
-def _judged(
-    ctx: AttemptContext, coder: Coder, exit_: Exit, why: CoderEnd | None, output: OutputFollower
-) -> CoderEnd:
-    run_dir = ctx.run_dir
-    tally = output.tally
-    evidence = Evidence(
-        exit=exit_, tally=tally, stdout=run_dir / "stdout", stderr=run_dir / "stderr"
-    )
-    judged = coder.judge(evidence)
-    why = why or _of_supervisor(ctx, exit_)
-    if why is not None and why.outcome in (Outcome.STALLED, Outcome.TIMED_OUT):
-        # Silent because its service lets it wait: that is the coder's matter, not the task's.
-        why = None if judged.failure in _TIRED else why
-    reason = judged.reason
-    if judged.outcome is not None:
-        # Masked before it is cut: half a secret is one, too.
-        mask = ctx.project.mask
-        said = mask.tail(end_of(run_dir / "stderr", 2000 + mask.reach), 2000)
-        tail = said.strip().splitlines()
-        # What the table makes of standard error is in the reason already.
-        own = judged.failure is Failure.CRASHED and tail and tail[-1] not in reason
-        reason += f": {tail[-1][:300]}" if own else ""
-    return CoderEnd(
-        outcome=why.outcome if why else judged.outcome,
-        reason=why.reason if why else reason,
-        exit_code=exit_.code,
-        signal=exit_.signal,
+def _said(ctx: AttemptContext, judged: Judgement) -> str:
+    """Why the coder failed, in its own words: of a crash with the last line of standard error."""
+    if judged.failure is not Failure.CRASHED:
+        return judged.reason
+    # Masked before it is cut: half a secret is one, too.
+    mask = ctx.project.mask
+    said = mask.tail(end_of(ctx.run_dir.stderr, 2000 + mask.reach), 2000)
+    last = next(iter(said.strip().splitlines()[-1:]), "")
+    # What the coder's table makes of standard error is in the reason already.
+    return f"{judged.reason}: {last[:300]}" if last and last not in judged.reason else judged.reason
+
+
+def _seen(
+    ctx: AttemptContext, coder: Coder, ended: Exit, why: StopRequest | LimitHit | None, tally: Tally
+) -> CoderRun:
+    """All that was seen of a run that has ended. `why`: for which its runner ended it."""
+    stdout, stderr = ctx.run_dir.stdout, ctx.run_dir.stderr
+    judged = coder.judge(FinishedRun(exit=ended, tally=tally, stdout=stdout, stderr=stderr))
+    return CoderRun(
+        exit=ProcessExit(code=ended.code, signal=ended.signal, cut_short=ended.cut_short),
+        stop=why if isinstance(why, StopRequest) else None,
+        limit=why if isinstance(why, LimitHit) else _limit_of(ctx, ended),
+        failure=judged.failure,
+        said=_said(ctx, judged),
+        until=judged.until,
+        denied=judged.denied,
         session=tally.session,
         tokens=tally.tokens,
         usd=tally.usd or 0.0,
         tool_calls=tally.tool_calls,
-        failure=None if why else judged.failure,
-        until=None if why else judged.until,
-        denied=judged.denied,
     )
 
 
@@ -284,7 +261,7 @@ def collect(ctx: AttemptContext) -> None:
     failpoints.point("outbox-committed")
     if result.won and result.change is not None:
         for path in result.change.files:
-            ctx.project.report.action("added", task=layout.place(path).task, source=ctx.task)
+            ctx.project.report.action(Action.ADDED, task=layout.place(path).task, source=ctx.task)
     for letter in letters:
         outbox.take_out(letter)
 
@@ -293,7 +270,7 @@ def read_filed_tasks(ctx: AttemptContext) -> list[outbox.FiledTask]:
     """The tasks in the outbox; what says nothing is set aside, and told."""
     letters = []
     mask = ctx.project.mask
-    for found in outbox.tasks(outbox_of(ctx.run_dir), ctx.task):
+    for found in outbox.tasks(ctx.run_dir.outbox, ctx.task):
         letter = outbox.masked(mask, found)
         if isinstance(letter, outbox.FiledTask):
             letters.append(letter)
@@ -301,7 +278,7 @@ def read_filed_tasks(ctx: AttemptContext) -> list[outbox.FiledTask]:
         outbox.set_aside(letter)
         ctx.project.report.once(
             f"refused {letter.path}",
-            "refused",
+            Action.REFUSED,
             task=ctx.task,
             file=letter.path.name,
             reason=letter.reason,

@@ -1,4 +1,4 @@
-"""Going on in a coder's own session where that can be; and what a coder is given to speak by."""
+"""Resume a coder's own session where possible, and give a coder its MCP server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from msgspec import Struct
 
 from gitfleet.agent import outbox
 from gitfleet.attempt.context import AttemptContext, ClaimedTask, Project
-from gitfleet.attempt.environment import outbox_of
 from gitfleet.attempt.start_point import StartMode, StartPoint
 from gitfleet.coders import registry
 from gitfleet.coders.base import Mcp
@@ -49,7 +48,7 @@ def session_of(project: Project, claimed: ClaimedTask) -> CoderSession:
     claim = claimed.claim
     attempts = [a for a in claimed.entry.attempts(claim.role) if a.nonce != claim.nonce]
     last = attempts[-1] if attempts else None
-    coder = registry.find(claim.coder, claimed.board.settings.coders)
+    coder = registry.find(claim.coder, claimed.board.settings.coders, project.machine.plugins)
     if last is None or coder is None or not coder.resumes or not last.session:
         return CoderSession()
     same = (last.runner, last.coder, last.model) == (project.runner, claim.coder, claim.model)
@@ -96,10 +95,10 @@ def bring_over(ctx: AttemptContext) -> None:
     if claim.role is not Role.PLAN or not session_of(ctx.project, ctx.claimed).id:
         return
     last = [a for a in ctx.claimed.entry.attempts(Role.PLAN) if a.nonce != claim.nonce][-1]
-    old = outbox_of(ctx.project.clone.run_dir(ctx.task, last.attempt, last.nonce))
+    old = ctx.project.clone.run_dir(ctx.task, last.attempt, last.nonce).outbox
     for letter in outbox.tasks(old, ctx.task):
         if isinstance(letter, outbox.FiledTask):
-            (outbox_of(ctx.run_dir) / letter.path.name).write_bytes(letter.addition.text)
+            (ctx.run_dir.outbox / letter.path.name).write_bytes(letter.addition.text)
 
 
 def server_of(claimed: ClaimedTask, env: Mapping[str, str]) -> Mcp | None:

@@ -1,4 +1,4 @@
-"""What every piece of work needs at hand, and how the runner talks to an attempt under way."""
+"""The shared context of a runner's work on one project, and the context of one attempt."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from msgspec import Struct
 
@@ -21,9 +20,11 @@ from gitfleet.model.claim import Claim
 from gitfleet.model.config import Machine
 from gitfleet.model.event import Tokens
 from gitfleet.model.secrets import Mask
-from gitfleet.model.states import Outcome, Role
+from gitfleet.model.states import Role
+from gitfleet.plan.outcome import StopOutcome, StopRequest
 from gitfleet.plan.scheduler import Assignment
 from gitfleet.process.wakeup import Wakeup
+from gitfleet.run_dir import RunDir
 
 TASK_BRANCH = "gitfleet/task/"
 
@@ -66,13 +67,6 @@ class Project:
         return self.store.backend.tip_of(target)
 
 
-class StopRequest(Struct, frozen=True):
-    """Why an attempt is to end before its time."""
-
-    outcome: Outcome
-    reason: str
-
-
 class CancelToken:
     """How an attempt under way is told to end. Any thread may call `stop`."""
 
@@ -80,7 +74,7 @@ class CancelToken:
         self.wake = Wakeup()
         self._stop: StopRequest | None = None
 
-    def stop(self, outcome: Outcome, reason: str) -> None:
+    def stop(self, outcome: StopOutcome, reason: str) -> None:
         """End it at once; the first reason counts."""
         if self._stop is None:
             self._stop = StopRequest(outcome, reason)
@@ -138,7 +132,7 @@ class AttemptContext:
     claimed: ClaimedTask
     cancel: CancelToken
     live: LiveStatus
-    run_dir: Path
+    run_dir: RunDir
 
     @property
     def task(self) -> str:

@@ -1,4 +1,4 @@
-"""The environment an attempt gets: who it is, where it may speak, and nobody to prompt."""
+"""The environment of an attempt: which variables it gets, and which ones are removed."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from gitfleet.forges.registry import TOKEN
 from gitfleet.git.command import clean_env
 from gitfleet.model.secrets import NOTIFY_URLS
 from gitfleet.process.procfs import MARKER
+from gitfleet.run_dir import RunDir
 
 DOMAIN: Final = "gitfleet.invalid"  # a name that never exists (RFC 2606)
 # What is not an attempt's business: switches of ours, and what lets a runner speak for people.
@@ -25,11 +26,6 @@ _OURS: Final = ("GITFLEET_FAULT", "GITFLEET_NO_FSYNC", TOKEN, NOTIFY_URLS)
 def committer_of(claimed: ClaimedTask) -> str:
     """The e-mail by which every ref an attempt moves can be told to be its doing."""
     return f"{claimed.claim.nonce[:16]}@{DOMAIN}"
-
-
-def outbox_of(run_dir: Path) -> Path:
-    """Where an attempt drops what it says."""
-    return run_dir / "outbox"
 
 
 def identity(claimed: ClaimedTask) -> dict[str, str]:
@@ -47,7 +43,9 @@ def _name_of(claimed: ClaimedTask) -> str:
     return claimed.claim.coder or "gitfleet"
 
 
-def environment(project: Project, claimed: ClaimedTask, run_dir: Path, tmp: Path) -> dict[str, str]:
+def environment(
+    project: Project, claimed: ClaimedTask, run_dir: RunDir, tmp: Path
+) -> dict[str, str]:
     """Everything an attempt's processes find in their environment."""
     base = {name: value for name, value in clean_env().items() if name not in _OURS}
     own = {
@@ -56,8 +54,8 @@ def environment(project: Project, claimed: ClaimedTask, run_dir: Path, tmp: Path
         "GITFLEET_ATTEMPT": str(claimed.claim.attempt),
         "GITFLEET_ROLE": claimed.claim.role.value,
         "GITFLEET_BASE": claimed.claim.base,
-        "GITFLEET_OUTBOX": str(outbox_of(run_dir)),
-        "GITFLEET_INBOX": str(run_dir / "inbox"),
+        "GITFLEET_OUTBOX": str(run_dir.outbox),
+        "GITFLEET_INBOX": str(run_dir.inbox),
         "GITFLEET_ASK_WAIT": claimed.board.settings.ask.wait,
         MARKER: claimed.claim.nonce,
         "TMPDIR": str(tmp),

@@ -1,4 +1,4 @@
-"""What every attempt ends with: its event on the board, its claim gone, its nonce forgotten."""
+"""End an attempt: write its event, remove its claim and its workspace."""
 
 from __future__ import annotations
 
@@ -12,39 +12,36 @@ from gitfleet import failpoints
 from gitfleet.attempt.context import AttemptContext, Project, task_branch
 from gitfleet.attempt.workspace import discard
 from gitfleet.board.backend import TxnStatus
-from gitfleet.board.store import Transaction
+from gitfleet.board.transaction import Transaction
+from gitfleet.event_log import Action
 from gitfleet.git import refs
 from gitfleet.git.remote import RemoteRejected, Unreachable
 from gitfleet.model.change import Decide, Move
 from gitfleet.model.event import Attempt, Check
 from gitfleet.model.states import Outcome, Role
+from gitfleet.plan.outcome import CoderRun
 from gitfleet.plan.transitions import event_files, on_end, on_landing
 from gitfleet.plan.transitions.add_tasks import Addition
 
 
-def attempt_of(ctx: AttemptContext, *, outcome: Outcome, reason: str, **facts: Any) -> Attempt:
-    """The event's content: what is known from the claim, and the facts given."""
-    claim = ctx.claimed.claim
-    reason = ctx.project.mask.text(reason)
-    facts = {key: _masked(ctx, fact) for key, fact in facts.items()}
-    return Attempt(
-        **{
-            "runner": claim.runner,
-            "nonce": claim.nonce,
-            "attempt": claim.attempt,
-            "outcome": outcome,
-            "reason": reason,
-            "started": claim.at,
-            "ended": ctx.project.store.now(),
-            "coder": claim.coder,
-            "model": claim.model,
-            "task_blob": claim.task_blob,
-            "base": claim.base,
-            "head": claim.head,
-            "branch": claim.branch,
-            **facts,
-        }
-    )
+def attempt_of(
+    ctx: AttemptContext, *, outcome: Outcome, reason: str, run: CoderRun | None = None, **facts: Any
+) -> Attempt:
+    """The event's content: what is known from the claim and of the coder's run, and the facts."""
+    ended = ctx.project.store.now()
+    attempt = Attempt.of(ctx.claimed.claim, outcome, ctx.project.mask.text(reason), ended)
+    known = {**(_of_run(run) if run else {}), **facts}
+    return replace(attempt, **{key: _masked(ctx, fact) for key, fact in known.items()})
+
+
+def _of_run(run: CoderRun) -> dict[str, Any]:
+    return {
+        "exit_code": run.exit.code if run.exit else None,
+        "signal": run.exit.signal if run.exit else None,
+        "tokens": run.tokens,
+        "usd": run.usd,
+        "tool_calls": run.tool_calls,
+    }
 
 
 def _masked(ctx: AttemptContext, fact: Any) -> Any:
@@ -91,7 +88,7 @@ def finish(ctx: AttemptContext, attempt: Attempt, decide: Decide) -> Transaction
     if not result.why and event_files.claimed_by(result.board, ctx.task, ctx.nonce) is None:
         ctx.project.clone.drop_pending(ctx.nonce)
         ctx.project.report.action(
-            "fenced", task=ctx.task, role=ctx.claimed.claim.role, outcome=attempt.outcome
+            Action.FENCED, task=ctx.task, role=ctx.claimed.claim.role, outcome=attempt.outcome
         )
     return result
 
@@ -107,7 +104,7 @@ def transact_until_known(ctx: AttemptContext, decide: Decide) -> Transaction | N
                 return result
         except (Unreachable, RemoteRejected) as error:
             ctx.project.report.once(
-                f"offline {ctx.nonce}", "waits-for-remote", task=ctx.task, reason=error.what
+                f"offline {ctx.nonce}", Action.WAITING_FOR_REMOTE, task=ctx.task, reason=error.what
             )
         if ctx.project.giving_up.wait(pause):
             return None
@@ -117,7 +114,7 @@ def transact_until_known(ctx: AttemptContext, decide: Decide) -> Transaction | N
 def log_end(ctx: AttemptContext, attempt: Attempt) -> None:
     """Say how the attempt ended."""
     ctx.project.report.action(
-        "ended",
+        Action.ENDED,
         task=ctx.task,
         role=ctx.claimed.claim.role,
         attempt=attempt.attempt,

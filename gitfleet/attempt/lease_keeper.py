@@ -1,9 +1,9 @@
-"""Leases of the attempts under way: their supervisors are told until when the claims are ours.
+"""Renew the leases of running attempts, so that their supervisors know that the claims are ours.
 
-In a thread of its own that waits for nobody: an attempt's thread may wait for a slow server for
+Runs in a thread that waits for nothing else: an attempt's thread may wait for a slow server for
 longer than a lease, and its agent must not be ended for that. Times are of the boot clock, which
-goes on while the machine sleeps: when it wakes up, every lease is renewed before a supervisor
-gives its runner up.
+continues while the machine sleeps: after waking up, every lease is renewed before a supervisor
+gives up on its runner.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
+from gitfleet.background_service import BackgroundService
+from gitfleet.event_log import EventLog
 from gitfleet.process.launch import renew
 from gitfleet.process.procfs import boot_seconds
+from gitfleet.run_dir import RunDir
 
 _EVERY: Final = 1.0  # seconds between looks
 _TIMES: Final = 20  # renewals within a lease
@@ -25,7 +27,7 @@ _TIMES: Final = 20  # renewals within a lease
 
 @dataclass
 class _KeptLease:
-    run_dir: Path
+    run_dir: RunDir
     lease: float
     renewed: float = -math.inf
 
@@ -39,15 +41,13 @@ class LeaseKeeper:
         self.told: Callable[[str], float | None] | None = None
         self._kept: dict[str, _KeptLease] = {}
         self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
 
     def left(self, nonce: str, lease: float) -> float | None:
         """Seconds for which a claim is surely ours; None if nobody has heard of us yet."""
         return self.told(nonce) if self.told is not None else lease
 
     @contextlib.contextmanager
-    def kept(self, nonce: str, run_dir: Path, lease: float) -> Iterator[None]:
+    def kept(self, nonce: str, run_dir: RunDir, lease: float) -> Iterator[None]:
         """Keep the lease of a run meanwhile."""
         with self._lock:
             self._kept[nonce] = _KeptLease(run_dir, lease)
@@ -71,15 +71,12 @@ class LeaseKeeper:
                     renew(one.run_dir, now + left)
                     one.renewed = now
 
-    def start(self) -> None:
-        """Begin to renew."""
-        self._thread.start()
+    def service(self, report: EventLog) -> BackgroundService:
+        """The thread that renews."""
+        return BackgroundService(
+            "leases", self._turn, report, first_pause=_EVERY, last_pause=_EVERY
+        )
 
-    def stop(self) -> None:
-        """Renew no more."""
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(_EVERY):
-            self.renew()
+    def _turn(self) -> float:
+        self.renew()
+        return _EVERY

@@ -1,7 +1,8 @@
-"""What an attempt asks, notes and tells: from its outbox onto the board, and answers to its inbox.
+"""Move questions, notes and progress from an attempt's outbox to the board, and answers to its
+inbox.
 
-Everything arrives once, whatever dies between the commit and the clean-up: a question has a key,
-a note is compared with what the board has. `gitfleet.agent.client` is the other end.
+Everything arrives once, whatever dies between the commit and the clean-up: a question has a key, a
+note is compared with the board's. `agent.client` is the other end.
 """
 
 from __future__ import annotations
@@ -18,26 +19,25 @@ from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from gitfleet import failpoints
 from gitfleet.agent import client, outbox
 from gitfleet.agent.outbox import RejectedFile
 from gitfleet.attempt import finish
 from gitfleet.attempt.context import AttemptContext, Project
-from gitfleet.attempt.environment import outbox_of
 from gitfleet.board.backend import TxnStatus
-from gitfleet.board.store import Transaction
+from gitfleet.board.transaction import Transaction
+from gitfleet.event_log import Action
 from gitfleet.files import codec, layout
 from gitfleet.git import remote
 from gitfleet.git.remote import Unreachable
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Decide
 from gitfleet.model.claim import Claim
-from gitfleet.model.event import Attempt
 from gitfleet.plan import questions
 from gitfleet.plan.questions import QuestionRequest
 from gitfleet.plan.transitions.event_files import claimed_by
+from gitfleet.run_dir import RunDir
 
 _NOTES_EVERY: Final = 60.0  # seconds between two commits of one task's notes
 _MOST: Final = 50  # questions at once; who asks more in a second asks nobody
@@ -52,27 +52,22 @@ class Mailbox(Struct, frozen=True):
     project: Project
     task: str
     claim: Claim
-    run_dir: Path
+    run_dir: RunDir
 
     @property
     def box(self) -> Path:
         """Its outbox."""
-        return outbox_of(self.run_dir)
+        return self.run_dir.outbox
 
     @property
     def inbox(self) -> Path:
         """Its inbox."""
-        return inbox_of(self.run_dir)
+        return self.run_dir.inbox
 
 
 class _QuestionFile(Struct, frozen=True):
     path: Path
     wanted: QuestionRequest
-
-
-def inbox_of(run_dir: Path) -> Path:
-    """Where an attempt finds answers."""
-    return run_dir / "inbox"
 
 
 def _ear(ctx: AttemptContext) -> Mailbox:
@@ -132,7 +127,7 @@ def _questions(ear: Mailbox, write: _Write) -> None:
             continue
         if layout.question_path(question.name) in new:
             asked = " ".join(question.text.split())[:200]
-            ear.project.report.action("asked", task=task, question=question.name, text=asked)
+            ear.project.report.action(Action.ASKED, task=task, question=question.name, text=asked)
         _receipt(ear, letter.path, question=question.name)
         failpoints.point("question-told")
         letter.path.unlink(missing_ok=True)
@@ -168,7 +163,7 @@ def _refuse(ear: Mailbox, path: Path, reason: str) -> None:
         _receipt(ear, path, refused=reason)
     outbox.set_aside(RejectedFile(path, reason))
     ear.project.report.once(
-        f"refused {path}", "refused", task=ear.task, file=path.name, reason=reason
+        f"refused {path}", Action.REFUSED, task=ear.task, file=path.name, reason=reason
     )
 
 
@@ -191,10 +186,10 @@ def _put(path: Path, data: bytes) -> None:
 # -- answers
 
 
-def deliver(project: Project, board: Board, task: str, run_dir: Path) -> None:
+def deliver(project: Project, board: Board, task: str, run_dir: RunDir) -> None:
     """Bring the inbox of an attempt to where the board is: a copy of every answered question."""
     entry = board.get(task)
-    inbox = inbox_of(run_dir)
+    inbox = run_dir.inbox
     answered = [q for q in entry.questions if not q.open] if entry is not None else []
     wanted = {f"{q.name}.md": layout.question_path(q.name) for q in answered}
     for name, path in wanted.items():
@@ -219,7 +214,7 @@ def _differs(path: Path, data: bytes) -> bool:
 
 
 def _notes(ear: Mailbox, write: _Write, *, last: bool) -> None:
-    mark = ear.run_dir / "noted"
+    mark = ear.run_dir.noted
     if not (last or _due(mark)):
         return
     taken = {f"{kind}.md": path for kind in client.NOTES if (path := _taken(ear, kind))}
@@ -255,7 +250,7 @@ def _due(mark: Path) -> bool:
 
 def _taken(ear: Mailbox, kind: str) -> Path | None:
     """The newest note of that kind, moved out of the outbox: what comes later is another one."""
-    letter, goal = ear.box / f"note-{kind}.md", ear.run_dir / f"note-{kind}.md"
+    letter, goal = ear.box / f"note-{kind}.md", ear.run_dir.note(kind)
     if letter.is_symlink() or letter.exists():
         data = outbox.read(letter)
         if data is None or not data.strip() or codec.decode(data, letter.name)[1]:
@@ -267,7 +262,7 @@ def _taken(ear: Mailbox, kind: str) -> Path | None:
 
 
 def _progress(ctx: AttemptContext) -> None:
-    path = outbox_of(ctx.run_dir) / client.PROGRESS
+    path = ctx.run_dir.outbox / client.PROGRESS
     data = outbox.read(path)
     if data is None:
         return
@@ -308,13 +303,10 @@ def _asked(ear: Mailbox) -> dict[str, str]:
     return found
 
 
-def end_of_dead(
-    project: Project, task: str, claim: Claim, run_dir: Path, attempt: Attempt
-) -> Attempt | None:
-    """The event of an attempt that died with its runner, after its last words were taken.
+def last_question(project: Project, task: str, claim: Claim, run_dir: RunDir) -> str | None:
+    """Why an attempt that died with its runner waits for an answer; empty if it does not.
 
-    It is `asked` if it waits for an answer: nothing is gained by asking the same again. None if
-    nobody knows whether the last words arrived.
+    Its last words are taken first. None if it is not known whether they arrived.
     """
     ear = Mailbox(project, task, claim, run_dir)
     unknown = False
@@ -326,9 +318,4 @@ def end_of_dead(
         return result
 
     _take(ear, tell, last=True)
-    if unknown:
-        return None
-    why = _parked(ear)
-    if why and questions.overrules(attempt.outcome):
-        return replace(attempt, outcome=questions.ASKED, reason=why)
-    return attempt
+    return None if unknown else _parked(ear)

@@ -1,20 +1,20 @@
-"""A coder under way: its output is followed, and its limits are held up to it."""
+"""Follow a running coder's output, and check it against its limits."""
 
 from __future__ import annotations
 
 import contextlib
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 from gitfleet.attempt.context import AttemptContext, LiveStatus
-from gitfleet.coders.base import Coder, CoderEvent, Failure, Job, Tally
+from gitfleet.coders.base import Coder, CoderEvent, Job, Tally
 from gitfleet.coders.stream import Stream
-from gitfleet.model.states import Outcome
-from gitfleet.plan.liveness import Observation, limits_of, state_of, why_kill
+from gitfleet.model.states import Failure
+from gitfleet.plan.liveness import LimitHit, Observation, limits_of, state_of, why_kill
 from gitfleet.process.launch import Running, began
 from gitfleet.process.procfs import TICKS, age, used_below
+from gitfleet.run_dir import RunDir
 from gitfleet.transcripts.timestamps import TimestampLog
 
 _CHUNK: Final = 1 << 18
@@ -25,13 +25,13 @@ _WORKS: Final = 0.05  # of one processor: less than that is what an idle program
 
 
 class OutputFollower:
-    """Follows a growing file and turns its whole lines into events and what they come to."""
+    """Follows the growing output of a coder: its whole lines as events, and what they come to."""
 
-    def __init__(self, path: Path, coder: Coder, job: Job) -> None:
-        self._path, self._coder, self._job = path, coder, job
+    def __init__(self, run_dir: RunDir, coder: Coder, job: Job) -> None:
+        self._path, self._coder, self._job = run_dir.stdout, coder, job
         self._at = 0
         self._stream = Stream(coder.reader(job))
-        self._pace = TimestampLog(path.parent)
+        self._pace = TimestampLog(run_dir.path)
 
     @property
     def tally(self) -> Tally:
@@ -87,8 +87,8 @@ class Monitor:
         self._size = -1
         self._ticks = 0
 
-    def look(self, tally: Tally) -> tuple[Outcome, str] | None:
-        """Look at it once; why it must end, if it must."""
+    def look(self, tally: Tally) -> LimitHit | None:
+        """Look at it once; the limit for which it must end, if it must."""
         now = time.monotonic()
         self._look_at_output(now)
         if now - self._grown >= _SILENT and now - self._looked >= _LOOK_EVERY:
@@ -100,9 +100,9 @@ class Monitor:
     def _look_at_output(self, now: float) -> None:
         """By size, not by time of change: the clock may jump."""
         size = 0
-        for name in ("stdout", "stderr"):
+        for path in (self._way.run_dir.stdout, self._way.run_dir.stderr):
             with contextlib.suppress(FileNotFoundError):
-                size += (self._way.run_dir / name).stat().st_size
+                size += path.stat().st_size
         if size != self._size:
             self._size, self._grown, self._way.live.heard = size, now, now
 

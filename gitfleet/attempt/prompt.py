@@ -1,7 +1,7 @@
-"""What an attempt is told: the board's prompts/<role>.md, or gitfleet's own, filled in.
+"""Fill in the prompt of an attempt: the board's prompts/<role>.md, or the one that ships.
 
-Which variables there are, and what each holds, is said in `files.templates`; the sections are made
-in `plan.prompt_sections`. Here is read what they need.
+`files.templates` lists the variables; `plan.prompt_sections` makes the sections. This module reads
+what they need.
 """
 
 from __future__ import annotations

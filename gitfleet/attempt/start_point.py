@@ -1,4 +1,4 @@
-"""Where an attempt begins: at the target, where the last attempt stopped, or at rejected work."""
+"""Where an attempt starts: at the target, at the last attempt's tip, or at rejected work."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from msgspec import Struct
 from gitfleet.attempt.context import Project, task_branch
 from gitfleet.coders import registry
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Action
 from gitfleet.git import refs
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.event import Attempt, Closed, Landed
 from gitfleet.model.states import REJECTIONS, Kind, Outcome, Role
 from gitfleet.plan.scheduler import Assignment
-from gitfleet.plan.status import submission_of, verdict_of
+from gitfleet.plan.task_history import submission_of, verdict_of
 
 
 class StartMode(StrEnum):
@@ -67,7 +68,7 @@ def _built_upon(project: Project, board: Board, entry: Entry, branch: str, tip: 
     if missing:
         project.report.once(
             key,
-            "dependency-missing",
+            Action.DEPENDENCY_MISSING,
             task=entry.id,
             missing=", ".join(f"{need} ({merge[:10]})" for need, merge in missing.items()),
             target=branch,
@@ -110,7 +111,7 @@ def _landing(board: Board, task: str) -> Landed | None:
 def _of_work(
     project: Project, board: Board, entry: Entry, pick: Assignment, target: str
 ) -> StartPoint:
-    coder = registry.find(pick.coder, board.settings.coders)
+    coder = registry.find(pick.coder, board.settings.coders, project.machine.plugins)
     fresh = coder is None or coder.fresh
     last = entry.last(Kind.WORK, Kind.PLAN)
     verdict = verdict_of(entry)

@@ -1,7 +1,8 @@
-"""The worktrees that attempts run in: made, filled, saved, removed.
+"""The worktrees of attempts: create, set up, save, remove.
 
-They lie outside the repository, under the user's state directory. Nothing in one is ever thrown
-away that was not saved: what is uncommitted or unmerged goes to refs/gitfleet/salvage/ first.
+They are outside the repository, in the user's state directory (`Clone.workspace` computes the
+path). Nothing is removed before it is saved: uncommitted or unmerged work goes to
+refs/gitfleet/salvage/ first.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from gitfleet.attempt.context import AttemptContext, ClaimedTask, Project, task_
 from gitfleet.attempt.start_point import StartMode, StartPoint
 from gitfleet.board.clone_state import read_json, write_json
 from gitfleet.errors import FleetError, GitError
+from gitfleet.event_log import Action
 from gitfleet.git import merge, refs, salvage, worktree
 from gitfleet.model.config import WorkspaceSettings
 from gitfleet.model.durations import seconds
 from gitfleet.process.kill import kill_run
 from gitfleet.process.launch import LaunchSpec, start
 from gitfleet.process.tail import end_of
+from gitfleet.run_dir import SETUP
 
 CHECK: Final = ".check"  # what follows a task's id in the name of its worktree for checking
 
@@ -159,11 +162,11 @@ def _set_up(
     limit = seconds(ctx.claimed.board.settings.checks_timeout)
     marker, run_dir = ctx.nonce, ctx.run_dir
     for number, command in enumerate(settings.setup, 1):
-        name = f"setup-{number}."
+        files = run_dir.command(SETUP, number)
         spec = LaunchSpec(
             ("sh", "-c", command), path, env, marker, limits=check_commands.limits(limit)
         )
-        running = start(run_dir, spec, name=name)
+        running = start(files, spec)
         try:
             ended = running.wait(limit, ctx.cancel.wake)
         finally:
@@ -176,7 +179,7 @@ def _set_up(
         if ended is None:
             return f"workspace.setup took longer than {limit:g}s: {command}"
         if ended.code != 0:
-            tail = end_of(run_dir / f"{name}stderr", 2000).strip()
+            tail = end_of(files.stderr, 2000).strip()
             last = tail.splitlines()[-1] if tail else f"exit status {ended.code}"
             return f"workspace.setup failed: {command}: {last}"
     return ""
@@ -190,7 +193,7 @@ def save_tip(project: Project, task: str, commit: str) -> None:
     others = [project.store.ref, *_targets(project)]
     if salvage.unreachable(project.repo, commit, others):
         ref = salvage.keep(project.repo, commit, f"{salvage.PREFIX}{task}/work")
-        project.report.action("salvaged", task=task, commit=commit[:10], ref=ref)
+        project.report.action(Action.SALVAGED, task=task, commit=commit[:10], ref=ref)
 
 
 def _targets(project: Project) -> list[str]:
@@ -209,7 +212,7 @@ def discard(project: Project, task: str, path: Path) -> None:
     ref = f"{salvage.PREFIX}{task}/uncommitted"
     saved = salvage.save(project.repo, path, ref=ref, message=f"Uncommitted work on {task}")
     if saved is not None:
-        project.report.action("salvaged", task=task, commit=saved.commit[:10], ref=saved.ref)
+        project.report.action(Action.SALVAGED, task=task, commit=saved.commit[:10], ref=saved.ref)
     branch, tip = worktree.head(path)
     if branch is None:
         save_tip(project, task, tip)

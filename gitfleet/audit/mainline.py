@@ -1,11 +1,10 @@
-"""The board's own line through a history with people's merges in it.
+"""Find the board's mainline in a history with merges of people.
 
-The line goes from the root to the tip. At a merge it follows the parent from which the merge
-differs only in people's files and people's events, while the other lines hold nothing else. Where
-the history since some commit is asked for, that commit was the board: the line goes through it.
+The mainline goes from the root to the tip. At a merge it follows the parent from which the merge
+differs only in people's files and people's events, while the other side contains nothing else. If
+the history since some commit is asked for, that commit was the board: the mainline goes through it.
 
-The shape of the history is read once, by one `git rev-list`; what is asked after that costs the
-commits it is about.
+One `git rev-list` reads the shape of the history; later questions cost only their own commits.
 """
 
 from __future__ import annotations
@@ -15,11 +14,13 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Final, NamedTuple
 
-from gitfleet.board.store import RUNNER_DOMAIN, Store, by_runner
+from gitfleet.board.authorship import RUNNER_DOMAIN, by_runner
+from gitfleet.board.store import Store
 from gitfleet.errors import FleetError
 from gitfleet.files import layout
 from gitfleet.git.command import git
-from gitfleet.git.objects import Changed, Commit
+from gitfleet.git.commits import Commit
+from gitfleet.git.objects import Changed
 
 _LONG: Final = 600.0  # seconds for git to list a history
 _BOARD, _OTHER = 1, 2  # from which side a commit is reached

@@ -1,8 +1,8 @@
-"""What a server asks of a push to the fleet branch before it takes it: that the board stays one.
+"""The server's pre-receive check: a push to the fleet branch must keep the board valid.
 
-Only new commits are judged, each with its own settings, on the line that goes through the old tip.
-What is pushed along with the board counts: a landing moves its target in the same push. All else
-passes without a look. A push is judged by what it changes; who sends it is for the server to ask.
+It checks new commits only, each with its own settings, on the mainline through the old tip. Refs
+pushed along with the board count: a landing moves its target in the same push. Other pushes pass
+unchecked. The check looks at what a push changes; who may push is the server's decision.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from gitfleet.audit import repair
-from gitfleet.board.store import TXN, Store
+from gitfleet.board.authorship import TXN
+from gitfleet.board.store import Store
 from gitfleet.errors import FleetError, GitError
 from gitfleet.event_log import value
 from gitfleet.git import refs
 from gitfleet.git.command import git
-from gitfleet.git.objects import trailers
+from gitfleet.git.commits import trailers
 from gitfleet.git.repo import config
 from gitfleet.model.board import Board, Problem
 
@@ -150,7 +151,7 @@ def _problems(store: Store, old: str | None, new: str) -> Iterator[PushRefusal]:
     """Files of people's in the push that do not validate.
 
     What gitfleet itself pushes passes: it may carry what a person committed somewhere, or put into
-    the letter box, and a broken task is to stop nothing but itself.
+    an inbox branch, and a broken task is to stop nothing but itself.
     """
     commit = store.objects.commit(new)
     if TXN in trailers(commit.message):

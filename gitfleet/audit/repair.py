@@ -1,4 +1,4 @@
-"""The board's history, judged commit by commit; and what people's commits broke, put back."""
+"""fsck and repair: check every commit of the board, and restore what people's commits broke."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from gitfleet.audit.mainline import (
     mainline_commits,
     of_a_runner,
 )
+from gitfleet.board.authorship import REPAIR
 from gitfleet.board.clone_state import read_json, write_json
-from gitfleet.board.store import REPAIR, Store
+from gitfleet.board.store import Store
 from gitfleet.errors import GitError
+from gitfleet.event_log import Action
 from gitfleet.files import layout
 from gitfleet.git import refs
 from gitfleet.git.command import git
-from gitfleet.git.objects import Commit, trailers
+from gitfleet.git.commits import Commit, trailers
 from gitfleet.model.change import Change
 from gitfleet.model.event import Landed
 from gitfleet.plan import invariants
@@ -314,7 +316,7 @@ class Repairer:
         """Tell of a repair that was made."""
         on = self._store.objects.commit(change.trailers[REPAIR])
         self._report.action(
-            "repaired",
+            Action.REPAIRED,
             commit=on.oid[:10],
             author=on.author.name,
             files=",".join(sorted(change.files)),

@@ -1,7 +1,7 @@
-"""What counts as the swap: the local ref, or with a remote the push.
+"""How a change reaches the board: a swap of the clone's own ref (here), or a push to the remote.
 
-A swap says what a change is decided on (`base`) and moves the board there, together with whatever
-else moves in that step. Everything above is the same for both.
+A backend names the commit to decide on (`refresh`) and moves the board together with the other refs
+of a change (`commit`). Everything above is the same for both.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from gitfleet import failpoints
+from gitfleet.board.remote_handle import RemoteHandle
 from gitfleet.errors import FleetError
 from gitfleet.git import follow_branch, refs
 from gitfleet.git.checkouts import checkouts_of
@@ -41,6 +42,10 @@ class TxnResult(Struct, frozen=True):
 class Backend(Protocol):
     """One way of moving the board."""
 
+    @property
+    def remote(self) -> RemoteHandle | None:
+        """The board's remote; None if the board is in this clone only."""
+
     def exclusive(self) -> contextlib.AbstractContextManager[None]:
         """One writer at a time, for throughput and fairness."""
 
@@ -65,6 +70,8 @@ class Backend(Protocol):
 
 class LocalBackend:
     """The board of one clone: its own ref is the truth."""
+
+    remote = None
 
     def __init__(self, repo: Repo, ref: str) -> None:
         self.repo, self.ref = repo, ref

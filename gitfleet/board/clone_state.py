@@ -1,7 +1,7 @@
-"""What belongs to one clone and is not on the board: its runner's name, what it holds, its lock.
+"""What one clone keeps: its runner's name and lock, pending claims, and the paths of its worktrees.
 
-It lies under `gitfleet/` in the common git directory, where no branch and no clean-up of git's
-reaches it. Every file is written aside and renamed, so that a crash leaves the old or the new.
+It is under `gitfleet/` in the common git directory, where no branch and no clean-up of git reaches
+it. Every file is written aside and renamed, so that a crash leaves the old or the new one.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from gitfleet.git.fsync import syncing
 from gitfleet.git.repo import Repo
 from gitfleet.model.states import Role
 from gitfleet.process.procfs import ProcessId, alive, myself
+from gitfleet.run_dir import RunDir
 
 _NAME: Final = "runner.json"
 _NONCE: Final = re.compile(r"[0-9a-f]{32}\Z")
@@ -204,9 +205,9 @@ class Clone:
 
     # -- places
 
-    def run_dir(self, task: str, attempt: int, nonce: str) -> Path:
+    def run_dir(self, task: str, attempt: int, nonce: str) -> RunDir:
         """Where an attempt's prompt, output and status lie."""
-        return self.runs / task / f"{attempt:03d}-{nonce[:8]}"
+        return RunDir(self.runs / task / f"{attempt:03d}-{nonce[:8]}")
 
     def workspace(self, task: str) -> Path:
         """The worktree that work on a task happens in."""

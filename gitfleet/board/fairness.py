@@ -1,4 +1,4 @@
-"""How often it is fair to begin something on a board that others write to as well."""
+"""Fairness on a shared board: pauses between claims, and the back-off after a lost race."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What runners tell of themselves: their heartbeats on the remote, and the file of a clone's own.
+"""Read heartbeats: those of all runners on the remote, and the live status file of this clone.
 
-Reading only, and little to import: `gitfleet list` asks for it every time.
+Read-only and with few imports: `gitfleet list` reads them every time.
 """
 
 from __future__ import annotations
@@ -45,15 +45,20 @@ def live(told: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(told.get("attempts"), list) or not isinstance(written, int | float):
         return {}
     passed = max(0.0, time.monotonic() - written)
-    attempts = [one for one in told["attempts"] if isinstance(one, dict)]
-    return {**told, "attempts": [aged(one, passed) for one in attempts]}
-
-
-def aged(attempt: Mapping[str, Any], passed: float) -> dict[str, Any]:
-    """What was told of an attempt, so many seconds later, if it said nothing since."""
+    failing = told.get("failing")
+    lists = {"attempts": told["attempts"], "failing": failing if isinstance(failing, list) else []}
     older = {
-        key: round(attempt[key] + passed)
-        for key in ("elapsed", "silence")
-        if isinstance(attempt.get(key), int | float)
+        key: [aged(one, passed) for one in found if isinstance(one, dict)]
+        for key, found in lists.items()
     }
-    return {**attempt, **older}
+    return {**told, **older}
+
+
+def aged(one: Mapping[str, Any], passed: float) -> dict[str, Any]:
+    """What was told of an attempt or a service, so many seconds later."""
+    older = {
+        key: round(one[key] + passed)
+        for key in ("elapsed", "silence")
+        if isinstance(one.get(key), int | float)
+    }
+    return {**one, **older}

@@ -1,7 +1,7 @@
-"""The board on a remote: the push is the swap (docs/protocol.md).
+"""The backend of a shared board: a push is the compare-and-swap (docs/protocol.md).
 
-The remote's branch is the truth. The local branch follows it, and may have commits of people on top
-that the remote does not have yet: those are taken along with the next change.
+The remote's branch is the truth. The local branch follows it, and may have people's commits on top
+that the remote lacks: the next change merges them.
 """
 
 from __future__ import annotations
@@ -9,23 +9,31 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from typing import Final
 
-from gitfleet.board import merge_human_edits
+from gitfleet.board.authorship import by_runner
 from gitfleet.board.backend import TxnResult, TxnStatus, lock_checkouts, no_board
+from gitfleet.board.edit_conflicts import ConflictKeeper, ReportEdits
 from gitfleet.board.fairness import ClaimThrottle
 from gitfleet.board.heartbeats import BEATS, SEEN_BEATS
-from gitfleet.errors import FleetError
+from gitfleet.board.merge_human_edits import HumanEdits, MergedEdits, merge
+from gitfleet.board.remote_handle import RemoteHandle
+from gitfleet.errors import FleetError, GitError
+from gitfleet.event_log import Action
+from gitfleet.files import layout
 from gitfleet.git import refs, remote
-from gitfleet.git.objects import Objects, Signature
+from gitfleet.git.command import git
+from gitfleet.git.commits import Signature
+from gitfleet.git.objects import Objects, is_path
 from gitfleet.git.remote import PushFate, PushResult, RemoteRejected
 from gitfleet.git.repo import Repo
 from gitfleet.model.change import Change, Move
 
-LETTERS: Final = "refs/heads/gitfleet/in/"
-SEEN_LETTERS: Final = "refs/gitfleet/seen/in/"
+INBOX: Final = "refs/heads/gitfleet/in/"
+SEEN_INBOX: Final = "refs/gitfleet/seen/in/"
 
 
 _MOST_NOTICED: Final = 200  # commits of one look
@@ -41,13 +49,14 @@ class RemoteBackend:
         branch: str,
         name: str,
         signature: Callable[[], Signature],
+        report_edits: ReportEdits,
         tell: Callable[..., None] | None = None,
         patience: float | None = None,
         pace: ClaimThrottle | None = None,
     ) -> None:
-        """`name` is the remote's; `signature` says who merges people's commits; `tell` is a
-        report's `action`; `patience`: seconds for one conversation, if not as ever; `pace`, if
-        not a runner's."""
+        """`name` is the remote's; `signature` says who merges people's commits; `report_edits`
+        tells people which of these conflict with the board; `tell` is a report's `action`;
+        `patience`: seconds for one conversation, if not as ever; `pace`, if not a runner's."""
         self.repo, self.branch, self.name = repo, branch, name
         self.ref = f"refs/heads/{branch}"
         self.track = f"refs/remotes/{name}/"
@@ -56,6 +65,7 @@ class RemoteBackend:
         self._signature = signature
         self._patience = patience
         self._tell = tell or (lambda _name, **_fields: None)
+        self._keeper = ConflictKeeper(repo, report_edits, "edits")
         self._fetched = False
         self._seen_at = 0.0
         self._behind: tuple[str, ...] = ()  # branches to look at, too, before the next decision
@@ -63,10 +73,33 @@ class RemoteBackend:
         self._pushing = threading.RLock()
         self._merged: tuple[str, str, str] | None = None
 
+    # -- the remote, for more than the board
+
+    @property
+    def remote(self) -> RemoteHandle:
+        """This board's remote."""
+        return self
+
+    def address(self) -> str | None:
+        """The remote's URL; None if git has none any more."""
+        return remote.address(self.repo, self.name)
+
+    def push_refs(self, moves: Sequence[refs.RefMove]) -> PushResult:
+        """Move refs on the remote, all or none, each from the value it must have."""
+        return remote.push(self.repo, self.name, moves, timeout=self._patience)
+
+    def list_refs(self, pattern: str) -> dict[str, str]:
+        """The refs on the remote that match, with their commits."""
+        return remote.listing(self.repo, self.name, pattern)
+
+    def fetch_refs(self, specs: Sequence[str]) -> None:
+        """Fetch by refspecs."""
+        remote.fetch(self.repo, self.name, specs, timeout=self._patience)
+
     # -- looking
 
     def fetch(self, extra: Iterable[str] = ()) -> None:
-        """Fetch the board, the targets, every heartbeat and letter, and the branches `extra`.
+        """Fetch the board, the targets, every heartbeat and inbox branch, and the branches `extra`.
 
         Raises Unreachable; FleetError if the remote has no board any more.
         """
@@ -75,7 +108,7 @@ class RemoteBackend:
         with self._pushing:
             branches = [self.branch, *sorted({*self.targets, *extra})]
             specs = [f"+refs/heads/{b}:{self.track}{b}" for b in branches]
-            specs += [f"+{BEATS}*:{SEEN_BEATS}*", f"+{LETTERS}*:{SEEN_LETTERS}*"]
+            specs += [f"+{BEATS}*:{SEEN_BEATS}*", f"+{INBOX}*:{SEEN_INBOX}*"]
             before, began = self.tip(), time.monotonic()
             for ref in remote.fetch(self.repo, self.name, specs, timeout=self._patience):
                 self._gone(ref)
@@ -113,10 +146,10 @@ class RemoteBackend:
             self.fetch([branch])
         return self._objects.exists(oid)
 
-    def letters(self) -> dict[str, str]:
-        """The letters that lie on the remote, by their branch there, as of the last look."""
-        found = refs.names(self.repo, SEEN_LETTERS)
-        return {f"{LETTERS}{ref.removeprefix(SEEN_LETTERS)}": oid for ref, oid in found.items()}
+    def inbox(self) -> dict[str, str]:
+        """The inbox branches on the remote with their commits, as of the last fetch."""
+        found = refs.names(self.repo, SEEN_INBOX)
+        return {f"{INBOX}{ref.removeprefix(SEEN_INBOX)}": oid for ref, oid in found.items()}
 
     def tip_of(self, branch: str) -> str | None:
         """Where the remote has a branch, as of the last look."""
@@ -164,28 +197,61 @@ class RemoteBackend:
             raise no_board(f"{self.name}/{self.branch}")
         if ours is None or self._objects.is_ancestor(ours, theirs):
             return theirs
-        if self._objects.is_ancestor(theirs, ours):
-            return ours
-        return self._with_people(theirs, ours)
-
-    def _with_people(self, theirs: str, ours: str) -> str:
-        """Merge people's commits of this clone into the remote's board, by structure."""
-        if self._merged is not None and self._merged[:2] == (theirs, ours):
-            return self._merged[2]
-        base = self._objects.merge_base(theirs, ours)
-        before = self._objects.tree_of(base) if base else None
-        here = self._objects.tree_of(theirs)
-        commit = self._objects.commit(ours)
-        by = f"{commit.author.name} <{commit.author.email}>"
-        taken = merge_human_edits.take(self._objects, here, before, commit.tree, by)
-        for path, where in taken.beside.items():
-            self._tell("beside", path=path, went=where, commit=ours[:10])
-        tree = self._objects.write_tree(here, taken.files)
-        who = self._signature()
-        message = f"Merge people's commits ({ours[:10]}) into the board\n"
-        made = self._objects.write_commit(tree, [theirs, ours], message, who, who)
+        known = self._merged
+        if known is not None and known[:2] == (theirs, ours):
+            return known[2]
+        made = self._with_people(theirs, ours)
+        if made is None:
+            return theirs  # people's commits wait in this clone
         self._merged = (theirs, ours, made)
         return made
+
+    def _with_people(self, theirs: str, ours: str) -> str | None:
+        """The remote's board with people's commits of this clone; None if they cannot be merged."""
+        try:
+            return self._merge(theirs, ours)
+        except GitError as error:
+            self._keeper.wait(ours, error.what)
+            return None
+
+    def _merge(self, theirs: str, ours: str) -> str | None:
+        base = self._objects.merge_base(theirs, ours)
+        here, who = self._objects.tree_of(theirs), self._signature()
+        commit, ahead = self._objects.commit(ours), base == theirs
+        edits = HumanEdits(
+            before=self._objects.tree_of(base) if base else None,
+            after=commit.tree,
+            by=f"{commit.author.name} <{commit.author.email}>",
+            at=datetime.fromtimestamp(who.when, UTC),
+            ahead=ahead,
+        )
+        merged = merge(self._objects, here, edits)
+        if ahead and not merged.conflicts:
+            return ours
+        tree = self._objects.write_tree(here, merged.files)
+        if not self._keeper.keep(ours, merged.conflicts):
+            return None
+        message = f"Merge people's commits ({ours[:10]}) into the board\n"
+        if self._is_unfit(theirs, ours, edits, merged):
+            return self._objects.write_commit(tree, [theirs], message, commit.author, who)
+        parents = [ours] if ahead else [theirs, ours]
+        return self._objects.write_commit(tree, parents, message, who, who)
+
+    def _is_unfit(self, theirs: str, ours: str, edits: HumanEdits, merged: MergedEdits) -> bool:
+        """Whether people's commits must stay out of the board's history: they add runners' files,
+        or names that a server may refuse. Their other files are merged all the same."""
+        bad = (
+            not is_path(one.path)
+            or (layout.of_runner(one.path) and not one.removal and not self._had(edits, one.path))
+            for one in merged.conflicts
+        )
+        if not any(bad):
+            return False
+        line = git("rev-list", ours, f"^{theirs}", cwd=self.repo.here).out.split()
+        return not any(by_runner(self._objects.commit(oid)) for oid in line)
+
+    def _had(self, edits: HumanEdits, path: str) -> bool:
+        return edits.before is not None and self._objects.find(edits.before, path) is not None
 
     def commit(self, old: str, new: str, change: Change) -> TxnResult | None:
         """Push the board with all that goes along, each ref with the value it must have."""
@@ -212,9 +278,9 @@ class RemoteBackend:
         return self._unknown(moves, new, change, pushed)
 
     def _published(self, move: Move) -> refs.RefMove:
-        """A task's branch goes up from wherever the remote has it; a letter goes from where it was
-        read, so that what was pushed there since stays."""
-        if move.ref.startswith(LETTERS):
+        """A task's branch goes up from wherever the remote has it; an inbox branch goes from where
+        it was read, so that a later push to it stays."""
+        if move.ref.startswith(INBOX):
             return refs.RefMove(move.ref, move.old, move.new)
         short = move.ref.removeprefix("refs/heads/")
         return refs.RefMove(move.ref, refs.read(self.repo, f"{self.track}{short}"), move.new)
@@ -249,8 +315,8 @@ class RemoteBackend:
     def _won(self, moves: list[refs.RefMove], new: str, change: Change) -> TxnResult:
         self._seen_at = time.monotonic()
         for pushed in moves:
-            if pushed.ref.startswith(LETTERS):
-                self._note(f"{SEEN_LETTERS}{pushed.ref.removeprefix(LETTERS)}", pushed.new)
+            if pushed.ref.startswith(INBOX):
+                self._note(f"{SEEN_INBOX}{pushed.ref.removeprefix(INBOX)}", pushed.new)
                 continue
             short = pushed.ref.removeprefix("refs/heads/")
             self._note(f"{self.track}{short}", pushed.new)
@@ -286,9 +352,9 @@ class RemoteBackend:
             if ref == self.ref:
                 refs.swap(self.repo, ref, None, new, message="fetched")
             return
-        if not self._objects.is_ancestor(old, new):
+        if not self._objects.is_ancestor(old, new) and not self._holds(new, old):
             if ref != self.ref and not self._objects.is_ancestor(new, old):
-                self._tell("diverged", branch=ref.removeprefix("refs/heads/"))
+                self._tell(Action.DIVERGED, branch=ref.removeprefix("refs/heads/"))
             return
         with ExitStack() as stack:
             if ref == self.ref:
@@ -296,11 +362,16 @@ class RemoteBackend:
             else:
                 held, why = lock_checkouts(stack, self.repo, (Move(ref, old, new),), None)
             if why:
-                self._tell("not-followed", branch=ref.removeprefix("refs/heads/"), reason=why)
+                self._tell(Action.BRANCH_BEHIND, branch=ref.removeprefix("refs/heads/"), reason=why)
                 return
             if refs.swap(self.repo, ref, old, new, message="fetched"):
                 for one in held:
                     one.follow()
+
+    def _holds(self, new: str, old: str) -> bool:
+        """Whether the board `new` holds the files of people's commits up to `old`."""
+        known = self._merged
+        return known is not None and known[1] == old and self._objects.is_ancestor(known[2], new)
 
 
 def _branches(change: Change) -> list[str]:
@@ -308,5 +379,5 @@ def _branches(change: Change) -> list[str]:
     return [
         move.ref.removeprefix("refs/heads/")
         for move in change.publish
-        if not move.ref.startswith(LETTERS)
+        if not move.ref.startswith(INBOX)
     ]

@@ -1,8 +1,7 @@
-"""The board on its branch: read at any commit, and changed by compare-and-swap.
+"""Read the board at any commit, and change it by compare-and-swap.
 
-`transact(decide)` is the only way in which anything here writes the board. `decide` sees the
-newest board and says what to change; if the branch moved meanwhile, it is asked again. What counts
-as the swap is a matter of this module alone: today the local ref, with a remote the push.
+`transact(decide)` is the only way to write the board. `decide` sees the newest board and returns a
+change; if the branch moved meanwhile, it is called again. The backend does the swap.
 """
 
 from __future__ import annotations
@@ -15,99 +14,32 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
-from msgspec import Struct
-from msgspec.structs import replace
-
+from gitfleet.board.authorship import RUNNER, TXN, runner_signature
 from gitfleet.board.backend import Backend, LocalBackend, TxnStatus, no_board
+from gitfleet.board.board_files import read_blob, read_changed, read_file
+from gitfleet.board.transaction import BoardRepairer, Request, Transaction, merged
 from gitfleet.errors import FleetError
 from gitfleet.files import boards, codec, layout
-from gitfleet.files.boards import File
 from gitfleet.files.redact import masked
 from gitfleet.git import follow_branch, refs, yield_to_commits
 from gitfleet.git.checkouts import checkouts_of
 from gitfleet.git.command import git
-from gitfleet.git.objects import Changed, Commit, Objects, Signature, TreeEntry, trailers
+from gitfleet.git.commits import Commit, Signature
+from gitfleet.git.objects import Objects, TreeEntry
 from gitfleet.git.remote import Unreachable
 from gitfleet.git.repo import Repo
 from gitfleet.model.board import Board
 from gitfleet.model.board import Entry as BoardEntry
 from gitfleet.model.change import Change, Decide, Person
-from gitfleet.model.config import FORMAT
 from gitfleet.model.secrets import NOTHING
 
-RUNNER: Final = "Gitfleet-Runner"
-RUNNER_DOMAIN: Final = "@gitfleet.invalid"  # .invalid is reserved for names that are none
-TXN: Final = "Gitfleet-Txn"
-REPAIR: Final = "Gitfleet-Repair"
+_ROOT: Final = (
+    "gitfleet board, format 1\n"  # of every format: the root is the same bytes everywhere
+)
 _TRIES: Final = 400
 _KEPT: Final = 8  # boards of other commits kept for the next question
-
-
-class Transaction(Struct, frozen=True, kw_only=True):
-    """The answer, the board it holds for, and the change as it was made."""
-
-    status: TxnStatus
-    board: Board
-    change: Change | None = None
-    why: str = ""  # what was in its way
-
-    @property
-    def won(self) -> bool:
-        """Whether the change is on the board."""
-        return self.status is TxnStatus.WON
-
-
-class BoardRepairer(Protocol):
-    """Says what must be put right on a board before anybody looks at it or decides on it."""
-
-    def due(self, tip: str) -> Change | None:
-        """The repair that this commit needs; None if it needs none."""
-
-    def done(self, change: Change) -> None:
-        """That repair is on the board."""
-
-
-class _Request:
-    """One asker's decision, and what became of it."""
-
-    def __init__(self, decide: Decide) -> None:
-        self.decide = decide
-        self.change: Change | None = None
-        self.result: Transaction | None = None
-        self.error: BaseException | None = None
-
-    @property
-    def settled(self) -> bool:
-        return self.result is not None or self.error is not None
-
-    @property
-    def change_alone(self) -> bool:
-        return self.change is not None and self.change.alone
-
-    def outcome(self) -> Transaction:
-        if self.error is not None:
-            raise self.error
-        assert self.result is not None
-        return self.result
-
-
-def _together(changes: Sequence[Change]) -> Change:
-    """Several changes as one commit."""
-    files: dict[str, bytes | None] = {}
-    relocated: dict[str, str] = {}
-    for change in changes:
-        files.update(change.files)
-        relocated.update(change.relocated)
-    return Change(
-        subject=f"{changes[0].subject} (and {len(changes) - 1} more)",
-        body="\n".join(change.subject for change in changes),
-        files=files,
-        relocated=relocated,
-        tasks=tuple(task for change in changes for task in change.tasks),
-        publish=tuple(move for change in changes for move in change.publish),
-    )
 
 
 def utc_now() -> datetime:
@@ -144,7 +76,7 @@ class Store:
         self._sound: str | None = None  # the newest commit known to need no repair
         self._lock = threading.RLock()  # one transaction at a time
         self._reading = threading.RLock()  # not held while anybody talks to a server
-        self._queue: list[_Request] = []
+        self._queue: list[Request] = []
         self._queue_lock = threading.Lock()
         self._courtesy = yield_to_commits.YieldToCommits(repo)
         self._boards: OrderedDict[str, Board] = OrderedDict()
@@ -193,12 +125,12 @@ class Store:
         near = next(reversed(self._boards.values()), None)
         if near is None:
             changed = self.objects.diff(None, tree, deepest=layout.DEEPEST)
-            board = boards.update(boards.EMPTY, self._files(changed), commit)
+            board = boards.update(boards.EMPTY, read_changed(self.objects, changed), commit)
         else:
             changed = self.objects.diff(
                 self.objects.tree_of(near.commit), tree, deepest=layout.DEEPEST
             )
-            board = boards.update(near, self._files(changed), commit)
+            board = boards.update(near, read_changed(self.objects, changed), commit)
         return self._with_older_settings(board) if board.settings_problems else board
 
     def _with_older_settings(self, board: Board) -> Board:
@@ -207,15 +139,15 @@ class Store:
         seen: set[str | None] = set()
         for commit in self.line(board.commit):
             if (known := self._boards.get(commit.oid)) is not None:
-                return replace(board, settings=known.settings)
+                return boards.with_settings(board, known.settings)
             found = self.objects.find(commit.tree, layout.SETTINGS)
             oid = found.oid if found and found.kind == "blob" else None
             if oid is not None and oid not in seen:
-                settings, _ = codec.read_settings(self._bytes(oid).data)
+                settings, _ = codec.read_settings(read_blob(self.objects, oid).data)
                 if settings is not None:
-                    return replace(board, settings=settings)
+                    return boards.with_settings(board, settings)
             seen.add(oid)
-        return replace(board, settings=boards.EMPTY.settings)
+        return boards.with_settings(board, boards.EMPTY.settings)
 
     def line(self, commit: str) -> Iterator[Commit]:
         """The board's own line of history, newest first."""
@@ -224,29 +156,6 @@ class Store:
             found = self.objects.commit(at)
             yield found
             at = found.parents[0] if found.parents else None
-
-    def _files(self, changed: list[Changed]) -> Mapping[str, File | None]:
-        return {
-            change.path: self._file(change.new)
-            for change in changed
-            if layout.place(change.path).what is not layout.FileKind.OTHER
-        }
-
-    def _file(self, entry: TreeEntry | None) -> File | None:
-        if entry is None:
-            return None
-        if entry.kind == "link":
-            return File(entry.oid, trouble="a symbolic link; only plain files are read")
-        if entry.kind == "commit":
-            return File(entry.oid, trouble="a submodule; only plain files are read")
-        return self._bytes(entry.oid)
-
-    def _bytes(self, oid: str) -> File:
-        size = self.objects.blob_size(oid)
-        if size > layout.LARGEST:
-            trouble = f"larger than {layout.LARGEST // 1024} KiB ({size // 1024} KiB)"
-            return File(oid, trouble=trouble)
-        return File(oid, self.objects.blob(oid))
 
     def text(self, oid: str) -> bytes:
         """The bytes of a file of the board, by object id."""
@@ -266,9 +175,9 @@ class Store:
         files = {
             layout.restored_path(task, path): file
             for path, entry in self.objects.walk(found.oid)
-            if (file := self._file(entry)) is not None
+            if (file := read_file(self.objects, entry)) is not None
         }
-        return boards.read(files).get(task)
+        return boards.read_finished(files).get(task)
 
     # -- writing
 
@@ -285,17 +194,17 @@ class Store:
 
         What other threads ask for at the same time goes along: with a remote, a push is dear.
         """
-        asked = [_Request(decide) for decide in decides]
+        asked = [Request(decide) for decide in decides]
         with self._queue_lock:
             self._queue.extend(asked)
         with self._lock:
             self._serve(asked)
         return [request.outcome() for request in asked]
 
-    def _serve(self, asked: Sequence[_Request]) -> None:
+    def _serve(self, asked: Sequence[Request]) -> None:
         """Settle what was asked, and on the way what others ask for; by one thread at a time."""
         losses = 0
-        waiting: list[_Request] = []
+        waiting: list[Request] = []
         while not all(request.settled for request in asked):
             with self._queue_lock:
                 waiting, self._queue = waiting + self._queue, []
@@ -314,7 +223,7 @@ class Store:
         with self._queue_lock:  # whoever asked for the rest is waiting to serve it
             self._queue = [request for request in waiting if not request.settled] + self._queue
 
-    def _guarded_round(self, left: list[_Request]) -> bool:
+    def _guarded_round(self, left: list[Request]) -> bool:
         """One round; an error is that of all who wait."""
         self._courtesy.give_way(self.tip)
         try:
@@ -326,7 +235,7 @@ class Store:
                 raise
             return True
 
-    def _round(self, left: list[_Request]) -> bool:
+    def _round(self, left: list[Request]) -> bool:
         """Decide all, commit those that go together. False: somebody else was faster."""
         with self.backend.exclusive():
             base = self.backend.refresh()
@@ -337,7 +246,7 @@ class Store:
             if not group:
                 return True
             changes = [request.change for request in group if request.change is not None]
-            together = changes[0] if len(changes) == 1 else _together(changes)
+            together = changes[0] if len(changes) == 1 else merged(changes)
             commit = self._commit(board, together)
             outcome = self.backend.commit(board.commit, commit, together)
             if outcome is None:
@@ -376,10 +285,10 @@ class Store:
         self.repairer.done(repair)
         return True
 
-    def _decided(self, board: Board, left: list[_Request]) -> list[_Request]:
+    def _decided(self, board: Board, left: list[Request]) -> list[Request]:
         """Ask each request on this board; those whose changes may share a commit."""
         now = self.now()
-        group: list[_Request] = []
+        group: list[Request] = []
         taken: set[str] = set()
         for request in left:
             try:
@@ -394,7 +303,7 @@ class Store:
                 request.result = Transaction(status=TxnStatus.LOST, board=board)
                 continue
             mine = {*change.files, *change.relocated, *change.tasks} | {
-                f" {word}" for word in change.words
+                f" {lock}" for lock in change.locks
             }
             if group and (change.alone or group[0].change_alone or mine & taken):
                 continue  # in the next commit
@@ -478,14 +387,4 @@ class Store:
             None, {f"{folder}/.gitkeep": b"" for folder in layout.FOLDERS}
         )
         who = Signature("gitfleet", "gitfleet@localhost", 0)
-        return self.objects.write_commit(tree, [], f"gitfleet board, format {FORMAT}\n", who, who)
-
-
-def runner_signature(runner: str, when: int) -> Signature:
-    """What a runner's commits are signed with."""
-    return Signature(f"gitfleet ({runner})", f"{runner}{RUNNER_DOMAIN}", when)
-
-
-def by_runner(commit: Commit) -> bool:
-    """Whether a commit says that a runner made it."""
-    return RUNNER in trailers(commit.message)
+        return self.objects.write_commit(tree, [], _ROOT, who, who)

@@ -1,4 +1,4 @@
-"""`gitfleet add`: file a task; from inside an attempt, through its outbox."""
+"""`gitfleet add`: create a task; inside an attempt, through its outbox."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gitfleet.agent import outbox_writer
+from gitfleet.cli.support.verb import CODER, TASK, Verb
 from gitfleet.errors import FleetError
 from gitfleet.files import codec
 
@@ -17,19 +18,39 @@ if TYPE_CHECKING:
     from gitfleet.model.board import Board
 
 
-@click.command("add")
+@click.command(
+    "add",
+    cls=Verb,
+    examples=(
+        'gitfleet add "Fix the login" --body "A + in the address breaks it."',
+        'gitfleet add "Fix the login" --id fix-login --priority 0 < body.md',
+        'gitfleet add "Use the new table" --depends-on user-table --coder codex',
+    ),
+)
 @click.argument("title")
-@click.option("--id", "wanted", help="Its id; else made from the title.")
-@click.option("--depends-on", multiple=True, metavar="ID", help="Must be done first; repeatable.")
-@click.option("--priority", type=click.IntRange(0, 4), help="0 is most urgent; 2 if not given.")
-@click.option("--label", "labels", multiple=True, help="A word to find it by; repeatable.")
-@click.option("--coder", help="The program that is to do it.")
-@click.option("--model", help="The model that is to do it.")
-@click.option("--check", "checks", multiple=True, help="A command that must pass; repeatable.")
-@click.option("--touches", multiple=True, help="A gitignore pattern it is limited to; repeatable.")
-@click.option("--role", type=click.Choice(["work", "plan"]), help="plan: its result is more tasks.")
-@click.option("--hold", is_flag=True, help="Put it on hold at once.")
-@click.option("--body", help="What to do, in Markdown; else standard input, if it is no terminal.")
+@click.option("--id", "wanted", help="Task id (default: derived from the title).")
+@click.option(
+    "--depends-on",
+    multiple=True,
+    metavar="ID",
+    type=TASK,
+    help="Task this one depends on; repeatable.",
+)
+@click.option("--priority", type=click.IntRange(0, 4), help="0 is most urgent (default: 2).")
+@click.option("--label", "labels", multiple=True, help="Label; repeatable.")
+@click.option("--coder", type=CODER, metavar="NAME", help="Coder for this task.")
+@click.option("--model", metavar="NAME", help="Model for this task.")
+@click.option("--check", "checks", multiple=True, help="Command that must pass; repeatable.")
+@click.option(
+    "--paths", multiple=True, help="gitignore pattern that limits its changes; repeatable."
+)
+@click.option(
+    "--role",
+    type=click.Choice(["work", "plan"]),
+    help="plan: its result is more tasks (default: work).",
+)
+@click.option("--hold", is_flag=True, help="Put the task on hold.")
+@click.option("--body", help="What to do, in Markdown (default: stdin unless it is a terminal).")
 def command(
     title: str,
     wanted: str | None,
@@ -39,12 +60,12 @@ def command(
     coder: str | None,
     model: str | None,
     checks: tuple[str, ...],
-    touches: tuple[str, ...],
+    paths: tuple[str, ...],
     role: str | None,
     hold: bool,
     body: str | None,
 ) -> None:
-    """File a task called TITLE. What to do comes with --body or on standard input."""
+    """Create a task called TITLE. What to do comes with --body or on standard input."""
     keys = {
         "title": title,
         "depends_on": list(depends_on),
@@ -54,7 +75,7 @@ def command(
         "coder": coder,
         "model": model,
         "checks": list(checks),
-        "touches": list(touches),
+        "paths": list(paths),
         "hold": hold or None,
     }
     text = outbox_writer.task_text(keys, _body(body))
@@ -95,5 +116,5 @@ def _warn(board: Board, task: str) -> None:
     from gitfleet.cli.support import coder_checks, format  # noqa: PLC0415 - see above
     from gitfleet.plan import lint  # noqa: PLC0415 - see above
 
-    for what, remedy in lint.doubts(board, task, coder_checks.known, coder_checks.objection):
+    for what, remedy in lint.doubts(board, task, coder_checks.absence, coder_checks.objection):
         click.echo(format.line(f"warning: {what} ({remedy})"), err=True)

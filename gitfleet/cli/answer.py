@@ -1,4 +1,4 @@
-"""`gitfleet answer`: answer a question of an agent's."""
+"""`gitfleet answer`: answer an agent's question."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import datetime
 import click
 
 from gitfleet.cli.support.session import CliSession, for_people, open_session, plain
+from gitfleet.cli.support.verb import QUESTION, Verb
 from gitfleet.errors import FleetError
 from gitfleet.files import answers, codec, layout
 from gitfleet.model.board import Board
@@ -16,16 +17,24 @@ from gitfleet.plan import questions
 from gitfleet.plan.status import status_of
 
 
-@click.command("answer")
-@click.argument("name", metavar="ID")
+@click.command(
+    "answer",
+    cls=Verb,
+    examples=(
+        'gitfleet answer fix-login "The session cookie."',
+        "gitfleet answer fix-login-1 --option 2",
+        "gitfleet answer fix-login --edit",
+    ),
+)
+@click.argument("name", metavar="ID", type=QUESTION)
 @click.argument("text", required=False)
-@click.option("--option", type=int, metavar="N", help="The N-th of the options it gives.")
+@click.option("--option", type=int, metavar="N", help="Choose option N.")
 @click.option("--edit", is_flag=True, help="Write the answer in an editor.")
 def command(name: str, text: str | None, option: int | None, edit: bool) -> None:
     """Answer the question ID with TEXT, an option, or in an editor.
 
-    ID is the question's name, or its task's id while that has just one open question. A question
-    that is answered already gets TEXT as a remark under its answer: the first answer counts.
+    ID is the question's name, or its task's id while that has just one open question. The first
+    answer counts: TEXT for a question that has one becomes a remark below it.
     """
     if (text is not None) + (option is not None) + edit != 1:
         raise click.UsageError("say TEXT, or --option N, or --edit")

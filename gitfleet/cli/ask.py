@@ -1,4 +1,4 @@
-"""`gitfleet ask`: inside an attempt, ask a person; with --wait, for a quick answer."""
+"""`gitfleet ask`: inside an attempt, ask a person; with --wait, wait for a quick answer."""
 
 from __future__ import annotations
 
@@ -7,21 +7,29 @@ import sys
 import click
 
 from gitfleet.agent import client
+from gitfleet.cli.support.verb import Verb
 from gitfleet.errors import FleetError
 
 UNANSWERED = 5
 
 
-@click.command("ask")
+@click.command(
+    "ask",
+    cls=Verb,
+    examples=(
+        'gitfleet ask "Which token?" --option JWT --option "session cookie"',
+        'gitfleet ask "May I drop Python 3.10?" --wait 2m',
+    ),
+)
 @click.argument("question", required=False)
-@click.option("--option", "options", multiple=True, help="An answer to choose from; repeatable.")
-@click.option("--wait", metavar="TIME", help="Wait so long for the answer: 90s, 2m.")
+@click.option("--option", "options", multiple=True, help="Answer to choose from; repeatable.")
+@click.option("--wait", metavar="TIME", help="How long to wait for the answer: 90s, 2m.")
 def command(question: str | None, options: tuple[str, ...], wait: str | None) -> int:
-    """Ask a person QUESTION, or what stands on standard input.
+    """Ask a person QUESTION, or what standard input says.
 
-    The answer comes on standard output. Without an answer nothing is printed there: the question
-    is recorded, and you are to write down where you are and stop; with --wait the exit status is
-    then 5. What was answered in an earlier attempt is answered at once.
+    The answer is printed. Without one nothing is printed: the question is recorded, and you are to
+    write down where you are and stop; with --wait the exit status is then 5. A question that was
+    answered in an earlier attempt is answered at once.
     """
     limit = client.seconds(wait) if wait is not None else 0.0
     text = question if question is not None else sys.stdin.read()

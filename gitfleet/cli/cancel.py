@@ -1,4 +1,4 @@
-"""`gitfleet cancel`: give tasks up."""
+"""`gitfleet cancel`: cancel tasks."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ import click
 
 from gitfleet.cli.support.decide import ending, say
 from gitfleet.cli.support.session import CliSession
+from gitfleet.cli.support.verb import TASK, Verb
 from gitfleet.model.states import Kind
 
 
-@click.command("cancel")
-@click.argument("ids", nargs=-1, required=True, metavar="ID…")
-@click.option("--reason", default="", help="Why, in one sentence.")
+@click.command(
+    "cancel",
+    cls=Verb,
+    examples=('gitfleet cancel fix-login --reason "solved upstream"',),
+)
+@click.argument("ids", nargs=-1, required=True, metavar="ID…", type=TASK)
+@click.option("--reason", default="", help="Reason, in one sentence.")
 def command(ids: tuple[str, ...], reason: str) -> None:
-    """Give tasks up. An attempt under way ends at once; what it has done is saved."""
+    """Cancel tasks. A running attempt ends at once; its work is saved."""
     say("cancel", Kind.CANCEL, ids, reason, _tell)
 
 

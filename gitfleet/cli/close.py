@@ -1,4 +1,4 @@
-"""`gitfleet close`: say that tasks are done by hand."""
+"""`gitfleet close`: mark tasks as done by hand."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ import click
 
 from gitfleet.cli.support.decide import ending, say
 from gitfleet.cli.support.session import CliSession
+from gitfleet.cli.support.verb import TASK, Verb
 from gitfleet.model.states import Kind
 
 
-@click.command("close")
-@click.argument("ids", nargs=-1, required=True, metavar="ID…")
-@click.option("--reason", default="", help="Why, in one sentence.")
+@click.command(
+    "close",
+    cls=Verb,
+    examples=('gitfleet close fix-login --reason "merged by hand"',),
+)
+@click.argument("ids", nargs=-1, required=True, metavar="ID…", type=TASK)
+@click.option("--reason", default="", help="Reason, in one sentence.")
 def command(ids: tuple[str, ...], reason: str) -> None:
-    """Say that tasks are done by hand: what depends on them goes on. Nothing of them lands."""
+    """Mark tasks as done by hand. Tasks that depend on them can start; nothing is merged."""
     say("close", Kind.CLOSE, ids, reason, _tell)
 
 

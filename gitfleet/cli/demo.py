@@ -1,4 +1,4 @@
-"""`gitfleet demo`: the real pipeline on a small project, in a directory of its own."""
+"""`gitfleet demo`: run the real pipeline on a small project in a temporary directory."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from types import FrameType
 
 import click
 
+from gitfleet.cli.support.verb import Verb
 from gitfleet.demo import captions, tasks
 from gitfleet.demo.sandbox import Sandbox
 from gitfleet.errors import FleetError
@@ -29,7 +30,14 @@ At home:
 """
 
 
-@click.command("demo")
+@click.command(
+    "demo",
+    cls=Verb,
+    examples=(
+        "gitfleet demo",
+        "gitfleet demo --keep --dir /tmp/demo",
+    ),
+)
 @click.option("--keep", is_flag=True, help="Do not remove the directory at the end.")
 @click.option(
     "--dir",
@@ -40,7 +48,7 @@ At home:
 def command(keep: bool, directory: Path | None) -> int:
     """Six tasks on a small project: in parallel, failed, conflicting, rejected, repaired.
 
-    It needs git and nothing else, and leaves nothing behind unless --keep is given.
+    It needs only git and Python, and leaves nothing behind unless --keep is given.
     """
     began = time.monotonic()
     with _hang_up(), _place(directory, keep) as root:
@@ -121,7 +129,7 @@ def _play(stage: Sandbox, began: float) -> list[str]:
     stage.build()
     click.echo(f"A small Python package with a failing test, in {stage.project}\n")
     _show(stage, "python", "-m", "unittest", "-q", last=1)
-    _show(stage, "gitfleet", "init", "--target", "main", last=99)
+    _show(stage, "gitfleet", "init", "--target", "main", "--coder", "shell", last=99)
     stage.write_board()
     click.echo("Six tasks, each a file in .fleet/tasks/, are committed on the branch fleet:\n")
     for task, text in tasks.TASKS.items():

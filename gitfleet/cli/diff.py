@@ -1,4 +1,4 @@
-"""`gitfleet diff`: what a task changed, shown by git itself."""
+"""`gitfleet diff`: show a task's changes with git itself."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 from gitfleet.attempt.context import task_branch
 from gitfleet.cli.support import format, lookup
 from gitfleet.cli.support.session import CliSession, open_session
+from gitfleet.cli.support.verb import ANY_TASK, Verb
 from gitfleet.errors import FleetError
 from gitfleet.git import merge, refs
 from gitfleet.git.command import clean_env
@@ -30,12 +31,19 @@ class Span(NamedTuple):
     remark: str = ""
 
 
-@click.command("diff")
-@click.argument("task", metavar="ID")
-@click.option("--stat", is_flag=True, help="Only the files, and how much of each.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object: the commits, the files.")
+@click.command(
+    "diff",
+    cls=Verb,
+    examples=(
+        "gitfleet diff fix-login",
+        "gitfleet diff fix-login --stat",
+    ),
+)
+@click.argument("task", metavar="ID", type=ANY_TASK)
+@click.option("--stat", is_flag=True, help="Only the files and the number of changed lines.")
+@click.option("--json", "as_json", is_flag=True, help="Output JSON: the commits and the files.")
 def command(task: str, stat: bool, as_json: bool) -> None:
-    """Show what the task ID changed: what landed, else what is on its branch."""
+    """Show the changes of task ID: those that landed, else those on its branch."""
     session = open_session()
     board = session.store.board()
     entry = lookup.task_of(session.store, board, task)

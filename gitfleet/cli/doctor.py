@@ -15,14 +15,17 @@ import click
 from msgspec import Struct, to_builtins
 
 from gitfleet.attempt.context import Project
-from gitfleet.board.clone_state import Clone, config_home
+from gitfleet.board import heartbeats
+from gitfleet.board.clone_state import Clone, config_home, read_json
 from gitfleet.board.store import Store
 from gitfleet.cli.main import own_version
-from gitfleet.cli.support import doctor_coders
+from gitfleet.cli.support import doctor_coders, runners_view
 from gitfleet.cli.support.doctor_finding import DoctorFinding, Level, of_error, ok, problem, warning
-from gitfleet.cli.support.session import machine, target_here
+from gitfleet.cli.support.session import listed_plugins, machine, target_here
+from gitfleet.cli.support.verb import Verb
 from gitfleet.cli.support.write import remote_of
-from gitfleet.doctor import probe_services
+from gitfleet.doctor import probe_plugins, probe_services
+from gitfleet.doctor.probe_plugins import PluginState
 from gitfleet.errors import FleetError
 from gitfleet.event_log import EventLog
 from gitfleet.git import refs, synced_commit, worktree
@@ -32,6 +35,7 @@ from gitfleet.model.board import Board, Problem
 from gitfleet.model.config import Machine
 from gitfleet.model.secrets import Mask, secrets_of
 from gitfleet.model.states import FINISHED
+from gitfleet.plan import upgrade
 from gitfleet.plan.scheduler import target_of
 from gitfleet.plan.status import status_of
 from gitfleet.runner.watch import watching
@@ -52,13 +56,20 @@ class Examined(Struct, frozen=True):
     seconds: float | None  # that a coder has to answer; None: it is not called
 
 
-@click.command("doctor")
-@click.option("--json", "as_json", is_flag=True, help="A list of objects instead.")
+@click.command(
+    "doctor",
+    cls=Verb,
+    examples=(
+        "gitfleet doctor",
+        "gitfleet doctor --no-calls",
+    ),
+)
+@click.option("--json", "as_json", is_flag=True, help="Output JSON.")
 @click.option(
     "--no-calls",
     is_flag=True,
-    help="Do not call the coders: each call asks a model for one word, which costs, and starts what"
-    " fleet.yaml says.",
+    help="Do not call the coders. A call asks a model for one word, at its cost, and starts the"
+    " commands in fleet.yaml.",
 )
 @click.option(
     "--seconds",
@@ -123,6 +134,16 @@ def _machine(_place: Examined) -> Iterator[DoctorFinding]:
     path = config_home() / "gitfleet" / "config.yaml"
     machine()  # FleetError if it is broken
     yield ok("machine", str(path) if path.exists() else f"no {path}; the defaults count")
+
+
+def _plugins(_place: Examined) -> Iterator[DoctorFinding]:
+    """The plugins that this machine lists; others are none of its business."""
+    for one in probe_plugins.inventory(listed_plugins()):
+        name = f"{one.name} ({one.kind}, {one.distribution} {one.version})" if one.kind else ""
+        if one.state is PluginState.WORKS:
+            yield ok("plugin", name)
+        elif one.listed:
+            yield warning("plugin", f"{name}: {one.reason}" if name else one.reason, one.remedy)
 
 
 def _disk(place: Examined) -> Iterator[DoctorFinding]:
@@ -208,6 +229,10 @@ def _runner(place: Examined) -> Iterator[DoctorFinding]:
     held = place.clone.pending_claims()
     if pid is not None:
         yield ok("runner", f"at work, process {pid}, {len(held)} attempts")
+        live = heartbeats.live(read_json(place.clone.folder / heartbeats.LIVE))
+        for service in runners_view.failing(live):
+            remedy = service["remedy"] or "The runner tries again; its log has the line."
+            yield warning("runner", runners_view.failure(service), remedy)
     elif held:
         tasks = ", ".join(sorted(one.task for one in held.values()))
         what = f"none is at work; the last one died, or left, while it worked on {tasks}"
@@ -255,6 +280,7 @@ def _board(place: Examined) -> Iterator[DoctorFinding]:
         return
     bad = [
         *(_of_problem(Level.PROBLEM, problem) for problem in board.settings_problems),
+        *(_of_problem(Level.PROBLEM, old) for old in [upgrade.old_format(board)] if old),
         *(_of_problem(Level.PROBLEM, found[0]) for _, found in sorted(board.damage.items())),
         *(
             _of_problem(Level.WARNING, entry.problems[0])
@@ -352,6 +378,7 @@ _LOOKS: Final[tuple[Callable[[Examined], Iterator[DoctorFinding]], ...]] = (
     _coders,
     _outside,
     _machine,
+    _plugins,
     _disk,
     _watcher,
     _locks,

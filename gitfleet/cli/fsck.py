@@ -1,4 +1,4 @@
-"""`gitfleet fsck`: check the history of the board against what always holds."""
+"""`gitfleet fsck`: check the board's history against its invariants."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from gitfleet.audit import repair
 from gitfleet.audit.repair import HistoryFinding
 from gitfleet.board.store import Store
 from gitfleet.cli.support.session import open_session
+from gitfleet.cli.support.verb import Verb
 from gitfleet.errors import FleetError
 from gitfleet.event_log import value
 from gitfleet.git.command import git
@@ -21,12 +22,21 @@ from gitfleet.git.command import git
 _OFTEN: Final = 20  # commits between two drawings of the bar
 
 
-@click.command("fsck")
-@click.option("--range", "range_", metavar="OLD..NEW", help="Only the commits after OLD, to NEW.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.command(
+    "fsck",
+    cls=Verb,
+    examples=(
+        "gitfleet fsck",
+        "gitfleet fsck --range fleet~50..fleet --json",
+    ),
+)
+@click.option(
+    "--range", "range_", metavar="OLD..NEW", help="Only the commits after OLD, up to NEW."
+)
+@click.option("--json", "as_json", is_flag=True, help="Output JSON.")
 @click.pass_context
 def command(ctx: click.Context, range_: str | None, as_json: bool) -> None:
-    """Walk the board's line of history and judge each commit (docs/protocol.md).
+    """Verify every commit of the board's history (`gitfleet help protocol`).
 
     Exit status 1 if an invariant is broken; what was repaired, and warnings, are only shown.
     """

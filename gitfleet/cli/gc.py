@@ -1,4 +1,4 @@
-"""`gitfleet gc`: show and remove what is old and of no use any more."""
+"""`gitfleet gc`: show and remove what is old and no longer needed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 
 from gitfleet.cli.support.context import fleet_of
 from gitfleet.cli.support.session import open_session
+from gitfleet.cli.support.verb import Verb
 from gitfleet.errors import FleetError
 from gitfleet.git.command import git
 from gitfleet.install import gc
@@ -23,14 +24,23 @@ def _duration(_ctx: click.Context, _parameter: click.Parameter, text: str) -> ti
         raise click.BadParameter("write it like 90s, 45m, 2h or 14d") from None
 
 
-@click.command("gc")
-@click.option("--older-than", "older", default="14d", callback=_duration, help="14d if not given.")
+@click.command(
+    "gc",
+    cls=Verb,
+    examples=(
+        "gitfleet gc --dry-run",
+        "gitfleet gc --older-than 30d --yes",
+    ),
+)
+@click.option(
+    "--older-than", "older", default="14d", callback=_duration, help="Minimum age (default: 14d)."
+)
 @click.option("--yes", is_flag=True, help="Remove without asking.")
-@click.option("--dry-run", is_flag=True, help="Only show.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
 def command(older: timedelta, yes: bool, dry_run: bool) -> None:
-    """Show old workspaces, outputs, salvage and merged task branches, and remove them.
+    """Remove old worktrees, transcripts, salvage refs and merged task branches.
 
-    What is unsaved is never removed.
+    Unsaved work is never removed.
     """
     session = open_session()
     fleet = fleet_of(session)

@@ -1,4 +1,4 @@
-"""`gitfleet hook NAME`: what the installed hooks call. Not for people."""
+"""`gitfleet hook`: what the installed hooks call. Not for people."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def pre_commit() -> None:
     foreign = _foreign(changes)
     if foreign:
         _refuse_lag(repo, top, ref)  # perhaps it moved between the two looks
-    problems = [*_problems_of_text(repo, changes), *_taken_ids(top, changes), *foreign]
+    problems = [*_problems_of_text(repo, ref, changes), *_taken_ids(top, changes), *foreign]
     for problem in problems[:_MOST]:
         click.echo(plain(problem), err=True)
     if problems:
@@ -117,27 +117,39 @@ def _changes(fields: list[str]) -> dict[str, _Change]:
     return found
 
 
-def _problems_of_text(repo: Repo, changes: Mapping[str, _Change]) -> list[Problem]:
+def _problems_of_text(repo: Repo, ref: str, changes: Mapping[str, _Change]) -> list[Problem]:
     objects = Objects(repo)
     files = {
         path: _file(objects, change)
         for path, change in changes.items()
         if change.mode and layout.place(path).what in _PEOPLES
     }
-    board = boards.read(files)
+    board = boards.read({**_settings_of(objects, refs.read(repo, ref)), **files})
     found: list[Problem] = [p for e in board.entries.values() for p in e.problems]
     found += [p for problems in board.damage.values() for p in problems]
     return found + [p for p in board.settings_problems if layout.SETTINGS in files]
 
 
+def _settings_of(objects: Objects, tip: str | None) -> dict[str, File]:
+    """The fleet.yaml of the last commit: its format says which keys a task may have."""
+    found = objects.find(objects.tree_of(tip), layout.SETTINGS) if tip is not None else None
+    if found is None or found.kind != "blob":
+        return {}
+    return {layout.SETTINGS: _blob(objects, found.oid)}
+
+
 def _file(objects: Objects, change: _Change) -> File:
     if not change.mode.startswith("100"):
         return File(change.oid, trouble="not a plain file")
-    size = objects.blob_size(change.oid)
+    return _blob(objects, change.oid)
+
+
+def _blob(objects: Objects, oid: str) -> File:
+    size = objects.blob_size(oid)
     if size > layout.LARGEST:
         trouble = f"larger than {layout.LARGEST // 1024} KiB ({size // 1024} KiB)"
-        return File(change.oid, trouble=trouble)
-    return File(change.oid, objects.blob(change.oid))
+        return File(oid, trouble=trouble)
+    return File(oid, objects.blob(oid))
 
 
 def _taken_ids(top: Path, changes: Mapping[str, _Change]) -> list[Problem]:

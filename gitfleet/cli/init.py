@@ -1,4 +1,4 @@
-"""`gitfleet init`: make the board of this repository, or adopt the one its remote has."""
+"""`gitfleet init`: create the board of this repository, or use the one its remote has."""
 
 from __future__ import annotations
 
@@ -11,33 +11,58 @@ import click
 
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store, branch_of
+from gitfleet.cli.support import init_coder
 from gitfleet.cli.support.session import for_people, plain, target_here, who_asks
+from gitfleet.cli.support.verb import CODER, Verb
 from gitfleet.errors import FleetError
+from gitfleet.event_log import harmless
 from gitfleet.git import refs, worktree
 from gitfleet.git.checkouts import checkouts_of
 from gitfleet.git.command import git
 from gitfleet.git.repo import Repo, find, head_branch, set_config
 from gitfleet.install import hooks, setup_clone
 from gitfleet.model.board import Board
+from gitfleet.plan import upgrade
 
 _REMOTE = "origin"
 # Branches of ours are below these; a branch of somebody's with such a name leaves no room.
 _OURS = ("gitfleet", "gitfleet/task", "gitfleet/ask", "gitfleet/in")
 
 
-@click.command("init")
-@click.option("--target", help="The branch finished work lands on.")
-@click.option("--branch", help="Another name than `fleet` for the board's branch.")
-@click.option("--check", "checks", multiple=True, help="A check that every change must pass.")
-def command(target: str | None, branch: str | None, checks: tuple[str, ...]) -> None:
-    """Make the board of this repository and show it in .fleet/. Doing it twice is harmless."""
+@click.command(
+    "init",
+    cls=Verb,
+    examples=(
+        "gitfleet init",
+        'gitfleet init --coder codex --check "make test"',
+        "gitfleet init --target develop --branch fleet-board",
+    ),
+)
+@click.option("--target", help="Branch that finished work lands on.")
+@click.option("--branch", help="Name of the board's branch (default: fleet).")
+@click.option("--check", "checks", multiple=True, help="Check for every change; repeatable.")
+@click.option(
+    "--coder",
+    type=CODER,
+    metavar="NAME",
+    help="Coder for tasks that name none (default: one that is installed).",
+)
+def command(
+    target: str | None, branch: str | None, checks: tuple[str, ...], coder: str | None
+) -> None:
+    """Create the board of this repository, or use the remote's, and show it in .fleet/.
+
+    The board's settings name a coder that is installed here, preferably one that is logged in; on
+    a terminal you choose among several. No coder is started for that. Safe to run again.
+    """
     repo = find(Path.cwd())
     for_people("init", repo)
     person = who_asks(repo)
     name = _branch(repo, branch)
     store = Store(repo, branch=name)
     window = _place(repo, store)
-    given = "--target" if target else "--check" if checks else ""
+    options = {"--target": target, "--check": checks, "--coder": coder}
+    given = next((name for name, value in options.items() if value), "")
     if store.tip() is not None:
         _ignored(given, "the board is here already")
     elif _adopt(repo, store):
@@ -45,7 +70,9 @@ def command(target: str | None, branch: str | None, checks: tuple[str, ...]) -> 
     else:
         chosen = _target(repo, target, name)
         proposed = setup_clone.Proposal(checks) if checks else setup_clone.propose(repo, chosen)
-        store.create(setup_clone.first_files(chosen, proposed.checks, proposed.setup), person)
+        coders = init_coder.choose(coder)
+        files = setup_clone.first_files(chosen, proposed.checks, proposed.setup, coders)
+        store.create(files, person)
     if name != branch_of(repo):
         set_config(repo, "gitfleet.branch", name)
     setup_clone.prepare_clone(repo)
@@ -76,7 +103,7 @@ def _branch(repo: Repo, wanted: str | None) -> str:
     if name != current and here is not None and setup_clone.is_board(repo, here):
         raise FleetError(
             f"this clone has a board already, the branch {current}",
-            remedy="`gitfleet uninstall` takes it out of this clone; then init with --branch.",
+            remedy="`gitfleet deinit` takes it out of this clone; then init with --branch.",
         )
     tip = heads.get(f"refs/heads/{name}")
     if tip is not None and not setup_clone.is_board(repo, tip):
@@ -213,14 +240,22 @@ def _tell(repo: Repo, store: Store, window: Path | None, guarded: Sequence[str])
         )
     for line in guarded:
         click.echo(plain(line))
+    if changed := [*setup_clone.changed_settings(repo), *hooks.changed_settings(Clone(repo))]:
+        click.echo("Git settings changed in this repository (`gitfleet deinit` restores them):")
+        for setting in changed:
+            click.echo(f"  {setting}")
     _tell_settings(repo, board)
-    click.echo('\nNext:\n  gitfleet add "A first task" --coder shell < body.md\n  gitfleet run')
+    for line in init_coder.report(board.settings):
+        click.echo(harmless(line))
+    click.echo(f"\nNext:\n  {init_coder.first_task(board.settings)}\n  gitfleet run")
 
 
 def _tell_settings(repo: Repo, board: Board) -> None:
     settings = board.settings
     for problem in board.settings_problems:
         click.echo(f"Its settings are broken: {plain(problem)}")
+    if (old := upgrade.old_format(board)) is not None:
+        click.echo(f"{old.what[0].upper()}{old.what[1:]}: {old.remedy}.")
     if settings.target is not None:
         missing = refs.read(repo, f"refs/heads/{settings.target}") is None
         note = f" (which is not here: git branch {settings.target} …)" if missing else ""
@@ -230,9 +265,5 @@ def _tell_settings(repo: Repo, board: Board) -> None:
     if settings.checks:
         click.echo("Every change must pass: " + plain("; ".join(settings.checks)))
     else:
-        click.echo(
-            "There are no checks yet, so work would land UNPROVED: add some to fleet.yaml"
-            " under `checks:`."
-        )
-    if settings.roles.work.coder is None and not settings.roles.work.coders:
-        click.echo("No coder is set: name one in fleet.yaml under roles.work.coder, or in a task.")
+        click.echo("There are no checks yet, so work would be merged untested.")
+        click.echo("  Add some to fleet.yaml under `checks:`.")

@@ -1,43 +1,74 @@
-"""`gitfleet lint`: what is wrong with the files of a board, at its tip or in a folder."""
+"""`gitfleet lint`: check the files of a board, at its tip or in a folder."""
 
 from __future__ import annotations
 
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 import click
 from msgspec.structs import asdict, replace
 
-from gitfleet.cli.support import coder_checks, format, lookup
-from gitfleet.cli.support.session import open_session
+from gitfleet.board.board_files import read_file
+from gitfleet.board.store import Store
+from gitfleet.cli.support import coder_checks, format
+from gitfleet.cli.support.session import (
+    CliSession,
+    for_people,
+    listed_plugins,
+    open_session,
+    plain,
+)
+from gitfleet.cli.support.verb import Verb
 from gitfleet.errors import FleetError
 from gitfleet.files import layout
 from gitfleet.files.boards import File
 from gitfleet.files.layout import FileKind
+from gitfleet.forges import registry
+from gitfleet.git import follow_branch, worktree
 from gitfleet.git.objects import blob_id
-from gitfleet.plan import lint
+from gitfleet.install import setup_clone
+from gitfleet.model.board import Board
+from gitfleet.model.change import Change
+from gitfleet.model.config import ForgeSettings
+from gitfleet.plan import lint, upgrade
 from gitfleet.plan.lint import LintFinding
 
+_SHOWN: Final = 10  # names in a list before it is cut
 _DEEPEST: Final = 6  # folders; done/<month>/<id>/log is the deepest there is
 _OTHER: Final = (FileKind.OTHER, FileKind.PAGE)
 
 
-@click.command("lint")
+@click.command(
+    "lint",
+    cls=Verb,
+    examples=(
+        "gitfleet lint",
+        "gitfleet lint .fleet/tasks/fix-login.md",
+    ),
+)
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
-def command(paths: tuple[Path, ...], as_json: bool) -> int:
+@click.option("--fix", is_flag=True, help="Rename keys that have a new name, in one commit.")
+@click.option("--json", "as_json", is_flag=True, help="Output JSON.")
+def command(paths: tuple[Path, ...], fix: bool, as_json: bool) -> int:
     """Check a board's files: at the tip, or in PATH, a folder such as .fleet or some files of it.
+
+    --fix brings a board of an older format to the newest: it renames the keys of open tasks and of
+    fleet.yaml, and leaves every other byte as it is.
 
     Exit status 1 if a file does not validate; warnings alone do not count.
     """
+    if fix and paths:
+        raise click.UsageError("--fix rewrites the board itself, and takes no PATH")
     found: list[LintFinding] = []
     number = 0
-    for files, scope in _boards(paths):
+    for files, scope in [(_fixed(as_json), Scope())] if fix else _boards(paths):
         number += sum(map(scope.holds, files))
-        found += _placed(lint.findings(files, coder_checks.known, coder_checks.objection), scope)
+        told = lint.findings(files, coder_checks.absence, coder_checks.objection, _no_forge)
+        found += _placed(told, scope)
     if as_json:
         severity = {True: "warning", False: "error"}
         out = [{**asdict(one.problem), "severity": severity[one.warning]} for one in found]
@@ -45,6 +76,10 @@ def command(paths: tuple[Path, ...], as_json: bool) -> int:
     else:
         _tell(found, number)
     return 1 if any(not one.warning for one in found) else 0
+
+
+def _no_forge(settings: ForgeSettings) -> FleetError | None:
+    return registry.absence(settings, listed_plugins())
 
 
 def _tell(found: Sequence[LintFinding], number: int) -> None:
@@ -64,6 +99,43 @@ def _tell(found: Sequence[LintFinding], number: int) -> None:
 
 def _number(count: int, word: str) -> str:
     return f"{count or 'no'} {word}{'' if count == 1 else 's'}"
+
+
+# -- renaming keys
+
+
+def _fixed(as_json: bool) -> Mapping[str, File]:
+    """Rename the keys that have a new name; the files of the board after that."""
+    session = open_session()
+    for_people("lint --fix", session.repo)
+    _refuse_edits(session)
+    person, done = session.person, [upgrade.Upgrade({})]
+
+    def decide(board: Board, now: datetime) -> Change | None:
+        done[0] = upgrade.upgrade(board, lambda path: session.store.file(board, path))
+        return done[0].change(person) if done[0].files else None
+
+    result = session.transact(decide)
+    if done[0].files and not result.won:
+        raise FleetError(result.why or "the keys could not be renamed", remedy="Try again.")
+    for line in list(done[0].lines()) or ["All keys have their newest names."]:
+        click.echo(format.line(line), err=as_json)
+    return _at(session.store, result.board.commit)
+
+
+def _refuse_edits(session: CliSession) -> None:
+    """Edits that no commit has would hold the files in .fleet/ back, and keep their old keys."""
+    window = setup_clone.window_of(session.repo)
+    if window is None or not window.exists() or worktree.registered(session.repo, window) is None:
+        return
+    follow_branch.catch_up(session.repo, window, session.store.ref)  # what lags behind is no edit
+    edits = [path for path in setup_clone.uncommitted(window) if _on_board(path)]
+    if edits:
+        shown = ", ".join(edits[:_SHOWN]) + (" …" if len(edits) > _SHOWN else "")
+        raise FleetError(
+            f"there are uncommitted edits in {window}: {plain(shown)}",
+            remedy="Commit them, or take them back, and run `gitfleet lint --fix` again.",
+        )
 
 
 # -- which files
@@ -103,9 +175,13 @@ def _boards(paths: Sequence[Path]) -> Iterator[tuple[Mapping[str, File], Scope]]
 def _tip() -> dict[str, File]:
     """All files at the tip, finished tasks' too."""
     store = open_session().store
-    tree = store.objects.tree_of(store.board().commit)
+    return _at(store, store.board().commit)
+
+
+def _at(store: Store, commit: str) -> dict[str, File]:
+    tree = store.objects.tree_of(commit)
     return {
-        path: lookup.file_of(store, entry)
+        path: read_file(store.objects, entry)
         for path, entry in store.objects.walk(tree)
         if _on_board(path)
     }

@@ -1,28 +1,47 @@
-"""`gitfleet list`: the tasks and where they stand."""
+"""`gitfleet list`: list tasks with their status."""
 
 from __future__ import annotations
+
+from typing import Final
 
 import click
 
 from gitfleet.cli.support import format, lookup
 from gitfleet.cli.support.runners_view import progress
 from gitfleet.cli.support.session import open_session
+from gitfleet.cli.support.verb import Verb
 from gitfleet.model.board import Board
 from gitfleet.model.states import FINISHED, Status
-from gitfleet.plan import view
+from gitfleet.plan import plain_data, view
 from gitfleet.plan.view import Row
 
+_TITLES: Final = 50  # columns beside the ids, without which titles are left out
 _STATUSES = [status.value for status in Status]
 
 
-@click.command("list")
-@click.option("--all", "everything", is_flag=True, help="The finished too, wherever they lie.")
-@click.option(
-    "--status", "statuses", multiple=True, type=click.Choice(_STATUSES), help="Repeatable."
+@click.command(
+    "list",
+    cls=Verb,
+    examples=(
+        "gitfleet list",
+        "gitfleet list --all --label ui",
+        "gitfleet list --status failed --status asking --json",
+        "gitfleet list --at fleet~20    # the board as it was",
+    ),
 )
-@click.option("--label", "labels", multiple=True, help="With any of these labels; repeatable.")
-@click.option("--at", "revision", metavar="REV", help="The board as it was there, e.g. fleet~3.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--all", "everything", is_flag=True, help="Include finished tasks.")
+@click.option(
+    "--status",
+    "statuses",
+    multiple=True,
+    type=click.Choice(_STATUSES),
+    help="Only tasks of this status; repeatable.",
+)
+@click.option("--label", "labels", multiple=True, help="Only tasks with this label; repeatable.")
+@click.option(
+    "--at", "revision", metavar="REV", help="The board at that revision, such as fleet~3."
+)
+@click.option("--json", "as_json", is_flag=True, help="Output JSON.")
 def command(
     everything: bool,
     statuses: tuple[str, ...],
@@ -30,7 +49,7 @@ def command(
     revision: str | None,
     as_json: bool,
 ) -> None:
-    """Show the unfinished tasks: what waits for you, what runs, what comes next."""
+    """List open tasks: those that need you, those that run, those that come next."""
     session = open_session()
     if revision is None:
         board, now = session.store.board(), session.store.now()
@@ -47,7 +66,7 @@ def command(
     shown = [row for row in shown if not labels or set(labels).intersection(row.labels)]
     shown = view.in_order(board, shown)
     if as_json:
-        format.out_json([view.facts(row) for row in shown])
+        format.out_json([plain_data.facts(row) for row in shown])
         return
     alive = progress(session.repo) if revision is None else {}
     _draw([lookup.doubted(board, row) for row in shown], alive)
@@ -56,18 +75,25 @@ def command(
 
 
 def _draw(shown: list[Row], alive: dict[str, str]) -> None:
+    limit = format.room()
+    longest = max((format.width(row.id) for row in shown), default=0)
+    doers = any(row.doer for row in shown)
+    # Most ids are made of the title: beside long ones it says nothing new, and has no room.
+    titles = limit is None or limit - longest >= _TITLES
     cells = [
         [
             row.status.value,
             format.line(row.id),
             "p?" if row.priority is None else f"p{row.priority}",
-            format.line(row.title),
+            *([format.line(row.title)] if titles else ()),
+            *([format.line(str(row.doer or ""))] if doers else ()),
             format.line(_with_progress(row, alive)),
         ]
         for row in shown
     ]
-    rows = format.columns(cells, format.room(), keep=1)
-    for row, (status, *middle, reason) in zip(shown, rows, strict=True):
+    late = 3 + titles if doers else None
+    for row, cell in zip(shown, format.columns(cells, limit, keep=1, late=late), strict=True):
+        status, *middle, reason = cell
         click.echo(
             format.of_status(status, row.status) + "".join(middle) + format.style(reason, dim=True)
         )

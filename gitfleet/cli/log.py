@@ -1,7 +1,7 @@
-"""`gitfleet log`: what the attempts on a task said and did, or what a running one is at.
+"""`gitfleet log`: show the transcripts of a task's attempts, also of a running one.
 
-The files lie in the clone whose runner made the attempt; those of other machines are fetched, if
-their runners push them. Nothing of them reaches a terminal with control characters in it.
+The files are in the clone whose runner made the attempt; transcripts of other machines are fetched,
+if their runners push them. No control character of them reaches a terminal.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ import click
 
 from gitfleet.cli.support import format, lookup
 from gitfleet.cli.support.attempts import ShownAttempt, tries_of
-from gitfleet.cli.support.session import CliSession, open_session
+from gitfleet.cli.support.session import CliSession, listed_plugins, open_session
 from gitfleet.cli.support.transcript_view import Out, ShownFile, Speech, Wish
+from gitfleet.cli.support.verb import ANY_TASK, Verb
 from gitfleet.cli.support.write import remote_of
 from gitfleet.errors import FleetError
 from gitfleet.model.durations import spoken
 from gitfleet.process.launch import load
 from gitfleet.process.procfs import alive
+from gitfleet.run_dir import PROMPT, STDOUT, RunDir
 from gitfleet.runner import transcript_sync
 from gitfleet.transcripts import output_files, timestamps
 from gitfleet.transcripts.output_files import Bytes, Source
@@ -29,23 +31,27 @@ from gitfleet.transcripts.replay import Replay
 from gitfleet.transcripts.summarize import Passage, Summarizer
 
 _PAUSE: Final = 0.2  # seconds between looks at the files and the board while following
-_PROMPT: Final = "prompt.md"
-_SPEECH: Final = "stdout"  # the coder's own
 
 
-@click.command("log")
-@click.argument("task", metavar="ID")
-@click.option("--attempt", "wanted", type=click.IntRange(1), metavar="N", help="Only this one.")
-@click.option("-f", "--follow", is_flag=True, help="What the running attempt does, to its end.")
-@click.option("--full", is_flag=True, help="Leave nothing out of long answers and thoughts.")
-@click.option("--prompt", is_flag=True, help="What the attempts were told.")
-@click.option("--stderr", "only_errors", is_flag=True, help="Only the standard error.")
-@click.option("--raw", is_flag=True, help="The bytes as they are; headings go to standard error.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="For programs; with -f a line for each event."
+@click.command(
+    "log",
+    cls=Verb,
+    examples=(
+        "gitfleet log fix-login",
+        "gitfleet log fix-login --follow",
+        "gitfleet log fix-login --attempt 2 --prompt",
+    ),
 )
+@click.argument("task", metavar="ID", type=ANY_TASK)
+@click.option("--attempt", "wanted", type=click.IntRange(1), metavar="N", help="Only attempt N.")
+@click.option("-f", "--follow", is_flag=True, help="Follow the running attempt to its end.")
+@click.option("--full", is_flag=True, help="Do not shorten.")
+@click.option("--prompt", is_flag=True, help="Show the prompts.")
+@click.option("--stderr", "only_errors", is_flag=True, help="Only standard error.")
+@click.option("--raw", is_flag=True, help="Raw output; headings go to standard error.")
+@click.option("--json", "as_json", is_flag=True, help="Output JSON; with -f one line per event.")
 def command(task: str, wanted: int | None, follow: bool, **wish: bool) -> None:
-    """Show what the attempts on the task ID said and did, as it is stored."""
+    """Show the transcripts of the attempts on task ID."""
     session = open_session()
     reader = _Reader(session, task, Wish(**wish))
     chosen = [one for one in reader.tries if wanted is None or one.number == wanted]
@@ -112,7 +118,7 @@ class _Reader:
 
     def plain(self, one: ShownAttempt) -> dict[str, Any]:
         """The same for programs: everything the coder said and did."""
-        source = self._sources(one).get(_SPEECH)
+        source = self._sources(one).get(STDOUT)
         hearing, teller = self._hearing(one), Summarizer(full=True)
         events: list[Passage] = []
         marks = self._marks(one)
@@ -157,23 +163,23 @@ class _Reader:
 
     def _wished(self, names: list[str]) -> list[str]:
         if self.wish.prompt:
-            return [name for name in names if name == _PROMPT]
+            return [name for name in names if name == PROMPT]
         found = output_files.streams(names)
         if self.wish.as_json:
-            return [name for name in found if name == _SPEECH]
+            return [name for name in found if name == STDOUT]
         if self.wish.only_errors:
-            return [name for name in found if not name.endswith("stdout")]
+            return [name for name in found if not name.endswith(STDOUT)]
         return found
 
     def _output(self, one: ShownAttempt, name: str, source: Source) -> ShownFile:
-        hearing = self._hearing(one) if name == _SPEECH and not self.wish.raw else None
+        hearing = self._hearing(one) if name == STDOUT and not self.wish.raw else None
         if hearing is None or (hearing.plain and not self.wish.as_json):
             return ShownFile(self.out, name, source)
         return Speech(self.out, source, hearing, self.wish, lambda: self._marks(one))
 
     def _hearing(self, one: ShownAttempt) -> Replay:
         folder = one.folder or self.session.clone.runs
-        return Replay(self.board, self.entry, one.speaker, folder)
+        return Replay(self.board, self.entry, one.speaker, folder, listed_plugins())
 
     def _marks(self, one: ShownAttempt) -> list[timestamps.Timestamp]:
         return timestamps.read(one.folder) if one.folder is not None else []
@@ -190,7 +196,7 @@ class _Reader:
         """Show what the attempt does until it is over: its event is on the board, or nobody is
         left who could write one."""
         clone = self.session.clone
-        one = one._replace(folder=clone.run_dir(self.task, one.number, one.nonce))
+        one = one._replace(folder=clone.run_dir(self.task, one.number, one.nonce).path)
         assert one.folder is not None
         if not one.folder.exists() and clone.running() is None:
             raise FleetError(
@@ -232,5 +238,5 @@ class _Reader:
         """Whether anybody is left who could write: the runner, or the attempt's own process."""
         if self.session.clone.running() is not None:
             return True
-        child = load(folder)
+        child = load(RunDir(folder))
         return child is not None and alive(child[0])

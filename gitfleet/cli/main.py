@@ -1,7 +1,7 @@
-"""The command `gitfleet` (and `git fleet`): gathers the verbs, and shows every error in one place.
+"""The command `gitfleet` (and `git fleet`): finds the verb, and shows every error in one place.
 
-Exit status: 0 well; 1 a known error; 2 wrong usage; 3 an error of ours, with a log to paste;
-4 `run --until-idle` ended while something waits for a person; 130 Ctrl-C.
+Exit status: 0 success; 1 a known error; 2 wrong usage; 3 an internal error, with a log to paste; 4
+`run --until-idle` ended while something needs a person; 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -23,41 +23,44 @@ from gitfleet.event_log import harmless
 
 # A verb is a file: it is imported when it is used, so that each starts as fast as it can.
 VERBS: Final[Mapping[str, str]] = {
-    "init": "Make the board of this repository, or adopt the one its remote has.",
-    "add": "File a task.",
-    "run": "Work: claim tasks, have them done, check, land, close.",
-    "stop": "Tell the runner of this clone to stop.",
-    "runners": "Show the runners that share this board, and what each does.",
-    "top": "Show what every attempt does on every machine, live.",
-    "list": "Show the tasks and where they stand.",
-    "show": "Show one task: what, why this status, what happened, what next.",
-    "diff": "Show what a task changed.",
-    "log": "Show what the attempts on a task said and did.",
-    "prompts": "Show what attempts are told, and what may stand in a prompt.",
-    "lint": "Check the files of a board.",
-    "questions": "Show what agents want to know, and what waits for it.",
-    "answer": "Answer a question of an agent's.",
-    "retry": "Try a task afresh: undoes cancel and failed.",
-    "cancel": "Give a task up; a running attempt ends at once.",
+    "init": "Create the board of this repository, or use the remote's.",
+    "add": "Create a task.",
+    "run": "Run the fleet: claim, work, check, merge, close.",
+    "stop": "Stop the runner of this clone.",
+    "runners": "Show the runners that share this board, and their attempts.",
+    "top": "Watch all attempts on all machines, live.",
+    "list": "List tasks and their status.",
+    "show": "Show a task: text, status, attempts, next step.",
+    "diff": "Show the changes of a task.",
+    "log": "Show the transcripts of a task's attempts.",
+    "prompts": "Show the prompts of this board and their variables.",
+    "lint": "Check a board's files.",
+    "questions": "Show the open questions of agents.",
+    "answer": "Answer an agent's question.",
+    "retry": "Retry a failed or cancelled task.",
+    "cancel": "Cancel a task, even a running one.",
     "hold": "Put a task on hold.",
-    "release": "Take a task off hold.",
-    "close": "Say that a task is done by hand.",
-    "revert": "File a task that lands the opposite of a landed one.",
+    "unhold": "Take a task off hold.",
+    "close": "Mark a task as done by hand.",
+    "revert": "Create a task that reverts a landed one.",
     "ask": "Inside an attempt: ask a person.",
-    "note": "Inside an attempt: write down a plan, or what was learned.",
-    "progress": "Inside an attempt: tell what is being done just now.",
-    "mcp": "Inside an attempt: all that a coder can say, as an MCP server on standard input.",
-    "verdict": "Inside an attempt: say whether the work may land.",
+    "note": "Inside an attempt: record the plan, or knowledge gained.",
+    "progress": "Inside an attempt: report current progress.",
+    "mcp": "Inside an attempt: MCP server for agents, over stdio.",
+    "verdict": "Inside an attempt: accept or reject the work.",
     "hooks": "Install or remove gitfleet's git hooks.",
-    "gc": "Show and remove old workspaces, outputs, salvage and branches.",
-    "fsck": "Check the history of the board.",
-    "doctor": "Check this clone and this machine.",
-    "demo": "Show it all on a small project, in a temporary directory.",
-    "uninstall": "Take gitfleet out of this clone; the branch stays.",
+    "gc": "Remove old worktrees, transcripts, salvage refs and branches.",
+    "fsck": "Verify the history of the board.",
+    "doctor": "Check this clone, this machine and its coders.",
+    "plugins": "Show the installed plugins, and whether this machine may use them.",
+    "demo": "Run a demo on a small project, in a temporary directory.",
+    "help": "Show a page of the documentation, or the help of a command.",
+    "completion": "Print the completion script for bash, zsh or fish.",
+    "deinit": "Remove gitfleet from this clone; the branch stays.",
 }
 
 
-_HIDDEN: Final = ("hook",)  # what the installed hooks call
+_HIDDEN: Final = ("hook", "complete")  # what the installed hooks and completion scripts call
 
 
 class _Verbs(click.Group):
@@ -119,10 +122,13 @@ def _show_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool)
     "-C",
     "directory",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Work as if started in this directory.",
+    help="Run as if started in this directory.",
 )
 def cli(directory: Path | None) -> None:
-    """Run a fleet of coding agents with nothing but git: tasks are files on a branch."""
+    """Run a fleet of coding agents with only git and Python: tasks are files on a branch.
+
+    `gitfleet help` lists the pages of the documentation.
+    """
     if directory is not None:
         os.chdir(directory)
 

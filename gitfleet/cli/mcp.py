@@ -1,4 +1,4 @@
-"""`gitfleet mcp`: inside an attempt, serve what it can say to the coder's model."""
+"""`gitfleet mcp`: inside an attempt, the MCP server for the coder's model."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ import click
 
 from gitfleet.agent import client
 from gitfleet.cli.main import own_version
+from gitfleet.cli.support.verb import Verb
 from gitfleet.errors import FleetError
 
 
-@click.command("mcp")
+@click.command(
+    "mcp",
+    cls=Verb,
+    examples=("gitfleet mcp",),
+)
 def command() -> None:
     """Serve ask_human, note, progress, add and verdict by the Model Context Protocol (stdio)."""
     client.outbox()

@@ -1,4 +1,4 @@
-"""`gitfleet note`: inside an attempt, write down what is meant to be done, or was learned."""
+"""`gitfleet note`: inside an attempt, record a plan, or knowledge gained."""
 
 from __future__ import annotations
 
@@ -7,15 +7,22 @@ import sys
 import click
 
 from gitfleet.agent import client
+from gitfleet.cli.support.verb import Verb
 
 
-@click.command("note")
+@click.command(
+    "note",
+    cls=Verb,
+    examples=(
+        'gitfleet note plan "First the model, then the form."',
+        "gitfleet note knowledge < notes.md",
+    ),
+)
 @click.argument("kind", type=click.Choice(client.NOTES))
 @click.argument("text", required=False)
 def command(kind: str, text: str | None) -> None:
-    """Write the note plan or knowledge of this task: TEXT, or what stands on standard input.
+    """Write the note `plan` or `knowledge` of this task: TEXT, or standard input.
 
-    It takes the place of the note of that kind. Whoever goes on with the task reads it, on
-    whatever machine.
+    It replaces the earlier note of that kind. The next attempt reads it, on any machine.
     """
     client.note(kind, text if text is not None else sys.stdin.read())

@@ -1,4 +1,4 @@
-"""`gitfleet prompts`: what attempts are told, as it is in force on this board."""
+"""`gitfleet prompts`: show the prompts in force on this board."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 from gitfleet.attempt import prompt
 from gitfleet.cli.support import format
 from gitfleet.cli.support.session import open_session
+from gitfleet.cli.support.verb import Verb, VerbGroup
 from gitfleet.event_log import harmless
 from gitfleet.files import layout
 from gitfleet.files.templates import VARIABLES
@@ -18,16 +19,23 @@ from gitfleet.model.states import Role
 _ROLE: Final = click.argument("role", type=click.Choice([role.value for role in Role]))
 
 
-@click.group("prompts")
+@click.group("prompts", cls=VerbGroup)
 def command() -> None:
-    """Show what attempts are told. A board's own prompt is the file prompts/ROLE.md on it."""
+    """Show the prompts of this board. Its own prompt for a role is the file prompts/ROLE.md."""
 
 
-@command.command("show")
+@command.command(
+    "show",
+    cls=Verb,
+    examples=(
+        "gitfleet prompts show work",
+        "gitfleet prompts show validate --default > .fleet/prompts/validate.md",
+    ),
+)
 @_ROLE
-@click.option("--default", "shipped", is_flag=True, help="The one that comes with gitfleet.")
+@click.option("--default", "shipped", is_flag=True, help="The prompt that comes with gitfleet.")
 def show(role: str, shipped: bool) -> None:
-    """Print the prompt of ROLE that is in force, to be changed: `… > .fleet/prompts/work.md`."""
+    """Print the current prompt of ROLE, for example into .fleet/prompts/ROLE.md."""
     if shipped:
         click.echo(prompt.shipped_text(Role(role)), nl=False)
         return
@@ -45,11 +53,15 @@ def _warn(board: Board, path: str) -> None:
         click.echo(f"gitfleet: {format.line(str(problem))}", err=True)
 
 
-@command.command("variables")
+@command.command(
+    "variables",
+    cls=Verb,
+    examples=("gitfleet prompts variables work",),
+)
 @_ROLE
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Output JSON.")
 def variables(role: str, as_json: bool) -> None:
-    """List the variables that a prompt of ROLE may have, and what each holds."""
+    """List the variables of a prompt of ROLE."""
     known = VARIABLES[Role(role)]
     if as_json:
         format.out_json(dict(known))

@@ -1,4 +1,4 @@
-"""`gitfleet questions`: what agents want to know, the one that waits longest first."""
+"""`gitfleet questions`: list open questions, the oldest first."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 
 from gitfleet.cli.support import format
 from gitfleet.cli.support.session import open_session
+from gitfleet.cli.support.verb import Verb
 from gitfleet.model.board import Board
 from gitfleet.model.durations import spoken
 from gitfleet.plan import questions
@@ -16,10 +17,17 @@ from gitfleet.plan.questions import Waiting
 from gitfleet.questions.question_branch import ask_branch
 
 
-@click.command("questions")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.command(
+    "questions",
+    cls=Verb,
+    examples=(
+        "gitfleet questions",
+        "gitfleet questions --json",
+    ),
+)
+@click.option("--json", "as_json", is_flag=True, help="Output JSON.")
 def command(as_json: bool) -> None:
-    """Show the open questions, how long they wait, and what waits behind them."""
+    """Show the open questions, how long they have waited, and which tasks they block."""
     store = open_session().store
     board = store.board()
     rows = questions.waiting(board, store.now())

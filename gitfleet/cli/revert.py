@@ -1,4 +1,4 @@
-"""`gitfleet revert`: file a task that lands the opposite of a landed one."""
+"""`gitfleet revert`: create a task that reverts a landed one."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import NamedTuple
 import click
 
 from gitfleet.cli.support.session import CliSession, for_people, open_session, plain
+from gitfleet.cli.support.verb import ANY_TASK, Verb
 from gitfleet.errors import FleetError
 from gitfleet.files import codec
 from gitfleet.git import refs
 from gitfleet.git.command import git
-from gitfleet.git.objects import trailers
+from gitfleet.git.commits import trailers
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.change import Change
 from gitfleet.model.event import Closed, Landed
@@ -30,10 +31,14 @@ class _Landing(NamedTuple):
     event: Landed
 
 
-@click.command("revert")
-@click.argument("task", metavar="ID")
+@click.command(
+    "revert",
+    cls=Verb,
+    examples=("gitfleet revert fix-login",),
+)
+@click.argument("task", metavar="ID", type=ANY_TASK)
 def command(task: str) -> None:
-    """File a task that lands the opposite of ID. Its id, ID-revert, is printed."""
+    """Create a task that reverts ID, which has landed. Prints its id, ID-revert."""
     session = open_session()
     for_people("revert", session.repo)
     person = session.person
@@ -138,7 +143,7 @@ def _task(board: Board, task: str, landing: _Landing, script: str) -> Task:
         coder="shell",
         base=event.target if event.target != settled else None,
         # It conflicts today as it did yesterday: a person is to look at once.
-        attempts=1,
+        max_attempts=1,
         body=(
             f"Lands the opposite of `{task}`, whose work came to {event.target} with"
             f" {event.merge[:10]}.\n\n```sh\n{script}```\n"

@@ -11,33 +11,60 @@ from collections.abc import Iterator
 from types import FrameType
 
 import click
+import msgspec
 
+from gitfleet.cli.support.coder_checks import absence
 from gitfleet.cli.support.context import fleet_of
 from gitfleet.cli.support.session import CliSession, open_session
+from gitfleet.cli.support.verb import CODER, TASK, Verb
 from gitfleet.errors import FleetError
 from gitfleet.event_log import EventLog
+from gitfleet.model.config import RoleSettings, Settings
+from gitfleet.plan.coder_choice import named_by
 from gitfleet.process.kill import subreaper
 from gitfleet.runner.drain import LEAVE
 from gitfleet.runner.loop import Runner
 from gitfleet.runner.options import Options
 
 
-@click.command("run")
-@click.option("--until-idle", is_flag=True, help="End when all that can be done is done.")
-@click.option(
-    "--once", metavar="ID", help="Work on this task only, and end when it is done or stuck."
+@click.command(
+    "run",
+    cls=Verb,
+    examples=(
+        "gitfleet run",
+        "gitfleet run --until-idle --max 2    # for cron: end when nothing is left",
+        "gitfleet run --coder codex --model gpt-5",
+        "gitfleet run --once fix-login",
+    ),
 )
-@click.option("--max", "slots", type=click.IntRange(1, 1000), help="Attempts at once.")
-def command(until_idle: bool, once: str | None, slots: int | None) -> int:
-    """Claim tasks, have them done, check the work, land it, close them.
+@click.option("--until-idle", is_flag=True, help="End when nothing is left to do.")
+@click.option(
+    "--once",
+    metavar="ID",
+    type=TASK,
+    help="Only this task; end when it is done or stuck.",
+)
+@click.option("--max", "slots", type=click.IntRange(1, 1000), help="Maximum parallel attempts.")
+@click.option(
+    "--coder", type=CODER, metavar="NAME", help="Coder for tasks that name none, in this run only."
+)
+@click.option("--model", metavar="NAME", help="Model for tasks that name none, in this run only.")
+def command(
+    until_idle: bool, once: str | None, slots: int | None, coder: str | None, model: str | None
+) -> int:
+    """Run the fleet: claim tasks, run a coder on each, check, merge, close.
 
-    The first Ctrl-C (or SIGTERM) lets running attempts finish; the second ends them. A runner that
-    is killed and started again goes on with its attempts.
+    The first Ctrl-C (or SIGTERM) lets running attempts finish; the second ends them. A runner
+    that was killed picks its attempts up again when it is restarted.
+
+    --coder and --model come before the roles of fleet.yaml, and after what a task names itself.
+    The validator stays as it is.
     """
     session = open_session()
+    default = _default(session.store.board().settings, coder, model)
     if once is not None and session.store.board().get(once) is None:
         raise FleetError(f"there is no open task {once!r}", remedy="`gitfleet list` shows them.")
-    options = Options(until_idle=until_idle, once=once, slots=slots)
+    options = Options(until_idle=until_idle, once=once, slots=slots, default=default)
     if sys.stdout.isatty():
         from gitfleet.cli.support.live_table import shown  # noqa: PLC0415 - rich is for terminals only
 
@@ -47,6 +74,23 @@ def command(until_idle: bool, once: str | None, slots: int | None) -> int:
             return _run(runner)
     report = EventLog(lambda line: print(line, flush=True))
     return _run(_runner(session, report, options))
+
+
+def _default(settings: Settings, coder: str | None, model: str | None) -> RoleSettings | None:
+    """What tasks that name no coder get from this run; FleetError if there is no such coder."""
+    if coder is None and model is None:
+        return None
+    if coder is not None and (error := absence(coder, settings)):
+        raise error
+    if coder is None and not named_by(settings.roles.work):
+        raise FleetError(
+            "--model needs a coder, and fleet.yaml names none",
+            remedy="Add --coder NAME, or set roles.work.coder in fleet.yaml.",
+        )
+    try:
+        return msgspec.convert({"coder": coder, "model": model}, RoleSettings)
+    except msgspec.ValidationError:
+        raise click.UsageError("--model takes one word, without spaces") from None
 
 
 def _runner(session: CliSession, report: EventLog, options: Options) -> Runner:

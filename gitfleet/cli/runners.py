@@ -1,4 +1,4 @@
-"""`gitfleet runners`: who works on this board, and what each does just now."""
+"""`gitfleet runners`: list the runners of this board and their attempts."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ import click
 
 from gitfleet.cli.support import format, runners_view
 from gitfleet.cli.support.session import open_session
+from gitfleet.cli.support.verb import Verb
 from gitfleet.cli.support.write import remote_of
 
 
-@click.command("runners")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.command(
+    "runners",
+    cls=Verb,
+    examples=("gitfleet runners",),
+)
+@click.option("--json", "as_json", is_flag=True, help="Output JSON.")
 def command(as_json: bool) -> None:
-    """Show every runner that is known, and its attempts, as its last heartbeat has them."""
+    """Show all known runners and their attempts, as of their last heartbeats."""
     session = open_session()
     name = remote_of(session.repo, session.store)
     if name is not None:
@@ -48,6 +53,8 @@ def _show(one: Mapping[str, Any]) -> None:
     ]
     for row in format.columns(cells, format.room(), keep=0):
         click.echo("".join(row))
+    for service in one["failing"]:
+        click.echo(f"  {format.line(runners_view.failure(service))}")
     for rest in one["resting"].values():
         click.echo(f"  {format.line(rest)}")
 

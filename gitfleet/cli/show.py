@@ -1,4 +1,4 @@
-"""`gitfleet show`: one task: what, why this status, what happened, what next."""
+"""`gitfleet show`: one task with its text, status, attempts and next step."""
 
 from __future__ import annotations
 
@@ -10,24 +10,35 @@ from msgspec.structs import replace
 
 from gitfleet.cli.support import format, lookup
 from gitfleet.cli.support.session import open_session
+from gitfleet.cli.support.verb import ANY_TASK, Verb
 from gitfleet.event_log import harmless
 from gitfleet.model.durations import clock, spoken
 from gitfleet.model.event import Attempt, Event
 from gitfleet.model.question import Question
 from gitfleet.model.states import Outcome
-from gitfleet.plan import view
+from gitfleet.plan import plain_data, view
 from gitfleet.plan.view import Detail, RelatedTask
 
 _BODY: Final = 12  # lines of the text that are shown without --full
 _TAIL: Final = 10  # lines of a failed check's output
 
 
-@click.command("show")
-@click.argument("task", metavar="ID")
-@click.option("--full", is_flag=True, help="All of the text, and of what failed checks said.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.command(
+    "show",
+    cls=Verb,
+    examples=(
+        "gitfleet show fix-login",
+        "gitfleet show fix-login --full",
+        "gitfleet show fix-login --json",
+    ),
+)
+@click.argument("task", metavar="ID", type=ANY_TASK)
+@click.option(
+    "--full", is_flag=True, help="Do not shorten the text and the output of failed checks."
+)
+@click.option("--json", "as_json", is_flag=True, help="Output JSON.")
 def command(task: str, full: bool, as_json: bool) -> None:
-    """Show the task ID: what it is, why it stands where it stands, what a person can do next."""
+    """Show task ID: its text, the reason for its status, its attempts, and the next step."""
     store = open_session().store
     board = store.board()
     found = view.detail(board, lookup.task_of(store, board, task), store.now())
@@ -35,7 +46,7 @@ def command(task: str, full: bool, as_json: bool) -> None:
     if row is not found.row:
         found = replace(found, row=row, next="Mend that, and commit it on the board.")
     if as_json:
-        format.out_json(view.story(found))
+        format.out_json(plain_data.story(found))
         return
     for part in (
         _head(found),
@@ -59,8 +70,7 @@ def _head(found: Detail) -> Iterable[str]:
     row = found.row
     yield f"{_title(format.line(row.id))}  {format.line(row.title)}"
     yield f"{format.of_status(row.status, row.status)}: {format.line(row.reason)}"
-    keys = list(_keys(found))
-    for name, value in keys:
+    for name, value in (*_keys(found), *_inherited(found)):
         yield f"  {name:<16}{format.line(value)}"
 
 
@@ -81,6 +91,17 @@ def _keys(found: Detail) -> Iterable[tuple[str, str]]:
         yield "spent", f"usd: {found.spent.usd:.2f}, tokens: {found.spent.tokens}"
     if found.row.archived:
         yield "archived in", f"{found.row.archived}/"
+
+
+def _inherited(found: Detail) -> Iterable[tuple[str, str]]:
+    """The coder and model that the task gets although its file does not name them."""
+    doer, keys = found.row.doer, found.keys
+    if doer is None:
+        return
+    if "coder" not in keys and "coders" not in keys:
+        yield "coder", f"{doer.coder} ({'default' if doer.coder_default else 'running'})"
+    if doer.model_default:
+        yield "model", f"{doer.model} (default)"
 
 
 def _problems(found: Detail) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""`gitfleet stop`: tell the runner of this clone to stop."""
+"""`gitfleet stop`: stop the runner of this clone."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import click
 from gitfleet.board.clone_state import Clone
 from gitfleet.cli.support.context import fleet_of
 from gitfleet.cli.support.session import open_session
+from gitfleet.cli.support.verb import Verb
 from gitfleet.errors import FleetError
 from gitfleet.event_log import EventLog
 from gitfleet.git.repo import find
@@ -22,16 +23,24 @@ from gitfleet.runner.attempt_thread import end_dead_attempts
 from gitfleet.runner.drain import LEAVE
 
 
-@click.command("stop")
-@click.option("--now", is_flag=True, help="End running attempts too, also those that were left.")
+@click.command(
+    "stop",
+    cls=Verb,
+    examples=(
+        "gitfleet stop           # let running attempts finish",
+        "gitfleet stop --now     # end them",
+        "gitfleet stop --leave   # leave them to the next `gitfleet run`",
+    ),
+)
+@click.option("--now", is_flag=True, help="End running attempts too, also those left by --leave.")
 @click.option(
     "--leave",
     is_flag=True,
-    help="End at once and let attempts go on; start a runner again within `lease`.",
+    help="End at once and leave attempts running; restart a runner within `lease`.",
 )
-@click.option("--wait", is_flag=True, help="Return when it has ended.")
+@click.option("--wait", is_flag=True, help="Wait until the runner has ended.")
 def command(now: bool, leave: bool, wait: bool) -> None:
-    """Tell the runner of this clone to claim nothing more and to end when its attempts have."""
+    """Stop the runner of this clone: it claims nothing more and ends after its attempts."""
     if now and leave:
         raise click.UsageError("--now ends the attempts and --leave lets them go on: say one.")
     fd = _runner()

@@ -1,4 +1,4 @@
-"""`gitfleet top`: every attempt on every machine that this clone knows of, live."""
+"""`gitfleet top`: all attempts on all known machines, live."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 from gitfleet.board.heartbeats import aged
 from gitfleet.cli.support import format, runners_view
 from gitfleet.cli.support.session import CliSession, open_session
+from gitfleet.cli.support.verb import Verb
 from gitfleet.cli.support.write import remote_of
 from gitfleet.git.remote import Unreachable
 from gitfleet.model.durations import counted, seconds, spoken
@@ -25,11 +26,20 @@ HEADS: Final = (
 )
 
 
-@click.command("top")
-@click.option("--once", is_flag=True, help="Print it once; so it is where no terminal is.")
-@click.option("--json", "as_json", is_flag=True, help="For programs, once.")
+@click.command(
+    "top",
+    cls=Verb,
+    examples=(
+        "gitfleet top",
+        "gitfleet top --once --json",
+    ),
+)
+@click.option(
+    "--once", is_flag=True, help="Print once and exit (default where there is no terminal)."
+)
+@click.option("--json", "as_json", is_flag=True, help="Output JSON, once.")
 def command(once: bool, as_json: bool) -> None:
-    """Show what every attempt does, on all machines that share the board, until Ctrl-C."""
+    """Watch all attempts, on all machines that share the board, until Ctrl-C."""
     session = open_session()
     crowd = Crowd(session)
     crowd.fetch()
@@ -52,6 +62,7 @@ class Crowd:
         self.trouble = ""  # why the remote does not answer
         self.machines = self.slots = 0
         self.resting: list[str] = []  # coders that wait for their limits, a sentence each
+        self.failing: list[str] = []  # services of runners that fail, a sentence each
 
     def fetch(self) -> None:
         """Look at the remote; what was seen last stays where it does not answer."""
@@ -70,6 +81,11 @@ class Crowd:
         self.machines = len(runners)
         self.slots = sum(one["capacity"] or 0 for one in runners)
         self.resting = [format.line(told) for one in runners for told in one["resting"].values()]
+        self.failing = [
+            format.line(runners_view.failure(service, one["name"]))
+            for one in runners
+            for service in self._services(one)
+        ]
         found = [
             {"runner": one["name"], "host": one["host"], "here": one["here"], **attempt}
             for one in runners
@@ -86,6 +102,10 @@ class Crowd:
             for attempt in found:
                 attempt["state"] = f"not heard of for {spoken(passed)}"
         return found
+
+    def _services(self, runner: Mapping[str, Any]) -> list[dict[str, Any]]:
+        passed = 0.0 if runner["here"] else self._since(runner)
+        return [aged(service, passed) for service in runner["failing"]]
 
     def _since(self, runner: Mapping[str, Any]) -> float:
         """Seconds since we saw its heartbeat change. Nobody compares clocks."""
@@ -129,7 +149,7 @@ def _print(crowd: Crowd) -> None:
     cells = [list(HEADS), *map(row, attempts)] if attempts else []
     for number, cell in enumerate(format.columns(cells, format.room(), keep=0)):
         click.echo(format.style("".join(cell).rstrip(), bold=not number))
-    for told in crowd.resting:
+    for told in (*crowd.failing, *crowd.resting):
         click.echo(format.cut(told, format.room() or len(told) * 2))
 
 
@@ -172,5 +192,6 @@ def _picture(crowd: Crowd) -> Any:
     for attempt in attempts:
         table.add_row(*map(Text, row(attempt)))
     about = Text(f"{summary(crowd, len(attempts))}; Ctrl-C ends", style="dim")
+    fails = [Text(told, style="red", no_wrap=True) for told in crowd.failing]
     rests = [Text(told, style="yellow", no_wrap=True) for told in crowd.resting]
-    return Group(about, *([table] if attempts else []), *rests)
+    return Group(about, *([table] if attempts else []), *fails, *rests)

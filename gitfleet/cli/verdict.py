@@ -1,4 +1,4 @@
-"""`gitfleet verdict`: inside an attempt that validates, say whether the work may land."""
+"""`gitfleet verdict`: inside a validation, accept or reject the work."""
 
 from __future__ import annotations
 
@@ -9,17 +9,25 @@ from pathlib import Path
 import click
 
 from gitfleet.agent import outbox_writer
+from gitfleet.cli.support.verb import Verb
 from gitfleet.errors import FleetError
 from gitfleet.files import codec
 from gitfleet.model.verdict import Fix, Ruling, Verdict
 
 
-@click.command("verdict")
+@click.command(
+    "verdict",
+    cls=Verb,
+    examples=(
+        'gitfleet verdict accepted --reason "It does what the task asks."',
+        'gitfleet verdict rejected --finding "The form accepts an empty name."',
+    ),
+)
 @click.argument("ruling", type=click.Choice([ruling.value for ruling in Ruling]))
-@click.option("--reason", default="", help="Why, in one sentence for a person.")
-@click.option("--finding", "findings", multiple=True, help="One thing that is wrong; repeatable.")
-@click.option("--fix-title", help="The title of the task that would repair it.")
-@click.option("--fix-body", metavar="FILE|-", help="What that task is to do, in Markdown.")
+@click.option("--reason", default="", help="Reason, in one sentence for a person.")
+@click.option("--finding", "findings", multiple=True, help="One defect; repeatable.")
+@click.option("--fix-title", help="Title of the task that would fix it.")
+@click.option("--fix-body", metavar="FILE|-", help="Text of that task, in Markdown.")
 def command(
     ruling: str,
     reason: str,
@@ -27,7 +35,7 @@ def command(
     fix_title: str | None,
     fix_body: str | None,
 ) -> None:
-    """Say whether the work may land. Said twice, the last one counts."""
+    """Accept or reject the work. If called twice, the last verdict counts."""
     box = _box()
     if fix_title is None and fix_body is not None:
         raise click.UsageError("--fix-body needs --fix-title")

@@ -1,9 +1,9 @@
-"""Google Antigravity's `agy`. Written after its documentation, and never run here.
+"""Google Antigravity's `agy`. Written from its documentation; untested.
 
 - From 1.1.15 on its prompt comes on standard input, as an event; `-p` would be one argument.
-- It has five minutes for a run unless told otherwise.
-- With nobody there it denies what needs a permission, and reports success all the same.
-- It takes an MCP server only from a file in the user's home, so it is given none.
+- It ends a run after five minutes unless told otherwise.
+- Without a person it denies tools that need a permission, and still reports success.
+- It reads MCP servers only from a file in the user's home, so it gets none.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import msgspec
 
 from gitfleet.coders import jsonl
 from gitfleet.coders.base import (
+    Account,
     Cannot,
     Coder,
     CoderEvent,
     CoderEventKind,
     Job,
     Launch,
+    LoginFile,
     Reader,
     extra,
 )
@@ -37,7 +39,7 @@ _DENIED: Final = ("permission", "denied", "not allowed", "rejected")
 
 
 def launch(job: Job) -> Launch:
-    """It works unattended only with everything allowed."""
+    """It works unattended only with `permission: bypass`."""
     if job.permission is not Permission.BYPASS:
         raise Cannot(
             "agy denies its tools with nobody there; let it with coders.agy.permission: bypass in"
@@ -55,7 +57,7 @@ def launch(job: Job) -> Launch:
 
 
 def _spoken(job: Job) -> Path:
-    """The prompt as the one event of its input."""
+    """The prompt as the single event of its input."""
     words = [{"type": "text", "text": job.prompt.read_text()}]
     event = {"event": "user", "message": {"role": "user", "content": words}}
     path = job.run_dir / "agy-input.jsonl"
@@ -138,5 +140,11 @@ CODER: Final = Coder(
     launch=launch,
     reader=reader,
     judge=judge_of("agy"),
+    account=Account(
+        install="see https://antigravity.google/download",
+        login="run `agy` and sign in",
+        files=(LoginFile("~/.gemini/antigravity-cli", "antigravity-oauth-token"),),
+    ),
+    unfenced=True,
     resumes=True,
 )

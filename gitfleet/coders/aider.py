@@ -1,9 +1,9 @@
 """aider: `aider --message-file`, whose output is text for people.
 
-- It ends with 0 whatever happened: a refused key, a context that is too long, Ctrl-C.
-- It wraps its lines at 80 characters, so that an error is read over two of them.
-- It is told to keep its histories in the folder of the run, and to make no map of the repository,
-  whose cache would lie in the worktree.
+- It exits with 0 whatever happened: a refused key, a context that is too long, Ctrl-C.
+- It wraps its lines at 80 characters, so an error may span two of them.
+- It keeps its histories in the run's folder, and makes no map of the repository, whose cache would
+  lie in the worktree.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from typing import Final
 
 from gitfleet.coders.base import (
     LONGEST_TEXT,
+    Account,
     Coder,
     CoderEvent,
     CoderEventKind,
-    Failure,
     Job,
     Launch,
+    LoginFile,
     NoSession,
     Reader,
     any_key,
@@ -28,6 +29,7 @@ from gitfleet.coders.base import (
 )
 from gitfleet.coders.classify import classify, judge_of
 from gitfleet.model.event import Tokens
+from gitfleet.model.states import Failure
 
 _FLAGS: Final = (
     *("--yes-always", "--no-show-model-warnings", "--no-check-update", "--no-analytics"),
@@ -40,7 +42,7 @@ _HISTORY: Final = "aider.chat.history.md"
 
 
 def launch(job: Job) -> Launch:
-    """Its prompt is a file; its session is known by the folder of the run that it began in."""
+    """Its prompt is a file; its session is identified by the folder of the run that started it."""
     argv = [job.settings.program or "aider", "--message-file", str(job.prompt), *_FLAGS]
     if job.model:
         openai = job.settings.base_url and "/" not in job.model
@@ -85,7 +87,7 @@ class _AiderReading:
         self._session, self._window = session, told
         self._begun = self._replied = False
         self._tokens = Tokens()
-        self._wrong: list[str] = []  # the lines of an error; it may go on in the next
+        self._wrong: list[str] = []  # the lines of an error; it may continue on the next line
 
     def read(self, line: str) -> Iterator[CoderEvent]:
         line = line[:LONGEST_TEXT].strip()
@@ -103,7 +105,7 @@ class _AiderReading:
             yield self._error(CoderEventKind.ERROR)
         elif found := _TOKENS.search(line):
             yield self._usage(found["counts"], line)
-        elif self._wrong:  # it goes on in the next lines, and nothing has got over it
+        elif self._wrong:  # the error continues, and no later event has cleared it
             self._wrong = [*self._wrong, line][:4]
             yield self._error(CoderEventKind.ERROR)
         else:
@@ -118,7 +120,7 @@ class _AiderReading:
         return CoderEvent(said=said, text=words, failure=failure)
 
     def _usage(self, counts: str, line: str) -> CoderEvent:
-        """How much a reply took; with it, it has replied, and edits and commits follow."""
+        """A reply's usage. It comes after the reply; edits and commits follow."""
         self._replied, self._wrong = True, []
         told = {found["kind"]: _number(found) for found in _COUNT.finditer(counts)}
         read, written = told.get("cache hit", 0), told.get("cache write", 0)
@@ -157,6 +159,18 @@ CODER: Final = Coder(
     launch=launch,
     reader=reader,
     judge=judge_of("aider"),
+    account=Account(
+        install="pip install aider-chat",
+        login="set the key of its model's provider, such as ANTHROPIC_API_KEY",
+        files=(LoginFile("~/.aider", "oauth-keys.env"),),
+        keys=(
+            "ANTHROPIC_API_KEY",
+            "OPENAI_API_KEY",
+            "GEMINI_API_KEY",
+            "DEEPSEEK_API_KEY",
+            "OPENROUTER_API_KEY",
+        ),
+    ),
     resumes=True,
     versions=("0.86.2",),
 )

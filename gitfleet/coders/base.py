@@ -1,8 +1,8 @@
-"""What a coder is to gitfleet: how it is started, what its output tells, how its end is judged.
+"""The interface of a coder: how it starts, what its output means, why its run failed.
 
 A coder is a module with a few names, gathered in a `Coder`. It starts nothing itself: `launch` says
-what to run, `reader` gives what turns the lines of one run's output into events, `judge` looks at
-the evidence when the process has ended. A reader depends on the lines alone, so that reading them
+what to run, `reader` returns a function that turns the lines of one run's output into events,
+`judge` says why a run failed, if it did. A reader depends on the lines alone, so that reading them
 again gives the same events.
 """
 
@@ -12,56 +12,42 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 
 from gitfleet.model.config import CoderSettings, Permission
+from gitfleet.model.durations import Moment
 from gitfleet.model.event import Tokens
-from gitfleet.model.states import Outcome, Role
+from gitfleet.model.states import Failure, Role
+from gitfleet.plugins import no_options
 from gitfleet.process.launch import Exit
 
-# Linux refuses an argument of 128 KiB, and says so in words nobody understands.
+# Linux refuses an argument of 128 KiB with an obscure message.
 LONGEST_ARGUMENT: Final = 120_000
-LONGEST_TEXT: Final = 20_000  # characters of one event that are kept; the raw output has them all
-
-
-class Failure(StrEnum):
-    """Why a coder did not do its work."""
-
-    AUTH = "auth"  # its key or login is refused, or there is none
-    LIMITED = "limited"  # a rate, a quota or a credit is used up
-    OVERLOADED = "overloaded"  # its service does not answer, or not now
-    CONTEXT_FULL = "context-full"
-    REFUSED = "refused"  # the model will not do it
-    DENIED = "permission-denied"  # it may not use the tools it needs
-    CRASHED = "crashed"
-    MISCONFIGURED = "misconfigured"  # a wrong model, flag or setting: no other try helps
-    OVER_BUDGET = "over-budget"  # by its own settings
-    NO_SESSION = "no-session"  # what it was to go on with is not there (any more)
+LONGEST_TEXT: Final = 20_000  # characters of one event; the raw output has them all
 
 
 class Mcp(Struct, frozen=True, kw_only=True):
-    """The MCP server that a coder is to offer its model."""
+    """The MCP server that a coder offers its model."""
 
     argv: tuple[str, ...]
-    env: Mapping[str, str] = {}  # all it needs, the run's marker too: some coders pass on no more
+    env: Mapping[str, str] = {}  # complete, with the run's marker: some coders pass on nothing else
     name: str = "gitfleet"
     timeout: int = 86_400  # seconds that one of its tools may take
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """What a coder is to do."""
+    """What a coder should do."""
 
     task: str
     title: str
     body: str  # the task's Markdown
     role: Role
     model: str
-    prompt: Path  # a file with everything the coder is told
+    prompt: Path  # a file with the whole prompt
     workspace: Path
     run_dir: Path
     settings: CoderSettings
@@ -81,21 +67,21 @@ class Launch(Struct, frozen=True, kw_only=True):
 
 
 class Cannot(Exception):
-    """This job cannot be started as the task or the settings stand: `misconfigured`."""
+    """This job cannot start with the task or settings as they are: `misconfigured`."""
 
 
 class NoSession(Cannot):
-    """The session to go on with is not here (any more): `no-session`. A fresh one can be begun."""
+    """The session to resume does not exist here: `no-session`. A fresh one can start."""
 
 
-# What lets one of them do everything, by whichever of its own words.
+# Options that allow one of them everything, in its own words.
 _BYPASSES: Final = re.compile(
     r"dangerous|bypass|yolo|full-access|full-auto|allow-all|skip-permissions|^(?:-y|--force|--auto)$"
 )
 
 
 def extra(job: Job) -> tuple[str, ...]:
-    """The words that the settings add. Raises Cannot where they would get round the permission."""
+    """The arguments that the settings add. Raises Cannot if they would bypass the permission."""
     for word in job.settings.args:
         if job.permission is not Permission.BYPASS and _BYPASSES.search(word):
             raise Cannot(
@@ -106,13 +92,13 @@ def extra(job: Job) -> tuple[str, ...]:
 
 
 def any_key(job: Job, *names: str) -> dict[str, str]:
-    """A key for a model that wants none, where its program does: only if nobody gives one."""
+    """A dummy API key, only if none is set: the CLI insists on one, a local model does not."""
     given = {**os.environ, **job.settings.env}
     return {} if any(name in given for name in names) else {names[0]: "none"}
 
 
 class CoderEventKind(StrEnum):
-    """What an event of a coder tells: the one vocabulary of them all."""
+    """The kinds of events, one vocabulary for all coders."""
 
     STARTED = "started"
     TEXT = "text"
@@ -127,7 +113,7 @@ class CoderEventKind(StrEnum):
 
 
 class CoderEvent(Struct, frozen=True, kw_only=True):
-    """One thing a coder said or did."""
+    """One event of a coder's run."""
 
     said: CoderEventKind
     text: str = ""
@@ -140,13 +126,13 @@ class CoderEvent(Struct, frozen=True, kw_only=True):
     window: int | None = None  # tokens that fit into it
     usd: float | None = None  # of this run so far
     failure: Failure | None = None
-    final: bool = False  # with this the run is over, as far as the coder says
-    until: datetime | None = None  # when a limit resets
+    final: bool = False  # the coder says that this ends its run
+    until: Moment | None = None  # when a limit resets
     denied: tuple[str, ...] = ()  # tools it may not use
 
 
 class Tool(Struct, frozen=True):
-    """A tool that is at work."""
+    """A running tool."""
 
     name: str
     since: float
@@ -157,7 +143,7 @@ _NONE: Final = Tokens()
 
 @dataclass
 class Tally:
-    """What the events of one run come to. `take` them in order."""
+    """The totals of one run's events. `take` them in order."""
 
     events: int = 0
     session: str = ""
@@ -167,18 +153,18 @@ class Tally:
     window: int | None = None
     usd: float | None = None
     tool_calls: int = 0
-    tools: dict[str, Tool] = field(default_factory=dict)  # those at work, by their call
+    tools: dict[str, Tool] = field(default_factory=dict)  # the running ones, by call
     denied: tuple[str, ...] = ()
-    said: str = ""  # its last words
-    error: str = ""  # the last thing that went wrong, in the coder's words
-    failure: Failure | None = None  # what went wrong last, unless it worked on after it
-    retrying: bool = False  # it says that it is trying again just now
-    until: datetime | None = None
-    final: bool = False  # it said that its run is over
-    seen: frozenset[Failure] = frozenset()  # all that ever went wrong
+    said: str = ""  # its last text
+    error: str = ""  # the last error, in the coder's words
+    failure: Failure | None = None  # the last failure, unless it continued after it
+    retrying: bool = False  # it is retrying now
+    until: Moment | None = None
+    final: bool = False  # it reported the end of its run
+    seen: frozenset[Failure] = frozenset()  # every failure so far
 
     def take(self, event: CoderEvent, at: float = 0.0) -> None:
-        """Add the next event; `at` is when it was heard, by whichever clock."""
+        """Add the next event; `at` is when it was read, by any clock."""
         self.events += 1
         self.session = event.session or self.session
         self.model = event.model or self.model
@@ -219,7 +205,7 @@ class Tally:
         self.final = event.final or (self.final and event.said in _AFTERWORDS)
 
 
-# What shows that an error was overcome, and what may follow the last word.
+# Kinds that show that an error was overcome, and kinds that may follow the last text.
 _WORKING: Final = frozenset(
     {
         CoderEventKind.TEXT,
@@ -233,8 +219,8 @@ _AFTERWORDS: Final = frozenset(
 )
 
 
-class Evidence(Struct, frozen=True, kw_only=True):
-    """What there is to judge an attempt by once its process has ended."""
+class FinishedRun(Struct, frozen=True, kw_only=True):
+    """The evidence for `judge` once the process has ended."""
 
     exit: Exit
     tally: Tally
@@ -243,13 +229,33 @@ class Evidence(Struct, frozen=True, kw_only=True):
 
 
 class Judgement(Struct, frozen=True, kw_only=True):
-    """What the evidence says. `outcome` None: it ended well, so look at what it did."""
+    """Why a coder's run failed, by its own words and its exit. `failure` None: it succeeded."""
 
-    outcome: Outcome | None = None
-    reason: str = ""
     failure: Failure | None = None
-    until: datetime | None = None
-    denied: tuple[str, ...] = ()  # tools it was not allowed, also if it ended well
+    reason: str = ""
+    until: Moment | None = None
+    denied: tuple[str, ...] = ()  # tools it was denied, also if it succeeded
+
+
+class LoginFile(NamedTuple):
+    """A file that a login leaves behind, in the folder that `variable` names, else in `folder`."""
+
+    folder: str  # from the user's home on: ~/.claude
+    name: str
+    variable: str = ""
+
+
+class Account(Struct, frozen=True, kw_only=True):
+    """How to install a coder and log in, and the signs of a login.
+
+    A sign is an existing file or variable. Its content is never read, so it may have expired; a
+    coder that keeps its login in the desktop's keyring leaves no sign.
+    """
+
+    install: str  # a command, or where to find one
+    login: str  # what to do, with commands in backquotes
+    files: tuple[LoginFile, ...] = ()
+    keys: tuple[str, ...] = ()  # environment variables
 
 
 Reader = Callable[[str], Iterator[CoderEvent]]
@@ -265,33 +271,44 @@ class Coder(NamedTuple):
     program: str  # found on PATH; empty: each job names its own
     launch: Callable[[Job], Launch]  # raises Cannot
     reader: Callable[[Job], Reader]  # a new one for each run
-    judge: Callable[[Evidence], Judgement]
-    speaks: bool = True  # it tells what it does; else each line is something said
-    fresh: bool = False  # every attempt begins on a clean tip, not where the last one stopped
-    resumes: bool = False  # it can go on with a session
-    mcp: bool = False  # it can be given an MCP server
-    versions: tuple[str, ...] = ()  # those known to work as the module says
+    judge: Callable[[FinishedRun], Judgement]
+    speaks: bool = True  # it reports events; else each line is text
+    fresh: bool = False  # every attempt starts on a clean tip, not where the last one stopped
+    resumes: bool = False  # it can resume a session
+    mcp: bool = False  # it accepts an MCP server
+    account: Account | None = None  # None: it needs no login
+    unfenced: bool = False  # it works only with `permission: bypass`
+    versions: tuple[str, ...] = ()  # versions known to work as the module says
     version_argv: tuple[str, ...] = ("--version",)  # after the program
-    version_re: re.Pattern[str] = VERSION  # found in what that prints
-    window: Callable[[str], int | None] = lambda _model: None  # by model, where no event tells
-    # What stands outside of its output, asked now and then: events that change no other's meaning.
+    version_re: re.Pattern[str] = VERSION  # searched in its output
+    window: Callable[[str], int | None] = lambda _model: None  # by model, if no event reports it
+    # Facts outside of its output, read now and then: events that change no other event's meaning.
     gauge: Callable[[Job, Tally], Iterator[CoderEvent]] = lambda _job, _tally: iter(())
+    # The problem with `options` of its settings; empty if there is none.
+    options: Callable[[Mapping[str, Any]], str] = no_options
+
+
+def launch_of(coder: Coder, job: Job) -> Launch:
+    """How to start it. Raises Cannot, also for wrong options in fleet.yaml."""
+    if wrong := coder.options(job.settings.options):
+        raise Cannot(f"coders.{coder.name}.options in fleet.yaml: {wrong}")
+    return coder.launch(job)
 
 
 def read_text(line: str) -> Iterator[CoderEvent]:
-    """Output without structure: each line is something said."""
+    """Plain-text output: each line is text."""
     if line.strip():
         yield CoderEvent(said=CoderEventKind.TEXT, text=line[:LONGEST_TEXT])
 
 
 def text_reader(_job: Job) -> Reader:
-    """For a program that speaks no protocol."""
+    """For a program without an event protocol."""
     return read_text
 
 
-def judge_exit(evidence: Evidence) -> Judgement:
-    """By the exit status alone: all there is for a program that speaks no protocol."""
-    ended = evidence.exit
+def judge_exit(run: FinishedRun) -> Judgement:
+    """By the exit status alone, for a program without an event protocol."""
+    ended = run.exit
     if ended.signal is not None:
         return _crashed(f"it was ended by signal {ended.signal}")
     if ended.code:
@@ -300,4 +317,4 @@ def judge_exit(evidence: Evidence) -> Judgement:
 
 
 def _crashed(reason: str) -> Judgement:
-    return Judgement(outcome=Outcome.FAILED, reason=reason, failure=Failure.CRASHED)
+    return Judgement(failure=Failure.CRASHED, reason=reason)

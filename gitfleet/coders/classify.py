@@ -1,13 +1,13 @@
-"""How a run ended, from evidence and never from an exit status alone: one table for all coders.
+"""Why a coder failed, by more than its exit status: one table for all coders.
 
-What this table has to see through, each of it seen in real runs:
+All of these were seen in real runs:
 
-- claude says `subtype: success` where `is_error` is true; denied tools are only listed.
-- qwen (to 0.15) and aider end with 0 though their key was refused or the context was too long.
-- opencode ends with 1 after an error that it got over, and says nothing while it tries again.
-- codex sends `error` for what it merely tries again, and `turn.failed` for what is final.
-- gemini ends with the HTTP status modulo 256, and with 0 when a signal ended it in mid-work.
-- A run may end while tools of it are at work, or be ended while it tries again for ever.
+- claude reports `subtype: success` with `is_error` true; it only lists denied tools.
+- qwen (to 0.15) and aider exit with 0 although their key was refused or the context was too long.
+- opencode exits with 1 after an error that it overcame, and is silent while it retries.
+- codex sends `error` for what it merely retries, and `turn.failed` for what is final.
+- gemini exits with the HTTP status modulo 256, and with 0 when a signal ended it in the middle.
+- A run may end while its tools still run, or be ended while it retries for ever.
 """
 
 from __future__ import annotations
@@ -20,22 +20,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from gitfleet.coders import jsonl
-from gitfleet.coders.base import Evidence, Failure, Judgement, Tally, judge_exit
+from gitfleet.coders.base import FinishedRun, Judgement, Tally, judge_exit
 from gitfleet.coders.reset_time import reset_in
-from gitfleet.model.states import Outcome
-
-OUTCOMES: Final[Mapping[Failure, Outcome]] = {
-    Failure.AUTH: Outcome.AUTH_FAILED,
-    Failure.LIMITED: Outcome.LIMITED,
-    Failure.OVERLOADED: Outcome.LIMITED,
-    Failure.CONTEXT_FULL: Outcome.CONTEXT_FULL,
-    Failure.REFUSED: Outcome.FAILED,
-    Failure.DENIED: Outcome.FAILED,
-    Failure.CRASHED: Outcome.FAILED,
-    Failure.MISCONFIGURED: Outcome.MISCONFIGURED,
-    Failure.OVER_BUDGET: Outcome.OVER_BUDGET,
-    Failure.NO_SESSION: Outcome.FAILED,
-}
+from gitfleet.model.states import Failure
 
 # By the names that services and coders give their errors.
 KINDS: Final[Mapping[str, Failure]] = {
@@ -53,7 +40,7 @@ KINDS: Final[Mapping[str, Failure]] = {
 
 
 class Words(NamedTuple):
-    """What an error is by its words; the first row that fits counts."""
+    """A failure by the words of an error; the first matching row counts."""
 
     failure: Failure
     pattern: re.Pattern[str]
@@ -130,18 +117,18 @@ WORDS: Final = (
     ),
 )
 
-# What an exit status means, by coder, where nothing else has said it.
+# The meaning of an exit status, by coder, if nothing else explains the failure.
 EXITS: Final[Mapping[tuple[str, int], Failure]] = {
     ("gemini", 41): Failure.AUTH,
     ("gemini", 42): Failure.NO_SESSION,
     ("gemini", 44): Failure.MISCONFIGURED,  # its sandbox
     ("gemini", 52): Failure.MISCONFIGURED,
-    ("gemini", 53): Failure.CRASHED,  # the most turns it may take
+    ("gemini", 53): Failure.CRASHED,  # its limit of turns
     ("gemini", 55): Failure.MISCONFIGURED,  # a folder it does not trust
 }
-# These end with the HTTP status of the last error modulo 256.
+# These exit with the HTTP status of the last error modulo 256.
 _BY_STATUS: Final = frozenset({"gemini"})
-# These end with a failure after an error that they got over, if they then say that they are done.
+# These exit with a failure after an error that they overcame, if they then report success.
 _LATE: Final = frozenset({"opencode"})
 _TROUBLE: Final = re.compile(
     r"(?i)error|fail|retry|denied|invalid|unknown|unexpected|cannot|not found|limit|exceed|must"
@@ -149,12 +136,12 @@ _TROUBLE: Final = re.compile(
 _FRAME: Final = re.compile(r"\s*(?:at |\{|\}|\[?(?:startup|debug|info)\b)", re.IGNORECASE)
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _FIELD: Final = re.compile(r'\berror\.error="([^"]+)"')  # of a line of opencode's log
-_TAIL: Final = 16_000  # bytes of standard error that are looked at
+_TAIL: Final = 16_000  # bytes of standard error to look at
 _REASON: Final = 300  # characters of a coder's own words in a reason
 
 
 def classify(text: str, status: int = 0, *kinds: str) -> Failure:
-    """What an error is: by its names, by its words, by its HTTP status, else a crash."""
+    """The failure behind an error: by its names, its words, its HTTP status, else a crash."""
     for kind in kinds:
         if kind in KINDS:
             return KINDS[kind]
@@ -162,7 +149,7 @@ def classify(text: str, status: int = 0, *kinds: str) -> Failure:
 
 
 def by_words(text: str) -> Failure | None:
-    """What an error is by its words alone."""
+    """The failure behind an error by its words alone."""
     for row in WORDS:
         if row.pattern.search(text):
             return row.failure
@@ -170,7 +157,7 @@ def by_words(text: str) -> Failure | None:
 
 
 def by_status(status: int) -> Failure | None:
-    """What an error is by its HTTP status alone."""
+    """The failure behind an error by its HTTP status alone."""
     if status in (401, 403, 407):
         return Failure.AUTH
     if status in (402, 429):
@@ -182,61 +169,60 @@ def by_status(status: int) -> Failure | None:
     return Failure.OVERLOADED if status == 408 or 500 <= status < 600 else None
 
 
-def judge_of(coder: str) -> Callable[[Evidence], Judgement]:
+def judge_of(coder: str) -> Callable[[FinishedRun], Judgement]:
     """The judge of one coder, for its `Coder`."""
     return functools.partial(judge, coder)
 
 
-def judge(coder: str, evidence: Evidence) -> Judgement:
-    """What the evidence says of a coder's run."""
-    tally, ended = evidence.tally, evidence.exit
+def judge(coder: str, run: FinishedRun) -> Judgement:
+    """Why a coder's run failed, if it did."""
+    tally, ended = run.tally, run.exit
     if tally.failure is not None:
-        return _failed(evidence, tally.failure, tally.error)
+        return _failed(run, tally.failure, tally.error)
     if tally.final and (ended.code == 0 or (coder in _LATE and ended.code and tally.seen)):
         return Judgement(reason=_still(tally), denied=tally.denied)
     if ended.code == 0 and tally.denied:
-        return _failed(evidence, Failure.DENIED, f"it may not use {', '.join(tally.denied)}")
-    failure, words = _from_outside(coder, evidence)
-    return _failed(evidence, failure, words or _how(evidence))
+        return _failed(run, Failure.DENIED, f"it may not use {', '.join(tally.denied)}")
+    failure, words = _from_outside(coder, run)
+    return _failed(run, failure, words or _how(run))
 
 
-def judge_told(evidence: Evidence) -> Judgement:
-    """What the evidence says of a program that need not tell its end, and may tell its failures."""
-    tally = evidence.tally
+def judge_told(run: FinishedRun) -> Judgement:
+    """The same for a program that need not report its end, and may report failures."""
+    tally = run.tally
     if tally.failure is not None:
-        return _failed(evidence, tally.failure, tally.error)
-    judged = judge_exit(evidence)
-    return judged if judged.outcome else Judgement(denied=tally.denied)
+        return _failed(run, tally.failure, tally.error)
+    judged = judge_exit(run)
+    return judged if judged.failure else Judgement(denied=tally.denied)
 
 
-def _failed(evidence: Evidence, failure: Failure, words: str) -> Judgement:
-    tally = evidence.tally
+def _failed(run: FinishedRun, failure: Failure, words: str) -> Judgement:
+    tally = run.tally
     until = tally.until
     if until is None and failure in (Failure.LIMITED, Failure.OVERLOADED):
-        until = reset_in(words, datetime.fromtimestamp(evidence.exit.at, UTC))
+        until = reset_in(words, datetime.fromtimestamp(run.exit.at, UTC))
     return Judgement(
-        outcome=OUTCOMES[failure],
-        reason=_short(words) or failure.value,
         failure=failure,
+        reason=_short(words) or failure.value,
         until=until if failure is Failure.LIMITED else None,
         denied=tally.denied,
     )
 
 
 def _short(words: str) -> str:
-    """One line of a sane length, of whole words: half a secret would be known by nobody."""
+    """One line of limited length, of whole words: masking would not recognise half a secret."""
     line = " ".join(words.split())
     if len(line) <= _REASON:
         return line
     return f"{line[:_REASON].rpartition(' ')[0]} …".strip()
 
 
-def _from_outside(coder: str, evidence: Evidence) -> tuple[Failure, str]:
-    """What is known of a bad end though the coder's own events do not tell it."""
-    code = evidence.exit.code
-    # One that was ended from outside is only explained by what it said last of all.
+def _from_outside(coder: str, run: FinishedRun) -> tuple[Failure, str]:
+    """Explain a failure that the coder's own events do not."""
+    code = run.exit.code
+    # If it was ended from outside, only its very last words explain it.
     killed = code is None or (code > 128 and coder not in _BY_STATUS)
-    words = "" if killed and not _younger(evidence.stderr, evidence.stdout) else _last(evidence)
+    words = "" if killed and not _younger(run.stderr, run.stdout) else _last(run)
     if code is not None and (coder, code) in EXITS:
         return EXITS[coder, code], words
     if (found := by_words(words)) is not None and (code or explained(found)):
@@ -251,9 +237,9 @@ def explained(failure: Failure) -> bool:
     return failure in (Failure.AUTH, Failure.LIMITED, Failure.OVERLOADED, Failure.CONTEXT_FULL)
 
 
-def _last(evidence: Evidence) -> str:
-    """The last line of standard error that speaks of trouble."""
-    for line in reversed(jsonl.tail(evidence.stderr, _TAIL)):
+def _last(run: FinishedRun) -> str:
+    """The last line of standard error that mentions a problem."""
+    for line in reversed(jsonl.tail(run.stderr, _TAIL)):
         if _TROUBLE.search(line) and not _FRAME.match(line):
             words = _COLOUR.sub("", line).strip()
             told = _FIELD.search(words)
@@ -268,19 +254,19 @@ def _younger(one: Path, other: Path) -> bool:
         return False
 
 
-def _how(evidence: Evidence) -> str:
-    ended = evidence.exit
+def _how(run: FinishedRun) -> str:
+    ended = run.exit
     if ended.signal is not None or (ended.code or 0) > 128:
         how = f"it was ended by signal {ended.signal or (ended.code or 0) - 128}"
     elif ended.code:
         how = f"exit status {ended.code}"
     else:
         how = "it ended without saying that it was done"
-    still = _still(evidence.tally)
+    still = _still(run.tally)
     return f"{how}; {still}" if still else how
 
 
 def _still(tally: Tally) -> str:
-    """Which tools had not come back."""
+    """The tools that had not returned."""
     names = tuple(dict.fromkeys(tool.name or "a tool" for tool in tally.tools.values()))
     return f"{', '.join(names[:5])} was still at work" if names else ""

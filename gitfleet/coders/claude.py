@@ -1,10 +1,10 @@
 """Claude Code: `claude -p`, its events as stream-json.
 
-- `subtype` is "success" where `is_error` is true, so only the latter counts.
-- The last message's usage is the context now; its output tokens are those of its beginning, so that
-  totals come from the end. Versions differ in whether that counts the session that is gone on with.
-- `--resume` knows a session only in the folder it was made in, and forgets the model's `[1m]`.
-- As root everything is bypassed only with IS_SANDBOX=1.
+- `subtype` is "success" even with `is_error` true, so only the latter counts.
+- The last message's usage is the current context; its output tokens are those at its start, so
+  totals come from the end. Versions differ in whether the totals include the resumed session.
+- `--resume` knows a session only in the folder where it was made, and forgets the model's `[1m]`.
+- As root, bypassing permissions needs IS_SANDBOX=1.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ import msgspec
 
 from gitfleet.coders import jsonl, message_blocks
 from gitfleet.coders.base import (
+    Account,
     Cannot,
     Coder,
     CoderEvent,
     CoderEventKind,
-    Failure,
     Job,
     Launch,
+    LoginFile,
     Mcp,
     Reader,
     any_key,
@@ -35,16 +36,17 @@ from gitfleet.coders.jsonl import Object, count, dig, flat, inner, name, number,
 from gitfleet.coders.reset_time import reset_at
 from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
+from gitfleet.model.states import Failure
 
 _TOOLS: Final = "Bash,Edit,Write,NotebookEdit,WebFetch,WebSearch"
-_MCP_SECONDS: Final = 120  # until its MCP server must be there
-_BASH_SECONDS: Final = 3600  # the longest one command may take; its own default is ten minutes
-_MCP_START: Final = 60  # seconds our server may take to start; more, and it works without it
+_MCP_SECONDS: Final = 120  # for our MCP server to start and list its tools
+_BASH_SECONDS: Final = 3600  # the longest for one command; its own default is ten minutes
+_MCP_CONNECT_SECONDS: Final = 60  # for the connection to it
 _SMALL: Final = ("claude-3", "claude-haiku-4", "claude-sonnet-", "claude-opus-4")
 
 
 def launch(job: Job) -> Launch:
-    """Its prompt comes on standard input; the MCP server stands in a file of the run."""
+    """Its prompt comes on standard input; the MCP server is in a file of the run."""
     argv = [job.settings.program or "claude", "-p", "--output-format", "stream-json", "--verbose"]
     argv += _permission(job)
     if job.model:
@@ -81,19 +83,19 @@ def _env(job: Job) -> dict[str, str]:
     env = {
         "DISABLE_AUTOUPDATER": "1",
         "BASH_MAX_TIMEOUT_MS": str(_BASH_SECONDS * 1000),
-        "ENABLE_TOOL_SEARCH": "false",  # else a newer one hides the MCP server's tools
+        "ENABLE_TOOL_SEARCH": "false",  # a newer version would hide the MCP server's tools
     }
     if job.mcp is not None:
         env["MCP_TOOL_TIMEOUT"] = str(job.mcp.timeout * 1000)
-        # It begins without a server that is not there in five seconds; a busy machine takes longer.
-        env["MCP_TIMEOUT"] = env["MCP_CONNECT_TIMEOUT_MS"] = str(_MCP_START * 1000)
-        # Else it begins without the server's tools if that is not there within a few seconds.
+        # By default it starts without a server that does not answer within five seconds, which
+        # a busy machine may not manage.
         env["MCP_CONNECTION_NONBLOCKING"] = "0"
         env["MCP_TIMEOUT"] = str(_MCP_SECONDS * 1000)
+        env["MCP_CONNECT_TIMEOUT_MS"] = str(_MCP_CONNECT_SECONDS * 1000)
     if job.settings.base_url:
         env["ANTHROPIC_BASE_URL"] = job.settings.base_url
         env |= any_key(job, "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_API_KEY")
-        if job.model:  # there is one model behind it, and it does the small things, too
+        if job.model:  # the one model behind it does the small things, too
             env["ANTHROPIC_DEFAULT_HAIKU_MODEL"] = job.model
     return {**env, **job.settings.env}
 
@@ -104,10 +106,10 @@ class _ClaudeReading:
     def __init__(self, job: Job) -> None:
         self._resumed, self._used, self._used_usd = bool(job.session), job.used, job.used_usd
         self._model = job.model
-        self._window = self._told = job.settings.window  # a model elsewhere is not known to it
-        self._messages: dict[str, Tokens] = {}  # what each used; every block of one repeats it
+        self._window = self._told = job.settings.window  # it does not know a local model's
+        self._messages: dict[str, Tokens] = {}  # usage of each; every block repeats it
         self._seen = Tokens()  # all of them together
-        self._wrong = ("", Failure.CRASHED)  # the last error, which the end repeats with less
+        self._wrong = ("", Failure.CRASHED)  # the last error; the end repeats it with less detail
 
     def read(self, line: str) -> Iterator[CoderEvent]:
         found = jsonl.parse(line)
@@ -149,13 +151,13 @@ class _ClaudeReading:
 
     def _assistant(self, found: Object) -> Iterator[CoderEvent]:
         message = inner(found, "message")
-        if name(message, "model") == "<synthetic>":  # an error, in the words for a person
+        if name(message, "model") == "<synthetic>":  # an error, worded for a person
             words = flat(message, "content")
             failure = classify(words, 0, text(found, "error"), text(message, "stop_reason"))
             self._wrong = (words, failure)
             yield CoderEvent(said=CoderEventKind.ERROR, text=words, failure=failure)
             return
-        own = not name(found, "parent_tool_use_id")  # not of an agent that it started itself
+        own = not name(found, "parent_tool_use_id")  # not of a subagent
         yield from message_blocks.said(found)
         usage = message_blocks.tokens(inner(message, "usage"))
         if usage.total:
@@ -202,7 +204,7 @@ class _ClaudeReading:
         told = Tokens()
         for used in _values(inner(found, "modelUsage")):
             told = jsonl.plus(told, _model_tokens(used))
-        if told.total < seen.total:  # it says nothing, or less than its own messages did
+        if told.total < seen.total:  # it reports none, or less than its own messages did
             return (seen, False) if seen.total else (None, False)
         return jsonl.of_this_run(told, self._used if self._resumed else Tokens(), seen)
 
@@ -228,7 +230,7 @@ def _model_tokens(used: Object) -> Tokens:
 
 
 def _limit(info: Object) -> CoderEvent:
-    """How much of a subscription is used; a limit only where it says that it rejects."""
+    """The use of a subscription; a limit only if it says that it rejects."""
     used = number(info, "utilization")
     told = f" {used:.0%} used" if used is not None and used < 100 else ""
     rejected = text(info, "status") == "rejected"
@@ -241,7 +243,7 @@ def _limit(info: Object) -> CoderEvent:
 
 
 def window(model: str) -> int | None:
-    """By the model's name, until its first result tells; too small a guess would do harm."""
+    """By the model's name, until its first result reports it; too small a guess would do harm."""
     if model.endswith("[1m]") or model.startswith("claude-opus-5"):
         return 1_000_000
     return 200_000 if model.startswith(_SMALL) else None
@@ -258,6 +260,18 @@ CODER: Final = Coder(
     launch=launch,
     reader=reader,
     judge=judge_of("claude"),
+    account=Account(
+        install="npm install -g @anthropic-ai/claude-code",
+        login="run `claude` and type `/login`, or set ANTHROPIC_API_KEY",
+        files=(LoginFile("~/.claude", ".credentials.json", "CLAUDE_CONFIG_DIR"),),
+        keys=(
+            "ANTHROPIC_API_KEY",
+            "ANTHROPIC_AUTH_TOKEN",
+            "CLAUDE_CODE_OAUTH_TOKEN",
+            "CLAUDE_CODE_USE_BEDROCK",
+            "CLAUDE_CODE_USE_VERTEX",
+        ),
+    ),
     resumes=True,
     mcp=True,
     versions=("2.1.197", "2.1.329"),

@@ -1,12 +1,11 @@
 """Codex: `codex exec --json`.
 
-- `error` events, and items of that type, are warnings and what it tries again: `turn.failed` is
-  final.
-- Usage is of the whole thread, also when that is gone on with, so that what it had used before is
-  taken off. The context now and the limits stand only in its own file of the session (`gauge`).
-- Its sandbox shuts out the git folder of a linked worktree, and an MCP server gets no environment
-  but what it is told by name.
-- With CODEX_HOME below the temporary folder no command of its sandbox works.
+- `error` events, and items of that type, are warnings and retries: `turn.failed` is final.
+- Usage covers the whole thread, also a resumed one, so earlier usage is subtracted. The current
+  context and the limits are only in its own session file (`gauge`).
+- Its sandbox excludes the git folder of a linked worktree, and an MCP server gets no environment
+  except the variables listed by name.
+- With CODEX_HOME below the temporary folder no command in its sandbox works.
 """
 
 from __future__ import annotations
@@ -21,12 +20,13 @@ import msgspec
 
 from gitfleet.coders import jsonl
 from gitfleet.coders.base import (
+    Account,
     Coder,
     CoderEvent,
     CoderEventKind,
-    Failure,
     Job,
     Launch,
+    LoginFile,
     Mcp,
     Reader,
     Tally,
@@ -37,14 +37,15 @@ from gitfleet.coders.jsonl import Object, count, dig, flat, inner, name, number,
 from gitfleet.coders.reset_time import reset_at
 from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
+from gitfleet.model.states import Failure
 
 _PROVIDER: Final = "gitfleet"
 _MCP_SECONDS: Final = 120  # until its MCP server must be there
-_TAIL: Final = 1 << 18  # bytes of its own file in which the last count is looked for
+_TAIL: Final = 1 << 18  # bytes of its own file to search for the last count
 
 
 def launch(job: Job) -> Launch:
-    """Its prompt comes on standard input; all settings are words of its command."""
+    """Its prompt comes on standard input; all settings are arguments."""
     argv = [job.settings.program or "codex", "exec"]
     if job.session:
         argv.append("resume")
@@ -65,7 +66,7 @@ def launch(job: Job) -> Launch:
 
 
 def _set(key: str, value: object) -> list[str]:
-    """A setting: JSON's texts, numbers and lists are TOML's, too."""
+    """A setting: JSON's strings, numbers and lists are valid TOML, too."""
     return ["-c", f"{key}={msgspec.json.encode(value).decode()}"]
 
 
@@ -109,13 +110,13 @@ def _provider(job: Job) -> list[str]:
 
 
 def _mcp(mcp: Mcp) -> list[str]:
-    """The server's environment is named here and given to codex: an argument is for all to read."""
+    """The server's variables are named here and given to codex: anyone can read arguments."""
     server = f"mcp_servers.{mcp.name}"
     return [
         *_set(f"{server}.command", mcp.argv[0]),
         *_set(f"{server}.args", list(mcp.argv[1:])),
         *_set(f"{server}.env_vars", list(mcp.env)),
-        *_set(f"{server}.required", True),  # else it begins without what is not there at once
+        *_set(f"{server}.required", True),  # else it starts without a slow server
         *_set(f"{server}.startup_timeout_sec", _MCP_SECONDS),
         *_set(f"{server}.tool_timeout_sec", mcp.timeout),
         *_set(f"{server}.default_tools_approval_mode", "approve"),
@@ -197,7 +198,7 @@ def _outcome(item: Object) -> str:
 
 
 def _tokens(usage: Object) -> Tokens:
-    """Its input holds what came from the cache and what went there."""
+    """Its input includes cache reads and writes."""
     read, write = count(usage, "cached_input_tokens"), count(usage, "cache_write_input_tokens")
     return Tokens(
         input=max(0, count(usage, "input_tokens") - read - write),
@@ -246,6 +247,12 @@ CODER: Final = Coder(
     launch=launch,
     reader=reader,
     judge=judge_of("codex"),
+    account=Account(
+        install="npm install -g @openai/codex",
+        login="run `codex login`, or set CODEX_API_KEY",
+        files=(LoginFile("~/.codex", "auth.json", "CODEX_HOME"),),
+        keys=("CODEX_API_KEY",),
+    ),
     resumes=True,
     mcp=True,
     versions=("0.169.0",),

@@ -28,7 +28,6 @@ from gitfleet.coders.base import (
     Coder,
     CoderEvent,
     CoderEventKind,
-    Failure,
     Job,
     Launch,
     Reader,
@@ -37,12 +36,13 @@ from gitfleet.coders.base import (
 from gitfleet.coders.classify import judge_told
 from gitfleet.model.config import EventsAs, PromptBy
 from gitfleet.model.event import Tokens
+from gitfleet.model.states import Failure
 
 _PLACE: Final = re.compile(r"\{(prompt_file|prompt|model|workspace|task)\}")
 
 
 def launch(job: Job) -> Launch:
-    """The described command with its places filled in."""
+    """The described command with its placeholders filled in."""
     if not job.settings.argv:
         raise Cannot("fleet.yaml gives it no argv")
     prompt = job.prompt.read_text()
@@ -67,7 +67,7 @@ def launch(job: Job) -> Launch:
 
 
 def reader(job: Job) -> Reader:
-    """As the settings say that its output is read."""
+    """A reader for the format that the settings name."""
     if job.settings.events is EventsAs.JSON:
         return _read_events
     return read_text if job.settings.events is EventsAs.TEXT else _read_nothing
@@ -78,7 +78,7 @@ def _read_nothing(_line: str) -> Iterator[CoderEvent]:
 
 
 def _read_events(line: str) -> Iterator[CoderEvent]:
-    """An event as it stands; what is none is something said."""
+    """The event in a line; any other line is text."""
     found = jsonl.parse(line)
     try:
         said = CoderEventKind(jsonl.name(found, "said"))

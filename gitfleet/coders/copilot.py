@@ -1,8 +1,8 @@
 """GitHub Copilot CLI: `copilot -p`, its events as JSON.
 
-- It tells no totals of tokens; the context now stands in what it tells of its tools.
-- `session.error` is final, `model.call_failure` is what it tries again.
-- It tells its session with its last line only, so that a fresh one is given its id.
+- It reports no token totals; the current context is in its tool events.
+- `session.error` is final; it retries after `model.call_failure`.
+- It reports its session only in its last line, so a fresh one gets an id from us.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ import msgspec
 
 from gitfleet.coders import jsonl
 from gitfleet.coders.base import (
+    Account,
     Coder,
     CoderEvent,
     CoderEventKind,
-    Failure,
     Job,
     Launch,
+    LoginFile,
     Mcp,
     Reader,
     extra,
@@ -29,10 +30,11 @@ from gitfleet.coders.base import (
 from gitfleet.coders.classify import classify, judge_of
 from gitfleet.coders.jsonl import Object, count, dig, flat, inner, name, number, text
 from gitfleet.model.config import Permission
+from gitfleet.model.states import Failure
 
 
 def launch(job: Job) -> Launch:
-    """Its prompt comes on standard input; the MCP server stands in a file of the run."""
+    """Its prompt comes on standard input; the MCP server is in a file of the run."""
     argv = [job.settings.program or "copilot", "--output-format", "json", "--no-auto-update"]
     if job.permission is Permission.BYPASS:
         argv.append("--allow-all-tools")
@@ -167,6 +169,15 @@ CODER: Final = Coder(
     launch=launch,
     reader=reader,
     judge=judge_of("copilot"),
+    account=Account(
+        install="npm install -g @github/copilot",
+        login="run `copilot` and type `/login`, or set COPILOT_GITHUB_TOKEN",
+        files=(
+            LoginFile("~/.copilot", "config.json", "COPILOT_HOME"),
+            LoginFile("~/.config/gh", "hosts.yml", "GH_CONFIG_DIR"),
+        ),
+        keys=("COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN", "COPILOT_PROVIDER_BASE_URL"),
+    ),
     resumes=True,
     mcp=True,
     versions=("1.0.102",),

@@ -1,8 +1,8 @@
-"""Cursor's `cursor-agent`. Written after its documentation, and never run here.
+"""Cursor's `cursor-agent`. Written from its documentation; untested.
 
-- When it fails it ends with an exit status and words on standard error, and without a `result`.
-- Without `--force` it only proposes changes, so that less than everything does not work.
-- It takes an MCP server only from the project or the user's home, so it is given none.
+- When it fails it exits with an error status and a message on standard error, without a `result`.
+- Without `--force` it only proposes changes, so it needs `permission: bypass`.
+- It reads MCP servers only from the project or the user's home, so it gets none.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from typing import Final
 from gitfleet.coders import jsonl, message_blocks
 from gitfleet.coders.base import (
     LONGEST_ARGUMENT,
+    Account,
     Cannot,
     Coder,
     CoderEvent,
     CoderEventKind,
     Job,
     Launch,
+    LoginFile,
     Reader,
     extra,
 )
@@ -102,5 +104,12 @@ CODER: Final = Coder(
     launch=launch,
     reader=reader,
     judge=judge_of("cursor-agent"),
+    account=Account(
+        install="see https://cursor.com/cli",
+        login="run `cursor-agent login`, or set CURSOR_API_KEY",
+        files=(LoginFile("~/.config", "cursor/auth.json", "XDG_CONFIG_HOME"),),
+        keys=("CURSOR_API_KEY", "CURSOR_AUTH_TOKEN"),
+    ),
+    unfenced=True,
     resumes=True,
 )

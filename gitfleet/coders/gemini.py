@@ -1,13 +1,12 @@
 """Gemini CLI: `gemini -p`, its events as stream-json.
 
-- Its exit status is the HTTP status of the last error modulo 256; ended by a signal in mid-work it
-  ends with 0, and only the missing `result` tells.
-- Its totals are sums over requests: nothing it prints is the context now. Its own file of the
-  session tells it (`gauge`).
-- Without a person it has no shell, unless a rule of its policy allows it. Ours does, for this run.
-- It takes an MCP server from its home alone, or from settings of the machine that root must own. So
-  a run has a home of its own, in which all but the settings are links to the user's.
-- It starts itself again as a child and then ignores TERM, unless told not to.
+- Its exit status is the HTTP status of the last error modulo 256. A signal in the middle makes it
+  exit with 0; only the missing `result` shows it.
+- Its totals are sums over requests: the current context is only in its own session file (`gauge`).
+- Without a person it has no shell unless a rule of its policy allows it. Ours does, for this run.
+- It reads MCP servers only from its home, or from machine settings that root must own. So a run has
+  a home of its own, in which everything but the settings is a link to the user's.
+- It restarts itself as a child and then ignores TERM, unless told not to.
 """
 
 from __future__ import annotations
@@ -23,11 +22,13 @@ import msgspec
 from gitfleet.coders import jsonl
 from gitfleet.coders.base import (
     LONGEST_TEXT,
+    Account,
     Coder,
     CoderEvent,
     CoderEventKind,
     Job,
     Launch,
+    LoginFile,
     Mcp,
     Reader,
     Tally,
@@ -40,12 +41,12 @@ from gitfleet.model.event import Tokens
 
 _HOME: Final = "GEMINI_CLI_HOME"
 _FOLDER: Final = ".gemini"
-_KEPT: Final = ("tmp", "history")  # what a later run needs of an earlier one: its sessions
+_KEPT: Final = ("tmp", "history")  # files of earlier runs that later ones need: sessions
 _WINDOW: Final = 1_048_576
 _SHORT: Final = 8  # characters of a session's id in the name of its file
-_TAIL: Final = 1 << 20  # bytes of that file in which the last count is looked for
+_TAIL: Final = 1 << 20  # bytes of that file to search for the last count
 _DENIED: Final = frozenset({"policy_violation", "tool_not_registered"})
-# Edits need no rule in this mode; the shell does, and the tools of our own server.
+# Edits need no rule in this mode; the shell and our own server's tools do.
 _POLICY: Final = """\
 [[rule]]
 toolName = "run_shell_command"
@@ -108,12 +109,12 @@ def _user(job: Job) -> Path:
 
 
 def _settings(job: Job, user: Path) -> dict[str, Any]:
-    """The user's settings with our server in them."""
+    """The user's settings plus our server."""
     settings: dict[str, Any] = {}
     if user.is_file():
         settings = dict(jsonl.parse(user.read_text("utf-8", "replace")) or {})
     if "GEMINI_API_KEY" in {**os.environ, **job.settings.env}:
-        # With a base URL it would otherwise take itself to be behind a gateway, and refuse.
+        # With a base URL it would otherwise assume a gateway, and refuse.
         auth = {"auth": {"selectedType": "gemini-api-key"}}
         if not dig(settings, "security", "auth", "selectedType"):
             settings["security"] = {**inner(settings, "security"), **auth}
@@ -138,7 +139,7 @@ class _GeminiReading:
 
     def __init__(self, told: int | None) -> None:
         self._window = told
-        self._pieces: list[str] = []  # of what it is just saying, a word at a time
+        self._pieces: list[str] = []  # of its current text, a word at a time
         self._tools: dict[str, str] = {}
 
     def read(self, line: str) -> Iterator[CoderEvent]:
@@ -208,7 +209,7 @@ def _result(found: Object) -> CoderEvent:
 
 
 def window(model: str) -> int | None:
-    """All of its models take as much; of others nothing is known."""
+    """All of its models have the same window; other models are unknown."""
     return _WINDOW if model.startswith(("gemini-", "auto")) else None
 
 
@@ -237,6 +238,15 @@ CODER: Final = Coder(
     launch=launch,
     reader=reader,
     judge=judge_of("gemini"),
+    account=Account(
+        install="npm install -g @google/gemini-cli",
+        login="run `gemini` and choose a login, or set GEMINI_API_KEY",
+        files=(
+            LoginFile("~", f"{_FOLDER}/oauth_creds.json", _HOME),
+            LoginFile("~", f"{_FOLDER}/.env", _HOME),
+        ),
+        keys=("GEMINI_API_KEY", "GOOGLE_GENAI_USE_VERTEXAI"),
+    ),
     resumes=True,
     mcp=True,
     versions=("0.61.0",),

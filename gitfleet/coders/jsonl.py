@@ -1,6 +1,6 @@
-"""Careful reading of JSON lines: whatever they hold, nothing raises, and nothing is taken on trust.
+"""Read JSON lines safely: whatever they hold, nothing raises, and nothing is trusted.
 
-What a coder prints was written by another program, often by a model, and may be cut anywhere.
+A coder's output was written by another program, often by a model, and may be cut anywhere.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 from gitfleet.coders.base import LONGEST_TEXT
 from gitfleet.model.event import Tokens
 
-_MANY: Final = 1 << 53  # more than any count; a number beyond it is none
+_MANY: Final = 1 << 53  # more than any count; larger numbers are ignored
 _PLACES: Final = (
     *("command", "file_path", "filePath", "path", "pattern", "query", "url", "question"),
     *("description", "prompt", "title"),
@@ -41,7 +41,7 @@ def parse(line: str) -> Object | None:
 
 
 def _parse_loosely(line: str) -> Any:
-    """JavaScript and Python write what strict JSON has not: NaN, half of a character's pair."""
+    """JavaScript and Python write things that strict JSON lacks: NaN, lone surrogates."""
     try:
         return json.loads(line)
     except (ValueError, RecursionError):
@@ -49,7 +49,7 @@ def _parse_loosely(line: str) -> Any:
 
 
 def dig(value: object, *names: str) -> Any:
-    """What lies under names within names; None where there is nothing."""
+    """The value under nested names; None if there is none."""
     for name in names:
         if not isinstance(value, Mapping):
             return None
@@ -58,13 +58,13 @@ def dig(value: object, *names: str) -> Any:
 
 
 def inner(value: object, *names: str) -> Object:
-    """The object under names; an empty one where there is none."""
+    """The object under nested names; an empty one if there is none."""
     found = dig(value, *names)
     return found if isinstance(found, Mapping) else _NOTHING
 
 
 def text(value: object, *names: str) -> str:
-    """The text under names, no longer than is sane and fit for any file; else the empty one."""
+    """The text under nested names, bounded and fit for any file; empty if there is none."""
     found = dig(value, *names)
     if not isinstance(found, str):
         return ""
@@ -77,7 +77,7 @@ def name(value: object, *names: str) -> str:
 
 
 def number(value: object, *names: str) -> float | None:
-    """The number under names, if it is one that can be counted with."""
+    """The number under nested names, if it is a usable one."""
     found = dig(value, *names)
     if isinstance(found, bool) or not isinstance(found, int | float):
         return None
@@ -85,12 +85,12 @@ def number(value: object, *names: str) -> float | None:
 
 
 def count(value: object, *names: str) -> int:
-    """The whole number under names; 0 where there is none."""
+    """The whole number under nested names; 0 if there is none."""
     return int(number(value, *names) or 0)
 
 
 def objects(value: object, *names: str) -> Iterator[Object]:
-    """The objects in the list under names."""
+    """The objects in the list under nested names."""
     found = dig(value, *names)
     for item in found if isinstance(found, list) else ():
         if isinstance(item, Mapping):
@@ -98,7 +98,7 @@ def objects(value: object, *names: str) -> Iterator[Object]:
 
 
 def brief(value: object, *names: str) -> str:
-    """What a tool was called with, in one line for a person: its command, its file."""
+    """A tool's input in one line for a person: its command, its file."""
     found = dig(value, *names)
     if isinstance(found, str):
         return _BLANK.sub(" ", text(found)[:600]).strip()[:300]
@@ -111,7 +111,7 @@ def brief(value: object, *names: str) -> str:
 
 
 def flat(value: object, *names: str) -> str:
-    """The text under names where it may be a text, or a list of parts that have one."""
+    """The text under nested names, which may be a text or a list of parts."""
     found = dig(value, *names)
     if isinstance(found, list):
         return "\n".join(filter(None, (text(part, "text") for part in objects(found))))[
@@ -121,7 +121,7 @@ def flat(value: object, *names: str) -> str:
 
 
 def tail(path: Path, size: int) -> list[str]:
-    """The last lines of a file, of so many bytes; none where it cannot be read."""
+    """The last lines of a file, up to so many bytes; none if it cannot be read."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, file.seek(0, 2) - size))
@@ -139,7 +139,7 @@ def newest(folder: Path, pattern: str) -> Path:
 
 
 def plus(one: Tokens, other: Tokens) -> Tokens:
-    """Both together."""
+    """The sum of both."""
     return Tokens(
         input=one.input + other.input,
         output=one.output + other.output,
@@ -149,7 +149,7 @@ def plus(one: Tokens, other: Tokens) -> Tokens:
 
 
 def less(one: Tokens, other: Tokens) -> Tokens:
-    """The first without the second; nothing falls below zero."""
+    """The difference; nothing falls below zero."""
     return Tokens(
         input=max(0, one.input - other.input),
         output=max(0, one.output - other.output),
@@ -159,11 +159,10 @@ def less(one: Tokens, other: Tokens) -> Tokens:
 
 
 def of_this_run(told: Tokens, used: Tokens, seen: Tokens) -> tuple[Tokens, bool]:
-    """The tokens of a run out of totals that may be of its whole session, and whether they were.
+    """A run's tokens from totals that may cover its whole session, and whether they did.
 
-    Some programs count over the session that they go on with, some versions of them did not. They
-    did if enough is left, after taking off what was `used` before, for what this run was `seen` to
-    use.
+    Some programs count over the resumed session, some versions do not. They did if, after
+    subtracting the earlier use (`used`), enough is left for what this run was `seen` to use.
     """
     over = used.total > 0 and told.total - used.total >= seen.total
     return (less(told, used), True) if over else (told, False)

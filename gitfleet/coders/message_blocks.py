@@ -1,4 +1,4 @@
-"""Messages of blocks: the shape of events that claude began, and that others speak after it."""
+"""Messages of blocks: the event format that claude introduced and others adopted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gitfleet.model.event import Tokens
 
 
 def said(found: Object) -> Iterator[CoderEvent]:
-    """What an `assistant` line says, thinks and calls."""
+    """The texts, thoughts and tool calls in an `assistant` line."""
     for block in objects(found, "message", "content"):
         match dig(block, "type"):
             case "text":
@@ -24,7 +24,7 @@ def said(found: Object) -> Iterator[CoderEvent]:
 
 
 def ended(found: Object) -> Iterator[CoderEvent]:
-    """The tools that come back in a `user` line."""
+    """The tools that return in a `user` line."""
     for block in objects(found, "message", "content"):
         if dig(block, "type") == "tool_result":
             call, told = name(block, "tool_use_id"), flat(block, "content")
@@ -38,7 +38,7 @@ def denied(found: Object) -> tuple[str, ...]:
 
 
 def complaint(found: Object) -> str:
-    """What a `result` line gives as its error, in the words for a person."""
+    """The error in a `result` line, worded for a person."""
     errors = dig(found, "errors")
     listed = [text(error) for error in errors] if isinstance(errors, list) else []
     words = "; ".join(error for error in listed if not error.startswith("[ede_diagnostic]"))
@@ -47,7 +47,7 @@ def complaint(found: Object) -> str:
 
 
 def tokens(usage: Object) -> Tokens:
-    """A `usage` as Anthropic counts: what is cached is not in its input."""
+    """A `usage` as Anthropic counts: input does not include the cache."""
     return Tokens(
         input=count(usage, "input_tokens"),
         output=count(usage, "output_tokens"),

@@ -1,11 +1,11 @@
 """opencode: `opencode run --format json`.
 
-- It tells of a tool when that has ended, and of a step when it is over; the last step's reason is
-  all the end there is.
-- While it tries again it says nothing; its log on standard error does, so that is switched on.
-- What its rules leave to a person is refused with nobody there, and it stops at once, with 0. So
-  nothing is left to ask: what is outside of the project is denied, and it goes on without.
-- A session is only found from the folder it was made in; from another one it hangs.
+- It reports a tool when that has ended, and a step when it is over; the last step's reason is its
+  only end.
+- It is silent while it retries; its log on standard error is not, so that is switched on.
+- A tool that its rules leave to a person is refused without one, and it stops at once, with 0. So
+  no rule asks: access outside the project is denied, and it continues without.
+- It finds a session only from the folder where it was made; from another one it hangs.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ import msgspec
 
 from gitfleet.coders import jsonl
 from gitfleet.coders.base import (
+    Account,
     Coder,
     CoderEvent,
     CoderEventKind,
-    Failure,
     Job,
     Launch,
+    LoginFile,
     Reader,
     any_key,
     extra,
@@ -33,15 +34,16 @@ from gitfleet.coders.classify import classify, judge_of
 from gitfleet.coders.jsonl import Object, count, dig, inner, name, number, text
 from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
+from gitfleet.model.states import Failure
 
 _CONFIG: Final = "OPENCODE_CONFIG_CONTENT"
 _PROVIDER: Final = "gitfleet"
-_WINDOW: Final = 128_000  # of a model that nothing is known of
+_WINDOW: Final = 128_000  # of an unknown model
 _OUTPUT: Final = 8192
 
 
 def launch(job: Job) -> Launch:
-    """Its prompt comes on standard input; all settings are one variable of its environment."""
+    """Its prompt comes on standard input; all settings are in one variable."""
     argv = [job.settings.program or "opencode", "run", "--format", "json"]
     argv += ["--print-logs", "--log-level", "ERROR"]
     if job.permission is Permission.BYPASS:
@@ -81,14 +83,14 @@ def _config(job: Job) -> dict[str, Any]:
 
 
 def _least(job: Job) -> dict[str, Any]:
-    """The project and what is the run's own; the last rule that fits counts."""
+    """The project and the run's own folders; the last matching rule counts."""
     folders = (tempfile.gettempdir(), str(job.run_dir))
     outside = {"*": "deny", **{f"{folder}/*": "allow" for folder in folders}}
     return {"edit": "allow", "bash": "allow", "webfetch": "allow", "external_directory": outside}
 
 
 def _provider(job: Job) -> dict[str, Any]:
-    """One provider that speaks as OpenAI did; its key is looked up when it is used."""
+    """One provider with OpenAI's protocol; it reads its key from the environment."""
     limit = {"context": job.settings.window or _WINDOW, "output": _OUTPUT}
     model = job.model or "default"
     provider = {
@@ -158,7 +160,7 @@ class _OpencodeReading:
             text=words,
             tokens=self._tokens,
             context=used.total or None,
-            usd=self._usd or None,  # of a model without a price it says 0
+            usd=self._usd or None,  # 0 for a model without a price
             failure=failure,
             final=over,
         )
@@ -201,6 +203,18 @@ CODER: Final = Coder(
     launch=launch,
     reader=reader,
     judge=judge_of("opencode"),
+    account=Account(
+        install="npm install -g opencode-ai",
+        login="run `opencode auth login`, or set a key such as OPENAI_API_KEY",
+        files=(LoginFile("~/.local/share", "opencode/auth.json", "XDG_DATA_HOME"),),
+        keys=(
+            "OPENCODE_API_KEY",
+            "ANTHROPIC_API_KEY",
+            "OPENAI_API_KEY",
+            "GEMINI_API_KEY",
+            "OPENROUTER_API_KEY",
+        ),
+    ),
     resumes=True,
     mcp=True,
     versions=("1.18.33",),

@@ -1,10 +1,10 @@
-"""Qwen Code: its events are of the shape that claude's are.
+"""Qwen Code: its events have claude's format.
 
-- To 0.15 it ends with 0, "success" and no `is_error` though its key was refused: what it then says
-  begins with "[API Error:".
-- A reply's usage stands on its last block; its input holds what came from the cache. The totals of
-  a session that is gone on with are the session's.
-- With nobody there it denies what is not allowed by name, so the shell and our own server are.
+- To 0.15 it exits with 0, "success" and no `is_error` although its key was refused: its text then
+  starts with "[API Error:".
+- A reply's usage is on its last block; its input includes the cache. The totals of a resumed
+  session cover the whole session.
+- Without a person it denies what is not allowed by name, so the shell and our own server are.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ import msgspec
 from gitfleet.coders import jsonl, message_blocks
 from gitfleet.coders.base import (
     LONGEST_ARGUMENT,
+    Account,
     Cannot,
     Coder,
     CoderEvent,
     CoderEventKind,
-    Failure,
     Job,
     Launch,
+    LoginFile,
     Mcp,
     Reader,
     any_key,
@@ -33,6 +34,7 @@ from gitfleet.coders.classify import classify, judge_of
 from gitfleet.coders.jsonl import Object, dig, flat, inner, name, text
 from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
+from gitfleet.model.states import Failure
 
 _ERROR: Final = "[API Error:"
 _WINDOW: Final = 262_144
@@ -64,7 +66,7 @@ def launch(job: Job) -> Launch:
 
 
 def _mcp(mcp: Mcp) -> str:
-    """It has our environment from qwen's own: an argument is for all to read."""
+    """It gets our environment through qwen's own: anyone can read arguments."""
     server = {
         "command": mcp.argv[0],
         "args": list(mcp.argv[1:]),
@@ -132,7 +134,7 @@ class _QwenReading:
 
 
 def _why(words: str, kind: str = "") -> Failure:
-    """What is wrong; its message begins with the HTTP status: "[API Error: 401 bad key]"."""
+    """The error; its message starts with the HTTP status: "[API Error: 401 bad key]"."""
     first = words.removeprefix(_ERROR).split()[:1]
     status = int(first[0]) if first and first[0].isascii() and first[0].isdigit() else 0
     return classify(words, status if status < 600 else 0, kind)
@@ -160,6 +162,12 @@ CODER: Final = Coder(
     launch=launch,
     reader=reader,
     judge=judge_of("qwen"),
+    account=Account(
+        install="npm install -g @qwen-code/qwen-code",
+        login="run `qwen` and type `/auth`, or set OPENAI_API_KEY",
+        files=(LoginFile("~/.qwen", "oauth_creds.json"), LoginFile("~/.qwen", ".env")),
+        keys=("OPENAI_API_KEY",),
+    ),
     resumes=True,
     mcp=True,
     versions=("0.15.10", "0.24.4"),

@@ -1,4 +1,4 @@
-"""When a limit resets, out of the words that coders and their services say it with."""
+"""When a limit resets, from the words of coders and their services."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _STAMP: Final = re.compile(
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun")
 _MONTHS_2: Final = ("jul", "aug", "sep", "oct", "nov", "dec")
-_FAR: Final = timedelta(days=40)  # a limit that is said to last longer is a misunderstanding
+_FAR: Final = timedelta(days=40)  # a limit that seems to last longer is a misunderstanding
 
 
 def reset_in(text: str, at: datetime) -> datetime | None:
-    """The moment that a text said at `at` names as the end of a limit; None if it names none."""
+    """The end of a limit that a text, written at `at`, names; None if it names none."""
     for find in (_stamp, _span, _clock):
         with contextlib.suppress(ValueError, OverflowError):
             moment = find(text, at)
@@ -42,7 +42,7 @@ def reset_in(text: str, at: datetime) -> datetime | None:
 
 
 def reset_at(epoch: float | None) -> datetime | None:
-    """The moment of so many seconds since 1970, as some events tell it."""
+    """A moment in seconds since 1970, as in some events."""
     if epoch is None:
         return None
     with contextlib.suppress(ValueError, OverflowError, OSError):
@@ -64,7 +64,7 @@ def _span(text: str, at: datetime) -> datetime | None:
 
 
 def _clock(text: str, at: datetime) -> datetime | None:
-    """A time of the day is the next such time; without a zone it is this machine's."""
+    """A time of day means the next such time; without a zone it is this machine's."""
     found = _CLOCK.search(text)
     if found is None:
         return None

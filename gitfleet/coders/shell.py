@@ -1,8 +1,8 @@
-"""The coder `shell`: runs the fenced `sh` block of the task, no model, no account.
+"""The coder `shell`: runs the fenced `sh` block of the task; no model, no account.
 
-`sh -e`: the first command that fails ends the attempt. What the script leaves uncommitted is
-committed with the task's title. Each attempt begins on a clean tip, since a script is not made to
-go on where another run of it stopped.
+`sh -e`: the first failing command ends the attempt. Uncommitted changes are committed with the
+task's title. Each attempt starts on a clean tip, since a script cannot continue where another run
+stopped.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def script_of(body: str) -> str | None:
 
 
 def launch(job: Job) -> Launch:
-    """Run the block; it is put into a file, never into an argument."""
+    """Run the block from a file, never as an argument."""
     script = script_of(job.body)
     if script is None:
         raise Cannot("the coder shell needs a fenced block that begins with ```sh in the task")

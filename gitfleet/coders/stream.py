@@ -1,7 +1,7 @@
-"""The bytes that a coder writes, as events: however they arrive, the same bytes give the same.
+"""A coder's output as events: however the bytes arrive, the same bytes give the same events.
 
-A line ends at a newline and at nothing else. Of one that is longer than any sane line the rest is
-left out, so that no program fills the memory; bytes that are no text become marks.
+A line ends at a newline and nothing else. The rest of an overlong line is dropped, so that no
+program fills the memory; invalid bytes become marks.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 
 from gitfleet.coders.base import CoderEvent, Reader, Tally
 
-LONGEST_LINE: Final = 16 << 20  # bytes of a line that are kept
+LONGEST_LINE: Final = 16 << 20  # bytes of a line
 
 
 class Stream:
@@ -23,7 +23,7 @@ class Stream:
         self.tally = Tally()
 
     def feed(self, data: bytes, at: float = 0.0) -> Iterator[CoderEvent]:
-        """The events that these next bytes complete; `at` is when they were read."""
+        """The events that these bytes complete; `at` is when they were read."""
         *whole, rest = data.split(b"\n")
         for piece in whole:
             self._keep(piece)
@@ -31,7 +31,7 @@ class Stream:
         self._keep(rest)
 
     def end(self, at: float = 0.0) -> Iterator[CoderEvent]:
-        """The events of a last line that has no newline."""
+        """The events of a last line without a newline."""
         if self._rest:
             yield from self._line(at)
 

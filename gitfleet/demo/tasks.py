@@ -157,12 +157,12 @@ REPAIR: Final = "reading-time-fix-1"
 
 _SETTINGS: Final = """\
 # Written by the demo. docs/board.md tells every key.
-format: 1
+format: 2
 target: main
 concurrency: 5                  # attempts at once
 checks:                         # what must pass on every tree that lands
   - {check}
-retry: {{first: 1s}}              # the pause after a failed attempt
+backoff: {{initial: 1s}}              # the pause after a failed attempt
 timeouts: {{attempt: 60s}}        # none of these scripts takes longer, unless it waits in vain
 roles:
   work: {{coder: shell}}          # runs the fenced sh block of a task

@@ -1,8 +1,7 @@
-"""Whether a coder can work here: its program, its version, and one tiny call.
+"""Check whether a coder works here: its program, its version, and one small call.
 
-The call is made as an attempt is: the coder's own command, the environment that attempts get, a
-worktree of the target. What it writes there goes with it; no board, branch or run of a task knows
-of it.
+The call runs like an attempt: the coder's own command, the environment of attempts, a worktree of
+the target. Its files are removed with the worktree; no board, branch or task is involved.
 """
 
 from __future__ import annotations
@@ -21,22 +20,32 @@ from msgspec import Struct
 
 from gitfleet.attempt.coder_session import server_of
 from gitfleet.attempt.context import ClaimedTask, Project
-from gitfleet.attempt.environment import environment, outbox_of, scratch
+from gitfleet.attempt.environment import environment, scratch
 from gitfleet.coders import registry
-from gitfleet.coders.base import Cannot, Coder, Evidence, Failure, Job, Judgement, Mcp, Tally
+from gitfleet.coders.base import (
+    Cannot,
+    Coder,
+    FinishedRun,
+    Job,
+    Judgement,
+    Mcp,
+    Tally,
+    launch_of,
+)
 from gitfleet.coders.stream import Stream
 from gitfleet.errors import FleetError
 from gitfleet.git import refs, worktree
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.claim import Claim
 from gitfleet.model.config import CoderSettings, Permission
-from gitfleet.model.states import Role
+from gitfleet.model.states import Failure, Role
 from gitfleet.model.task import Task
 from gitfleet.plan.scheduler import Assignment
 from gitfleet.process.kill import kill_run
 from gitfleet.process.launch import LaunchSpec, RunLimits, start
 from gitfleet.process.run import run
 from gitfleet.process.tail import end_of
+from gitfleet.run_dir import RunDir
 
 PROMPT: Final = (
     "This only tests whether you can be reached. Answer with the one word: ready. Use no tool and"
@@ -75,14 +84,14 @@ def program(project: Project, board: Board, name: str, *, start: bool) -> Progra
 
     `start` False: nothing is started that the board names, for whoever can write it may be anyone.
     """
-    coder = _coder(board, name)
+    coder = _coder(project, board, name)
     settings = board.settings.coders.get(name) or CoderSettings()
     wanted = settings.program or (settings.argv[0] if settings.argv else coder.program)
     if not wanted:
         return Program(name, path=name)
     with scratch(secrets.token_hex(8)) as tmp:
         order = _order(project, board, name, "", "0" * 40)
-        env = environment(project, order, tmp, tmp)
+        env = environment(project, order, RunDir(tmp), tmp)
         path = settings.env.get("PATH", env["PATH"])
         found = shutil.which(wanted, path=path)
         if found is None:
@@ -100,12 +109,11 @@ def _version(coder: Coder, path: str, env: Mapping[str, str], tmp: Path) -> str:
     return told[0] if told else ""
 
 
-def _coder(board: Board, name: str) -> Coder:
-    coder = registry.find(name, board.settings.coders)
+def _coder(project: Project, board: Board, name: str) -> Coder:
+    described, listed = board.settings.coders, project.machine.plugins
+    coder = registry.find(name, described, listed)
     if coder is None:
-        raise FleetError(
-            f"there is no coder {name!r}", remedy="Describe it in fleet.yaml under `coders`."
-        )
+        raise registry.absence(name, described, listed) or FleetError(f"the coder {name} is gone")
     return coder
 
 
@@ -117,14 +125,15 @@ def call(project: Project, board: Board, name: str, model: str, *, limit: float)
 
     FleetError if no worktree can be made.
     """
-    coder = _coder(board, name)
+    coder = _coder(project, board, name)
     with _workspace(project, board) as (path, base), contextlib.ExitStack() as stack:
         order = _order(project, board, name, model, base)
         tmp = stack.enter_context(scratch(order.claim.nonce))
         project.clone.folder.mkdir(parents=True, exist_ok=True)
-        run_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=project.clone.folder)))
-        for folder in (outbox_of(run_dir), run_dir / "inbox"):
-            folder.mkdir()
+        folder = stack.enter_context(tempfile.TemporaryDirectory(dir=project.clone.folder))
+        run_dir = RunDir(Path(folder))
+        run_dir.outbox.mkdir()
+        run_dir.inbox.mkdir()
         env = environment(project, order, run_dir, tmp)
         mcp = server_of(order, env) if coder.mcp else None
         job = _job(project, order, path, run_dir, mcp)
@@ -135,13 +144,14 @@ def _run(
     project: Project, coder: Coder, job: Job, env: Mapping[str, str], nonce: str, limit: float
 ) -> CoderProbe:
     began = time.monotonic()
+    files = RunDir(job.run_dir)
     try:
-        launch = coder.launch(job)
+        launch = launch_of(coder, job)
         limits = RunLimits(attempt=limit + _GRACE)  # it ends even if we are killed meanwhile
         spec = LaunchSpec(
             launch.argv, job.workspace, {**env, **launch.env}, nonce, launch.stdin, limits
         )
-        running = start(job.run_dir, spec)
+        running = start(files, spec)
     except Cannot as error:
         return CoderProbe(took=0.0, reason=str(error), failure=Failure.MISCONFIGURED)
     except FleetError as error:
@@ -155,34 +165,34 @@ def _run(
         running.close()
     tally = _tally(coder, job)
     if in_time is None:
-        return _late(project, tally, job.run_dir, took)
-    evidence = Evidence(
+        return _late(project, tally, files, took)
+    evidence = FinishedRun(
         exit=ended or in_time,
         tally=tally,
-        stdout=job.run_dir / "stdout",
-        stderr=job.run_dir / "stderr",
+        stdout=files.stdout,
+        stderr=files.stderr,
     )
-    return _answer(project, coder.judge(evidence), job.run_dir, took)
+    return _answer(project, coder.judge(evidence), files, took)
 
 
 def _tally(coder: Coder, job: Job) -> Tally:
     stream = Stream(coder.reader(job))
-    for _ in stream.feed((job.run_dir / "stdout").read_bytes()):
+    for _ in stream.feed(RunDir(job.run_dir).stdout.read_bytes()):
         pass
     for _ in stream.end():
         pass
     return stream.tally
 
 
-def _late(project: Project, tally: Tally, run_dir: Path, took: float) -> CoderProbe:
+def _late(project: Project, tally: Tally, run_dir: RunDir, took: float) -> CoderProbe:
     """It did not end in time; perhaps it had said why."""
     said = tally.error or _last_words(project, run_dir)
     reason = f"it had not ended after {took:.0f} s" + (f": {said}" if said else "")
     return CoderProbe(took=took, reason=reason, failure=tally.failure, until=tally.until, late=True)
 
 
-def _answer(project: Project, judged: Judgement, run_dir: Path, took: float) -> CoderProbe:
-    if judged.outcome is None:
+def _answer(project: Project, judged: Judgement, run_dir: RunDir, took: float) -> CoderProbe:
+    if judged.failure is None:
         return CoderProbe(took=took)
     words = _last_words(project, run_dir)
     reason = judged.reason if not words or words in judged.reason else f"{judged.reason}: {words}"
@@ -194,10 +204,10 @@ def _answer(project: Project, judged: Judgement, run_dir: Path, took: float) -> 
     )
 
 
-def _last_words(project: Project, run_dir: Path) -> str:
+def _last_words(project: Project, run_dir: RunDir) -> str:
     """The last line of its standard error, without secrets."""
     mask = project.mask
-    said = mask.tail(end_of(run_dir / "stderr", _TAIL + mask.reach), _TAIL)
+    said = mask.tail(end_of(run_dir.stderr, _TAIL + mask.reach), _TAIL)
     lines = said.strip().splitlines()
     return lines[-1][:300] if lines else ""
 
@@ -247,9 +257,9 @@ def _order(project: Project, board: Board, name: str, model: str, base: str) -> 
     )
 
 
-def _job(project: Project, order: ClaimedTask, path: Path, run_dir: Path, mcp: Mcp | None) -> Job:
+def _job(project: Project, order: ClaimedTask, path: Path, run_dir: RunDir, mcp: Mcp | None) -> Job:
     name = order.claim.coder
-    prompt = run_dir / "prompt.md"
+    prompt = run_dir.prompt
     prompt.write_text(PROMPT)
     settings = order.board.settings.coders.get(name) or CoderSettings()
     allowed = project.machine.permissions.get(name, Permission.LEAST)
@@ -262,7 +272,7 @@ def _job(project: Project, order: ClaimedTask, path: Path, run_dir: Path, mcp: M
         model=order.claim.model,
         prompt=prompt,
         workspace=path,
-        run_dir=run_dir,
+        run_dir=run_dir.path,
         settings=settings,
         mcp=mcp,
         permission=settings.permission if allowed is Permission.BYPASS else Permission.LEAST,

@@ -1,4 +1,4 @@
-"""What `gitfleet doctor` says of the world outside: the forge, and services that tell people."""
+"""Check the services that this machine uses: the forge, and notifications."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from gitfleet.forges.http_client import EXTRA
 from gitfleet.git import remote
 from gitfleet.git.repo import Repo
 from gitfleet.model.board import Board
-from gitfleet.model.config import ForgeKind, ForgeSettings, Machine
+from gitfleet.model.config import ForgeSettings, Machine
 from gitfleet.model.secrets import NOTIFY_URLS
-from gitfleet.notify import apprise_services, base
+from gitfleet.notify import registry as notify_registry
 
 
 class ServiceProbe(NamedTuple):
@@ -39,7 +39,7 @@ def look(repo: Repo, board: Board, machine: Machine, shared: str | None) -> Iter
 def _forge(
     repo: Repo, settings: ForgeSettings, machine: Machine, shared: str | None
 ) -> ServiceProbe:
-    if settings.kind is ForgeKind.NONE:
+    if settings.by_hand:
         what = "none: questions are answered by merging their branches"
         return ServiceProbe("ok", "forge", what)
     if shared is None:
@@ -51,8 +51,7 @@ def _forge(
         )
     try:
         where = registry.site(settings, remote.address(repo, shared))
-        forge = registry.find(where.kind)
-        assert forge is not None
+        forge = registry.find(where.kind, machine.plugins)
         secret = registry.token(forge, where, machine.forge.token_command)
         desk = registry.desk(forge, where, secret, threading.Event())
         try:
@@ -71,17 +70,15 @@ def _forge(
 
 
 def _services(machine: Machine, about: str) -> Iterator[ServiceProbe]:
-    urls = base.urls(machine)
-    if not urls:
+    found = notify_registry.services(machine)
+    if not found:
         what = f"people are to be told of {about}, and here is nothing to tell them through"
         remedy = f"Set notify.urls in config.yaml, or {NOTIFY_URLS}."
         yield ServiceProbe("warning", "notify", what, remedy)
         return
-    labels = []
-    for number, url in enumerate(urls, 1):
-        try:
-            labels.append(apprise_services.service(number, url).label)
-        except FleetError as error:
-            yield ServiceProbe("problem", "notify", error.what, error.remedy)
+    for one in found:
+        if isinstance(one.made, FleetError):
+            yield ServiceProbe("problem", "notify", one.made.what, one.made.remedy)
+    labels = [one.label for one in found if not isinstance(one.made, FleetError)]
     if labels:
         yield ServiceProbe("ok", "notify", f"of {about}, through {', '.join(labels)}")

@@ -1,8 +1,8 @@
-"""Answers as text: put into the file of a question without touching what else stands there."""
+"""Put an answer into a question's file without touching its other text."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from gitfleet.errors import FleetError
 from gitfleet.files import codec, layout
@@ -49,24 +49,31 @@ def remarked(data: bytes, text: str, by: str) -> bytes:
     return _limited(made)
 
 
-def united(here: bytes, theirs: bytes, path: str, by: str) -> bytes | None:
+class United(NamedTuple):
+    """One file of two versions of a question. `late`: another answer came first."""
+
+    data: bytes
+    late: bool
+
+
+def united(here: bytes, theirs: bytes, path: str, by: str) -> United | None:
     """One file of two versions of a question: the board's, and one answered elsewhere.
 
-    None if theirs brings no answer that the board has not.
+    None if theirs brings no answer that the board lacks, or if no file can hold both.
     """
     mine, _ = codec.read_question(here, path)
     other, _ = codec.read_question(theirs, path)
     if mine is None or other is None or other.open or other.answer == mine.answer:
         return None
-    if mine.open:
-        return answered(here, other.answer)
     try:
+        if mine.open:
+            return United(answered(here, other.answer), late=False)
         made = remarked(here, other.answer, by)
     except FleetError:
         return None
     # What was put there once (a merge is made again when the board has moved) stays once.
     comment = made[len(here) :].strip()
-    return None if comment in here else made
+    return None if comment in here else United(made, late=True)
 
 
 def _answer(data: bytes) -> str:

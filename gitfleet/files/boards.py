@@ -1,4 +1,4 @@
-"""The board from its files: pure, and at the cost of what changed."""
+"""Build a board from its files, at the cost of what changed. Pure."""
 
 from __future__ import annotations
 
@@ -45,11 +45,28 @@ def read(files: Mapping[str, File], commit: str = "") -> Board:
     return update(EMPTY, files, commit)
 
 
+def read_finished(files: Mapping[str, File]) -> Board:
+    """The files of finished tasks, by the paths where they lay: of any format, read as far as
+    they can be."""
+    work = _Update(EMPTY, finished=True)
+    for path, file in files.items():
+        work.take(path, file)
+    return work.finish("")
+
+
+def with_settings(board: Board, settings: Settings) -> Board:
+    """The board with other settings in force: its fleet.yaml cannot be read."""
+    work = _Update(board)
+    work.settings = settings
+    return work.finish(board.commit)
+
+
 class _Update:
     """Collects the parts that change; everything else is shared with the old board."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Board, *, finished: bool = False) -> None:
         self.board = board
+        self.finished = finished  # task files are final: what can be read of them counts
         self.entries: dict[str, dict[str, Any]] = {}
         self.archived: dict[str, str] | None = None
         self.prompts = dict(board.prompts)
@@ -83,6 +100,7 @@ class _Update:
                 "task": old.task,
                 "blob": old.blob,
                 "problems": old.problems,
+                "former": old.former,
                 "claim": old.claim,
                 "events": {event.name: event for event in old.events},
                 "questions": {question.name: question for question in old.questions},
@@ -92,14 +110,17 @@ class _Update:
 
     def _task(self, path: str, task: str, file: File | None) -> None:
         entry = self._of(task)
-        entry["task"], entry["blob"], entry["problems"] = None, "", ()
+        entry.update(task=None, blob="", problems=(), former=())
         if file is None:
             return
         entry["blob"] = file.oid
         if file.trouble:
             entry["problems"] = (_trouble(path, file),)
+        elif self.finished:
+            entry["task"], entry["problems"] = codec.read_finished_task(file.data, path)
         else:
-            entry["task"], entry["problems"] = codec.read_task(file.data, path)
+            found = codec.read_task_of_any_format(file.data, path)
+            entry.update(task=found.value, problems=found.problems, former=found.former)
 
     def _part(self, path: str, there: layout.BoardPath, file: File | None) -> None:
         entry = self._of(there.task)
@@ -169,12 +190,15 @@ class _Update:
     def finish(self, commit: str) -> Board:
         archived = self.board.archived if self.archived is None else self.archived
         entries, hidden = dict(self.board.entries), dict(self.board.hidden)
+        old = self.settings.old_format
         touched = set(self.entries)
+        if old != self.board.settings.old_format:
+            touched |= {e.id for e in (*entries.values(), *hidden.values()) if e.former}
         if archived is not self.board.archived:
             touched |= {task for task, _ in archived.items() ^ self.board.archived.items()}
         for task in touched:
             whole = _entry(task, self._of(task))
-            shown = _shown(whole, archived.get(task))
+            shown = _shown(whole, archived.get(task), old_format=old)
             for place, entry in (
                 (entries, shown),
                 (hidden, None if whole is shown or whole == Entry(id=task) else whole),
@@ -195,10 +219,13 @@ class _Update:
         )
 
 
-def _shown(entry: Entry, folder: str | None) -> Entry | None:
+def _shown(entry: Entry, folder: str | None, *, old_format: bool) -> Entry | None:
     """The entry as the board shows it; `folder` is where its id is archived, if it is."""
     if not (entry.blob or entry.claim or entry.events or entry.questions):
         return None  # a note alone makes no task
+    if entry.former and not old_format:
+        task, problems = codec.AnyFormat(entry.task, entry.problems, entry.former).newest
+        entry = msgspec.structs.replace(entry, task=task, problems=problems)
     if folder is None:
         return entry
     if not entry.blob:
@@ -214,6 +241,7 @@ def _entry(task: str, parts: Mapping[str, Any]) -> Entry:
         task=parts["task"],
         blob=parts["blob"],
         problems=parts["problems"],
+        former=parts["former"],
         claim=parts["claim"],
         events=tuple(sorted(parts["events"].values(), key=lambda event: event.order)),
         questions=tuple(sorted(parts["questions"].values(), key=_by_number)),

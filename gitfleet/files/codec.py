@@ -1,4 +1,4 @@
-"""Bytes to model and back. Whatever the bytes are, the answer is a value or problems."""
+"""Convert bytes to model values and back; for any bytes the result is a value or problems."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Mapping
 from itertools import islice
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -30,6 +30,7 @@ _MOST_PROBLEMS: Final = 20  # of one file; nobody reads more at once
 _MOST_LOOKED_AT: Final = 200  # to choose these from; telling what was meant takes its time
 _QUESTION: Final = "## Question"
 _ANSWER: Final = "## Answer"
+_RENAME: Final = "rename it, or run `gitfleet lint --fix`"
 _LONGEST_QUESTION: Final = 20_000  # characters; nobody answers a book
 
 
@@ -49,8 +50,46 @@ def decode(data: bytes, path: str) -> tuple[str, tuple[Problem, ...]]:
     return text.replace("\r\n", "\n").replace("\r", "\n"), ()
 
 
+class AnyFormat(NamedTuple, Generic[T]):
+    """What a file says, whichever format of the board it was written for."""
+
+    value: T | None
+    problems: tuple[Problem, ...]
+    former: tuple[Problem, ...] = ()  # its keys under former names: an error since format 2
+
+    @property
+    def newest(self) -> Read[T]:
+        """The same for a board of the newest format."""
+        if not self.former:
+            return self.value, self.problems
+        return None, tuple(sorted((*self.problems, *self.former), key=_place))
+
+
 def read_yaml(text: str, kind: type[T], path: str, *, first_line: int = 1) -> Read[T]:
     """A YAML mapping as a model type."""
+    return _any_format(text, kind, path, first_line).newest
+
+
+def _any_format(text: str, kind: type[T], path: str, first_line: int = 1) -> AnyFormat[T]:
+    document, problems = _document(text, kind, path, first_line)
+    if document is None:
+        return AnyFormat(None, problems)
+    former = tuple(
+        Problem(path, *document.keys[at], f"`{key.name}` is now `{at[-1]}`", _RENAME)
+        for at, key in document.former.items()
+    )
+    known = schemas.fields_of(kind)
+    own = _own(document)
+    try:
+        if own.keys() <= known:
+            return AnyFormat(msgspec.convert(own, kind), (), former)
+        why = "unknown keys"
+    except (msgspec.ValidationError, OverflowError, ValueError) as error:
+        why = str(error)
+    return AnyFormat(None, _problems(document, kind, path, why), former)
+
+
+def _document(text: str, kind: type, path: str, first_line: int) -> Read[yaml.Document]:
     try:
         document = yaml.load(text, kind, first_line=first_line)
     except yaml.YamlError as error:
@@ -58,15 +97,15 @@ def read_yaml(text: str, kind: type[T], path: str, *, first_line: int = 1) -> Re
     if not isinstance(document.data, dict):
         mark = document.marks[()]
         return None, (Problem(path, *mark, "not a mapping", "write lines like `key: value`"),)
-    known = schemas.fields_of(kind)
-    own = {key: value for key, value in document.data.items() if not key.startswith("x-")}
-    try:
-        if own.keys() <= known:
-            return msgspec.convert(own, kind), ()
-        why = "unknown keys"
-    except (msgspec.ValidationError, OverflowError, ValueError) as error:
-        why = str(error)
-    return None, _problems(document, kind, path, why)
+    return document, ()
+
+
+def _own(document: yaml.Document) -> dict[str, Any]:
+    return {key: value for key, value in document.data.items() if not key.startswith("x-")}
+
+
+def _place(problem: Problem) -> tuple[int, int]:
+    return problem.line, problem.column
 
 
 def _problems(document: yaml.Document, kind: type, path: str, why: str) -> tuple[Problem, ...]:
@@ -110,11 +149,14 @@ def split(text: str, path: str) -> tuple[str, str, tuple[Problem, ...]]:
     return text[opening.end() : closing.start()], body, ()
 
 
-def _read_markdown(data: bytes, kind: type[T], path: str) -> tuple[T | None, str, tuple[Any, ...]]:
+def _parts(data: bytes, path: str) -> tuple[str, str, tuple[Problem, ...]]:
+    """Front matter and body of a Markdown file's bytes."""
     text, problems = decode(data, path)
-    if problems:
-        return None, "", problems
-    front, body, problems = split(text, path)
+    return ("", "", problems) if problems else split(text, path)
+
+
+def _read_markdown(data: bytes, kind: type[T], path: str) -> tuple[T | None, str, tuple[Any, ...]]:
+    front, body, problems = _parts(data, path)
     if problems:
         return None, "", problems
     value, problems = read_yaml(front, kind, path, first_line=2)
@@ -122,13 +164,51 @@ def _read_markdown(data: bytes, kind: type[T], path: str) -> tuple[T | None, str
 
 
 def read_task(data: bytes, path: str) -> Read[Task]:
-    """A task file."""
+    """A task file, as a board of the newest format may have it."""
+    return read_task_of_any_format(data, path).newest
+
+
+def read_task_of_any_format(data: bytes, path: str) -> AnyFormat[Task]:
+    """A task file, its keys under the names of any format."""
     stem = layout.place(path).task
     if not is_id(stem):
         remedy = f"rename it, for example to {layout.task_path(slug(stem))}: {ID_HINT}"
-        return None, (Problem(path, 1, 1, f"{stem!r} cannot be an id", remedy),)
-    task, body, problems = _read_markdown(data, Task, path)
-    return (msgspec.structs.replace(task, body=body) if task else None), problems
+        return AnyFormat(None, (Problem(path, 1, 1, f"{stem!r} cannot be an id", remedy),))
+    front, body, problems = _parts(data, path)
+    if problems:
+        return AnyFormat(None, problems)
+    found = _any_format(front, Task, path, 2)
+    if found.value is None:
+        return found
+    return found._replace(value=msgspec.structs.replace(found.value, body=body))
+
+
+def read_finished_task(data: bytes, path: str) -> Read[Task]:
+    """The file of a finished task, of any format: what it says as far as that can be read, and
+    what is wrong with it. It is final, so one bad key must not hide its title."""
+    found = read_task_of_any_format(data, path)
+    if found.value is not None or not found.problems:
+        return found.value, found.problems
+    front, body, problems = _parts(data, path)
+    document = None if problems else _document(front, Task, path, 2)[0]
+    task = _readable(_own(document)) if document is not None else None
+    return (msgspec.structs.replace(task, body=body) if task else None), found.problems
+
+
+def _readable(keys: Mapping[str, Any]) -> Task | None:
+    """A task of those keys that can be read; None without a title."""
+    title = {"title": keys.get("title")}
+    good = {k: v for k, v in keys.items() if _task_of({**title, k: v}) is not None}
+    return _task_of(good) or _task_of(title)
+
+
+def _task_of(keys: Mapping[str, Any]) -> Task | None:
+    if not keys.keys() <= schemas.fields_of(Task):
+        return None
+    try:
+        return msgspec.convert(keys, Task)
+    except (msgspec.ValidationError, OverflowError, ValueError):
+        return None
 
 
 def read_settings(data: bytes, path: str = layout.SETTINGS) -> Read[Settings]:
@@ -140,7 +220,10 @@ def read_settings(data: bytes, path: str = layout.SETTINGS) -> Read[Settings]:
     if newer and int(newer[1][:9]) > FORMAT:
         what = f"the board has format {newer[1]}, this gitfleet knows format {FORMAT}"
         return None, (Problem(path, 1, 1, what, "upgrade gitfleet"),)
-    return read_yaml(text, Settings, path)
+    found = _any_format(text, Settings, path)
+    if found.value is not None and found.value.old_format:
+        return found.value, found.problems
+    return found.newest
 
 
 def read_machine(data: bytes, path: str) -> Read[Machine]:
@@ -173,7 +256,7 @@ def read_event(data: bytes, path: str, task: str, name: str) -> Read[Event]:
     content, problems = read_yaml(text, CONTENT_OF[named.kind], path)
     if content is None:
         return None, problems
-    return Event(task, named.number, named.kind, named.suffix, content), ()
+    return Event(task, named.number, named.kind, named.suffix, content, named.word), ()
 
 
 def read_question(data: bytes, path: str) -> Read[Question]:
@@ -282,69 +365,3 @@ def write_question(question: Question) -> bytes:
     if question.answer:
         text += f"\n{_ANSWER}\n{question.answer}\n"
     return b"---\n" + yaml.dump(keys) + b"---\n" + text.encode("utf-8", "replace")
-
-
-def scalar(text: str) -> str:
-    """`text` as a value for `set_key`: quoted where YAML would make something else of it."""
-    return yaml.scalar(text)
-
-
-def set_key(data: bytes, key: str, value: str | None) -> bytes:
-    """A person's task file with one top-level key set to the YAML text `value`, or removed (None).
-
-    All other bytes stay as they are, comments, order and line ends included. FleetError where the
-    file is written in a way that does not let a line be changed by itself.
-    """
-    text = data.decode("utf-8", "surrogateescape")
-    lines: list[str] = re.findall(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+\Z", text)
-    end = "\r\n" if "\r\n" in text else "\n"
-    fence = (i for i in range(1, len(lines)) if re.match(r"---[ \t]*\s*\Z", lines[i]))
-    close = next(fence, 0)
-    name = rf"""(?:{re.escape(key)}|"{re.escape(key)}"|'{re.escape(key)}')\s*:"""
-    found = next((i for i in range(1, close) if re.match(name, lines[i])), None)
-    fresh = [] if value is None else [f"{key}: {value}{end}"]
-    if found is None:
-        lines[close:close] = fresh
-    else:
-        lines[found : _end_of_value(lines, found, close)] = fresh
-    changed = "".join(lines).encode("utf-8", "surrogateescape")
-    if not close or not _differs_only(data, changed, key, value):
-        raise FleetError(
-            f"the line of {key!r} cannot be changed by itself here",
-            remedy="Edit the file by hand.",
-        )
-    return changed
-
-
-def _end_of_value(lines: list[str], start: int, close: int) -> int:
-    """The line after the value of the key in line `start`: it is indented, or a list's dashes.
-    Empty lines and comments belong to it only where more of it follows."""
-    stop = start + 1
-    for i in range(start + 1, close):
-        if re.match(r"[ \t]+[^\s#]|-\s", lines[i]):
-            stop = i + 1
-        elif lines[i].strip() and not lines[i].lstrip().startswith("#"):
-            break
-    return stop
-
-
-def _differs_only(before: bytes, after: bytes, key: str, value: str | None) -> bool:
-    old, new = _keys(before), _keys(after)
-    if old is None or new is None:
-        return False
-    there = key in new
-    old.pop(key, None)
-    new.pop(key, None)
-    return old == new and there == (value is not None)
-
-
-def _keys(data: bytes) -> dict[str, Any] | None:
-    text, problems = decode(data, "")
-    front, _, more = split(text, "")
-    if problems or more:
-        return None
-    try:
-        document = yaml.load(front, Task)
-    except yaml.YamlError:
-        return None
-    return document.data if isinstance(document.data, dict) else None

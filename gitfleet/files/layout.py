@@ -1,4 +1,4 @@
-"""Where each thing lies on the branch, and whose it is."""
+"""The paths of the board's files, and who writes each."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from gitfleet.files import renamed
 from gitfleet.model.ids import is_id
 from gitfleet.model.states import PERSON_KINDS, Kind
 
@@ -55,6 +56,7 @@ class EventName(NamedTuple):
     number: int
     kind: Kind
     suffix: str
+    word: str = ""  # an old word for the kind, where the name has one
 
 
 def place(path: str) -> BoardPath:
@@ -85,9 +87,12 @@ def place(path: str) -> BoardPath:
 def event_name(name: str) -> EventName | None:
     """The parts of an event's file name, or None if it is not one."""
     found = _EVENT.match(name)
-    if found is None or found[2] not in Kind.__members__.values():
+    if found is None:
         return None
-    return EventName(int(found[1]), Kind(found[2]), found[3])
+    number, word, suffix = int(found[1]), found[2], found[3]
+    if word in renamed.KINDS:
+        return EventName(number, renamed.KINDS[word], suffix, word)
+    return EventName(number, Kind(word), suffix) if word in Kind.__members__.values() else None
 
 
 def of_runner(path: str) -> bool:

@@ -44,9 +44,11 @@ SCHEMAS: Final[Mapping[str, type]] = {
     "closed": Closed,
     "verdict": Verdict,
 }
-# Addresses in there hold tokens: what is wrong is told without them.
-_UNSHOWN: Final[Mapping[type, tuple[str, str]]] = {Machine: ("notify", "urls")}
-_MOST: Final = 50  # errors of one file that are looked at
+# Addresses there hold tokens: messages leave them out.
+_UNSHOWN: Final[Mapping[type, tuple[tuple[str, str], ...]]] = {
+    Machine: (("notify", "urls"), ("notify", "services"))
+}
+_MOST: Final = 50  # errors of one file to look at
 _BASE: Final = "urn:git-fleet:schema"
 
 
@@ -92,7 +94,7 @@ def _fields_of(kind: type) -> frozenset[str]:
 
 
 class Fault(NamedTuple):
-    """One way in which data breaks its schema: where, what is wrong, what to do."""
+    """One violation of a schema: where, what, and the remedy."""
 
     path: tuple[str | int, ...]
     what: str
@@ -119,20 +121,20 @@ def _is_moment(text: object) -> bool:
 
 
 def explain(kind: type, data: Any) -> Iterator[Fault]:
-    """The ways in which `data` breaks the schema, not endlessly many."""
+    """The violations of the schema in `data`, up to a limit."""
     errors = itertools.islice(validator(kind).iter_errors(data), _MOST)
     for error in sorted(errors, key=lambda e: [str(p) for p in e.path]):
         for fault in _tell(error):
-            # What is wrong is told; what stands there only where it holds no secret.
+            # Show the value only where it holds no secret.
             shown = fault.of_key or not _unshown(kind, fault.path)
             yield fault if shown else fault._replace(remedy="")
 
 
 def _meant(error: Any) -> Any:
-    """Of what may be one or another, the error in the one that was meant."""
+    """Among several alternatives, the error in the one that was meant."""
     while error.validator in ("anyOf", "oneOf"):
         inner = [e for e in error.context or () if e.schema.get("type") != "null"]
-        # Where it is of another type altogether, it was not meant.
+        # An alternative of another type was not meant.
         inner.sort(key=lambda e: e.validator == "type" and not e.path)
         if not inner:
             break
@@ -181,9 +183,10 @@ def _tell(error: Any) -> Iterator[Fault]:
 
 
 def _unshown(kind: type, path: tuple[str | int, ...]) -> bool:
-    """Whether what stands there, or inside of it, is never to be shown."""
-    secret = _UNSHOWN.get(kind, ())
-    return bool(secret and path) and path[: len(secret)] == secret[: len(path)]
+    """Whether the value there, or part of it, must never be shown."""
+    return bool(path) and any(
+        path[: len(secret)] == secret[: len(path)] for secret in _UNSHOWN.get(kind, ())
+    )
 
 
 def _unknown(path: tuple[str | int, ...], error: Any) -> Iterator[Fault]:

@@ -59,13 +59,13 @@ _LITERAL: Final = "\\{{ where the two characters themselves are meant"
 
 
 class Template(Struct, frozen=True):
-    """A prompt, cut at its places: text, name, text, name, … text."""
+    """A prompt, split at its variables: text, name, text, name, … text."""
 
     pieces: tuple[str, ...]
 
     @property
     def names(self) -> frozenset[str]:
-        """The variables it has a place for."""
+        """The variables that it uses."""
         return frozenset(self.pieces[1::2])
 
     def filled(self, values: Mapping[str, str]) -> str:
@@ -86,7 +86,7 @@ class Template(Struct, frozen=True):
 
 
 def read_prompt(data: bytes, path: str, role: Role) -> codec.Read[Template]:
-    """A prompt's file, or what is wrong with it."""
+    """Read a prompt's file: the template, or its problems."""
     text, problems = codec.decode(data, path)
     if problems:
         return None, problems
@@ -104,7 +104,7 @@ def read_prompt(data: bytes, path: str, role: Role) -> codec.Read[Template]:
 
 
 def _pieces(text: str, path: str, known: Mapping[str, str]) -> Iterator[str | Problem]:
-    """Text and names by turns, and a problem in the place of a name that is none."""
+    """Text and variable names in turn, and a problem for each unknown name."""
     told, at = "", 0
     for found in _OPEN.finditer(text):
         told += text[at : found.start()]
@@ -126,7 +126,7 @@ def _pieces(text: str, path: str, known: Mapping[str, str]) -> Iterator[str | Pr
 
 
 def _wrong(name: str, known: Mapping[str, str]) -> tuple[str, str]:
-    """What is wrong with a place, and what would be right."""
+    """The problem with a variable, and the remedy."""
     if not name:
         remedy = f"write {{{{name}}}} in one line, or {_LITERAL}{_MEANWHILE}"
         return "{{ begins no variable here", remedy

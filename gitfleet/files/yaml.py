@@ -17,8 +17,10 @@ from typing import Any, Final, NamedTuple
 import msgspec.inspect as shapes
 import yaml
 
+from gitfleet.files import renamed
+
 DEEPEST: Final = 12
-_MANY: Final = 100  # signs that may open a level; fewer cannot nest deep enough to do harm
+_MANY: Final = 100  # characters that may open a level; fewer cannot nest deep enough to do harm
 _LOADER: Final[Any] = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _DUMPER: Final[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _INT: Final = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})\Z")
@@ -34,7 +36,7 @@ Path = tuple[str | int, ...]
 
 
 class Position(NamedTuple):
-    """A place in a text; both count from 1."""
+    """A position in a text; both count from 1."""
 
     line: int
     column: int
@@ -49,12 +51,13 @@ class YamlError(Exception):
 
 
 class Shape(NamedTuple):
-    """What a place of a document may hold."""
+    """What a position in a document may hold."""
 
     scalars: frozenset[str]
     item: Shape | None = None
     fields: Mapping[str, Shape] | None = None
     value: Shape | None = None
+    renamed: Mapping[str, str] = {}  # a former name of a field -> its name
 
 
 _ANYTHING: Final = Shape(frozenset({"int", "float", "bool", "none", "str"}))
@@ -86,22 +89,38 @@ def _shape(info: shapes.Type) -> Shape:
                 next((part.item for part in parts if part.item), None),
                 next((part.fields for part in parts if part.fields is not None), None),
                 next((part.value for part in parts if part.value), None),
+                next((part.renamed for part in parts if part.renamed), {}),
             )
         case shapes.VarTupleType(item_type=item) | shapes.ListType(item_type=item):
             return Shape(frozenset(), item=_shape(item))
-        case shapes.StructType(fields=fields):
-            return Shape(frozenset(), fields={f.encode_name: _shape(f.type) for f in fields})
+        case shapes.StructType(cls=kind, fields=fields):
+            return Shape(
+                frozenset(),
+                fields={f.encode_name: _shape(f.type) for f in fields},
+                renamed=renamed.KEYS.get(kind, {}),
+            )
         case shapes.DictType(value_type=value):
             return Shape(frozenset(), value=_shape(value))
+        case shapes.AnyType():
+            return _ANYTHING
     return Shape(frozenset({_NAMES[type(info)]}))
 
 
+class Former(NamedTuple):
+    """A key that the text has under a former name."""
+
+    name: str
+    start: int  # the key with its quotes is text[start:end]
+    end: int
+
+
 class Document(NamedTuple):
-    """A parsed text: the data, and where each part of it stands."""
+    """A parsed text: the data under today's names, and the position of each part."""
 
     data: Any
     marks: Mapping[Path, Position]  # of values; of its key where the value is on other lines
     keys: Mapping[Path, Position]
+    former: Mapping[Path, Former]  # those keys that the text has under another name
 
 
 def load(text: str, kind: type, *, first_line: int = 1) -> Document:
@@ -135,8 +154,9 @@ def load(text: str, kind: type, *, first_line: int = 1) -> Document:
         raise YamlError(str(error).splitlines()[0], Position(first_line, 1)) from None
     builder = _Builder(first_line)
     if node is None:
-        return Document({}, {(): Position(first_line, 1)}, {})
-    return Document(builder.build(node, shape_of(kind), (), 0), builder.marks, builder.keys)
+        return Document({}, {(): Position(first_line, 1)}, {}, {})
+    data = builder.build(node, shape_of(kind), (), 0)
+    return Document(data, builder.marks, builder.keys, builder.former)
 
 
 def _say(error: yaml.MarkedYAMLError) -> str:
@@ -169,12 +189,13 @@ def _screen(text: str, first_line: int) -> None:
 
 
 class _Builder:
-    """Makes data of nodes, and remembers where each part stands."""
+    """Builds data from nodes, and records the position of each part."""
 
     def __init__(self, first_line: int) -> None:
         self.first_line = first_line
         self.marks: dict[Path, Position] = {}
         self.keys: dict[Path, Position] = {}
+        self.former: dict[Path, Former] = {}
 
     def mark(self, node: Any) -> Position:
         return Position(self.first_line + node.start_mark.line, node.start_mark.column + 1)
@@ -200,15 +221,25 @@ class _Builder:
             mark = self.mark(key_node)
             if not isinstance(key_node, yaml.ScalarNode):
                 raise YamlError("a key that is not a word", mark, "write lines like `key: value`")
-            key = key_node.value
+            key = shape.renamed.get(key_node.value, key_node.value)
             self.keys[(*path, key)] = mark
             if key in data:
-                raise YamlError(f"the key {key!r} stands here twice", mark, "keep one of them")
+                raise YamlError(self._twice((*path, key), key_node.value), mark, "keep one of them")
+            if key != key_node.value:
+                start, end = key_node.start_mark.index, key_node.end_mark.index
+                self.former[(*path, key)] = Former(key_node.value, start, end)
             inner = (shape.fields or {}).get(key) or shape.value or _ANYTHING
             data[key] = self.build(child, inner, (*path, key), depth + 1)
             if child.start_mark.line != key_node.start_mark.line or child.value == "":
                 self.marks[(*path, key)] = mark
         return data
+
+    def _twice(self, path: Path, word: str) -> str:
+        """What is wrong where a key is there already, perhaps under its other name."""
+        first = self.former[path].name if path in self.former else path[-1]
+        if first == word:
+            return f"the key {word!r} stands here twice"
+        return f"the keys {first!r} and {word!r} are both here, and they mean the same"
 
 
 def _scalar(node: Any, shape: Shape) -> Any:

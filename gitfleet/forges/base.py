@@ -1,21 +1,21 @@
-"""What a forge is to gitfleet: a place where a question is a pull request that people answer.
+"""The interface of a forge: a place where a question is a pull request that people answer.
 
-A forge is a module with a few functions, gathered in a `Forge`. They keep nothing: what was done
-before is asked of the forge itself, so that a runner may die between any two of them.
+A forge is a module with a few functions, gathered in a `Forge`. They keep no state: the forge
+itself knows what was done before, so a runner may die between any two of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from gitfleet.forges.http_client import Api
-from gitfleet.model.config import ForgeKind
 from gitfleet.plan.pull_request_texts import MARK
+from gitfleet.plugins import no_options
 
 
 class State(StrEnum):
@@ -31,6 +31,7 @@ class Desk(Struct, frozen=True):
 
     api: Api
     repository: str
+    options: Mapping[str, Any] = {}  # those of fleet.yaml that its forge takes
 
 
 class Pull(Struct, frozen=True, kw_only=True):
@@ -76,9 +77,10 @@ class Comment(Struct, frozen=True, kw_only=True):
 class Site(Struct, frozen=True, kw_only=True):
     """Which forge, where, and which repository there."""
 
-    kind: ForgeKind
+    kind: str
     base_url: str  # in a browser, without a slash at its end
     repository: str
+    options: Mapping[str, Any] = {}
 
     @property
     def host(self) -> str:
@@ -87,15 +89,12 @@ class Site(Struct, frozen=True, kw_only=True):
 
 
 class Forge(NamedTuple):
-    """One forge, as its module describes it. All but `desk` may raise a RestError."""
+    """One forge, as its module describes it. Functions that take a desk may raise a RestError."""
 
     kind: str
     tokens: tuple[str, ...]  # variables of the environment that may hold one, in this order
     rights: str  # what a token needs, in the forge's own words
     api: Callable[[str], str]  # where the API is, by the address in a browser
-    scheme: str  # before the token in `Authorization`
-    headers: tuple[tuple[str, str], ...]
-    check: Callable[[Desk], str]  # "" or what the token lacks; of what can be seen without harm
     pulls: Callable[[Desk, str], list[Pull]]  # open ones into a branch, oldest first
     find: Callable[[Desk, str, str], Pull | None]  # by branch and base, in whatever state
     open: Callable[[Desk, Draft], Pull]  # raises Refused where there is one already
@@ -104,4 +103,11 @@ class Forge(NamedTuple):
     comment: Callable[[Desk, Pull, str], None]
     close: Callable[[Desk, Pull], None]
     commit: Callable[[str, str, str], str]  # base_url, repository, oid -> a link for people
-    mail: Callable[[Author, str], str]  # of an author, by the forge's host; never a private one
+    scheme: str = "Bearer"  # before the token in `Authorization`
+    headers: tuple[tuple[str, str], ...] = ()
+    # "" or what the token lacks; of what can be seen without harm.
+    check: Callable[[Desk], str] = lambda _desk: ""
+    # Of an author, by the forge's host; never a private one.
+    mail: Callable[[Author, str], str] = lambda author, host: f"{author.login}@noreply.{host}"
+    # What is wrong with `forge.options` of fleet.yaml; empty if nothing is.
+    options: Callable[[Mapping[str, Any]], str] = no_options

@@ -9,7 +9,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 from gitfleet.forges.base import Author, Comment, Desk, Draft, Forge, Pull, State
-from gitfleet.forges.http_client import NotThere
+from gitfleet.forges.http_errors import NotThere
 
 _READ: Final = "`Pull requests: read`"
 _WRITE: Final = "`Pull requests: write`"

@@ -10,7 +10,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from gitfleet.forges.base import Author, Comment, Desk, Draft, Forge, Pull, State
-from gitfleet.forges.http_client import NotThere
+from gitfleet.forges.http_errors import NotThere
 
 _RIGHT: Final = "the scope `api`, and the role Developer"
 _DEVELOPER: Final = 30  # https://docs.gitlab.com/api/access_requests/#valid-access-levels

@@ -1,8 +1,8 @@
-"""JSON over HTTP: one client, one way to try again, one sentence for each way to fail.
+"""JSON over HTTP: one client with time limits, retries and a sentence for each kind of failure.
 
-Every request has a time limit, whatever the server does. What may be asked again is asked again a
-few times; what a server wants us to wait for longer is told to the caller, who has other work. A
-token goes to the host it is for and nowhere else, and stands in no error, log or repr.
+Every request has a time limit, whatever the server does. Repeatable requests are retried a few
+times; a longer wait that a server asks for is passed to the caller, who has other work. A token
+goes to its own host and nowhere else, and is in no error, log or repr.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from urllib.parse import urljoin, urlsplit
 from msgspec import Struct
 
 from gitfleet.errors import FleetError
+from gitfleet.forges.http_errors import Denied, HttpRejected, Limited, NoAnswer, NotThere
 
 if TYPE_CHECKING:
     import httpx
@@ -56,34 +57,6 @@ class Secret:
     def out_of(self, text: str) -> str:
         """A text without it."""
         return text.replace(self._value, "<masked>") if self._value else text
-
-
-class HttpError(FleetError):
-    """A request did not succeed."""
-
-
-class NoAnswer(HttpError):
-    """The service does not answer, or only says that it is broken: try again later."""
-
-
-class Limited(HttpError):
-    """The service wants us to wait: `seconds` from now."""
-
-    def __init__(self, what: str, seconds: float) -> None:
-        self.seconds = seconds
-        super().__init__(what)
-
-
-class Denied(HttpError):
-    """The token is none, or lacks a right."""
-
-
-class NotThere(HttpError):
-    """What was asked for is not there, or must not be seen with this token."""
-
-
-class HttpRejected(HttpError):
-    """The service understood and does not want it: a duplicate, nothing to merge."""
 
 
 class HttpResponse(Struct, frozen=True):

@@ -1,21 +1,29 @@
-"""Every forge, by what it is called; and which one a board means. A new one costs its module, a
-line here, its kind in the settings, and its imitation for the contract suite."""
+"""Every forge by name, and which one a board means.
+
+A new one costs its module, a line here, its kind in the settings, and its imitation for the
+contract suite; or it comes from another distribution, as a plugin that the machine lists.
+"""
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import importlib.util
 import os
 import re
 import threading
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
 from urllib.parse import urlsplit
 
+import msgspec
+
+from gitfleet import plugins
 from gitfleet.errors import FleetError
 from gitfleet.forges import http_client
-from gitfleet.forges.base import Desk, Forge, Site
+from gitfleet.forges.base import Comment, Desk, Forge, Pull, Site
 from gitfleet.model.config import ForgeKind, ForgeSettings
+from gitfleet.plugins import Plugin, PluginError, PluginKind
 from gitfleet.process.run import run
 
 MODULES: Final[Mapping[ForgeKind, str]] = {
@@ -41,17 +49,67 @@ _SPEAKING: Final[Mapping[str, ForgeKind]] = {  # how the name of a host may begi
 _SCP: Final = re.compile(r"(?:[^@/:]+@)?(?P<host>[^@/:]+):(?P<path>[^/].*)\Z")
 _REPOSITORY: Final = re.compile(r"[\w.-]+(?:/[\w.-]+)+\Z")
 _PRINTABLE: Final = re.compile(r"[\x21-\x7e]+\Z")
+_RESULTS: Final[Mapping[str, Any]] = {  # what the functions of a forge return
+    "api": str,
+    "check": str,
+    "pulls": list[Pull],
+    "find": Pull | None,
+    "open": Pull,
+    "comments": list[Comment],
+    "may_write": bool,
+    "comment": Any,
+    "close": Any,
+    "commit": str,
+    "mail": str,
+    "options": str,
+}
 _SECONDS: Final = 30.0  # for a command that prints a token
 _WHERE: Final = "fleet.yaml"
 
 
-def find(kind: ForgeKind) -> Forge | None:
-    """The forge of that kind; None for `none`: the branch alone is the pull request there, and
-    merging it by hand is the answer."""
-    if kind not in MODULES:
+def find(kind: str, listed: Collection[str] = ()) -> Forge:
+    """The forge of that kind, which is not `none`. FleetError if there is none that works here."""
+    if kind in MODULES:
+        forge: Forge = importlib.import_module(MODULES[ForgeKind(kind)]).FORGE
+        return forge
+    plugin = plugins.find(PluginKind.FORGE, kind, listed)
+    if plugin is None:
+        near = difflib.get_close_matches(kind, ForgeKind, n=1)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        raise FleetError(
+            f"no forge is called {kind}",
+            where=_WHERE,
+            remedy=f"{hint}forge.kind is {', '.join(ForgeKind)}, or the name of a plugin.",
+        )
+    return load(plugin)
+
+
+def absence(settings: ForgeSettings, listed: Collection[str]) -> FleetError | None:
+    """Why there is no forge here of the kind that is named, as an error for a person."""
+    if settings.kind is None or settings.by_hand:
         return None
-    forge: Forge = importlib.import_module(MODULES[kind]).FORGE
-    return forge
+    try:
+        find(settings.kind, listed)
+    except FleetError as error:
+        return error
+    return None
+
+
+def load(plugin: Plugin) -> Forge:
+    """The forge of a listed plugin, each function guarded. PluginError if it does not work."""
+    forge = plugins.load(plugin, Forge)
+    try:
+        fields = (forge.kind, forge.tokens, forge.rights, forge.scheme, forge.headers)
+        plugins.checked(fields, tuple[str, tuple[str, ...], str, str, tuple[tuple[str, str], ...]])
+    except msgspec.ValidationError as error:
+        raise PluginError(plugin, f"has wrong fields: {plugins.told(error)}") from error
+    if forge.kind != plugin.name:
+        raise PluginError(plugin, f"calls its forge {forge.kind!r}")
+    functions: dict[str, Any] = {
+        name: plugins.guarded(plugin, name, getattr(forge, name), result)
+        for name, result in _RESULTS.items()
+    }
+    return forge._replace(**functions)
 
 
 def installed() -> bool:
@@ -67,7 +125,7 @@ def site(settings: ForgeSettings, remote: str | None) -> Site:
 
     FleetError where neither does.
     """
-    if settings.kind is ForgeKind.NONE:
+    if settings.by_hand:
         return Site(kind=ForgeKind.NONE, base_url="", repository="")
     host, path = _parts(remote or "")
     base = (settings.base_url or (f"https://{host}" if host else "")).rstrip("/")
@@ -86,7 +144,7 @@ def site(settings: ForgeSettings, remote: str | None) -> Site:
             remedy="Set forge.repository to owner/name",
         )
     http_client.check_address(base)
-    return Site(kind=kind, base_url=base, repository=repository)
+    return Site(kind=kind, base_url=base, repository=repository, options=settings.options)
 
 
 def _kind(host: str) -> ForgeKind:
@@ -95,7 +153,7 @@ def _kind(host: str) -> ForgeKind:
         raise FleetError(
             f"the name of {host} does not tell what kind of forge it is",
             where=_WHERE,
-            remedy="Set forge.kind to github, gitlab or gitea (also for Forgejo)",
+            remedy="Set forge.kind to github, gitlab, gitea (also for Forgejo), or a plugin's name",
         )
     return found
 
@@ -161,7 +219,9 @@ def _checked(value: str, source: str) -> http_client.Secret:
 
 
 def desk(forge: Forge, where: Site, secret: http_client.Secret, stopping: threading.Event) -> Desk:
-    """A place to work at; `stopping` cuts pauses short."""
+    """A place to work at; `stopping` cuts pauses short. FleetError if its options are wrong."""
+    if wrong := forge.options(where.options):
+        raise FleetError(f"forge.options: {wrong}", where=_WHERE)
     api = http_client.Api(
         forge.api(where.base_url),
         secret,
@@ -169,4 +229,4 @@ def desk(forge: Forge, where: Site, secret: http_client.Secret, stopping: thread
         headers=dict(forge.headers),
         stopping=stopping,
     )
-    return Desk(api, where.repository)
+    return Desk(api, where.repository, where.options)

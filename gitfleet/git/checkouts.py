@@ -1,4 +1,4 @@
-"""Which worktrees have a branch checked out: read from the files, without starting git."""
+"""Which worktrees have a branch checked out: read from files, without starting git."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from gitfleet.git.repo import Repo
 
 
 def checkouts_of(repo: Repo, ref: str) -> list[Path]:
-    """The tops of the worktrees whose HEAD is on `ref`, without those that are gone."""
+    """The tops of the worktrees whose HEAD is on `ref`; worktrees whose folder is missing are left
+    out."""
     found: list[Path] = []
     if repo.main is not None and _on(repo.common / "HEAD", ref):
         found.append(repo.main)
     for head in sorted((repo.common / "worktrees").glob("*/HEAD")):
         if _on(head, ref):
             top = _top(head.parent)
-            # A folder without its `.git` lies in another worktree: git would work in that one.
+            # A folder without its `.git` lies inside another worktree: git would work in that one.
             if top is not None and (top / ".git").is_file():
                 found.append(top)
     return found

@@ -1,4 +1,4 @@
-"""Start git, the one way in which everything here starts it."""
+"""Run git. Every git process of gitfleet starts here."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Final
 from gitfleet.errors import GitError
 from gitfleet.process.run import run
 
-# What would point git at another repository, another index or another place for objects. A hook
-# or an alias that starts us has some of these set, for *its* repository. GIT_CONFIG_PARAMETERS and
-# GIT_CONFIG_COUNT stay: they are how a person (`git -c … fleet run`) or a container hands over
-# settings, safe.directory and credentials among them. GIT_AUTHOR_* and GIT_COMMITTER_* stay, too.
+# Variables that point git at another repository, index or object store. A hook or an alias that
+# starts gitfleet sets some of them for *its* repository. GIT_CONFIG_PARAMETERS and GIT_CONFIG_COUNT
+# stay: a person (`git -c … fleet run`) or a container passes settings with them, safe.directory and
+# credentials among them. GIT_AUTHOR_* and GIT_COMMITTER_* stay, too.
 _REDIRECTS: Final = frozenset(
     {
         "GIT_ALTERNATE_OBJECT_DIRECTORIES",
@@ -50,7 +50,7 @@ _REDIRECTS: Final = frozenset(
         "LANGUAGE",
     }
 )
-# Where git keeps the objects of a push that a hook has yet to judge.
+# Where git keeps the objects of a push while a hook decides on it.
 _QUARANTINE: Final = (
     "GIT_QUARANTINE_PATH",
     "GIT_OBJECT_DIRECTORY",
@@ -58,16 +58,16 @@ _QUARANTINE: Final = (
 )
 _entered: Final[dict[str, str]] = {}
 _FIXED: Final = {
-    "LC_ALL": "C",  # messages are read
-    "GIT_TERMINAL_PROMPT": "0",  # nobody is there to answer
+    "LC_ALL": "C",  # our code parses git's messages
+    "GIT_TERMINAL_PROMPT": "0",  # no person can answer a prompt
     "GIT_OPTIONAL_LOCKS": "0",  # `status` must not take a person's index.lock
     "GIT_EDITOR": ":",
     "GIT_SEQUENCE_EDITOR": ":",
     "GIT_MERGE_AUTOEDIT": "no",
     "GIT_PAGER": "cat",
 }
-# In a web address all that stands before the host is secret (a token may stand where the user
-# would); in others only what follows a colon (`ssh://git@host` tells nothing).
+# In a web address everything before the host is secret (a token may be in the place of the user);
+# in other addresses only the part after a colon (`ssh://git@host` gives nothing away).
 _WEB_SECRET: Final = re.compile(r"\b(https?://)[^/\s'\"]+@", re.IGNORECASE)
 _OTHER_SECRET: Final = re.compile(
     r"\b([a-z][a-z0-9+.-]*://[^/\s'\":@]*):[^/\s'\"]+@", re.IGNORECASE
@@ -76,7 +76,7 @@ _OTHER_SECRET: Final = re.compile(
 
 @dataclass(frozen=True)
 class CommandResult:
-    """What a git command said. `code` is its exit status."""
+    """The result of a git command. `code` is its exit status."""
 
     code: int
     stdout: bytes
@@ -89,31 +89,31 @@ class CommandResult:
 
     @property
     def fields(self) -> list[str]:
-        """The output of a `-z` command: what stood between the NULs, as file names."""
+        """The output of a `-z` command as file names: the strings between the NULs."""
         return [os.fsdecode(field) for field in self.stdout.split(b"\0") if field]
 
 
 def mask(text: str) -> str:
-    """The text without the credentials that addresses in it carry."""
+    """The text without the credentials in its addresses."""
     return _OTHER_SECRET.sub(r"\1:***@", _WEB_SECRET.sub(r"\1***@", text))
 
 
 def clean_env(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment without what would redirect git, and with `extra` on top."""
+    """This process's environment without the variables that redirect git, plus `extra`."""
     kept = {name: value for name, value in os.environ.items() if name not in _REDIRECTS}
     return {**kept, **_entered, **_FIXED, **(extra or {})}
 
 
 def enter_quarantine() -> None:
-    """For a hook that judges a push: see its objects, too, in everything this process does.
+    """Make the objects of a push visible to everything this process does, for a pre-receive hook.
 
-    To be called before any repository is opened. Nothing may be written after that.
+    Call it before any repository is opened. Nothing may be written afterwards.
     """
     _entered.update({name: os.environ[name] for name in _QUARANTINE if name in os.environ})
 
 
 def quarantine() -> Path | None:
-    """Where the objects of the push that is being judged lie."""
+    """The folder with the objects of the push that a hook decides on."""
     found = _entered.get("GIT_OBJECT_DIRECTORY")
     return Path(found) if found else None
 
@@ -126,10 +126,10 @@ def git(
     timeout: float = 60.0,
     check: bool = True,
 ) -> CommandResult:
-    """Run git in `cwd` and wait for it, `timeout` seconds at most.
+    """Run git in `cwd` and wait for it, at most `timeout` seconds.
 
-    `env` is laid over `clean_env`. Raises GitError if git exits with another status than 0
-    (unless `check` is False) or takes too long.
+    `env` is added to `clean_env`. Raises GitError if git exits with another status than 0 (unless
+    `check` is False) or takes too long.
     """
     done = run(["git", *args], cwd=cwd, env=clean_env(env), input=input, timeout=timeout)
     stderr = mask(done.stderr.decode("utf-8", "replace").strip())
@@ -141,13 +141,13 @@ def git(
 
 
 def failure(args: tuple[str, ...], code: int, stderr: str) -> GitError:
-    """The error that shows the command, its exit status and the last lines it wrote."""
+    """An error with the command, its exit status and the last lines of its output."""
     said = " / ".join(line.strip() for line in stderr.splitlines()[-3:] if line.strip())
     what = f"{shown(args)} failed with exit status {code}"
     return GitError(f"{what}: {said}" if said else what, stderr=stderr)
 
 
 def shown(args: tuple[str, ...]) -> str:
-    """The command as one would type it, masked, and cut where it gets long."""
+    """The command as a person would type it, with secrets masked, and shortened."""
     line = mask(shlex.join(["git", *args]))
     return line if len(line) <= 300 else f"{line[:300]}…"

@@ -1,13 +1,13 @@
-"""Move a branch that somebody has checked out together with their files.
+"""Move a branch that is checked out somewhere, together with the files of that checkout.
 
-    held = prepare(...)      their index is locked, and nothing of theirs is in the way
+    held = prepare(...)      locks the index, and checks that no edit is in the way
     <the refs move>
-    held.follow()            files and index go along; the lock is dropped
+    held.follow()            updates files and index; drops the lock
 
-While the lock is held no git command of theirs can commit an index that lags behind its branch.
-What a crash leaves is on record, and `recover` heals it. Where the files could not follow (a lock
-was busy, edits were in the way) `catch_up` does it later. A person's edits always win: the two-tree
-merge of git goes ahead only where index and file are as they were or as they are to be.
+While the lock is held, no git command in that checkout can commit an index that lags behind its
+branch. A crash leaves a record, and `recover` heals it. Where the files could not follow (the lock
+was taken, edits were in the way) `catch_up` does it later. A person's edits always win: git's
+two-tree merge proceeds only where index and file are unchanged or already as they should become.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from gitfleet.git.synced_commit import drop_half_written, folder, in_step, read_
 from gitfleet.git.worktree import operation_in
 
 _TRIES: Final = 200
-_PAUSE: Final = 0.01  # seconds; a lock of git's is held for milliseconds
+_PAUSE: Final = 0.01  # seconds; git holds a lock for milliseconds
 _LONG: Final = 1800.0  # seconds: files of a large tree
 
 
 @dataclass(frozen=True, slots=True)
 class CannotFollow:
-    """Why a checkout cannot follow: a sentence for the person whose checkout it is."""
+    """Why a checkout cannot follow its branch: a sentence for the checkout's owner."""
 
     reason: str
-    passing: bool = False  # something is at work there for a moment, and nobody need do anything
+    passing: bool = False  # another command is busy there for a moment; the person need not act
 
 
 @dataclass
 class LockedCheckout:
-    """A checkout whose index is locked by us. `base` is where its files are, `new` where to."""
+    """A checkout whose index we have locked. Its files are at `base` and will go to `new`."""
 
     repo: Repo
     path: Path
@@ -56,9 +56,9 @@ class LockedCheckout:
     _own: IndexLock = field(repr=False)
 
     def follow(self) -> CannotFollow | None:
-        """Bring files and index to `new`, after the ref has moved; the lock is dropped.
+        """Update files and index to `new`, after the ref has moved, and drop the lock.
 
-        A Refusal (somebody wrote to a file in this moment) leaves them as they were.
+        Returns CannotFollow, and leaves the files alone, if somebody wrote to one at that moment.
         """
         try:
             if _branch(self.path) != self.ref:
@@ -77,7 +77,7 @@ class LockedCheckout:
             self.release()
 
     def release(self) -> None:
-        """Drop the lock; nothing else changes. Fine to be called again."""
+        """Drop the lock and change nothing else. May be called twice."""
         self._own.release()
 
     def __enter__(self) -> Self:
@@ -93,11 +93,11 @@ class LockedCheckout:
 
 
 def prepare(repo: Repo, path: Path, ref: str, old: str, new: str) -> LockedCheckout | CannotFollow:
-    """Lock the index of a checkout of `ref` (a full name) at `path`, which is to go to `new`.
+    """Lock the index of the checkout of `ref` (a full name) at `path`, which will move to `new`.
 
-    Refuses, having touched nothing, where it is busy, where something is unfinished there, or
-    where going would overwrite an edit or an untracked file. Its files need not be at `old` (the
-    ref's commit): where they were left behind earlier, they go all the way.
+    Refuses, without touching anything, if the checkout is busy, has an unfinished operation, or if
+    the move would overwrite an edit or an untracked file. Its files need not be at `old` (the ref's
+    commit): files that lagged behind earlier go all the way.
     """
     try:
         lock = IndexLock(repo, path, ref, new)
@@ -115,7 +115,7 @@ def prepare(repo: Repo, path: Path, ref: str, old: str, new: str) -> LockedCheck
             return CannotFollow(refused)
         if read_step(repo, path) is None:
             write_step(repo, path, base)
-    except GitError as error:  # a tree that git cannot put into files, a worktree it cannot read
+    except GitError as error:  # a tree that git cannot check out, or a worktree it cannot read
         lock.release()
         return CannotFollow(f"{path} cannot follow {lock.branch}: {error.what}")
     except BaseException:
@@ -126,10 +126,10 @@ def prepare(repo: Repo, path: Path, ref: str, old: str, new: str) -> LockedCheck
 
 
 def refusal(repo: Repo, path: Path, ref: str, old: str, new: str) -> str | None:
-    """Why `prepare` would refuse, as far as it shows without a lock; None if it would not.
+    """Why `prepare` would refuse, as far as can be told without a lock; None if it would not.
 
-    For asking again and again: a lock would make the git commands fail by which the person is
-    just clearing the way.
+    For repeated checks: taking the lock would break the git commands with which the person is
+    clearing the way.
     """
     view = IndexLock(repo, path, ref, new)
     try:
@@ -139,12 +139,12 @@ def refusal(repo: Repo, path: Path, ref: str, old: str, new: str) -> str | None:
 
 
 def catch_up(repo: Repo, path: Path, ref: str) -> CannotFollow | None:
-    """Bring a checkout of `ref` that was left behind to where the ref is. None: it is there.
+    """Bring a checkout of `ref` that lagged behind to where the ref is. None: it is there now.
 
-    A person's `git commit` writes the log of HEAD first and moves the ref last, by renaming its
-    lock; it holds no lock on the index by then. In between their files are ahead of the ref, and
-    taking them "to where the ref is" would undo what they are just committing. So wherever the
-    log was read, the ref's lock is looked for after it, and the ref is read after that.
+    A person's `git commit` writes HEAD's log first and moves the ref last, by renaming its lock; at
+    that point it holds no lock on the index. In between, the files are ahead of the ref, and moving
+    them "to where the ref is" would undo the commit in progress. So after each reading of the log
+    this function looks for the ref's lock, and reads the ref after that.
     """
     lock = repo.common / f"{ref}.lock"
     try:
@@ -167,9 +167,9 @@ def catch_up(repo: Repo, path: Path, ref: str) -> CannotFollow | None:
 
 
 def recover(repo: Repo) -> list[tuple[Path, CannotFollow]]:
-    """Heal what dead processes left: their locks go, and files follow a ref that has moved.
+    """Heal what dead processes left: remove their locks, and let files follow refs that moved.
 
-    May be called at any time, again and again. Returns the checkouts that could not follow.
+    May be called at any time, repeatedly. Returns the checkouts that could not follow.
     """
     refused = []
     drop_half_written(repo)
@@ -189,8 +189,10 @@ def recover(repo: Repo) -> list[tuple[Path, CannotFollow]]:
 
 
 def _clean_up(repo: Repo, file: Path) -> tuple[Path, str, Identity | None] | None:
-    """Drop a dead owner's lock; the checkout and ref if files may be left behind there, and which
-    record told of it."""
+    """Drop a dead owner's lock.
+
+    Returns the checkout and ref whose files may lag behind, and the record that named them.
+    """
     with _owned(file.with_suffix(".lock")) as owner:
         if owner is None:
             return None  # its owner lives

@@ -1,8 +1,8 @@
-"""A power cut must not tear the board: what a ref is about to point at is on the disk before.
+"""A power cut must not damage the board: objects reach the disk before a ref points at them.
 
 libgit2 can sync every object as it writes it, each with its folder: ten waits for the disk in one
-small commit. Written first and synced together, the first sync carries most of what the others
-would wait for. git calls that `core.fsyncMethod=batch`.
+small commit. If objects are written first and synced together, the first sync carries most of what
+the others would wait for. git calls that `core.fsyncMethod=batch`.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _lock = threading.Lock()
 
 
 def syncing() -> bool:
-    """Whether to sync at all; tests that kill processes, not machines, do without."""
+    """Whether to sync at all. Tests that kill processes, not machines, turn it off."""
     return os.environ.get("GITFLEET_NO_FSYNC") != "1"
 
 
 def written(repo: Repo, oid: str) -> str:
-    """Note an object that was just written, and return its id."""
+    """Register an object that was just written, and return its id."""
     if syncing():
         with _lock:
             _fresh[repo.common].add(oid)
@@ -34,7 +34,7 @@ def written(repo: Repo, oid: str) -> str:
 
 
 def flush(repo: Repo) -> None:
-    """Put every object written since the last call on the disk, whichever thread wrote it."""
+    """Sync every object written since the last call, by any thread."""
     with _lock:
         oids = _fresh.pop(repo.common, set())
     paths = [repo.common / "objects" / oid[:2] / oid[2:] for oid in oids]
@@ -42,7 +42,7 @@ def flush(repo: Repo) -> None:
 
 
 def sync(paths: Iterable[Path]) -> None:
-    """Sync files, then the folders they lie in; one that is gone (packed meanwhile) is passed."""
+    """Sync files, then their folders; skip a file that was packed and removed meanwhile."""
     if not syncing():
         return
     folders: set[Path] = set()

@@ -1,4 +1,4 @@
-"""A worktree's `index.lock`, held by us while its branch moves."""
+"""A worktree's `index.lock`, which we hold while its branch moves."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _FORGOTTEN: Final = 86_400.0  # seconds
 
 
 class IndexLock:
-    """A worktree's `index.lock`, taken by us and on record, and a copy of its index.
+    """A worktree's `index.lock`, held and recorded by us, and a copy of its index.
 
-    Who holds it is told by a `flock`, which ends with its process, whatever happens.
+    A `flock` shows who holds it; it ends with its process, however that dies.
     """
 
     def __init__(self, repo: Repo, path: Path, ref: str, new: str) -> None:
@@ -46,25 +46,26 @@ class IndexLock:
 
     @property
     def copy(self) -> Path:
-        """The copy of the index that we work on, in the same folder (it may be split)."""
+        """Our working copy of the index, in the same folder (the index may be split)."""
         return self.scratch[0]
 
     def take(self) -> str | None:
-        """Lock and copy; why not, if not."""
+        """Lock and copy. Returns why not, or an empty string."""
         self.record.parent.mkdir(parents=True, exist_ok=True)
         self.owner = own(self.record.with_suffix(".lock"))
         if self.owner is None:
             return f"{self.path} is being moved by another runner just now"
         sweep(self.record, self.lock)
         self._drop_forgotten()
-        # Named before it is there, so that the record knows it whenever we are killed.
+        # Choose the name before the file exists, so that the record knows it whenever we are
+        # killed.
         copy = self.git_dir / f"gitfleet-{secrets.token_hex(8)}.index"
         self.scratch = [copy, copy.with_name(f"{copy.name}.lock")]
         self._announce()
         self.identity = identity_of(self.record)
         try:
-            # A link fails if the name exists, as O_EXCL does; unlike with O_EXCL, there is no
-            # moment in which a lock is there that nobody knows for ours: it is the record.
+            # A link fails if the name exists, as O_EXCL does. Unlike with O_EXCL, at no moment is
+            # there a lock that nothing marks as ours: the lock is the record itself.
             self.lock.hardlink_to(self.record)
         except FileExistsError:
             return (
@@ -80,7 +81,10 @@ class IndexLock:
         return None
 
     def look(self) -> str | None:
-        """Copy without locking, to see what would be in the way; why not, if not."""
+        """Copy without locking, to see what would be in the way.
+
+        Returns why not, or an empty string.
+        """
         handle, name = tempfile.mkstemp(prefix="gitfleet-", suffix=".index", dir=self.git_dir)
         os.close(handle)
         copy = Path(name)
@@ -92,7 +96,7 @@ class IndexLock:
         return None
 
     def _drop_forgotten(self) -> None:
-        """What a look that was killed a day ago left. No look takes as long."""
+        """Remove scratch indexes older than a day: their process was killed."""
         with contextlib.suppress(OSError):
             for left in self.git_dir.glob("gitfleet-*.index*"):
                 if time.time() - left.stat().st_ctime > _FORGOTTEN:
@@ -124,7 +128,7 @@ class IndexLock:
     def git(
         self, *args: str, input: bytes = b"", check: bool = True, timeout: float = 60.0
     ) -> CommandResult:
-        """git in the worktree, on the copy of its index. No hook sees it."""
+        """Run git in the worktree on the copy of its index, without hooks."""
         env = {"GIT_INDEX_FILE": str(self.copy)}
         return git(
             *NO_HOOKS, *args, cwd=self.path, env=env, input=input, check=check, timeout=timeout
@@ -132,7 +136,7 @@ class IndexLock:
 
 
 def own(file: Path) -> TextIO | None:
-    """The file, locked until it is closed; None if somebody has it."""
+    """The file, locked until it is closed; None if another process holds it."""
     opened = file.open("a")
     try:
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -143,10 +147,10 @@ def own(file: Path) -> TextIO | None:
 
 
 def sweep(record: Path, lock: Path | None = None) -> tuple[Path, str, str] | None:
-    """Drop the lock and the scratch files of a dead owner, as its record tells.
+    """Drop the lock and the scratch files of a dead owner, as its record says.
 
-    To be called by who has the record's `flock`. Worktree, ref and where it was to go; None where
-    there is no record, or one that cannot be read, which is removed.
+    The caller must hold the record's `flock`. Returns the worktree, the ref and the commit it was
+    going to; None without a record, or with one that cannot be read, which is removed.
     """
     try:
         left = json.loads(record.read_text())
@@ -165,7 +169,7 @@ def sweep(record: Path, lock: Path | None = None) -> tuple[Path, str, str] | Non
 
 
 def forget(record: Path, swept: Identity | None) -> None:
-    """Remove a dead owner's record, if it is still the one that was swept and nobody has it."""
+    """Remove a dead owner's record, if it is still the swept one and no process holds it."""
     owner = own(record.with_suffix(".lock"))
     if owner is not None:
         with owner:
@@ -174,12 +178,12 @@ def forget(record: Path, swept: Identity | None) -> None:
 
 
 def identity_of(path: Path) -> Identity | None:
-    """Which file it is; None if there is none."""
+    """The identity of the file; None if it does not exist."""
     try:
         found = path.stat()
     except FileNotFoundError:
         return None
-    return found.st_dev, found.st_ino, found.st_mtime_ns  # an inode's number is used again
+    return found.st_dev, found.st_ino, found.st_mtime_ns  # inode numbers are reused
 
 
 def drop(lock: Path, identity: Identity | None) -> None:

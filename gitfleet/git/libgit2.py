@@ -1,4 +1,4 @@
-"""libgit2, opened once a thread, with its errors turned into ours."""
+"""libgit2, opened once per thread; its errors become GitError."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ def handle(repo: Repo) -> pygit2.Repository:
 
 
 def _settle() -> None:
-    """Settings of the whole process. What must be on the disk is put there by `durable`."""
-    # By `option`: `pygit2.settings` knows these two only from 1.18.2 on.
+    """Settings of the whole process. `fsync` syncs what must be on the disk."""
+    # Set by `option`: `pygit2.settings` knows these two only from 1.18.2 on.
     pygit2.option(Option.ENABLE_FSYNC_GITDIR, False)
-    # git itself has judged the owner (`repo.find`), by files libgit2 does not read.
+    # git itself has checked the owner (`repo.find`), by files that libgit2 does not read.
     pygit2.option(Option.SET_OWNER_VALIDATION, False)
 
 
 @contextmanager
 def asked(what: str) -> Iterator[None]:
-    """Turn whatever pygit2 raises into a GitError that begins with `what`."""
+    """Turn whatever pygit2 raises into a GitError that starts with `what`."""
     try:
         yield
     except (pygit2.GitError, KeyError, ValueError, OSError, TypeError) as error:

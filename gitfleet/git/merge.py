@@ -1,4 +1,4 @@
-"""Merge without a checkout, compare, and put a merge's conflicts where somebody can solve them."""
+"""Merge without a checkout, compare, and put a merge's conflicts into a worktree."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from gitfleet.git.command import failure, git
 from gitfleet.git.repo import Repo
 from gitfleet.git.worktree import NO_HOOKS
 
-_LONG: Final = 600.0  # seconds; renames in a large tree take their time
+_LONG: Final = 600.0  # seconds; finding renames in a large tree takes time
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What a merge comes to: `tree` where it is clean, else the conflicting paths.
+    """The result of a merge: `tree` if it is clean, else the conflicting paths.
 
-    `messages` is what git says about it, for people.
+    `messages` is git's explanation, for people.
     """
 
     tree: str | None
@@ -28,10 +28,10 @@ class Merged:
 
 
 def merge_trees(repo: Repo, ours: str, theirs: str) -> Merged:
-    """Merge two commits on paper: no worktree, no ref moves, only objects are written."""
+    """Merge two commits in memory: no worktree and no ref changes; only objects are written."""
     args = ("merge-tree", "--write-tree", "-z", "--name-only", "--messages", ours, theirs)
     done = git(*args, cwd=repo.here, check=False, timeout=_LONG)
-    if done.code not in (0, 1) or not done.stdout:  # 2.39 exits 1 for what is no commit, too
+    if done.code not in (0, 1) or not done.stdout:  # 2.39 also exits 1 if an argument is no commit
         raise failure(args, done.code, done.stderr)
     tree, *rest = done.stdout.split(b"\0")
     # <tree> NUL (<path> NUL)* NUL, then messages: <count> NUL (<path> NUL)* <kind> NUL <text> NUL
@@ -52,16 +52,16 @@ def _messages(fields: list[bytes]) -> str:
 
 
 def changed_paths(repo: Repo, old: str, new: str) -> tuple[str, ...]:
-    """The files that differ between two commits or trees; a renamed one under both names."""
+    """The files that differ between two commits or trees; a renamed file under both names."""
     args = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", "--no-ext-diff", old, new)
     return tuple(git(*args, cwd=repo.here, timeout=_LONG).fields)
 
 
 def conflict_into(path: Path, commit: str, env: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """Merge `commit` into a clean worktree and commit nothing; the paths that conflict.
+    """Merge `commit` into a clean worktree without committing; return the conflicting paths.
 
-    Markers stand in the files and the merge is left unfinished, so that the next commit there
-    ends it. Raises GitError if git cannot begin.
+    The files contain conflict markers and the merge stays unfinished, so that the next commit there
+    completes it. Raises GitError if git cannot start the merge.
     """
     merge = ("merge", "-q", "--no-commit", "--no-ff", commit)
     options = ("-c", "rerere.enabled=false", "-c", "merge.autoStash=false")

@@ -1,6 +1,6 @@
-"""Blobs, trees and commits, read and written without a checkout.
+"""Read and write blobs, trees and commits without a checkout.
 
-Trees are parsed and made here, byte for byte: names need not be UTF-8, and a tree of many thousand
+Trees are parsed and built here, byte for byte: names need not be UTF-8, and a tree of many thousand
 entries costs one pass over its bytes.
 """
 
@@ -18,13 +18,14 @@ import pygit2
 from pygit2.enums import ObjectType
 
 from gitfleet.errors import GitError
+from gitfleet.git.commits import Commit, Signature
 from gitfleet.git.fsync import written
 from gitfleet.git.libgit2 import asked, handle
 from gitfleet.git.repo import Repo
 
 Kind = Literal["blob", "tree", "link", "commit"]
 EMPTY_TREE: Final = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-MAX_DEPTH: Final = 64  # of folders; a tree that is deeper was made to do harm
+MAX_DEPTH: Final = 64  # of folders; a deeper tree was made to do harm
 
 _MODES: Final[dict[bytes, tuple[Kind, bool]]] = {
     b"40000": ("tree", False),
@@ -34,7 +35,6 @@ _MODES: Final[dict[bytes, tuple[Kind, bool]]] = {
     b"120000": ("link", False),
     b"160000": ("commit", False),
 }
-_TRAILER: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*):[ \t]*(.*)")
 # HFS+ ignores these code points in names, so `.g\u200cit` is `.git` there.
 _IGNORED: Final = dict.fromkeys(
     [*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF]
@@ -43,7 +43,7 @@ _IGNORED: Final = dict.fromkeys(
 
 @dataclass(frozen=True, slots=True)
 class TreeEntry:
-    """What stands under a name in a tree. `link` is a symlink, `commit` a submodule."""
+    """One entry of a tree. `link` is a symlink, `commit` a submodule."""
 
     name: str
     oid: str
@@ -59,7 +59,7 @@ class TreeEntry:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A file that differs between two trees; None on the side where it is not."""
+    """A file that differs between two trees; None on the side where it does not exist."""
 
     path: str
     old: TreeEntry | None
@@ -67,72 +67,27 @@ class Changed:
 
     @property
     def bit_only(self) -> bool:
-        """Whether nothing differs but the executable bit: the file says what it said."""
+        """Whether only the executable bit differs and the content is the same."""
         old, new = self.old, self.new
         return old is not None and new is not None and (old.kind, old.oid) == (new.kind, new.oid)
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """Who, and when: seconds since the epoch, and the zone's offset in minutes."""
-
-    name: str
-    email: str
-    when: int
-    offset: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """A commit as it is stored."""
-
-    oid: str
-    tree: str
-    parents: tuple[str, ...]
-    message: str
-    author: Signature
-    committer: Signature
-
-
-# A tree while it is changed: name -> (mode, binary id).
+# A tree while it is being changed: name -> (mode, binary id).
 _Raw = dict[bytes, tuple[bytes, bytes]]
 _Change = bytes | TreeEntry | None
 
 
 @dataclass(slots=True)
 class _Folder:
-    """The changes below one folder; `afresh` if what stood in its place is deleted first."""
+    """Changes below one folder; `afresh` if the previous entry of that name is deleted first."""
 
     changes: dict[bytes, _Change | _Folder]
     afresh: bool = False
 
 
 def blob_id(data: bytes) -> str:
-    """The id git gives these bytes."""
+    """The id that git gives these bytes."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
-
-
-def trailers(message: str) -> dict[str, str]:
-    """The trailers in a message's last paragraph; of one key's several the last.
-
-    Stricter than git: a paragraph with any other line in it has none, so that text somebody
-    pasted is not taken for a trailer of ours.
-    """
-    paragraphs = re.split(r"\n[ \t]*\n", message.replace("\r\n", "\n").strip())
-    if len(paragraphs) < 2:
-        return {}
-    found: dict[str, str] = {}
-    key = ""
-    for line in paragraphs[-1].splitlines():
-        match = _TRAILER.fullmatch(line)
-        if match is not None:
-            key = match[1]
-            found[key] = match[2].strip()
-        elif key and line[:1].isspace():
-            found[key] += f" {line.strip()}"
-        elif not line.startswith("(cherry picked from commit "):
-            return {}
-    return found
 
 
 class Objects:
@@ -146,7 +101,7 @@ class Objects:
         return handle(self._repo)
 
     def exists(self, oid: str) -> bool:
-        """Whether the object is here, whatever it is."""
+        """Whether the object exists here, of any type."""
         with asked(f"cannot look for object {oid}"):
             return pygit2.Oid(hex=oid) in self._git
 
@@ -190,7 +145,7 @@ class Objects:
         ]
 
     def find(self, tree_oid: str, path: str) -> TreeEntry | None:
-        """What stands at `path` below a tree; reads only the trees on the way."""
+        """The entry at `path` below a tree, or None; reads only the trees on the way."""
         here = TreeEntry("", tree_oid, "tree")
         for name in path.split("/"):
             if here.kind != "tree":
@@ -219,7 +174,8 @@ class Objects:
     ) -> list[Changed]:
         """The files that differ, sorted by path. Equal trees are not read.
 
-        What lies more than `deepest` folders deep is left out; without it such a tree is an error.
+        Files more than `deepest` folders deep are left out; without `deepest` such a tree is an
+        error.
         """
         depth = MAX_DEPTH if deepest is None else deepest
         found = self._diff(old_tree, new_tree, "", depth, strict=deepest is None)
@@ -244,19 +200,19 @@ class Objects:
             yield from self._diff(subtree_was, subtree_now, f"{path}/", depth - 1, strict=strict)
 
     def write_tree(self, base_tree: str | None, changes: Mapping[str, _Change]) -> str:
-        """The tree that comes of `changes` to `base_tree` (None: to an empty one).
+        """The tree that results from `changes` to `base_tree` (None: the empty tree).
 
         Keys are paths `a/b/c`. Bytes are a file's new content (it keeps its executable bit), None
-        deletes the file or folder (fine if it is not there), an Entry puts an existing object
+        deletes a file or folder (fine if it does not exist), a TreeEntry puts an existing object
         there. A folder without files vanishes. Reads and writes only the trees on the paths.
         """
         top = _Folder({})
-        for path in sorted(changes):  # a folder's own deletion comes before what is put in it
+        for path in sorted(changes):  # a folder's own deletion comes before new content in it
             _nest(top, path, changes[path])
         return self._apply(base_tree, top, "") or self._write_raw({})
 
     def _apply(self, base: str | None, folder: _Folder, prefix: str) -> str | None:
-        """The new tree's id, None if nothing is left in it."""
+        """The new tree's id; None if it is empty."""
         raw = self._raw(base) if base else {}
         for name, change in folder.changes.items():
             old = raw.get(name)
@@ -335,7 +291,7 @@ class Objects:
     def commit(self, oid: str) -> Commit:
         """The commit with this id."""
         with asked(f"cannot read commit {oid}"):
-            found: object = self._git.get(oid)  # its annotation knows no commits
+            found: object = self._git.get(oid)  # its type annotation does not know commits
             if found is None:
                 raise GitError(f"commit {oid} is not here")
             if not isinstance(found, pygit2.Commit):
@@ -367,7 +323,7 @@ def _kind(mode: bytes, tree_oid: str) -> tuple[Kind, bool]:
     found = _MODES.get(mode)
     if found is not None:
         return found
-    # git takes any mode for one of these (its canon_mode); only a tree made by hand has others.
+    # git maps any other mode to one of these (canon_mode); only a hand-made tree has others.
     try:
         bits = int(mode, 8)
     except ValueError:
@@ -407,10 +363,19 @@ def _nest(top: _Folder, path: str, change: _Change) -> None:
     here.changes[last] = change
 
 
-def _component(name: str, path: str) -> bytes:
-    """Refuse what git would refuse to check out, on any system."""
+def is_path(path: str) -> bool:
+    """Whether `write_tree` takes the path: git can check it out, on any system."""
+    return all(_is_component(name) for name in path.split("/"))
+
+
+def _is_component(name: str) -> bool:
     plain = name.translate(_IGNORED).rstrip(". ").lower()
-    if name in ("", ".", "..") or plain in (".git", "git~1") or re.search(r"[\0\\]", name):
+    bad = name in ("", ".", "..") or plain in (".git", "git~1") or re.search(r"[\0\\]", name)
+    return not bad
+
+
+def _component(name: str, path: str) -> bytes:
+    if not _is_component(name):
         raise GitError(f"{path!r} is not a path a tree may have")
     return os.fsencode(name)
 

@@ -1,4 +1,4 @@
-"""What of a person's would be lost if their files went from one commit to another."""
+"""Which of a person's changes would be lost if their files moved from one commit to another."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ZERO: Final = "0" * 40
 
 
 def in_the_way(lock: IndexLock, base: str) -> str | None:
-    """Why going from `base` to `new` would cost the person something; None if it would not."""
+    """Why moving from `base` to `new` would cost the person something; None if it would not."""
     lock.git("update-index", "-q", "--refresh", check=False, timeout=_LONG)
     index = index_of(lock.path, lock.copy)
     if any(oid == "" for _, oid in index.values()):
@@ -32,7 +32,7 @@ def in_the_way(lock: IndexLock, base: str) -> str | None:
     arrived: list[Changed] = []
     for change in changes:
         if index.get(change.path) == staged(change.new):
-            continue  # they have staged the very same
+            continue  # they have staged the same content
         found = _obstacle(lock.path, change, index, edited)
         if found is None:
             continue
@@ -50,14 +50,14 @@ def in_the_way(lock: IndexLock, base: str) -> str | None:
 def _obstacle(
     top: Path, change: Changed, index: dict[str, tuple[str, str]], edited: set[str]
 ) -> str | None:
-    """The path of theirs that a change would run over, if there is one."""
+    """The person's path that a change would overwrite, if there is one."""
     was = index.get(change.path)
     if was is not None:
         return change.path if change.path in edited or was != staged(change.old) else None
     if change.new is None:
-        return None  # they have deleted it, too; a file they kept there stays
+        return None  # they have deleted it, too; a file they keep there stays
     if change.old is not None:
-        return change.path  # they have deleted what was changed
+        return change.path  # they have deleted the file that changes
     # git itself would overwrite an untracked file that is ignored (a person's `.env`).
     parents = [str(parent) for parent in Path(change.path).parents][:-1]
     for name in reversed(parents):
@@ -69,7 +69,7 @@ def _obstacle(
 
 
 def _stray(top: Path, place: Path, index: dict[str, tuple[str, str]]) -> str | None:
-    """A file in a folder that is to become a file, and that no commit holds."""
+    """A file, in a folder that becomes a file, that no commit holds."""
     for here, _, files in os.walk(place):
         for file in files:
             name = str(Path(here, file).relative_to(top))
@@ -83,7 +83,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _holds(lock: IndexLock, path: str, wanted: TreeEntry | None) -> bool:
-    """Whether the file is already what it is to become: a crash half way leaves such."""
+    """Whether the file already has its new content: a crash half way leaves such files."""
     file = lock.path / path
     if wanted is None:
         return not os.path.lexists(file)
@@ -97,7 +97,7 @@ def _holds(lock: IndexLock, path: str, wanted: TreeEntry | None) -> bool:
         return False
     if bool(mode & stat.S_IXUSR) != wanted.executable and _file_modes_count(lock):
         return False
-    # git's own hash: line endings and filters are as the attributes of that path say
+    # git's own hash: line endings and filters follow the attributes of that path
     return lock.git("hash-object", "--", path).out == wanted.oid
 
 
@@ -113,8 +113,8 @@ def _would_lose(
     if not any(path in index for path in paths):
         remedy = "move or delete them"
     elif refs.read(lock.repo, lock.ref) == lock.new:
-        # The branch has gone ahead already. To git all that it brought looks like an edit here,
-        # so a commit or a stash would hold the opposite of it.
+        # The branch is already ahead. To git everything it brought looks like an edit here, so a
+        # commit or a stash would contain the opposite of it.
         names = shlex.join(path for path in paths[:5] if path in index)
         restore = f"git restore --source={base[:12]} --staged --worktree -- {names}"
         remedy = f"copy them elsewhere, then `{restore}`; do not stash"
@@ -127,7 +127,7 @@ def _would_lose(
 
 
 def _stage(lock: IndexLock, arrived: Sequence[Changed]) -> None:
-    """Put into the copy of the index what its files already are."""
+    """Stage, in the copy of the index, the content that its files already have."""
     if not arrived:
         return
     lines = (

@@ -1,8 +1,8 @@
 """Read refs, and move them by compare-and-swap.
 
-What is a real swap and what only looks like one was measured: the reference object that was read
-*before* compares under `<ref>.lock`; looking it up again first does not. libgit2 and git take the
-same lock, so both kinds of swap may be mixed.
+Measured: a swap is real if it uses the reference object that was read *before*, which compares
+under `<ref>.lock`; looking it up again first is not. libgit2 and git take the same lock, so both
+kinds of swap may be mixed.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ no file in the worktree moves with it; `checkout` tells by this that it was us.
 """
 
 _ZERO: Final = "0" * 40
-_WAIT: Final = 5.0  # seconds a busy lock is waited for
-_STALE: Final = 30.0  # seconds after which a lock that nobody holds may be broken
+_WAIT: Final = 5.0  # seconds to wait for a busy lock
+_STALE: Final = 30.0  # seconds after which a lock without an owner may be broken
 _LOCK_PATH: Final = re.compile(r"'([^'\n]+\.lock)'")
 # libgit2 | git
 _BUSY: Final = re.compile(r"failed to (?:lock|create locked) file|Unable to create '[^'\n]*\.lock'")
@@ -51,7 +51,7 @@ class RefMove:
 
 
 class _RefLocked(Exception):
-    """Somebody holds a lock that a move needs."""
+    """Another process holds a lock that a move needs."""
 
     def __init__(self, said: str) -> None:
         super().__init__(said)
@@ -60,7 +60,7 @@ class _RefLocked(Exception):
 
 
 def read(repo: Repo, ref: str) -> str | None:
-    """The id a full ref name stands for, as of now, whoever moved it; None if there is none."""
+    """The current id of a full ref name; None if it does not exist."""
     with asked(f"cannot read {ref}"):
         try:
             return str(handle(repo).lookup_reference(ref).resolve().target)
@@ -75,9 +75,9 @@ def names(repo: Repo, prefix: str) -> dict[str, str]:
 
 
 def swap(repo: Repo, ref: str, old: str | None, new: str | None, *, message: str) -> bool:
-    """Move one ref from `old` to `new` and return True, or False if it is not `old` any more.
+    """Move one ref from `old` to `new` and return True; False if it is no longer at `old`.
 
-    None as `old` creates it (with a log, wherever it lies: that tells when), as `new` deletes it.
+    None as `old` creates it (with a log, in any folder: the log says when), as `new` deletes it.
     Raises GitError for anything else.
     """
     if old is None or new is None or old == new:
@@ -88,14 +88,14 @@ def swap(repo: Repo, ref: str, old: str | None, new: str | None, *, message: str
 def swap_all(repo: Repo, moves: Sequence[RefMove], *, message: str) -> bool:
     """Move all of these refs or none: all are locked and compared before the first one moves.
 
-    False if one of them is not as expected. git renames one lock after the other, so a crash
-    right then can leave some moved and some not.
+    Returns False if one of them is not as expected. git renames one lock after the other, so a
+    crash at that moment can leave some moved and some not.
     """
     return _patiently(repo, moves, message, _swap_together)
 
 
 def moved_at(repo: Repo, ref: str) -> float | None:
-    """When a ref was last moved, in seconds since the epoch; None if its log does not tell."""
+    """When a ref was last moved, in seconds since the epoch; None if its log does not say."""
     try:
         last = (repo.common / "logs" / ref).read_bytes().splitlines()[-1]
     except (OSError, IndexError):
@@ -106,8 +106,9 @@ def moved_at(repo: Repo, ref: str) -> float | None:
 
 @contextlib.contextmanager
 def mutex(repo: Repo) -> Iterator[None]:
-    """One writer of this repository at a time. For throughput and fairness only: it is the swap
-    that keeps moves apart. Not reentrant, not even in one process.
+    """One writer of this repository at a time, for throughput and fairness only.
+
+    Correctness comes from the swap. Not reentrant, not even in one process.
     """
     with _flock(repo, "txn.lock"):
         yield
@@ -119,7 +120,7 @@ def _flock(repo: Repo, name: str) -> Iterator[None]:
     folder.mkdir(exist_ok=True)
     with (folder / name).open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        yield  # closing the file lets go
+        yield  # closing the file releases the lock
 
 
 # -- one try
@@ -146,7 +147,7 @@ def _swap_one(repo: Repo, moves: Sequence[RefMove], message: str) -> bool:
 def _swap_together(repo: Repo, moves: Sequence[RefMove], message: str) -> bool:
     lines = ["start", *(_line(move) for move in moves), "prepare", "commit"]
     data = "".join(f"{line}\0" for line in lines).encode()
-    # A log also where git keeps none: it tells when the ref was made.
+    # With a log even where git keeps none: it says when the ref was made.
     log = ("--create-reflog",) if any(move.old is None for move in moves) else ()
     flush(repo)
     fsync = ("-c", "core.fsync=reference") if syncing() else ()
@@ -170,9 +171,9 @@ def _line(move: RefMove) -> str:
 
 
 def _judge(repo: Repo, moves: Sequence[RefMove], said: str) -> None:
-    """Return if a try failed because a ref has moved; raise _Busy or GitError if it has not.
+    """Return if a try failed because a ref has moved; else raise _RefLocked or GitError.
 
-    The refs themselves are asked rather than the text, which differs from version to version.
+    Reads the refs themselves rather than git's message, which differs between versions.
     """
     if _BUSY.search(said):
         raise _RefLocked(said)
@@ -204,19 +205,19 @@ def _patiently(repo: Repo, moves: Sequence[RefMove], message: str, attempt: _Try
 
 
 def _break(repo: Repo, busy: _RefLocked) -> None:
-    """Remove a lock that a dead process left behind, or raise GitError saying what to do.
+    """Remove a lock that a dead process left behind, or raise GitError with a remedy.
 
-    It is taken for stale if it is older than 30 seconds, no process on this machine has it open,
-    and no git process is at work in this repository: git closes the file of a lock some time
-    before it lets go of it, so that nobody has it open proves nothing by itself. What cannot be
-    looked into (another user's git) counts as at work.
+    A lock is stale if it is older than 30 seconds, no process on this machine has it open, and no
+    git process is at work in this repository: git closes a lock's file some time before it releases
+    the lock, so a closed file alone proves nothing. A process that we may not inspect (another
+    user's git) counts as at work.
     """
     lock = busy.lock
     if lock is None:
         raise GitError(f"a lock of git is busy: {busy}")
     with _flock(
         repo, "stale.lock"
-    ):  # two that judge one lock: the second must see the first's deed
+    ):  # if two processes check one lock, the second must see that the first removed it
         try:
             age = time.time() - lock.stat().st_mtime
         except FileNotFoundError:
@@ -230,7 +231,7 @@ def _break(repo: Repo, busy: _RefLocked) -> None:
 
 
 def is_open(path: Path) -> bool:
-    """Whether a process that we may look into has this file open."""
+    """Whether a process that we may inspect has this file open."""
     wanted = str(path.resolve())
     for link in Path("/proc").glob("[0-9]*/fd/*"):
         with contextlib.suppress(OSError):
@@ -256,7 +257,7 @@ def _git_at_work(repo: Repo) -> bool:
 
 
 def _places(repo: Repo) -> list[Path]:
-    """The git directory and every worktree of it."""
+    """The git directory, and the git directory of every worktree."""
     found = [repo.common]
     if repo.main is not None:
         found.append(repo.main)

@@ -1,7 +1,8 @@
-"""Talk to a remote by the git CLI, so that credentials, ssh settings and proxies work as ever.
+"""Talk to a remote with the git CLI, so that credentials, ssh settings and proxies work as usual.
 
-A push is a compare-and-swap: each ref is sent with the value it must have, and all move or none.
-What a failed push means is told apart: somebody was faster, the server refuses, or nobody knows.
+A push is a compare-and-swap: each ref is sent with the value it must have, and all move or none. A
+failed push has one of three meanings, which are told apart: another writer was faster, the server
+refused, or the answer is unknown.
 """
 
 from __future__ import annotations
@@ -30,31 +31,31 @@ _BUSY_TRIES: Final = 5
 
 
 class Unreachable(FleetError):
-    """The remote does not answer, or does not let us in."""
+    """The remote does not answer, or rejects our credentials."""
 
 
 class RemoteRejected(FleetError):
-    """The server answers, and does not want it."""
+    """The server rejected the push."""
 
 
 class PushFate(StrEnum):
-    """What became of a push."""
+    """The result of a push."""
 
     DONE = "done"
-    STALE = "stale"  # a ref was not where we thought: look again
-    REFUSED = "refused"  # the server does not want it: a hook, a protected branch
-    UNKNOWN = "unknown"  # the answer was lost; it may arrive yet
+    STALE = "stale"  # a ref had another value than we thought: fetch again
+    REFUSED = "refused"  # the server rejects it: a hook, a protected branch
+    UNKNOWN = "unknown"  # the answer was lost; the push may still arrive
 
 
 class PushResult(Struct, frozen=True):
-    """The fate of a push, and for a refusal which ref and why."""
+    """The result of a push; for a refusal, which ref and why."""
 
     fate: PushFate
     ref: str = ""
     reason: str = ""
 
 
-# A ref of a push as `--porcelain` tells: flag, from:to, summary.
+# A ref in the output of `push --porcelain`: flag, from:to, summary.
 _STATUS: Final = re.compile(r"^(?P<flag>[ +\-*=!t])\t[^\t]*?:(?P<ref>[^\t]+)\t(?P<what>.*)$")
 _RACE: Final = re.compile(
     r"stale info|fetch first|non-fast-forward|cannot lock ref|failed to update ref|"
@@ -62,17 +63,17 @@ _RACE: Final = re.compile(
     r"remote ref updated since checkout|failed to read ref|missing necessary objects"
 )
 _TOGETHER: Final = re.compile(r"atomic (?:transaction|push) failed")
-# The connection went after the push was sent: whether it counted was never heard.
+# The connection broke after the push was sent: its result never arrived.
 _UNHEARD: Final = re.compile(r"remote failed to report status|\[remote failure\]")
-# Somebody else fetches into the same clone at this moment, a person perhaps. That objects lack was
-# seen where several fetched and pushed at once; the next fetch had them all.
+# Another process, perhaps a person's, fetches into this clone at the same moment. Missing objects
+# were seen where several fetched and pushed at once; the next fetch had them all.
 _BUSY_HERE: Final = re.compile(
     r"cannot lock ref|Unable to create '[^'\n]*\.lock'|did not send all necessary objects"
 )
 
 
 def patience() -> float:
-    """How many seconds one conversation with the server may take."""
+    """The longest time in seconds for one conversation with the server."""
     with contextlib.suppress(ValueError):
         said = float(os.environ.get(PATIENCE, ""))
         return said if said > 0 else TIMEOUT
@@ -82,8 +83,10 @@ def patience() -> float:
 def fetch(
     repo: Repo, remote: str, refspecs: Sequence[str], *, timeout: float | None = None
 ) -> list[str]:
-    """Fetch these refs, and drop what a pattern brought and the remote has no more. The refs that
-    were asked for by name and are not there. Raises Unreachable."""
+    """Fetch these refs, and drop local copies that match a pattern and are gone on the remote.
+
+    Returns the refs that were named and do not exist. Raises Unreachable.
+    """
     wanted, missing, busy = list(refspecs), list[str](), 0
     args = ("fetch", "-q", "--prune", "--no-tags", "--no-write-fetch-head", "--refmap=")
     while wanted:
@@ -125,7 +128,7 @@ def _unreachable(remote: str, done: CommandResult) -> Unreachable:
 def push(
     repo: Repo, remote: str, moves: Sequence[RefMove], *, timeout: float | None = None
 ) -> PushResult:
-    """Move these refs of the remote, all or none, each only if it is what we think it is."""
+    """Move these refs of the remote, all or none, each only if it has the value we expect."""
     leases = [f"--force-with-lease={move.ref}:{move.old or ''}" for move in moves]
     specs = [f"{move.new or ''}:{move.ref}" for move in moves]
     args = ("push", "--porcelain", "--no-verify", "--atomic", *leases, "--", remote, *specs)
@@ -171,8 +174,7 @@ def _remote_words(stderr: str) -> str:
 def listing(
     repo: Repo, remote: str, pattern: str, *, timeout: float | None = None
 ) -> dict[str, str]:
-    """The refs that the remote has and their ids, by a pattern such as `refs/x/*`. Raises
-    Unreachable."""
+    """The remote's refs that match a pattern such as `refs/x/*`, and their ids. Or Unreachable."""
     args = ("ls-remote", "--refs", "--", remote, pattern)
     limit = patience() if timeout is None else timeout
     try:
@@ -185,11 +187,11 @@ def listing(
 
 
 def address(repo: Repo, remote: str) -> str | None:
-    """Where a remote is, with its credentials masked; None if there is no such remote."""
+    """The address of a remote with its credentials masked; None if there is no such remote."""
     found = git("remote", "get-url", "--", remote, cwd=_place(repo), check=False)
     return mask(found.out) if found.code == 0 else None
 
 
 def _place(repo: Repo) -> Path:
-    """Where git is started: a remote's relative path is relative to the worktree's top."""
+    """Where git starts: a remote's relative path is relative to the worktree's top."""
     return repo.main or repo.common

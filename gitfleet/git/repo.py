@@ -1,4 +1,4 @@
-"""Find a repository, learn whether gitfleet can work in it, read and write its settings."""
+"""Find a repository, check that gitfleet can work in it, and read and write its settings."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _IDENT: Final = re.compile(r"(?P<name>.*) <(?P<email>[^<>]*)> \d+ [+-]\d{4}")
 
 @dataclass(frozen=True)
 class Repo:
-    """A repository, as seen from one place in it.
+    """A repository, seen from one place in it.
 
-    `common` is the git directory that all its worktrees share; `top` the worktree that one
-    started from (None in a bare repository or inside a git directory); `bare` whether the
-    repository has no main worktree; `main` where that is (None if bare, or not to be known).
+    `common` is the git directory that all its worktrees share; `top` the worktree of the current
+    directory (None in a bare repository or inside a git directory); `bare` whether the repository
+    has no main worktree; `main` where that is (None if bare or unknown).
     """
 
     common: Path
@@ -36,15 +36,15 @@ class Repo:
     fleet_branch: str = BRANCH  # git config gitfleet.branch
 
     def main_top(self) -> Path | None:
-        """The main worktree's top, None if there is none."""
+        """The main worktree's top; None if there is none."""
         return self.main
 
     @property
     def here(self) -> Path:
-        """A directory in which git commands about the repository as a whole can run.
+        """A directory for git commands about the repository as a whole.
 
-        The common directory, never a worktree: a worktree may vanish while we work, and in a
-        linked one `HEAD` would be another.
+        The common directory, never a worktree: a worktree may vanish while we work, and in a linked
+        one `HEAD` is another.
         """
         return self.common
 
@@ -60,7 +60,7 @@ def git_version() -> tuple[int, int, int]:
 
 
 def find(start: Path) -> Repo:
-    """The repository that `start` lies in; FleetError if there is none we can work with."""
+    """The repository that contains `start`; FleetError if gitfleet cannot work with it."""
     version = git_version()
     if version < OLDEST_GIT:
         raise FleetError(
@@ -80,8 +80,8 @@ def find(start: Path) -> Repo:
 def _asked(start: Path) -> tuple[bool, Path, Path, Path | None]:
     """Whether git calls it bare, git dir, common dir, and the worktree's top if there is one.
 
-    In one call, since every verb waits for it. Outside a worktree git fails at the last question,
-    and has answered the others.
+    One call, since every verb waits for it. Outside a worktree git fails at the last question,
+    after it has answered the others.
     """
     questions = ("--is-bare-repository", "--git-dir", "--git-common-dir", "--show-toplevel")
     said = git("rev-parse", "--path-format=absolute", *questions, cwd=start, check=False)
@@ -95,7 +95,8 @@ def _asked(start: Path) -> tuple[bool, Path, Path, Path | None]:
 
 
 def _entries(common: Path) -> dict[str, str]:
-    """Every setting git has for the repository, from any file; of one key's several the last."""
+    """Every setting that git has for the repository, from any file; the last value of a repeated
+    key."""
     listed = git("config", "-z", "--list", cwd=common)
     return {key.lower(): value for key, _, value in (e.partition("\n") for e in listed.fields)}
 
@@ -117,7 +118,7 @@ def _not_found(start: Path, stderr: str) -> FleetError:
 
 
 def _refuse_unusable(common: Path, entries: Mapping[str, str]) -> None:
-    """libgit2 can do nothing with these; half of our work would be worse than none."""
+    """Refuse repositories that libgit2 cannot read; half of our work would be worse than none."""
     if entries.get("extensions.objectformat", "sha1").lower() != "sha1":
         raise FleetError(f"{common} uses sha256 object ids, which gitfleet cannot read")
     if entries.get("extensions.refstorage", "files").lower() != "files":
@@ -143,7 +144,7 @@ def _main_top(common: Path, git_dir: Path, top: Path | None, named: str | None) 
 
 
 def config(repo: Repo, key: str) -> str | None:
-    """The value git uses for `key` (the last one, from any file), None if unset."""
+    """The value that git uses for `key` (the last one, from any file); None if unset."""
     found = git("config", "-z", "--get", key, cwd=repo.here, check=False)
     if found.code == 1:
         return None
@@ -153,12 +154,12 @@ def config(repo: Repo, key: str) -> str | None:
 
 
 def set_config(repo: Repo, key: str, value: str) -> None:
-    """Write `key` into the repository's own config, in place of all values it had there."""
+    """Write `key` into the repository's own config, in place of all its values there."""
     git("config", "--local", "--replace-all", key, value, cwd=repo.here)
 
 
 def unset_config(repo: Repo, key: str) -> None:
-    """Take `key` out of the repository's own config; fine if it is not there."""
+    """Remove `key` from the repository's own config; fine if it is not there."""
     args = ("config", "--local", "--unset-all", key)
     done = git(*args, cwd=repo.here, check=False)
     if done.code not in (0, 5):  # 5: there was none
@@ -166,25 +167,22 @@ def unset_config(repo: Repo, key: str) -> None:
 
 
 def identity(repo: Repo) -> tuple[str, str] | None:
-    """Name and e-mail git would commit as, None where git refuses to guess."""
+    """The name and address that git would commit as; None where git refuses to guess."""
     said = git("var", "GIT_AUTHOR_IDENT", cwd=repo.top or repo.here, check=False)
     found = _IDENT.fullmatch(said.out) if said.code == 0 else None
     return (found["name"], found["email"]) if found else None
 
 
 def head_branch(repo: Repo) -> str | None:
-    """The current branch where one started from, without refs/heads/; None when detached.
-
-    It may be unborn.
-    """
+    """The current branch without refs/heads/; None if HEAD is detached. It may be unborn."""
     said = git("symbolic-ref", "-q", "HEAD", cwd=repo.top or repo.here, check=False)
     return said.out.removeprefix("refs/heads/") if said.code == 0 else None
 
 
 def default_target(repo: Repo) -> str | None:
-    """The branch work should land on: origin/HEAD's, else the current one.
+    """The branch that work should land on: origin/HEAD's, else the current one.
 
-    None where HEAD is detached or unborn.
+    None if HEAD is detached or unborn.
     """
     said = git("symbolic-ref", "-q", "refs/remotes/origin/HEAD", cwd=repo.here, check=False)
     if said.code == 0 and said.out.startswith("refs/remotes/origin/"):

@@ -1,4 +1,4 @@
-"""Save what would be lost: uncommitted work, and commits that nothing points at."""
+"""Save what would be lost: uncommitted work, and commits that no ref points at."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gitfleet.git.worktree import git_dir
 
 PREFIX: Final = "refs/gitfleet/salvage/"
 _LONG: Final = 1800.0  # seconds: `add -A` in a large tree
-# Saving must not fail because nobody has told git who they are.
+# Saving must work even if git does not know the user's name.
 _NOBODY: Final = {
     "GIT_AUTHOR_NAME": "gitfleet",
     "GIT_AUTHOR_EMAIL": "gitfleet@localhost",
@@ -29,7 +29,7 @@ _NOBODY: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """Where something was put: the commit, and the ref that holds it."""
+    """A saved commit, and the ref that holds it."""
 
     commit: str
     ref: str
@@ -38,18 +38,20 @@ class Saved:
 def save(
     repo: Repo, path: Path, *, ref: str, message: str, env: Mapping[str, str] | None = None
 ) -> Saved | None:
-    """Save all that is uncommitted in a worktree into a commit on top of its HEAD; None if clean.
+    """Save everything uncommitted in a worktree as a commit on top of its HEAD; None if clean.
 
-    Staged, unstaged and untracked, but not what is ignored. Neither the worktree nor its index is
-    touched. Where something else was staged than lies in the files, that is a commit of its own
-    below. `ref` is under refs/gitfleet/salvage/; if it is taken, `-2`, `-3` … is appended.
+    Includes staged, unstaged and untracked files, not ignored ones. Leaves the worktree and its
+    index alone. If the staged content differs from the files, it becomes a commit of its own below.
+    `ref` is under refs/gitfleet/salvage/; if it is taken, `-2`, `-3` … is appended.
     """
     who = env if env is not None else ({} if identity(repo) else _NOBODY)
     found = git("rev-parse", "--verify", "-q", "HEAD^{commit}", cwd=path, check=False)
     head = found.out or None
     with _copy_of_index(git_dir(path)) as index:
         work = _Work(path, {**who, "GIT_INDEX_FILE": str(index)})
-        staged = work.git("write-tree", check=False).out or None  # fails while it is unmerged
+        staged = (
+            work.git("write-tree", check=False).out or None
+        )  # fails while the index has conflicts
         work.add_everything()
         everything = work.git("write-tree").out
         tip = head
@@ -65,7 +67,7 @@ def save(
 def keep(repo: Repo, commit: str, ref: str) -> str:
     """Point a ref under refs/gitfleet/salvage/ at a commit and return the ref.
 
-    A ref that holds another commit stays as it is: the next free of `ref-2`, `ref-3` … is taken.
+    A ref that holds another commit stays as it is: the next free of `ref-2`, `ref-3` … is used.
     """
     assert ref.startswith(PREFIX), ref
     number = 1
@@ -79,7 +81,7 @@ def keep(repo: Repo, commit: str, ref: str) -> str:
 
 
 def unreachable(repo: Repo, commit: str, from_refs: Sequence[str]) -> bool:
-    """Whether the commit is in the history of none of these refs (one that is gone has none)."""
+    """Whether the commit is in the history of none of these refs. A missing ref has no history."""
     known = [oid for oid in (refs.read(repo, ref) for ref in from_refs) if oid is not None]
     revisions = "".join(f"{line}\n" for line in (commit, *(f"^{oid}" for oid in known)))
     args = ("rev-list", "--max-count=1", "--stdin")
@@ -88,7 +90,7 @@ def unreachable(repo: Repo, commit: str, from_refs: Sequence[str]) -> bool:
 
 @contextmanager
 def _copy_of_index(folder: Path) -> Iterator[Path]:
-    """A copy in the same git directory, where an index that is split finds its other half."""
+    """A copy in the same git directory, where a split index finds its other half."""
     with tempfile.TemporaryDirectory(prefix="gitfleet-salvage-", dir=folder) as scratch:
         copy = Path(scratch, "index")
         if (folder / "index").exists():
@@ -107,14 +109,17 @@ class _Work:
         return git(*args, cwd=self.path, env=self.env, input=input, check=check, timeout=_LONG)
 
     def add_everything(self) -> None:
-        # --sparse: files outside a sparse checkout are work, too. --ignore-errors: one that
-        # cannot be read must not keep the others from being saved.
+        # --sparse: files outside a sparse checkout are work, too. --ignore-errors: an unreadable
+        # file must not keep the others from being saved.
         done = self.git("add", "-A", "--sparse", "--ignore-errors", check=False)
         if done.code not in (0, 1):
             self._add_one_by_one()
 
     def _add_one_by_one(self) -> None:
-        """git gives up on everything where a folder is a repository without a commit."""
+        """Add files one by one:
+
+        git gives up entirely at a folder that is a repository without a commit.
+        """
         listed = self.git("ls-files", "-z", "-o", "--exclude-standard").fields
         self.git("add", "-u", "--ignore-errors", check=False)
         paths = "".join(f"{name}\0" for name in listed if not name.endswith("/"))

@@ -1,8 +1,8 @@
-"""Which commit a worktree's index and files were last in step with.
+"""The commit that a worktree's index and files last matched.
 
 A branch that moves under a checkout leaves its index behind: git then takes the whole difference
-for the person's own staged changes, and their next `git commit` undoes what the move brought. To
-follow (`checkout`) one must know where the index *is*, not where HEAD is. Two witnesses: our own
+for the person's own staged changes, and their next `git commit` undoes what the move brought.
+`follow_branch` must know where the index *is*, not where HEAD is. Two witnesses say so: our own
 note of the last time the files followed, and the log of HEAD, to which every git command that moves
 HEAD in that worktree appends a line.
 """
@@ -31,7 +31,7 @@ _ABANDONED: Final = 3600.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class SyncedCommit:
-    """At `commit` when the last line of HEAD's log (ours aside) was `headlog`."""
+    """The index was at `commit` when the last line of HEAD's log (without ours) was `headlog`."""
 
     commit: str
     headlog: str
@@ -45,7 +45,7 @@ class _Line:
 
 
 def folder(repo: Repo) -> Path:
-    """Where notes about checkouts lie."""
+    """The folder of the notes about checkouts."""
     return repo.common / "gitfleet" / "follow"
 
 
@@ -55,11 +55,11 @@ def key(path: Path) -> str:
 
 
 def in_step(repo: Repo, path: Path) -> str | None:
-    """The commit that the index there was last in step with; None before the first commit."""
+    """The commit that the index there last matched; None before the first commit."""
     lines = _moves_of_head(git_dir(path))
     step = read_step(repo, path)
     if step is not None and not Objects(repo).exists(step.commit):
-        step = None  # collected, so nothing there can be in step with it
+        step = None  # git collected it, so no index can match it
     if step is not None and step.headlog == (lines[-1].raw if lines else ""):
         return step.commit
     now = lines[-1].new if lines else _ZERO
@@ -71,7 +71,7 @@ def in_step(repo: Repo, path: Path) -> str | None:
 
 
 def read_step(repo: Repo, path: Path) -> SyncedCommit | None:
-    """Our note about a worktree, None if there is none that can be read."""
+    """Our note about a worktree; None if there is none, or none that can be read."""
     try:
         found = json.loads((folder(repo) / f"{key(path)}.step.json").read_text())
         return SyncedCommit(found["commit"], found["headlog"])
@@ -80,7 +80,7 @@ def read_step(repo: Repo, path: Path) -> SyncedCommit | None:
 
 
 def write_step(repo: Repo, path: Path, commit: str) -> None:
-    """Note that index and files are at `commit` now."""
+    """Record that index and files are at `commit` now."""
     lines = _moves_of_head(git_dir(path))
     step = SyncedCommit(commit, lines[-1].raw if lines else "")
     write_note(folder(repo) / f"{key(path)}.step.json", asdict(step))
@@ -98,7 +98,7 @@ def write_note(file: Path, content: dict[str, object]) -> None:
 
 
 def drop_half_written(repo: Repo) -> None:
-    """Remove the notes that were never finished, an hour ago or longer."""
+    """Remove unfinished notes that are an hour old or more."""
     with contextlib.suppress(OSError):
         for left in folder(repo).glob("*.new"):
             if time.time() - left.stat().st_mtime > _ABANDONED:
@@ -106,7 +106,7 @@ def drop_half_written(repo: Repo) -> None:
 
 
 def index_of(path: Path, index: Path | None = None) -> dict[str, tuple[str, str]]:
-    """What is staged: path -> (mode, id); id is empty where a merge left several."""
+    """The staged files: path -> (mode, id); the id is empty where a merge left several."""
     env = {"GIT_INDEX_FILE": str(index)} if index else None
     found: dict[str, tuple[str, str]] = {}
     for line in git("ls-files", "-s", "-z", "--full-name", cwd=path, env=env).fields:
@@ -117,12 +117,12 @@ def index_of(path: Path, index: Path | None = None) -> dict[str, tuple[str, str]
 
 
 def staged(entry: TreeEntry | None) -> tuple[str, str] | None:
-    """How an entry of a tree looks in `index_of`."""
+    """An entry of a tree in the form of `index_of`."""
     return (entry.mode, entry.oid) if entry else None
 
 
 def _moves_of_head(directory: Path) -> list[_Line]:
-    """The lines of HEAD's log that a command in that worktree wrote, not a move of ours."""
+    """The lines of HEAD's log that commands in that worktree wrote, without moves of ours."""
     try:
         text = (directory / "logs" / "HEAD").read_text("utf-8", "surrogateescape")
     except FileNotFoundError:
@@ -135,12 +135,12 @@ def _moves_of_head(directory: Path) -> list[_Line]:
 
 
 def _still_behind(repo: Repo, path: Path, step: SyncedCommit, lines: list[_Line], now: str) -> bool:
-    """Whether the index stayed behind though a command has moved HEAD since the note.
+    """Whether the index lagged behind although a command has moved HEAD since the note.
 
     The first such command found HEAD elsewhere than the files were: the branch had moved under
-    them. `git commit` of everything brings both together (and undoes the move, which only
-    keeping step prevents); `git commit -- PATH` and `git switch -c` do not: then the index still
-    has old content where the move brought new.
+    them. A `git commit` of everything brings both together (and undoes the move; only following
+    prevents that). `git commit -- PATH` and `git switch -c` do not: the index still has old content
+    where the move brought new.
     """
     after = next((i for i, line in enumerate(lines) if line.raw == step.headlog), None)
     if after is None or after + 1 >= len(lines):

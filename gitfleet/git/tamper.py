@@ -1,7 +1,7 @@
-"""Notice what an attempt did to the repository that it had no business with.
+"""Notice changes of an attempt to parts of the repository that are not its own.
 
 A worktree shares hooks, config and refs with the person's own checkout, so an agent in it can make
-the person's next git command run its code. This does not prevent that; it tells.
+the person's next git command run its code. This module does not prevent that; it detects it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Final
 from gitfleet.git.command import git
 from gitfleet.git.repo import Repo
 
-# Settings that run a program, redirect git, or say who somebody is. Keys as git lists them:
-# lower case but for what stands between the dots.
+# Settings that run a program, redirect git, or set an identity. Keys as git lists them: lower case
+# except between the dots.
 _WATCHED: Final = re.compile(
     r"""
     core\.(hookspath|fsmonitor|sshcommand|editor|pager|worktree|bare|attributesfile|excludesfile
@@ -35,13 +35,13 @@ _WATCHED: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-# Files of the git directory that change what git reads without being config, hook or ref.
+# Files of the git directory that change what git reads, beside config, hooks and refs.
 _FILES: Final = ("info/attributes", "info/grafts", "objects/info/alternates", "config.worktree")
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """Names in words -> hash of what stood there. No secret can be read from it."""
+    """Names in words -> a hash of the content. No secret can be read from it."""
 
     hooks: Mapping[str, str]
     config: Mapping[str, str]
@@ -49,12 +49,12 @@ class Fingerprint:
 
 
 def fingerprint(repo: Repo) -> Fingerprint:
-    """Hooks, dangerous settings and files of the repository as they are now."""
+    """The repository's hooks, dangerous settings and files as they are now."""
     return Fingerprint(dict(_hooks(repo)), _config(repo), dict(_files(repo)))
 
 
 def differences(before: Fingerprint, after: Fingerprint) -> tuple[str, ...]:
-    """What changed between two fingerprints, in words."""
+    """The differences between two fingerprints, in words."""
     return tuple(
         f"{kind} {name} was {verb}"
         for kind, old, new in (
@@ -69,11 +69,11 @@ def differences(before: Fingerprint, after: Fingerprint) -> tuple[str, ...]:
 def moved_by(
     repo: Repo, email: str, except_refs: Collection[str] = (), *, since: float = 0.0
 ) -> tuple[str, ...]:
-    """The refs that somebody who commits as `email` has moved, by their logs.
+    """The refs that the committer with address `email` has moved, according to their logs.
 
     `except_refs` are full names, or prefixes that end with a slash. Logs not written to after
-    `since` (seconds since the epoch) are not read. git keeps logs of branches, remote branches
-    and notes only, and a deleted branch takes its log along.
+    `since` (seconds since the epoch) are not read. git keeps logs of branches, remote branches and
+    notes only, and deletes a branch's log with it.
     """
     allowed = tuple(ref for ref in except_refs if ref.endswith("/"))
     mark = os.fsencode(f"<{email}>")
@@ -108,7 +108,7 @@ def _hash(*parts: bytes) -> str:
 
 
 def _hooks(repo: Repo) -> Iterator[tuple[str, str]]:
-    """Every file below the hooks directory, and below core.hooksPath where that is another."""
+    """Every file below the hooks directory, and below core.hooksPath if that is another one."""
     base = repo.main or repo.common
     out = git("rev-parse", "--git-path", "hooks", cwd=base).stdout
     named = base / os.fsdecode(out.removesuffix(b"\n"))
@@ -134,7 +134,7 @@ def _state(file: Path) -> str:
 
 
 def _config(repo: Repo) -> dict[str, str]:
-    """The watched settings of the repository's own config, with what it includes."""
+    """The watched settings of the repository's own config and of the files it includes."""
     values: dict[str, list[bytes]] = {}
     listed = git("config", "--local", "--includes", "-z", "--list", cwd=repo.common)
     for entry in listed.stdout.split(b"\0"):

@@ -1,9 +1,9 @@
-"""Give way to a person who is just committing, or pushing, to a branch that we move often.
+"""Yield to a person who is committing or pushing to a branch that we move often.
 
-git looks where the branch is when a commit begins and refuses to finish it if it has moved since:
-beside a busy runner nearly every commit would fail. So the hooks of a window leave a mark first
-thing, and whoever is about to move the branch waits until that commit is through. Briefly, and
-not again for a while: neither an editor left open nor a script in a loop may hold up the work.
+git reads the branch when a commit starts and refuses to finish it if the branch has moved since:
+beside a busy runner nearly every commit would fail. So the hooks of a window leave a mark first,
+and a writer that is about to move the branch waits until that commit is through. It waits briefly,
+and not again for a while: neither an open editor nor a script in a loop may hold up the work.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Final
 
 from gitfleet.git.repo import Repo
 
-LONGEST: Final = 2.0  # seconds from the mark on; a commit without an editor takes half of one
+LONGEST: Final = 2.0  # seconds after the mark; a commit without an editor takes half of one
 _PAUSE: Final = 0.005
-_SKEW: Final = 0.1  # seconds a mark may seem to lie ahead: clocks of file systems are coarse
-_SHARE: Final = 2.0  # how many times as long as one has waited one goes on without waiting
+_SKEW: Final = 0.1  # seconds that a mark may seem to lie ahead: file system clocks are coarse
+_SHARE: Final = 2.0  # after waiting, do not wait again for this many times as long
 
 
 def mark(repo: Repo) -> Path:
-    """The file that says: somebody is committing. Its age is how long they have been."""
+    """The file that marks a commit in progress. Its age is how long the commit has taken."""
     return repo.common / "gitfleet" / "committing"
 
 
@@ -36,7 +36,7 @@ class YieldToCommits:
         self._ours_until = 0.0
 
     def give_way(self, tip: Callable[[], str | None]) -> None:
-        """Wait while somebody commits, until the branch has moved or their time is over."""
+        """Wait while a person commits, until the branch has moved or their time is over."""
         began = time.monotonic()
         if not _fresh(self._mark) or began < self._ours_until:
             return

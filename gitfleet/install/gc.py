@@ -1,6 +1,6 @@
-"""Find what is old and of no use any more, and remove it: workspaces, outputs, salvage, branches.
+"""Find and remove what is old and no longer needed: workspaces, outputs, salvage, branches.
 
-Nothing is removed that was not saved: a workspace with uncommitted or unmerged work is refused.
+Nothing unsaved is removed: a workspace with uncommitted or unmerged work is refused.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""The hooks of a clone: installed beside the user's own, never over them, and taken out again.
+"""Install a clone's hooks beside the user's own, which stay and are still called; remove them
+again.
 
-A window on the board has a hooks path of its own, so that the project's hooks (a framework without
-a configuration on this branch) do not fail there; hooks that the user has for all repositories are
-chained. The path is set by a conditional include, which holds in that worktree alone and asks
-nothing of other programs that read the repository (`extensions.worktreeConfig` does).
+The worktree of the board has a hooks path of its own, so that the project's hooks (a framework
+without a configuration on this branch) do not fail there; hooks that the user has for all
+repositories are chained. A conditional include sets the path; it applies to that worktree alone and
+does not affect other programs that read the repository (`extensions.worktreeConfig` would).
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def install(clone: Clone, store: Store) -> list[str]:
     linked = [window for window in windows if window != repo.main]
     if not windows:
         return [f"No worktree has {store.branch} checked out: there is nothing to guard."]
-    told = [f"{path} refuses invalid tasks before they are committed." for path in linked]
+    told = [f"Installed a pre-commit hook in {path} that rejects invalid tasks." for path in linked]
     if linked:
         _write_client_hooks(clone)
         hooks = ("core.hooksPath", str(clone.folder / "hooks"))
@@ -86,6 +87,12 @@ def install(clone: Clone, store: Store) -> list[str]:
         )
     told.append(_for_pushes(clone, store))
     return told
+
+
+def changed_settings(clone: Clone) -> list[str]:
+    """The settings of git that `install` changed here for the whole repository, as `key=value`."""
+    before = read_json(clone.folder / "pushes.json").get("before", "updateinstead")
+    return [f"{_DENY}=updateInstead"] if before != "updateinstead" else []
 
 
 def remove(clone: Clone) -> Iterator[str]:
@@ -189,7 +196,7 @@ def _for_pushes(clone: Clone, store: Store) -> str:
         local = git("config", "--local", "--get", _DENY, cwd=repo.here, check=False).out
         write_json(note, {"before": before, "local": local})
     set_config(repo, _DENY, "updateInstead")
-    return f"A push from another clone may move {store.branch}; its files here move along."
+    return f"A push from another clone to {store.branch} also updates its files here."
 
 
 def _for_others(theirs: Path, *, updates: bool) -> str:

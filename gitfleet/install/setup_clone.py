@@ -1,4 +1,4 @@
-"""What a new board begins with, what a clone needs to live with one, and how both are undone."""
+"""Create a board, configure a clone for it, and undo both."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from gitfleet.board.clone_state import Clone, read_json, write_json
 from gitfleet.errors import FleetError
-from gitfleet.files import codec, layout
+from gitfleet.files import codec, edit_key, layout
 from gitfleet.git import refs, salvage, worktree
 from gitfleet.git.command import git
 from gitfleet.git.objects import Objects
@@ -28,18 +28,17 @@ _RENAMES: Final = "merge.directoryRenames"
 _REMOTE_SECONDS: Final = 20.0  # a remote that does not answer by then is not waited for
 
 _SETTINGS: Final = """\
-# gitfleet: what all runners of this board share. docs/board.md tells every key.
+# gitfleet: the settings that all runners of this board share.
+# `gitfleet help board` explains every key, `gitfleet help coders` every coder.
 format: {format}
 target: {target}
 concurrency: 3            # attempts at once, per runner
 {checks}{setup}
-# Who does the work; `shell` runs the fenced sh block of a task, without any model.
-# roles:
-#   work: {{coder: mine}}
-#   validate: {{coder: judge}}    # without it, checks alone decide
+# The coder of each task that names none. `shell` runs a task's sh block, without a model.
+{roles}
+# Any other program can be a coder, too:
 # coders:
 #   mine: {{argv: [mycli, --prompt-file, "{{prompt_file}}"]}}
-#   judge: {{argv: [python3, /opt/judge.py]}}
 """
 
 
@@ -53,13 +52,19 @@ class Proposal(Struct, frozen=True):
 # -- a new board
 
 
-def first_files(target: str, checks: Sequence[str], setup: Sequence[str] = ()) -> dict[str, bytes]:
-    """The files of the first commit after the root; FleetError if they would not validate."""
+def first_files(
+    target: str, checks: Sequence[str], setup: Sequence[str] = (), coders: Sequence[str] = ()
+) -> dict[str, bytes]:
+    """The files of the first commit after the root; FleetError if they would not validate.
+
+    The first of the coders does the work, the others are comments; with none, all is one.
+    """
     text = _SETTINGS.format(
         format=FORMAT,
-        target=codec.scalar(target),
+        target=edit_key.scalar(target),
         checks=_checks(checks),
         setup=_list("workspace:\n  setup:", setup, "    ") if setup else "",
+        roles=_roles(coders),
     )
     settings, problems = codec.read_settings(text.encode())
     if settings is None:
@@ -69,8 +74,21 @@ def first_files(target: str, checks: Sequence[str], setup: Sequence[str] = ()) -
 
 def _checks(checks: Sequence[str]) -> str:
     if not checks:
-        return '# checks: ["pytest -q"]   # without checks, work lands unproved\n'
+        return '# checks: ["pytest -q"]   # without checks, work is merged untested\n'
     return _list("checks:                   # what must pass on every tree that lands", checks)
+
+
+def _roles(coders: Sequence[str]) -> str:
+    first, *others = coders or ("claude",)
+    lines = [
+        "roles:",
+        f"  work: {{coder: {first}}}",
+        *(f"  # work: {{coder: {other}}}" for other in others),
+        f"  # validate: {{coder: {first}}}  # reviews each result; without it, checks decide",
+    ]
+    if not coders:
+        lines = [f"# {line.replace('# ', '', 1)}" for line in lines]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _list(head: str, words: Sequence[str], indent: str = "  ") -> str:
@@ -153,6 +171,11 @@ def prepare_clone(repo: Repo) -> None:
         exclude.parent.mkdir(exist_ok=True)
         newline = b"" if not text or text.endswith(b"\n") else b"\n"
         exclude.write_bytes(text + newline + _EXCLUDE.encode() + b"\n")
+
+
+def changed_settings(repo: Repo) -> list[str]:
+    """The settings of git that `prepare_clone` changed here, as `key=value`."""
+    return [f"{_RENAMES}=false"] if "renames" in read_json(_note(repo)) else []
 
 
 def _note(repo: Repo) -> Path:

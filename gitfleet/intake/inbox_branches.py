@@ -1,8 +1,8 @@
-"""The letter box: whatever people's files are pushed to gitfleet/in/<name> go onto the board.
+"""Merge the inbox branches: files that people pushed to gitfleet/in/<name>.
 
-Such a push never loses a race with a busy runner, since nobody else writes to that branch. The
-runner takes the files over as a commit of their author's and deletes the branch. Nothing is lost
-on the way: what contradicts the board goes beside it, under another name, and is told.
+Such a push never loses a race with a busy runner, since nobody else writes to that branch. A runner
+commits the files to the board in the author's name and deletes the branch. `merge_human_edits`
+decides what becomes of each file, as it does for commits of a clone.
 """
 
 from __future__ import annotations
@@ -10,264 +10,162 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from itertools import islice
 from typing import Final
-
-from msgspec import Struct
 
 from gitfleet.attempt.context import Project
 from gitfleet.board.backend import TxnStatus
-from gitfleet.board.remote_backend import LETTERS, RemoteBackend
+from gitfleet.board.edit_conflicts import ConflictKeeper, log_edits
+from gitfleet.board.merge_human_edits import HumanEdits, MergedEdits, merge
+from gitfleet.board.remote_backend import INBOX
 from gitfleet.errors import FleetError, GitError
-from gitfleet.files import codec, layout
-from gitfleet.files.answers import united
-from gitfleet.files.layout import FileKind
-from gitfleet.git import refs, remote, salvage
+from gitfleet.event_log import Action
+from gitfleet.git import refs, salvage
 from gitfleet.git.checkouts import checkouts_of
 from gitfleet.git.command import git
-from gitfleet.git.objects import MAX_DEPTH, Changed, Commit
+from gitfleet.git.commits import Commit
+from gitfleet.git.objects import TreeEntry
 from gitfleet.git.remote import PushFate
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Move, Person
-from gitfleet.model.event import Decision
-from gitfleet.model.ids import is_id
-from gitfleet.model.states import Kind
-from gitfleet.plan.transitions.add_tasks import alternative_id
 
-BOX: Final = LETTERS
-LETTER: Final = "Gitfleet-Letter"
-"""The trailer by which a letter is known on the board: it is taken in once, whatever dies between
-that commit and the deletion of its branch."""
+TRAILER: Final = "Gitfleet-Letter"
+"""Names the inbox commit in the board's commit. It is merged once, whatever dies between that
+commit and the deletion of its branch."""
 
-_MOST: Final = 5_000  # files of one letter
-_TOLD: Final = 20  # of those that could not be taken, one line each
-_WELCOME: Final = frozenset(
-    {FileKind.TASK, FileKind.QUESTION, FileKind.NOTE, FileKind.SETTINGS, FileKind.PROMPT}
-)
+_MOST_NAMED: Final = 20  # files in one line of the log
 _LINE: Final = re.compile(r"[\x00-\x1f\x7f]+")
 
 
-class _Taken(Struct, frozen=True):
-    """What of a letter goes onto the board, and what could not go where it wanted."""
+def read_inbox(project: Project, far: Mapping[str, str] | None = None) -> None:
+    """Merge every inbox branch into the board; save one that cannot be read.
 
-    files: dict[str, bytes | None]
-    beside: dict[str, str]  # wanted path -> where it went, or why not
-
-
-def empty_box(project: Project, far: Mapping[str, str] | None = None) -> None:
-    """Take every letter in; one that cannot be read is kept aside, and told.
-
-    `far`: letters on the remote that were fetched, by their branch there.
+    `far`: branches on the remote that were fetched, with their commits.
     """
-    for ref, oid in refs.names(project.repo, BOX).items():
+    keeper = ConflictKeeper(project.repo, log_edits(project.report), "in")
+    for ref, oid in refs.names(project.repo, INBOX).items():
         somewhere = checkouts_of(project.repo, ref)
         if somewhere:  # somebody is still writing it
             reason = f"it is checked out in {somewhere[0]}"
-            project.report.once(ref, "letter-stays", branch=_short(ref), reason=reason)
-        elif _read(project, ref, oid, far=False):
-            _burn(project, ref, oid)
+            project.report.once(ref, Action.INBOX_KEPT, branch=_short(ref), reason=reason)
+        elif _read(project, keeper, ref, oid, far=False):
+            _delete(project, ref, oid)
     for ref, oid in (far or {}).items():
-        if _read(project, ref, oid, far=True):
-            _burn_far(project, ref, oid)
+        if _read(project, keeper, ref, oid, far=True):
+            _delete_far(project, ref, oid)
 
 
-def _read(project: Project, ref: str, oid: str, *, far: bool) -> bool:
-    """Take one letter in. Whether its branch is to go: all of it is somewhere else by now."""
+def _read(project: Project, keeper: ConflictKeeper, ref: str, oid: str, *, far: bool) -> bool:
+    """Merge one branch. True if it may go: all that it holds is on the board or saved."""
     try:
-        letter = project.objects.commit(oid)
-        project.objects.diff(None, letter.tree)
+        commit = _readable(project, ref, oid)
+        if commit is None or _came_before(project, commit):
+            return True
+        return _take(project, keeper, ref, commit, far=far)
+    except GitError as error:  # of this branch: the others do not wait for it
+        keeper.wait(oid, error.what)
+        return False
+
+
+def _readable(project: Project, ref: str, oid: str) -> Commit | None:
+    """The commit of an inbox branch; None if it cannot be read, and then it is saved."""
+    try:
+        commit = project.objects.commit(oid)
+        project.objects.diff(None, commit.tree)
     except GitError as error:
         kept = salvage.keep(project.repo, oid, f"{salvage.PREFIX}in/{oid[:10]}")
-        project.report.action("letter-unreadable", branch=_short(ref), reason=error.what, kept=kept)
-        return True
-    return _take(project, ref, letter, far=far)
+        project.report.action(
+            Action.INBOX_UNREADABLE, branch=_short(ref), reason=error.what, kept=kept
+        )
+        return None
+    return commit
 
 
 def _short(ref: str) -> str:
     return ref.removeprefix("refs/heads/")
 
 
-def _burn(project: Project, ref: str, oid: str) -> None:
+def _delete(project: Project, ref: str, oid: str) -> None:
     """Delete the branch, unless something else was pushed there meanwhile."""
     try:
         refs.swap(project.repo, ref, oid, None, message="taken in")
     except FleetError as error:  # its lock is busy: next round
-        project.report.once(ref, "letter-stays", branch=_short(ref), reason=error.what)
+        project.report.once(ref, Action.INBOX_KEPT, branch=_short(ref), reason=error.what)
 
 
-def _burn_far(project: Project, ref: str, oid: str) -> None:
-    """The same on the remote, for a letter that did not go in the push that took it in."""
-    swap = project.store.backend
-    assert isinstance(swap, RemoteBackend)
-    if swap.letters().get(ref) != oid:
+def _delete_far(project: Project, ref: str, oid: str) -> None:
+    """Delete it on the remote, if it did not go in the push that merged it."""
+    remote = project.store.backend.remote
+    if remote is None or remote.inbox().get(ref) != oid:
         return
-    pushed = remote.push(project.repo, swap.name, [refs.RefMove(ref, oid, None)])
+    pushed = remote.push_refs([refs.RefMove(ref, oid, None)])
     if pushed.fate is not PushFate.DONE:
         reason = pushed.reason or "it was pushed to just now"
-        project.report.once(ref, "letter-stays", branch=_short(ref), reason=reason)
+        project.report.once(ref, Action.INBOX_KEPT, branch=_short(ref), reason=reason)
 
 
-def _take(project: Project, ref: str, letter: Commit, *, far: bool) -> bool:
-    """Put a letter onto the board. False if nobody knows yet whether it is there."""
-    if _came_before(project, letter):
-        return True
-    taken, swap = _Taken({}, {}), project.store.backend
+def _take(project: Project, keeper: ConflictKeeper, ref: str, commit: Commit, *, far: bool) -> bool:
+    """Put a branch's files onto the board. False if they are not there yet, as far as is known."""
+    merged, saved, remote = MergedEdits({}, ()), True, project.store.backend.remote
 
     def decide(board: Board, now: datetime) -> Change | None:
-        nonlocal taken
-        if far and isinstance(swap, RemoteBackend) and swap.letters().get(ref) != letter.oid:
-            return None  # another runner took it in
-        taken = _wanted(project, board, letter, now)
-        if not taken.files:
-            return None
-        lines = letter.message.strip().splitlines() or [_short(ref)]
-        return Change(
-            subject=_LINE.sub(" ", lines[0])[:100],
-            files=taken.files,
-            author=_author(letter),
-            body=f"From {_short(ref)}.",
-            trailers={LETTER: letter.oid},
-            publish=(Move(ref, letter.oid, None),) if far else (),
-        )
+        nonlocal merged, saved
+        if far and remote is not None and remote.inbox().get(ref) != commit.oid:
+            return None  # another runner has merged it
+        merged = _merged(project, board, commit, now)
+        saved = keeper.keep(commit.oid, merged.conflicts)
+        return _change(project, ref, commit, merged, far=far) if saved and merged.files else None
 
     result = project.store.transact(decide)
-    if result.status is TxnStatus.UNKNOWN:
+    if not saved or result.status is TxnStatus.UNKNOWN:
         return False
-    won = result.won
-    if taken.beside:
-        # The whole letter stays to be looked at: nothing of a person's is dropped in silence.
-        kept = salvage.keep(project.repo, letter.oid, f"{salvage.PREFIX}in/{letter.oid[:10]}")
-        for path, where in islice(taken.beside.items(), _TOLD):
-            project.report.action("letter-beside", path=path, went=where, kept=kept)
-        if len(taken.beside) > _TOLD:
-            more = len(taken.beside) - _TOLD
-            project.report.action("letter-beside", more=more, kept=kept)
-    if won:
-        names = ",".join(sorted(taken.files)[:_TOLD])
-        project.report.action("letter", branch=_short(ref), files=names, number=len(taken.files))
+    if result.won:
+        names = ",".join(sorted(merged.files)[:_MOST_NAMED])
+        project.report.action(
+            Action.INBOX_MERGED, branch=_short(ref), files=names, number=len(merged.files)
+        )
     return True
 
 
-def _author(letter: Commit) -> Person:
-    def plain(text: str) -> str:
-        return _LINE.sub(" ", re.sub("[<>]", "", text)).strip() or "unknown"
-
-    return Person(plain(letter.author.name), plain(letter.author.email))
-
-
-def _came_before(project: Project, letter: Commit) -> bool:
-    """Whether this very letter is on the board, and only its branch is still there."""
-    said = ("--fixed-strings", f"--grep={LETTER}: {letter.oid}")
-    since = (project.store.ref, f"^{letter.oid}")
-    return bool(git("rev-list", "--max-count=1", *said, *since, cwd=project.repo.here).out)
-
-
-def _wanted(project: Project, board: Board, letter: Commit, now: datetime) -> _Taken:
-    """What the letter changes, compared with where it left the board."""
+def _merged(project: Project, board: Board, commit: Commit, now: datetime) -> MergedEdits:
+    """The branch's files, compared with the commit where it left the board."""
     objects = project.objects
-    base = objects.merge_base(board.commit, letter.oid)
-    before = objects.tree_of(base) if base else None
-    changes = objects.diff(before, letter.tree)
-    here = objects.tree_of(board.commit)
-    taken = _Taken({}, {})
-    for change in changes[:_MOST]:
-        refused = _refused(project, change)
-        if refused:
-            taken.beside[change.path] = f"nowhere: {refused}"
-        else:
-            _one(project, board, here, change, taken, _Hold(str(_author(letter)), now))
-    for change in changes[_MOST:]:
-        taken.beside[change.path] = f"nowhere: a letter has at most {_MOST} files"
-    return taken
+    base = objects.merge_base(board.commit, commit.oid)
+    edits = HumanEdits(
+        before=objects.tree_of(base) if base else None,
+        after=commit.tree,
+        by=str(_author(commit)),
+        at=now,
+    )
+    return merge(objects, objects.tree_of(board.commit), edits)
 
 
-def _refused(project: Project, change: Changed) -> str:
-    """Why nothing like that is taken in, empty if it is."""
-    path, new = change.path, change.new
-    what = layout.place(path).what
-    if what not in _WELCOME and not _said_by_people(path):
-        ours = what is not FileKind.OTHER
-        return "only runners write there" if ours else "it is no file of a board"
-    if not _plain(path):
-        return "its name is no plain path"
-    if new is not None and new.kind != "blob":
-        return "not a plain file"
-    if new is not None and project.objects.blob_size(new.oid) > layout.LARGEST:
-        return f"larger than {layout.LARGEST // 1024} KiB"
-    return ""
-
-
-def _plain(path: str) -> bool:
-    """Whether every system could check it out, and none would take it for another."""
-    parts = path.split("/")
-    return len(parts) < MAX_DEPTH and all(
-        part.isprintable()
-        and not part.startswith(".")
-        and not part.endswith((".", " "))
-        and "\\" not in part
-        and "~" not in part
-        and len(part) <= 200
-        for part in parts
+def _change(
+    project: Project, ref: str, commit: Commit, merged: MergedEdits, *, far: bool
+) -> Change:
+    lines = commit.message.strip().splitlines() or [_short(ref)]
+    files = {
+        path: project.objects.blob(file.oid) if isinstance(file, TreeEntry) else file
+        for path, file in merged.files.items()
+    }
+    return Change(
+        subject=_LINE.sub(" ", lines[0])[:100],
+        files=files,
+        author=_author(commit),
+        body=f"From {_short(ref)}.",
+        trailers={TRAILER: commit.oid},
+        publish=(Move(ref, commit.oid, None),) if far else (),
     )
 
 
-def _said_by_people(path: str) -> bool:
-    there = layout.place(path)
-    return there.what is FileKind.EVENT and not layout.of_runner(path)
+def _author(commit: Commit) -> Person:
+    def plain(text: str) -> str:
+        return _LINE.sub(" ", re.sub("[<>]", "", text)).strip() or "unknown"
+
+    return Person(plain(commit.author.name), plain(commit.author.email))
 
 
-class _Hold(Struct, frozen=True):
-    """By whom and when a task that contradicts another is held."""
-
-    by: str
-    at: datetime
-
-
-def _one(
-    project: Project, board: Board, here: str, change: Changed, taken: _Taken, hold: _Hold
-) -> None:
-    path, new = change.path, change.new
-    there = layout.place(path)
-    archived = there.what is FileKind.TASK and there.task in board.archived
-    now = project.objects.find(here, path)
-    now_oid = now.oid if now else None
-    if now_oid == (new.oid if new else None) and not archived:
-        return
-    unmoved = now_oid == (change.old.oid if change.old else None)
-    if unmoved and there.what is FileKind.EVENT and change.old is not None:
-        taken.beside[path] = "nowhere: an event is never changed"
-    elif unmoved and not archived:
-        taken.files[path] = project.objects.blob(new.oid) if new else None
-    elif new is None:
-        finished = archived or now is None
-        why = "it is finished and archived" if finished else "the board has another version"
-        taken.beside[path] = f"nowhere: not removed, {why}"
-    elif there.what is FileKind.QUESTION and now is not None:
-        both = united(project.objects.blob(now.oid), project.objects.blob(new.oid), path, hold.by)
-        if both is None:
-            taken.beside[path] = "nowhere: the board has this answer, or another version"
-        else:
-            taken.files[path] = both
-    elif there.what is FileKind.TASK and is_id(there.task):
-        taken.beside[path] = _beside(project, here, change, taken, hold)
-    else:
-        taken.beside[path] = "nowhere: the board has another version"
-
-
-def _beside(project: Project, here: str, change: Changed, taken: _Taken, hold: _Hold) -> str:
-    """Put a task whose name another one has beside it; where it went.
-
-    A new one is simply another task. An edit of one that was also edited here is held: nobody
-    said that both versions are to be done.
-    """
-    assert change.new is not None
-    task = layout.place(change.path).task
-    name = alternative_id(task, change.new.oid)
-    goal = layout.task_path(name)
-    if project.objects.find(here, goal) is None:
-        taken.files[goal] = project.objects.blob(change.new.oid)
-        if change.old is not None:
-            reason = f"a letter's version of {task}, which was changed on the board meanwhile"
-            event = layout.event_path(name, f"001-{Kind.HOLD}-{change.new.oid[:4]}.yaml")
-            taken.files[event] = codec.write(Decision(at=hold.at, by=hold.by, reason=reason))
-    return goal
+def _came_before(project: Project, commit: Commit) -> bool:
+    """Whether this very commit is on the board, and only its branch is still there."""
+    said = ("--fixed-strings", f"--grep={TRAILER}: {commit.oid}")
+    since = (project.store.ref, f"^{commit.oid}")
+    return bool(git("rev-list", "--max-count=1", *said, *since, cwd=project.repo.here).out)

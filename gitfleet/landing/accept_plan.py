@@ -1,4 +1,4 @@
-"""Validate a plan: its tasks are on the board already, so there is nothing to merge or to check."""
+"""Validate a plan. Its tasks are already on the board, so nothing is merged or checked."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from gitfleet.plan.transitions import on_landing
 
 
 def validate_plan(ctx: AttemptContext, known: Checkpoint | None) -> None:
-    """Ask the validator about a plan, if one is configured, and write how that ended."""
-    match _judged(ctx, known):
+    """Ask the validator about a plan, if one is configured, and write the attempt's end."""
+    match _reviewed(ctx, known):
         case NoLanding() as end:
             end_without_landing(ctx, end)
         case Acceptance() as accepted:
             _accept(ctx, accepted)
 
 
-def _judged(ctx: AttemptContext, known: Checkpoint | None) -> Acceptance | NoLanding:
+def _reviewed(ctx: AttemptContext, known: Checkpoint | None) -> Acceptance | NoLanding:
     if not ctx.claimed.claim.coder:
         return Acceptance()
     try:
@@ -49,7 +49,7 @@ def _unchanged(ctx: AttemptContext) -> Candidate:
 
 def _accept(ctx: AttemptContext, accepted: Acceptance) -> None:
     reason = accepted.reason or "its tasks are valid"
-    attempt = attempt_of(ctx, Outcome.ACCEPTED, reason, run=accepted.run)
+    attempt = attempt_of(ctx, Outcome.ACCEPTED, reason, review=accepted.review)
     result = finish.finish(
         ctx,
         attempt,
@@ -61,4 +61,4 @@ def _accept(ctx: AttemptContext, accepted: Acceptance) -> None:
         case ClaimGone() | Undecided():
             return
         case blocker:
-            end_without_landing(ctx, give_way(blocker, accepted.run))
+            end_without_landing(ctx, give_way(blocker, accepted.review))

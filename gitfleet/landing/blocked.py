@@ -1,4 +1,4 @@
-"""Accepted tasks that cannot land just now, and when it is worth another try."""
+"""Accepted tasks that cannot land now, each with the reason and when to try again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from gitfleet.attempt.context import Project
-from gitfleet.board.remote_backend import RemoteBackend
+from gitfleet.event_log import Action
 from gitfleet.git import follow_branch
 from gitfleet.git.checkouts import checkouts_of
 from gitfleet.model.change import Move
@@ -19,14 +19,14 @@ _ASK_AGAIN: Final = 300.0  # seconds until a server that refused is asked again
 
 
 class BlockedBy(Struct, frozen=True):
-    """Why proved work could not land: something forbids the target's move."""
+    """Why proved work cannot land: a checkout or a server refuses the target's move."""
 
     reason: str
     move: Move
 
 
 class BlockedLandings:
-    """The accepted tasks of one clone that cannot land just now. Any thread may use it."""
+    """The accepted tasks of one clone that cannot land now. Any thread may use it."""
 
     def __init__(self, project: Project, clock: Callable[[], float] = time.monotonic) -> None:
         self._project, self._clock = project, clock
@@ -34,20 +34,22 @@ class BlockedLandings:
         self._blocked: dict[str, tuple[BlockedBy, float]] = {}  # with the time, by the clock
 
     def add(self, task: str, blocked: BlockedBy) -> None:
-        """Keep a task from being tried again until what blocks it may have changed."""
+        """Do not try this task again until the obstacle may be gone."""
         with self._lock:
             self._blocked[task] = blocked, self._clock()
-        self._project.report.once(f"blocked {task}", "blocked", task=task, reason=blocked.reason)
+        self._project.report.once(
+            f"blocked {task}", Action.BLOCKED, task=task, reason=blocked.reason
+        )
 
     def drop(self, task: str) -> None:
-        """The task is blocked no more: it landed."""
+        """The task landed, so it is no longer blocked."""
         with self._lock:
             known = self._blocked.pop(task, None)
         if known is not None:
             self._project.report.settled(f"blocked {task}")
 
     def reasons(self) -> dict[str, str]:
-        """Why each task cannot land, looked at again; those that may be tried again are dropped."""
+        """The reason of each blocked task. Tasks that are worth another try are dropped first."""
         with self._lock:
             known = dict(self._blocked)
         for task, entry in known.items():
@@ -64,11 +66,11 @@ class BlockedLandings:
         self._project.report.settled(f"blocked {task}")
 
     def _may_try(self, blocked: BlockedBy, since: float) -> bool:
-        """Whether the target has moved, the checkout is free, or a server may have changed."""
+        """Whether the target has moved, the checkout is free, or the server is due to be asked."""
         move = blocked.move
         if self._project.tip_of(move.ref.removeprefix("refs/heads/")) != move.old:
             return True
-        if isinstance(self._project.store.backend, RemoteBackend):
+        if self._project.store.backend.remote is not None:
             return self._clock() - since >= _ASK_AGAIN
         return self._could_follow(move)
 

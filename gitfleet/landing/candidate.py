@@ -1,4 +1,4 @@
-"""A candidate: the commit that would land, its tree, and what it is proved for."""
+"""A candidate for landing: its commit, its tree, and the terms it is proved for."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from gitfleet.plan.landing_terms import Terms
 
 
 class Candidate(Struct, frozen=True, kw_only=True):
-    """Work as it would land: a commit, its tree, and the commit that it lies on."""
+    """Submitted work as it would land."""
 
     terms: Terms
-    before: str  # the first parent: where the target must be when the candidate lands
+    before: str  # the commit it is based on; the target must be there when it lands
     head: str  # the submitted work
-    tree: str  # what is proved
-    commit: str  # carries the tree onto the target
+    tree: str  # the checks run on this tree
+    commit: str  # has the tree; its first parent is `before`
 
     def record(self, checks: tuple[Check, ...]) -> Validation:
-        """What the next life of the runner needs to know of it, with the checks it has passed."""
+        """The record from which a restarted runner restores it, with the checks it has passed."""
         return Validation(
             board=self.terms.board.commit,
             tip=self.before,
@@ -32,7 +32,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
 
 
 def restore(ctx: AttemptContext, known: Validation) -> Candidate:
-    """The candidate that an earlier life of the runner recorded, under the terms of then."""
+    """The candidate that an earlier process of this runner recorded, with its terms."""
     board = ctx.project.store.board_at(known.board)
     return Candidate(
         terms=Terms(board, board.entries[ctx.task]),

@@ -1,4 +1,4 @@
-"""Run checks in a fresh worktree of a commit. An exit status of 0 means that one passed."""
+"""Run checks in a fresh worktree of a commit. Exit status 0 means passed."""
 
 from __future__ import annotations
 
@@ -9,25 +9,27 @@ from typing import Final
 
 from gitfleet.attempt import check_commands, workspace
 from gitfleet.attempt.coder_run import GRACE
-from gitfleet.attempt.context import AttemptContext, StopRequest
+from gitfleet.attempt.context import AttemptContext
 from gitfleet.attempt.environment import environment, scratch
 from gitfleet.model.durations import seconds
 from gitfleet.model.event import Check
+from gitfleet.plan.outcome import StopRequest
 from gitfleet.process.kill import kill_run
 from gitfleet.process.launch import LaunchSpec, start
 from gitfleet.process.tail import end_of
+from gitfleet.run_dir import RunFiles
 
 SETUP: Final = "workspace.setup"  # the name of the check that a failing set-up counts as
 _TAIL: Final = 3000  # bytes of a failed check's output kept on the board
 
 
 def run_on(
-    ctx: AttemptContext, commit: str, commands: Sequence[str], name: str
+    ctx: AttemptContext, commit: str, commands: Sequence[str], kind: str
 ) -> tuple[Check, ...] | StopRequest:
     """Set up a worktree of a commit and run each command in it, one after the other.
 
-    All are run, so that one repair can mend all that fails; none once the attempt is told to end.
-    A set-up that fails is the only check, and a failed one. `name` begins the names of the files
+    Every check runs, so that one fix task can repair all failures, unless the attempt is told to
+    end. A failing set-up counts as a single failed check. `kind` begins the names of the files
     that hold the output.
     """
     path = workspace.check_out(ctx.project, ctx.task, commit)
@@ -40,7 +42,7 @@ def run_on(
             return (Check(command=SETUP, exit_code=1, tail=why),)
         ran: list[Check] = []
         for number, command in enumerate(commands, 1):
-            one = _run_one(ctx, command, path, env, f"{name}-{number}.")
+            one = _run_one(ctx, command, path, env, ctx.run_dir.command(kind, number))
             if isinstance(one, StopRequest):
                 return one
             ran.append(one)
@@ -48,14 +50,14 @@ def run_on(
 
 
 def _run_one(
-    ctx: AttemptContext, command: str, path: Path, env: Mapping[str, str], name: str
+    ctx: AttemptContext, command: str, path: Path, env: Mapping[str, str], files: RunFiles
 ) -> Check | StopRequest:
     ctx.live.doing = f"checking: {command}"
     began, limit = time.monotonic(), seconds(ctx.claimed.board.settings.checks_timeout)
     spec = LaunchSpec(
         ("sh", "-c", command), path, env, ctx.nonce, limits=check_commands.limits(limit)
     )
-    running = start(ctx.run_dir, spec, name=name)
+    running = start(files, spec)
     try:
         ended = running.wait(limit, ctx.cancel.wake)
     finally:
@@ -69,13 +71,13 @@ def _run_one(
     took = round(time.monotonic() - began, 1)
     tail = ""
     if code != 0:
-        out, err = (_tail(ctx, f"{name}{stream}") for stream in ("stdout", "stderr"))
+        out, err = (_tail(ctx, path) for path in (files.stdout, files.stderr))
         late = f"(ended after {limit:g}s)" if ended is None else ""
         tail = "\n".join(part for part in (out.strip(), err.strip(), late) if part)
     return Check(command=command, exit_code=code, seconds=took, tail=tail)
 
 
-def _tail(ctx: AttemptContext, name: str) -> str:
+def _tail(ctx: AttemptContext, path: Path) -> str:
     """The end of a file of output. Masked before it is cut: half a secret is one, too."""
     mask = ctx.project.mask
-    return mask.tail(end_of(ctx.run_dir / name, _TAIL + mask.reach), _TAIL)
+    return mask.tail(end_of(path, _TAIL + mask.reach), _TAIL)

@@ -1,4 +1,4 @@
-"""Move the target and the board in one transaction, if nothing changed since the proof."""
+"""Move the target and the board in one transaction if nothing changed since the proof."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from msgspec import Struct
 from gitfleet.attempt import finish
 from gitfleet.attempt.context import AttemptContext
 from gitfleet.board.backend import TxnStatus
-from gitfleet.board.store import Transaction
+from gitfleet.board.transaction import Transaction
+from gitfleet.event_log import Action
 from gitfleet.landing.blocked import BlockedBy
 from gitfleet.landing.candidate import Candidate
 from gitfleet.landing.proof import Proved, attempt_of
@@ -31,11 +32,11 @@ from gitfleet.plan.transitions.on_landing import LandingBlocker
 
 
 class Undecided(Struct, frozen=True):
-    """The runner ends, and it is not known whether the push arrived: its next start sees that."""
+    """The runner stops before it knows whether the push arrived. Its next start finds out."""
 
 
 class _LandingDecision:
-    """Decides on the newest board whether a candidate lands, and keeps why it did not."""
+    """Decides on the newest board whether a candidate lands, and remembers why it did not."""
 
     def __init__(
         self, ctx: AttemptContext, candidate: Candidate, attempt: Attempt, landed: Landed
@@ -46,7 +47,7 @@ class _LandingDecision:
         self.refusal: Refusal | None = None
 
     def decide(self, board: Board, now: datetime) -> Change | None:
-        """The change that lands it; None, and `refusal` says why."""
+        """The change that lands it; None if it must not land, and `refusal` says why."""
         before, tip = self._candidate.before, self._ctx.project.tip_of(self._landed.target)
         self.refusal = landing_refusal(
             board, self._candidate.terms, self._ctx.nonce, before=before, tip=tip
@@ -69,7 +70,7 @@ def land(
     """Land a candidate that passed its checks and was accepted."""
     ctx.live.doing = "landing"
     reason = accepted.reason or _passed(proof.checks)
-    attempt = attempt_of(ctx, Outcome.ACCEPTED, reason, proof.checks, accepted.run)
+    attempt = attempt_of(ctx, Outcome.ACCEPTED, reason, proof.checks, accepted.review)
     landed = _landed_event(ctx, candidate.commit, candidate.head)
     landing = _LandingDecision(ctx, candidate, attempt, landed)
     result = finish.finish(ctx, attempt, landing.decide)
@@ -91,7 +92,7 @@ def _passed(checks: tuple[Check, ...]) -> str:
 def record_manual_merge(
     ctx: AttemptContext, already: AlreadyIn
 ) -> Landed | ClaimGone | LandingBlocker | Undecided:
-    """Record as landed what a person merged: the target holds it, and nothing moves."""
+    """Record that a person merged the work: nothing moves."""
     reason = f"it is in {ctx.claimed.assignment.target} already"
     attempt = attempt_of(ctx, Outcome.ACCEPTED, reason, base=already.tip)
     landed = _landed_event(ctx, already.tip, already.head)
@@ -106,7 +107,7 @@ def record_manual_merge(
 
 
 def not_written(ctx: AttemptContext, result: Transaction) -> ClaimGone | LandingBlocker | Undecided:
-    """Why the board did not take an end that asks for nothing but the claim and no blocker."""
+    """Why the board did not take the end of an attempt that needs its claim and no blocker."""
     return blocker_on(result.board, ctx.task, ctx.nonce) or Undecided()
 
 
@@ -123,7 +124,7 @@ def _landed_event(ctx: AttemptContext, commit: str, head: str) -> Landed:
 
 def _after(ctx: AttemptContext, landed: Landed) -> Landed:
     ctx.project.report.action(
-        "landed", task=ctx.task, target=landed.target, merge=landed.merge[:10]
+        Action.LANDED, task=ctx.task, target=landed.target, merge=landed.merge[:10]
     )
     finish.drop_workspaces(ctx.project, ctx.task)
     return landed

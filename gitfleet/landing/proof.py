@@ -1,4 +1,4 @@
-"""What proving a candidate comes to, and how an attempt ends on the board that lands nothing."""
+"""The result of proving a candidate, and the end of an attempt that lands nothing."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from msgspec.structs import replace
 
 from gitfleet import failpoints
 from gitfleet.attempt import finish
-from gitfleet.attempt.coder_run import CoderEnd
 from gitfleet.attempt.context import AttemptContext
+from gitfleet.event_log import Action
 from gitfleet.model.event import Attempt, Check
 from gitfleet.model.secrets import Mask
 from gitfleet.model.states import REJECTIONS, Outcome
 from gitfleet.model.task import Task
 from gitfleet.model.verdict import Fix
 from gitfleet.plan.landing_terms import ClaimGone, TermsChanged
-from gitfleet.plan.status import verdict_of
+from gitfleet.plan.outcome import AttemptEnd, CoderRun
+from gitfleet.plan.task_history import verdict_of
 from gitfleet.plan.transitions import on_rejection
 from gitfleet.plan.transitions.on_landing import LandingBlocker, OnHold, Withdrawn
 
@@ -28,8 +29,15 @@ class Proved(Struct, frozen=True):
     checks: tuple[Check, ...] = ()
 
 
+class Review(Struct, frozen=True):
+    """A validator's run, and the end that follows from it."""
+
+    run: CoderRun
+    end: AttemptEnd
+
+
 class NoLanding(Struct, frozen=True, kw_only=True):
-    """The attempt ends, and nothing lands: its outcome, why, and what was seen on the way."""
+    """The end of an attempt that lands nothing: its outcome, the reason and the findings."""
 
     outcome: Outcome
     reason: str
@@ -37,23 +45,24 @@ class NoLanding(Struct, frozen=True, kw_only=True):
     checks: tuple[Check, ...] = ()
     findings: tuple[str, ...] = ()
     fix: Fix | None = None  # the repair that a validator proposes
-    run: CoderEnd | None = None  # the validator's, if one was asked
+    review: Review | None = None  # if a validator was asked
 
 
 def give_way(
-    refusal: ClaimGone | LandingBlocker | TermsChanged, run: CoderEnd | None = None
+    refusal: ClaimGone | LandingBlocker | TermsChanged, review: Review | None = None
 ) -> NoLanding:
-    """How an attempt ends whose work is not wanted, or not as it was claimed.
+    """The end of an attempt whose work is not wanted, or not under the terms of its claim.
 
-    What its validator used counts. Its session is over: it knows what is wanted no more.
+    The validator's usage counts. Its session is not resumed: it knows only the old terms.
     """
     match refusal:
         case OnHold(reason=reason) | TermsChanged(reason=reason):
             outcome = Outcome.INTERRUPTED
         case Withdrawn(reason=reason) | ClaimGone(reason=reason):
             outcome = Outcome.CANCELLED
-    run = replace(run, session="") if run is not None else None
-    return NoLanding(outcome=outcome, reason=reason, run=run)
+    if review is not None:
+        review = replace(review, end=replace(review.end, session=""))
+    return NoLanding(outcome=outcome, reason=reason, review=review)
 
 
 def attempt_of(
@@ -61,31 +70,20 @@ def attempt_of(
     outcome: Outcome,
     reason: str,
     checks: tuple[Check, ...] = (),
-    run: CoderEnd | None = None,
+    review: Review | None = None,
     **facts: Any,
 ) -> Attempt:
-    """The attempt's event: its outcome, its checks, and what its validator used."""
-    used: dict[str, Any] = (
-        {
-            "exit_code": run.exit_code,
-            "signal": run.signal,
-            "session": run.session,
-            "tokens": run.tokens,
-            "usd": run.usd,
-            "until": run.until,
-            "tool_calls": run.tool_calls,
-        }
-        if run is not None
-        else {}
-    )
-    return finish.attempt_of(ctx, outcome=outcome, reason=reason, checks=checks, **used, **facts)
+    """The attempt's event: its outcome, its checks and the validator's usage."""
+    if review is not None:
+        facts |= {"run": review.run, "until": review.end.until, "session": review.end.session}
+    return finish.attempt_of(ctx, outcome=outcome, reason=reason, checks=checks, **facts)
 
 
 def end_without_landing(ctx: AttemptContext, end: NoLanding) -> None:
-    """Write the attempt's end; a rejection also creates the task that repairs the work."""
+    """Write the attempt's end. A rejection also creates the fix task."""
     facts = {"base": end.base} if end.base is not None else {}
     attempt = attempt_of(
-        ctx, end.outcome, end.reason, end.checks, end.run, findings=end.findings, **facts
+        ctx, end.outcome, end.reason, end.checks, end.review, findings=end.findings, **facts
     )
     if end.outcome in REJECTIONS:
         _reject(ctx, attempt, _repair(ctx.project.mask, end.fix) if end.fix else None)
@@ -104,7 +102,9 @@ def _reject(ctx: AttemptContext, attempt: Attempt, fix: Task | None) -> None:
     verdict = verdict_of(entry) if entry else None
     if result.won and verdict is not None and verdict.attempt is not None:
         fixer = verdict.attempt.fixed_by
-        ctx.project.report.action("rejected", task=ctx.task, fixed_by=fixer, reason=attempt.reason)
+        ctx.project.report.action(
+            Action.REJECTED, task=ctx.task, fixed_by=fixer, reason=attempt.reason
+        )
 
 
 def _repair(mask: Mask, fix: Fix) -> Task:

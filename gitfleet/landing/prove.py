@@ -1,7 +1,8 @@
-"""Prove a candidate: what it may change, and the checks on its tree.
+"""Prove a candidate: compare its changes with the task's `paths`, and run its checks.
 
-A shared check that fails on the target as it is blames no work: the target is red, and the work
-waits. A check that the candidate breaks counts against it, whatever else is red.
+A shared check that also fails on the target alone is not the candidate's fault: the target is red,
+and the work waits. A shared check that only the candidate breaks is a rejection, even if another
+check is red on the target.
 """
 
 from __future__ import annotations
@@ -9,29 +10,32 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from gitfleet.attempt.context import AttemptContext, StopRequest
+from gitfleet.attempt.context import AttemptContext
 from gitfleet.attempt.do_work import outside
+from gitfleet.event_log import Action
 from gitfleet.git import merge
 from gitfleet.landing import checks
 from gitfleet.landing.candidate import Candidate
 from gitfleet.landing.proof import NoLanding, Proved
 from gitfleet.model.event import Check
 from gitfleet.model.states import Outcome
+from gitfleet.plan.outcome import StopRequest
+from gitfleet.run_dir import CHECK, TARGET
 
 _MOST_PATHS: Final = 50  # named where a change leaves its scope
 
 
 def prove(ctx: AttemptContext, candidate: Candidate) -> Proved | NoLanding:
-    """See what the candidate changes, and run its checks on its tree."""
+    """Check the scope of the candidate's changes, and run its checks on its tree."""
     strays = _out_of_scope(ctx, candidate)
     if strays:
         return NoLanding(
             outcome=Outcome.REJECTED,
             reason=f"it changes {len(strays)} files it may not",
-            findings=tuple(f"{path} is outside of `touches`" for path in strays[:_MOST_PATHS]),
+            findings=tuple(f"{path} is outside of `paths`" for path in strays[:_MOST_PATHS]),
         )
     commands = candidate.terms.commands
-    ran = checks.run_on(ctx, candidate.commit, commands, "check") if commands else ()
+    ran = checks.run_on(ctx, candidate.commit, commands, CHECK) if commands else ()
     if isinstance(ran, StopRequest):
         return NoLanding(outcome=ran.outcome, reason=ran.reason)
     failing = [check.command for check in ran if check.exit_code != 0]
@@ -44,7 +48,7 @@ def prove(ctx: AttemptContext, candidate: Candidate) -> Proved | NoLanding:
         return NoLanding(outcome=red.outcome, reason=red.reason)
     blamed = [command for command in failing if command not in red]
     if red and shared.isdisjoint(blamed):
-        # A task's own check may fail only because of what is broken already.
+        # A task's own check may fail only because the target is red.
         return _target_red(ctx, candidate, failing, ran)
     return NoLanding(
         outcome=Outcome.CHECKS_FAILED,
@@ -54,7 +58,7 @@ def prove(ctx: AttemptContext, candidate: Candidate) -> Proved | NoLanding:
 
 
 def _out_of_scope(ctx: AttemptContext, candidate: Candidate) -> list[str]:
-    """The changed files that the task's `touches` does not allow."""
+    """The changed files that the task's `paths` do not allow."""
     task = candidate.terms.entry.task
     assert task is not None, "a task that does not validate lands nothing"
     paths = merge.changed_paths(ctx.project.repo, candidate.before, candidate.tree)
@@ -64,14 +68,14 @@ def _out_of_scope(ctx: AttemptContext, candidate: Candidate) -> list[str]:
 def _red_on_target(
     ctx: AttemptContext, candidate: Candidate, shared: Sequence[str]
 ) -> frozenset[str] | StopRequest:
-    """Which of these shared checks fail on the target as it is, without the candidate.
+    """Which of these shared checks also fail on the target without the candidate.
 
-    A task's own check is never asked: it is there to fail until the work is done.
+    A task's own checks are not tried there: they fail until the work is done.
     """
     if not shared:
         return frozenset()
     commands = [command for command in shared if command != checks.SETUP]
-    ran = checks.run_on(ctx, candidate.before, commands, "target")
+    ran = checks.run_on(ctx, candidate.before, commands, TARGET)
     if isinstance(ran, StopRequest):
         return ran
     return frozenset(check.command for check in ran if check.exit_code != 0)
@@ -82,7 +86,11 @@ def _target_red(
 ) -> NoLanding:
     target, names = ctx.claimed.assignment.target, "; ".join(failing)
     ctx.project.report.once(
-        f"red {target}", "target-red", target=target, commit=candidate.before[:10], checks=names
+        f"red {target}",
+        Action.TARGET_RED,
+        target=target,
+        commit=candidate.before[:10],
+        checks=names,
     )
     return NoLanding(
         outcome=Outcome.TARGET_RED,

@@ -1,4 +1,4 @@
-"""Merge submitted work on trial: no checkout, no ref moves. A clean merge is a candidate."""
+"""Merge submitted work in memory, without a checkout. A clean merge is a candidate."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from gitfleet.attempt.context import AttemptContext
 from gitfleet.git import merge
 from gitfleet.landing.candidate import Candidate
 from gitfleet.plan.landing_terms import Terms
-from gitfleet.plan.status import submission_of
+from gitfleet.plan.task_history import submission_of
 
 
 class AlreadyIn(Struct, frozen=True):
-    """Merging would change nothing: the target holds the work, since a person merged it."""
+    """Merging would change nothing: a person has merged the work already."""
 
     tip: str
     head: str
@@ -48,7 +48,7 @@ def merge_on_trial(
 
 
 def _message(ctx: AttemptContext, terms: Terms) -> str:
-    """The message of the merge commit, with trailers that say whose work it is."""
+    """The message of the merge commit. Its trailers name task, attempt, coder and nonce."""
     entry = terms.entry
     submitted = submission_of(entry)
     done = submitted.attempt if submitted else None

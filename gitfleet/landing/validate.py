@@ -1,7 +1,7 @@
-"""Prove submitted work on the very tree that would land, and land it: the sequence of steps.
+"""Prove submitted work on the exact tree that would land, and land it: the sequence of steps.
 
-Merge on trial; check the merged tree; ask a validator, if one is configured; then move target and
-board in one transaction. If the target moved meanwhile, all over.
+Make a candidate by a trial merge, check its tree, ask the validator if one is configured, then move
+target and board in one transaction. If the target moved meanwhile, start again.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from gitfleet.attempt import workspace
 from gitfleet.attempt.checkpoint import Checkpoint
 from gitfleet.attempt.context import AttemptContext
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Action
 from gitfleet.landing import land, validator
 from gitfleet.landing.accept_plan import validate_plan
 from gitfleet.landing.blocked import BlockedBy, BlockedLandings
@@ -27,18 +28,18 @@ from gitfleet.model.states import Outcome
 from gitfleet.plan.landing_terms import ClaimGone, TargetMoved, Terms, TermsChanged, current_terms
 from gitfleet.plan.transitions.on_landing import OnHold, Withdrawn, is_plan
 
-_ROUNDS: Final = 20  # how often a target may move under a validation before it gives way
+_ROUNDS: Final = 20  # moves of the target before the attempt gives up its turn
 
-# How one attempt ends; what is no NoLanding is on the board already, or cannot come there.
+# The end of one attempt. Only NoLanding is still to be written on the board.
 _End = Landed | NoLanding | ClaimGone | Undecided
 
 
 def validate(
     ctx: AttemptContext, blocked: BlockedLandings, known: Checkpoint | None = None
 ) -> None:
-    """Make one attempt at proving and landing, and write how it ended.
+    """Make one attempt at proving and landing, and write its end.
 
-    `known`: another life of this runner has asked the validator already; attach to that one.
+    `known`: an earlier process of this runner started the validator; attach to it.
     """
     if is_plan(ctx.claimed.entry):
         validate_plan(ctx, known)
@@ -52,14 +53,14 @@ def validate(
 
 
 def _rounds(ctx: AttemptContext, blocked: BlockedLandings, known: Checkpoint | None) -> _End:
-    """Prove and land until the target stays where it is meanwhile."""
+    """Try again for as long as the target moves meanwhile."""
     for _ in range(_ROUNDS):
         end = _round(ctx, blocked, known)
         if not isinstance(end, TargetMoved):
             return end
         known = None
         validator.forget(ctx)
-        ctx.project.report.action("again", task=ctx.task, reason="the target moved")
+        ctx.project.report.action(Action.REVALIDATING, task=ctx.task, reason="the target moved")
     reason = f"{ctx.claimed.assignment.target} moved {_ROUNDS} times"
     return NoLanding(outcome=Outcome.INTERRUPTED, reason=reason)
 
@@ -67,10 +68,10 @@ def _rounds(ctx: AttemptContext, blocked: BlockedLandings, known: Checkpoint | N
 def _round(
     ctx: AttemptContext, blocked: BlockedLandings, known: Checkpoint | None
 ) -> _End | TargetMoved:
-    """Make a candidate on the target's tip, prove it, have it judged, land it."""
+    """Make a candidate on the target's tip, prove it, have it reviewed, land it."""
     if known is not None and known.proving is not None:
         candidate, proof = restore(ctx, known.proving), Proved(known.proving.checks)
-        judged = validator.attach(ctx, known, proof.checks)
+        reviewed = validator.attach(ctx, known, proof.checks)
     else:
         made = _candidate(ctx)
         if not isinstance(made, Candidate):
@@ -79,15 +80,15 @@ def _round(
         if not isinstance(checked, Proved):
             return checked
         candidate, proof = made, checked
-        judged = validator.judge(ctx, candidate, proof.checks)
-    if not isinstance(judged, Acceptance):
-        return judged
+        reviewed = validator.review(ctx, candidate, proof.checks)
+    if not isinstance(reviewed, Acceptance):
+        return reviewed
     failpoints.point("checks-passed")
-    return _land(ctx, blocked, candidate, proof, judged)
+    return _land(ctx, blocked, candidate, proof, reviewed)
 
 
 def _candidate(ctx: AttemptContext) -> Candidate | _End:
-    """The claimed work on the target's tip, as it would land; or how the attempt ends instead."""
+    """The claimed work merged into the target's tip, or the end of the attempt."""
     claimed = Terms(ctx.claimed.board, ctx.claimed.entry)
     terms = current_terms(ctx.project.store.board(), claimed, ctx.claimed.claim)
     if not isinstance(terms, Terms):
@@ -121,7 +122,7 @@ def _land(
     proof: Proved,
     accepted: Acceptance,
 ) -> _End | TargetMoved:
-    """Land what is proved and accepted; where it cannot land just now, it stays accepted."""
+    """Land proved and accepted work. It stays accepted if it cannot land now."""
     match land.land(ctx, candidate, proof, accepted):
         case Landed() as landed:
             blocked.drop(ctx.task)
@@ -129,9 +130,12 @@ def _land(
         case BlockedBy() as by:
             blocked.add(ctx.task, by)
             return NoLanding(
-                outcome=Outcome.ACCEPTED, reason=by.reason, checks=proof.checks, run=accepted.run
+                outcome=Outcome.ACCEPTED,
+                reason=by.reason,
+                checks=proof.checks,
+                review=accepted.review,
             )
         case OnHold() | Withdrawn() | TermsChanged() as refusal:
-            return give_way(refusal, accepted.run)
+            return give_way(refusal, accepted.review)
         case TargetMoved() | ClaimGone() | Undecided() as end:
             return end

@@ -1,7 +1,7 @@
-"""Ask the configured validator about a candidate, or attach to the one that is already running.
+"""Ask the configured validator about a candidate, or attach to one that is already running.
 
-A verdict counts only from a validator that ended well, changed nothing of the repository and waits
-for no answer. Silence accepts nothing.
+Work is accepted only by a verdict, and only if the validator succeeded, did not tamper with the
+repository and does not wait for an answer (`plan.outcome`).
 """
 
 from __future__ import annotations
@@ -15,42 +15,41 @@ from gitfleet.agent import outbox
 from gitfleet.attempt import checkpoint, coder_run, mailbox, prompt, workspace
 from gitfleet.attempt.checkpoint import Checkpoint
 from gitfleet.attempt.cleanup import drop_scratch
-from gitfleet.attempt.coder_run import CoderEnd
 from gitfleet.attempt.context import AttemptContext
 from gitfleet.attempt.do_work import tampering
-from gitfleet.attempt.environment import environment, outbox_of, scratch
+from gitfleet.attempt.environment import environment, scratch
 from gitfleet.errors import FleetError
 from gitfleet.landing.candidate import Candidate
-from gitfleet.landing.proof import NoLanding
+from gitfleet.landing.proof import NoLanding, Review
 from gitfleet.model.board import Entry
 from gitfleet.model.event import Check
 from gitfleet.model.states import Outcome
-from gitfleet.model.verdict import Ruling, Verdict
-from gitfleet.plan import questions
-from gitfleet.plan.status import verdict_of
+from gitfleet.model.verdict import Verdict
+from gitfleet.plan.outcome import CoderRun, Evidence, decide
+from gitfleet.plan.task_history import verdict_of
 
 
 class Acceptance(Struct, frozen=True):
-    """The work may land: a validator said so, now or before, or none is configured."""
+    """The work may land: a validator accepted it, now or before, or none is configured."""
 
-    reason: str = ""  # the validator's
-    run: CoderEnd | None = None  # None: none was asked now
+    reason: str = ""  # as the validator gave it
+    review: Review | None = None  # None: none was asked now
 
 
-def judge(
+def review(
     ctx: AttemptContext, candidate: Candidate, checks: tuple[Check, ...]
 ) -> Acceptance | NoLanding:
-    """What the validator says of a candidate; an acceptance where none needs to be asked."""
+    """The validator's decision on a candidate. Accepted if no validator needs to be asked."""
     if not _is_asked(ctx, candidate.terms.entry):
         return Acceptance()
     return ask(ctx, candidate, checks)
 
 
 def _is_asked(ctx: AttemptContext, entry: Entry) -> bool:
-    """Whether a validator is configured, and none has accepted this very work before.
+    """Whether a validator is configured, and none has accepted this work before.
 
-    An acceptance stands for the task's text that it was given for. Checks alone accept work too,
-    where no validator is configured; that is no validator's word.
+    An acceptance is for one text of the task. Without a validator, checks alone accept work; such
+    an acceptance does not replace a validator's.
     """
     if not ctx.claimed.claim.coder:
         return False
@@ -64,7 +63,7 @@ def _is_asked(ctx: AttemptContext, entry: Entry) -> bool:
 def ask(
     ctx: AttemptContext, candidate: Candidate, checks: tuple[Check, ...]
 ) -> Acceptance | NoLanding:
-    """Run the validator in a worktree of the candidate; what it says."""
+    """Run the validator in a worktree of the candidate."""
     ctx.live.doing = "judging"
     entry, before = candidate.terms.entry, candidate.before
     path = workspace.check_out(ctx.project, ctx.task, candidate.commit)
@@ -78,59 +77,56 @@ def ask(
         known = checkpoint.snapshot(ctx, candidate.record(checks))
         checkpoint.save(ctx, known)
         run = coder_run.run_coder(ctx, workspace=path, prompt=told, env=env)
-    return _said(ctx, run, known, checks)
+    return _decision(ctx, run, known, checks)
 
 
 def attach(
     ctx: AttemptContext, known: Checkpoint, checks: tuple[Check, ...]
 ) -> Acceptance | NoLanding:
-    """What the validator says that another life of this runner asked."""
+    """Attach to the validator that an earlier process of this runner started."""
     ctx.live.doing = "judging"
     path = ctx.project.clone.check_workspace(ctx.task)
     env = environment(ctx.project, ctx.claimed, ctx.run_dir, Path(tempfile.gettempdir()))
     run = coder_run.attach_to_coder(ctx, workspace=path, env=env)
     drop_scratch(ctx.nonce)
-    return _said(ctx, run, known, checks)
+    return _decision(ctx, run, known, checks)
 
 
 def forget(ctx: AttemptContext) -> None:
-    """Drop what was said of a candidate that does not land: it does not hold for the next one."""
+    """Drop the verdict on a candidate that did not land: it does not hold for the next one."""
     checkpoint.drop(ctx.run_dir)
-    outbox.forget_verdict(outbox_of(ctx.run_dir))
+    outbox.forget_verdict(ctx.run_dir.outbox)
 
 
-def _said(
-    ctx: AttemptContext, run: CoderEnd, known: Checkpoint, checks: tuple[Check, ...]
+def _decision(
+    ctx: AttemptContext, run: CoderRun, known: Checkpoint, checks: tuple[Check, ...]
 ) -> Acceptance | NoLanding:
-    """What a validator's run comes to."""
+    """The decision that follows from a validator's run."""
     mailbox.drain(ctx)
-    parked = mailbox.waits_for_answer(ctx)
-    if changed := tampering(ctx, known):
-        return NoLanding(
-            outcome=Outcome.TAMPERED, reason="; ".join(changed), checks=checks, run=run
+    question = mailbox.waits_for_answer(ctx)
+    changed = tampering(ctx, known)
+    verdict, why = outbox.verdict(ctx.run_dir.outbox)
+    if verdict is not None:  # masked before anything of it is cut: half a secret is one, too
+        verdict = convert(ctx.project.mask.data(to_builtins(verdict)), Verdict)
+    end = decide(
+        Evidence(
+            role=ctx.claimed.claim.role,
+            run=run,
+            tampered=changed,
+            question=question,
+            verdict=verdict,
+            no_verdict=why,
         )
-    if parked and (run.outcome is None or questions.overrules(run.outcome)):
-        return NoLanding(outcome=Outcome.ASKED, reason=parked, checks=checks, run=run)
-    if run.outcome is not None:
-        return NoLanding(outcome=run.outcome, reason=run.reason, checks=checks, run=run)
-    verdict, why = outbox.verdict(outbox_of(ctx.run_dir))
-    if verdict is None:
-        reason = f"the validator ended, and {why}"
-        return NoLanding(outcome=Outcome.FAILED, reason=reason, checks=checks, run=run)
-    # Masked before anything of it is cut: half a secret is one, too.
-    return _ruling(convert(ctx.project.mask.data(to_builtins(verdict)), Verdict), run, checks)
-
-
-def _ruling(verdict: Verdict, run: CoderEnd, checks: tuple[Check, ...]) -> Acceptance | NoLanding:
-    match verdict.verdict:
-        case Ruling.ACCEPTED:
-            return Acceptance(verdict.reason, run)
-        case Ruling.REJECTED:
-            return NoLanding(
-                outcome=Outcome.REJECTED,
-                reason=verdict.reason or next(iter(verdict.findings), "it was rejected"),
-                findings=verdict.findings,
-                fix=verdict.fix,
-                checks=checks,
-                run=run,
-            )
+    )
+    review = Review(run, end)
+    if verdict is not None and end.outcome is Outcome.ACCEPTED:
+        return Acceptance(verdict.reason, review)
+    rejected = verdict if end.outcome is Outcome.REJECTED else None
+    return NoLanding(
+        outcome=end.outcome,
+        reason=end.reason,
+        checks=checks,
+        findings=rejected.findings if rejected else (),
+        fix=rejected.fix if rejected else None,
+        review=review,
+    )

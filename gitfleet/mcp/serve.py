@@ -1,6 +1,6 @@
-"""The MCP server of an attempt: on standard input and output, for as long as its client is there.
+"""The MCP server of an attempt, over stdio.
 
-It is a child of a coder, and must not outlive it: when standard input ends, it ends, also in the
+It is a child of a coder and must not outlive it: when standard input ends, it ends, even in the
 middle of a call that waits for a person.
 """
 

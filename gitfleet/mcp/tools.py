@@ -1,7 +1,7 @@
-"""The tools that a coder's model is offered: what an attempt can say, as functions.
+"""The MCP tools for a coder's model: ask, note, progress, add, verdict.
 
-Each drops a file into the outbox; `ask_human` waits for what comes into the inbox. A refusal is an
-answer that the model reads, so every one is a sentence.
+Each drops a file into the outbox; `ask_human` waits for the answer in the inbox. The model reads a
+refusal as an answer, so every refusal is a sentence.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The board: everything that is known about the work, read at one commit."""
+"""The board: everything known about the work, read at one commit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Problem(Struct, frozen=True, order=True):
-    """What is wrong with a file, where, and what to do. Lines and columns count from 1."""
+    """A problem in a file: what, where, and the remedy. Lines and columns count from 1."""
 
     path: str
     line: int
@@ -36,14 +36,15 @@ class Problem(Struct, frozen=True, order=True):
 
 
 class Entry(Struct, frozen=True, kw_only=True):
-    """One task with all that belongs to it."""
+    """One task with everything that belongs to it."""
 
     id: str
     task: Task | None = None  # None: there is no file, or it does not validate
     blob: str = ""  # the task file's object id; empty: there is no file
     problems: tuple[Problem, ...] = ()
+    former: tuple[Problem, ...] = ()  # keys of its file that format 1 called by other names
     claim: Claim | None = None
-    events: tuple[Event, ...] = ()  # in their order
+    events: tuple[Event, ...] = ()  # in order
     questions: tuple[Question, ...] = ()
     notes: tuple[str, ...] = ()  # paths
 
@@ -54,12 +55,12 @@ class Entry(Struct, frozen=True, kw_only=True):
 
     @property
     def title(self) -> str:
-        """The title, or the id where no valid file tells one."""
+        """The title, or the id if no valid file has a title."""
         return self.task.title if self.task else self.id
 
     @property
     def current(self) -> tuple[Event, ...]:
-        """The events since the last `retry`, by which everything is counted."""
+        """The events since the last `retry`; all counts start there."""
         for index in range(len(self.events) - 1, -1, -1):
             if self.events[index].kind is Kind.RETRY:
                 return self.events[index + 1 :]
@@ -92,14 +93,15 @@ class Board(Struct, frozen=True, kw_only=True, eq=False, weakref=True):
     """Everything on the fleet branch at one commit, parsed."""
 
     settings: Settings
-    entries: Mapping[str, Entry]  # unfinished tasks, and what is left of removed ones
+    entries: Mapping[str, Entry]  # unfinished tasks, and the remains of removed ones
     archived: Mapping[str, str] = _NOTHING  # id -> its folder, done/<yyyy-mm>/<id>
     prompts: Mapping[str, str] = _NOTHING  # role -> a valid prompts/<role>.md's id
     damage: Mapping[str, tuple[Problem, ...]] = {}  # path -> what is wrong; not of task files
     # What was read and is not shown as it is: leftovers of archived ids, a second file of one,
-    # notes without a task. Kept, since a board is made from any other by what differs.
+    # notes without a task, a task with keys of an older format. Kept, since a board is made from
+    # any other by what differs.
     hidden: Mapping[str, Entry] = {}
-    settings_problems: tuple[Problem, ...] = ()  # fleet.yaml does not validate; an older one rules
+    settings_problems: tuple[Problem, ...] = ()  # of fleet.yaml; an older one is in force
     commit: str = ""
 
     def get(self, task: str) -> Entry | None:

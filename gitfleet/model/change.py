@@ -1,4 +1,4 @@
-"""A change to the board: what a decision comes to, before anything is written."""
+"""A change to the board: the result of a decision, before anything is written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gitfleet.model.board import Board
 
 
 class Move(Struct, frozen=True):
-    """A ref that is to move from one commit to another together with the board."""
+    """A ref that moves from one commit to another together with the board."""
 
     ref: str
     old: str | None
@@ -19,7 +19,7 @@ class Move(Struct, frozen=True):
 
 
 class Person(Struct, frozen=True):
-    """Who did something, as git has it."""
+    """A person, with name and address as git has them."""
 
     name: str
     email: str
@@ -36,8 +36,8 @@ class Change(Struct, frozen=True, kw_only=True):
     relocated: Mapping[str, str] = {}  # from path -> to path, moved without being read
     tasks: tuple[str, ...] = ()  # the tasks it concerns
     moves: tuple[Move, ...] = ()
-    publish: tuple[Move, ...] = ()  # refs that go up with it where the board is shared
-    words: frozenset[str] = frozenset()  # what it needs for itself: no other change may have it
+    publish: tuple[Move, ...] = ()  # refs that are pushed with it if the board is shared
+    locks: frozenset[str] = frozenset()  # no other change of the same commit may hold one of them
     author: Person | None = None  # a person, where a person decided
     body: str = ""
     trailers: Mapping[str, str] = {}  # besides those that every commit gets

@@ -10,11 +10,11 @@ from msgspec import Meta, Struct
 from gitfleet.model.durations import Duration
 from gitfleet.model.task import Branch, CoderList, Command, Line, Word, check_choice
 
-FORMAT = 1
+FORMAT = 2
 
 
 class PromptBy(StrEnum):
-    """How a command is given its prompt."""
+    """How a command receives its prompt."""
 
     FILE = "file"
     STDIN = "stdin"
@@ -24,20 +24,20 @@ class PromptBy(StrEnum):
 class EventsAs(StrEnum):
     """How a command's output is read."""
 
-    TEXT = "text"  # each line is something said
+    TEXT = "text"  # each line is text
     NONE = "none"
     JSON = "json"  # each line is an event in gitfleet's own words: docs/coders.md
 
 
 class Permission(StrEnum):
-    """How much a coder may do without being asked."""
+    """What a coder may do without asking."""
 
-    LEAST = "least"  # the least that works with nobody there
+    LEAST = "least"  # the least that works without a person
     BYPASS = "bypass"  # everything; the machine's own config.yaml must allow it, too
 
 
 class RoleSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Who does the attempts of one role."""
+    """The coder and model of one role."""
 
     coder: Annotated[Word | None, Meta(description="A coder's name.")] = None
     model: Annotated[Word | None, Meta(description="The model it is to use.")] = None
@@ -54,7 +54,7 @@ class RoleSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
 
 class Roles(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Who does what; without `validate`, checks alone decide."""
+    """The coders of each role; without `validate`, checks alone decide."""
 
     work: RoleSettings = RoleSettings()
     validate: RoleSettings | None = None
@@ -64,7 +64,7 @@ class Roles(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
 class CoderSettings(
     Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True
 ):
-    """What is said about one coder. With `argv` it is a coder without code."""
+    """The settings of one coder. With `argv` it is a coder without code."""
 
     concurrency: Annotated[int, Meta(ge=0, le=1000)] | None = None
     argv: Annotated[
@@ -98,18 +98,21 @@ class CoderSettings(
         Permission,
         Meta(description="bypass: it asks for nothing, where a machine's config.yaml allows it."),
     ] = Permission.LEAST
+    options: Annotated[
+        dict[str, Any], Meta(description="For a plugin, which checks them. Never a secret.")
+    ] = {}
 
 
-class Retry(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The pause after a failed attempt: first, then each time longer by the factor."""
+class Backoff(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The pause after a failed attempt: `initial`, then longer by `factor` each time."""
 
-    first: Duration = "10s"
+    initial: Duration = "10s"
     factor: Annotated[float, Meta(ge=1, le=100)] = 2.0
     max: Duration = "5m"
 
 
 class ContextSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What is done about a coder's context that fills up."""
+    """What to do when a coder's context fills up."""
 
     stop: Annotated[
         int,
@@ -136,7 +139,7 @@ class Ask(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class WorkspaceSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a fresh worktree needs before anybody can work in it."""
+    """What a fresh worktree needs before anyone can work in it."""
 
     setup: Annotated[tuple[Command, ...], Meta(description="Commands run once in it.")] = ()
     copy: Annotated[
@@ -148,14 +151,14 @@ class WorkspaceSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_de
 
 
 class TranscriptSharing(StrEnum):
-    """Who can read what attempts wrote."""
+    """Who can read transcripts."""
 
-    LOCAL = "local"  # whoever has the runner's machine
+    LOCAL = "local"  # only people with access to the runner's machine
     PUSH = "push"  # every clone
 
 
 class ForgeKind(StrEnum):
-    """Where questions become pull requests."""
+    """The forges that need no plugin."""
 
     GITHUB = "github"  # and Enterprise
     GITLAB = "gitlab"
@@ -164,31 +167,44 @@ class ForgeKind(StrEnum):
 
 
 class ForgeSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The forge that people answer questions on. Its token is a matter of the machine."""
+    """The forge on which people answer questions. Its token belongs to the machine."""
 
     kind: Annotated[
-        ForgeKind | None, Meta(description="Where the address of the remote does not tell it.")
+        Word | None,
+        Meta(
+            description="github, gitlab, gitea (Forgejo too), none, or the name of a plugin; where"
+            " the address of the remote does not tell it.",
+            extra_json_schema={"examples": [kind.value for kind in ForgeKind]},
+        ),
     ] = None
     base_url: Annotated[
         Line | None, Meta(description="The forge's address in a browser, likewise.")
     ] = None
     repository: Annotated[Line | None, Meta(description="owner/name there, likewise.")] = None
     poll: Annotated[Duration, Meta(description="How often it is asked for answers.")] = "30s"
+    options: Annotated[
+        dict[str, Any], Meta(description="For a plugin, which checks them. Never a secret.")
+    ] = {}
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether there is no forge to ask: merging the branch of a question answers it."""
+        return self.kind == ForgeKind.NONE
 
 
 class Notice(StrEnum):
-    """What people can be told of."""
+    """What people can be notified of."""
 
     QUESTION = "question"  # an agent asks
-    FAILED = "failed"  # a task waits for a person
+    FAILED = "failed"  # a task needs a person
     LANDED = "landed"  # work is in the target
-    IDLE = "idle"  # nothing is left that a runner could do
+    IDLE = "idle"  # no runner has anything left to do
     LIMITED = "limited"  # a coder's rate or quota is used up
-    RUNNER_LOST = "runner-lost"  # a runner vanished with what it held
+    RUNNER_LOST = "runner-lost"  # a runner vanished with its claims
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """fleet.yaml: what all runners of a board share."""
+    """fleet.yaml: the settings that all runners of a board share."""
 
     format: Annotated[int, Meta(ge=1, description="The format of the board.")]
     target: Annotated[Branch | None, Meta(description="The branch finished work lands on.")] = None
@@ -201,9 +217,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     checks_timeout: Annotated[Duration, Meta(description="For each check.")] = "15m"
     roles: Roles = Roles()
     coders: Annotated[dict[Word, CoderSettings], Meta(description="Per coder.")] = {}
-    attempts: Annotated[int, Meta(ge=1, le=100)] = 3
+    max_attempts: Annotated[int, Meta(ge=1, le=100)] = 3
     max_fix_rounds: Annotated[int, Meta(ge=0, le=100)] = 3
-    retry: Retry = Retry()
+    backoff: Backoff = Backoff()
     context: ContextSettings = ContextSettings()
     timeouts: Timeouts = Timeouts()
     ask: Ask = Ask()
@@ -226,9 +242,14 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     ] = None
     notify: Annotated[tuple[Notice, ...], Meta(description="What people are told of.")] = ()
 
+    @property
+    def old_format(self) -> bool:
+        """Whether the board is of a format that is read, and not written any more."""
+        return self.format < FORMAT
+
 
 class MachineForge(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How this machine comes by the token of a forge, where the environment does not hold it."""
+    """How this machine gets the token of a forge that is not in the environment."""
 
     token_command: Annotated[
         tuple[Line, ...],
@@ -236,12 +257,33 @@ class MachineForge(Struct, frozen=True, forbid_unknown_fields=True, omit_default
     ] = ()
 
 
-# `writeOnly` is JSON Schema's word for what is never to be shown again.
+# `writeOnly` is JSON Schema's word for a value that must never be shown.
 _Secret = Annotated[str, Meta(extra_json_schema={"writeOnly": True})]
 
 
+class NotifyService(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A service that a plugin speaks to."""
+
+    kind: Annotated[Word, Meta(description="The name of the plugin.")]
+    options: Annotated[
+        dict[str, Any],
+        Meta(
+            description="For the plugin, which checks them. They may hold tokens.",
+            extra_json_schema={"writeOnly": True},
+        ),
+    ] = {}
+
+    def __repr__(self) -> str:
+        """Without the options: it may end up in a log."""
+        return f"NotifyService({self.kind!r}, …)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """The same where rich prints it."""
+        return [("kind", self.kind)]
+
+
 class MachineNotify(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Through which services this machine tells people. The addresses hold tokens."""
+    """The services through which this machine notifies people. Their addresses hold tokens."""
 
     urls: Annotated[
         _Secret | tuple[_Secret, ...],
@@ -249,6 +291,10 @@ class MachineNotify(Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
             description="Addresses of services as apprise has them.",
             extra_json_schema={"writeOnly": True},
         ),
+    ] = ()
+    services: Annotated[
+        tuple[NotifyService, ...],
+        Meta(description="Services of plugins.", extra_json_schema={"writeOnly": True}),
     ] = ()
     about: Annotated[
         tuple[Notice, ...] | None, Meta(description="Of what; else as fleet.yaml says.")
@@ -264,10 +310,12 @@ class MachineNotify(Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
 
 
 class Machine(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """$XDG_CONFIG_HOME/gitfleet/config.yaml: what is a matter of one machine."""
+    """$XDG_CONFIG_HOME/gitfleet/config.yaml: the settings of one machine."""
 
     concurrency: Annotated[int, Meta(ge=1, le=1000)] | None = None
-    labels: Annotated[tuple[Word, ...], Meta(description="What tasks may need of it.")] = ()
+    labels: Annotated[
+        tuple[Word, ...], Meta(description="Tasks that ask for one in `runs_on` may run here.")
+    ] = ()
     coders: Annotated[
         tuple[Word, ...] | None, Meta(description="Only these coders may run here.")
     ] = None
@@ -279,5 +327,12 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     disk_reserve: Annotated[
         int, Meta(ge=0, description="MiB that stay free: with less, nothing new is begun.")
     ] = 1024
+    plugins: Annotated[
+        tuple[Word, ...],
+        Meta(
+            description="Plugins that boards and settings may use here, by their own names or by"
+            " those of their distributions. No other is ever imported."
+        ),
+    ] = ()
     forge: MachineForge = MachineForge()
     notify: MachineNotify = MachineNotify()

@@ -33,7 +33,7 @@ def seconds(text: str) -> float:
 
 
 def later(at: datetime, pause: float) -> datetime:
-    """`pause` seconds after `at`, or the last moment there is: a file may tell any year."""
+    """`pause` seconds after `at`, clamped to the last possible moment: a file may hold any year."""
     try:
         return at + timedelta(seconds=pause)
     except OverflowError:

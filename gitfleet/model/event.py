@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from gitfleet.model.claim import Nonce, Oid
+from gitfleet.model.claim import Claim, Nonce, Oid
 from gitfleet.model.durations import Moment
 from gitfleet.model.ids import TaskId
 from gitfleet.model.states import Kind, Outcome, Role
@@ -23,12 +23,12 @@ class Tokens(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
 
     @property
     def total(self) -> int:
-        """All tokens, whatever they cost."""
+        """All tokens, regardless of price."""
         return self.input + self.output + self.cache_read + self.cache_write
 
 
 class Check(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """One check as it was run."""
+    """One check and its result."""
 
     command: str
     exit_code: Annotated[int, Meta(description="Negative: ended by that signal.")]
@@ -69,9 +69,28 @@ class Attempt(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     ] = ()
     fixed_by: Annotated[TaskId | None, Meta(description="The task that repairs this one.")] = None
 
+    @classmethod
+    def of(cls, claim: Claim, outcome: Outcome, reason: str, ended: datetime) -> Attempt:
+        """The end of a claimed attempt, with everything that its claim says."""
+        return cls(
+            runner=claim.runner,
+            nonce=claim.nonce,
+            attempt=claim.attempt,
+            outcome=outcome,
+            reason=reason,
+            started=claim.at,
+            ended=ended,
+            coder=claim.coder,
+            model=claim.model,
+            task_blob=claim.task_blob,
+            base=claim.base,
+            head=claim.head,
+            branch=claim.branch,
+        )
+
 
 class Decision(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """What a person decided: retry, cancel, hold, release, close, note."""
+    """A person's decision: retry, cancel, hold, unhold, close, note."""
 
     at: Moment
     by: Annotated[str, Meta(description="Who said it: Name <mail>.")] = ""
@@ -102,7 +121,7 @@ Content = Attempt | Decision | Landed | Closed
 CONTENT_OF: dict[Kind, type[Content]] = {
     **dict.fromkeys((Kind.WORK, Kind.VALIDATE, Kind.PLAN), Attempt),
     **dict.fromkeys(
-        (Kind.RETRY, Kind.CANCEL, Kind.HOLD, Kind.RELEASE, Kind.CLOSE, Kind.NOTE), Decision
+        (Kind.RETRY, Kind.CANCEL, Kind.HOLD, Kind.UNHOLD, Kind.CLOSE, Kind.NOTE), Decision
     ),
     Kind.LANDED: Landed,
     Kind.CLOSED: Closed,
@@ -110,18 +129,19 @@ CONTENT_OF: dict[Kind, type[Content]] = {
 
 
 class Event(Struct, frozen=True):
-    """One file of a task's log: its name and what it holds."""
+    """One file of a task's log: its name and its content."""
 
     task: str
     number: int
     kind: Kind
     suffix: str
     content: Content
+    word: str = ""  # the kind as the file's name has it, where that is an old word for it
 
     @property
     def name(self) -> str:
         """The file's name: 003-work-1f0c.yaml."""
-        return f"{self.number:03d}-{self.kind}-{self.suffix}.yaml"
+        return f"{self.number:03d}-{self.word or self.kind}-{self.suffix}.yaml"
 
     @property
     def order(self) -> tuple[int, str]:
@@ -130,12 +150,12 @@ class Event(Struct, frozen=True):
 
     @property
     def attempt(self) -> Attempt | None:
-        """The attempt it tells of, if it tells of one."""
+        """The attempt that it records, if any."""
         return self.content if isinstance(self.content, Attempt) else None
 
     @property
     def role(self) -> Role | None:
-        """The role of the attempt it tells of."""
+        """The role of the attempt that it records."""
         return Role(self.kind.value) if isinstance(self.content, Attempt) else None
 
     @property

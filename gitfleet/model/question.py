@@ -1,4 +1,4 @@
-"""A question of an agent, and under it a person's answer."""
+"""An agent's question and a person's answer."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Question(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
 
     @property
     def open(self) -> bool:
-        """Whether nobody has answered it yet."""
+        """Whether it has no answer yet."""
         return not self.answer
 
 

@@ -1,8 +1,8 @@
-"""What is secret in a text, and the text without it: pure.
+"""Find secrets in a text, and mask them. Pure.
 
 A secret is a value of the environment whose name says so, or a word of a shape that only secrets
-have. A mask is made once of all secrets that are known and then asked for every text before it is
-written where others read it.
+have. A mask is built once from all known secrets and applied to every text before others can read
+it.
 """
 
 from __future__ import annotations
@@ -16,26 +16,46 @@ from urllib.parse import quote
 NOTIFY_URLS: Final = "GITFLEET_NOTIFY_URLS"
 """A variable: addresses of notification services, apart by spaces. Attempts never see it."""
 
-MASKED: Final = "<masked>"  # plain in YAML, JSON and Markdown, and no secret's beginning
-_SHORTEST: Final = 8  # characters of a value; what is shorter stands in every other text
-_SHORTEST_LINE: Final = 16  # of a secret of several lines: each is one, wherever it is quoted
+MASKED: Final = "<masked>"  # plain in YAML, JSON and Markdown, and no prefix of a secret
+_SHORTEST: Final = 8  # characters of a value; shorter ones occur in ordinary text
+_SHORTEST_LINE: Final = 16  # of a secret with several lines: each line is masked by itself
 
-# A part of a variable's name, between underscores, that says its value is secret.
-# fmt: off
-_PARTS: Final = frozenset((
-    "TOKEN", "TOKENS", "SECRET", "SECRETS", "PASSWORD", "PASSWORDS", "PASSWD", "PASSPHRASE",
-    "PASS", "PWD", "KEY", "KEYS", "APIKEY", "CREDENTIAL", "CREDENTIALS", "AUTH", "COOKIE",
-    "COOKIES", "BEARER", "PAT", "DSN", "JWT",
-))
+# Part of a variable's name, between underscores, that marks its value as secret.
+_PARTS: Final = frozenset(
+    (
+        "TOKEN",
+        "TOKENS",
+        "SECRET",
+        "SECRETS",
+        "PASSWORD",
+        "PASSWORDS",
+        "PASSWD",
+        "PASSPHRASE",
+        "PASS",
+        "PWD",
+        "KEY",
+        "KEYS",
+        "APIKEY",
+        "CREDENTIAL",
+        "CREDENTIALS",
+        "AUTH",
+        "COOKIE",
+        "COOKIES",
+        "BEARER",
+        "PAT",
+        "DSN",
+        "JWT",
+    )
+)
 # fmt: on
 _WITHIN: Final = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "APIKEY", "PRIVATEKEY")
 _HARMLESS: Final = frozenset(("PWD", "OLDPWD", "SSH_AUTH_SOCK", "XDG_SESSION_COOKIE"))
-# git's settings from the environment: names beside values. Only these carry something secret.
+# git's settings from the environment: names beside values. Only these hold secrets.
 _GIT_KEY: Final = re.compile(r"GIT_CONFIG_KEY_([0-9]+)\Z")
 _GIT_SECRET: Final = re.compile(r"extraheader|password|token|credential", re.IGNORECASE)
 _PLAIN_VALUE: Final = re.compile(r"[0-9.,:]*|true|false|enabled|disabled|required|optional", re.I)
 
-# Shapes, each with what must stand in a text for it to be looked for at all: that is fast.
+# Shapes, each with a marker that must occur in a text before the shape is searched: for speed.
 _SHAPES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = tuple(
     (tuple(marks.split()), re.compile(shape))
     for marks, shape in (
@@ -56,7 +76,7 @@ _SHAPES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = tuple(
         ("AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[A-Z0-9]{20,}"),
         # A JSON web token.
         ("eyJ", r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"),
-        # A private key; and one whose end was cut off.
+        # A private key, also one whose end was cut off.
         (
             "PRIVATE",
             r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----(?:(?!-----)[\s\S]){0,20000}"
@@ -74,7 +94,7 @@ _KEY_LINE: Final = re.compile(r"[A-Za-z0-9+/=]{16,}\Z")
 _KEY_LAST: Final = re.compile(r"[A-Za-z0-9+/=]{4,}\Z")  # the last line is shorter
 _LINE_END: Final = re.compile(r"(?:\s|\\+[nr])+\Z")
 _KEY_LINES: Final = 200  # of the longest key
-# What stays of these is in groups: an address without its password, a header without its value.
+# The groups keep the harmless part: an address without its password, a header without its value.
 _AROUND: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     (
         "://",
@@ -123,17 +143,17 @@ def _worth(value: str) -> bool:
 
 
 class Mask:
-    """Takes secrets out of texts. The same for the same secrets; may be used by any thread."""
+    """Removes secrets from texts. Any thread may use it."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         spelt = {form for secret in secrets for form in _forms(secret)}
-        # The longest first, so that of a secret that is part of another one nothing is left.
+        # The longest first, so that nothing remains of a secret that is part of another one.
         words = [re.escape(form) for form in sorted(spelt, key=lambda form: (-len(form), form))]
         self._secrets: Final = re.compile("|".join(words)) if words else None
         self._longest = max((len(form) for form in spelt), default=0)
 
     def __repr__(self) -> str:
-        """Without what it hides: it may end up in a log."""
+        """Without its secrets: it may end up in a log."""
         return "Mask(…)"
 
     @property
@@ -155,13 +175,13 @@ class Mask:
         return _without_key_ends(text) if "PRIVATE" in text else text
 
     def bytes(self, data: bytes) -> bytes:
-        """The same of bytes, whatever they are: what is no UTF-8 stays as it is."""
+        """The bytes with each secret replaced; invalid UTF-8 stays as it is."""
         text = data.decode("utf-8", "surrogateescape")
         masked = self.text(text)
         return data if masked == text else masked.encode("utf-8", "surrogateescape")
 
     def data(self, data: Any) -> Any:
-        """The same of nested data: every text in it, keys of mappings too."""
+        """Nested data with each secret replaced, in keys of mappings too."""
         match data:
             case str():
                 return self.text(data)

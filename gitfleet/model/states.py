@@ -1,4 +1,4 @@
-"""The words for where a task stands, who does what, and how an attempt ends."""
+"""The words for a task's status, an attempt's role and its outcome."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Role(StrEnum):
 
 
 class Status(StrEnum):
-    """Where a task stands; derived from the board, never stored (docs/board.md)."""
+    """The status of a task; derived from the board, never stored (docs/lifecycle.md)."""
 
     WORKING = "working"  # a claim exists, for work
     VALIDATING = "validating"  # a claim exists, for validation
@@ -25,12 +25,12 @@ class Status(StrEnum):
     CANCELLED = "cancelled"  # a person cancelled it, or removed its file
     INVALID = "invalid"  # its file does not validate
     HELD = "held"  # a person put it on hold
-    FAILED = "failed"  # it waits for a person
+    FAILED = "failed"  # it needs a person
     ASKING = "asking"  # it waits for an answer
     FIXING = "fixing"  # another task repairs it
-    ACCEPTED = "accepted"  # proved, and not landed yet
-    SUBMITTED = "submitted"  # worked on, and not proved yet
-    DELAYED = "delayed"  # its time has not come
+    ACCEPTED = "accepted"  # checks and review passed, not landed yet
+    SUBMITTED = "submitted"  # the work is committed, not validated yet
+    DELAYED = "delayed"  # a time to wait for has not come
     WAITING = "waiting"  # a dependency is not done
     READY = "ready"  # it can be claimed
 
@@ -54,8 +54,8 @@ class Outcome(StrEnum):
     FAILED = "failed"
     TIMED_OUT = "timed-out"
     STALLED = "stalled"
-    EMPTY = "empty"  # ended well and changed nothing
-    OUT_OF_SCOPE = "out-of-scope"  # changed what `touches` does not allow
+    EMPTY = "empty"  # succeeded and changed nothing
+    OUT_OF_SCOPE = "out-of-scope"  # changed what `paths` does not allow
     LIMITED = "limited"  # the coder's rate or quota is used up
     AUTH_FAILED = "auth-failed"  # the coder's key was refused
     CONTEXT_FULL = "context-full"
@@ -64,12 +64,27 @@ class Outcome(StrEnum):
     CANCELLED = "cancelled"
     OVER_BUDGET = "over-budget"
     MISCONFIGURED = "misconfigured"
-    TAMPERED = "tampered"  # moved refs, hooks or config not its own
-    TARGET_RED = "target-red"  # a check fails on the target itself; nobody is blamed
+    TAMPERED = "tampered"  # changed refs, hooks or config that are not its own
+    TARGET_RED = "target-red"  # a check fails on the target itself; no task is at fault
     ACCEPTED = "accepted"
     REJECTED = "rejected"
     CHECKS_FAILED = "checks-failed"
     CONFLICT = "conflict"
+
+
+class Failure(StrEnum):
+    """Why a coder failed."""
+
+    AUTH = "auth"  # its key or login is refused, or there is none
+    LIMITED = "limited"  # a rate, a quota or a credit is used up
+    OVERLOADED = "overloaded"  # its service does not answer, or asks to wait
+    CONTEXT_FULL = "context-full"
+    REFUSED = "refused"  # the model refuses the task
+    DENIED = "permission-denied"  # it may not use the tools it needs
+    CRASHED = "crashed"
+    MISCONFIGURED = "misconfigured"  # a wrong model, flag or setting: retrying does not help
+    OVER_BUDGET = "over-budget"  # according to its own settings
+    NO_SESSION = "no-session"  # the session to resume does not exist
 
 
 class Counter(StrEnum):
@@ -85,12 +100,12 @@ VERDICTS: Final = frozenset(
     {Outcome.ACCEPTED, Outcome.REJECTED, Outcome.CHECKS_FAILED, Outcome.CONFLICT}
 )
 REJECTIONS: Final = frozenset({Outcome.REJECTED, Outcome.CHECKS_FAILED})
-# These wait for a person at once: another try would end the same way, or do harm.
+# These need a person at once: another attempt would end the same way, or do harm.
 HOPELESS: Final = frozenset({Outcome.OVER_BUDGET, Outcome.MISCONFIGURED, Outcome.TAMPERED})
 
-# These are the coder's matter, not the task's: the coder rests on that runner (plan/resting.py).
+# These concern the coder, not the task: the coder cools down on that runner (plan/cooldown.py).
 RESTS: Final = frozenset({Outcome.LIMITED, Outcome.AUTH_FAILED})
-# Ends that tell nothing of the coder's account: somebody else ended it, or it never spoke.
+# Outcomes that say nothing about the coder's account: it was ended from outside, or never spoke.
 SAYS_NOTHING: Final = frozenset(
     {
         Outcome.INTERRUPTED,
@@ -122,7 +137,7 @@ OWN_LIMITS: Final[Mapping[Counter, int]] = {
 
 
 class Kind(StrEnum):
-    """What an event tells."""
+    """The kind of an event."""
 
     WORK = "work"
     VALIDATE = "validate"
@@ -130,7 +145,7 @@ class Kind(StrEnum):
     RETRY = "retry"
     CANCEL = "cancel"
     HOLD = "hold"
-    RELEASE = "release"
+    UNHOLD = "unhold"
     CLOSE = "close"
     NOTE = "note"
     LANDED = "landed"
@@ -139,6 +154,6 @@ class Kind(StrEnum):
 
 ATTEMPT_KINDS: Final = frozenset({Kind.WORK, Kind.VALIDATE, Kind.PLAN})
 PERSON_KINDS: Final = frozenset(
-    {Kind.RETRY, Kind.CANCEL, Kind.HOLD, Kind.RELEASE, Kind.CLOSE, Kind.NOTE}
+    {Kind.RETRY, Kind.CANCEL, Kind.HOLD, Kind.UNHOLD, Kind.CLOSE, Kind.NOTE}
 )
 RUNNER_KINDS: Final = frozenset({Kind.LANDED, Kind.CLOSED}) | ATTEMPT_KINDS

@@ -95,19 +95,20 @@ class Task(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, 
         tuple[Command, ...],
         Meta(description="Commands that must pass on the tree that lands, after fleet.yaml's."),
     ] = ()
-    touches: Annotated[
+    paths: Annotated[
         tuple[Pattern, ...],
-        Meta(description="gitignore patterns: the change may touch nothing else."),
+        Meta(description="gitignore patterns: the change may touch no other file."),
     ] = ()
     base: Annotated[Branch | None, Meta(description="The branch it starts from and lands on.")] = (
         None
     )
     parent: Annotated[TaskId | None, Meta(description="For people's overview only.")] = None
-    needs: Annotated[
-        tuple[Word, ...], Meta(description="Only runners that offer these labels claim it.")
+    runs_on: Annotated[
+        tuple[Word, ...], Meta(description="Only runners with all of these labels claim it.")
     ] = ()
-    exclusive: Annotated[
-        tuple[Word, ...], Meta(description="No two tasks that share a word here run at once.")
+    locks: Annotated[
+        tuple[Word, ...],
+        Meta(description="Names: tasks that share one never run at the same time."),
     ] = ()
     not_before: Annotated[Moment | None, Meta(description="Nobody claims it before this time.")] = (
         None
@@ -115,7 +116,7 @@ class Task(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, 
     timeout: Annotated[Duration | None, Meta(description="The longest one attempt may take.")] = (
         None
     )
-    attempts: Annotated[
+    max_attempts: Annotated[
         Annotated[int, Meta(ge=1, le=100)] | None,
         Meta(description="Failed attempts before it waits for a person."),
     ] = None

@@ -1,4 +1,4 @@
-"""Services by their addresses, through apprise: more than a hundred of them."""
+"""Notification services by their addresses, through apprise, which knows more than a hundred."""
 
 from __future__ import annotations
 

@@ -6,20 +6,26 @@ through the services of its machine. A message that a service did not take waits
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from gitfleet.attempt.context import Project
+from gitfleet.background_service import (
+    BackgroundService,
+    ServiceHealth,
+    failure_of,
+)
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Action
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.config import Notice
 from gitfleet.model.secrets import NOTIFY_URLS
 from gitfleet.model.states import Status
-from gitfleet.notify import apprise_services, base
+from gitfleet.notify import registry
 from gitfleet.notify.base import Service, Text
 from gitfleet.notify.outlet import Outlet
+from gitfleet.notify.registry import NamedService
 from gitfleet.notify.spool import Spool
 from gitfleet.plan import notifications
 from gitfleet.plan.notifications import News
@@ -42,7 +48,7 @@ def wanted(project: Project, board: Board) -> frozenset[Notice]:
 
 def able(project: Project) -> bool:
     """Whether this runner has something to tell people through."""
-    return bool(base.urls(project.machine)) and apprise_services.installed()
+    return registry.able(project.machine)
 
 
 class _KnownNews(NamedTuple):
@@ -67,51 +73,46 @@ class Notifier:
         self._leads = leads
         self.spool = Spool(project.clone.folder / FOLDER)
         self._outlets: dict[str, Outlet] | None = None
+        self._boxes: frozenset[str] = frozenset()  # of every service, also of one that is broken
         self._held: dict[str, tuple[float, News]] = {}  # seen here, perhaps told by another runner
         self._known: dict[str, _KnownNews] = {}
         self._last: tuple[str, dict[str, News]] = ("", {})
-        self._news = threading.Event()
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="notifier", daemon=True)
+        self.service = BackgroundService(
+            "notify",
+            self._turn,
+            project.report,
+            failure=lambda error: failure_of(error, Action.NOTIFICATIONS_DELAYED),
+            goodbye=self._goodbye,
+            first_pause=_LOOK,
+            last_pause=_LOOK,
+            spacing=_PACE,
+            farewell=_FAREWELL,
+            giving_up=project.giving_up,
+            traces=project.clone.folder,
+        )
 
-    # -- the thread
+    # -- the service
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def wake(self) -> None:
-        """The board may have moved."""
-        self._news.set()
-
-    def stop(self) -> None:
-        """Put out what came last, for a while; what a service does not take waits on disk."""
-        self._ending.set()
-        self._news.set()
-        end = time.monotonic() + (0.2 if self.fleet.giving_up.is_set() else _FAREWELL)
-        self._thread.join(max(0.0, end - time.monotonic()))
+    def health(self) -> list[ServiceHealth]:
+        """Of this service and of each outlet."""
         outlets = list((self._outlets or {}).values())
-        for outlet in outlets:
-            outlet.end()
-        for outlet in outlets:
-            outlet.join(end)
+        return [self.service.health, *(outlet.service.health for outlet in outlets)]
 
-    def _run(self) -> None:
-        while True:
-            ending = self._ending.is_set()
-            try:
-                self.round()
-            except (FleetError, OSError) as error:
-                what = error.what if isinstance(error, FleetError) else str(error)
-                remedy = error.remedy if isinstance(error, FleetError) else ""
-                self.fleet.report.once("notify", "notices-wait", reason=what, remedy=remedy)
-            else:
-                self.fleet.report.settled("notify")
-            if ending:
-                return
-            self._ending.wait(_PACE)  # a busy board moves many times a second
-            self._news.wait(_LOOK)
-            self._news.clear()
+    def _turn(self) -> float:
+        self.round()
+        return _LOOK
+
+    def _goodbye(self) -> None:
+        """Put out what came last, for a while; what a service does not take waits on disk."""
+        end = time.monotonic() + _FAREWELL
+        try:
+            self.round()
+        finally:
+            outlets = list((self._outlets or {}).values())
+            for outlet in outlets:
+                outlet.service.end()
+            for outlet in outlets:
+                outlet.service.join(end - time.monotonic())
 
     # -- a round
 
@@ -154,13 +155,13 @@ class Notifier:
             if first and at >= alive and one.about in about:
                 mask = self.fleet.mask.text
                 text = Text(key=key, title=mask(one.title), body=mask(one.body))
-                self.spool.put(outlets, text)
+                self.spool.put(self._boxes, text)
         if settled:
             self.spool.mark(settled)
         for key in settled:
             del self._held[key]
         for outlet in outlets.values():
-            outlet.wake()
+            outlet.service.wake()
 
     def _found(self, board: Board) -> dict[str, News]:
         """All that could be told of the board as it is; made anew only of what has changed."""
@@ -183,35 +184,39 @@ class Notifier:
     def _open(self) -> dict[str, Outlet]:
         """An outlet for each service, by its digest; opened once."""
         if self._outlets is None:
-            known = {service.digest: service for service in _services(self.fleet)}
-            self.spool.keep_only(known)
+            named = _services(self.fleet)
+            self._boxes = frozenset(one.digest for one in named)
+            self.spool.keep_only(self._boxes)
             self._outlets = {
-                digest: Outlet(service, self.spool.folder / digest, self._told, self._failed)
-                for digest, service in known.items()
+                one.digest: Outlet(one.made, self.spool.folder / one.digest, self.fleet.report)
+                for one in named
+                if isinstance(one.made, Service)
             }
+            for one in named:
+                if isinstance(one.made, FleetError):
+                    self._broken(one, one.made)
             for outlet in self._outlets.values():
-                outlet.start()
+                outlet.service.start()
         return self._outlets
 
-    def _told(self, service: Service, text: Text) -> None:
-        self.fleet.report.settled(f"service {service.digest}")
-        self.fleet.report.action("notified", about=text.key, service=service.label)
-
-    def _failed(self, service: Service) -> None:
+    def _broken(self, service: NamedService, error: FleetError) -> None:
         self.fleet.report.once(
             f"service {service.digest}",
-            "notices-wait",
+            Action.NOTIFICATIONS_DELAYED,
             service=service.label,
-            reason="it did not take a message; it is tried again, with growing pauses",
+            reason=error.one_line,
         )
 
 
-def _services(project: Project) -> Iterator[Service]:
-    urls = base.urls(project.machine)
-    if not urls:
+def _services(project: Project) -> list[NamedService]:
+    """The services of this machine. FleetError if it names none, or none that works."""
+    found = registry.services(project.machine)
+    if not found:
         raise FleetError(
             "people are to be told, and this machine has nothing to tell them through",
             remedy=f"Set notify.urls in its config.yaml, or {NOTIFY_URLS}; or take `notify` away.",
         )
-    for number, url in enumerate(urls, 1):
-        yield apprise_services.service(number, url)
+    errors = [one.made for one in found if isinstance(one.made, FleetError)]
+    if len(errors) == len(found):
+        raise errors[0]
+    return found

@@ -1,84 +1,59 @@
-"""Brings texts to one service, in a thread of its own: a slow one holds up nobody but itself."""
+"""Send messages to one service, in a thread of its own, so that a slow service delays no other."""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from gitfleet.background_service import BackgroundService, FailedRound
+from gitfleet.errors import FleetError
+from gitfleet.event_log import Action, EventLog
 from gitfleet.notify.base import Service, Text
 from gitfleet.notify.spool import box_texts
 
-FIRST_PAUSE: Final = 1.0  # seconds after a service did not take a text
-LAST_PAUSE: Final = 300.0
-_LOOK: Final = 60.0
+_LOOK: Final = 60.0  # seconds between looks when nothing wakes it
 
 
 class Outlet:
     """One service and the folder of what waits for it."""
 
     def __init__(
-        self,
-        service: Service,
-        box: Path,
-        told: Callable[[Service, Text], None],
-        failed: Callable[[Service], None],
-        first_pause: float = FIRST_PAUSE,
+        self, receiver: Service, box: Path, report: EventLog, first_pause: float = 1.0
     ) -> None:
-        """`told` and `failed` report; both are called in the outlet's thread."""
-        self.service, self.box = service, box
-        self._told, self._failed = told, failed
-        self._first = first_pause
-        self._news = threading.Event()
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="outlet", daemon=True)
+        """`first_pause`: seconds after the receiver did not take a text; they grow."""
+        self.receiver, self.box, self._report = receiver, box, report
+        self.service = BackgroundService(
+            f"notify {receiver.label}",
+            self._empty_box,
+            report,
+            failure=self._failed,
+            goodbye=self._goodbye,
+            first_pause=first_pause,
+        )
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def wake(self) -> None:
-        """Something was put into the box."""
-        self._news.set()
-
-    def end(self) -> None:
-        """Send what waits, but do not wait for a service that takes nothing."""
-        self._ending.set()
-        self._news.set()
-
-    def join(self, until: float) -> None:
-        """Wait for its end, until a monotonic moment."""
-        self._thread.join(max(0.0, until - time.monotonic()))
-
-    def _run(self) -> None:
-        pause = self._first
-        while True:
-            ending = self._ending.is_set()
-            if self._empty_box():
-                pause = self._first
-                if ending:
-                    return
-                self._news.wait(_LOOK)
-                self._news.clear()
-            elif ending or self._ending.wait(pause):
-                return  # what is left goes out after the next start
-            else:
-                pause = min(LAST_PAUSE, pause * 2)
-
-    def _empty_box(self) -> bool:
-        """Send what waits, oldest first. False: the service did not take something."""
+    def _empty_box(self) -> float:
+        """Send what waits, oldest first. FleetError if the receiver did not take something."""
         for path, text in box_texts(self.box):
             if not self._sent(text):
-                self._failed(self.service)
-                return False
+                raise FleetError(
+                    "it did not take a message; it is tried again, with growing pauses"
+                )
             path.unlink(missing_ok=True)
-            self._told(self.service, text)
-        return True
+            self._report.action(Action.NOTIFIED, about=text.key, service=self.receiver.label)
+        return _LOOK
 
     def _sent(self, text: Text) -> bool:
         try:
-            return self.service.send(text)
+            return self.receiver.send(text)
         except Exception:  # whatever a hundred services may raise; its words may hold the address
             return False
+
+    def _failed(self, error: Exception) -> FailedRound:
+        reason = error.what if isinstance(error, FleetError) else type(error).__name__
+        fields = {"service": self.receiver.label, "reason": reason}
+        return FailedRound(Action.NOTIFICATIONS_DELAYED, fields)
+
+    def _goodbye(self) -> None:
+        """Send what waits; a receiver that takes nothing gets it after the next start."""
+        if not self.service.failing:
+            self._empty_box()

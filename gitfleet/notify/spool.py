@@ -1,11 +1,11 @@
-"""What is to be told, on disk: it outlives the runner, and waits while a service is down.
+"""Unsent messages on disk: they outlive the runner, and wait while a service is down.
 
-    seen               the keys of all that was told, or was there before anybody wanted to be told
-    <service>/<n>.json one text that this service is to get; the number counts up
+    seen               the keys of all messages that were sent, or were old at the start
+    <service>/<n>.json one message for this service; the number counts up
 
-A text is first put before each service, then its key is written down, and only then it is sent. So
-whoever dies in between sends it later, and once. (Dying after a service took it and before its file
-is removed would send it twice: no service tells what it has.)
+A message is first queued for each service, then its key is recorded, and only then it is sent. A
+crash in between sends it later, and once. (A crash after a service took it and before its file is
+removed sends it twice: no service tells what it has.)
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Move finished tasks to done/, in batches. Pure.
 
-`tasks/` is a flat folder, and what is in it is rewritten with every change to it; so what is over
-goes, but seldom: not before a day has passed, and then many at once.
+`tasks/` is a flat folder, and every change to it rewrites the whole folder. So finished tasks leave
+it, but rarely: a day after their last change at the earliest, and then many at once.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from gitfleet.model.board import Board, Entry
 from gitfleet.model.change import Change
 from gitfleet.plan.graph import done
 
-QUIET: Final = timedelta(days=1)  # since the last change of a task
-_PATIENCE: Final = timedelta(hours=1)  # how long what is due waits for company
-_MANY: Final = 50  # this many do not wait
-_MOST: Final = 1000  # at once
+QUIET: Final = timedelta(days=1)  # since a task's last change
+_PATIENCE: Final = timedelta(hours=1)  # how long a small batch waits for more tasks
+_MANY: Final = 50  # a batch of this size does not wait
+_MOST: Final = 1000  # per batch
 
 
 def batch(board: Board, now: datetime) -> Change | None:
-    """The next batch, None if there is none yet. Stragglers of archived tasks go along."""
+    """The next batch; None if none is due. Late files of archived tasks go along."""
     due = [entry for entry in board.entries.values() if _due(entry, now)]
     waited = any(_due(entry, now - _PATIENCE) for entry in due)
     late = [e for e in board.hidden.values() if e.id in board.archived and not e.blob]
@@ -53,7 +53,7 @@ def _due(entry: Entry, now: datetime) -> bool:
 
 
 def _moves(entry: Entry, folder: str) -> dict[str, str]:
-    """Every file of a task, from where it lies to where it goes."""
+    """Every file of a task: from its path to its path in the archive."""
     paths = [layout.task_path(entry.id)] if entry.blob else []
     paths += [layout.event_path(entry.id, event.name) for event in entry.events]
     paths += [layout.question_path(question.name) for question in entry.questions]

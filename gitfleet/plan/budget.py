@@ -1,8 +1,8 @@
-"""What a task may cost, what it has cost, and when a context is full. Pure.
+"""A task's budget, what it has spent, and when a context is full. Pure.
 
-Spent is what the log on the board tells, of all attempts since the last `retry`: to work, to plan
-and to validate, however they ended. So no restart forgets it, and every runner counts the same. A
-coder that does not tell what it uses uses nothing here. A budget per day or per account would be a
+Spending is the sum over the board's log of all attempts since the last `retry`: work, plan and
+validate, with any outcome. So a restart forgets nothing, and every runner computes the same sum. A
+coder that does not report its usage counts as zero. A budget per day or per account would be a
 second sum over the same log.
 """
 
@@ -19,7 +19,7 @@ from gitfleet.model.task import Budget
 
 
 class Spent(Struct, frozen=True):
-    """US dollars and tokens, read and written, that were used."""
+    """US dollars and tokens (input and output) that were used."""
 
     usd: float = 0.0
     tokens: int = 0
@@ -28,23 +28,23 @@ class Spent(Struct, frozen=True):
 def spent(entry: Entry) -> Spent:
     """What the attempts on a task have used since the last `retry`."""
     made = entry.attempts()
-    # What a coder reports is taken as it is, but never as a gain.
+    # A coder's report counts as it is, but never as a gain.
     return Spent(
         sum(max(0.0, one.usd) for one in made), sum(max(0, one.tokens.total) for one in made)
     )
 
 
 def used_up(budget: Budget | None, before: Spent) -> str:
-    """Why no further attempt may be begun, in a sentence; empty if something is left."""
+    """Why no further attempt may start, in a sentence; empty if budget is left."""
     return "; ".join(_said(budget, before, operator.ge))
 
 
 def exceeded(
     budget: Budget | None, before: Spent, tokens: Tokens | None = None, usd: float | None = None
 ) -> str:
-    """Why an attempt that runs must end, in a sentence; empty while it may go on.
+    """Why a running attempt must end, in a sentence; empty while it may continue.
 
-    `before`: what was spent when it was claimed. `tokens`, `usd`: of this attempt so far.
+    `before`: spent when the task was claimed. `tokens`, `usd`: of this attempt so far.
     """
     read = max(0, tokens.total) if tokens else 0
     sofar = Spent(before.usd + max(0.0, usd or 0.0), before.tokens + read)
@@ -63,8 +63,8 @@ def _said(
 
 
 def context_full(used: int | None, window: int | None, stop: int) -> bool:
-    """Whether a context is to be given up for a fresh one.
+    """Whether to replace a context by a fresh one.
 
-    `used` of the `window`'s tokens are in it, `stop` is in percent; None: nobody knows, then not.
+    `used` of the `window`'s tokens are in it; `stop` is in percent. None means unknown: then not.
     """
     return bool(used and window) and (used or 0) * 100 >= stop * (window or 0)

@@ -1,12 +1,12 @@
-"""Which coders rest on which runner, and until when: pure, from the log on the board.
+"""Which coders cool down on which runner, and until when. Pure, from the board's log.
 
-A coder whose limit is reached, or whose key was refused, is not tried again at once by the runner
-that saw it: an account is a matter of a machine, so others may go on. What its last attempts there
-came to is on the board, so no restart forgets it. (Only what an archived task's log alone tells is
-forgotten, a day or more later: one attempt finds it out again.)
+After a limit or a refused key a runner does not start that coder again at once. Accounts belong to
+machines, so other runners may continue. The outcomes of the last attempts are on the board, so a
+restart forgets nothing. (Attempts of archived tasks are forgotten, a day or more later: one attempt
+finds out again.)
 
-This is where what is known of an account from elsewhere would come in: gauges, several accounts of
-one coder, a budget per day.
+Other knowledge about an account belongs here, too: gauges, several accounts of one coder, a budget
+per day.
 """
 
 from __future__ import annotations
@@ -25,41 +25,41 @@ from gitfleet.model.event import Attempt
 from gitfleet.model.states import RESTS, SAYS_NOTHING, Kind, Outcome, Role
 from gitfleet.plan.coder_choice import choices
 
-LONGEST: Final = 3600.0  # seconds; of a rest of which nobody told when it ends
-_FIRST_REFUSED: Final = 300.0  # a key is mended by a person, so it need not be tried often
-_SHORTEST: Final = 1.0  # however short the pauses are set
+LONGEST: Final = 3600.0  # seconds; of a cooldown whose end the service did not announce
+_FIRST_REFUSED: Final = 300.0  # a person must fix a key, so retrying often does not help
+_SHORTEST: Final = 1.0  # even if the configured pauses are shorter
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 _NOW: Final = datetime.max.replace(tzinfo=UTC)
 _UNHEARD: Final = RESTS | SAYS_NOTHING
 
 
 def pause(board: Board, failures: int, longest: float | None = None) -> float:
-    """Seconds to wait after that many failures; at most `longest`, else `retry.max`."""
-    retry = board.settings.retry
-    cap = seconds(retry.max) if longest is None else longest
-    return min(cap, seconds(retry.first) * _growth(retry.factor, failures))
+    """Seconds to wait after that many failures; at most `longest`, or `backoff.max`."""
+    backoff = board.settings.backoff
+    cap = seconds(backoff.max) if longest is None else longest
+    return min(cap, seconds(backoff.initial) * _growth(backoff.factor, failures))
 
 
 def _growth(factor: float, failures: int) -> float:
-    # The exponent is bounded so that a long night of failures cannot overflow a float.
+    # The exponent is limited so that many failures cannot overflow a float.
     grown: float = factor ** min(max(failures, 1) - 1, 64)
     return grown
 
 
 class Cooldown(Struct, frozen=True, kw_only=True):
-    """A coder is not tried on a runner before `until`."""
+    """A runner does not start this coder before `until`."""
 
     coder: str
     runner: str
-    outcome: Outcome  # of the attempts that are the cause: `limited` or `auth-failed`
+    outcome: Outcome  # of the attempts that caused it: `limited` or `auth-failed`
     since: datetime
     until: datetime
-    times: int  # how often in a row
-    reason: str  # of the last of them
+    times: int  # in a row
+    reason: str  # of the last such attempt
 
     @property
     def refused(self) -> bool:
-        """Whether only a person can mend it."""
+        """Whether only a person can fix it."""
         return self.outcome is Outcome.AUTH_FAILED
 
     def __str__(self) -> str:
@@ -73,7 +73,7 @@ _Key = tuple[str, str]  # runner, coder
 
 
 def cooldowns(board: Board, runner: str, now: datetime) -> dict[str, Cooldown]:
-    """The coders that rest on this runner."""
+    """The coders that are cooling down on this runner."""
     return {
         coder: rest
         for (who, coder), rest in _known(board, now).rests.items()
@@ -82,10 +82,10 @@ def cooldowns(board: Board, runner: str, now: datetime) -> dict[str, Cooldown]:
 
 
 def cooldown_anywhere(board: Board, coder: str, now: datetime) -> Cooldown | None:
-    """The rest that ends first, if the coder rests wherever the board tells of it lately.
+    """The cooldown that ends first, if the coder is cooling down wherever it ran lately.
 
-    None where another runner works with it now, or has since: then it is of no importance to the
-    board as a whole. For what is shown; what a runner may claim is told by `resting`.
+    None if it works, or has worked since, on another runner: then the board as a whole is not
+    affected. For display only; `cooldowns` decides what a runner may claim.
     """
     known = _known(board, now)
     of_it = [r for (_, name), r in known.rests.items() if name == coder and r.until > now]
@@ -99,14 +99,14 @@ def cooldown_anywhere(board: Board, coder: str, now: datetime) -> Cooldown | Non
     return min(of_it, key=lambda rest: rest.until)
 
 
-# -- what the log tells
+# -- reading the log
 
 
 class _CachedCooldowns(Struct, frozen=True):
-    """What a board tells of coders, and the span of time in which it does."""
+    """The cooldowns of a board, and the time span in which they are valid."""
 
-    rests: Mapping[_Key, Cooldown]  # also those that are over
-    spoke: Mapping[_Key, datetime]  # when it was last seen to work
+    rests: Mapping[_Key, Cooldown]  # also those that have ended
+    spoke: Mapping[_Key, datetime]  # when it last worked
     since: datetime
     until: datetime | None
 
@@ -158,11 +158,11 @@ def _attempts(board: Board) -> Iterator[Attempt]:
 def _lifted(
     board: Board, tired: set[_Key], now: datetime
 ) -> tuple[dict[_Key, datetime], datetime | None]:
-    """Up to when people's `retry` makes what happened forgotten; and when that changes.
+    """Up to when a person's `retry` makes past attempts irrelevant, and when that changes.
 
-    It ends the rest of the coders that task could be done by. The clock of a person that runs
-    ahead must not make a runner try without end: until it is the time that they say, only that
-    task's own attempts before it are forgotten.
+    A retry ends the cooldown of the coders that could do the task. A person's clock may run ahead;
+    that must not make a runner try without end. Until the time of the retry, only that task's own
+    earlier attempts are forgotten.
     """
     found: dict[_Key, datetime] = {}
     ahead: datetime | None = None
@@ -181,7 +181,7 @@ def _lifted(
 
 
 def _retries(entry: Entry) -> Iterator[tuple[datetime, dict[_Key, datetime]]]:
-    """Each `retry`: when, and when the attempts before it ended for which a coder rests."""
+    """Each `retry`: its time, and when the earlier attempts that caused cooldowns ended."""
     before: dict[_Key, datetime] = {}
     for event in entry.events:
         made = event.attempt
@@ -196,16 +196,16 @@ def _role(entry: Entry) -> Role:
 
 
 def _rest(board: Board, key: _Key, made: list[Attempt], lifted: datetime) -> Cooldown | None:
-    """Whether the last attempts of a coder on a runner make it rest.
+    """The cooldown that the last attempts of a coder on a runner cause, if any.
 
-    What ran beside the first that was limited says nothing new: neither that it is limited once
-    more, nor that it is not any more. Only what was begun after that does.
+    Attempts that ran beside the first limited one say nothing new: neither that the limit holds
+    again, nor that it is over. Only attempts that started later do.
     """
-    # What ended before one began that got somewhere is over: few are left to look at in order.
+    # Ignore everything that ended before a successful attempt started: few attempts remain.
     well = (min(a.started, a.ended) for a in made if a.outcome not in _UNHEARD)
     floor = max([lifted, *well])
     rest: Cooldown | None = None
-    seen = _LONG_AGO  # the end of the first of those that ran at once
+    seen = _LONG_AGO  # the end of the first of several concurrent attempts
     left = (attempt for attempt in made if attempt.ended > floor)
     for attempt in sorted(left, key=lambda a: (a.ended, a.attempt)):
         afresh = rest is None or attempt.started >= seen
@@ -226,7 +226,7 @@ def _with(
         wait = min(LONGEST, _FIRST_REFUSED * _growth(2.0, times))
     else:
         wait = max(_SHORTEST, pause(board, times, LONGEST))
-    # A reset that is told and has passed by then would be tried without a pause, and end the same.
+    # If the announced reset is already past, retrying without a pause would fail the same way.
     ends = [
         later(attempt.ended, wait),
         attempt.until or _LONG_AGO,

@@ -1,4 +1,4 @@
-"""Who waits for whom: cycles, and how much hangs on a task."""
+"""The graph of dependencies: cycles, and how many tasks depend on a task."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def cancelled(entry: Entry) -> bool:
 
 
 def is_done(board: Board, task: str) -> bool:
-    """Whether the task of that id is done, wherever its files lie."""
+    """Whether the task of that id is done, archived or not."""
     entry = board.get(task)
     if entry is None:
         return task in board.archived
@@ -32,7 +32,7 @@ def is_done(board: Board, task: str) -> bool:
 
 
 def is_over(board: Board, task: str) -> bool:
-    """Whether nothing will happen to a task any more: done, cancelled or gone."""
+    """Whether the task is final: done, cancelled or removed."""
     entry = board.get(task)
     if entry is None:
         return True
@@ -40,7 +40,7 @@ def is_over(board: Board, task: str) -> bool:
 
 
 class Graph:
-    """The unfinished tasks of one board and their dependencies; computed when first asked."""
+    """The unfinished tasks of one board and their dependencies, computed on demand."""
 
     def __init__(self, board: Board) -> None:
         self._needs = {
@@ -51,7 +51,7 @@ class Graph:
 
     @cached_property
     def dependents(self) -> Mapping[str, tuple[str, ...]]:
-        """Who depends directly on each task."""
+        """The tasks that depend directly on each task."""
         found: defaultdict[str, list[str]] = defaultdict(list)
         for task, needs in self._needs.items():
             for need in dict.fromkeys(needs):
@@ -59,7 +59,7 @@ class Graph:
         return {task: tuple(waiting) for task, waiting in found.items()}
 
     def behind(self, task: str) -> int:
-        """How many unfinished tasks wait for this one, directly or not."""
+        """How many unfinished tasks wait for this one, directly or indirectly."""
         seen: set[str] = set()
         todo = list(self.dependents.get(task, ()))
         while todo:
@@ -71,7 +71,7 @@ class Graph:
 
     @cached_property
     def cycles(self) -> Mapping[str, tuple[str, ...]]:
-        """For each task on a cycle of dependencies, that cycle, beginning and ending with it."""
+        """For each task on a cycle of dependencies, that cycle, starting and ending with it."""
         found: dict[str, tuple[str, ...]] = {}
         ring = self._knot()
         for start in sorted(ring):
@@ -83,7 +83,7 @@ class Graph:
         return found
 
     def _knot(self) -> frozenset[str]:
-        """The tasks on a cycle or between two; what leads to none is left out in linear time."""
+        """The tasks on a cycle or between two cycles; computed in linear time."""
         ahead = {
             task: [n for n in needs if n in self._needs] for task, needs in self._needs.items()
         }
@@ -119,7 +119,7 @@ def _turned(edges: _Edges) -> _Edges:
 
 
 def _peeled(edges: _Edges) -> _Edges:
-    """What is left when nodes from which no edge goes are taken away until there are none."""
+    """The nodes that remain after repeatedly removing nodes without outgoing edges."""
     back = _turned(edges)
     out = {node: len(others) for node, others in edges.items()}
     todo = [node for node, number in out.items() if not number]
@@ -139,8 +139,28 @@ def _peeled(edges: _Edges) -> _Edges:
 
 
 def graph_of(board: Board) -> Graph:
-    """The graph of a board, made once."""
+    """The graph of a board, computed once."""
     graph = _GRAPHS.get(board)
     if graph is None:
         graph = _GRAPHS[board] = Graph(board)
     return graph
+
+
+def unmet_dependency(board: Board, entry: Entry) -> str | None:
+    """Why the dependencies of a task are not all done; None if they are."""
+    assert entry.task is not None
+    waiting = [d for d in entry.task.depends_on if not is_done(board, d)]
+    if not waiting:
+        return None
+    if entry.id in entry.task.depends_on:
+        return f"it depends on itself; take {entry.id} out of depends_on"
+    for need in waiting:
+        other = board.get(need)
+        if other is None:
+            return f"it depends on {need}, which is not on the board"
+        if other.claim is None and cancelled(other):
+            return f"it depends on {need}, which is cancelled"
+    cycle = graph_of(board).cycles.get(entry.id)
+    if cycle:
+        return f"its dependencies go in a circle: {' → '.join(cycle)}"
+    return f"waits for {', '.join(waiting)}"

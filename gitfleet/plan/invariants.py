@@ -1,7 +1,7 @@
-"""What always holds on a board (docs/protocol.md): each step from a parent to a child is judged.
+"""The invariants of a board (docs/protocol.md): checks each step from a parent to a child.
 
-Judged by what changed, not by who says they did it; only the removal of tasks and the editing of
-people's files depend on whether the commit says that it is a runner's.
+The check looks at what changed, not at who claims to have done it. Only removing tasks and editing
+people's files depend on whether the commit says that a runner made it.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from gitfleet.plan.transitions.on_landing import is_plan, landing_blocker
 
 
 class CommitStep(Struct, frozen=True, kw_only=True):
-    """One commit on the board's line: the board before and after, and the files that differ."""
+    """One commit of the mainline: the board before and after, and the files that differ."""
 
     parent: Board
     child: Board
     changed: Mapping[str, tuple[str | None, str | None]]  # path -> object id before, after
     by_runner: bool  # the message has a Gitfleet-Runner trailer
-    restores: Mapping[str, str | None] = {}  # what a repair puts back: path -> object id
+    restores: Mapping[str, str | None] = {}  # files that a repair restores: path -> object id
     at: datetime
 
 
 class Violation(Struct, frozen=True, order=True):
-    """An invariant that a commit breaks: its number in docs/protocol.md, the file, the sentence."""
+    """A violated invariant: its number in docs/protocol.md, the file, and a sentence."""
 
     rule: int
     path: str
@@ -45,7 +45,7 @@ _CLAIMABLE: Final = frozenset({Status.READY, Status.DELAYED, Status.SUBMITTED, S
 
 
 def check_step(step: CommitStep) -> list[Violation]:
-    """Every invariant that this step breaks; [] for a legal one."""
+    """Every invariant that this step violates; [] for a legal one."""
     found: list[Violation] = []
     for path, (before, after) in step.changed.items():
         if path in step.restores and step.restores[path] == after:
@@ -81,7 +81,7 @@ def _claim(
         if where.status not in _CLAIMABLE or where.role is not role:
             yield Violation(1, path, f"{task} was claimed for {role} while it was {where.status}")
     elif claim is None:
-        return  # what did not validate was nobody's claim
+        return  # an invalid file was no claim
     elif not _ended(step, task, claim.nonce):
         yield Violation(2, path, f"the claim on {task} went without the event of its attempt")
 
@@ -93,7 +93,7 @@ def _new_events(step: CommitStep, task: str) -> list[Event]:
 
 
 def _is_new(step: CommitStep, path: str) -> bool:
-    """Whether an event appears at `path` where none was, or none that anybody could read."""
+    """Whether an event appears at `path` where none was, or none that could be read."""
     if path not in step.changed:
         return False
     return step.changed[path][0] is None or path in step.parent.damage
@@ -113,11 +113,11 @@ def _event(
             yield Violation(3, path, "an event was removed")
         return
     if after is None:
-        return  # what does not validate was no event; a person may take it away
+        return  # an invalid file was no event; a person may remove it
     entry = step.child.get(there.task)
     event = next((e for e in entry.events if e.name == there.name), None) if entry else None
     if event is None:
-        # A straggler of an archived task belongs to no entry; only people's events may be that.
+        # A late event of an archived task belongs to no entry; only people's events may be late.
         if path in step.child.damage:
             yield Violation(7, path, "an event that does not validate")
         elif layout.of_runner(path):
@@ -198,7 +198,7 @@ def _repairs(board: Board, fixer: Entry, task: str) -> bool:
 
 
 def _moved(step: CommitStep, path: str, oid: str) -> bool:
-    """Whether a file went to its place in `done/`, byte for byte."""
+    """Whether a file moved to its place in `done/`, byte for byte."""
     folder = step.child.archived.get(layout.place(path).task)
     if folder is None:
         return False
@@ -249,7 +249,7 @@ _JUDGES: Final = {
 
 
 def merges_to_see(step: CommitStep) -> Sequence[tuple[str, Landed]]:
-    """The landings this step claims, for the caller to look up in the target: (path, event)."""
+    """The landings that this step claims, for the caller to find in the target: (path, event)."""
     found: list[tuple[str, Landed]] = []
     for task in {layout.place(path).task for path in step.changed}:
         for event in _new_events(step, task):

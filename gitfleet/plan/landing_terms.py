@@ -1,7 +1,7 @@
-"""Whether work may land as it was claimed and proved: pure.
+"""Decide whether work may land as it was claimed and proved. Pure.
 
-Work is proved for terms: the task's text and the settings. It lands only under these, and only on
-the commit of the target that it was proved on.
+Work is proved for terms: the task's text and the settings. It lands only if they still hold, and
+only on the commit of the target that it was proved on.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from gitfleet.plan.transitions.on_landing import LandingBlocker, landing_blocker
 
 
 class ClaimGone(Struct, frozen=True):
-    """The claim is gone from the board: nothing of its attempt counts any more."""
+    """The claim is no longer on the board: its attempt must not write."""
 
     reason: str = "its claim is gone"
 
 
 class TermsChanged(Struct, frozen=True):
-    """What was claimed is not what is wanted any more: the task or the settings changed."""
+    """The task or the settings changed since the claim or the proof."""
 
     what: str
 
@@ -34,26 +34,26 @@ class TermsChanged(Struct, frozen=True):
 
 
 class TargetMoved(Struct, frozen=True):
-    """The target is not where the work was proved: another tree would land."""
+    """The target is not at the commit of the proof: another tree would land."""
 
 
 Refusal = ClaimGone | LandingBlocker | TermsChanged | TargetMoved
 
 
 class Terms(Struct, frozen=True):
-    """What the work is proved for: the task's text and the settings, on one board."""
+    """The task's text and the settings of one board, for which work is proved."""
 
     board: Board
     entry: Entry
 
     @property
     def commands(self) -> tuple[str, ...]:
-        """The checks the work must pass: those of all tasks, then the task's own, each once."""
+        """The checks to pass: the shared ones, then the task's own, without duplicates."""
         own = self.entry.task.checks if self.entry.task else ()
         return tuple(dict.fromkeys((*self.board.settings.checks, *own)))
 
     def difference(self, board: Board) -> TermsChanged | None:
-        """What is no longer so on `board`, which has the task; None if the terms still hold."""
+        """What changed on `board`, which has the task; None if the terms still hold."""
         if board.entries[self.entry.id].blob != self.entry.blob:
             return TermsChanged("the task")
         if board.settings != self.board.settings:
@@ -62,7 +62,7 @@ class Terms(Struct, frozen=True):
 
 
 def blocker_on(board: Board, task: str, nonce: str) -> ClaimGone | LandingBlocker | None:
-    """Why the attempt with this nonce must not land; None if no person or runner is in the way."""
+    """Why the attempt with this nonce must not land, whatever it proved; None if it may."""
     entry = claimed_by(board, task, nonce)
     return ClaimGone() if entry is None else landing_blocker(entry)
 
@@ -70,10 +70,10 @@ def blocker_on(board: Board, task: str, nonce: str) -> ClaimGone | LandingBlocke
 def current_terms(
     board: Board, claimed: Terms, claim: Claim
 ) -> Terms | TermsChanged | ClaimGone | LandingBlocker:
-    """The terms on `board`, unless they are not the ones the work was `claimed` under.
+    """The terms on `board`, unless they changed since the work was `claimed`.
 
-    Set-up, time limits and validator are those of the claim. What passes under them must not count
-    for settings that say something else.
+    The attempt runs with the set-up, time limits and validator of its claim. Checks that pass under
+    these prove nothing for other settings.
     """
     task = claimed.entry.id
     if (blocker := blocker_on(board, task, claim.nonce)) is not None:
@@ -82,7 +82,7 @@ def current_terms(
         return changed
     entry = board.entries[task]
     if not _names_validator(board, entry, claim):
-        # They changed between the choice of the validator and the commit that claimed the task.
+        # The settings changed between the choice of the validator and the claim's commit.
         return TermsChanged("the settings")
     return Terms(board, entry)
 

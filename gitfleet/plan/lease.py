@@ -1,14 +1,16 @@
 """When a claim is lost: leases without comparing clocks. Pure.
 
-Nobody compares wall clocks. A claim is lost when another runner has seen its owner's heartbeat
-unchanged (or absent, or no longer listing the claim's nonce) for the length of a lease of its own
-time, counting only the time between successful looks that are at most two heartbeats apart: a
-runner that was itself cut off has seen nothing. The owner counts from the *start* of its last
-heartbeat that arrived, in time that goes on while the machine sleeps, and stops by itself.
+No runner compares wall clocks. A claim is lost when another runner has seen its owner's heartbeat
+unchanged (or absent, or no longer listing the claim's nonce) for the length of a lease. The watcher
+measures its own time and counts only the time between successful fetches that are at most two
+heartbeats apart: a runner that was itself cut off has seen nothing. The owner counts from the
+*start* of its last heartbeat that arrived, in time that continues while the machine sleeps, and
+stops by itself.
 
-Both sides err on their own side. What a look shows was true somewhere between its begin and its
-end: who watches counts from the end of the first look to the begin of the last, the owner from the
-begin of what arrived. So an owner knows that a claim may be lost before anybody takes it.
+Both sides err on the safe side. The result of a fetch was true at some moment between its start and
+its end: a watcher counts from the end of the first fetch to the start of the last; the owner counts
+from the start of the heartbeat that arrived. So an owner knows that a claim may be lost before
+another runner takes it.
 """
 
 from __future__ import annotations
@@ -21,20 +23,20 @@ from gitfleet.model.board import Board
 
 
 class Beat(Struct, frozen=True):
-    """A runner's heartbeat as it was seen: something that differs each time, and what it holds."""
+    """A runner's heartbeat as seen: a mark that differs each time, and the nonces it lists."""
 
     mark: str
     nonces: frozenset[str]
 
 
 class _Seen(Struct):
-    mark: str  # of the heartbeat when it was last seen changed; empty: there was none
-    since: float  # the end of the look that showed it first, or what was counted up to
+    mark: str  # of the heartbeat when it last changed; empty: there was none
+    since: float  # the end of the fetch that showed it first, or the time counted up to
     unchanged: float  # seconds of our own time that count
 
 
 class LeaseWatch:
-    """Watches claims that are not ours on behalf of one runner."""
+    """Watches other runners' claims on behalf of one runner."""
 
     def __init__(self, *, heartbeat: float, lease: float) -> None:
         """Both in seconds."""
@@ -50,10 +52,10 @@ class LeaseWatch:
         *,
         began: float | None = None,
     ) -> frozenset[str]:
-        """Note what a successful look showed; the nonces that are lost.
+        """Record the result of a successful fetch; return the nonces of lost claims.
 
-        The look was begun at `began` and had its answer by `at` (our own seconds). `claims`:
-        nonce -> runner, those on the board that are not ours (`adrift`); `beats`: runner ->
+        The fetch started at `began` and finished at `at` (our own seconds). `claims`: nonce ->
+        runner, the claims on the board that are not ours (`foreign_claims`); `beats`: runner ->
         heartbeat.
         """
         began = at if began is None else began
@@ -77,16 +79,16 @@ class LeaseWatch:
 
 
 class OwnLease:
-    """How long a runner may go on with what it holds while nobody hears of it."""
+    """How long a runner may continue with its claims while its heartbeats do not arrive."""
 
     def __init__(self, *, lease: float) -> None:
-        """In seconds. All times are seconds of boot time: they go on while the machine sleeps."""
+        """All times are seconds of boot time: they continue while the machine sleeps."""
         self.lease = lease
         self._heard: float | None = None
         self._of: dict[str, float] = {}
 
     def claimed(self, nonce: str, started: float) -> None:
-        """A claim is about to be sent: nobody can have seen it before that."""
+        """A claim is about to be sent: no other runner can have seen it before."""
         self._of[nonce] = started
 
     @property
@@ -95,13 +97,13 @@ class OwnLease:
         return self._heard is not None
 
     def forgotten(self, nonce: str) -> None:
-        """What it was is over."""
+        """The claim is over; forget it."""
         self._of.pop(nonce, None)
 
     def arrived(self, started: float, nonces: Collection[str] = ()) -> None:
-        """A heartbeat arrived that was begun at `started` and listed these nonces.
+        """A heartbeat arrived that was started at `started` and listed these nonces.
 
-        What was over stays over: somebody may be taking it at this moment.
+        An expired lease stays expired: another runner may be taking the claim at this moment.
         """
         self._heard = started if self._heard is None else max(self._heard, started)
         for nonce in nonces:
@@ -110,32 +112,37 @@ class OwnLease:
                 self._of[nonce] = max(known, started)
 
     def over(self, now: float, nonce: str | None = None) -> bool:
-        """Whether others may have taken this claim of ours by now; or, without a nonce, whether
-        nobody has heard of us for so long, or ever: then we should hold nothing at all.
+        """Whether others may have taken this claim of ours by now.
 
-        A heartbeat keeps only those claims that it lists: one that was made after the heartbeat
-        was begun is unheard of until the next.
+        Without a nonce: whether no heartbeat has arrived for so long, or ever; then we should hold
+        nothing at all.
+
+        A heartbeat keeps only the claims that it lists: a claim made after the heartbeat started is
+        unknown to others until the next one.
         """
         return self.left(now, nonce) <= 0
 
     def left(self, now: float, nonce: str | None = None) -> float:
-        """Seconds until that is so."""
+        """Seconds until then."""
         heard = self._heard if nonce is None else self._of.get(nonce, self._heard)
         return 0.0 if heard is None else heard + self.lease - now
 
 
 class InFlightClaims:
-    """Nonces of ours that were sent, and of whose claims nobody knows whether they arrived."""
+    """Nonces of ours that were sent, and whose claims may or may not have arrived."""
 
     def __init__(self) -> None:
         self._first: dict[str, str] = {}
 
     def look(self, tip: str, adrift: Collection[str]) -> frozenset[str]:
-        """After a successful look that showed the board at `tip`: which of the nonces `adrift`
-        (sent, given up, and no claim of theirs there) can never turn up any more.
+        """After a successful fetch that showed the board at `tip`:
 
-        A push succeeds only on the tip that it was made for. That was the tip of the first look
-        after it was given up, or one before: once the board has left that, it is too late.
+        which of the nonces `adrift` (sent, given up, and without a claim on the board) can no
+        longer arrive.
+
+        A push succeeds only on the tip that it was made for. That was the tip of the first fetch
+        after it was given up, or an earlier one: once the board has left that tip, the push is too
+        late.
         """
         for nonce in self._first.keys() - set(adrift):
             del self._first[nonce]
@@ -145,10 +152,10 @@ class InFlightClaims:
 
 
 def foreign_claims(board: Board, held: Collection[str]) -> dict[str, str]:
-    """nonce -> runner, of every claim that is not ours: ours are those whose nonce we remember.
+    """nonce -> runner, for every claim that is not ours; ours are those whose nonce we remember.
 
-    A claim with our name and a nonce that nobody remembers is watched like any other: its runner
-    died with what it knew, and without a second runner nobody else would ever free the task.
+    A claim with our name and an unknown nonce is watched like any other: its runner died and its
+    memory is lost, and without a second runner only we can free the task.
     """
     return {
         entry.claim.nonce: entry.claim.runner

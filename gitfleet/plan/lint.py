@@ -1,7 +1,7 @@
-"""What is wrong with the files of a board, and what looks wrong: pure, from the files alone.
+"""Errors and warnings in the files of a board. Pure, from the files alone.
 
-A problem is a file that does not validate. A warning is a file that does, and still cannot mean
-what it says: a dependency that is nowhere, a circle, a task that no coder can do.
+An error is a file that does not validate. A warning is a file that validates and still cannot work
+as written: a missing dependency, a cycle, a task that no coder can do.
 """
 
 from __future__ import annotations
@@ -12,52 +12,61 @@ from collections.abc import Callable, Iterator, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gitfleet.errors import FleetError
 from gitfleet.files import boards, codec, layout, yaml
 from gitfleet.files.boards import File
 from gitfleet.files.layout import FileKind
 from gitfleet.model.board import Board, Entry, Problem
-from gitfleet.model.config import RoleSettings, Settings
+from gitfleet.model.config import ForgeSettings, RoleSettings, Settings
 from gitfleet.model.ids import is_id
 from gitfleet.model.states import Role
 from gitfleet.model.task import Task
+from gitfleet.plan import upgrade
 from gitfleet.plan.coder_choice import choices
 from gitfleet.plan.graph import cancelled, graph_of, is_over
 
 
 class LintFinding(Struct, frozen=True):
-    """One thing to tell; a warning stops nothing."""
+    """One finding of lint; a warning blocks nothing."""
 
     problem: Problem
     warning: bool = False
 
     @property
     def order(self) -> tuple[str, int, int, bool, str]:
-        """By place; problems before warnings."""
+        """By place; errors before warnings."""
         p = self.problem
         return p.path, p.line, p.column, self.warning, p.what
 
 
-# Whether the coder of that name exists, given those that fleet.yaml describes.
-Known = Callable[[str, Settings], bool]
-# What a coder would object to in a task's text; empty if nothing.
+# Why there is no coder of that name here; None: there is one.
+Absence = Callable[[str, Settings], FleetError | None]
+# Why there is no forge of the kind that the settings name.
+NoForge = Callable[[ForgeSettings], FleetError | None]
+# A coder's objection to a task's text; empty if it has none.
 Objects = Callable[[str, Task], str]
 
 
-def findings(files: Mapping[str, File], known: Known, objects: Objects) -> list[LintFinding]:
-    """All there is to tell of these files, by path on the branch, sorted by place."""
+def findings(
+    files: Mapping[str, File], absence: Absence, objects: Objects, no_forge: NoForge
+) -> list[LintFinding]:
+    """All findings on these files (by path on the branch), sorted by place."""
     board = boards.read(files)
     found = [LintFinding(problem) for problem in _problems(board, files)]
     found += [
-        LintFinding(problem, warning=True) for problem in _warnings(board, files, known, objects)
+        LintFinding(problem, warning=True) for problem in _warnings(board, files, absence, objects)
     ]
+    found += [LintFinding(problem, warning=True) for problem in _forge(board, files, no_forge)]
     return sorted(found, key=lambda one: one.order)
 
 
-def doubts(board: Board, task: str, known: Known, objects: Objects) -> Iterator[tuple[str, str]]:
-    """What a task that validates cannot mean: what, and what to do about it."""
+def doubts(
+    board: Board, task: str, absence: Absence, objects: Objects
+) -> Iterator[tuple[str, str]]:
+    """Why a valid task cannot work as written: what, and the remedy."""
     entry = board.get(task)
     if entry is not None and entry.task is not None:
-        for _, _, what, remedy in _of_task(board, entry, entry.task, known, objects):
+        for _, _, what, remedy in _of_task(board, entry, entry.task, absence, objects):
             yield what, remedy
 
 
@@ -71,7 +80,7 @@ def _problems(board: Board, files: Mapping[str, File]) -> Iterator[Problem]:
 
 
 def _archived(files: Mapping[str, File]) -> Iterator[Problem]:
-    """Of the files of finished tasks, read as what they were before they were moved."""
+    """Findings on finished tasks, read as the files they were before they were archived."""
     folders: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for path in files:
         there = layout.place(path)
@@ -79,30 +88,36 @@ def _archived(files: Mapping[str, File]) -> Iterator[Problem]:
             folder = path.removesuffix(there.name)
             folders[folder][layout.restored_path(there.task, there.name)] = path
     for restored in folders.values():
-        board = boards.read({origin: files[path] for origin, path in restored.items()})
+        board = boards.read_finished({origin: files[path] for origin, path in restored.items()})
         parts = [*board.damage.values(), *(entry.problems for entry in board.entries.values())]
         for problem in (problem for problems in parts for problem in problems):
             yield replace(problem, path=restored.get(problem.path, problem.path))
 
 
 def _warnings(
-    board: Board, files: Mapping[str, File], known: Known, objects: Objects
+    board: Board, files: Mapping[str, File], absence: Absence, objects: Objects
 ) -> Iterator[Problem]:
+    if (old := upgrade.old_format(board)) is not None:
+        line, column = _mark_in_settings(files.get(layout.SETTINGS), ("format",))
+        yield replace(old, line=line, column=column)
     yield from _twins(board)
     yield from _strange_prompts(files)
-    yield from _roles(board, files, known)
+    yield from _roles(board, files, absence)
     for entry in board.entries.values():
         if entry.task is None or not is_id(entry.id) or is_over(board, entry.id):
             continue
         path = layout.task_path(entry.id)
-        for key, item, what, remedy in _of_task(board, entry, entry.task, known, objects):
+        for key, item, what, remedy in _of_task(board, entry, entry.task, absence, objects):
             line, column = _mark(files[path], key, item)
             yield Problem(path, line, column, what, remedy)
 
 
 def _twins(board: Board) -> Iterator[Problem]:
-    """Ids are in lower case; a file that differs from another only in case is the other's twin
-    where file names ignore case, and one of them vanishes in a checkout there."""
+    """Ids are in lower case.
+
+    Where file names ignore case, a file that differs from another only in case is its twin, and a
+    checkout there loses one of them.
+    """
     same: defaultdict[str, list[str]] = defaultdict(list)
     for task, entry in board.entries.items():
         if entry.blob:
@@ -116,7 +131,7 @@ def _twins(board: Board) -> Iterator[Problem]:
 
 
 def _strange_prompts(files: Mapping[str, File]) -> Iterator[Problem]:
-    """Prompts that nobody is ever told."""
+    """Prompts that no attempt uses."""
     for path in files:
         there = layout.place(path)
         if there.what is FileKind.PROMPT and there.name not in Role.__members__.values():
@@ -124,37 +139,43 @@ def _strange_prompts(files: Mapping[str, File]) -> Iterator[Problem]:
             yield Problem(path, 1, 1, what, f"the roles are {', '.join(Role)}")
 
 
-def _roles(board: Board, files: Mapping[str, File], known: Known) -> Iterator[Problem]:
+def _roles(board: Board, files: Mapping[str, File], absence: Absence) -> Iterator[Problem]:
     roles = board.settings.roles
     for name, role in (("work", roles.work), ("validate", roles.validate), ("plan", roles.plan)):
         for coder, key, item in _named(role) if role is not None else ():
-            if not known(coder, board.settings):
+            if error := absence(coder, board.settings):
                 at = ("roles", name, key) if item is None else ("roles", name, key, item)
                 line, column = _mark_in_settings(files.get(layout.SETTINGS), at)
-                yield Problem(layout.SETTINGS, line, column, *_unknown(coder))
+                yield Problem(layout.SETTINGS, line, column, *_told(error))
+
+
+def _forge(board: Board, files: Mapping[str, File], no_forge: NoForge) -> Iterator[Problem]:
+    settings = board.settings.forge
+    error = no_forge(settings) if settings is not None else None
+    if error is not None:
+        line, column = _mark_in_settings(files.get(layout.SETTINGS), ("forge", "kind"))
+        yield Problem(layout.SETTINGS, line, column, *_told(error))
 
 
 def _named(said: Task | RoleSettings) -> Iterator[tuple[str, str, int | None]]:
-    """The coders that are named in one place: by which key, and which item of its list."""
+    """The coders named in one place: the key, and the item of its list."""
     if said.coder:
         yield said.coder, "coder", None
     for number, one in enumerate(said.coders):
         yield one if isinstance(one, str) else one.coder, "coders", number
 
 
-def _unknown(coder: str) -> tuple[str, str]:
-    return (
-        f"this gitfleet knows no coder {coder!r}",
-        "describe it in fleet.yaml under coders, with an argv",
-    )
+def _told(error: FleetError) -> tuple[str, str]:
+    """What is wrong and what to do, as a finding has them."""
+    return error.what, f"{error.remedy[:1].lower()}{error.remedy[1:].rstrip('.')}"
 
 
-_Told = tuple[str, int | None, str, str]  # key, which of its items, what, remedy
+_Found = tuple[str, int | None, str, str]  # key, which of its items, what, remedy
 
 
 def _of_task(
-    board: Board, entry: Entry, task: Task, known: Known, objects: Objects
-) -> Iterator[_Told]:
+    board: Board, entry: Entry, task: Task, absence: Absence, objects: Objects
+) -> Iterator[_Found]:
     for number, need in enumerate(task.depends_on):
         why = _objection(board, entry, need)
         if why:
@@ -166,9 +187,10 @@ def _of_task(
     able = choices(board, entry, Role(task.role.value))
     if not able:
         yield "title", None, "no coder does it", "name one here, or in fleet.yaml under roles"
-    strange = [one for one in _named(task) if not known(one[0], board.settings)]
-    for coder, key, item in strange:
-        yield (key, item, *_unknown(coder))
+    errors = ((absence(coder, board.settings), key, item) for coder, key, item in _named(task))
+    strange = [(error, key, item) for error, key, item in errors if error is not None]
+    for error, key, item in strange:
+        yield (key, item, *_told(error))
     for one in () if strange else able:
         if why := objects(one.coder, task):
             key = "coders" if task.coders else "coder"
@@ -176,7 +198,7 @@ def _of_task(
 
 
 def _objection(board: Board, entry: Entry, need: str) -> str:
-    """What is wrong with one dependency; empty if nothing is."""
+    """The problem with one dependency; empty if there is none."""
     if need == entry.id:
         return "it depends on itself"
     if not board.taken(need):
@@ -187,13 +209,13 @@ def _objection(board: Board, entry: Entry, need: str) -> str:
     return ""
 
 
-# -- where
+# -- positions
 
 
 def _mark(file: File, key: str, item: int | None) -> tuple[int, int]:
-    """Line and column of a key of a task file, or of one item of its list; 1:1 if not to be seen.
+    """Line and column of a task file's key, or of one item of its list; 1:1 if unknown.
 
-    Read again only for a file there is something to say about.
+    Parses again, but only a file with a finding.
     """
     text, problems = codec.decode(file.data, "")
     front, _, more = codec.split(text, "")

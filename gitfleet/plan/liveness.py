@@ -1,11 +1,12 @@
-"""What a coder that runs is doing, and whether it must end: pure, from what was seen of it.
+"""What a running coder is doing, and whether it must end. Pure, from observations.
 
-Seen are its events, how its output grows, and what its processes use of the processor; never what
-the agent says of itself.
+Observed are its events, the growth of its output, and the processor time of its processes; never
+the agent's own statements.
 """
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Final
 
 from msgspec import Struct
@@ -13,43 +14,74 @@ from msgspec import Struct
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.durations import seconds, spoken
 from gitfleet.model.event import Tokens
-from gitfleet.model.states import Outcome
 from gitfleet.model.task import Budget
 from gitfleet.plan.budget import Spent, context_full, exceeded, spent
 
-_FRESH: Final = 30.0  # seconds for which something heard counts as activity
-_PATIENCE: Final = 60.0  # seconds that a coder may hold its slot while it waits for a limit
-_LONG: Final = 1 / 3  # of the silence that is allowed; after that it is called silent
+_FRESH: Final = 30.0  # seconds for which an event counts as activity
+_PATIENCE: Final = 60.0  # seconds that a coder may keep its slot while it waits for a limit
+_LONG: Final = 1 / 3  # of the allowed silence; after that its state is `silent`
+
+
+class Limit(StrEnum):
+    """Which limit a run reached."""
+
+    BUDGET = "budget"
+    CONTEXT = "context"
+    TIME = "time"
+    STALL = "stall"  # silence, or retrying again and again
+    LEASE = "lease"  # no runner renewed it
+
+
+class LimitHit(Struct, frozen=True):
+    """A limit that a run reached, and a sentence for a person."""
+
+    limit: Limit
+    reason: str
+
+
+def too_long(limit: float) -> LimitHit:
+    """It took longer than `limit` seconds."""
+    return LimitHit(Limit.TIME, f"it took longer than {spoken(limit)}")
+
+
+def silent_for(limit: float) -> LimitHit:
+    """It was silent for `limit` seconds."""
+    return LimitHit(Limit.STALL, f"it was silent for {spoken(limit)}")
+
+
+def abandoned_for(limit: float) -> LimitHit:
+    """No runner renewed its lease of `limit` seconds."""
+    return LimitHit(Limit.LEASE, f"no runner looked after it for {spoken(limit)}")
 
 
 class LivenessLimits(Struct, frozen=True, kw_only=True):
-    """What an attempt may take, in seconds, money and room."""
+    """The limits of an attempt: seconds, money and context."""
 
     attempt: float
-    first_event: float  # 0: it speaks no protocol, so that its silence means nothing
+    first_event: float  # 0: it has no event protocol, so its silence means nothing
     silence: float
     tool: float
     context: int  # percent of its window
     budget: Budget | None = None
-    before: Spent = Spent()  # what the task had cost when the attempt began
+    before: Spent = Spent()  # spent by the task when the attempt started
 
 
 class Observation(Struct, frozen=True, kw_only=True):
-    """What was seen of a run up to now. Times are seconds up to now."""
+    """Observations of a run up to now. Times are seconds up to now."""
 
     elapsed: float
     quiet: float  # since its output last grew
     idle: float  # since its output last grew or its processes last worked
-    heard: bool = False  # it told of anything at all
-    tool: str = ""  # what it has at work, the oldest
+    heard: bool = False  # it reported anything at all
+    tool: str = ""  # its oldest running tool
     tool_for: float = 0.0
     retrying: bool = False
-    refused: bool = False  # its key was, and it says so itself
-    rests: float = 0.0  # until its limit resets, where it told of one
+    refused: bool = False  # it reported that its key was refused
+    rests: float = 0.0  # until its limit resets, if it reported one
     tokens: Tokens = Tokens()
     usd: float | None = None
     used: int | None = None  # tokens in its context
-    window: int | None = None  # and how many fit into it
+    window: int | None = None  # and the size of its context window
 
 
 def limits_of(board: Board, entry: Entry, *, speaks: bool) -> LivenessLimits:
@@ -66,32 +98,35 @@ def limits_of(board: Board, entry: Entry, *, speaks: bool) -> LivenessLimits:
     )
 
 
-def why_kill(limits: LivenessLimits, signs: Observation) -> tuple[Outcome, str] | None:
-    """Why the run must end now, if it must. Where the coder's own words explain it (a limit, a
-    refused key), they decide what it is called."""
+def why_kill(limits: LivenessLimits, signs: Observation) -> LimitHit | None:
+    """The limit for which the run must end now, if any.
+
+    `plan.outcome` names the outcome: the coder's own report may explain it (a limit of its service,
+    a refused key).
+    """
     over = exceeded(limits.budget, limits.before, signs.tokens, signs.usd)
     if over:
-        return Outcome.OVER_BUDGET, over
+        return LimitHit(Limit.BUDGET, over)
     if context_full(signs.used, signs.window, limits.context):
         reason = f"{signs.used} of {signs.window} tokens of its context are used"
-        return Outcome.CONTEXT_FULL, reason
+        return LimitHit(Limit.CONTEXT, reason)
     if signs.retrying and (signs.refused or signs.rests >= _PATIENCE):
         what = "its key is refused" if signs.refused else "its limit lasts longer than that"
-        return Outcome.STALLED, f"it tries again and again, and {what}"
+        return LimitHit(Limit.STALL, f"it tries again and again, and {what}")
     if signs.elapsed >= limits.attempt:
-        return Outcome.TIMED_OUT, f"it took longer than {spoken(limits.attempt)}"
+        return too_long(limits.attempt)
     if limits.first_event and not signs.heard and signs.elapsed >= limits.first_event:
-        return Outcome.STALLED, f"nothing was heard of it for {spoken(limits.first_event)}"
+        return LimitHit(Limit.STALL, f"nothing was heard of it for {spoken(limits.first_event)}")
     if signs.quiet >= limits.tool:
         what = f"{signs.tool} ran" if signs.tool else "it worked"
-        return Outcome.STALLED, f"{what} without a word for {spoken(limits.tool)}"
+        return LimitHit(Limit.STALL, f"{what} without a word for {spoken(limits.tool)}")
     if not signs.tool and signs.idle >= limits.silence:
-        return Outcome.STALLED, f"it was silent for {spoken(limits.silence)}"
+        return silent_for(limits.silence)
     return None
 
 
 def state_of(limits: LivenessLimits, signs: Observation) -> str:
-    """What it does just now, in a few words."""
+    """Its current activity, in a few words."""
     if signs.retrying:
         return "limited"
     if signs.tool:

@@ -1,7 +1,7 @@
-"""What on a board people may want to be told of: pure.
+"""What people may want to be notified of. Pure, from the board.
 
-Each piece of news has a key made of facts of the board, so that whoever looks again, or begins
-anew, knows what was told already.
+Each piece of news has a key made of facts of the board, so that after a restart a runner knows what
+was already sent.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gitfleet.plan.status import TaskStatus
 
 _LONGEST: Final = 1500  # characters of a body
 _TITLE: Final = 120
-# Where something is under way, or could be begun, a runner is not idle.
+# A runner is not idle while something runs or could start.
 _BUSY: Final = frozenset(
     {
         Status.WORKING,
@@ -39,7 +39,7 @@ _CALL: Final = re.compile(r"([@#!])(?=\w)")
 
 
 class News(Struct, frozen=True, kw_only=True):
-    """One thing to tell: about what, and in which words."""
+    """One notification: its subject and its text."""
 
     about: Notice
     key: str
@@ -48,7 +48,7 @@ class News(Struct, frozen=True, kw_only=True):
 
 
 def of_entry(entry: Entry, where: TaskStatus) -> Iterator[News]:
-    """What there is to tell of one task."""
+    """The news about one task."""
     if not (done(entry) or cancelled(entry)):
         yield from _questions(entry)
     if where.status in (Status.FAILED, Status.INVALID):
@@ -99,7 +99,7 @@ def _of_event(entry: Entry, event: Event) -> Iterator[News]:
 
 
 def idle(board: Board, where: Iterable[TaskStatus]) -> News | None:
-    """That nothing is left to do, if so; its key grows with every new event."""
+    """That no work is left, if so; its key grows with every new event."""
     counts: dict[Status, int] = {}
     for one in where:
         counts[one.status] = counts.get(one.status, 0) + 1
@@ -113,7 +113,7 @@ def idle(board: Board, where: Iterable[TaskStatus]) -> News | None:
 
 
 def older_idle(key: str, told: Iterable[str]) -> bool:
-    """Whether something at least as new was told as idle: what is archived counts no more."""
+    """Whether something at least as new was reported as idle: archived tasks no longer count."""
     prefix = f"{Notice.IDLE}/"
     return key.startswith(prefix) and any(one >= key for one in told if one.startswith(prefix))
 
@@ -132,5 +132,5 @@ def _news(about: Notice, key: str, title: str, body: str) -> News:
 
 
 def _calm(text: str) -> str:
-    """Text of agents and tasks, calling nobody: services take @all and <!channel> at their word."""
+    """Text of agents and tasks without mentions: services act on @all and <!channel>."""
     return _CALL.sub("\\1\u200b", UNSAFE.sub("", text))

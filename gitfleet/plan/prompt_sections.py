@@ -1,7 +1,7 @@
-"""What a coder is told of a task and of what happened to it: pure, bounded, others' words fenced.
+"""The sections of a prompt: the task and its history. Pure, bounded, others' text fenced.
 
-Each function makes one section of a prompt; empty where there is nothing to tell. What earlier
-attempts, checks and validators said stands in fences, whoever wrote the prompt around it.
+Each function makes one section; empty if it has no content. Text of earlier attempts, checks and
+validators is fenced, whoever wrote the prompt around it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from gitfleet.model.event import Attempt, Check, Decision, Event
 from gitfleet.model.question import Question
 from gitfleet.model.states import ATTEMPT_KINDS, VERDICTS, Kind, Role
 from gitfleet.plan.quoting import fenced, line, shortened
-from gitfleet.plan.status import submission_of
+from gitfleet.plan.task_history import submission_of
 
-# Characters. A model reads the whole of it each time, so it has to be worth its place.
+# Characters. A model reads all of it each time, so it must be worth its place.
 ALL_BEFORE: Final = 20_000
-_OF_ONE: Final = 5_000  # of one attempt: reason, findings, ends of checks
+_OF_ONE: Final = 5_000  # of one attempt: reason, findings, output of checks
 _TAIL: Final = 2_500  # of the output of one check
 _FINDING: Final = 1_000
-_LINES: Final = 40  # attempts that are told by a line at least
+_LINES: Final = 40  # attempts that get at least one line
 _NOTE: Final = 8_000
 ALL_NOTES: Final = 24_000
 _QUESTION: Final = 2_000
@@ -39,22 +39,22 @@ _TITLES: Final[Mapping[Kind, str]] = {
 _PEOPLES: Final[Mapping[Kind, str]] = {
     Kind.RETRY: "A person had it tried afresh",
     Kind.NOTE: "A person remarked",
-    Kind.RELEASE: "A person took it off hold",
+    Kind.UNHOLD: "A person took it off hold",
 }
 
 
 def _word(text: str) -> str:
-    """A name that stands outside of a fence: agents choose some, and a sentence is none."""
+    """A name outside of a fence: agents choose some, and a sentence is not a name."""
     return text if _WORD.fullmatch(text) or not text else "(a name that is none)"
 
 
 def task_section(entry: Entry) -> str:
-    """The task as its file has it. Its text is the instruction, so it is not fenced."""
+    """The task as in its file. Its text is the instruction, so it is not fenced."""
     assert entry.task is not None
     task = entry.task
     lines = [f"# The task: {line(task.title)}", "", f"Its id is {entry.id}."]
-    if task.touches:
-        lines.append(f"The change may touch nothing but: {', '.join(map(line, task.touches))}")
+    if task.paths:
+        lines.append(f"The change may touch nothing but: {', '.join(map(line, task.paths))}")
     if task.checks:
         lines += ["These commands must pass on the result:", ""]
         lines += [f"    {line(command)}" for command in task.checks]
@@ -62,7 +62,7 @@ def task_section(entry: Entry) -> str:
 
 
 def answers_section(questions: Sequence[Question]) -> str:
-    """What earlier attempts asked and what people answered, the newest last; and what is open."""
+    """Earlier questions with people's answers, the newest last, and the open ones."""
     answered = [question for question in questions if not question.open][-_MOST_ANSWERS:]
     waits = [question for question in questions if question.open][-_MOST_ANSWERS:]
     lines: list[str] = []
@@ -88,7 +88,7 @@ def _asked(question: Question) -> Iterator[str]:
 
 
 def notes_section(notes: Mapping[str, str]) -> str:
-    """The notes that earlier attempts left, by the paths on the board."""
+    """The notes of earlier attempts, with their paths on the board."""
     shown = {path: text for path, text in notes.items() if text.strip()}
     if not shown:
         return ""
@@ -100,7 +100,7 @@ def notes_section(notes: Mapping[str, str]) -> str:
 
 
 def checks_section(checks: Sequence[Check]) -> str:
-    """The checks that were run on what is judged."""
+    """The checks that ran on the work under review."""
     if not checks:
         return "# Checks that were run\n\nNone."
     ran = "\n".join(
@@ -111,7 +111,7 @@ def checks_section(checks: Sequence[Check]) -> str:
 
 
 def submitted_section(entry: Entry) -> str:
-    """Who handed in what is judged, and whether the task's text is still the one worked to."""
+    """Who submitted the work under review, and whether the task's text has changed since."""
     event = submission_of(entry)
     if event is None or event.attempt is None:
         return ""
@@ -128,12 +128,15 @@ def submitted_section(entry: Entry) -> str:
     )
 
 
-# -- what happened
+# -- history
 
 
 def before_section(entry: Entry, role: Role) -> str:
-    """How earlier attempts ended, oldest first. The newest are told in full, as far as there is
-    room, those before them by a line, and of the oldest only how many they were."""
+    """How earlier attempts ended, oldest first.
+
+    The newest in full, as far as there is room, earlier ones in one line each, and of the oldest
+    only their number.
+    """
     events = list(_told(entry, role))
     blocks: list[str] = []
     left = ALL_BEFORE
@@ -157,8 +160,10 @@ def _told(entry: Entry, role: Role) -> Iterable[Event]:
 
 
 def _of_validation(entry: Entry) -> Iterator[Event]:
-    """Validations of this very work that came to no verdict. What was said of older work, and by
-    whom it was accepted, is nothing that a new judge should go by."""
+    """Validations of this very work without a verdict.
+
+    Opinions on older work, and who accepted it, must not influence a new validator.
+    """
     done = submission_of(entry)
     for event in entry.current:
         later = done is None or event.order > done.order
@@ -168,7 +173,7 @@ def _of_validation(entry: Entry) -> Iterator[Event]:
 
 
 def _remark(event: Event) -> bool:
-    """Whether a person said something by it. That it was tried afresh matters without words."""
+    """Whether an event carries a person's words. A retry matters even without a reason."""
     said = isinstance(event.content, Decision) and bool(event.content.reason.strip())
     return event.kind is Kind.RETRY or (event.kind in _PEOPLES and said)
 
@@ -189,7 +194,7 @@ def _whole(event: Event) -> str:
 
 
 def _words(done: Attempt) -> str:
-    """What was said of an attempt, by gitfleet, its coder, its checks and its validator."""
+    """The texts about an attempt, by gitfleet, its coder, its checks and its validator."""
     lines = [line(done.reason)]
     lines += [f"- {shortened(finding.strip(), _FINDING)}" for finding in done.findings]
     for check in done.checks:

@@ -1,7 +1,7 @@
-"""What a question says on a forge: pure.
+"""The texts of a question's pull request. Pure.
 
-Everything of agents and tasks is quoted, line by line: a forge obeys lines that begin with a slash
-(GitLab's quick actions) and tells people whose names follow an @.
+Text of agents and tasks is quoted line by line: a forge obeys lines that start with a slash
+(GitLab's quick actions) and notifies people whose names follow an @.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from gitfleet.model.board import Entry
 from gitfleet.model.event import Attempt
 from gitfleet.model.question import Question
 
-MARK: Final = "<!-- gitfleet"  # how everything begins that gitfleet says
+MARK: Final = "<!-- gitfleet"  # every text of gitfleet starts with it
 ASKED: Final = f"{MARK}:question -->"
 EMPTY: Final = f"{MARK}:merged-without-an-answer -->"
 OVER: Final = f"{MARK}:over -->"
 _TITLE: Final = 200  # characters; forges take 255
 _BODY: Final = 60_000  # the same; GitHub takes 65,536
 _TEXT: Final = 20_000  # of a question or a task in it
-_TRIED: Final = 8  # attempts that are told of
+_TRIED: Final = 8  # attempts that are listed
 _AT: Final = re.compile(r"@(?=\w)")
 _NUMBER: Final = re.compile(r"(?:option\s+)?#?([1-9][0-9]?)[.)]?\Z", re.IGNORECASE)
 
@@ -36,7 +36,7 @@ def title(question: Question) -> str:
 
 
 def body(entry: Entry, question: Question) -> str:
-    """All that somebody needs who was not there: the task, what was tried, how to answer."""
+    """Everything that a newcomer needs: the task, its attempts, how to answer."""
     asker = f"{question.by.coder or 'A coder'}, in attempt {question.by.attempt or 1}"
     parts = [
         ASKED,
@@ -85,7 +85,7 @@ def _how(question: Question) -> str:
 
 
 def _plain(text: str) -> str:
-    """A text of others within a line."""
+    """Text of others within a line."""
     return _harmless(" ".join(text.split()))
 
 
@@ -95,13 +95,13 @@ def _quoted(text: str) -> str:
 
 
 def _harmless(text: str) -> str:
-    # A comment ends nothing and begins nothing here, and an @ calls nobody.
+    # A comment can neither start nor end here, and an @ notifies no one.
     plain = UNSAFE.sub("", text).replace("<!--", "<! --").replace("</details>", "")
     return _AT.sub("@\u200b", plain)
 
 
 def answer_in(question: Question, comment: str) -> str:
-    """What a comment answers: the option whose number it is, else its text."""
+    """The answer in a comment: the option whose number it is, else its text."""
     said = comment.strip()
     number = _NUMBER.match(said)
     if number and said not in question.options and int(number[1]) <= len(question.options):
@@ -109,22 +109,22 @@ def answer_in(question: Question, comment: str) -> str:
     return said
 
 
-# -- what gitfleet says later
+# -- later comments
 
 
 def thanks(link: str) -> str:
-    """When there is an answer; `link` leads to the commit that brought it onto the board."""
+    """The comment for an answered question; `link` leads to the commit with the answer."""
     where = f": {link}" if link else ""
     return f"{OVER}\nThank you. The answer is on the board{where}."
 
 
 def moot(why: str) -> str:
-    """When nobody waits for an answer any more."""
+    """The comment for a question that no longer needs an answer."""
     return f"{OVER}\nNobody waits for an answer any more: {why}."
 
 
 def empty_merge(question: Question) -> str:
-    """When it was merged and nothing stands below the heading."""
+    """The comment for a merge without text below the heading."""
     path = layout.question_path(question.name)
     return (
         f"{EMPTY}\nThis was merged, but in `{path}` nothing stands below `## Answer`, so the"

@@ -1,10 +1,9 @@
-"""Questions: asked by agents, answered by people. Pure; docs/board.md tells the format."""
+"""Questions that agents ask and people answer. Pure; docs/board.md documents the format."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Final
 
 from msgspec import Struct
 
@@ -14,19 +13,12 @@ from gitfleet.files import answers, codec, layout
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.change import Change, Person
 from gitfleet.model.question import Asker, Question
-from gitfleet.model.states import Outcome
 from gitfleet.plan.graph import cancelled, done, graph_of
 from gitfleet.plan.transitions.event_files import claimed_by
 
-ASKED: Final = Outcome.ASKED
-# These say something that an open question does not change: a person is to look, or has decided.
-_STRONGER: Final = frozenset(
-    {Outcome.CANCELLED, Outcome.TAMPERED, Outcome.MISCONFIGURED, Outcome.OVER_BUDGET}
-)
-
 
 class QuestionRequest(Struct, frozen=True, kw_only=True):
-    """A question that an agent wants to ask; the key tells the same letter again."""
+    """A question that an agent wants to ask; its key identifies a repeated file."""
 
     key: str
     text: str
@@ -34,13 +26,13 @@ class QuestionRequest(Struct, frozen=True, kw_only=True):
 
 
 class Waiting(Struct, frozen=True, kw_only=True):
-    """An open question, as a person wants to hear of it."""
+    """An open question with what a person wants to know about it."""
 
     question: Question
     title: str  # of the task
     since: float  # seconds
     behind: tuple[str, ...]  # unfinished tasks that wait for this one, directly or not
-    running: bool  # its attempt still runs: perhaps it waits just now
+    running: bool  # its attempt still runs and may be waiting for the answer
 
     @property
     def name(self) -> str:
@@ -54,7 +46,7 @@ class Waiting(Struct, frozen=True, kw_only=True):
 def ask(
     board: Board, now: datetime, *, task: str, nonce: str, wanted: Sequence[QuestionRequest]
 ) -> Change | None:
-    """Put what an agent asks onto the board; None if all is there, or its claim is gone."""
+    """Put an agent's questions onto the board; None if all are there, or its claim is gone."""
     entry = claimed_by(board, task, nonce)
     if entry is None or entry.claim is None:
         return None
@@ -84,10 +76,10 @@ def ask(
 
 
 def found(questions: Sequence[Question], wanted: QuestionRequest, attempt: int) -> Question | None:
-    """The question on the board that this one is already, if it is.
+    """The question on the board that this one repeats, if any.
 
-    The same letter by its key. The same words again: while nobody has answered them; and those
-    of an earlier attempt, since a coder that begins anew asks anew, and is to get the answer.
+    The same file, by its key. Or the same words: as long as that question is open, or if an earlier
+    attempt asked it, since a coder that starts over asks again and should get the answer.
     """
     for question in questions:
         if question.outbox == wanted.key:
@@ -98,7 +90,7 @@ def found(questions: Sequence[Question], wanted: QuestionRequest, attempt: int) 
 
 
 def _next_number(board: Board, entry: Entry, known: Sequence[Question]) -> int:
-    """One more than any question of the task has, those included that cannot be read."""
+    """One more than any question of the task, including those that cannot be read."""
     names = [question.name for question in known]
     places = (layout.place(path) for path in board.damage)
     names += [p.name for p in places if p.what is layout.FileKind.QUESTION and p.task == entry.id]
@@ -119,16 +111,16 @@ def note(board: Board, *, task: str, nonce: str, notes: Mapping[str, bytes]) -> 
     return Change(subject=f"{task}: notes ({names})", files=files, tasks=(task,))
 
 
-# -- how an attempt ends that asked
+# -- how an attempt with questions ends
 
 
 def unanswered_reason(
     entry: Entry, attempt: int, asked: frozenset[str], unheard: frozenset[str]
 ) -> str:
-    """Why an attempt is to wait for an answer, in a sentence; empty if it need not.
+    """Why the attempt ends as `asked`, in a sentence; empty if it does not.
 
-    `asked`: the names of the questions it asked, besides those that tell so themselves.
-    `unheard`: those of which its coder was told to stop and go on later.
+    `asked`: the names of the questions it asked, besides those that say so themselves. `unheard`:
+    those for which its coder was told to stop and continue later.
     """
     own = [q for q in entry.questions if q.by.attempt == attempt or q.name in asked]
     waiting = [q for q in own if q.open]
@@ -139,20 +131,11 @@ def unanswered_reason(
     return f"{late[0].name} was answered when it had stopped for it" if late else ""
 
 
-def overrules(outcome: Outcome) -> bool:
-    """Whether an attempt that ended so is `asked` if it has an open question.
-
-    Work may be half done whatever the exit status says: who asked and was told to stop submits
-    what there is, and who was ended while it waited did not fail.
-    """
-    return outcome not in _STRONGER
-
-
 # -- answering
 
 
 def waiting(board: Board, now: datetime) -> list[Waiting]:
-    """Every open question of an unfinished task, the one that waits longest first."""
+    """Every open question of an unfinished task, the oldest first."""
     graph = graph_of(board)
     rows = [
         Waiting(
@@ -180,9 +163,9 @@ def _behind(board: Board, dependents: Mapping[str, Sequence[str]], task: str) ->
 
 
 def named(board: Board, name: str) -> Question:
-    """The question somebody means: by its own name, or by its task's if that has one open.
+    """The question that a person means: by its own name, or by its task's if that has one open.
 
-    FleetError where there is none, or more than one that could be meant.
+    FleetError if there is none, or more than one.
     """
     plain = name.removeprefix("questions/").removesuffix(".md")
     place = layout.place(layout.question_path(plain))
@@ -239,18 +222,18 @@ def _unknown(board: Board, name: str, entry: Entry | None) -> FleetError:
 def answer(
     board: Board, now: datetime, *, question: str, file: bytes, text: str, person: Person
 ) -> Change:
-    """A person's answer to a question: the one function for all ways to answer.
+    """Record a person's answer to a question: the one function behind all ways to answer.
 
-    `question` is its name, `file` its file as it is on this very board, `text` the answer in
-    Markdown. The first answer counts; a later one goes under it as a comment. FleetError if there
-    is no such question, or the text says nothing.
+    `question` is its name, `file` its file on this very board, `text` the answer in Markdown. The
+    first answer counts; a later one is added as a comment. FleetError if there is no such question,
+    or the text is empty.
     """
     place = layout.place(layout.question_path(question))
     found_ = _question(board, place.task, question)
     if found_ is None:
         raise _unknown(board, question, board.get(question))
     said = text.replace("\r\n", "\n").replace("\r", "\n").strip()
-    said = UNSAFE.sub("", said)  # what could draw on a terminal
+    said = UNSAFE.sub("", said)  # characters that control a terminal
     if not codec.split_answer(f"{answers.HEADING}\n{said}")[1]:
         raise FleetError("an answer must say something", remedy="Comments are no answer.")
     if found_.open:

@@ -1,4 +1,4 @@
-"""Text of others inside a prompt: fenced, so that it is read as data and cannot leave its fence."""
+"""Text of others inside a prompt: fenced, so that it reads as data and cannot leave its fence."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Final
 
 from gitfleet.event_log import UNSAFE
 
-_SHORTEST: Final = 4  # backticks; text that knows only of three is not even tempted
+_SHORTEST: Final = 4  # backticks; more than the three that most text uses
 _RUN: Final = re.compile("`+")
-# Colours and the like go as a whole: what they leave behind would only disturb.
+# Remove whole colour codes: their remains would only disturb.
 _SEQUENCE: Final = re.compile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(?:\x07|\x1b\\\\)?)")
 
 
 def plain(text: str) -> str:
-    """The same without control characters, and with line ends as in files."""
+    """The text without control characters, and with Unix line ends."""
     text = _SEQUENCE.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
     return UNSAFE.sub("", text)
 
@@ -25,8 +25,10 @@ def line(text: str) -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """Text of at most `most` characters, and a line of ours where its middle was left out: the
-    end tells most, the beginning what it is about."""
+    """At most `most` characters of a text, with a line in place of its middle:
+
+    the end says most, the start what it is about.
+    """
     if len(text) <= most:
         return text
     head = most // 4
@@ -36,7 +38,7 @@ def shortened(text: str, most: int) -> str:
 
 
 def fenced(text: str, most: int, kind: str = "data") -> str:
-    """Text between two lines of backticks, more of them than it has in a row anywhere."""
+    """Text between two lines of backticks, more of them than it contains in a row."""
     inside = shortened(plain(text), most).strip("\n")
     fence = "`" * max([_SHORTEST, *(len(run) + 1 for run in _RUN.findall(inside))])
     return f"{fence}{kind}\n{inside}\n{fence}"

@@ -1,7 +1,7 @@
-"""The board drawn for people who look at it on a forge: README.md of the fleet branch. Pure.
+"""The board as a page for people on a forge: README.md of the fleet branch. Pure.
 
-What waits for a person comes first. There are no relative times in it, so that it differs only
-when the board does. Titles and reasons are other people's words: nothing in them is markup.
+Tasks that need a person come first. The page has no relative times, so that it changes only when
+the board does. Titles and reasons are other people's words: nothing in them is markup.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _table(rows: list[Entry], where: Mapping[str, TaskStatus]) -> Iterator[str]:
 
 
 def _status(entry: Entry, status: Status) -> str:
-    """The status; of a task that asks, with the way to the file that is to be answered."""
+    """The status; for a task that asks, with a link to the question's file."""
     asked = next((q for q in entry.questions if q.open), None)
     if status is not Status.ASKING or asked is None:
         return status.value
@@ -77,7 +77,7 @@ def _status(entry: Entry, status: Status) -> str:
 
 
 def text(words: str) -> str:
-    """Somebody's words as plain text in one cell of a Markdown table."""
+    """Other people's words as plain text in one cell of a Markdown table."""
     line = " ".join("".join(c if c.isprintable() else " " for c in words).split())
     line = line if len(line) <= 160 else line[:159] + "…"
     return _MARKUP.sub(r"\\\1", line).replace("www.", r"www\.")
@@ -106,7 +106,7 @@ def _landed(board: Board) -> Iterator[str]:
 
 
 def _graph(board: Board, where: Mapping[str, TaskStatus]) -> Iterator[str]:
-    """The unfinished tasks that hang together, as a Mermaid graph."""
+    """The unfinished tasks with dependencies, as a Mermaid graph."""
     edges = [
         (need, entry.id)
         for entry in _ordered(board)
@@ -136,5 +136,5 @@ def _label(task: str) -> str:
 
 
 def drawn(page: bytes | None) -> bool:
-    """Whether a README.md of the branch is ours to draw anew; a person's own stays."""
+    """Whether the branch's README.md is ours to rewrite; a person's own stays."""
     return page is None or page.startswith(MARK.encode())

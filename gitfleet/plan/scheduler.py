@@ -1,4 +1,4 @@
-"""What to claim next: pure, from the board and what this runner has to offer."""
+"""What to claim next. Pure, from the board and this runner's capacity."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from gitfleet.model.board import Board, Entry
+from gitfleet.model.config import RoleSettings
 from gitfleet.model.ids import is_id
 from gitfleet.model.states import Role, Status
 from gitfleet.plan.coder_choice import Choice, choices
@@ -28,20 +29,21 @@ _ANSWERED: Final = 2
 
 
 class Capacity(Struct, frozen=True, kw_only=True):
-    """What a runner has to offer."""
+    """What a runner can take on."""
 
     runner: str
     slots: int  # attempts at once, over all coders
     labels: frozenset[str] = frozenset()
-    coders: frozenset[str] | None = None  # only these; None: all it knows
-    known: frozenset[str] | None = None  # coders that exist here; None: do not ask
-    only: frozenset[str] | None = None  # nothing but these tasks
+    coders: frozenset[str] | None = None  # only these; None: every coder
+    absent: Mapping[str, str] = {}  # coder that is not here -> why
+    default: RoleSettings | None = None  # goes before the board's roles
+    only: frozenset[str] | None = None  # only these tasks
     blocked: Mapping[str, str] = {}  # accepted task -> why it cannot land just now
     tips: Mapping[str, str] = {}  # target branch -> its tip
 
 
 class Assignment(Struct, frozen=True, kw_only=True):
-    """A task to claim, and for what."""
+    """A task to claim, with role, coder and model."""
 
     task: str
     role: Role
@@ -51,17 +53,17 @@ class Assignment(Struct, frozen=True, kw_only=True):
 
 
 class Skipped(Struct, frozen=True):
-    """A task that could be claimed, and why this runner does not."""
+    """A claimable task that this runner skips, and why."""
 
     task: str
     reason: str
     for_a_person: bool = False  # only a person can change that
-    rests: bool = False  # since a coder rests, which is told of the coder, once
-    until: datetime | None = None  # when its coder will have rested, if that ends by itself
+    rests: bool = False  # its coder is cooling down, which is logged once per coder
+    until: datetime | None = None  # when the cooldown ends, if it ends by itself
 
 
 def target_of(board: Board, entry: Entry, default: str) -> str:
-    """The branch a task starts from and lands on."""
+    """The branch that a task starts from and lands on."""
     own = entry.task.base if entry.task else None
     return own or board.settings.target or default
 
@@ -71,8 +73,8 @@ def candidates(
 ) -> list[tuple[Entry, TaskStatus]]:
     """Every task that may be claimed now, in the order of work.
 
-    `tips` are the tips of the targets: what waits for a red target to move is due when the
-    commit that was red is none of them.
+    `tips` are the tips of the targets: a task that waits for a red target is due when the red
+    commit is no longer a tip.
     """
     graph = graph_of(board)
     known = statuses(board, now)
@@ -97,7 +99,7 @@ def candidates(
 def picks(
     board: Board, now: datetime, offer: Capacity, default_target: str
 ) -> tuple[list[Assignment], list[Skipped]]:
-    """What to claim now, best first, and what is passed over although it could be claimed."""
+    """The tasks to claim now, best first, and the claimable ones that are skipped."""
     busy = _Occupancy(board, offer, default_target, cooldowns(board, offer.runner, now))
     chosen: list[Assignment] = []
     passed: list[Skipped] = []
@@ -129,7 +131,7 @@ def picks(
 
 
 class _Occupancy:
-    """What runs already, and what a further attempt would collide with."""
+    """What runs already, and what another attempt would collide with."""
 
     def __init__(
         self,
@@ -141,7 +143,7 @@ class _Occupancy:
         self.board, self.offer, self.resting = board, offer, resting
         self.mine = 0
         self.coders: Counter[str] = Counter()
-        self.words: dict[str, str] = {}
+        self.locks: dict[str, str] = {}
         self.landing: dict[str, str] = {}
         for entry in board.entries.values():
             if entry.claim is None:
@@ -153,8 +155,8 @@ class _Occupancy:
             self._occupy(entry, claim.role, target_of(board, entry, default_target))
 
     def _occupy(self, entry: Entry, role: Role, target: str) -> None:
-        for word in entry.task.exclusive if entry.task else ():
-            self.words[word] = entry.id
+        for lock in entry.task.locks if entry.task else ():
+            self.locks[lock] = entry.id
         if role is Role.VALIDATE:
             self.landing[target] = entry.id
 
@@ -164,14 +166,14 @@ class _Occupancy:
         self._occupy(entry, pick.role, pick.target)
 
     def choose(self, entry: Entry, role: Role) -> Choice | Skipped:
-        """The first coder that can do it here and does not rest; or why there is none.
+        """The first coder that can do it here and is not cooling down, or why there is none.
 
-        One that is only busy is waited for: the next in the list is for when it cannot, not for
-        when it is slower.
+        A busy coder is waited for: the next in the list is for when it cannot run, not for when it
+        is slower.
         """
         whys: list[str] = []
         rests: list[Cooldown] = []
-        for one in choices(self.board, entry, role) or (Choice(""),):
+        for one in choices(self.board, entry, role, self.offer.default) or (Choice(""),):
             why, rest = self._of_coder(one.coder, role), self.resting.get(one.coder)
             if not why and rest is None:
                 return one
@@ -188,13 +190,13 @@ class _Occupancy:
         )
 
     def objection(self, pick: Assignment, entry: Entry) -> str:
-        """Why this attempt cannot start here and now; empty if it can."""
+        """Why this attempt cannot start here now; empty if it can."""
         return self._of_slots(pick) or self._of_labels(pick, entry) or self.of_place(pick, entry)
 
     def _of_labels(self, pick: Assignment, entry: Entry) -> str:
-        needs = entry.task.needs if entry.task and pick.role is not Role.VALIDATE else ()
-        lacking = [label for label in needs if label not in self.offer.labels]
-        return f"needs a runner with {', '.join(lacking)}" if lacking else ""
+        wanted = entry.task.runs_on if entry.task and pick.role is not Role.VALIDATE else ()
+        lacking = [label for label in wanted if label not in self.offer.labels]
+        return f"runs only on a runner with {', '.join(lacking)}" if lacking else ""
 
     def _of_slots(self, pick: Assignment) -> str:
         if self.mine >= self.offer.slots:
@@ -206,34 +208,28 @@ class _Occupancy:
         return ""
 
     def _of_coder(self, coder: str, role: Role) -> str:
-        """Why it could not do it here at any time; empty if it could."""
+        """Why the coder can never do it here; empty if it can."""
         if not coder:
             if role is Role.VALIDATE:
                 return ""
             return "no coder: name one in the task, or in fleet.yaml under roles.work.coder"
         if self.offer.coders is not None and coder not in self.offer.coders:
             return f"this machine's configuration does not let {coder} run here"
-        known = self.offer.known
-        if known is not None and coder not in known | set(self._described()):
-            return f"no coder is called {coder}; describe it in fleet.yaml under coders"
-        return ""
-
-    def _described(self) -> list[str]:
-        return [name for name, coder in self.board.settings.coders.items() if coder.argv]
+        return self.offer.absent.get(coder, "")
 
     def of_place(self, pick: Assignment, entry: Entry) -> str:
-        """What another attempt has to itself, or this runner lacks."""
+        """A lock that another attempt holds, or a label that this runner lacks."""
         assert entry.task is not None
-        for word in entry.task.exclusive:
-            if word in self.words:
-                return f"{self.words[word]} has {word} to itself"
+        for lock in entry.task.locks:
+            if lock in self.locks:
+                return f"{self.locks[lock]} holds the lock {lock}"
         if pick.role is Role.VALIDATE and pick.target in self.landing:
             return f"{self.landing[pick.target]} is being checked for {pick.target}"
         return ""
 
 
 def collides(board: Board, pick: Assignment, default_target: str) -> bool:
-    """Whether another claim now has what this attempt would need for itself."""
+    """Whether another claim now holds a lock that this attempt needs."""
     entry = board.get(pick.task)
     if entry is None or entry.task is None:
         return True

@@ -1,10 +1,9 @@
-"""Where a task stands, and why: derived from the board, first match wins (docs/board.md)."""
+"""The status of a task, and why: derived from the board, first match wins (docs/lifecycle.md)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from itertools import takewhile
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -19,36 +18,38 @@ from gitfleet.model.states import (
     HOPELESS,
     OWN_LIMITS,
     REJECTIONS,
-    RESTS,
     STATUS_OF_ROLE,
-    VERDICTS,
     Counter,
     Kind,
     Outcome,
     Role,
     Status,
 )
-from gitfleet.plan import budget
 from gitfleet.plan.coder_choice import choices
 from gitfleet.plan.cooldown import cooldown_anywhere, pause
-from gitfleet.plan.graph import cancelled, done, graph_of, is_done, is_over
-
-_WORK: Final = (Kind.WORK, Kind.PLAN)
-_LONGEST_RED_PAUSE: Final = 3600.0
-_SHORTEST_RED_PAUSE: Final = 10.0
+from gitfleet.plan.graph import cancelled, done, is_over, unmet_dependency
+from gitfleet.plan.pauses import interruptions_in_a_row, proof_pause
+from gitfleet.plan.task_history import (
+    count,
+    limit_of,
+    over_budget,
+    put_on_hold,
+    submission_of,
+    verdict_of,
+)
 
 
 class TaskStatus(Struct, frozen=True, kw_only=True):
-    """A status with its reason, and what a claim of the task would be for."""
+    """A status with its reason, and the role that the task can be claimed for."""
 
     status: Status
     reason: str
-    role: Role | None = None  # what it can be claimed for, once `until` is past
+    role: Role | None = None  # the role it can be claimed for, after `until`
     until: datetime | None = None  # not claimed before this time
-    # Only its coders rest, on the runners that the reason names: any other may claim it now.
+    # Only its coders are cooling down, on the runners that the reason names: another may claim it.
     rests: bool = False
-    answered: bool = False  # its questions have answers now
-    red: str | None = None  # the commit of the target that failed the checks by itself
+    answered: bool = False  # its questions are answered
+    red: str | None = None  # the commit of the target that itself failed the checks
 
     def claimable(self, now: datetime) -> bool:
         """Whether a runner may claim it now."""
@@ -57,7 +58,7 @@ class TaskStatus(Struct, frozen=True, kw_only=True):
 
 
 def status_of(board: Board, task: str, now: datetime) -> TaskStatus:
-    """Where the task of that id stands. Pure and total; `now` matters only for pauses."""
+    """The status of the task of that id. Pure and total; `now` matters only for pauses."""
     entry = board.get(task)
     if entry is None:
         if task in board.archived:
@@ -67,7 +68,7 @@ def status_of(board: Board, task: str, now: datetime) -> TaskStatus:
 
 
 class _CachedStatuses(Struct, frozen=True):
-    """The standings of a board, and the span of time in which they hold."""
+    """The statuses of a board, and the time span in which they are valid."""
 
     where: Mapping[str, TaskStatus]
     since: datetime
@@ -78,9 +79,9 @@ _KEPT: WeakKeyDictionary[Board, _CachedStatuses] = WeakKeyDictionary()
 
 
 def statuses(board: Board, now: datetime) -> Mapping[str, TaskStatus]:
-    """Where every task stands that is not archived; worked out once for a board and a time.
+    """The status of every task that is not archived; computed once per board and time span.
 
-    Time matters only where a pause ends, so until the next one ends all stays as it is.
+    Time matters only when a pause ends, so until the next one ends nothing changes.
     """
     kept = _KEPT.get(board)
     if kept is None or now < kept.since or (kept.until is not None and kept.until <= now):
@@ -146,24 +147,6 @@ def _held(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
     return TaskStatus(status=Status.HELD, reason=reason)
 
 
-def put_on_hold(entry: Entry) -> Event | None:
-    """The event by which a task is on hold, or None. `retry` does not release it."""
-    switches = (e for e in reversed(entry.events) if e.kind in (Kind.HOLD, Kind.RELEASE))
-    last = next(switches, None)
-    return last if last is not None and last.kind is Kind.HOLD else None
-
-
-def limit_of(board: Board, entry: Entry) -> int:
-    """How many failed attempts a task has before it waits for a person."""
-    own = entry.task.attempts if entry.task else None
-    return own or board.settings.attempts
-
-
-def count(attempts: Iterable[Attempt], counter: Counter) -> int:
-    """How many of the attempts count against `counter`."""
-    return sum(1 for attempt in attempts if COUNTS.get(attempt.outcome) is counter)
-
-
 def _failed(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
     attempts = entry.attempts()
     if not attempts:
@@ -197,20 +180,16 @@ def _used_up(board: Board, entry: Entry, attempts: list[Attempt], name: str) -> 
 
 
 def _more_was_allowed(entry: Entry, last: Attempt) -> bool:
-    """Whether a task that cost too much goes on: a person has edited it since, and its budget is
-    not used up as it is now."""
+    """Whether a task over its budget continues:
+
+    a person has edited it since, and the new budget is not used up.
+    """
     edited = last.task_blob is not None and last.task_blob != entry.blob
     return last.outcome is Outcome.OVER_BUDGET and edited and not over_budget(entry)
 
 
-def over_budget(entry: Entry) -> str:
-    """Why nothing that costs may be begun on a task any more; empty if something is left."""
-    allowed = entry.task.budget if entry.task else None
-    return budget.used_up(allowed, budget.spent(entry)) if allowed else ""
-
-
 def _spent(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
-    """Nothing is left for what would be claimed next. Checks alone and landing cost nothing."""
+    """No budget is left for the next step. Checks alone and landing cost nothing."""
     submitted = submission_of(entry) is not None and verdict_of(entry) is None
     free = submitted and not choices(board, entry, Role.VALIDATE)
     if not free and (why := over_budget(entry)):
@@ -224,7 +203,7 @@ def _asking(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
         return None
     waiting = [question for question in entry.questions if question.open]
     for path, problems in board.damage.items():
-        # A question that cannot be read may hold an answer or not: nobody is to guess.
+        # An unreadable question may or may not hold an answer: do not guess.
         there = layout.place(path)
         if there.what is layout.FileKind.QUESTION and there.task == entry.id and problems:
             return TaskStatus(
@@ -240,24 +219,6 @@ def _asking(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
 def _asked(entry: Entry) -> bool:
     attempts = entry.attempts()
     return bool(attempts) and attempts[-1].outcome is Outcome.ASKED
-
-
-def verdict_of(entry: Entry) -> Event | None:
-    """The last verdict on what was last submitted, or None."""
-    for event in reversed(entry.current):
-        if event.kind in _WORK:
-            return None
-        if event.attempt is not None and event.attempt.outcome in VERDICTS:
-            return event
-    return None
-
-
-def submission_of(entry: Entry) -> Event | None:
-    """The last work or plan attempt, if it was submitted."""
-    last = entry.last(*_WORK)
-    if last is None or last.attempt is None or last.attempt.outcome is not Outcome.SUBMITTED:
-        return None
-    return last
 
 
 def _fixing(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
@@ -277,7 +238,7 @@ def _fixing(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
 
 
 def _closing(board: Board, task: str) -> bool:
-    """Whether a person closed a task and no runner has closed what it repairs yet."""
+    """Whether a person closed a task and no runner has closed the tasks that it repairs yet."""
     entry = board.get(task)
     return (
         entry is not None
@@ -291,7 +252,7 @@ def _accepted(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
     if verdict is None or verdict.attempt is None or verdict.attempt.outcome != Outcome.ACCEPTED:
         return None
     if submission_of(entry) is None:
-        return None  # a `retry` came while it was judged: the work is to be done afresh
+        return None  # a `retry` came during validation: the work starts over
     reason = f"accepted, and not landed yet: {verdict.attempt.reason}"
     return _to_prove(board, entry, now, Status.ACCEPTED, reason)
 
@@ -303,11 +264,11 @@ def _submitted(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
 
 
 def _to_prove(board: Board, entry: Entry, now: datetime, status: Status, reason: str) -> TaskStatus:
-    """What is submitted or accepted, and until when it is let alone.
+    """The status of submitted or accepted work, and how long it waits.
 
-    A target that fails its own checks is tried again when it moves, or after a growing pause.
+    A target that fails its own checks is retried when it moves, or after a growing pause.
     """
-    until, why, red = _proof_pause(board, entry)
+    until, why, red = proof_pause(board, entry)
     rests = False
     if until is None or until <= now:
         resting = _at_rest(board, entry, Role.VALIDATE, now)
@@ -318,49 +279,13 @@ def _to_prove(board: Board, entry: Entry, now: datetime, status: Status, reason:
     )
 
 
-def _proof_pause(board: Board, entry: Entry) -> tuple[datetime | None, str, str | None]:
-    """Until when it is let alone for what its last validation came to, why, and the red target if
-    that is it."""
-    trailing: list[Attempt] = []
-    for event in reversed(entry.current):
-        if event.kind in _WORK:
-            break
-        if event.attempt is not None:
-            trailing.append(event.attempt)
-    if not trailing:
-        return None, "", None
-    last = trailing[0]
-    same = sum(1 for attempt in trailing if attempt.outcome is last.outcome)
-    if last.outcome is Outcome.TARGET_RED:
-        # However short the pauses are set: this one ends for a target that did not even move.
-        wait = max(_SHORTEST_RED_PAUSE, pause(board, same, _LONGEST_RED_PAUSE))
-        until = later(last.ended, wait)
-        return until, f"the target fails its own checks: {last.reason}", last.base
-    why = f"its validation ended {last.outcome}: {last.reason}"
-    if COUNTS.get(last.outcome) is Counter.ATTEMPTS:
-        return later(last.ended, pause(board, count(trailing, Counter.ATTEMPTS))), why, None
-    if COUNTS.get(last.outcome) is Counter.INTERRUPTIONS and (often := _in_a_row(trailing)) > 1:
-        return later(last.ended, pause(board, often - 1)), why, None
-    return (None, why, None) if last.outcome in RESTS else (None, "", None)
-
-
 def _at_rest(board: Board, entry: Entry, role: Role, now: datetime) -> tuple[datetime, str] | None:
-    """Until when all the coders rest that could do it, and why; None if one does not."""
+    """Until when all coders for it are cooling down, and why; None if one is not."""
     found = [cooldown_anywhere(board, one.coder, now) for one in choices(board, entry, role)]
     rests = [rest for rest in found if rest is not None]
     if not rests or len(rests) < len(found):
         return None
     return min(rest.until for rest in rests), "; ".join(dict.fromkeys(map(str, rests)))
-
-
-def _in_a_row(newest_first: Iterable[Attempt]) -> int:
-    """How many attempts in a row were interrupted. The first is resumed at once; what interrupts
-    again and again (a full disk, a lock) would else use all of them up within a second."""
-    return sum(1 for _ in takewhile(_interrupted, newest_first))
-
-
-def _interrupted(attempt: Attempt) -> bool:
-    return COUNTS.get(attempt.outcome) is Counter.INTERRUPTIONS
 
 
 def _delayed(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
@@ -378,7 +303,7 @@ def _delayed(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
     if COUNTS.get(last.outcome) is Counter.ATTEMPTS:
         until = later(last.ended, pause(board, count(attempts, Counter.ATTEMPTS)))
     elif COUNTS.get(last.outcome) is Counter.INTERRUPTIONS:
-        often = _in_a_row(attempts[::-1])
+        often = interruptions_in_a_row(attempts[::-1])
         if often < 2:
             return None
         until = later(last.ended, pause(board, often - 1))
@@ -391,38 +316,18 @@ def _delayed(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
 
 
 def _role(board: Board, entry: Entry) -> Role | None:
-    """What a task could be claimed for if only its time had come."""
+    """The role a task could be claimed for once its time comes."""
     assert entry.task is not None
-    return Role(entry.task.role.value) if _missing(board, entry) is None else None
-
-
-def _missing(board: Board, entry: Entry) -> str | None:
-    """Why the dependencies of a task are not all done, or None if they are."""
-    assert entry.task is not None
-    waiting = [d for d in entry.task.depends_on if not is_done(board, d)]
-    if not waiting:
-        return None
-    if entry.id in entry.task.depends_on:
-        return f"it depends on itself; take {entry.id} out of depends_on"
-    for need in waiting:
-        other = board.get(need)
-        if other is None:
-            return f"it depends on {need}, which is not on the board"
-        if other.claim is None and cancelled(other):
-            return f"it depends on {need}, which is cancelled"
-    cycle = graph_of(board).cycles.get(entry.id)
-    if cycle:
-        return f"its dependencies go in a circle: {' → '.join(cycle)}"
-    return f"waits for {', '.join(waiting)}"
+    return Role(entry.task.role.value) if unmet_dependency(board, entry) is None else None
 
 
 def _waiting(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
-    reason = _missing(board, entry)
+    reason = unmet_dependency(board, entry)
     return TaskStatus(status=Status.WAITING, reason=reason) if reason else None
 
 
 def _resting(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
-    """All its coders rest somewhere. A runner on which one of them does not may still take it."""
+    """All its coders are cooling down somewhere. A runner where one is not may still take it."""
     assert entry.task is not None
     role = Role(entry.task.role.value)
     found = _at_rest(board, entry, role, now)

@@ -1,9 +1,9 @@
-"""What is shown of a board: pure, for the command line and for any page.
+"""Views of a board: pure, for the command line and for any page.
 
-The order of a list is the order in which a person wants to hear of it: what waits for them (an
-answer is given fastest, so `asking` comes first), what runs, what is about to land, what comes
-next, what has to wait, and last what is finished. Within one status: priority, how many tasks
-depend on it directly, id; finished tasks the newest first. Everything here is linear in the board.
+A list is ordered as a person wants to read it: tasks that need them (`asking` first, since an
+answer is quick), running tasks, those about to land, the next ones, waiting ones, and finished ones
+last. Within one status: priority, how many tasks depend on it directly, id; finished tasks newest
+first. Everything here is linear in the size of the board.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from msgspec import Struct, to_builtins
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from gitfleet.files import layout
 from gitfleet.model.board import Board, Entry
@@ -23,10 +23,11 @@ from gitfleet.model.event import Attempt, Closed, Landed
 from gitfleet.model.question import Question
 from gitfleet.model.states import FINISHED, Kind, Outcome, Role, Status
 from gitfleet.plan.budget import Spent, spent
-from gitfleet.plan.coder_choice import choices
+from gitfleet.plan.coder_choice import NextCoder, choices, next_coder
 from gitfleet.plan.cooldown import cooldown_anywhere
 from gitfleet.plan.graph import cancelled, graph_of, is_done
-from gitfleet.plan.status import TaskStatus, over_budget, status_of
+from gitfleet.plan.status import TaskStatus, status_of
+from gitfleet.plan.task_history import over_budget
 
 ORDER: Final = (
     Status.ASKING,
@@ -56,21 +57,22 @@ class Row(Struct, frozen=True, kw_only=True):
     title: str
     status: Status
     reason: str
-    role: Role | None  # of the task: work or plan; None where no valid file tells it
+    role: Role | None  # of the task: work or plan; None if no valid file says it
     priority: int | None
+    doer: NextCoder | None  # who does or will do it; None: no coder, or it is finished
     depends_on: tuple[str, ...]
     labels: tuple[str, ...]
     attempts: int  # made so far, over all roles and all time
     claim: Claim | None
     questions: tuple[Question, ...]
-    branch: str | None  # the work is on it; None before the first attempt
+    branch: str | None  # the branch of its work; None before the first attempt
     until: datetime | None  # not claimed before this time
     updated: datetime | None  # its newest event or claim
-    archived: str | None  # the folder its files lie in, once they are in done/
+    archived: str | None  # the folder of its files, once they are in done/
 
 
 class RelatedTask(Struct, frozen=True):
-    """Another task, as far as it matters to the one that is looked at."""
+    """Another task, as far as it matters to the one on display."""
 
     id: str
     title: str
@@ -82,14 +84,14 @@ class Detail(Struct, frozen=True, kw_only=True):
 
     row: Row
     entry: Entry
-    keys: Mapping[str, Any]  # what its file says, as YAML has it, without what is left out there
-    head: str | None  # the tip of the work, as the last attempt left it
+    keys: Mapping[str, Any]  # the keys of its file as YAML has them, without defaults
+    head: str | None  # the tip of the work after the last attempt
     landed: Landed | None
     validation: Attempt | None  # the last one
     depends_on: tuple[RelatedTask, ...]
     waits_for_it: tuple[RelatedTask, ...]  # unfinished, directly
     behind: int  # the same, directly or not
-    spent: Spent  # by all its attempts since the last `retry`, which is what `budget` is about
+    spent: Spent  # by all its attempts since the last `retry`; compare with `budget`
     fix_chain: tuple[RelatedTask, ...]  # the first task, then each that repairs the one before
     next: str
 
@@ -105,7 +107,7 @@ def finished(board: Board, entries: Iterable[Entry], now: datetime) -> list[Row]
 
 
 def unarchived(board: Board, entry: Entry, *, alone: bool = False) -> Board:
-    """The board as if an archived task lay on it still; `alone`: and no other task."""
+    """The board as if an archived task were still on it; `alone`: and no other task."""
     if alone:
         return replace(board, entries={entry.id: entry}, archived={})
     others = {task: folder for task, folder in board.archived.items() if task != entry.id}
@@ -113,7 +115,7 @@ def unarchived(board: Board, entry: Entry, *, alone: bool = False) -> Board:
 
 
 def in_order(board: Board, unordered: Iterable[Row]) -> list[Row]:
-    """The rows as a person wants to read them."""
+    """The rows in the order for people."""
     dependents = graph_of(board).dependents
 
     def key(one: Row) -> tuple[int, float, int, int, str]:
@@ -128,16 +130,21 @@ def row(board: Board, entry: Entry, now: datetime, archive: Board | None = None)
     """One task as a row. `archive`: the board that has it in done/."""
     where = status_of(board, entry.id, now)
     folder = archive.archived.get(entry.id) if archive else None
-    if folder and where.status is not Status.DONE:  # what is in done/ is final, whatever it says
+    if (
+        folder and where.status is not Status.DONE
+    ):  # a task in done/ is final, whatever its files say
         where = TaskStatus(status=Status.DONE, reason=f"finished, see {folder}/")
     task = entry.task
+    role = Role(task.role.value) if task else None
+    doer = next_coder(board, entry, role) if role and where.status not in FINISHED else None
     return Row(
         id=entry.id,
         title=entry.title,
         status=where.status,
         reason=where.reason,
-        role=Role(task.role.value) if task else None,
+        role=role,
         priority=task.priority if task else None,
+        doer=doer,
         depends_on=task.depends_on if task else (),
         labels=task.labels if task else (),
         attempts=entry.next_attempt - 1,
@@ -169,7 +176,7 @@ def _updated(entry: Entry) -> datetime | None:
 
 
 def counts(shown: Iterable[Row]) -> dict[Status, int]:
-    """How many there are of each status, in the order of the list."""
+    """The number of tasks of each status, in the order of the list."""
     found = Counter(one.status for one in shown)
     return {status: found[status] for status in ORDER if found[status]}
 
@@ -218,7 +225,7 @@ def _near_order(near: RelatedTask) -> tuple[int, str]:
 
 
 def _fix_chain(board: Board, entry: Entry) -> list[str]:
-    """From the first rejected task to the last that repairs; empty if nothing was repaired."""
+    """From the first rejected task to its last fix task; empty if there was no repair."""
     chain = [entry.id]
     at: Entry | None = entry
     while at is not None and at.task is not None and (up := at.task.fixes) and up not in chain:
@@ -235,7 +242,7 @@ def _fix_chain(board: Board, entry: Entry) -> list[str]:
 
 
 def _next(board: Board, entry: Entry, one: Row, now: datetime) -> str:
-    """What a person can do now: a sentence with the command they would type."""
+    """What a person can do now: a sentence with the command to type."""
     task = entry.id
     match one.status:
         case Status.WORKING | Status.VALIDATING | Status.PLANNING:
@@ -253,7 +260,7 @@ def _next(board: Board, entry: Entry, one: Row, now: datetime) -> str:
             path = layout.task_path(task)
             return f"Repair {path} on the board and commit it; `gitfleet lint` checks it."
         case Status.HELD:
-            return f"`gitfleet release {task}` takes it off hold."
+            return f"`gitfleet unhold {task}` takes it off hold."
         case Status.ASKING:
             return _next_of_asking(one)
         case Status.FIXING:
@@ -349,50 +356,3 @@ def _next_of_waiting(board: Board, entry: Entry) -> str:
         if other.claim is None and cancelled(other):
             return f"`gitfleet retry {need}` revives it; or take {need} out of {path}."
     return f"`gitfleet show {open_[0]}` shows what it waits for."
-
-
-# -- as plain data, in the words of docs/board.md
-
-
-def facts(one: Row) -> dict[str, Any]:
-    """A row for programs: every key is always there; null where nothing is known."""
-    known = {name: _plain(value) for name, value in _fields(one).items()}
-    known["questions"] = [{**_plain(q), "open": q.open} for q in one.questions]
-    return known
-
-
-def story(whole: Detail) -> dict[str, Any]:
-    """A task for programs: its row, and what `show` tells beyond it."""
-    entry = whole.entry
-    return {
-        **facts(whole.row),
-        "body": entry.task.body if entry.task else "",
-        "task": dict(whole.keys),
-        "problems": _plain(entry.problems),
-        "notes": list(entry.notes),
-        "head": whole.head,
-        "landed": _plain(whole.landed),
-        "events": [
-            {"name": e.name, "number": e.number, "kind": e.kind.value, **_plain(e.content)}
-            for e in entry.events
-        ],
-        "checks": _plain(whole.validation.checks if whole.validation else ()),
-        "waits_for_it": _plain(whole.waits_for_it),
-        "fix_chain": _plain(whole.fix_chain),
-        "spent": _plain(whole.spent),
-        "next": whole.next,
-    }
-
-
-def _fields(value: Struct) -> dict[str, Any]:
-    found: dict[str, Any] = asdict(value)
-    return found
-
-
-def _plain(value: Any) -> Any:
-    """Structs as mappings with all their keys: the shape must not depend on the values."""
-    if isinstance(value, Struct):
-        return {name: _plain(inner) for name, inner in _fields(value).items()}
-    if isinstance(value, tuple | list):
-        return [_plain(inner) for inner in value]
-    return value

@@ -1,7 +1,7 @@
-"""The runner's heart on a shared board: looks at the remote, beats, and watches others' beats.
+"""Publish this runner's heartbeat and follow the others': leases, leadership, inbox branches.
 
-One thread, one conversation with the server at a time. Everything it learns is told to the loop by
-a wake; everything it decides is pure (`plan.lease`).
+One thread, one conversation with the server at a time. It wakes the loop when it learns something;
+its decisions are pure (`plan.lease`).
 """
 
 from __future__ import annotations
@@ -10,19 +10,20 @@ import json
 import math
 import random
 import secrets
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from gitfleet.attempt.context import LiveStatus, Project
+from gitfleet.background_service import BackgroundService, FailedRound, failure_of
 from gitfleet.board import heartbeats
 from gitfleet.board.heartbeats import BEATS, SEEN_BEATS
-from gitfleet.board.remote_backend import RemoteBackend
-from gitfleet.errors import FleetError
-from gitfleet.git import refs, remote
-from gitfleet.git.objects import Objects, Signature
-from gitfleet.git.remote import PushFate, RemoteRejected, Unreachable
+from gitfleet.board.remote_handle import RemoteHandle
+from gitfleet.event_log import Action
+from gitfleet.git import refs
+from gitfleet.git.commits import Signature
+from gitfleet.git.objects import Objects
+from gitfleet.git.remote import PushFate, RemoteRejected, Unreachable, patience
 from gitfleet.model.board import Board
 from gitfleet.model.durations import seconds, spoken
 from gitfleet.plan.lease import Beat, InFlightClaims, LeaseWatch, OwnLease, foreign_claims
@@ -39,15 +40,17 @@ class HeartbeatThread:
     def __init__(
         self,
         project: Project,
-        shared: RemoteBackend,
+        remote: RemoteHandle,
         lives: Callable[[], Mapping[str, LiveStatus]],
         wake: Callable[[], None],
         slots: int | None = None,
         duties: Callable[[], Sequence[str]] = tuple,
+        health: payload.Health = tuple,
     ) -> None:
-        """`duties`: what this runner could do for all beside the work (`first`)."""
-        self._duties = duties
-        self.fleet, self.shared = project, shared
+        """`duties`: what this runner could do for all beside the work (`first`). `health`: of its
+        services; those that fail are in the heartbeat."""
+        self._duties, self._health = duties, health
+        self.fleet, self.remote = project, remote
         self._lives, self._wake = lives, wake
         settings = project.store.board().settings
         self._about = payload.about(project, slots)
@@ -55,14 +58,25 @@ class HeartbeatThread:
         self.watch = LeaseWatch(heartbeat=self.every, lease=seconds(settings.lease))
         self.own = OwnLease(lease=seconds(settings.lease))
         self._limbo = InFlightClaims()
-        self._letters: dict[tuple[str, str], float] = {}  # branch and commit -> since when
+        self._inbox: dict[tuple[str, str], float] = {}  # branch and commit -> since when
         self.offline = ""  # why, while the remote cannot be reached
         self.lost: frozenset[str] = frozenset()
-        self._stop = threading.Event()
         self._leaving = False
-        self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
+        pause = min(self.every, POLL)  # never longer: others count the time between two beats
+        self.service = BackgroundService(
+            "heartbeat",
+            self.beat,
+            project.report,
+            failure=self._failed,
+            goodbye=self._goodbye,
+            first_pause=pause,
+            last_pause=pause,
+            farewell=patience(),
+            traces=project.clone.folder,
+        )
         self._due = 0.0
         self._turned = time.monotonic()
+        self._stuck = False
         self._changed: dict[str, tuple[str, float]] = {}  # runner -> its beat, and since when
         self._able: dict[str, tuple[str, ...]] = {}  # runner -> the duties it could do
 
@@ -88,15 +102,6 @@ class HeartbeatThread:
             default=0.0,
         )
         return last == 0.0 or last < time.monotonic() - self.watch.lease, last
-
-    def start(self) -> None:
-        """Begin to beat."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Say goodbye: the last beat holds nothing, so that others need not wait for a lease."""
-        self._stop.set()
-        self._thread.join(timeout=remote.patience())
 
     def leave(self) -> None:
         """No goodbye: what we hold is gone on with by the next runner of this clone."""
@@ -128,93 +133,91 @@ class HeartbeatThread:
 
         To be asked by the thread that claims: what it is just sending is not given up.
         """
-        tip = self.shared.tip()
+        tip = self.remote.tip()
         if tip is None:
             return frozenset()
         board, held = self.fleet.store.board_at(tip), self.fleet.clone.pending_claims()
         there = {entry.claim.nonce for entry in board.entries.values() if entry.claim is not None}
         return self._limbo.look(tip, held.keys() - self._lives().keys() - there)
 
-    def letters(self) -> dict[str, str]:
-        """The letters on the remote that this runner is to take in now, by their branch.
+    def inbox(self) -> dict[str, str]:
+        """The inbox branches on the remote that this runner merges now, with their commits.
 
         The runner that comes first takes them at once; the others only what it leaves lying.
         """
-        found, now = self.shared.letters(), time.monotonic()
-        self._letters = {one: self._letters.get(one, now) for one in found.items()}
+        found, now = self.remote.inbox(), time.monotonic()
+        self._inbox = {one: self._inbox.get(one, now) for one in found.items()}
         wait = 0.0 if self.is_leader() else 2 * self.every
-        return {ref: oid for (ref, oid), at in self._letters.items() if now - at >= wait}
+        return {ref: oid for (ref, oid), at in self._inbox.items() if now - at >= wait}
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            self.beat()
-            self._stop.wait(min(self.every, POLL))
-        if self._leaving:
-            return
+    def beat(self) -> float:
+        """One look, and a heartbeat if one is due. Seconds until the next one."""
         try:
-            self._send(())
-        except FleetError as error:  # others wait for a lease, then
-            self.fleet.report.once("heart", "error", doing="goodbye", reason=error.what)
-
-    def beat(self) -> None:
-        """One look, and a heartbeat if one is due. Never raises."""
-        try:
-            before, began = self.shared.tip(), time.monotonic()
-            self.shared.fetch()
-            self.shared.follow()
-            if time.monotonic() >= self._due and self._loop_lives():
-                self._send(tuple(self._lives().items()))
-            self._judge(began)
-            moved = self.shared.tip() != before or bool(self.letters())
+            moved = self._look()
         except Unreachable as error:
-            self._say_offline(error.what)
-        except FleetError as error:
-            self.fleet.report.once("heart", "error", reason=error.what, remedy=error.remedy)
-        except Exception as error:  # a heart that stops would end every attempt
-            self.fleet.report.once("heart", "error", reason=repr(error))
-        else:
-            self.fleet.report.settled("heart")
-            if self.offline:
-                self.offline = ""
-                self.fleet.report.settled("offline")
-                self.fleet.report.action("online", remote=self.shared.name)
-                moved = True
-            if moved or self.lost:
-                self._wake()
+            self.offline = error.what
+            self._wake()
+            raise
+        if self.offline:
+            self.offline = ""
+            self.fleet.report.action(Action.ONLINE, remote=self.remote.name)
+            moved = True
+        if moved or self.lost:
+            self._wake()
+        return min(self.every, POLL)
+
+    def _look(self) -> bool:
+        """Whether the remote has something new for the loop."""
+        before, began = self.remote.tip(), time.monotonic()
+        self.remote.fetch()
+        self.remote.follow()
+        if time.monotonic() >= self._due and self._loop_lives():
+            self._send(tuple(self._lives().items()))
+        self._judge(began)
+        return self.remote.tip() != before or bool(self.inbox())
+
+    def _goodbye(self) -> None:
+        """Say goodbye: the last beat holds nothing, so that others need not wait for a lease."""
+        if not self._leaving:
+            self._send(())
+
+    def _failed(self, error: Exception) -> FailedRound:
+        ending = "goodbye" if self.service.ending.is_set() else ""
+        if not isinstance(error, Unreachable) or ending:
+            return failure_of(error, doing=ending)
+        remedy = "nothing new is claimed until it answers"
+        fields = {"remote": self.remote.name, "reason": error.what, "remedy": remedy}
+        return FailedRound(Action.OFFLINE, fields)
 
     def _loop_lives(self) -> bool:
         """Whether the loop has come round lately. What a heart alone keeps alive nobody works on:
         without a beat the others take it over after a lease."""
         if time.monotonic() - self._turned < STUCK:
-            self.fleet.report.settled("stuck")
+            if self._stuck:
+                self.fleet.report.settled("stuck")
+            self._stuck = False
             return True
+        self._stuck = True
         self.fleet.report.once(
             "stuck",
-            "loop-stuck",
+            Action.LOOP_STUCK,
             reason=f"no round of the loop has ended for {spoken(STUCK)}",
             remedy="end this runner and start it again; `gitfleet stop`, else kill it",
         )
         return False
 
-    def _say_offline(self, why: str) -> None:
-        self.offline = why
-        self.fleet.report.once(
-            "offline",
-            "offline",
-            remote=self.shared.name,
-            reason=why,
-            remedy="nothing new is claimed until it answers",
-        )
-        self._wake()
-
     def _send(self, lives: tuple[tuple[str, LiveStatus], ...]) -> None:
         started = boot_seconds()
         project = self.fleet
         content = payload.content(
-            project, self._about, dict(lives), words=payload.may_share_output(project)
+            project,
+            self._about,
+            dict(lives),
+            self._health(),
+            words=payload.may_share_output(project),
         )
         content["mark"] = secrets.token_hex(8)
-        content["duties"] = [] if self._stop.is_set() else list(self._duties())
+        content["duties"] = [] if self.service.ending.is_set() else list(self._duties())
         objects = Objects(self.fleet.repo)
         who = self.fleet.store.signature()
         tree = objects.write_tree(None, {heartbeats.FILE: json.dumps(content).encode()})
@@ -223,7 +226,7 @@ class HeartbeatThread:
         )
         ref = f"{BEATS}{self.fleet.runner}"
         seen = refs.read(self.fleet.repo, f"{SEEN_BEATS}{self.fleet.runner}")
-        pushed = remote.push(self.fleet.repo, self.shared.name, [refs.RefMove(ref, seen, commit)])
+        pushed = self.remote.push_refs([refs.RefMove(ref, seen, commit)])
         if pushed.fate is PushFate.DONE:
             self.own.arrived(started, [nonce for nonce, _ in lives])
             # Those that began together, after a power cut, must not beat together for ever.
@@ -236,13 +239,13 @@ class HeartbeatThread:
             raise Unreachable(f"the heartbeat did not arrive: {pushed.reason}")
         elif pushed.fate is PushFate.REFUSED:
             raise RemoteRejected(
-                f"{self.shared.name} takes no heartbeat: {pushed.reason}",
+                f"{self.remote.name} takes no heartbeat: {pushed.reason}",
                 remedy=f"Let runners push to {BEATS}*: without it they lose what they hold.",
             )
 
     def _judge(self, began: float) -> None:
         """What of others' claims is lost by now, as a look shows that was begun then."""
-        tip = self.shared.tip()
+        tip = self.remote.tip()
         if tip is None:
             return
         others = foreign_claims(self.fleet.store.board_at(tip), self.fleet.clone.pending_claims())

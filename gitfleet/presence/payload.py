@@ -1,30 +1,31 @@
-"""What a runner's attempts do just now, written down for others to see.
+"""What a heartbeat contains: the runner, its attempts and the health of its services.
 
 One form for two places: the heartbeat on the remote, which other machines read, and a file of the
-clone, which is there without a remote, tells more, and is newer. Times in it are seconds, since
-clocks of two machines are never compared.
+clone, which needs no remote, says more, and is newer. Times in it are seconds ago, since clocks of
+two machines are never compared.
 """
 
 from __future__ import annotations
 
-import contextlib
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from gitfleet.assets import own_version
 from gitfleet.attempt.context import LiveStatus, Project
+from gitfleet.background_service import BackgroundService, ServiceHealth
 from gitfleet.board.clone_state import write_json
 from gitfleet.board.heartbeats import LIVE
 from gitfleet.model.config import TranscriptSharing
 
 FORMAT: Final = 1
 _EVERY: Final = 1.0  # seconds between looks whether something is to be written
-_LAST: Final = 200  # characters of the last line
+_LAST_PAUSE: Final = 30.0  # seconds between tries on a full disk
+_LAST: Final = 200  # characters of the last line, or of an error
 
 Lives = Callable[[], Mapping[str, LiveStatus]]
+Health = Callable[[], Iterable[ServiceHealth]]
 
 
 def about(project: Project, slots: int | None) -> dict[str, Any]:
@@ -39,7 +40,12 @@ def about(project: Project, slots: int | None) -> dict[str, Any]:
 
 
 def content(
-    project: Project, known: Mapping[str, Any], lives: Mapping[str, LiveStatus], *, words: bool
+    project: Project,
+    known: Mapping[str, Any],
+    lives: Mapping[str, LiveStatus],
+    health: Iterable[ServiceHealth] = (),
+    *,
+    words: bool,
 ) -> dict[str, Any]:
     """The form. `words`: with the last line of each; it is output, and stays here where the
     settings keep outputs here."""
@@ -52,6 +58,18 @@ def content(
         "attempts": [
             _told(project, nonce, live, now, words=words) for nonce, live in lives.items()
         ],
+        "failing": [_failing(project, one, now) for one in health if one.failing_since is not None],
+    }
+
+
+def _failing(project: Project, health: ServiceHealth, now: float) -> dict[str, Any]:
+    mask = project.mask.text
+    since = now if health.failing_since is None else health.failing_since
+    return {
+        "name": health.name,
+        "elapsed": round(now - since),
+        "error": mask(health.error)[:_LAST],
+        "remedy": mask(health.remedy)[:_LAST],
     }
 
 
@@ -85,37 +103,34 @@ def _told(
 class LiveStatusFile:
     """Keeps the clone's file as long as the runner lives, written anew only where it changed."""
 
-    def __init__(self, project: Project, lives: Lives, slots: int | None) -> None:
-        self._fleet, self._lives = project, lives
+    def __init__(
+        self, project: Project, lives: Lives, slots: int | None, health: Health = tuple
+    ) -> None:
+        self._fleet, self._lives, self._health = project, lives, health
         self._about = about(project, slots)
         self._path = project.clone.folder / LIVE
-        self._stop = threading.Event()
         self._written: object = None
+        self.service = BackgroundService(
+            "live-status",
+            self._turn,
+            project.report,
+            goodbye=lambda: self._path.unlink(missing_ok=True),
+            first_pause=_EVERY,
+            last_pause=_LAST_PAUSE,
+        )
 
-    @contextlib.contextmanager
-    def kept(self) -> Iterator[None]:
-        """Keep the file meanwhile; it is gone after."""
-        thread = threading.Thread(target=self._run, name="vitals", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            thread.join()
-            self._path.unlink(missing_ok=True)
-
-    def _run(self) -> None:
-        while True:
-            with contextlib.suppress(OSError):  # a full disk must not end it
-                self._write()
-            if self._stop.wait(_EVERY):
-                return
+    def _turn(self) -> float:
+        self._write()
+        return _EVERY
 
     def _write(self) -> None:
-        lives = dict(self._lives())
-        mark = [(nonce, *_mark(live)) for nonce, live in lives.items()]
+        lives, health = dict(self._lives()), list(self._health())
+        mark = (
+            [(nonce, *_mark(live)) for nonce, live in lives.items()],
+            [(one.name, one.failing_since, one.error) for one in health],
+        )
         if mark != self._written:
-            told = content(self._fleet, self._about, lives, words=True)
+            told = content(self._fleet, self._about, lives, health, words=True)
             # By the clock that all processes of a machine share, so a reader can count on.
             write_json(self._path, {**told, "monotonic": time.monotonic()}, durable=False)
             self._written = mark

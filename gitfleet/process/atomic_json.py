@@ -1,4 +1,4 @@
-"""Small JSON files that a reader, or a crash, finds whole or not at all."""
+"""Small JSON files that a reader, or a crash, finds complete or not at all."""
 
 from __future__ import annotations
 

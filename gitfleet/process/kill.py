@@ -1,9 +1,8 @@
-"""End a whole run, however its processes tried to leave it.
+"""Kill a whole run, with SIGTERM, a grace and SIGKILL, however its processes try to escape.
 
-A process group is too small a net: coders start shells in sessions of their own, leaders die while
-their workers go on, daemons fork twice. A run is therefore all that carries its marker in the
-environment, all that descends from those, and all that lives in a session which one of those
-opened.
+A process group is not enough: coders start shells in sessions of their own, leaders die while their
+workers continue, daemons fork twice. A run is everything with its marker in the environment,
+everything that descends from those, and everything in a session that one of them opened.
 """
 
 from __future__ import annotations

@@ -1,13 +1,11 @@
-"""Start what may outlive us, under a supervisor of its own; find it again later.
+"""Start a run that may outlive the runner, under a supervisor, and find it again later.
 
-What another program must know about a run stands in its run directory (see `shim`): a runner that
-was started anew reads there whether its attempts still run, or how they ended meanwhile.
+What another program must know about a run stands in its run directory (`gitfleet.run_dir`): a
+runner that was started anew reads there whether its attempts still run, or how they ended.
 """
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import json
 import os
 import sys
@@ -25,6 +23,7 @@ from gitfleet.process.kill import kill_run
 from gitfleet.process.procfs import MARKER, ProcessId, boot_seconds, open_pidfd, poll, read_process
 from gitfleet.process.spawn import ResourceShortage, children, not_started, reap, spawn
 from gitfleet.process.wakeup import Wakeup
+from gitfleet.run_dir import RunFiles
 
 _START_SECONDS: Final = 60.0  # a loaded machine may take its time; then something is wrong
 # -I -S: what the environment says of Python is the coder's business, and no package is needed.
@@ -135,19 +134,19 @@ class Running:
                 children.started.discard(self.child.pid)
 
 
-def start(run_dir: Path, spec: LaunchSpec, *, name: str = "") -> Running:
+def start(files: RunFiles, spec: LaunchSpec) -> Running:
     """Start a run that may outlive us.
 
-    Its output is appended to `{name}stdout` and `{name}stderr` in run_dir, which is made if
-    needed; `{name}child.json` says who it is. What an earlier start of that name left is removed
-    first. A crash before `child.json` is written leaves processes that `marked` finds. Raises
-    FleetError if it cannot be started.
+    Its output is appended to files, in a folder that is made if needed; `files.child` says who it
+    is. What an earlier start with the same files left is removed first, but for its output. A crash
+    before `files.child` is written leaves processes that `marked` finds. Raises FleetError if it
+    cannot be started.
     """
     assert spec.marker, "a run without a marker cannot be ended"
     if not spec.argv:
         raise FleetError("an empty command cannot be started", remedy="Name a program.")
-    run_dir.mkdir(parents=True, exist_ok=True)
-    _prepare(run_dir, spec, name)
+    files.path.mkdir(parents=True, exist_ok=True)
+    _prepare(files, spec)
     with ExitStack() as stack:
         read, write = os.pipe()
         stack.callback(os.close, read)
@@ -155,17 +154,17 @@ def start(run_dir: Path, spec: LaunchSpec, *, name: str = "") -> Running:
             until_started.callback(os.close, write)
             null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
             until_started.callback(os.close, null)
-            told = run_dir / f"{name}shim.txt"  # its last words, should it die
-            errors = os.open(told, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+            errors = os.open(files.last_words, flags, 0o600)
             until_started.callback(os.close, errors)
-            argv = (sys.executable, *_SHIM, str(run_dir), name, str(write))
+            argv = (sys.executable, *_SHIM, str(files.path), files.name, str(write))
             # There are coders that believe PWD rather than ask, and would work where we started.
             env = {**spec.env, "PWD": str(spec.cwd), MARKER: spec.marker}
-            pid, pidfd = spawn(argv, run_dir, env, (null, null, errors), (write,))
+            pid, pidfd = spawn(argv, files.path, env, (null, null, errors), (write,))
         try:
             said = _answer(read, pidfd)
             if "pid" not in said:
-                raise _refused(spec, said, told)
+                raise _refused(spec, said, files.last_words)
             seen = read_process(pid)
             assert seen is not None, "a child that is not reaped stands in /proc"
         except BaseException:  # nobody would know of it
@@ -173,12 +172,12 @@ def start(run_dir: Path, spec: LaunchSpec, *, name: str = "") -> Running:
             reap(pid, pidfd)
             os.close(pidfd)
             raise
-    return Running(seen.child, pidfd, run_dir / f"{name}exit.json")
+    return Running(seen.child, pidfd, files.exit)
 
 
-def _prepare(run_dir: Path, spec: LaunchSpec, name: str) -> None:
-    for stale in ("child.json", "exit.json", "lease.json"):
-        (run_dir / f"{name}{stale}").unlink(missing_ok=True)
+def _prepare(files: RunFiles, spec: LaunchSpec) -> None:
+    for stale in (files.child, files.exit, files.lease):
+        stale.unlink(missing_ok=True)
     if spec.stdin is not None and not os.access(spec.stdin, os.R_OK):
         raise FleetError(
             f"the input of {spec.argv[0]!r} cannot be read",
@@ -187,9 +186,9 @@ def _prepare(run_dir: Path, spec: LaunchSpec, name: str) -> None:
         )
     limits = spec.limits
     if limits.lease:
-        renew(run_dir, boot_seconds() + limits.lease, name=name)
+        renew(files, boot_seconds() + limits.lease)
     atomic_json.write(
-        run_dir / f"{name}spec.json",
+        files.spec,
         {
             "argv": spec.argv,
             "cwd": str(spec.cwd),
@@ -204,18 +203,9 @@ def _prepare(run_dir: Path, spec: LaunchSpec, name: str) -> None:
     )
 
 
-def set_aside(run_dir: Path) -> None:
-    """Put what an earlier run left in a run directory under other names, so that another may begin
-    there as if it were the first."""
-    number = next(n for n in itertools.count(1) if not (run_dir / f"{n}.stdout").exists())
-    for what in ("child.json", "exit.json", "stdout", "stderr"):
-        with contextlib.suppress(FileNotFoundError):
-            (run_dir / what).replace(run_dir / f"{number}.{what}")
-
-
-def renew(run_dir: Path, until: float, *, name: str = "") -> None:
+def renew(files: RunFiles, until: float) -> None:
     """Tell the supervisor until when the claim is ours, in seconds of boot time."""
-    atomic_json.write(run_dir / f"{name}lease.json", {"until": until}, durable=False)
+    atomic_json.write(files.lease, {"until": until}, durable=False)
 
 
 def _answer(read: int, pidfd: int) -> dict[str, object]:
@@ -251,36 +241,36 @@ def _refused(spec: LaunchSpec, said: Mapping[str, object], errors: Path) -> Flee
     )
 
 
-def load(run_dir: Path, *, name: str = "") -> tuple[ProcessId, str] | None:
+def load(files: RunFiles) -> tuple[ProcessId, str] | None:
     """The supervisor and the marker of a run that some process started; None if there is none."""
-    match atomic_json.read(run_dir / f"{name}child.json"):
+    match atomic_json.read(files.child):
         case {"pid": int(pid), "started": str(started), "marker": str(marker)} if pid > 0:
             return ProcessId(pid, started), marker
     return None
 
 
-def began(run_dir: Path, *, name: str = "") -> float | None:
+def began(files: RunFiles) -> float | None:
     """When a run was begun, in monotonic time; None if its supervisor did not tell."""
-    at = atomic_json.read(run_dir / f"{name}child.json").get("began")
+    at = atomic_json.read(files.child).get("began")
     return float(at) if isinstance(at, int | float) else None
 
 
-def attach(run_dir: Path, *, name: str = "") -> Running | None:
+def attach(files: RunFiles) -> Running | None:
     """The handle of a run that another process started, whether it still runs or has ended; None
     if nothing is known of it."""
-    loaded = load(run_dir, name=name)
+    loaded = load(files)
     if loaded is None:
         return None
-    exit_file = run_dir / f"{name}exit.json"
     pidfd = open_pidfd(loaded[0])
     if pidfd is not None:
-        return Running(loaded[0], pidfd, exit_file)
-    return Running(loaded[0], -1, exit_file, _read_exit(exit_file) or Exit(None, None, time.time()))
+        return Running(loaded[0], pidfd, files.exit)
+    ended = _read_exit(files.exit) or Exit(None, None, time.time())
+    return Running(loaded[0], -1, files.exit, ended)
 
 
-def exit_of(run_dir: Path, *, name: str = "") -> Exit | None:
+def exit_of(files: RunFiles) -> Exit | None:
     """How the run ended; None if it has not, or if nobody saw it."""
-    return _read_exit(run_dir / f"{name}exit.json")
+    return _read_exit(files.exit)
 
 
 def _read_exit(path: Path) -> Exit | None:

@@ -1,8 +1,8 @@
-"""What runs on this machine, as /proc shows it: processes by pid and start, and by their marker.
+"""Processes of this machine as /proc shows them: by pid and start time, and by their marker.
 
-`/proc` is read here and not through a library: parent, session, start and environment of every
-process have to come from one pass, or a process that forks in between slips through. The standard
-library only, and little of it: the supervisor of every attempt carries this room in its memory.
+This module reads `/proc` itself, not through a library: parent, session, start and environment of
+every process have to come from one pass, or a process that forks in between slips through. The
+standard library only, and little of it: every supervisor carries this module in its memory.
 """
 
 from __future__ import annotations

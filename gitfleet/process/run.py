@@ -1,4 +1,4 @@
-"""Run a short command to its end: git, mostly."""
+"""Run a short command to its end, mostly git."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Start a child in a session of its own, and say in a person's words why that did not work."""
+"""Start a child in a session of its own; if that fails, say why in a sentence for people."""
 
 from __future__ import annotations
 

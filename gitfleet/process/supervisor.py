@@ -1,15 +1,15 @@
 """The supervisor of one attempt: a small process that outlives the runner.
 
-It starts the coder in a session of its own, keeps the limits even when no runner is there, ends
-everything that the coder started, and writes down how it ended. The runner and it talk through
+It starts the coder in a session of its own, enforces its limits even without a runner, kills
+everything that the coder started, and records how it ended. It and the runner communicate through
 files in the run directory:
 
     spec.json     what to start, and the limits; written by the runner before the start
     child.json    this process and the coder's; written once the coder runs
     lease.json    until when the claim is the runner's, in boot time; renewed by the runner
-    exit.json     how it ended; written last, after the last process of the run is gone
+    exit.json     how it ended; written last, after the last process of the run has ended
 
-The standard library only: it stays in memory for as long as a coder runs.
+The standard library only: it stays in memory as long as the coder runs.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from typing import Final, NamedTuple
 from gitfleet.process import atomic_json
 from gitfleet.process.kill import kill_run, subreaper
 from gitfleet.process.procfs import boot_seconds, marked, myself, poll, read_process
+from gitfleet.run_dir import RunFiles
 
 ABANDONED: Final = "abandoned"  # no runner looked after it for a lease
 TIMED_OUT: Final = "timed-out"
@@ -54,18 +55,15 @@ class SupervisorSpec(NamedTuple):
 
 
 class _Supervisor:
-    def __init__(self, run_dir: Path, name: str) -> None:
-        self._run_dir, self._name = run_dir, name
-        self._spec = SupervisorSpec(**atomic_json.read(self._file("spec.json")))  # type: ignore[arg-type]
+    def __init__(self, files: RunFiles) -> None:
+        self._files = files
+        self._spec = SupervisorSpec(**atomic_json.read(files.spec))  # type: ignore[arg-type]
         self._told = False
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._began = self._grown = time.monotonic()
         self._size = -1
         self._overdue: float | None = None
         self._until: float = 0  # as the runner said last
-
-    def _file(self, what: str) -> Path:
-        return self._run_dir / f"{self._name}{what}"
 
     # -- starting
 
@@ -83,8 +81,8 @@ class _Supervisor:
             append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
             files = (
                 opened(spec.stdin or os.devnull, os.O_RDONLY),
-                opened(self._file("stdout"), append),
-                opened(self._file("stderr"), append),
+                opened(self._files.stdout, append),
+                opened(self._files.stderr, append),
             )
             pid = os.posix_spawnp(
                 spec.argv[0],
@@ -114,7 +112,7 @@ class _Supervisor:
             "argv0": spec.argv[0],
             "marker": spec.marker,
         }
-        atomic_json.write(self._file("child.json"), about)
+        atomic_json.write(self._files.child, about)
 
     def listen(self) -> None:
         """From now on a signal ends the run in order, and not this process."""
@@ -155,16 +153,16 @@ class _Supervisor:
 
     def _quiet(self, now: float) -> float:
         size = 0
-        for stream in ("stdout", "stderr"):
+        for stream in (self._files.stdout, self._files.stderr):
             with contextlib.suppress(OSError):
-                size += os.stat(self._file(stream)).st_size  # noqa: PTH116 - fewer objects
+                size += os.stat(stream).st_size  # noqa: PTH116 - fewer objects
         if size != self._size:
             self._size, self._grown = size, now
         return now - self._grown
 
     def _abandoned(self, now: float) -> bool:
         """Whether the lease is over, and stays so for a moment."""
-        until = atomic_json.read(self._file("lease.json")).get("until")
+        until = atomic_json.read(self._files.lease).get("until")
         if isinstance(until, int | float):
             self._until = until  # a file that is gone or cannot be read prolongs nothing
         if boot_seconds() <= self._until:
@@ -211,9 +209,9 @@ class _Supervisor:
         last = time.monotonic() + _INSIST
         while True:
             try:
-                atomic_json.write(self._file("exit.json"), ended)
+                atomic_json.write(self._files.exit, ended)
             except OSError:
-                if time.monotonic() >= last or not self._run_dir.is_dir():
+                if time.monotonic() >= last or not self._files.path.is_dir():
                     raise
                 time.sleep(_TICK)
             else:
@@ -233,7 +231,7 @@ def main(run_dir: str, name: str, ready: int) -> None:
     """Supervise the run in `run_dir`; `ready` is a pipe on which the runner waits for its start."""
     os.set_inheritable(ready, False)  # the coder is not to hold the pipe open
     subreaper()
-    supervisor = _Supervisor(Path(run_dir), name)
+    supervisor = _Supervisor(RunFiles(Path(run_dir), name))
     supervisor.listen()
     try:
         pid = supervisor.start()

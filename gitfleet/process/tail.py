@@ -1,4 +1,4 @@
-"""The end of what a run wrote."""
+"""Read the end of a file that a run wrote."""
 
 from __future__ import annotations
 

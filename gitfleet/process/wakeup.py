@@ -1,4 +1,4 @@
-"""A flag to wait for, next to files."""
+"""A flag to wait for in a poll, next to files."""
 
 from __future__ import annotations
 

@@ -1,33 +1,29 @@
-"""Questions on a forge: the thread of a runner that brings them there, and answers back.
+"""The background service that brings questions to a forge and answers back.
 
-A forge that does not answer, or limits us, is asked again later; nothing else waits for it.
+A forge that does not answer, or rate-limits us, is asked again later; nothing else waits for it.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from typing import Final
 
 from gitfleet.attempt.context import Project
-from gitfleet.board.remote_backend import RemoteBackend
+from gitfleet.background_service import BackgroundService, FailedRound, failure_of
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Action
 from gitfleet.forges import registry
 from gitfleet.forges.base import Desk, Forge, Site
-from gitfleet.forges.http_client import Limited, NoAnswer
-from gitfleet.git import remote
-from gitfleet.model.config import ForgeKind, ForgeSettings
+from gitfleet.forges.http_errors import Limited, NoAnswer
+from gitfleet.model.config import ForgeSettings
 from gitfleet.model.durations import seconds
 from gitfleet.questions.forge_sync import CommentsSeen, SyncRound, open_cases
 
 DUTY: Final = "forge"
 """How a runner that can speak to the forge says so to the others."""
 
-_FIRST_PAUSE: Final = 5.0  # seconds after something did not go
-_LAST_PAUSE: Final = 300.0
 _IDLE: Final = 60.0  # seconds between looks at the settings while there is no forge
-_FAREWELL: Final = 10.0  # seconds that the end of a runner waits for a last round
 
 
 class ForgeService:
@@ -37,32 +33,51 @@ class ForgeService:
     def __init__(self, project: Project, leads: Callable[[], bool] = lambda: True) -> None:
         self.fleet = project
         self._leads = leads
-        self._news = threading.Event()
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+        self.service = BackgroundService(
+            "forge",
+            self._turn,
+            project.report,
+            failure=self._failed,
+            goodbye=self._goodbye,
+            giving_up=project.giving_up,
+            traces=project.clone.folder,
+        )
         self._desk: tuple[ForgeSettings, Site, Forge, Desk] | None = None
         self._looked: dict[str, CommentsSeen] = {}
         self._known: frozenset[str] | None = None  # what was open at the last round that went well
         self._due = 0.0  # monotonic
-        self._pause = 0.0
         self.able = False  # whether this runner has what the forge is spoken to with
 
-    # -- the thread
+    # -- the service
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
+    def _turn(self) -> float:
+        """A round if one is due, or if the board has other questions than at the last one."""
+        if time.monotonic() >= self._due or self._changed():
+            self._due = 0.0  # tried again after a failure
+            self._due = time.monotonic() + self.round()
+        return self._due - time.monotonic()
 
-    def wake(self) -> None:
-        """The board may have moved."""
-        self._news.set()
+    def _changed(self) -> bool:
+        try:
+            return frozenset(open_cases(self.fleet.store.board())) != self._known
+        except FleetError:
+            return False  # the loop tells of it
 
-    def stop(self) -> None:
-        """Bring what was asked last, for a while; the next start of a runner does the rest."""
-        self._ending.set()
-        self._news.set()
-        self._thread.join(0.2 if self.fleet.giving_up.is_set() else _FAREWELL)
-        if not self._thread.is_alive():
+    def _failed(self, error: Exception) -> FailedRound:
+        if not isinstance(error, NoAnswer | Limited):
+            self.leave()  # the token may have expired
+        if isinstance(error, KeyError | TypeError | ValueError | AttributeError):
+            # Whatever answers there speaks another language than the forge it should be.
+            error = FleetError(f"the forge answers strangely: {type(error).__name__} {error}")
+        wait = error.seconds if isinstance(error, Limited) else 0.0
+        return FailedRound(Action.FORGE_DELAYED, failure_of(error).fields, wait)
+
+    def _goodbye(self) -> None:
+        """Bring what was asked last; the next start of a runner does the rest."""
+        try:
+            if not self.service.failing and self._changed():
+                self.round()
+        finally:
             self.leave()
 
     def leave(self) -> None:
@@ -70,51 +85,6 @@ class ForgeService:
         if self._desk is not None:
             self._desk[3].api.close()
         self._desk = None
-
-    def _run(self) -> None:
-        while True:
-            ending = self._ending.is_set()
-            if self._changed() or (not ending and time.monotonic() >= self._due):
-                self.attempt()
-            if ending:
-                return
-            self._news.wait(max(0.0, self._due - time.monotonic()))
-            self._news.clear()
-
-    def _changed(self) -> bool:
-        """Whether other questions are open than at the last round. After a failure that does not
-        matter: a forge is not to be asked at every event."""
-        if self._pause:
-            return False
-        try:
-            return frozenset(open_cases(self.fleet.store.board())) != self._known
-        except FleetError:
-            return False  # the loop tells of it
-
-    def attempt(self) -> bool:
-        """One round, told where it does not go. False: to be tried again."""
-        try:
-            self._due = time.monotonic() + self.round()
-        except (FleetError, OSError) as error:
-            self._later(error)
-            return False
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            # Whatever answers there speaks another language than the forge it should be.
-            self._later(FleetError(f"the forge answers strangely: {type(error).__name__} {error}"))
-            return False
-        self._pause = 0.0
-        self.fleet.report.settled("forge")
-        return True
-
-    def _later(self, error: FleetError | OSError) -> None:
-        self._pause = min(_LAST_PAUSE, self._pause * 2 or _FIRST_PAUSE)
-        wait = max(self._pause, error.seconds) if isinstance(error, Limited) else self._pause
-        self._due = time.monotonic() + wait
-        if not isinstance(error, NoAnswer | Limited):
-            self.leave()  # the token may have expired
-        what = error.what if isinstance(error, FleetError) else str(error)
-        remedy = error.remedy if isinstance(error, FleetError) else ""
-        self.fleet.report.once("forge", "forge-waits", reason=what, remedy=remedy)
 
     # -- a round
 
@@ -127,7 +97,7 @@ class ForgeService:
         settings = board.settings.forge
         self._known = frozenset(open_cases(board))
         self.able = settings is not None and self._equipped(settings)
-        if settings is None or settings.kind is ForgeKind.NONE:
+        if settings is None or settings.by_hand:
             return _IDLE
         if self._leads():
             where, forge, desk = self._at(settings)
@@ -135,22 +105,21 @@ class ForgeService:
         return seconds(settings.poll)
 
     def _equipped(self, settings: ForgeSettings) -> bool:
-        if settings.kind is ForgeKind.NONE or not registry.installed():
+        if settings.by_hand or not registry.installed():
             return False
         try:
-            forge = registry.find(self._site(settings).kind)
+            forge = registry.find(self._site(settings).kind, self.fleet.machine.plugins)
         except FleetError:
             return False
         command = self.fleet.machine.forge.token_command
-        return forge is not None and registry.token_at_hand(forge, command)
+        return registry.token_at_hand(forge, command)
 
     def _site(self, settings: ForgeSettings) -> Site:
-        swap = self.fleet.store.backend
-        name = swap.name if isinstance(swap, RemoteBackend) else None
-        return registry.site(settings, remote.address(self.fleet.repo, name) if name else None)
+        remote = self.fleet.store.backend.remote
+        return registry.site(settings, remote.address() if remote is not None else None)
 
     def _at(self, settings: ForgeSettings) -> tuple[Site, Forge, Desk]:
-        if not isinstance(self.fleet.store.backend, RemoteBackend):
+        if self.fleet.store.backend.remote is None:
             raise FleetError(
                 "a forge is configured, and the board is in this clone only",
                 remedy=f"`git push origin {self.fleet.store.branch}`, and start the runner again.",
@@ -158,9 +127,8 @@ class ForgeService:
         if self._desk is None or self._desk[0] != settings:
             self.leave()
             where = self._site(settings)
-            forge = registry.find(where.kind)
-            assert forge is not None
+            forge = registry.find(where.kind, self.fleet.machine.plugins)
             secret = registry.token(forge, where, self.fleet.machine.forge.token_command)
-            made = registry.desk(forge, where, secret, self._ending)
+            made = registry.desk(forge, where, secret, self.service.ending)
             self._desk = (settings, where, forge, made)
         return self._desk[1:]

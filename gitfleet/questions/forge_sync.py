@@ -1,8 +1,8 @@
-"""One round of questions on a forge: what is open there and on the board, and what is due.
+"""One round on a forge: open pull requests for questions, turn comments into answers, close them.
 
 Everything follows from the board and the forge as they are now. A branch without a pull request
-gets one, a comment becomes the answer, the pull request of an answered question is closed; so it
-does not matter between which two steps a runner dies, or whether two runners do the same.
+gets one, a comment becomes the answer, the pull request of an answered question is closed. So it
+does not matter when a runner dies, or whether two runners do the same.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from msgspec.structs import replace
 
 from gitfleet import failpoints
 from gitfleet.attempt.context import Project
-from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Action
 from gitfleet.files import answers, codec, layout
 from gitfleet.forges.base import Comment, Desk, Draft, Forge, Pull, Site, State
-from gitfleet.forges.http_client import Denied, HttpRejected, Limited, NoAnswer
+from gitfleet.forges.http_errors import Denied, HttpRejected, Limited, NoAnswer
 from gitfleet.git.command import git
 from gitfleet.git.remote import Unreachable
 from gitfleet.model.board import Board, Entry
@@ -108,9 +108,9 @@ class SyncRound:
 
     def _look(self) -> Board:
         """The board as it is now on the remote."""
-        swap = self.fleet.store.backend
-        if isinstance(swap, RemoteBackend):
-            swap.fetch()
+        remote = self.fleet.store.backend.remote
+        if remote is not None:
+            remote.fetch()
         return self.fleet.store.board()
 
     # -- an open question
@@ -140,7 +140,7 @@ class SyncRound:
                 raise
             pull = found
         failpoints.point("pull-opened")
-        self.fleet.report.action("published", question=name, url=pull.url)
+        self.fleet.report.action(Action.PR_OPENED, question=name, url=pull.url)
 
     def _news_in(self, case: Case, pull: Pull) -> bool:
         """Whether comments are to be looked at. The same state is looked at twice, since times are
@@ -194,7 +194,7 @@ class SyncRound:
 
         if self.fleet.store.transact(decide).won:
             failpoints.point("comment-answered")
-            self.fleet.report.action("answered", question=name, by=person, url=pull.url)
+            self.fleet.report.action(Action.ANSWERED, question=name, by=person, url=pull.url)
 
     def _merged(self, case: Case, pull: Pull, comments: list[Comment]) -> None:
         """Merged, and to us the question is open: is it still, where the board is?"""
@@ -222,7 +222,7 @@ class SyncRound:
                 failpoints.point("pull-thanked")
             self.forge.close(self.desk, pull)
             failpoints.point("pull-closed")
-            self.fleet.report.action("withdrawn", question=name, url=pull.url)
+            self.fleet.report.action(Action.PR_CLOSED, question=name, url=pull.url)
         tip = question_branch.known(self.fleet).get(name)
         if tip is not None:
             question_branch.drop(self.fleet, name, tip)
@@ -263,7 +263,7 @@ class _Alone:
             return False
         if isinstance(error, _AWAY) or not isinstance(error, FleetError):
             return False
-        self.fleet.report.once(key, "forge-waits", question=self.name, reason=error.what)
+        self.fleet.report.once(key, Action.FORGE_DELAYED, question=self.name, reason=error.what)
         return True
 
 

@@ -1,8 +1,8 @@
 """The branch gitfleet/ask/<id>-<n>: a question to be answered by a merge into the fleet branch.
 
-It adds the heading `## Answer` and a hint in one commit, so that a pull request of it has a
-difference. Everything here may be called again at any time, and by several runners: a branch that
-is there stays, one that is gone is gone, and what a person put on it is kept aside before it goes.
+It adds the heading `## Answer` and a hint in one commit, so that its pull request has a difference.
+Every function may be called again at any time, and by several runners: an existing branch stays, a
+removed one stays removed, and a person's commits on it are saved before it is removed.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ from typing import Final
 
 from gitfleet import failpoints
 from gitfleet.attempt.context import Project
-from gitfleet.board.remote_backend import RemoteBackend
-from gitfleet.board.store import RUNNER
+from gitfleet.board.authorship import RUNNER
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Action
 from gitfleet.files import answers, layout
-from gitfleet.git import refs, remote, salvage
+from gitfleet.git import refs, salvage
 from gitfleet.git.checkouts import checkouts_of
-from gitfleet.git.objects import trailers
+from gitfleet.git.commits import trailers
 from gitfleet.git.remote import PushFate
 from gitfleet.model.board import Board
-from gitfleet.model.config import ForgeKind
 from gitfleet.model.question import Question
 from gitfleet.plan import questions
 
@@ -80,27 +79,26 @@ class AskBranches:
 
     def _look(self, any_: bool) -> None:
         """See what others made and removed on a remote, at the start and now and then."""
-        swap = self.fleet.store.backend
-        if not isinstance(swap, RemoteBackend) or not any_:
+        remote = self.fleet.store.backend.remote
+        if remote is None or not any_:
             return
         if self._clock() - self._listed < _LIST_EVERY:
             return
         below = f"refs/heads/{PREFIX}"
-        there = remote.listing(self.fleet.repo, swap.name, f"{below}*")
+        there = remote.list_refs(f"{below}*")
         mine = known(self.fleet)
         names = {ref.removeprefix(below): oid for ref, oid in there.items()}
         if names.items() - mine.items():
-            spec = f"+{below}*:{swap.track}{PREFIX}*"
-            remote.fetch(self.fleet.repo, swap.name, [spec])
+            remote.fetch_refs([f"+{below}*:{remote.track}{PREFIX}*"])
         for name in mine.keys() - names.keys():
-            _note(self.fleet, f"{swap.track}{PREFIX}{name}", None)
+            _note(self.fleet, f"{remote.track}{PREFIX}{name}", None)
         self._listed = self._clock()
 
 
 def on_a_forge(board: Board) -> bool:
     """Whether questions are pull requests somewhere."""
     forge = board.settings.forge
-    return forge is not None and forge.kind is not ForgeKind.NONE
+    return forge is not None and not forge.by_hand
 
 
 def known(project: Project) -> dict[str, str]:
@@ -110,8 +108,8 @@ def known(project: Project) -> dict[str, str]:
 
 
 def _folder(project: Project) -> str:
-    swap = project.store.backend
-    return swap.track if isinstance(swap, RemoteBackend) else "refs/heads/"
+    remote = project.store.backend.remote
+    return remote.track if remote is not None else "refs/heads/"
 
 
 def make(project: Project, board: Board, question: Question) -> str | None:
@@ -143,7 +141,7 @@ def make(project: Project, board: Board, question: Question) -> str | None:
     if not _move(project, name, None, commit):
         return known(project).get(name)
     failpoints.point("ask-branch-made")
-    project.report.action("ask-branch", question=name, branch=ask_branch(name))
+    project.report.action(Action.QUESTION_BRANCH, question=name, branch=ask_branch(name))
     return commit
 
 
@@ -152,10 +150,8 @@ def drop(project: Project, name: str, tip: str) -> None:
     board, branch = project.store.board(), ask_branch(name)
     if not (_ours(project, name, tip) or project.objects.is_ancestor(tip, board.commit)):
         kept = salvage.keep(project.repo, tip, f"{salvage.PREFIX}ask/{name}/{tip[:10]}")
-        project.report.action("salvaged", question=name, ref=kept)
-    if not isinstance(project.store.backend, RemoteBackend) and checkouts_of(
-        project.repo, f"refs/heads/{branch}"
-    ):
+        project.report.action(Action.SALVAGED, question=name, ref=kept)
+    if project.store.backend.remote is None and checkouts_of(project.repo, f"refs/heads/{branch}"):
         return  # somebody has it checked out; git would not like that
     if _move(project, name, tip, None):
         failpoints.point("ask-branch-dropped")
@@ -169,24 +165,24 @@ def _ours(project: Project, name: str, tip: str) -> bool:
 def _move(project: Project, name: str, old: str | None, new: str | None) -> bool:
     """Move the branch from where we think it is; False if it is elsewhere, which is then known."""
     branch = f"refs/heads/{ask_branch(name)}"
-    swap = project.store.backend
-    if not isinstance(swap, RemoteBackend):
+    remote = project.store.backend.remote
+    if remote is None:
         return refs.swap(project.repo, branch, old, new, message="a question's branch")
-    track = f"{swap.track}{ask_branch(name)}"
-    with swap.exclusive():
-        pushed = remote.push(project.repo, swap.name, [refs.RefMove(branch, old, new)])
+    track = f"{remote.track}{ask_branch(name)}"
+    with remote.exclusive():
+        pushed = remote.push_refs([refs.RefMove(branch, old, new)])
         if pushed.fate is PushFate.DONE:
             _note(project, track, new)
             return True
         if pushed.fate is PushFate.REFUSED:
             raise FleetError(
-                f"{swap.name} refuses to move {ask_branch(name)}: {pushed.reason}",
+                f"{remote.name} refuses to move {ask_branch(name)}: {pushed.reason}",
                 remedy="Let runners push to gitfleet/ask/*, or answer with `gitfleet answer`.",
             )
         # Somebody was faster, or nobody knows: the next round goes by what is there.
-        there = remote.listing(project.repo, swap.name, branch)
+        there = remote.list_refs(branch)
         if branch in there:
-            remote.fetch(project.repo, swap.name, [f"+{branch}:{track}"])
+            remote.fetch_refs([f"+{branch}:{track}"])
         else:
             _note(project, track, None)
         return there.get(branch) == new

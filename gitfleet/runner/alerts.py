@@ -1,10 +1,11 @@
-"""What a board has to tell people: each problem once, until it is settled."""
+"""Log each problem that needs a person, once, until it is resolved."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
 from gitfleet.attempt.context import Project
+from gitfleet.event_log import Action
 from gitfleet.model.board import Board
 from gitfleet.model.states import FOR_A_PERSON, Outcome
 from gitfleet.plan.cooldown import cooldowns
@@ -21,9 +22,9 @@ class Alerts:
     def board(self, board: Board) -> None:
         """Every problem reaches a person once."""
         report = self._fleet.report
-        report.each("settings", "broken-settings", board.settings_problems)
+        report.each("settings", Action.BROKEN_SETTINGS, board.settings_problems)
         for path, problems in board.damage.items():
-            report.once(f"damage {path}", "damaged", reason=problems[0])
+            report.once(f"damage {path}", Action.DAMAGED, reason=problems[0])
         known = statuses(board, self._fleet.store.now())
         for entry in board.entries.values():
             if entry.problems or entry.events:
@@ -31,7 +32,7 @@ class Alerts:
                 if where.status in FOR_A_PERSON:
                     report.once(
                         f"person {entry.id}",
-                        "waits-for-you",
+                        Action.NEEDS_ATTENTION,
                         task=entry.id,
                         status=where.status,
                         reason=where.reason,
@@ -49,9 +50,9 @@ class Alerts:
             if rest.refused:
                 remedy = "mend it on this machine; `gitfleet doctor` looks at it"
                 self._fleet.report.action(
-                    "key-refused", coder=coder, reason=rest.reason, remedy=remedy
+                    Action.KEY_REFUSED, coder=coder, reason=rest.reason, remedy=remedy
                 )
             else:
                 self._fleet.report.action(
-                    "resting", coder=coder, until=rest.until.isoformat(), reason=rest.reason
+                    Action.COOLDOWN, coder=coder, until=rest.until.isoformat(), reason=rest.reason
                 )

@@ -1,4 +1,4 @@
-"""One attempt from its claim to its end, whatever happens on the way."""
+"""The thread of one attempt: run it and record its end, also after an error or a crash."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import time
 import traceback
 from collections.abc import Collection
-from pathlib import Path
 from typing import Final
 
 from gitfleet.attempt import checkpoint, finish, mailbox
@@ -18,21 +17,23 @@ from gitfleet.attempt.context import AttemptContext, ClaimedTask, Project, task_
 from gitfleet.attempt.do_work import do_work, resume_work
 from gitfleet.attempt.start_point import StartPoint
 from gitfleet.board.backend import TxnStatus
-from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.errors import FleetError
+from gitfleet.event_log import Action
 from gitfleet.git import worktree
-from gitfleet.git.objects import trailers
+from gitfleet.git.commits import trailers
 from gitfleet.landing.blocked import BlockedLandings
 from gitfleet.landing.validate import validate
 from gitfleet.model.board import Board
 from gitfleet.model.change import Move
 from gitfleet.model.claim import Claim
-from gitfleet.model.event import Landed
+from gitfleet.model.event import Attempt, Landed
 from gitfleet.model.states import Outcome, Role
+from gitfleet.plan.outcome import CoderRun, Evidence, decide
 from gitfleet.plan.transitions import event_files, on_end, on_landing
 from gitfleet.process.kill import kill_run
 from gitfleet.process.launch import load
 from gitfleet.process.procfs import marked
+from gitfleet.run_dir import RunDir
 
 _STARTING: Final = 10.0  # seconds
 _LOOK_AGAIN: Final = 0.05
@@ -44,8 +45,8 @@ def run_attempt(
 ) -> None:
     """Do the attempt, or with a Record go on with it: its coder was started by another life of
     this runner. Never raises: an error of ours ends it as `interrupted`, and is told."""
-    ctx.run_dir.joinpath("outbox").mkdir(parents=True, exist_ok=True)
-    mailbox.inbox_of(ctx.run_dir).mkdir(exist_ok=True)
+    ctx.run_dir.outbox.mkdir(parents=True, exist_ok=True)
+    ctx.run_dir.inbox.mkdir(exist_ok=True)
     if isinstance(begin, StartPoint):  # who goes on has had what was there when it was claimed
         mailbox.deliver(ctx.project, ctx.claimed.board, ctx.task, ctx.run_dir)
     try:
@@ -62,21 +63,23 @@ def run_attempt(
         _give_up(ctx, error.what)
     except Exception as error:
         with contextlib.suppress(OSError):  # a full disk may be the very reason
-            (ctx.run_dir / "error.txt").write_text(traceback.format_exc())
+            ctx.run_dir.error.write_text(traceback.format_exc())
         _give_up(ctx, f"gitfleet failed: {type(error).__name__}: {error}")
 
 
 def _give_up(ctx: AttemptContext, reason: str) -> None:
-    ctx.project.report.action("error", task=ctx.task, reason=reason)
+    ctx.project.report.action(Action.ERROR, task=ctx.task, reason=reason)
     # Another attempt may begin as soon as this one has ended: nothing of it is to run by then.
     _end_all(ctx.run_dir, ctx.nonce)
-    stopped = ctx.cancel.stopped
-    outcome = stopped.outcome if stopped else Outcome.INTERRUPTED
     used = ctx.live.tokens  # a budget counts them, however the attempt ends
-    finish.write(ctx, finish.attempt_of(ctx, outcome=outcome, reason=reason, tokens=used))
+    run = CoderRun(stop=ctx.cancel.stopped, fault=reason, tokens=used)
+    question = mailbox.waits_for_answer(ctx)
+    end = decide(Evidence(role=ctx.claimed.claim.role, run=run, question=question))
+    attempt = finish.attempt_of(ctx, outcome=end.outcome, reason=end.reason, run=run)
+    finish.write(ctx, attempt)
 
 
-def _end_all(run_dir: Path, nonce: str) -> None:
+def _end_all(run_dir: RunDir, nonce: str) -> None:
     """End every process of an attempt: by pid and start, and by the marker that all carry."""
     child = load(run_dir)
     kill_run(child[0] if child else None, nonce, grace=GRACE)
@@ -136,12 +139,12 @@ def end_dead_attempts(project: Project, busy: Collection[str] = ()) -> None:
             task, claim = claims[nonce]
             if not _settle_one(project, task, claim):
                 continue
-        elif isinstance(project.store.backend, RemoteBackend):
+        elif project.store.backend.remote is not None:
             continue  # its push may arrive yet: the loop knows when it is too late for that
         project.clone.drop_pending(nonce)
 
 
-def _begun(run_dir: Path, nonce: str) -> Checkpoint | None:
+def _begun(run_dir: RunDir, nonce: str) -> Checkpoint | None:
     """What is known of an attempt whose coder was started; None where none was."""
     known = checkpoint.load_checkpoint(run_dir)
     if known is None:
@@ -174,13 +177,13 @@ def _settle_one(project: Project, task: str, claim: Claim) -> bool:
     """Write the end of a claim that nothing works on. False if nobody knows whether it arrived."""
     if claim.role is Role.VALIDATE and (commit := _landed_commit(project, task, claim)):
         return _complete(project, task, claim, commit)
-    died = on_end.interrupted(
-        claim, project.store.now(), Outcome.INTERRUPTED, "its runner died", project.runner
-    )
     run_dir = project.clone.run_dir(task, claim.attempt, claim.nonce)
-    attempt = mailbox.end_of_dead(project, task, claim, run_dir, died)
-    if attempt is None:
+    question = mailbox.last_question(project, task, claim, run_dir)
+    if question is None:
         return False
+    run = CoderRun(fault="its runner died")
+    end = decide(Evidence(role=claim.role, run=run, question=question))
+    attempt = Attempt.of(claim, end.outcome, end.reason, project.store.now())
     if claim.role is Role.WORK:
         attempt = finish.with_head(project, task, attempt)
     # The work of other machines goes on at that head: it must be there for them.
@@ -194,7 +197,7 @@ def _settle_one(project: Project, task: str, claim: Claim) -> bool:
     )
     if result.status is TxnStatus.UNKNOWN:
         return False
-    project.report.action("recovered", task=task, role=claim.role, outcome=attempt.outcome)
+    project.report.action(Action.RECOVERED, task=task, role=claim.role, outcome=attempt.outcome)
     if claim.role is Role.VALIDATE:
         worktree.remove(project.repo, project.clone.check_workspace(task))
     return True
@@ -228,13 +231,8 @@ def _target(project: Project, task: str) -> str:
 
 
 def _complete(project: Project, task: str, claim: Claim, commit: str) -> bool:
-    attempt = on_end.interrupted(
-        claim,
-        project.store.now(),
-        Outcome.ACCEPTED,
-        "landed; its runner died just then",
-        project.runner,
-    )
+    reason = "landed; its runner died just then"
+    attempt = Attempt.of(claim, Outcome.ACCEPTED, reason, project.store.now())
     landed = Landed(
         runner=project.runner,
         nonce=claim.nonce,
@@ -250,7 +248,7 @@ def _complete(project: Project, task: str, claim: Claim, commit: str) -> bool:
     )
     if result.status is TxnStatus.UNKNOWN:
         return False
-    project.report.action("recovered", task=task, role=claim.role, outcome="landed")
+    project.report.action(Action.RECOVERED, task=task, role=claim.role, outcome="landed")
     worktree.remove(project.repo, project.clone.check_workspace(task))
     finish.drop_workspaces(project, task)
     return True

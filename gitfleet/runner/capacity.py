@@ -1,4 +1,4 @@
-"""What a runner has to offer just now: slots, labels, coders, and what it cannot land."""
+"""This runner's free capacity: slots, labels, coders, and tasks that it cannot land now."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from gitfleet.attempt.context import Project
 from gitfleet.coders import registry
 from gitfleet.landing.blocked import BlockedLandings
 from gitfleet.model.board import Board
+from gitfleet.plan.coder_choice import named_by, named_on
 from gitfleet.plan.scheduler import Assignment, Capacity, Skipped, picks, target_of
 from gitfleet.plan.transitions import on_landing
 from gitfleet.runner.options import Options
@@ -33,11 +34,20 @@ class LocalCapacity:
             slots=slots,
             labels=frozenset(machine.labels),
             coders=frozenset(machine.coders) if machine.coders is not None else None,
-            known=registry.KNOWN,
+            absent=self._absent(board),
+            default=self._options.default,
             only=self.only(board),
             blocked={**self._blocked.reasons(), **self._homeless(board, tips)},
             tips=tips,
         )
+
+    def _absent(self, board: Board) -> dict[str, str]:
+        """The coders that the board names and that are not here, each with the reason."""
+        described, listed = board.settings.coders, self._fleet.machine.plugins
+        default = named_by(self._options.default) if self._options.default else ()
+        names = named_on(board) | {one.coder for one in default}
+        errors = {name: registry.absence(name, described, listed) for name in names}
+        return {name: error.one_line for name, error in errors.items() if error is not None}
 
     def only(self, board: Board) -> frozenset[str] | None:
         """The tasks that were asked for, with those that repair them; None: all."""

@@ -1,5 +1,7 @@
-"""The signal by which a runner is told to end at once and to leave its attempts to their
-supervisors: for an upgrade, after which another one goes on with them."""
+"""The signal to end at once and leave running attempts to their supervisors:
+
+for an upgrade, after which the next runner continues them.
+"""
 
 from __future__ import annotations
 

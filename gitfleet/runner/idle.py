@@ -1,4 +1,4 @@
-"""When there is nothing to do: how long for, whether for good, and what that run leaves."""
+"""How long the loop sleeps (at most the slow poll of 30 s), and whether the run may end."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from gitfleet.attempt.context import Project
+from gitfleet.event_log import Action
 from gitfleet.model.board import Board
 from gitfleet.model.states import FINISHED, FOR_A_PERSON, Status
 from gitfleet.model.task import Task
@@ -43,7 +44,7 @@ class Idle:
         due += [(rest.until - now).total_seconds() + 0.05 for rest in rests]
         if self._heart is not None and (left := self._heart.left()) > 0:
             due.append(left)  # others may take what we hold: it is ended just then
-        if self._heart is not None and (turn := self._heart.shared.pace.left()) > 0:
+        if self._heart is not None and (turn := self._heart.remote.pace.left()) > 0:
             due.append(turn)
         waits = busy or bool(claims_of(board, self._fleet.runner))
         only = self._offers.only(board)
@@ -75,7 +76,7 @@ class Idle:
         more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
         remedy = "`gitfleet list` tells what each waits for"
         self._fleet.report.action(
-            "unfinished", tasks=f"{', '.join(left[:_NAMED])}{more}", remedy=remedy
+            Action.UNFINISHED, tasks=f"{', '.join(left[:_NAMED])}{more}", remedy=remedy
         )
         return IDLE_WAITS
 

@@ -1,4 +1,4 @@
-"""What a runner does beside the work: the page, the archive, the disk, git's own clean-up."""
+"""Maintenance by the runner: README page, archive, disk space, git's own gc."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Final
 
 from gitfleet.attempt.context import Project
 from gitfleet.errors import GitError
+from gitfleet.event_log import Action
 from gitfleet.files import layout
 from gitfleet.git.command import git
 from gitfleet.model.board import Board
@@ -90,7 +91,7 @@ class Maintenance:
         self._archived = self._clock()
         result = self.fleet.store.transact(archive.batch)
         if result.won and result.change is not None:
-            self.fleet.report.action("archived", tasks=len(result.change.tasks))
+            self.fleet.report.action(Action.ARCHIVED, tasks=len(result.change.tasks))
 
     def _collect(self) -> None:
         """Let git pack what has piled up, in a thread: a large repository takes its time."""
@@ -115,14 +116,14 @@ class Maintenance:
                     self._tell_short(place, free)
                     return True
         if self._short:
-            self.fleet.report.action("disk-free")
+            self.fleet.report.action(Action.DISK_FREE)
         self._short = False
         return False
 
     def _tell_short(self, place: Path, free: int) -> None:
         if not self._short:
             self.fleet.report.action(
-                "disk-full",
+                Action.DISK_FULL,
                 path=place,
                 free=f"{free // 2**20}MiB",
                 reserve=f"{self.fleet.machine.disk_reserve}MiB",

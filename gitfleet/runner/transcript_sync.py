@@ -1,11 +1,10 @@
-"""What attempts wrote, on the remote for every clone to read, if the settings say so.
+"""Push transcripts to the remote (secrets masked, size limited) and prune old ones.
 
     refs/gitfleet/runs/<id>/<n>    one commit without parents: stdout, stderr, prompt.md, checks …
 
-Pushed by a thread of its own, some time after the attempt's event: nothing waits for it. What is
-not up yet is found again by the run directories, whoever died meanwhile. The files are plain blobs:
-git compresses them, and better than one by one. Secrets are masked, and of a long file the end is
-kept.
+A service pushes them some time after the attempt's event: nothing waits for it. The run directories
+show which transcripts are missing, after any crash. The files are plain blobs: git compresses them
+better than one by one. Of a long file the end is kept.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import contextlib
 import os
 import re
 import stat
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -24,31 +22,30 @@ from typing import Final
 from msgspec import Struct
 
 from gitfleet.attempt.context import Project
-from gitfleet.board.remote_backend import RemoteBackend
+from gitfleet.background_service import BackgroundService, failure_of
 from gitfleet.board.store import Store
 from gitfleet.errors import FleetError, GitError
+from gitfleet.event_log import Action
 from gitfleet.git import refs, remote
-from gitfleet.git.objects import Signature
+from gitfleet.git.commits import Signature
 from gitfleet.git.refs import RefMove
-from gitfleet.git.remote import PushFate
+from gitfleet.git.remote import PushFate, RemoteRejected
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.config import TranscriptSharing as Wish
 from gitfleet.model.durations import seconds
 from gitfleet.model.event import Attempt
 from gitfleet.model.ids import is_id
 from gitfleet.model.secrets import Mask
+from gitfleet.run_dir import OUTPUT, PROMPT, RunDir
 
 PREFIX: Final = "refs/gitfleet/runs/"
 LARGEST: Final = 1 << 20  # bytes of one file; of a longer one the end is kept
 ALL: Final = 8 << 20  # bytes of one transcript
-_NAMES: Final = re.compile(r"prompt\.md|(?:(?:setup|check|target)-[0-9]{1,6}\.)?(?:stdout|stderr)")
+_NAMES: Final = re.compile(rf"{re.escape(PROMPT)}|{OUTPUT.pattern}")
 _FOLDER: Final = re.compile(r"([0-9]{3,9})-([0-9a-f]{8})")
 _REF: Final = re.compile(re.escape(PREFIX) + r"([^/]+)/([0-9]{1,9})")
-_DONE: Final = "transcript"  # in a run directory: it is up, or never will be
 _AT_ONCE: Final = 16  # transcripts of one push
 _IDLE: Final = 60.0  # seconds between looks when nobody wakes us
-_FIRST_PAUSE: Final = 5.0
-_LAST_PAUSE: Final = 300.0
 _PRUNE_EVERY: Final = 6 * 3600.0
 _PRUNE_FIRST: Final = 300.0
 _MOST_PRUNED: Final = 500  # refs of one round
@@ -148,60 +145,37 @@ class TranscriptSync:
 
     def __init__(self, project: Project) -> None:
         self.fleet = project
-        swap = project.store.backend
-        self._remote = swap.name if isinstance(swap, RemoteBackend) else None
-        self._news = threading.Event()
-        self._ending = threading.Event()
+        self._remote = project.store.backend.remote
         self._settled: set[Path] = set()
-        self._thread = threading.Thread(target=self._run, name="transcripts", daemon=True)
         self._prune_at = time.monotonic() + _PRUNE_FIRST
+        self.service = BackgroundService(
+            "transcripts",
+            self.round,
+            project.report,
+            failure=lambda error: failure_of(error, Action.TRANSCRIPTS_DELAYED),
+            goodbye=self.round,  # the next start of a runner does the rest
+            farewell=_FAREWELL,
+            giving_up=project.giving_up,
+            traces=project.clone.folder,
+        )
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
+    def round(self) -> float:
+        """Bring up what is due and prune what is old. Seconds until the next round.
 
-    def wake(self) -> None:
-        """An attempt has ended."""
-        self._news.set()
-
-    def stop(self) -> None:
-        """Bring up what there is, for a while; the next start of a runner does the rest."""
-        self._ending.set()
-        self._news.set()
-        self._thread.join(0.2 if self.fleet.giving_up.is_set() else _FAREWELL)
-
-    def _run(self) -> None:
-        pause = 0.0
-        while True:
-            ending = self._ending.is_set()
-            try:
-                failed = not self.round()
-            except FleetError as error:
-                failed = True
-                self._tell(error.what)
-            if ending:
-                return
-            pause = min(_LAST_PAUSE, pause * 2 or _FIRST_PAUSE) if failed else 0.0
-            # After a failure only the end wakes us: the remote is not to be asked at every event.
-            (self._ending if failed else self._news).wait(pause or _IDLE)
-            self._news.clear()
-
-    def round(self) -> bool:
-        """Bring up what is due and prune what is old. False: to be tried again later."""
+        Raises FleetError if something is to be tried again.
+        """
         board = self.fleet.store.board()
         if board.settings.transcripts is not Wish.PUSH:
-            return True
+            return _IDLE
         due = list(self._due(board))
-        done = all(self._bring(due[n : n + _AT_ONCE]) for n in range(0, len(due), _AT_ONCE))
-        if done:
-            self.fleet.report.settled("transcripts")
-        if time.monotonic() >= self._prune_at:
-            self._prune_at = time.monotonic() + _PRUNE_EVERY
-            self.prune()
-        return done
-
-    def _tell(self, why: str) -> None:
-        self.fleet.report.once("transcripts", "transcripts-wait", reason=why)
+        try:
+            for number in range(0, len(due), _AT_ONCE):
+                self._bring(due[number : number + _AT_ONCE])
+        finally:
+            if time.monotonic() >= self._prune_at:
+                self._prune_at = time.monotonic() + _PRUNE_EVERY
+                self.prune()
+        return _IDLE
 
     def _due(self, board: Board) -> Iterator[_Due]:
         """Run directories of attempts whose event is on the board, and not up yet."""
@@ -210,7 +184,7 @@ class TranscriptSync:
             task, name = folder.parent.name, _FOLDER.fullmatch(folder.name)
             if folder in self._settled or name is None or not is_id(task):
                 continue
-            if (folder / _DONE).exists():
+            if RunDir(folder).shared.exists():
                 self._settled.add(folder)
                 continue
             attempt = self._ended(board, task, int(name[1]), name[2])
@@ -229,10 +203,10 @@ class TranscriptSync:
 
     def _settle(self, folder: Path) -> None:
         with contextlib.suppress(OSError):
-            (folder / _DONE).touch()
+            RunDir(folder).shared.touch()
         self._settled.add(folder)
 
-    def _bring(self, due: list[_Due]) -> bool:
+    def _bring(self, due: list[_Due]) -> None:
         repo = self.fleet.repo
         moves: list[RefMove] = []
         for one in due:
@@ -242,17 +216,17 @@ class TranscriptSync:
                 refs.swap(repo, one.ref, None, here, message="transcript")
             moves.append(RefMove(one.ref, None, here))
         if self._remote is not None:
-            pushed = remote.push(repo, self._remote, moves)
+            pushed = self._remote.push_refs(moves)
             if pushed.fate is PushFate.STALE and len(due) > 1:
-                return all(self._bring([one]) for one in due)
+                for one in due:
+                    self._bring([one])
+                return
             # One that is there already came by a push whose answer was lost: no other attempt has
             # that number.
             if pushed.fate not in (PushFate.DONE, PushFate.STALE):
-                self._tell(pushed.reason)
-                return False
+                raise RemoteRejected(pushed.reason)
         for one in due:
             self._settle(one.folder)
-        return True
 
     def _commit(self, one: _Due) -> str:
         store, attempt = self.fleet.store, one.attempt
@@ -268,7 +242,7 @@ class TranscriptSync:
     def prune(self) -> None:
         """Remove what ended longer ago than the settings keep it, here and on the remote."""
         here = refs.names(self.fleet.repo, PREFIX)
-        there = remote.listing(self.fleet.repo, self._remote, f"{PREFIX}*") if self._remote else {}
+        there = self._remote.list_refs(f"{PREFIX}*") if self._remote is not None else {}
         board = self.fleet.store.board()  # read after them, so that every one is on it
         keep = timedelta(seconds=seconds(board.settings.transcripts_keep))
         ended = self._times(board, {*here, *there})
@@ -279,9 +253,9 @@ class TranscriptSync:
                 refs.swap(self.fleet.repo, ref, here[ref], None, message="prune")
         moves = [RefMove(ref, there[ref], None) for ref in gone if ref in there]
         if moves and self._remote is not None:
-            remote.push(self.fleet.repo, self._remote, moves)
+            self._remote.push_refs(moves)
         if gone:
-            self.fleet.report.action("pruned", transcripts=len(gone))
+            self.fleet.report.action(Action.TRANSCRIPTS_PRUNED, transcripts=len(gone))
 
     def _times(self, board: Board, names: set[str]) -> Mapping[str, datetime]:
         """When the attempts of these refs ended; one that the board knows nothing of has no time

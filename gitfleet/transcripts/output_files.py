@@ -1,20 +1,20 @@
-"""The files in which an attempt's output lies, read as files of a stranger: the attempt itself
-could write there, so a file is read only if it is a plain one."""
+"""Read an attempt's output files as files of a stranger:
+
+the attempt could write there, so only plain files are read.
+"""
 
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from gitfleet.run_dir import CHECK, ERROR, OUTPUT, SETUP, STDOUT, TARGET
+
 CHUNK: Final = 1 << 16  # bytes read at once, and the longest line that is held back
-# The coder's own output is `stdout`; the others are of the set-up and of checks.
-STREAM: Final = re.compile(r"(?:(setup|check|target)-([0-9]{1,6})\.)?(stdout|stderr)\Z")
-_ORDER: Final = ("setup", "check", "target", None)
-_OURS: Final = "error.txt"
+_ORDER: Final = (SETUP, CHECK, TARGET, None)
 
 
 def opened(path: Path) -> int | None:
@@ -42,12 +42,12 @@ def streams(names: list[str]) -> list[str]:
     """Those of the names that are outputs, in the order in which they were written."""
 
     def order(name: str) -> tuple[int, int, str]:
-        found = STREAM.match(name)
+        found = OUTPUT.fullmatch(name)
         assert found is not None
-        return _ORDER.index(found[1]), int(found[2] or 0), found[3].replace("stdout", "")
+        return _ORDER.index(found[1]), int(found[2] or 0), found[3].replace(STDOUT, "")
 
-    found = sorted((name for name in names if STREAM.match(name)), key=order)
-    return [*found, *(name for name in names if name == _OURS)]
+    found = sorted((name for name in names if OUTPUT.fullmatch(name)), key=order)
+    return [*found, *(name for name in names if name == ERROR)]
 
 
 class Source:

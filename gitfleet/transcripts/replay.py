@@ -1,12 +1,11 @@
-"""What the stored output of an attempt meant: its bytes, read by the reader of its coder.
+"""Replay an attempt's stored output through the reader of its coder.
 
-No file of the attempt's is needed for it but the output itself, so a transcript that was fetched
-is heard like one that lies here.
+It needs only the output, so a fetched transcript works like a local one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from gitfleet.model.board import Board, Entry
 from gitfleet.model.config import CoderSettings
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Role
+from gitfleet.run_dir import RunDir
 from gitfleet.transcripts import timestamps
 from gitfleet.transcripts.summarize import RunTotals, sum_of
 from gitfleet.transcripts.timestamps import Timestamp
@@ -38,8 +38,16 @@ class Speaker(Struct, frozen=True, kw_only=True):
 class Replay:
     """The events of one run's output, with the times at which they were heard."""
 
-    def __init__(self, board: Board, entry: Entry, speaker: Speaker, folder: Path) -> None:
-        found = registry.find(speaker.coder, board.settings.coders)
+    def __init__(
+        self,
+        board: Board,
+        entry: Entry,
+        speaker: Speaker,
+        folder: Path,
+        plugins: Collection[str] = (),
+    ) -> None:
+        """`plugins` are those that this machine lists: one of them may be the coder."""
+        found = registry.find(speaker.coder, board.settings.coders, plugins)
         reader = found.reader if found is not None else text_reader
         # It says lines, and there is nothing to understand.
         self.plain = found is None or not found.speaks
@@ -82,7 +90,7 @@ def _job(board: Board, entry: Entry, speaker: Speaker, folder: Path) -> Job:
         body=task.body if task is not None else "",
         role=speaker.role,
         model=speaker.model,
-        prompt=folder / "prompt.md",
+        prompt=RunDir(folder).prompt,
         workspace=folder,
         run_dir=folder,
         settings=board.settings.coders.get(speaker.coder) or CoderSettings(),

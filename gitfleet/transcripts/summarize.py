@@ -1,7 +1,7 @@
-"""An attempt as a person wants to read it: what its coder said and did, and how long that took.
+"""Summarize an attempt for people: what its coder said and did, and how long that took.
 
-Pure: events in, sentences out. A coder without structure says lines, and nothing else is to tell;
-what one with structure says and does becomes a list of `Passage`, bounded where it is bulk.
+Pure: events in, sentences out. Plain-text output has only lines; structured events become a list of
+`Passage`, shortened where they are long.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from gitfleet.coders.base import CoderEvent, CoderEventKind, Failure, Tally
+from gitfleet.coders.base import CoderEvent, CoderEventKind, Tally
 from gitfleet.event_log import harmless, without_colours
 from gitfleet.model.event import Tokens
+from gitfleet.model.states import Failure
 
 _THOUGHT: Final = 6  # lines of a thought that are shown
 _RESULT: Final = 12  # and of what a tool answered

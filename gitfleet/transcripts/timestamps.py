@@ -1,9 +1,9 @@
-"""When an attempt wrote what: beside its output lies a file that says how far it had come when.
+"""When an attempt wrote what: a file beside its output records how far the output had come when.
 
     <bytes of stdout> <seconds since 1970>
 
-One line at most a second, written by the runner that follows the output. It is there to be shown
-and nothing is decided by it, so what cannot be read of it is as if it were not there.
+At most one line a second, written by the runner that follows the output. It is for display only, so
+unreadable parts are ignored.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from gitfleet.run_dir import RunDir
 from gitfleet.transcripts.output_files import opened
 
-NAME: Final = "stdout.pace"
 _LINE: Final = re.compile(rb"([0-9]{1,15}) ([0-9]{1,11})\n")
 _EVERY: Final = 1.0  # seconds
 _LARGEST: Final = 4 << 20  # bytes of the file that are read; two days' worth
@@ -37,7 +37,7 @@ class TimestampLog:
     """Notes how far an output has come. After a restart of the runner it goes on where it was."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / NAME
+        self._path = RunDir(folder).timestamps
         marks = read(folder)
         self._size = marks[-1].size if marks else 0
         self._due = 0.0
@@ -57,7 +57,7 @@ class TimestampLog:
 
 def read(folder: Path) -> list[Timestamp]:
     """The marks of an output, growing in both; none where nobody noted any."""
-    fd = opened(folder / NAME)
+    fd = opened(RunDir(folder).timestamps)
     if fd is None:
         return []
     with os.fdopen(fd, "rb") as file:

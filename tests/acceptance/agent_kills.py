@@ -65,7 +65,7 @@ def strike(folder: Path, agents: int, after: float) -> Round:
     again = lab.run("--until-idle", "--max", str(agents), env=env)
     took = time.monotonic() - at
     fault = _fault(lab, agents, starts) if again.status == 0 else f"exit {again.status}"
-    gone_on = len(again.lines.of("gone-on"))
+    gone_on = len(again.lines.of("resumed"))
     anew = sum("interrupted" in lab.outcomes(f"t{n}", "work") for n in range(agents))
     lab.close()
     return Round(after, begun, gone_on, anew, took, fault)

@@ -16,7 +16,6 @@ import re
 import select
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -28,7 +27,7 @@ from typing import Any, NamedTuple
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store, utc_now
 from gitfleet.files import codec, yaml
-from gitfleet.git.objects import trailers
+from gitfleet.git.commits import trailers
 from gitfleet.git.repo import find
 from gitfleet.install import setup_clone
 from gitfleet.model.board import Board
@@ -36,6 +35,7 @@ from gitfleet.model.change import Person
 from gitfleet.model.event import Attempt, Event
 from gitfleet.plan.status import status_of
 from gitfleet.process.procfs import ProcessId, marked
+from tests import warm
 
 PATIENCE = 90.0  # seconds until a test gives up; nothing waits that long unless it is broken
 _LINE = re.compile(r"(\S+) ([a-z-]+)((?: [a-z_]+=(?:\"(?:[^\"\\]|\\.)*\"|\S+))*)\Z")
@@ -104,10 +104,8 @@ class Ran(NamedTuple):
 class Live:
     """A runner at work, followed line by line."""
 
-    def __init__(self, command: list[str], cwd: Path, env: Mapping[str, str]) -> None:
-        self._popen = subprocess.Popen(
-            command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+    def __init__(self, process: subprocess.Popen[str] | warm.Process) -> None:
+        self._popen = process
         self.lines = Lines()
         self.stderr = ""
         self._news = threading.Condition()
@@ -173,13 +171,19 @@ class Live:
         except subprocess.TimeoutExpired:
             self.signal()
             with suppress(AssertionError):
-                self.wait_for("draining", timeout=30)
+                self.wait_for("stopping", timeout=30)
                 self.signal()
             try:
                 self._popen.wait(60)
             except subprocess.TimeoutExpired:
                 self._popen.kill()
         return self.wait()
+
+
+def start_runner(*args: str, cwd: Path, env: Mapping[str, str] | None = None) -> Live:
+    """A runner, started; the environment is ours if none is given."""
+    pipe = subprocess.PIPE
+    return Live(warm.start("run", *args, cwd=cwd, env=env, stdout=pipe, stderr=pipe))
 
 
 # -- where scripts meet the test
@@ -229,11 +233,11 @@ class Gate:
 
 
 QUICK: Mapping[str, Any] = {
-    "format": 1,
+    "format": 2,
     "target": "main",
     "concurrency": 3,
     "roles": {"work": {"coder": "shell"}},
-    "retry": {"first": "0s", "factor": 1, "max": "1s"},
+    "backoff": {"initial": "0s", "factor": 1, "max": "1s"},
     "timeouts": {"attempt": "5m", "silence": "5m"},
 }
 
@@ -350,15 +354,8 @@ class Lab:
 
     def gitfleet(self, *args: str, env: Mapping[str, str] | None = None, **more: Any) -> Any:
         """A verb, run to its end in the person's checkout."""
-        return subprocess.run(
-            [sys.executable, "-m", "gitfleet", *args],
-            cwd=self.path,
-            env={**os.environ, **self.env, **(env or {})},
-            capture_output=True,
-            text=True,
-            check=False,
-            **more,
-        )
+        around = {**os.environ, **self.env, **(env or {})}
+        return warm.run(*args, cwd=self.path, env=around, **more)
 
     def run(
         self, *args: str, env: Mapping[str, str] | None = None, timeout: float = PATIENCE
@@ -374,9 +371,8 @@ class Lab:
         self, *args: str, env: Mapping[str, str] | None = None, at: Path | None = None
     ) -> Live:
         """A runner at work."""
-        command = [sys.executable, "-m", "gitfleet", "run", *args]
-        live = Live(command, at or self.path, {**os.environ, **self.env, **(env or {})})
-        return self.follow(live)
+        around = {**os.environ, **self.env, **(env or {})}
+        return self.follow(start_runner(*args, cwd=at or self.path, env=around))
 
     def follow(self, live: Live) -> Live:
         """End a runner with this laboratory, if nobody has by then."""

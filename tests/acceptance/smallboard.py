@@ -7,6 +7,7 @@ way, and in whatever order things land, the tree in the end is the same.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from gitfleet.git.synced_commit import folder
@@ -21,6 +22,7 @@ FINAL = {
     "found.txt": "found",
     "words.txt": "x\ny",
 }
+TASKS = ("a", "b", "c", "x", "y", "good", "found")
 # Both tasks put their word into one place of one file: the second to land conflicts.
 _WORD = "{{ echo {word}; cat words.txt 2>/dev/null; }} | sort -u > new; mv new words.txt"
 _JUDGE = """\
@@ -61,11 +63,21 @@ def small_board(folder: Path) -> Lab:
     return lab
 
 
-def all_is_well(lab: Lab) -> None:
+def one_task(folder: Path) -> Lab:
+    """The laboratory with a single task that lands without trouble, nothing run yet."""
+    lab = Lab(folder / "lab", checks=["test -f README"])
+    lab.task("a", script="echo a > a.txt")
+    return lab
+
+
+ONE_FINAL = {"README": "hello", "a.txt": "a"}
+
+
+def all_is_well(lab: Lab, final: Mapping[str, str] = FINAL, tasks: Iterable[str] = TASKS) -> None:
     """What must hold when a runner has worked the board off, whatever died before."""
-    assert lab.tree() == FINAL
+    assert lab.tree() == final
     assert set(lab.statuses().values()) == {"done"}, lab.statuses()
-    assert {*lab.statuses()} >= {"a", "b", "c", "x", "y", "good", "found"}
+    assert {*lab.statuses()} >= set(tasks)
     landings = lab.landings()
     assert len(landings) == len(set(landings)), f"landed twice: {landings}"
     landed = {task for task in lab.statuses() if lab.events(task, "landed")}

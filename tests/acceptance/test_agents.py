@@ -27,7 +27,7 @@ def test_what_an_agent_comes_across_is_filed_while_it_works(lab: Lab) -> None:
 
 def test_what_an_agent_files_twice_arrives_once(lab: Lab) -> None:
     """An attempt that is made again says the same again; the board has it once."""
-    lab.task("one", script=f"{_ADD} 'Look there' --id found\nexit 1", attempts=3)
+    lab.task("one", script=f"{_ADD} 'Look there' --id found\nexit 1", max_attempts=3)
     assert lab.run("--until-idle").status == 4
     assert lab.outcomes("one") == ["failed"] * 3
     assert lab.statuses() == {"one": "failed", "found": "done"}
@@ -67,7 +67,7 @@ def test_the_tasks_of_a_plan_and_its_end_are_one_commit(lab: Lab) -> None:
 
 def test_a_plan_without_a_task_is_empty(lab: Lab) -> None:
     """Ending well is not enough."""
-    lab.task("epic", role="plan", script="echo thinking", attempts=1)
+    lab.task("epic", role="plan", script="echo thinking", max_attempts=1)
     assert lab.run("--until-idle").status == 4
     assert lab.outcomes("epic") == ["empty"]
 
@@ -98,7 +98,7 @@ def test_what_says_nothing_in_an_outbox_is_refused_and_the_work_goes_on(lab: Lab
 
 def test_an_attempt_that_changes_what_is_not_its_own_is_tampered(make_lab: MakeLab) -> None:
     """Hooks, other branches, settings: it waits for a person, and lands nothing."""
-    lab = make_lab(attempts=3, concurrency=1)
+    lab = make_lab(max_attempts=3, concurrency=1)
     common = "$(git rev-parse --git-common-dir)"
     git("branch", "other", cwd=lab.path)
     deeds = {
@@ -163,7 +163,7 @@ def test_what_a_fresh_start_throws_away_is_saved_first(lab: Lab) -> None:
 
 def test_secrets_of_the_environment_do_not_come_onto_the_board(make_lab: MakeLab) -> None:
     """A failing program that prints its token, in its last words or in a check, is masked."""
-    lab = make_lab(attempts=1, max_fix_rounds=0)
+    lab = make_lab(max_attempts=1, max_fix_rounds=0)
     lab.env["SOME_API_TOKEN"] = secret = "s3cr3t-value-0123456789"
     lab.write_task("one", script='echo "bad token $SOME_API_TOKEN" >&2; exit 1')
     lab.write_task("two", script="echo x > x", checks=['echo "with $SOME_API_TOKEN"; exit 1'])

@@ -11,7 +11,7 @@ import pytest
 
 from gitfleet import failpoints
 from tests.acceptance.fleetlab import Lab, git
-from tests.acceptance.smallboard import all_is_well, small_board
+from tests.acceptance.smallboard import ONE_FINAL, all_is_well, one_task, small_board
 
 LONG = os.environ.get("GITFLEET_LONG") == "1"
 # A second passing differs where the first one was of another kind (work, then validation; the
@@ -36,6 +36,17 @@ def test_the_small_board_ends_well_when_nobody_dies(small: Lab) -> None:
     assert small.board().entries["found"].task.discovered_from == "a"  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("point", ["claimed", "coder-ended", "merge-made", "landed-refs-moved"])
+def test_killed_with_one_task_and_started_again_it_lands_once(tmp_path: Path, point: str) -> None:
+    """kill -9 before, during and after the work, and in the middle of the landing."""
+    lab = one_task(tmp_path)
+    killed = lab.run("--until-idle", env={"GITFLEET_FAULT": point})
+    assert killed.status == -signal.SIGKILL, f"{point} was never passed: {killed}"
+    ran = lab.run("--until-idle")
+    assert ran.status == 0, ran
+    all_is_well(lab, ONE_FINAL, ["a"])
+
+
 def _kill_and_restart(small: Lab, where: str) -> None:
     killed = small.run("--until-idle", env={"GITFLEET_FAULT": where})
     assert killed.status == -signal.SIGKILL, f"{where} was never passed: {killed}"
@@ -44,6 +55,7 @@ def _kill_and_restart(small: Lab, where: str) -> None:
     all_is_well(small)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", failpoints.POINTS)
 def test_killed_at_a_named_point_and_started_again_it_comes_to_the_same_end(
     small: Lab, point: str
@@ -52,6 +64,7 @@ def test_killed_at_a_named_point_and_started_again_it_comes_to_the_same_end(
     _kill_and_restart(small, point)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", failpoints.POINTS if LONG else AGAIN)
 def test_killed_when_it_passes_there_again(small: Lab, point: str) -> None:
     """The same when it is not the first task that is struck."""

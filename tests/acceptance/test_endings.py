@@ -13,7 +13,7 @@ _OWN_FILE = "echo $GITFLEET_TASK > $GITFLEET_TASK"
 def test_every_bad_end_has_its_name_and_leaves_no_process(make_lab: MakeLab) -> None:
     """Too long, too silent, deaf to TERM, empty, out of scope, failed, impossible: each waits for
     a person in the end, and a coder that leaves daemons behind leaves none."""
-    lab = make_lab(attempts=1, concurrency=8, timeouts={"attempt": "5m", "silence": "4s"})
+    lab = make_lab(max_attempts=1, concurrency=8, timeouts={"attempt": "5m", "silence": "4s"})
     talk = "while :; do echo tick; sleep 0.2; done"
     lab.write_task("slow", script=talk, timeout="3s")
     lab.write_task("silent", script="echo once; exec sleep 1000")
@@ -21,7 +21,7 @@ def test_every_bad_end_has_its_name_and_leaves_no_process(make_lab: MakeLab) -> 
         "deaf", script="trap '' TERM HUP INT\necho I will not go\nsleep 1000", timeout="1s"
     )
     lab.write_task("empty", script=":")
-    lab.write_task("beyond", script="mkdir docs; echo x > docs/x; echo x > y", touches=["/docs/"])
+    lab.write_task("beyond", script="mkdir docs; echo x > docs/x; echo x > y", paths=["/docs/"])
     lab.write_task("wrong", script="echo so bad >&2; exit 3")
     lab.write_task("shot", script="kill -USR1 $$; sleep 100")
     lab.write_task("nothing", body="There is no script here.")
@@ -48,7 +48,7 @@ def test_every_bad_end_has_its_name_and_leaves_no_process(make_lab: MakeLab) -> 
     assert wrong.exit_code == 3 and "so bad" in wrong.reason
     assert "signal 10" in lab.attempts("shot")[0].reason
     assert lab.attempts("beyond")[0].reason.startswith("it changed y,")
-    told = {line.fields["task"] for line in ran.lines.of("waits-for-you")}
+    told = {line.fields["task"] for line in ran.lines.of("needs-attention")}
     assert told == set(outcomes) - {"daemons"}
 
 
@@ -56,8 +56,8 @@ def test_a_failing_task_is_tried_again_after_a_pause_until_its_attempts_are_used
     make_lab: MakeLab,
 ) -> None:
     """Back-off between attempts, then it waits for a person: exit status 4."""
-    lab = make_lab(retry={"first": "1s", "factor": 1, "max": "1s"})
-    lab.task("never", script="exit 1", attempts=3)
+    lab = make_lab(backoff={"initial": "1s", "factor": 1, "max": "1s"})
+    lab.task("never", script="exit 1", max_attempts=3)
     ran = lab.run("--until-idle")
     assert ran.status == 4
     assert lab.outcomes("never") == ["failed"] * 3
@@ -69,7 +69,7 @@ def test_a_failing_task_is_tried_again_after_a_pause_until_its_attempts_are_used
 
 def test_what_depends_on_a_failed_task_waits_and_says_why(lab: Lab) -> None:
     """Nothing starts before its dependencies are done."""
-    lab.task("bad", script="exit 1", attempts=1)
+    lab.task("bad", script="exit 1", max_attempts=1)
     lab.task("after", script="echo x > x", depends_on=["bad"])
     assert lab.run("--until-idle").status == 4
     assert lab.status("after") == "waiting" and "bad" in lab.reason("after")
@@ -82,17 +82,17 @@ def test_an_invalid_task_stops_nothing_and_waits_for_a_person(lab: Lab) -> None:
     ran = lab.run("--until-idle")
     assert ran.status == 4
     assert lab.statuses() == {"odd": "invalid", "good": "done"}
-    (told,) = ran.lines.of("waits-for-you")
+    (told,) = ran.lines.of("needs-attention")
     assert "tasks/odd.md:2:1" in told.fields["reason"]
 
 
-def test_two_tasks_that_share_an_exclusive_word_never_run_at_once(lab: Lab) -> None:
+def test_two_tasks_that_share_a_lock_never_run_at_once(lab: Lab) -> None:
     """A slot is free all the while (the third task lands meanwhile), and still only one runs."""
     gate = lab.gate("gate")
     lock = lab.folder / "port"
     script = f"mkdir '{lock}' || exit 9\n{gate.pause}\nrmdir '{lock}'\n{_OWN_FILE}"
     for id in ("one", "two"):
-        lab.write_task(id, script=script, exclusive=["port-1"])
+        lab.write_task(id, script=script, locks=["port-1"])
     lab.write_task("free", script="echo free > free")
     lab.commit("Three")
     live = lab.start("--until-idle")
@@ -135,8 +135,8 @@ def test_a_coder_runs_no_more_often_at_once_than_its_limit(make_lab: MakeLab) ->
 
 
 def test_a_runner_claims_only_what_it_has_labels_for(lab: Lab) -> None:
-    """`needs` leaves a task to runners that offer it; here that is for a person to see."""
-    lab.task("gpu", script="echo x > x", needs=["gpu"])
+    """`runs_on` leaves a task to runners that offer it; here that is for a person to see."""
+    lab.task("gpu", script="echo x > x", runs_on=["gpu"])
     lab.run("--until-idle")
     assert lab.status("gpu") == "ready"
     config = lab.folder / "config" / "gitfleet"

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gitfleet.process.launch import Running, attach
+from gitfleet.run_dir import RunFiles
 from tests.acceptance.fleetlab import Gate, Lab, Live, git, until
 
 _ACCEPT = "printf 'verdict: accepted\\n' >v; mv v \"$GITFLEET_OUTBOX/verdict.yaml\""
@@ -30,7 +31,7 @@ def _run_dir(lab: Lab, task: str) -> Path:
 def _attached(folder: Path, name: str = "") -> Running:
     """The handle of a run that says of itself, a moment after it began, who it is."""
     until((folder / f"{name}child.json").exists, what="the supervisor to tell")
-    running = attach(folder, name=name)
+    running = attach(RunFiles(folder, name))
     assert running is not None
     return running
 
@@ -90,7 +91,7 @@ def test_what_goes_on_goes_on_as_it_was_claimed(lab: Lab, change: object) -> Non
     assert callable(change)
     change(lab)
     again = lab.start("--until-idle")
-    again.wait_for("gone-on", task="one")
+    again.wait_for("resumed", task="one")
     gate.open()
     again.wait()
     assert lab.outcomes("one", "work") == ["submitted"]

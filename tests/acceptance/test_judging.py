@@ -57,7 +57,7 @@ def test_a_judge_without_a_verdict_or_that_crashes_accepts_nothing(make_lab: Mak
     """The validation has failed, is tried again as often as attempts allow, then a person looks."""
     for number, script in enumerate(("exit 0", "echo 'verdict: accepted' > .verdict\nexit 3")):
         lab = make_lab(f"lab{number}")
-        judged_by(lab, script, attempts=2)
+        judged_by(lab, script, max_attempts=2)
         lab.task("one", script="echo x > x")
         assert lab.run("--until-idle").status == 4
         assert lab.outcomes("one") == ["submitted", "failed", "failed"]
@@ -67,9 +67,24 @@ def test_a_judge_without_a_verdict_or_that_crashes_accepts_nothing(make_lab: Mak
             assert "no verdict" in lab.attempts("one", "validate")[0].reason
 
 
+def test_a_judges_cost_counts_however_its_run_ends(make_lab: MakeLab) -> None:
+    """A budget sums what attempts tell, so one without a verdict tells it, and one that tampers."""
+    used = '{"said": "usage", "tokens": {"input": 1200, "output": 30}, "usd": 0.5}'
+    for outcome, deed in (("failed", ":"), ("tampered", "git config alias.up pull")):
+        lab = make_lab(outcome)
+        judged_by(lab, f"echo '{used}'\n{deed}", max_attempts=1)
+        judge = {"argv": ["sh", str(lab.folder / "judge.sh")], "events": "json"}
+        lab.set(coders={"judge": judge})
+        lab.task("one", script="echo x > x")
+        assert lab.run("--until-idle").status == 4
+        (attempt,) = lab.attempts("one", "validate")
+        assert (attempt.outcome, attempt.usd, attempt.tokens.total) == (outcome, 0.5, 1230)
+        assert attempt.exit_code == 0
+
+
 def test_a_judge_that_crashed_after_its_verdict_is_not_believed(lab: Lab) -> None:
     """A verdict counts only from a judge that ended well."""
-    judged_by(lab, f"echo 'verdict: accepted' > .verdict\n{_VERDICT}\nexit 3", attempts=1)
+    judged_by(lab, f"echo 'verdict: accepted' > .verdict\n{_VERDICT}\nexit 3", max_attempts=1)
     lab.task("one", script="echo x > x")
     assert lab.run("--until-idle").status == 4
     assert lab.landings() == []
@@ -77,7 +92,7 @@ def test_a_judge_that_crashed_after_its_verdict_is_not_believed(lab: Lab) -> Non
 
 def test_a_verdict_that_cannot_be_read_accepts_nothing(lab: Lab) -> None:
     """A link, or an unknown word, is no verdict."""
-    judged_by(lab, f"echo 'verdict: fine' > .verdict\n{_VERDICT}", attempts=1)
+    judged_by(lab, f"echo 'verdict: fine' > .verdict\n{_VERDICT}", max_attempts=1)
     lab.task("one", script="echo x > x")
     assert lab.run("--until-idle").status == 4
     assert lab.outcomes("one", "validate") == ["failed"]

@@ -225,7 +225,7 @@ def test_another_coder_finds_the_markers_of_a_conflict(make_lab: MakeLab) -> Non
 
 def test_markers_left_in_a_file_are_no_solution(make_lab: MakeLab) -> None:
     """A coder that ends well and leaves the conflict unsolved has failed."""
-    lab = make_lab(attempts=1)
+    lab = make_lab(max_attempts=1)
     gate = lab.gate("gate")
     careless = f"{'; '.join(gate.pause.splitlines())}; echo $GITFLEET_TASK >> words"
     lab.set(

@@ -70,7 +70,7 @@ def test_an_attempt_that_ran_out_of_time_leaves_no_process(
     make_lab: MakeLab, keys: dict[str, Any], settings: dict[str, Any], outcome: str
 ) -> None:
     """The same after each limit of time, with the outcome that names it."""
-    lab = make_lab(concurrency=len(STUBBORN), attempts=1, **settings)
+    lab = make_lab(concurrency=len(STUBBORN), max_attempts=1, **settings)
     _stubborn(lab, **keys)
     assert lab.run("--until-idle").status == 4
     assert {name: lab.outcomes(name) for name in STUBBORN} == {n: [outcome] for n in STUBBORN}
@@ -79,7 +79,7 @@ def test_an_attempt_that_ran_out_of_time_leaves_no_process(
 
 def test_a_leader_that_dies_takes_its_worker_along(lab: Lab) -> None:
     """Its real process goes on in a session of its own: it is ended, and the attempt has failed."""
-    lab.task("one", script="setsid sleep 600 & echo x >x; kill -9 $$", attempts=1)
+    lab.task("one", script="setsid sleep 600 & echo x >x; kill -9 $$", max_attempts=1)
     assert lab.run("--until-idle").status == 4
     (attempt,) = lab.attempts("one")
     assert (attempt.outcome, attempt.signal) == ("failed", 9)
@@ -147,7 +147,7 @@ def test_limits_of_an_agent_that_tells_what_it_does(make_lab: MakeLab) -> None:
     A tool at work may be silent for longer than an agent without one."""
     lab = make_lab(
         concurrency=5,
-        attempts=1,
+        max_attempts=1,
         timeouts={"first_event": "4s", "silence": "6s", "tool": "8s", "attempt": "5m"},
     )
     cases = "".join(

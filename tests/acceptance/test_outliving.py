@@ -11,9 +11,11 @@ import pytest
 from gitfleet import failpoints
 from gitfleet.process.launch import attach, exit_of
 from gitfleet.process.procfs import alive
+from gitfleet.run_dir import RunDir
 from tests.acceptance.agents import agent
 from tests.acceptance.conftest import MakeLab
 from tests.acceptance.fleetlab import PATIENCE, Lab, Live, git, until
+from tests.lanes import sample
 
 # Waits in the middle, within a line, for a word.
 _AGENT = """\
@@ -95,7 +97,7 @@ def test_ten_agents_go_on_when_their_runner_is_killed(make_lab: MakeLab) -> None
     agents = Agents(make_lab(concurrency=10), 10)
     kill(agents.begin())
     again = agents.lab.start("--until-idle", "--max", "20", env=agents.env)
-    again.wait_for("gone-on", times=10)
+    again.wait_for("resumed", times=10)
     for task in agents.tasks:
         agents.go(task)
     assert again.wait().status == 0, again.told()
@@ -111,7 +113,7 @@ def test_an_upgrade_leaves_the_agents_at_work(make_lab: MakeLab) -> None:
     ended = live.wait()
     assert ended.status == 0 and ended.lines.of("leaving", attempts=2)
     again = agents.lab.start("--until-idle", env=agents.env)
-    again.wait_for("gone-on", times=2)
+    again.wait_for("resumed", times=2)
     for task in agents.tasks:
         agents.go(task)
     assert again.wait().status == 0, again.told()
@@ -134,7 +136,7 @@ _LONG = os.environ.get("GITFLEET_LONG") == "1"
 _POINTS = failpoints.POINTS[: failpoints.POINTS.index("salvaged" if _LONG else "merge-made")]
 
 
-@pytest.mark.parametrize("point", _POINTS)
+@pytest.mark.parametrize("point", sample(_POINTS, "coder-started"))
 def test_killed_at_a_named_point_with_agents_under_way(make_lab: MakeLab, point: str) -> None:
     """At whichever step of one attempt the runner dies: the others go on or had ended meanwhile,
     none is begun twice, and each is judged by all of its output."""
@@ -153,7 +155,7 @@ def test_killed_life_after_life(make_lab: MakeLab) -> None:
     kill(agents.begin())
     for _ in range(3):
         live = agents.lab.start("--until-idle", env=agents.env)
-        live.wait_for("gone-on", times=3)
+        live.wait_for("resumed", times=3)
         kill(live)
     again = agents.lab.start("--until-idle", env=agents.env)
     for task in agents.tasks:
@@ -170,7 +172,7 @@ def test_what_ended_while_no_runner_was_there_counts(make_lab: MakeLab) -> None:
     folders = [agents.run_dir(task) for task in agents.tasks]
     for task in agents.tasks:
         agents.go(task)
-    until(lambda: all(exit_of(folder) for folder in folders), what="the agents to end")
+    until(lambda: all(exit_of(RunDir(folder)) for folder in folders), what="the agents to end")
     assert agents.lab.run("--until-idle", env=agents.env).status == 0
     agents.all_well()
 
@@ -181,8 +183,8 @@ def test_nobody_looks_after_it_for_a_lease(make_lab: MakeLab) -> None:
     agents = Agents(make_lab(lease="2s"), 1)
     kill(agents.begin())
     folder = agents.run_dir("t0")
-    until(lambda: exit_of(folder), what="the supervisor to end it", timeout=PATIENCE)
-    ended = exit_of(folder)
+    until(lambda: exit_of(RunDir(folder)), what="the supervisor to end it", timeout=PATIENCE)
+    ended = exit_of(RunDir(folder))
     assert ended is not None and ended.why == "abandoned"
     until(lambda: agents.lab.left_over() == [], what="the supervisor itself to end")
     again = agents.lab.start("--until-idle", env=agents.env)
@@ -197,7 +199,7 @@ def test_a_task_that_was_cancelled_meanwhile(make_lab: MakeLab) -> None:
     """A person cancels while no runner is there: the next one ends the agent at once."""
     agents = Agents(make_lab(), 1)
     kill(agents.begin())
-    running = attach(agents.run_dir("t0"))
+    running = attach(RunDir(agents.run_dir("t0")))
     assert running is not None and alive(running.child)
     assert agents.lab.gitfleet("cancel", "t0").returncode == 0
     assert agents.lab.run("--until-idle", env=agents.env).status == 0
@@ -229,7 +231,7 @@ def test_a_validator_outlives_the_runner_too(make_lab: MakeLab, moved: bool) -> 
         git("add", "other.txt", cwd=lab.path)
         git("commit", "-qm", "Somebody else", cwd=lab.path)
     again = lab.start("--until-idle")
-    again.wait_for("gone-on", task="one", role="validate")
+    again.wait_for("resumed", task="one", role="validate")
     gate.open(2)
     assert again.wait().status == 0, again.told()
     assert asked.read_text() == "asked\n" * (2 if moved else 1)

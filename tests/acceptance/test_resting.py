@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from gitfleet.board.store import Store, utc_now
 from gitfleet.model.claim import Claim
+from gitfleet.model.event import Attempt
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan.cooldown import cooldowns
 from gitfleet.plan.transitions import on_claim, on_end
@@ -42,7 +43,7 @@ def ended(lab: Lab, task: str, outcome: Outcome, coder: str = "one", **facts: An
         at=utc_now(),
     )
     assert store.transact(lambda b, now: on_claim.claim(b, now, task=task, claim=claim)).won
-    attempt = on_end.interrupted(claim, utc_now(), outcome, f"it was {outcome}", name)
+    attempt = Attempt.of(claim, outcome, f"it was {outcome}", utc_now())
     attempt = replace(attempt, **facts)
     done = store.transact(
         lambda b, _: on_end.end_attempt(b, task=task, attempt=attempt, role=Role.WORK)
@@ -58,7 +59,7 @@ def test_the_next_coder_of_the_list_does_it(lab: Lab) -> None:
     ran = lab.run("--until-idle")
     assert ran.status == 0 and lab.tree()["made-app"] == "two"
     assert [a.coder for a in lab.attempts("app", "work")] == ["one", "two"]
-    (told,) = ran.lines.of("resting", coder="one")
+    (told,) = ran.lines.of("cooldown", coder="one")
     assert told.fields["reason"] == "it was limited"
     assert lab.fsck().status == 0
 
@@ -84,7 +85,7 @@ def test_a_refused_key_waits_for_a_person_who_is_told_once(lab: Lab) -> None:
     ended(lab, "app", Outcome.AUTH_FAILED)
     ran = lab.run("--until-idle")
     assert ran.status == 4
-    assert len(ran.lines.of("key-refused", coder="one")) == 1 and not ran.lines.of("passed")
+    assert len(ran.lines.of("key-refused", coder="one")) == 1 and not ran.lines.of("skipped")
     assert lab.outcomes("app") == ["auth-failed"] and lab.outcomes("other") == []
     assert lab.gitfleet("retry", "other").returncode == 0
     assert cooldowns(lab.board(), lab.clone.runner_name(), utc_now()) == {}
@@ -110,7 +111,7 @@ def test_whoever_looks_sees_which_coder_rests_where(lab: Lab) -> None:
     lab.task("app")
     ended(lab, "app", Outcome.LIMITED, until=utc_now() + timedelta(hours=5))
     live = lab.start()
-    live.wait_for("resting", coder="one")
+    live.wait_for("cooldown", coder="one")
     name = lab.clone.runner_name()
     (runner,) = json.loads(lab.gitfleet("runners", "--json").stdout)
     assert runner["resting"]["one"].startswith(f"one is limited on {name} until ")

@@ -59,7 +59,7 @@ def test_settings_that_change_on_the_branch_rule_at_once(make_lab: MakeLab) -> N
     lab = make_lab(roles={})
     live = lab.start()
     lab.task("hello", script="echo hi > hi.txt")
-    assert "no coder" in live.wait_for("passed", task="hello").fields["reason"]
+    assert "no coder" in live.wait_for("skipped", task="hello").fields["reason"]
     lab.set(roles={"work": {"coder": "shell"}}, checks=["test -f hi.txt"])
     live.wait_for("landed", task="hello", timeout=25)
     assert [check.command for check in lab.attempts("hello", "validate")[0].checks] == [
@@ -71,7 +71,7 @@ def test_broken_settings_are_said_once_and_the_old_ones_rule(lab: Lab) -> None:
     """A fleet.yaml that does not validate stops nothing; each of its problems is one line."""
     live = lab.start()
     live.wait_for("running")
-    (lab.window / "fleet.yaml").write_text("format: 1\nconcurrncy: 3\nchecks: none\n")
+    (lab.window / "fleet.yaml").write_text("format: 2\nconcurrncy: 3\nchecks: none\n")
     lab.commit("Broken")
     assert "concurrncy" in live.wait_for("broken-settings").fields["reason"]
     for id in ("one", "two"):
@@ -87,11 +87,26 @@ def test_a_newer_format_is_left_alone_until_somebody_upgrades(lab: Lab) -> None:
     lab.set(format=99)
     assert "99" in live.wait_for("newer-format").fields["reason"]
     lab.task("hello", script="echo hi > hi.txt")
-    lab.set(format=1)
+    lab.set(format=2)
     back = lab.tip("fleet")
     live.wait_for("landed", task="hello", timeout=25)
     before = git("log", "--format=%s", back, cwd=lab.path)
     assert "Claim" not in before
+
+
+def test_an_older_format_is_left_alone_until_somebody_fixes_it(lab: Lab) -> None:
+    """A runner whose board is put back to format 1 says what to do, and goes on once it is done."""
+    live = lab.start()
+    live.wait_for("running")
+    settings = (lab.window / "fleet.yaml").read_text()
+    (lab.window / "fleet.yaml").write_text(settings.replace("format: 2", "format: 1"))
+    lab.write_task("hello", script="echo hi > hi.txt", touches=["hi.txt"])
+    lab.commit("Back")
+    assert "gitfleet lint --fix" in live.wait_for("older-format").fields["remedy"]
+    lab.gitfleet("lint", "--fix")
+    live.wait_for("landed", task="hello", timeout=25)
+    told = git("log", "--format=%s", "fleet", cwd=lab.path)
+    assert "Claim" not in told.partition("Rename keys to those of format 2")[2]
 
 
 def test_a_task_that_may_not_start_yet_keeps_nobody_waiting(lab: Lab) -> None:
@@ -113,7 +128,7 @@ def test_once_does_one_task_and_its_repairs_only(lab: Lab) -> None:
 
 def test_a_run_until_idle_names_what_it_leaves_to_a_person(lab: Lab) -> None:
     """Status 4 does not come alone: a line tells for which tasks' sake."""
-    lab.set(attempts=1)
+    lab.set(max_attempts=1)
     lab.task("bad", script="exit 1")
     lab.task("good", script="echo good > good.txt")
     ran = lab.run("--until-idle")

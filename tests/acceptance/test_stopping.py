@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -22,7 +23,7 @@ def test_the_first_signal_lets_attempts_finish_and_claims_nothing_more(
     live = lab.start("--max", "1")
     gate.reached()
     live.signal(number)
-    live.wait_for("draining")
+    live.wait_for("stopping")
     gate.open()
     ran = live.wait()
     assert ran.status == 0
@@ -39,7 +40,7 @@ def test_the_second_signal_ends_attempts_and_the_next_runner_goes_on(lab: Lab) -
     live = lab.start()
     gate.reached()
     live.signal()
-    live.wait_for("draining")
+    live.wait_for("stopping")
     live.signal()
     assert live.wait().status == 0
     assert lab.outcomes("one") == ["interrupted"]
@@ -84,7 +85,15 @@ def test_a_cancelled_task_ends_at_once_and_what_it_had_is_saved(lab: Lab) -> Non
 def test_a_runner_under_nohup_outlives_its_terminal(lab: Lab) -> None:
     """Who is told to ignore that a terminal goes away goes on with what is there."""
     command = ["nohup", sys.executable, "-m", "gitfleet", "run"]
-    live = lab.follow(Live(command, lab.path, {**os.environ, **lab.env}))
+    popen = subprocess.Popen(
+        command,
+        cwd=lab.path,
+        env={**os.environ, **lab.env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    live = lab.follow(Live(popen))
     live.wait_for("running")
     live.signal(signal.SIGHUP)
     lab.task("one", script="echo one >one")

@@ -28,7 +28,7 @@ def test_a_workspace_is_set_up_copied_to_and_linked(make_lab: MakeLab) -> None:
 
 def test_a_set_up_that_fails_is_told_and_no_coder_runs(make_lab: MakeLab) -> None:
     """The attempt has failed, with the command and its last words."""
-    lab = make_lab(workspace={"setup": ["echo no network >&2; exit 1"]}, attempts=1)
+    lab = make_lab(workspace={"setup": ["echo no network >&2; exit 1"]}, max_attempts=1)
     lab.task("one", script="echo x > x")
     assert lab.run("--until-idle").status == 4
     (attempt,) = lab.attempts("one")
@@ -37,7 +37,7 @@ def test_a_set_up_that_fails_is_told_and_no_coder_runs(make_lab: MakeLab) -> Non
 
 def test_a_path_that_leads_out_of_the_project_is_refused(make_lab: MakeLab) -> None:
     """workspace.copy takes nothing from outside: who writes the board is not to read the disk."""
-    lab = make_lab(workspace={"copy": ["../secret"]}, attempts=1)
+    lab = make_lab(workspace={"copy": ["../secret"]}, max_attempts=1)
     (lab.folder / "secret").write_text("secret\n")
     lab.task("one", script="cat ../secret > x || echo none > x")
     lab.run("--until-idle")

@@ -18,6 +18,7 @@ from gitfleet.model.claim import Claim
 from gitfleet.model.config import Settings
 from gitfleet.model.states import Role
 from gitfleet.plan.scheduler import Assignment
+from gitfleet.run_dir import RunDir
 from tests.conftest import git
 
 NONCE = "0123456789abcdef" * 2
@@ -46,13 +47,13 @@ def _environment(repo_path: Path, *, sign: bool = False) -> dict[str, str]:
         at=utc_now(),
     )
     order = ClaimedTask(
-        board=Board(settings=Settings(format=1, sign=sign), entries={}),
+        board=Board(settings=Settings(format=2, sign=sign), entries={}),
         entry=Entry(id="one"),
         assignment=Assignment(task="one", role=Role.WORK, coder="shell", model="", target="main"),
         claim=claim,
         claimed_at=0.0,
     )
-    return environment(fleet, order, repo_path / "run", repo_path / "tmp")
+    return environment(fleet, order, RunDir(repo_path / "run"), repo_path / "tmp")
 
 
 def test_git_is_redirected_nowhere_and_asks_nobody(

@@ -9,7 +9,9 @@ import pytest
 
 from gitfleet.attempt import lease_keeper
 from gitfleet.attempt.lease_keeper import LeaseKeeper
+from gitfleet.event_log import EventLog
 from gitfleet.process.procfs import boot_seconds
+from gitfleet.run_dir import RunDir
 
 NONCE = "0123456789abcdef" * 2
 
@@ -24,7 +26,7 @@ def test_a_machine_that_wakes_up_renews_at_once(
     """The clock of the boot goes on while a machine sleeps: what was renewed a moment ago by all
     other clocks is due."""
     kept = LeaseKeeper()
-    with kept.kept(NONCE, tmp_path, 300):
+    with kept.kept(NONCE, RunDir(tmp_path), 300):
         first = _until(tmp_path)
         kept.renew()
         assert _until(tmp_path) == first  # just done
@@ -38,7 +40,7 @@ def test_no_longer_than_others_leave_it_to_us(tmp_path: Path) -> None:
     us yet, nothing is said at all."""
     kept = LeaseKeeper()
     kept.told = lambda _nonce: None
-    with kept.kept(NONCE, tmp_path, 300):
+    with kept.kept(NONCE, RunDir(tmp_path), 300):
         assert not (tmp_path / "lease.json").exists()
         kept.told = lambda _nonce: 7.0
         kept.renew()
@@ -49,10 +51,11 @@ def test_nobody_is_waited_for(tmp_path: Path) -> None:
     """The thread of an attempt may wait for a server: its lease is kept all the same, and no
     longer than the run is attended to."""
     kept = LeaseKeeper()
-    kept.start()
-    with kept.kept(NONCE, tmp_path, 0.001):
+    service = kept.service(EventLog(lambda _line: None))
+    service.start()
+    with kept.kept(NONCE, RunDir(tmp_path), 0.001):
         first, renewed = _until(tmp_path), 0.0
         while renewed <= first:
             renewed = _until(tmp_path)
-    kept.stop()
+    service.stop()
     assert kept._kept == {}

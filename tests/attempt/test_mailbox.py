@@ -14,10 +14,9 @@ import pytest
 from gitfleet.attempt import mailbox
 from gitfleet.attempt.context import AttemptContext, CancelToken, ClaimedTask, LiveStatus
 from gitfleet.files import layout
-from gitfleet.model.states import Outcome, Role
+from gitfleet.model.states import Role
 from gitfleet.plan import questions
 from gitfleet.plan.scheduler import Assignment
-from gitfleet.plan.transitions import on_end
 from tests.people.kit import ADA, SampleProject, task
 
 
@@ -41,7 +40,7 @@ class Attempt:
         assert entry.claim is not None
         self.claim = entry.claim
         self.run_dir = project.clone.run_dir("one", 1, self.claim.nonce)
-        self.box, self.inbox = self.run_dir / "outbox", self.run_dir / "inbox"
+        self.box, self.inbox = self.run_dir.outbox, self.run_dir.inbox
         for folder in (self.box, self.inbox):
             folder.mkdir(parents=True)
         pick = Assignment(task="one", role=Role.WORK, coder="shell", model="", target="main")
@@ -168,7 +167,7 @@ def test_notes_wait_a_minute_and_the_last_version_is_written(
     attempt.say("note-plan.md", "second\n")
     mailbox.poll(attempt.way)
     assert attempt.project.show(note) == "first"
-    mark = attempt.run_dir / "noted"
+    mark = attempt.run_dir.noted
     old = mark.stat().st_mtime - 61
     os.utime(mark, (old, old))
     mailbox.poll(attempt.way)
@@ -204,15 +203,11 @@ def test_progress_is_what_it_does_now(attempt: Attempt) -> None:
 
 
 def test_the_last_words_of_who_died_are_taken(attempt: Attempt) -> None:
-    """A question and a note that nobody had seen yet: the attempt is `asked`, not interrupted."""
+    """A question and a note that nobody had seen yet: its attempt waits for the answer."""
     attempt.say("question-a.md", "Which?")
     attempt.say("note-plan.md", "here\n")
-    died = on_end.interrupted(
-        attempt.claim, attempt.fleet.store.now(), Outcome.INTERRUPTED, "its runner died", "box"
-    )
-    found = mailbox.end_of_dead(attempt.fleet, "one", attempt.claim, attempt.run_dir, died)
-    assert found is not None
-    assert (found.outcome, found.reason) == (Outcome.ASKED, "it asks: Which?")
+    found = mailbox.last_question(attempt.fleet, "one", attempt.claim, attempt.run_dir)
+    assert found == "it asks: Which?"
     assert attempt.project.show("notes/one/plan.md") == "here"
 
 

@@ -11,6 +11,7 @@ from gitfleet.attempt.context import LiveStatus
 from gitfleet.attempt.monitor import OutputFollower
 from gitfleet.coders import registry
 from gitfleet.model.states import Role
+from gitfleet.run_dir import RunDir
 from tests.coders.kit import job
 
 
@@ -21,9 +22,9 @@ def test_all_counts_when_it_has_ended(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(monitor, "_AT_ONCE", 1 << 12)
     coder = registry.find("shell", {})
     assert coder is not None
-    stdout = tmp_path / "stdout"
-    stdout.write_text("again and again\n" * 10_000 + "the last word\n")
-    output = OutputFollower(stdout, coder, job(tmp_path))
+    run_dir = RunDir(tmp_path)
+    run_dir.stdout.write_text("again and again\n" * 10_000 + "the last word\n")
+    output = OutputFollower(run_dir, coder, job(tmp_path))
     live = LiveStatus("one", Role.WORK, "shell", 1)
     output.follow(live)
     assert live.last == "again and again"

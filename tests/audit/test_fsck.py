@@ -15,8 +15,8 @@ import pytest
 from gitfleet.attempt.context import Project
 from gitfleet.audit import repair
 from gitfleet.audit.mainline import Mainline, mainline_commits
+from gitfleet.board.authorship import REPAIR
 from gitfleet.board.clone_state import Clone
-from gitfleet.board.store import REPAIR
 from gitfleet.event_log import EventLog
 from gitfleet.git import refs
 from gitfleet.model.states import Outcome, Role

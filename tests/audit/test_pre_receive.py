@@ -164,7 +164,7 @@ def test_a_runner_passes_that_repairs_what_people_committed_beside_it(
 
 
 def test_everything_else_passes_untouched(served: Served) -> None:
-    """Other branches, tags, heartbeats, letters: whatever they hold, python is not even started."""
+    """Other branches, tags, heartbeats: whatever they hold, python is not even started."""
     past = served.past
     broken = past.commit({"claims/old.yaml": b"forged\n", "tasks/x.md": b"broken"})
     hook = served.bare / "hooks" / "pre-receive"
@@ -238,12 +238,12 @@ def test_a_broken_task_is_refused_with_its_line_and_remedy(served: Served) -> No
     assert "tasks/a.md:2:1: unknown key 'titel'" in said and "did you mean 'title'?" in said
     past.person({"tasks/a.md": b"---\ntitle: Hello\n---\n"})
     served.taken()
-    past.person({"fleet.yaml": b"format: 1\nchekcs: []\n"})
+    past.person({"fleet.yaml": b"format: 2\nchekcs: []\n"})
     assert "fleet.yaml:2:1: unknown key 'chekcs'" in served.refused()
 
 
 def test_what_gitfleet_pushes_may_carry_a_broken_task(served: Served) -> None:
-    """Out of the letter box, say: it stops nothing but itself, not the runner that brings it."""
+    """From an inbox branch, say: it stops nothing but itself, not the runner that brings it."""
     past = served.past
     past.person({"tasks/a.md": b"no front matter"}, message="From x\n\nGitfleet-Txn: 0f")
     served.taken()

@@ -22,7 +22,7 @@ from gitfleet.git.repo import find
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Move, Person
 from tests.cli.acting import files, gitfleet, running
-from tests.conftest import git, init
+from tests.conftest import git, init, no_conflict
 from tests.sharing.servers import serve_copy
 
 ANN = Person("Ann", "ann@example.org")
@@ -41,7 +41,9 @@ def desk(bare: Path, path: Path) -> Desk:
     git("clone", "-q", str(bare), str(path), cwd=bare)
     git("branch", "-q", "fleet", "origin/fleet", cwd=path)
     repo = find(path)
-    shared = RemoteBackend(repo, "fleet", "origin", Store(repo, branch="fleet").signature)
+    shared = RemoteBackend(
+        repo, "fleet", "origin", Store(repo, branch="fleet").signature, no_conflict
+    )
     return Desk(path, Store(repo, branch="fleet", runner=path.name, swap=shared), shared, bare)
 
 
@@ -166,14 +168,14 @@ def test_a_letter_on_the_remote_is_taken_in_by_a_runner(desks: tuple[Desk, Desk]
     git("checkout", "-q", "--detach", "fleet", cwd=two.path)
     (two.path / "tasks" / "by-letter.md").write_text("---\ntitle: By letter\nhold: true\n---\n")
     git("add", "-A", cwd=two.path)
-    git("commit", "-q", "-m", "A letter", cwd=two.path)
+    git("commit", "-q", "-m", "By an inbox branch", cwd=two.path)
     git("push", "-q", "origin", "HEAD:refs/heads/gitfleet/in/post", cwd=two.path)
     with running(one.path) as runner:
-        runner.until(" letter ", "gitfleet/in/post")
+        runner.until(" inbox-merged ", "gitfleet/in/post")
     assert "tasks/by-letter.md" in files(one.bare, "tasks")
     assert git("for-each-ref", "refs/heads/gitfleet/in", cwd=one.bare) == ""
     authors = git("log", "--format=%an %s", "fleet", cwd=one.bare).splitlines()
-    assert "Ada Author A letter" in authors
+    assert "Ada Author By an inbox branch" in authors
 
 
 def test_the_store_waits_as_its_pace_has_it(desks: tuple[Desk, Desk]) -> None:

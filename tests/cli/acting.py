@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import yaml
 
+from tests import warm
 from tests.conftest import git
 
 T = TypeVar("T")
@@ -30,16 +31,8 @@ def gitfleet(
     env: dict[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run the command and see to it that it ends with this status."""
-    done = subprocess.run(
-        [*GITFLEET, *args],
-        cwd=cwd,
-        input=input,
-        env={**os.environ, **(env or {})},
-        capture_output=True,
-        text=True,
-        timeout=_LONG,
-        check=False,
-    )
+    around = {**os.environ, **(env or {})}
+    done = warm.run(*args, cwd=cwd, input=input, env=around, timeout=_LONG)
     assert done.returncode == code, f"{args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
 
@@ -66,13 +59,8 @@ class Runner:
     """A `gitfleet run` under way, and the lines it says."""
 
     def __init__(self, cwd: Path, *args: str) -> None:
-        self.process = subprocess.Popen(
-            [*GITFLEET, "run", *args],
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+        self.process = warm.start(
+            "run", *args, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
         self.lines: list[str] = []
         self._more = threading.Condition()

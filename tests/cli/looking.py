@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pty
-import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +18,8 @@ from gitfleet.model.claim import Claim
 from gitfleet.model.event import Attempt, Landed
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan.transitions import on_claim, on_end, on_landing
-from tests.cli.acting import GITFLEET, gitfleet
+from tests import warm
+from tests.cli.acting import gitfleet
 from tests.conftest import git, init
 
 SCRIPT = "```sh\necho hello\n```\n"
@@ -162,14 +162,8 @@ class Lab:
 def on_terminal(cwd: Path, *args: str, columns: int = 80, env: Mapping[str, str] = {}) -> str:
     """What a verb prints on a terminal of so many columns, with line ends as in files."""
     master, slave = pty.openpty()
-    done = subprocess.Popen(
-        [*GITFLEET, *args],
-        cwd=cwd,
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": str(columns), **env},
-    )
+    around = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns), **env}
+    done = warm.start(*args, cwd=cwd, env=around, stdin=slave, stdout=slave, stderr=slave)
     os.close(slave)
     said = b""
     while True:

@@ -25,7 +25,7 @@ def test_a_task_is_filed_with_all_that_was_said(project: Path) -> None:
     done = gitfleet(
         *("add", "Fix: the login", "--id", "fix-login", "--depends-on", "base", "--priority", "1"),
         *("--label", "web", "--coder", "shell", "--model", "opus", "--check", "true && true"),
-        *("--touches", "src/**", "--role", "work", "--hold"),
+        *("--paths", "src/**", "--role", "work", "--hold"),
         cwd=project,
         input="Do it.\n\nWell.",
     )
@@ -36,7 +36,7 @@ def test_a_task_is_filed_with_all_that_was_said(project: Path) -> None:
     assert task is not None
     assert (task.title, task.depends_on, task.priority) == ("Fix: the login", ("base",), 1)
     assert (task.labels, task.coder, task.model) == (("web",), "shell", "opus")
-    assert (task.checks, task.touches, task.hold) == (("true && true",), ("src/**",), True)
+    assert (task.checks, task.paths, task.hold) == (("true && true",), ("src/**",), True)
     assert task.body == "Do it.\n\nWell."  # `git show` took the last line end, not we
     log = git("log", "-1", "--format=%an|%cn|%s", "fleet", cwd=project)
     assert log == "Ada Author|Ada Author|Add fix-login: Fix: the login"
@@ -56,7 +56,7 @@ def test_what_cannot_be_done_as_it_stands_is_filed_and_told(project: Path) -> No
     args = ("--id", "one", "--coder", "shel", "--depends-on", "nowhere")
     done = gitfleet("add", "One", *args, cwd=project)
     assert done.stdout == "one\n"
-    assert "warning: this gitfleet knows no coder 'shel'" in done.stderr
+    assert "warning: no coder is called shel" in done.stderr
     assert "warning: it depends on nowhere, which is not on the board" in done.stderr
     body = "```sh\ntrue\n```\n"
     done = gitfleet("add", "Two", "--id", "two", "--coder", "shell", cwd=project, input=body)

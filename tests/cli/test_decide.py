@@ -1,4 +1,4 @@
-"""The verbs by which a person decides: retry, cancel, hold, release, close."""
+"""The verbs by which a person decides: retry, cancel, hold, unhold, close."""
 
 from __future__ import annotations
 
@@ -107,21 +107,21 @@ def test_hold_lets_a_running_attempt_go_on_and_keeps_it_from_landing(
         assert runner.join() == 0
         assert not runner.said(" landed task=held")
     assert "new" not in git("ls-tree", "--name-only", "main", cwd=project).split()
-    said = gitfleet("release", "held", cwd=project).stdout
+    said = gitfleet("unhold", "held", cwd=project).stdout
     assert said == "held is submitted: worked on, waits for its proof\n"
     work(project)
     assert "new" in git("ls-tree", "--name-only", "main", cwd=project).split()
-    assert kinds(project, "held") == ["hold", "work", "release", "validate", "landed"]
+    assert kinds(project, "held") == ["hold", "work", "unhold", "validate", "landed"]
 
 
 def test_a_hold_is_released_while_the_attempt_still_runs(project: Path, tmp_path: Path) -> None:
-    """`release` looks at the hold, not at what happens to be under way."""
+    """`unhold` looks at the hold, not at what happens to be under way."""
     gate = tmp_path / "gate"
     add(project, "held", f"echo ready\nwhile [ ! -e '{gate}' ]; do sleep 0.05; done\ntouch new")
     with running(project, "--until-idle") as runner:
         runner.until(" claimed task=held")
         gitfleet("hold", "held", cwd=project)
-        assert gitfleet("release", "held", cwd=project).stdout.startswith("held is working")
+        assert gitfleet("unhold", "held", cwd=project).stdout.startswith("held is working")
         gate.touch()
         runner.until(" landed task=held")
         runner.join()
@@ -139,7 +139,7 @@ hold: true is also a line of the body
 no newline at the end"""
 
 
-def test_release_takes_the_line_out_and_leaves_every_other_byte(project: Path) -> None:
+def test_unhold_takes_the_line_out_and_leaves_every_other_byte(project: Path) -> None:
     """A person's file is never written anew."""
     path = project / ".fleet" / "tasks" / "fix.md"
     path.write_bytes(TEXT)
@@ -147,16 +147,16 @@ def test_release_takes_the_line_out_and_leaves_every_other_byte(project: Path) -
     git("-c", "core.autocrlf=false", "add", "-A", cwd=window)
     git("commit", "-q", "-m", "Fix it", cwd=window)
     before = git("cat-file", "blob", "fleet:tasks/fix.md", cwd=project)
-    assert gitfleet("release", "fix", cwd=project).stdout.startswith("fix is ready")
+    assert gitfleet("unhold", "fix", cwd=project).stdout.startswith("fix is ready")
     after = git("cat-file", "blob", "fleet:tasks/fix.md", cwd=project)
     assert after == before.replace("hold: true   # until Monday\n", "", 1)
     assert "hold: true   #" not in path.read_text()
     assert kinds(project, "fix") == []
-    assert git("log", "-1", "--format=%an %s", "fleet", cwd=project) == "Ada Author Release fix"
+    assert git("log", "-1", "--format=%an %s", "fleet", cwd=project) == "Ada Author Unhold fix"
 
 
-def test_release_undoes_both_kinds_of_hold_in_one_commit(project: Path) -> None:
-    """The line and the event hold it together; one `release` frees it."""
+def test_unhold_undoes_both_kinds_of_hold_in_one_commit(project: Path) -> None:
+    """The line and the event hold it together; one `unhold` frees it."""
     add(project, "two", "true")
     gitfleet("hold", "two", cwd=project)
     window = project / ".fleet"
@@ -164,9 +164,9 @@ def test_release_undoes_both_kinds_of_hold_in_one_commit(project: Path) -> None:
     file.write_text(file.read_text().replace("coder: shell\n", "coder: shell\nhold: true\n"))
     git("commit", "-qam", "hold", cwd=window)
     commits = git("rev-list", "--count", "fleet", cwd=project)
-    gitfleet("release", "two", cwd=project)
+    gitfleet("unhold", "two", cwd=project)
     assert "hold" not in show(project, "tasks/two.md")
-    assert kinds(project, "two") == ["hold", "release"]
+    assert kinds(project, "two") == ["hold", "unhold"]
     assert int(git("rev-list", "--count", "fleet", cwd=project)) == int(commits) + 1
 
 
@@ -192,7 +192,7 @@ def test_retry_undoes_cancel_and_failed(project: Path) -> None:
     add(project, "bad", "test -e ../../../never && touch x", "--priority", "0")
     window = project / ".fleet"
     settings = window / "fleet.yaml"
-    settings.write_text(settings.read_text() + "attempts: 1\n")
+    settings.write_text(settings.read_text() + "max_attempts: 1\n")
     git("commit", "-qam", "one attempt", cwd=window)
     work(project, code=4)
     assert gitfleet("retry", "bad", cwd=project).stdout.startswith("bad is ready")
@@ -207,7 +207,7 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(project: Path) -> None:
     """Each verb says what is wrong, and what to do; nothing is written."""
     add(project, "one", "true")
     tip = git("rev-parse", "fleet", cwd=project)
-    assert "is not on hold, it is ready" in refusal("release", "one", cwd=project)
+    assert "is not on hold, it is ready" in refusal("unhold", "one", cwd=project)
     assert "cannot be shown" in refusal("close", "one", "--reason", "a\x1b[2Jb", cwd=project)
     (project / ".fleet" / "tasks" / "Bad Name.md").write_text("---\ntitle: x\n---\n")
     assert gitfleet("cancel", cwd=project, code=2).stderr.startswith("Usage:")
@@ -239,7 +239,7 @@ def test_an_agent_inside_its_attempt_decides_nothing(project: Path) -> None:
     """The verbs of people refuse an attempt of this very repository, and leave others alone."""
     add(project, "one", "true")
     box = {"GITFLEET_OUTBOX": str(project / ".git" / "gitfleet" / "runs" / "one" / "outbox")}
-    for verb in ("retry", "cancel", "hold", "release", "close", "revert"):
+    for verb in ("retry", "cancel", "hold", "unhold", "close", "revert"):
         said = refusal(verb, "one", cwd=project, env=box)
         assert "is for people, and this is an attempt" in said
     elsewhere = {"GITFLEET_OUTBOX": str(project.parent / "elsewhere")}

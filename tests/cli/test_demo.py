@@ -14,6 +14,7 @@ import pytest
 
 from gitfleet.demo import captions, reviewer, tasks
 from tests.conftest import git
+from tests.lanes import sample
 
 DEMO: Final = (sys.executable, "-P", "-m", "gitfleet", "demo")
 # Each of these breaks a git command that meets it.
@@ -95,12 +96,14 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     return Played(done.returncode, done.stdout + done.stderr, place / "words")
 
 
+@pytest.mark.slow
 def test_every_task_becomes_what_the_demo_says_in_a_hostile_world(played: Played) -> None:
     """Nobody's signing, hooks, aliases, templates, variables or identity reach the demo."""
     assert played.status == 0, played.output
     assert f"All {len(tasks.PROMISES)} tasks are done, as promised. It took " in played.output
 
 
+@pytest.mark.slow
 def test_what_happens_is_told_as_it_happens(played: Played) -> None:
     """Each turn of the plot has its line, with the task it is about."""
     for task, sentence in (
@@ -113,6 +116,7 @@ def test_what_happens_is_told_as_it_happens(played: Played) -> None:
         assert re.search(rf"^ +[0-9.]+ s  {task} +{sentence}", played.output, re.MULTILINE), task
 
 
+@pytest.mark.slow
 def test_it_ends_with_the_board_the_graph_and_the_way_home(played: Played) -> None:
     """Who has seen it knows what became of every task, and what to type next."""
     after = played.output.partition("$ gitfleet list --all")[2]
@@ -123,6 +127,7 @@ def test_it_ends_with_the_board_the_graph_and_the_way_home(played: Played) -> No
     assert str(played.project) in after
 
 
+@pytest.mark.slow
 def test_the_kept_project_is_real(played: Played) -> None:
     """It is a repository with a green target, a clean checkout, and no worktree left over."""
     assert git("status", "--porcelain", cwd=played.project) == ""
@@ -131,6 +136,7 @@ def test_the_kept_project_is_real(played: Played) -> None:
     assert trees.count("worktree ") == 2  # the checkout and .fleet/
 
 
+@pytest.mark.slow
 def test_the_proof_finds_what_is_not_as_promised(played: Played, tmp_path: Path) -> None:
     """A board and a target that differ from the promise are found, each with a sentence."""
     copy = tmp_path / "copy"
@@ -152,7 +158,7 @@ def test_the_proof_finds_what_is_not_as_promised(played: Played, tmp_path: Path)
     assert "LICENSE on main does not hold the line" in done.stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", sample([signal.SIGINT, signal.SIGTERM], signal.SIGINT))
 def test_ended_early_it_takes_all_away(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C or TERM in the middle: the runner has ended and the directory is gone."""
     env = {**os.environ, "TMPDIR": str(tmp_path)}

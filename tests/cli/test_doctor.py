@@ -24,7 +24,7 @@ def project(repo_path: Path) -> Path:
 
 def settings(project: Path, text: str) -> None:
     """Commit other settings."""
-    (project / ".fleet" / "fleet.yaml").write_text(f"format: 1\ntarget: main\n{text}")
+    (project / ".fleet" / "fleet.yaml").write_text(f"format: 2\ntarget: main\n{text}")
     git("commit", "-qam", "settings", cwd=project / ".fleet")
 
 
@@ -85,9 +85,9 @@ def test_each_thing_that_is_wrong_is_found(project: Path) -> None:
 
     assert one("problem target: work lands on nosuch")
     assert one("warning target: far is to land on far-away")
-    assert one("problem coder: role validate wants 'unheard-of'")
+    assert one("problem coder: role validate wants unheard-of")
     assert one("problem coder: mine (role work) is no-such-program")
-    assert one("warning coder: task far wants 'odd'")
+    assert one("warning coder: task far wants odd")
     assert one("warning board: tasks/bad.md:2:1: unknown key 'titel'")
     assert one("problem board: claims/far.yaml:1:1")
     assert one("warning checks: there are none")
@@ -131,7 +131,7 @@ def test_a_window_that_lags_behind_is_told(project: Path) -> None:
     fleet = project / ".fleet"
     add(project, "one", "true", "--hold")
     (fleet / "tasks" / "one.md").write_text("an edit\n")
-    gitfleet("release", "one", cwd=project)
+    gitfleet("unhold", "one", cwd=project)
     assert "behind the board" in examine(project)["window"]["what"]
 
 

@@ -40,7 +40,7 @@ def test_it_makes_a_board_and_shows_it(repo_path: Path) -> None:
     done = gitfleet("init", cwd=repo_path).stdout
     assert "The board is the branch fleet, shown in .fleet/." in done
     assert "Work lands on main." in done
-    assert "UNPROVED" in done
+    assert "untested" in done
     folders = ("claims", "done", "log", "notes", "prompts", "questions", "tasks")
     kept = {f"{folder}/.gitkeep" for folder in folders}
     assert set(files(repo_path)) == {".gitattributes", "fleet.yaml", *kept}
@@ -83,7 +83,7 @@ def test_a_path_with_odd_characters_is_a_path(tmp_path: Path, name: str) -> None
     work(path)
     assert (path / "öne two").exists()
     assert git("status", "--porcelain", cwd=path) == ""
-    gitfleet("uninstall", cwd=path)
+    gitfleet("deinit", cwd=path)
 
 
 def test_from_a_subdirectory_the_window_is_at_the_top(repo_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_branch_that_is_no_plain_word_is_quoted_or_refused(repo_path: Path) ->
     git("switch", "-qc", "1.0", cwd=repo_path)
     gitfleet("init", cwd=repo_path)
     assert "target: '1.0'" in show(repo_path, "fleet.yaml")
-    gitfleet("uninstall", cwd=repo_path)
+    gitfleet("deinit", cwd=repo_path)
     git("branch", "-qD", "fleet", cwd=repo_path)
     git("switch", "-qc", "größe", cwd=repo_path)
     assert 'target cannot be "größe"' in refusal("init", cwd=repo_path)
@@ -394,8 +394,8 @@ def test_checks_come_from_the_project_or_from_the_person(repo_path: Path) -> Non
     done = gitfleet("init", cwd=repo_path).stdout
     assert "Every change must pass: python" in done
     assert "-m pytest -q" in done
-    assert "UNPROVED" not in done
-    gitfleet("uninstall", cwd=repo_path)
+    assert "untested" not in done
+    gitfleet("deinit", cwd=repo_path)
     git("branch", "-qD", "fleet", cwd=repo_path)
     done = gitfleet("init", "--check", "make it", "--check", "true", cwd=repo_path).stdout
     assert "Every change must pass: make it; true" in done

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 
 from tests.cli.acting import gitfleet, refusal
 from tests.cli.looking import Lab, task
+from tests.conftest import git
 
-FLEET = "format: 1\ntarget: main\n"
+FLEET = "format: 2\ntarget: main\n"
 
 
 @pytest.fixture
@@ -97,12 +99,19 @@ def test_what_cannot_be_meant_is_a_warning_where_it_stands(folder: Path) -> None
         "tasks/d.md:4:13: warning: its dependencies go in a circle: d → c → d",
         "tasks/e.md:2:8: warning: no coder does it",
         "tasks/f.md:3:8: warning: the coder shell needs a fenced block",
-        "tasks/g.md:3:8: warning: this gitfleet knows no coder 'shel'",
+        "tasks/g.md:3:8: warning: no coder is called shel",
         "tasks/h.md:4:14: warning: it depends on i, which is cancelled",
     ):
         assert words in said
     assert "tasks/j.md" not in said
     assert lines[-1] == "13 files: no problems, 8 warnings"
+
+
+def test_a_forge_that_is_not_here_is_a_warning(folder: Path) -> None:
+    """It may be a plugin of other machines; a misspelt one is told with the nearest."""
+    write(folder, {"fleet.yaml": FLEET + "forge:\n  base_url: https://x.org\n  kind: gitae\n"})
+    (line,) = (line for line in lint(folder, ".") if "forge" in line)
+    assert line.startswith("fleet.yaml:5:9: warning: no forge is called gitae (did you mean gitea")
 
 
 def test_every_coder_of_a_list_is_looked_at(folder: Path) -> None:
@@ -117,8 +126,8 @@ def test_every_coder_of_a_list_is_looked_at(folder: Path) -> None:
     )
     said = "\n".join(lint(folder, ".", code=1))
     for words in (
-        "fleet.yaml:5:14: warning: this gitfleet knows no coder 'shel'",
-        "tasks/b.md:3:17: warning: this gitfleet knows no coder 'nobody'",
+        "fleet.yaml:5:14: warning: no coder is called shel",
+        "tasks/b.md:3:17: warning: no coder is called nobody",
         "tasks/c.md:4:1: 'coder' and 'coders' are both there (keep one; ",
     ):
         assert words in said
@@ -175,3 +184,69 @@ def test_without_a_path_it_is_the_board_at_the_tip(tmp_path: Path) -> None:
     write(lab.path / ".fleet", {"tasks/a.md": task("A")})
     assert lint(lab.path / ".fleet", ".")[-1].endswith("no problems, no warnings")
     assert lint(lab.path, code=1) == tip
+
+
+# -- --fix
+
+
+OLD = {
+    "fleet.yaml": "format: 1  # old\ntarget: main\nattempts: 2\n",
+    "tasks/a.md": "---\ntitle: A\ncoder: shell\ntouches: [x]\n---\n```sh\ntrue\n```\n",
+}
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Lab:
+    """A board of format 1."""
+    lab = Lab(tmp_path / "repo")
+    lab.commit(OLD)
+    return lab
+
+
+def test_a_fix_waits_for_edits_that_no_commit_has(old: Lab) -> None:
+    """They would keep the files in .fleet/ behind the board; files of nobody's kind do not."""
+    tip = git("rev-parse", "fleet", cwd=old.path)
+    task_file = old.path / ".fleet" / "tasks" / "a.md"
+    task_file.write_text(OLD["tasks/a.md"] + "More.\n")
+    said = refusal("lint", "--fix", cwd=old.path)
+    assert "uncommitted edits" in said and "tasks/a.md" in said and "Commit them" in said
+    assert git("rev-parse", "fleet", cwd=old.path) == tip and "More." in task_file.read_text()
+    task_file.write_text(OLD["tasks/a.md"])
+    (old.path / ".fleet" / "scratch.txt").write_text("mine\n")
+    assert lint(old.path, "--fix") == [
+        "fleet.yaml: attempts → max_attempts, format 2",
+        "tasks/a.md: touches → paths",
+        "2 files: no problems, no warnings",
+    ]
+    assert "paths: [x]" in task_file.read_text()
+
+
+def test_a_fix_of_a_broken_fleet_yaml_is_refused(old: Lab) -> None:
+    """Without its format the tasks would be of none."""
+    old.commit({"fleet.yaml": OLD["fleet.yaml"] + "targte: x\n"})
+    tip = git("rev-parse", "fleet", cwd=old.path)
+    assert "fleet.yaml:4:1: unknown key 'targte'" in refusal("lint", "--fix", cwd=old.path)
+    assert git("rev-parse", "fleet", cwd=old.path) == tip
+
+
+def test_a_fix_renames_what_came_with_an_old_key_later(old: Lab) -> None:
+    """On a board of the newest format, too; what it must not guess is left and told."""
+    lint(old.path, "--fix")
+    old.commit(
+        {
+            "tasks/b.md": "---\ntitle: B\nattempts: 1\ncoder: shell\n---\n```sh\n```\n",
+            "tasks/c.md": "---\ntitle: C\nneeds: [x]\nruns_on: [y]\n---\n",
+        }
+    )
+    said = "\n".join(lint(old.path, code=1))
+    assert "tasks/b.md:3:1: `attempts` is now `max_attempts` (rename it, or run" in said
+    done = gitfleet("lint", "--fix", "--json", cwd=old.path, code=1)
+    assert done.stderr == "tasks/b.md: attempts → max_attempts\n"
+    (problem,) = json.loads(done.stdout)
+    assert problem["path"] == "tasks/c.md" and "both here" in problem["what"]
+
+
+def test_a_fix_is_of_the_board_itself(folder: Path) -> None:
+    """Files in a folder are a person's own to rename."""
+    said = gitfleet("lint", "--fix", ".", cwd=folder, code=2).stderr
+    assert "takes no PATH" in said

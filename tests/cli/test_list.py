@@ -96,6 +96,17 @@ def test_all_shows_the_finished_wherever_their_files_lie(lab: Lab) -> None:
     assert rows["next"]["status"] == "cancelled"
 
 
+def test_a_finished_task_with_a_key_that_nobody_knows_keeps_its_title(empty: Lab) -> None:
+    """It is final, so nobody could repair it; all that can be read of it is shown."""
+    files = {"tasks/a.md": task("The title", priority=1, labels=["core"], warp=9)}
+    empty.commit(files)
+    gitfleet("close", "a", cwd=empty.path)
+    empty.archive("a")
+    (row,) = empty.json("list", "--all")
+    assert (row["title"], row["priority"], row["labels"]) == ("The title", 1, ["core"])
+    assert row["status"] == "done" and "The title" in empty.say("show", "a")
+
+
 def test_json_has_every_key_for_every_task(lab: Lab) -> None:
     """Programs rely on the words of docs/board.md."""
     rows = lab.json("list", "--all")
@@ -177,7 +188,7 @@ def test_an_empty_board_says_so_and_a_broken_file_is_told(empty: Lab) -> None:
     since it is no task, is not silent."""
     assert empty.say("list") == "no open task\n"
     assert empty.json("list") == []
-    empty.commit({"fleet.yaml": "format: 1\nconcurency: 2\n"})
+    empty.commit({"fleet.yaml": "format: 2\nconcurency: 2\n"})
     assert "gitfleet lint" in gitfleet("list", cwd=empty.path).stderr
 
 

@@ -28,7 +28,7 @@ def lab(tmp_path: Path) -> Lab:
 
 def wrote(lab: Lab, claim: Claim, files: dict[str, bytes], name: str = "a") -> Path:
     """The run directory of an attempt with these files."""
-    folder = lab.clone.run_dir(name, claim.attempt, claim.nonce)
+    folder = lab.clone.run_dir(name, claim.attempt, claim.nonce).path
     folder.mkdir(parents=True)
     for file, data in files.items():
         (folder / file).write_bytes(data)

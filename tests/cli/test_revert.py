@@ -90,7 +90,7 @@ def test_a_task_that_another_repaired_is_undone_with_its_repair(project: Path) -
     """The rejected work landed with the task that fixed it; that landing is what is undone."""
     before = tree(project)
     fleet = project / ".fleet"
-    (fleet / "fleet.yaml").write_text("format: 1\ntarget: main\nchecks: ['test ! -e bad']\n")
+    (fleet / "fleet.yaml").write_text("format: 2\ntarget: main\nchecks: ['test ! -e bad']\n")
     git("commit", "-qam", "a check", cwd=fleet)
     add(project, "one", "touch bad good")
     work(project, code=4)  # `shell` cannot make up a repair; a person says which

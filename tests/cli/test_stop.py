@@ -28,7 +28,7 @@ def test_stop_lets_attempts_finish_and_claims_nothing_more(project: Path, tmp_pa
         runner.until(" claimed task=first")
         add(project, "second", "touch second")
         assert "claims nothing more" in gitfleet("stop", cwd=project).stdout
-        runner.until(" draining")
+        runner.until(" stopping")
         gate.touch()
         runner.until(" ended task=first", "outcome=submitted")
         assert runner.join() == 0
@@ -46,7 +46,7 @@ def test_stop_now_ends_attempts_and_waits_for_the_runner(project: Path) -> None:
         done = gitfleet("stop", "--now", "--wait", cwd=project)
         assert done.stdout == "The runner has ended.\n"
         assert runner.join() == 0
-        assert runner.said(" ending")
+        assert runner.said(" ending-attempts")
     assert marked(mark) == []
     assert events(project, "slow", "work")[0]["outcome"] == "interrupted"
     assert "gitfleet/task/slow" in git("worktree", "list", cwd=project)

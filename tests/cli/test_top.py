@@ -19,10 +19,12 @@ import pytest
 from rich.console import Console
 
 from gitfleet.attempt.context import LiveStatus, Project
+from gitfleet.background_service import ServiceHealth
 from gitfleet.board import heartbeats
+from gitfleet.board.authorship import runner_signature
 from gitfleet.board.clone_state import Clone, read_json, write_json
 from gitfleet.board.heartbeats import SEEN_BEATS
-from gitfleet.board.store import Store, runner_signature
+from gitfleet.board.store import Store
 from gitfleet.cli.support import format
 from gitfleet.cli.support.live_table import table_of
 from gitfleet.event_log import EventLog
@@ -31,6 +33,7 @@ from gitfleet.git.refs import swap
 from gitfleet.git.repo import find
 from gitfleet.model.durations import clock
 from gitfleet.model.event import Tokens
+from gitfleet.model.secrets import Mask
 from gitfleet.model.states import Outcome, Role
 from gitfleet.presence import payload
 from gitfleet.presence.payload import LiveStatusFile
@@ -124,6 +127,43 @@ def test_a_coder_that_rests_is_told_of(tmp_path: Path) -> None:
     (summary, rest) = lab.say("top").splitlines()
     assert summary == "1 runner, 0 of 4 slots busy"
     assert rest.startswith(f"claude is limited on ash until {clock(until)}")
+
+
+def test_a_service_that_fails_is_named_with_its_error_and_since_when(board: Path) -> None:
+    """By `top`, `runners` and `doctor` of the clone whose runner it belongs to, while it fails."""
+    window = board / ".fleet"
+    (window / "fleet.yaml").write_text("format: 2\nnotify: [failed]\n")
+    git("commit", "-qam", "Settings", cwd=window)
+    why = r"been failing for \d+\w*: people are to be told, and this machine has nothing"
+    with running(board) as runner:
+        runner.until(" notifications-delayed ")
+        shown = wait_for(
+            lambda: re.search(
+                rf"^notify on \S+ has {why}", gitfleet("top", cwd=board).stdout, re.M
+            ),
+            "the service in `top`",
+        )
+        assert shown
+        assert re.search(rf"^  notify has {why}", gitfleet("runners", cwd=board).stdout, re.M)
+        doctor = gitfleet("doctor", "--no-calls", cwd=board).stdout
+        assert re.search(rf"^warning +runner: notify has {why}.* -> Set notify.urls", doctor, re.M)
+    assert "failing" not in gitfleet("top", cwd=board).stdout
+
+
+def test_a_service_that_fails_elsewhere_is_shown_as_its_heartbeat_has_it(board: Path) -> None:
+    """With nothing taken on trust."""
+    failing = [
+        {"name": "forge", "elapsed": 190, "error": "it does\x1b[31mnot answer", "remedy": "Wait."},
+        {"name": ["x"], "elapsed": "long"},
+        7,
+    ]
+    _beat(board, "ash", [], failing=failing)
+    _beat(board, "birch", [], failing={"name": "forge"})
+    summary, first, second = gitfleet("top", cwd=board).stdout.splitlines()
+    assert summary == "2 runners, 0 of 8 slots busy"
+    assert first.startswith("forge on ash has been failing for 3m")
+    assert first.endswith("it does\\x1b[31mnot answer")
+    assert second.split() == ["on", "ash", "has", "been", "failing:"]
 
 
 def test_what_was_not_heard_of_for_long_is_said_to_be_so(
@@ -221,7 +261,9 @@ def test_the_file_is_written_anew_only_when_something_changed(board: Path) -> No
     fleet = _fleet(board)
     live = LiveStatus("one", Role.WORK, "claude", 2, state="active")
     file = fleet.clone.folder / heartbeats.LIVE
-    with LiveStatusFile(fleet, lambda: {"0" * 32: live}, 5).kept():
+    service = LiveStatusFile(fleet, lambda: {"0" * 32: live}, 5).service
+    service.start()
+    try:
         first = wait_for(lambda: heartbeats.live(read_json(file)), "the file")
         assert first["capacity"] == 5 and first["attempts"][0]["state"] == "active"
         before = file.stat()
@@ -230,11 +272,32 @@ def test_the_file_is_written_anew_only_when_something_changed(board: Path) -> No
         wait_for(lambda: file.stat().st_ino != before.st_ino, "a new file")
         (attempt,) = heartbeats.live(read_json(file))["attempts"]
         assert (attempt["tokens"], attempt["context"], attempt["attempt"]) == (9, 7, 2)
+    finally:
+        service.stop()
     assert not file.exists() and heartbeats.live(read_json(file)) == {}
     told = {"monotonic": time.monotonic() - 30, "attempts": [{"elapsed": 1, "silence": 2}, 7]}
     write_json(file, told)
     (attempt,) = heartbeats.live(read_json(file))["attempts"]
     assert attempt["elapsed"] >= 31 and attempt["silence"] >= 32
+
+
+def test_the_file_is_written_anew_when_a_service_fails_or_recovers(board: Path) -> None:
+    """Only what fails is in it, without secrets, and its time counts on."""
+    fleet, since = _fleet(board), time.monotonic() - 20
+    fleet.store.mask = Mask(["hunter2-hunter2"])
+    file = fleet.clone.folder / heartbeats.LIVE
+    well = ServiceHealth(name="leases", running=True)
+    ill = ServiceHealth(name="forge", failing_since=since, error="no hunter2-hunter2", remedy="x")
+    health = [well, ill]
+    live = LiveStatusFile(fleet, dict, 5, lambda: health)
+    assert live.service.attempt()
+    (told,) = heartbeats.live(read_json(file))["failing"]
+    assert told["elapsed"] >= 20 and (told["name"], told["error"]) == ("forge", "no <masked>")
+    before = file.stat()
+    assert live.service.attempt() and file.stat().st_ino == before.st_ino
+    health.pop()
+    assert live.service.attempt()
+    assert heartbeats.live(read_json(file))["failing"] == []
 
 
 def test_what_attempts_say_leaves_the_machine_only_where_outputs_may(board: Path) -> None:
@@ -247,7 +310,7 @@ def test_what_attempts_say_leaves_the_machine_only_where_outputs_may(board: Path
         (attempt,) = payload.content(fleet, {}, {"n": live}, words=words)["attempts"]
         assert attempt["last"] == last
     window = board / ".fleet"
-    (window / "fleet.yaml").write_text("format: 1\ntranscripts: push\n")
+    (window / "fleet.yaml").write_text("format: 2\ntranscripts: push\n")
     git("commit", "-qam", "Settings", cwd=window)
     assert payload.may_share_output(_fleet(board))
 

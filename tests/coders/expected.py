@@ -17,7 +17,7 @@ LIMITED: Final = "limited: limited"
 DOWN: Final = "limited: overloaded"
 FULL: Final = "context-full: context-full"
 CRASHED: Final = "failed: crashed"
-GONE: Final = "failed: no-session"
+GONE: Final = "interrupted: no-session"
 WRONG: Final = "misconfigured: misconfigured"
 
 # Situation → coder → verdict → the cases that show it.

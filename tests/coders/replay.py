@@ -11,15 +11,18 @@ from typing import Any, Final
 from msgspec import Struct
 
 from gitfleet.coders import registry
-from gitfleet.coders.base import Coder, CoderEvent, Evidence, Job, Judgement, Tally
+from gitfleet.coders.base import Coder, CoderEvent, FinishedRun, Job, Judgement, Tally
 from gitfleet.coders.stream import Stream
 from gitfleet.model.event import Tokens
+from gitfleet.model.states import Outcome, Role
+from gitfleet.plan.outcome import CoderRun, Evidence, ProcessExit, WorkFacts, decide
 from gitfleet.process.launch import Exit
 from tests.coders.kit import job
 
 FOLDER: Final = Path(__file__).parent / "transcripts"
 # When the runs were made; a reset that tells a time of the day is the next one after it.
 NONE: Final = Tokens()
+WORKED: Final = WorkFacts(head="a" * 40, commits=1, paths=("a.txt",))
 AT: Final = datetime(2026, 11, 20, 15, 30, tzinfo=UTC).timestamp()
 
 
@@ -28,16 +31,19 @@ class Replay(Struct, frozen=True, kw_only=True):
 
     events: tuple[CoderEvent, ...]
     tally: Tally
+    exit: Exit
     judged: Judgement
 
     @property
     def verdict(self) -> str:
         """In the words of tests/coders/expected.py."""
-        judged = self.judged
-        if judged.outcome is None:
+        judged, ended = self.judged, ProcessExit(code=self.exit.code, signal=self.exit.signal)
+        run = CoderRun(exit=ended, failure=judged.failure, said=judged.reason)
+        outcome = decide(Evidence(role=Role.WORK, run=run, work=WORKED)).outcome
+        if outcome is Outcome.SUBMITTED:
             return f"ok, denied {' '.join(judged.denied)}" if judged.denied else "ok"
         until = f" until {judged.until.strftime('%Y-%m-%dT%H:%M:%SZ')}" if judged.until else ""
-        return f"{judged.outcome}{until}: {judged.failure}"
+        return f"{outcome}{until}: {judged.failure}"
 
 
 CASES: Final = tuple((path.parent.name, path.stem) for path in sorted(FOLDER.glob("*/*.jsonl")))
@@ -89,5 +95,5 @@ def replay(
     os.utime(stderr, (AT, AT))
     code = run["rc"]
     ended = Exit(code if code >= 0 else None, -code if code < 0 else None, AT)
-    evidence = Evidence(exit=ended, tally=tally, stdout=stdout, stderr=stderr)
-    return Replay(events=events, tally=tally, judged=coder.judge(evidence))
+    judged = coder.judge(FinishedRun(exit=ended, tally=tally, stdout=stdout, stderr=stderr))
+    return Replay(events=events, tally=tally, exit=ended, judged=judged)

@@ -10,36 +10,36 @@ from gitfleet.coders import registry
 from gitfleet.coders.base import (
     VERSION,
     CoderEventKind,
-    Evidence,
+    FinishedRun,
     Judgement,
     Tally,
     judge_exit,
     read_text,
 )
 from gitfleet.model.config import CoderSettings
-from gitfleet.model.states import Outcome
+from gitfleet.model.states import Failure
 from gitfleet.process.launch import Exit
 
 
 @pytest.mark.parametrize(
-    ("code", "signal", "outcome", "word"),
+    ("code", "signal", "failure", "word"),
     [
         (0, None, None, ""),
-        (3, None, Outcome.FAILED, "exit status 3"),
-        (None, 9, Outcome.FAILED, "signal 9"),
+        (3, None, Failure.CRASHED, "exit status 3"),
+        (None, 9, Failure.CRASHED, "signal 9"),
         (None, None, None, ""),
     ],
 )
 def test_an_end_is_judged_by_the_exit_status(
-    tmp_path: Path, code: int | None, signal: int | None, outcome: Outcome | None, word: str
+    tmp_path: Path, code: int | None, signal: int | None, failure: Failure | None, word: str
 ) -> None:
     """0 is not a success yet: what it did is looked at by others."""
-    ended = Evidence(
+    ended = FinishedRun(
         exit=Exit(code, signal, 0.0), tally=Tally(), stdout=tmp_path / "o", stderr=tmp_path / "e"
     )
     judged = judge_exit(ended)
     assert isinstance(judged, Judgement)
-    assert judged.outcome is outcome and word in judged.reason
+    assert judged.failure is failure and word in judged.reason
 
 
 def test_lines_of_text_are_things_said() -> None:

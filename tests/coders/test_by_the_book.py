@@ -15,10 +15,10 @@ from typing import Final
 
 import pytest
 
-from gitfleet.coders.base import CoderEvent, CoderEventKind, Evidence, Failure, Judgement, Tally
+from gitfleet.coders.base import CoderEvent, CoderEventKind, FinishedRun, Judgement, Tally
 from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
-from gitfleet.model.states import Outcome
+from gitfleet.model.states import Failure
 from gitfleet.process.launch import Exit
 from tests.coders.kit import job
 from tests.coders.replay import coder_of, read
@@ -129,7 +129,7 @@ def _run(
         )
     events, tally = read(coder, made, out.read_bytes())
     ended = Exit(done.returncode, None, time.time())
-    judged = coder.judge(Evidence(exit=ended, tally=tally, stdout=out, stderr=err))
+    judged = coder.judge(FinishedRun(exit=ended, tally=tally, stdout=out, stderr=err))
     return events, tally, judged
 
 
@@ -156,14 +156,14 @@ def test_it_goes_on_with_its_session(tmp_path: Path, name: str) -> None:
 def test_a_login_that_is_missing_burns_no_attempt(tmp_path: Path, name: str) -> None:
     """One tells it in its result, the other on standard error alone."""
     _, _, judged = _run(tmp_path, name, "login")
-    assert judged.outcome is Outcome.AUTH_FAILED
+    assert judged.failure is Failure.AUTH
 
 
 @pytest.mark.parametrize("name", ["agy", "cursor-agent"])
 def test_what_it_was_denied_is_told_though_it_reports_success(tmp_path: Path, name: str) -> None:
     """It ended well; if it did nothing, this is why."""
     _, _, judged = _run(tmp_path, name, "denied")
-    assert judged.outcome is None
+    assert judged.failure is None
     assert judged.denied == ({"agy": "run_command", "cursor-agent": "shell"}[name],)
 
 

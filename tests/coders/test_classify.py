@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.coders.base import CoderEvent, CoderEventKind, Evidence, Failure, Judgement, Tally
-from gitfleet.coders.classify import OUTCOMES, WORDS, classify, judge
+from gitfleet.coders.base import CoderEvent, CoderEventKind, FinishedRun, Judgement, Tally
+from gitfleet.coders.classify import classify, judge
 from gitfleet.coders.reset_time import reset_at, reset_in
-from gitfleet.model.states import Outcome
+from gitfleet.model.states import Failure
 from gitfleet.process.launch import Exit
 
 _NOW = datetime(2026, 11, 20, 15, 30, tzinfo=UTC)
@@ -80,13 +80,6 @@ def test_where_words_tell_nothing_the_status_does(status: int, failure: Failure)
     assert classify("rate limit", status, "authentication_failed") is Failure.AUTH
 
 
-def test_every_failure_has_an_outcome() -> None:
-    """The board knows no failure, it knows outcomes; a refused key burns no attempt."""
-    assert set(OUTCOMES) == set(Failure)
-    assert OUTCOMES[Failure.AUTH] is Outcome.AUTH_FAILED
-    assert {row.failure for row in WORDS} < set(Failure)
-
-
 def test_words_are_found_in_time_that_grows_with_them() -> None:
     """An error may be as long as a page, of whatever letters."""
     for piece in ("set the A", "status: ", "model ", "retry in 1m ", "_API_KEY ", "aaaa"):
@@ -151,7 +144,7 @@ def _judge(
     os.utime(out if last == "stderr" else err, (1, 1))
     signal = 15 if code is None else None
     ended = Exit(code, signal, _NOW.timestamp())
-    return judge(coder, Evidence(exit=ended, tally=tally, stdout=out, stderr=err))
+    return judge(coder, FinishedRun(exit=ended, tally=tally, stdout=out, stderr=err))
 
 
 _DONE = CoderEvent(said=CoderEventKind.ENDED, final=True)
@@ -182,7 +175,7 @@ def test_an_exit_status_means_what_it_does_to_that_coder(
 
 def test_an_exit_status_of_0_is_no_end(tmp_path: Path) -> None:
     """It has to say that it is done; and what it denied itself explains that it does not."""
-    assert _judge(tmp_path, "claude", 0, _DONE).outcome is None
+    assert _judge(tmp_path, "claude", 0, _DONE).failure is None
     assert _judge(tmp_path, "claude", 0).failure is Failure.CRASHED
     denied = CoderEvent(said=CoderEventKind.TOOL_END, denied=("write",))
     judged = _judge(tmp_path, "opencode", 0, denied)
@@ -193,7 +186,7 @@ def test_an_exit_status_other_than_0_is_not_believed_of_opencode_alone(tmp_path:
     """It keeps in mind an error that it got over; of others it is a bad end."""
     wrong = CoderEvent(said=CoderEventKind.ERROR, failure=Failure.CONTEXT_FULL, text="too long")
     going_on = CoderEvent(said=CoderEventKind.TEXT, text="fine")
-    assert _judge(tmp_path, "opencode", 1, wrong, going_on, _DONE).outcome is None
+    assert _judge(tmp_path, "opencode", 1, wrong, going_on, _DONE).failure is None
     assert _judge(tmp_path, "opencode", 1, wrong).failure is Failure.CONTEXT_FULL
     assert _judge(tmp_path, "opencode", 1, _DONE).failure is Failure.CRASHED
     assert _judge(tmp_path, "codex", 1, wrong, going_on, _DONE).failure is Failure.CRASHED
@@ -245,7 +238,7 @@ def test_files_that_are_gone_are_no_evidence(tmp_path: Path) -> None:
     """A run whose folder was swept is judged by the rest."""
     ended = Exit(1, None, _NOW.timestamp())
     missing = tmp_path / "missing"
-    evidence = Evidence(exit=ended, tally=Tally(), stdout=missing, stderr=missing)
+    evidence = FinishedRun(exit=ended, tally=Tally(), stdout=missing, stderr=missing)
     assert judge("codex", evidence).reason == "exit status 1"
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from gitfleet.coders import command
-from gitfleet.coders.base import Cannot, Evidence, Tally
+from gitfleet.coders.base import Cannot, FinishedRun, Tally
 from gitfleet.model.config import EventsAs, PromptBy
 from gitfleet.model.event import Tokens
-from gitfleet.model.states import Outcome
+from gitfleet.model.states import Failure
 from gitfleet.process.launch import Exit
 from tests.coders.kit import job
 from tests.coders.replay import read
@@ -119,23 +119,23 @@ def test_it_may_tell_in_gitfleets_own_words_what_it_does(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("line", "code", "outcome"),
+    ("line", "code", "failure"),
     [
-        ('{"said": "error", "failure": "limited"}', 0, Outcome.LIMITED),
-        ('{"said": "error", "failure": "auth", "text": "no key"}', 1, Outcome.AUTH_FAILED),
-        ('{"said": "ended"}', 1, Outcome.FAILED),
+        ('{"said": "error", "failure": "limited"}', 0, Failure.LIMITED),
+        ('{"said": "error", "failure": "auth", "text": "no key"}', 1, Failure.AUTH),
+        ('{"said": "ended"}', 1, Failure.CRASHED),
         ('{"said": "text", "text": "fine"}', 0, None),
         ("", 0, None),
     ],
 )
 def test_it_is_judged_by_what_it_told_else_by_its_exit_status(
-    tmp_path: Path, line: str, code: int, outcome: Outcome | None
+    tmp_path: Path, line: str, code: int, failure: Failure | None
 ) -> None:
     """A program that speaks no protocol need not say that it is done."""
     ended = Exit(code, None, 1.8e9)
     tally = _told(tmp_path, line)
-    evidence = Evidence(exit=ended, tally=tally, stdout=tmp_path / "o", stderr=tmp_path / "e")
-    assert command.CODER.judge(evidence).outcome is outcome
+    evidence = FinishedRun(exit=ended, tally=tally, stdout=tmp_path / "o", stderr=tmp_path / "e")
+    assert command.CODER.judge(evidence).failure is failure
 
 
 def test_a_limit_that_it_tells_has_an_end(tmp_path: Path) -> None:

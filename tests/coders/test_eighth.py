@@ -110,10 +110,10 @@ def test_a_limit_is_on_the_board_with_its_end_and_a_denied_tool_with_its_name(
         described[name] = {"argv": [str(program)], "events": "json"}
     with laboratory(tmp_path / "lab", coders=described, concurrency=1) as lab:
         for name in said:
-            lab.write_task(name, coder=name, attempts=1)
+            lab.write_task(name, coder=name, max_attempts=1)
         lab.commit()
         live = lab.start("--until-idle")
-        live.wait_for("resting", coder="limited")
+        live.wait_for("cooldown", coder="limited")
         for name in said:
             live.wait_for("ended", task=name)
         live.stop()  # it would wait for the end of the limit

@@ -12,14 +12,7 @@ from typing import Any
 import pytest
 
 from gitfleet.coders import registry
-from gitfleet.coders.base import (
-    Cannot,
-    CoderEventKind,
-    Launch,
-    Mcp,
-    NoSession,
-    Tally,
-)
+from gitfleet.coders.base import Cannot, CoderEventKind, Launch, Mcp, NoSession, Tally
 from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
 from tests.coders.kit import job

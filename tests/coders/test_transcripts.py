@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from gitfleet.coders import registry
-from gitfleet.coders.base import CoderEventKind, Failure
+from gitfleet.coders.base import CoderEventKind
 from gitfleet.coders.stream import Stream
 from gitfleet.model.event import Tokens
+from gitfleet.model.states import Failure
 from tests.coders.expected import EXPECTED, SITUATIONS
 from tests.coders.kit import job
 from tests.coders.replay import CASES, FOLDER, coder_of, output, replay
@@ -197,7 +198,7 @@ def test_a_limit_that_is_near_is_told_and_ends_nothing(tmp_path: Path) -> None:
     found = replay(tmp_path, "claude", "ratelimit-headers-oauth")
     limit = next(event for event in found.events if event.said is CoderEventKind.LIMIT)
     assert "93% used" in limit.text and limit.until is not None
-    assert found.tally.until is None and found.judged.outcome is None
+    assert found.tally.until is None and found.judged.failure is None
 
 
 def test_reasons_are_words_for_a_person(tmp_path: Path) -> None:

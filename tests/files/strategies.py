@@ -10,11 +10,11 @@ from msgspec.structs import replace
 
 from gitfleet.model.claim import Claim
 from gitfleet.model.config import (
+    Backoff,
     CoderSettings,
     ContextSettings,
     EventsAs,
     PromptBy,
-    Retry,
     Roles,
     RoleSettings,
     Settings,
@@ -87,14 +87,14 @@ one_coder_tasks = st.builds(
     coder=or_none(words),
     model=or_none(words),
     checks=some(commands),
-    touches=some(commands),
+    paths=some(commands),
     base=or_none(branches),
     parent=or_none(ids),
-    needs=some(words),
-    exclusive=some(words),
+    runs_on=some(words),
+    locks=some(words),
     not_before=or_none(moments),
     timeout=or_none(durations),
-    attempts=or_none(st.integers(1, 100)),
+    max_attempts=or_none(st.integers(1, 100)),
     budget=or_none(
         st.builds(Budget, usd=or_none(st.floats(0.01, 1e6)), tokens=or_none(st.integers(1, 10**12)))
     ),
@@ -203,16 +203,16 @@ coders = st.builds(
 role_settings = _or_listed(st.builds(RoleSettings, coder=or_none(words), model=or_none(words)))
 fleets = st.builds(
     Settings,
-    format=st.just(1),
+    format=st.just(2),
     target=or_none(branches),
     concurrency=st.integers(1, 1000),
     checks=some(commands),
     checks_timeout=durations,
     roles=st.builds(Roles, work=role_settings, validate=or_none(role_settings), plan=role_settings),
     coders=st.dictionaries(words, coders, max_size=2),
-    attempts=st.integers(1, 100),
+    max_attempts=st.integers(1, 100),
     max_fix_rounds=st.integers(0, 100),
-    retry=st.builds(Retry, first=durations, factor=st.floats(1, 100), max=durations),
+    backoff=st.builds(Backoff, initial=durations, factor=st.floats(1, 100), max=durations),
     timeouts=st.builds(Timeouts, silence=durations),
     context=st.builds(ContextSettings, stop=st.integers(1, 100)),
     heartbeat=durations,

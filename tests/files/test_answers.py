@@ -76,10 +76,10 @@ def test_two_versions_become_one_with_the_first_answer_first() -> None:
     """Answers that two people gave without each other; made again, it is still the same."""
     here, theirs = answers.answered(OPEN, "JWT"), answers.answered(OPEN, "cookie")
     both = answers.united(here, theirs, PATH, "Bob")
-    assert both is not None
-    assert answer_of(both) == "JWT" and b"<!-- Bob answered later:\ncookie\n-->" in both
-    assert answers.united(both, theirs, PATH, "Bob") is None
-    assert answers.united(answers.with_heading(OPEN), theirs, PATH, "Bob") == theirs
+    assert both is not None and both.late
+    assert answer_of(both.data) == "JWT" and b"<!-- Bob answered later:\ncookie\n-->" in both.data
+    assert answers.united(both.data, theirs, PATH, "Bob") is None
+    assert answers.united(answers.with_heading(OPEN), theirs, PATH, "Bob") == (theirs, False)
     assert answers.united(here, OPEN, PATH, "Bob") is None
     assert answers.united(here, here, PATH, "Bob") is None
     assert answers.united(here, b"\xff", PATH, "Bob") is None

@@ -16,7 +16,20 @@ from gitfleet.files.boards import File
 from gitfleet.model.board import Board
 from gitfleet.model.states import Status
 from gitfleet.plan.status import status_of, statuses
-from tests.plan.kit import NOW, asked, board, claimed, files_of, logged, read, stands, tasks, text
+from tests.lanes import sample
+from tests.plan.kit import (
+    FLEET,
+    NOW,
+    asked,
+    board,
+    claimed,
+    files_of,
+    logged,
+    read,
+    stands,
+    tasks,
+    text,
+)
 
 EXAMPLE = Path(__file__).parents[2] / ".fleet-example"
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -42,6 +55,43 @@ def changed(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> dict[str
         for path in before.keys() | after.keys()
         if before.get(path) != after.get(path)
     }
+
+
+# --- formats ------------------------------------------------------------------------------------
+
+OLD_FLEET = FLEET.replace(b"format: 2", b"format: 1")
+OLD_TASK = b"---\ntitle: Old\ntouches: [src/]\n---\n"
+
+
+def test_the_format_of_the_board_says_which_keys_a_task_may_have() -> None:
+    """And it says so at once of every task, also of those that did not change."""
+    tree = {"fleet.yaml": OLD_FLEET, "tasks/old.md": OLD_TASK, **tasks("new", paths=("src/",))}
+    old = read(tree)
+    for task in (old.entries["old"].task, old.entries["new"].task):
+        assert task is not None and task.paths == ("src/",)
+    assert old.settings.old_format and stands(old, "old").status is Status.READY
+    new = boards.update(old, files_of({"fleet.yaml": FLEET}))
+    assert same(new, read({**tree, "fleet.yaml": FLEET}))
+    assert stands(new, "old").status is Status.INVALID and stands(new, "new").status is Status.READY
+    assert "`touches` is now `paths`" in stands(new, "old").reason
+    assert same(boards.update(new, files_of({"fleet.yaml": OLD_FLEET})), old)
+
+
+def test_settings_that_rule_in_place_of_broken_ones_bring_their_format() -> None:
+    """A broken fleet.yaml leaves older settings in force, and with them what a task may say."""
+    broken = read({"fleet.yaml": b"?", "tasks/old.md": OLD_TASK})
+    assert stands(broken, "old").status is Status.INVALID
+    settings = read({"fleet.yaml": OLD_FLEET}).settings
+    assert stands(boards.with_settings(broken, settings), "old").status is Status.READY
+
+
+def test_the_files_of_finished_tasks_are_of_any_format() -> None:
+    """Whatever the board is now; of a file with a mistake the title is there."""
+    found = boards.read_finished(
+        files_of({"tasks/old.md": OLD_TASK, "tasks/bad.md": b"---\ntitle: Bad\nx: 1\n---\n"})
+    )
+    assert [found.entries[task].title for task in ("old", "bad")] == ["Old", "Bad"]
+    assert found.entries["old"].problems == () and len(found.entries["bad"].problems) == 1
 
 
 # --- the example --------------------------------------------------------------------------------
@@ -108,7 +158,7 @@ def test_the_example_says_nothing_of_this_machine() -> None:
 def test_a_damaged_file_is_told_and_stops_nothing_else(path: str) -> None:
     """What runners and agents write and nobody can read is damage, not an error; mended or taken
     away, it is damage no more."""
-    tree = {layout.SETTINGS: b"format: 1\n"} | tasks("app", "b")
+    tree = {layout.SETTINGS: b"format: 2\n"} | tasks("app", "b")
     found = read(tree)
     bad = boards.update(found, files_of({path: b"<<<<<<<\x00"}))
     assert set(bad.damage) == {path} and bad.damage[path][0].remedy
@@ -145,8 +195,8 @@ def test_a_file_that_is_no_file_is_told() -> None:
 
 def test_broken_settings_leave_the_old_ones_in_force() -> None:
     """Until fleet.yaml validates again the last good one rules, and the problem is shown."""
-    good = board(fleet=b"format: 1\nconcurrency: 7\n")
-    for data in (b"format: 1\nconcurency: 2\n", b"format: 99\n", b""):
+    good = board(fleet=b"format: 2\nconcurrency: 7\n")
+    for data in (b"format: 2\nconcurency: 2\n", b"format: 99\n", b""):
         found = boards.update(good, files_of({"fleet.yaml": data}))
         assert found.settings.concurrency == 7 and found.settings_problems
     gone = boards.update(good, {"fleet.yaml": None})
@@ -207,7 +257,7 @@ ARCHIVED = {"done/2026-11/app/task.md": text("Old")}
 
 def test_a_second_file_of_an_archived_id_is_invalid() -> None:
     """The id is taken for ever; when either file goes, the other is what it was."""
-    tree = {layout.SETTINGS: b"format: 1\n"} | tasks("app") | logged("app", "work failed")
+    tree = {layout.SETTINGS: b"format: 2\n"} | tasks("app") | logged("app", "work failed")
     alone = read(tree)
     both = boards.update(alone, files_of(ARCHIVED))
     assert stands(both, "app").status is Status.INVALID
@@ -221,13 +271,13 @@ def test_a_second_file_of_an_archived_id_is_invalid() -> None:
 def test_stragglers_of_an_archived_task_are_no_task() -> None:
     """A note or event that came after the task went to `done/` shows nothing by itself, and is
     there again if the task comes back."""
-    tree = ARCHIVED | {layout.SETTINGS: b"format: 1\n"}
+    tree = ARCHIVED | {layout.SETTINGS: b"format: 2\n"}
     late = logged("app", "note") | {"notes/app/plan.md": b"Late."}
     found = boards.update(read(tree), files_of(late))
     assert "app" not in found.entries and stands(found, "app").status is Status.DONE
     back = boards.update(found, dict.fromkeys(ARCHIVED))
     assert len(back.entries["app"].events) == 1
-    assert same(back, read({layout.SETTINGS: b"format: 1\n"} | late))
+    assert same(back, read({layout.SETTINGS: b"format: 2\n"} | late))
 
 
 def test_a_note_alone_makes_no_task() -> None:
@@ -284,14 +334,15 @@ def _mutated(tree: Mapping[str, bytes], chance: random.Random) -> dict[str, byte
     return after
 
 
-def test_no_bytes_do_harm() -> None:
+@pytest.mark.parametrize("rounds", sample([40, 250], 40))
+def test_no_bytes_do_harm(rounds: int) -> None:
     """Random mutations of a valid board never raise, stay quick and small, leave every task with a
     status and a reason; and the board brought up to date is the one read afresh."""
     chance = random.Random(20261120)
     valid = example()
     start = read(valid)
     tracemalloc.start()
-    for round_ in range(250):
+    for round_ in range(rounds):
         tree = _mutated(valid, chance)
         started = time.process_time()
         found = boards.update(start, changed(valid, tree))

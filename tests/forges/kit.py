@@ -18,7 +18,7 @@ from gitfleet.git.repo import find
 from gitfleet.model.change import Change, Person
 from gitfleet.model.question import Asker, Question
 from gitfleet.questions.forge_service import ForgeService
-from tests.conftest import git, init
+from tests.conftest import git, init, no_conflict
 
 NAME = "map-tiles-1"
 BRANCH = f"gitfleet/ask/{NAME}"
@@ -53,9 +53,9 @@ class Desk:
     @property
     def question(self) -> Question:
         """The question as the remote has it."""
-        shared = self.fleet.store.backend
-        if isinstance(shared, RemoteBackend):
-            shared.fetch()
+        remote = self.fleet.store.backend.remote
+        if remote is not None:
+            remote.fetch()
         entry = self.fleet.store.board().get("map-tiles")
         assert entry is not None
         return next(one for one in entry.questions if one.name == NAME)
@@ -107,7 +107,7 @@ def edit(bare: Path, work: Path, branch: str, path: str, answer: str, who: Perso
 
 def settings(text: str) -> bytes:
     """fleet.yaml with these lines besides."""
-    return f"format: 1\ntarget: main\n{text}\n".encode()
+    return f"format: 2\ntarget: main\n{text}\n".encode()
 
 
 @contextmanager
@@ -128,7 +128,7 @@ def desk(tmp_path: Path, forge: str, *, shared: bool = True) -> Iterator[Desk]:
         git("push", "-q", "origin", "fleet", cwd=clone)
         git("fetch", "-q", "origin", cwd=clone)
         who = Store(repo, runner="birch")
-        swap = RemoteBackend(repo, "fleet", "origin", who.signature, report.action)
+        swap = RemoteBackend(repo, "fleet", "origin", who.signature, no_conflict, report.action)
         store = Store(repo, runner="birch", swap=swap)
     store.backend.refresh()
     fleet = Project(repo, Clone(repo), store, report, "birch", "main")

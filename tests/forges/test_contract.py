@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gitfleet.forges import registry
-from gitfleet.forges.http_client import Denied, Limited, NoAnswer, NotThere
+from gitfleet.forges.http_errors import Denied, Limited, NoAnswer, NotThere
 from gitfleet.model.change import Person
 from tests.forges.fakes.server import TOKEN, FakeForge, Reply, User
 from tests.forges.kit import BRANCH, NAME, PATH, Desk
@@ -182,7 +182,7 @@ def test_a_second_one_is_never_opened(forge: FakeForge, place: Desk) -> None:
     forge.order("^GET .*/pulls/fleet/", Reply(404, {"message": "no"}))
     place.round()
     assert len(forge.pulls) == 1
-    assert any("published" in line and f"{NAME}" in line for line in place.lines)
+    assert any("pr-opened" in line and f"{NAME}" in line for line in place.lines)
 
 
 def test_a_death_between_any_two_steps_changes_nothing(forge: FakeForge, place: Desk) -> None:
@@ -223,10 +223,10 @@ def test_a_forge_that_is_broken_for_longer_delays_and_loses_nothing(
     place.ask()
     forge.order("^GET", *[Reply(503, {"message": "down"})] * 8)
     with place.publisher() as publisher:
-        assert not publisher.attempt() and not publisher.attempt()
-        waits = [line for line in place.lines if " forge-waits " in line]
+        assert not publisher.service.attempt() and not publisher.service.attempt()
+        waits = [line for line in place.lines if " forge-delayed " in line]
         assert len(waits) == 1 and "503" in waits[0]
-        assert publisher.attempt()
+        assert publisher.service.attempt()
     assert len(forge.pulls) == 1
 
 
@@ -252,8 +252,8 @@ def test_a_token_that_lacks_a_right_is_told_in_one_sentence(forge: FakeForge, pl
     place.ask()
     forge.may = {"read"}
     with place.publisher() as publisher:
-        assert not publisher.attempt()
-    (line,) = [line for line in place.lines if " forge-waits " in line]
+        assert not publisher.service.attempt()
+    (line,) = [line for line in place.lines if " forge-delayed " in line]
     assert "lacks a right" in line and TOKEN not in line
     right = {"github": "Pull requests: write", "gitlab": "role Developer"}
     assert right.get(forge.kind, "write:repository") in line
@@ -310,7 +310,6 @@ def test_the_doctor_sees_what_a_token_lacks(forge: FakeForge, place: Desk) -> No
     """Without changing anything there."""
     where = registry.site(place.fleet.store.board().settings.forge, None)  # type: ignore[arg-type]
     found = registry.find(where.kind)
-    assert found is not None
     desk = registry.desk(found, where, registry.token(found, where, ()), place.fleet.giving_up)
     assert found.check(desk) == ""
     forge.may = {"read"}

@@ -13,7 +13,8 @@ import pytest
 
 from gitfleet.errors import FleetError
 from gitfleet.forges import http_client
-from gitfleet.forges.http_client import Api, Denied, HttpRejected, Limited, NoAnswer, Secret
+from gitfleet.forges.http_client import Api, Secret
+from gitfleet.forges.http_errors import Denied, HttpRejected, Limited, NoAnswer
 
 TOKEN = "t0p-s3cret-t0ken"
 Answers = Callable[[str], bytes]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,6 @@ def test_settings_win_over_the_address() -> None:
     found = registry.site(settings, "work:x/y.git")
     assert (found.base_url, found.repository) == ("https://ghe.example.org", "team/walks")
     forge = registry.find(found.kind)
-    assert forge is not None
     assert forge.api(found.base_url) == "https://ghe.example.org/api/v3"
     assert forge.api("https://github.com") == "https://api.github.com"
 
@@ -93,7 +93,6 @@ def test_a_token_comes_from_the_environment_or_from_a_command(
     """The variables in their order, then the command, which is told for what; else it is said which
     there are."""
     forge = registry.find(ForgeKind.GITHUB)
-    assert forge is not None
     where = Site(kind=ForgeKind.GITHUB, base_url="https://github.com", repository="ada/walks")
     for name in ("GITHUB_TOKEN", "GH_TOKEN"):
         monkeypatch.delenv(name, raising=False)
@@ -114,7 +113,6 @@ def test_a_token_comes_from_the_environment_or_from_a_command(
 def test_a_command_that_gives_no_token_says_so_and_shows_nothing(text: str) -> None:
     """What it prints may be half a token."""
     forge = registry.find(ForgeKind.GITEA)
-    assert forge is not None
     where = Site(kind=ForgeKind.GITEA, base_url="https://x.org", repository="a/b")
     with pytest.raises(FleetError) as told:
         registry.token(forge, where, (sys.executable, "-c", text))
@@ -134,8 +132,25 @@ def test_nothing_is_loaded_before_it_is_used() -> None:
 def test_every_forge_is_whole() -> None:
     """Each kind but `none` has a module, which says by the same name what it is."""
     assert set(registry.MODULES) == set(ForgeKind) - {ForgeKind.NONE}
-    assert registry.find(ForgeKind.NONE) is None
     for kind in registry.MODULES:
         forge = registry.find(kind)
-        assert forge is not None and forge.kind == kind and forge.tokens and forge.rights
+        assert forge.kind == kind and forge.tokens and forge.rights
     assert "x" not in repr(Secret("x"))
+
+
+def test_a_kind_that_is_none_of_ours_nor_a_plugins_is_told_with_the_nearest() -> None:
+    """It may be a plugin's name on another machine, so it is no error of the file."""
+    settings = ForgeSettings(kind="gitae")
+    error = registry.absence(settings, ())
+    assert error is not None and error.what == "no forge is called gitae"
+    assert error.remedy.startswith("Did you mean gitea?") and error.where == "fleet.yaml"
+    assert registry.absence(ForgeSettings(kind="none"), ()) is None
+    assert registry.absence(ForgeSettings(), ()) is None
+
+
+def test_a_forge_of_ours_takes_no_options() -> None:
+    """A misspelt key there is told, and not passed over."""
+    forge = registry.find(ForgeKind.GITEA)
+    where = Site(kind="gitea", base_url="https://x.org", repository="a/b", options={"team": "x"})
+    with pytest.raises(FleetError, match=r"forge\.options: it takes no options, .* team"):
+        registry.desk(forge, where, Secret("x"), threading.Event())

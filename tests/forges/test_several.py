@@ -15,6 +15,8 @@ from tests.conftest import git, init
 from tests.forges.fakes.github import GitHub
 from tests.forges.fakes.server import TOKEN, FakeForge, serving
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def forge(tmp_path: Path) -> Iterator[FakeForge]:
@@ -31,7 +33,7 @@ def _clones(forge: FakeForge, tmp_path: Path) -> list[Path]:
     git("push", "-q", "origin", "main", cwd=first)
     gitfleet("init", cwd=first)
     (first / ".fleet" / "fleet.yaml").write_text(
-        "format: 1\ntarget: main\nheartbeat: 1s\nlease: 6s\nroles: {work: {coder: shell}}\n"
+        "format: 2\ntarget: main\nheartbeat: 1s\nlease: 6s\nroles: {work: {coder: shell}}\n"
         f"forge: {{kind: github, base_url: '{forge.url}', repository: ada/walks, poll: 1s}}\n"
     )
     git("commit", "-qam", "Settings", cwd=first / ".fleet")
@@ -52,14 +54,14 @@ def test_who_has_a_token_does_it_though_its_name_comes_later(
     first, second = _clones(forge, tmp_path)
     monkeypatch.setenv(registry.TOKEN, TOKEN)
     with running(second) as able:
-        able.until("published", "question=one-1")
+        able.until("pr-opened", "question=one-1")
         monkeypatch.delenv(registry.TOKEN)
         with running(first) as unable:
             unable.until("running")
             forge.comment(1, "bea", "This one")
             able.until("answered", "question=one-1")
             wait_for(lambda: forge.pull(1).state == "closed", "the end of the pull request")
-            assert not unable.said("forge-waits") and not unable.said("answered")
+            assert not unable.said("forge-delayed") and not unable.said("answered")
     assert len(forge.pulls) == 1 and len(forge.asked("^POST .*/comments")) == 1
 
 
@@ -71,7 +73,7 @@ def test_when_the_one_that_does_it_dies_another_goes_on(
     monkeypatch.setenv(registry.TOKEN, TOKEN)
     leader = Runner(first)
     try:
-        leader.until("published", "question=one-1")
+        leader.until("pr-opened", "question=one-1")
         with running(second) as other:
             other.until("running")
             leader.process.kill()

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from gitfleet.git import follow_branch
+from gitfleet.git.commits import Signature
 from gitfleet.git.follow_branch import CannotFollow, LockedCheckout, catch_up, prepare, recover
-from gitfleet.git.objects import Objects, Signature, TreeEntry
+from gitfleet.git.objects import Objects, TreeEntry
 from gitfleet.git.refs import read, swap
 from gitfleet.git.repo import Repo, find
 from gitfleet.git.synced_commit import in_step
@@ -474,8 +475,8 @@ def test_a_staged_step_back_is_the_persons(board: Board) -> None:
 CRASH = """
 import os, signal, sys
 from pathlib import Path
-from gitfleet.git import indexlock
-from gitfleet.git.follow_branch import Held, prepare
+from gitfleet.git import index_lock
+from gitfleet.git.follow_branch import LockedCheckout, prepare
 from gitfleet.git.refs import read, swap
 from gitfleet.git.repo import find
 path, new, where = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
@@ -483,16 +484,16 @@ def die(*args, **options): os.kill(os.getpid(), signal.SIGKILL)
 repo = find(path)
 old = read(repo, "refs/heads/main")
 if where == "before the lock": Path.hardlink_to = die
-if where == "locked": indexlock.shutil.copy2 = die
+if where == "locked": index_lock.shutil.copy2 = die
 held = prepare(repo, path, "refs/heads/main", old, new)
-assert isinstance(held, Held), held
+assert isinstance(held, LockedCheckout), held
 if where == "held": die()
 swap(repo, "refs/heads/main", old, new, message="landed")
 if where == "refs moved": die()
 if where == "files moved": Path.replace = die
 if where == "index moved":
-    from gitfleet.git import checkout
-    checkout.write_step = die
+    from gitfleet.git import follow_branch
+    follow_branch.write_step = die
 if where == "lock dropped": Path.unlink = lambda self, missing_ok=False: (
     os.unlink(self), die())
 held.follow()
@@ -543,7 +544,7 @@ def test_a_crash_at_the_fault_point_is_healed(board: Board) -> None:
 STEPS = """
 import os, signal, sys
 from pathlib import Path
-from gitfleet.git.follow_branch import Held, catch_up, prepare, recover
+from gitfleet.git.follow_branch import LockedCheckout, catch_up, prepare, recover
 from gitfleet.git.refs import read, swap
 from gitfleet.git.repo import find
 path, old, new, how = Path(sys.argv[1]), *sys.argv[2:]
@@ -556,7 +557,7 @@ def work(last):
         if seen > last: os.kill(os.getpid(), signal.SIGKILL)
     sys.addaudithook(count)
     held = prepare(repo, path, "refs/heads/main", old, new)
-    assert isinstance(held, Held), held
+    assert isinstance(held, LockedCheckout), held
     if how == "release": held.release(); os._exit(0)
     swap(repo, "refs/heads/main", old, new, message="landed")
     held.follow()

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from gitfleet.errors import GitError
-from gitfleet.git.objects import EMPTY_TREE, Objects, Signature, TreeEntry, blob_id, trailers
+from gitfleet.git.commits import Signature, trailers
+from gitfleet.git.objects import EMPTY_TREE, Objects, TreeEntry, blob_id
 from gitfleet.git.repo import find
 from tests.conftest import git
 

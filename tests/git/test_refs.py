@@ -12,7 +12,8 @@ import pytest
 
 from gitfleet.errors import GitError
 from gitfleet.git import refs
-from gitfleet.git.objects import Objects, Signature
+from gitfleet.git.commits import Signature
+from gitfleet.git.objects import Objects
 from gitfleet.git.refs import RefMove, mutex, names, read, swap, swap_all
 from gitfleet.git.repo import Repo, find
 from tests.conftest import git
@@ -187,8 +188,9 @@ def test_git_at_work_is_noticed(repo: Repo, repo_path: Path) -> None:
 INCREMENT = """
 import subprocess, sys
 from pathlib import Path
-from gitfleet.git.objects import Objects, Signature
-from gitfleet.git.refs import Move, read, swap, swap_all
+from gitfleet.git.objects import Objects
+from gitfleet.git.commits import Signature
+from gitfleet.git.refs import RefMove, read, swap, swap_all
 from gitfleet.git.repo import find
 path, number = Path(sys.argv[1]), int(sys.argv[2])
 repo = find(path)
@@ -206,7 +208,7 @@ while done < 100:
         won = subprocess.run(["git", "update-ref", REF, new, tip], cwd=path,
                              capture_output=True).returncode == 0
     elif number == 1:
-        won = swap_all(repo, [Move(REF, tip, new)], message="n")
+        won = swap_all(repo, [RefMove(REF, tip, new)], message="n")
     else:
         won = swap(repo, REF, tip, new, message="n")
     done += won

@@ -13,6 +13,7 @@ from gitfleet.git.worktree import (
     Operation,
     add,
     commit_all,
+    git_dir,
     head,
     is_dirty,
     listing,
@@ -218,3 +219,32 @@ def test_an_unfinished_operation_is_seen_and_reset(
 def test_nothing_under_way(repo_path: Path) -> None:
     """A quiet worktree has no operation."""
     assert operation(repo_path) is None
+
+
+def test_the_git_directory_is_the_one_that_git_names(
+    repo: Repo, repo_path: Path, bare_path: Path, tmp_path: Path
+) -> None:
+    """In the main worktree, a linked one, one reached by a symbolic link, a folder below, a bare
+    repository, with a git directory elsewhere and a relative way to it."""
+    linked, apart, moved = tmp_path / "ü linked", tmp_path / "apart", tmp_path / "moved"
+    add(repo, linked, branch="task/a", base="main")
+    (repo_path / "below").mkdir()
+    (tmp_path / "link").symlink_to(linked)
+    git("init", "-q", f"--separate-git-dir={tmp_path / 'elsewhere'}", str(apart), cwd=tmp_path)
+    git("init", "-q", str(moved), cwd=tmp_path)
+    (moved / ".git").rename(tmp_path / "aside")
+    (moved / ".git").write_text("gitdir: ../aside\n")
+    places = [repo_path, repo_path / "below", repo_path / ".git", linked, tmp_path / "link"]
+    for place in [*places, bare_path, apart, moved]:
+        assert git_dir(place) == Path(git("rev-parse", "--absolute-git-dir", cwd=place)), place
+
+
+@pytest.mark.parametrize("text", ["", "gitdir: ", "gitdir: nowhere", "gitdir:\0", "../repo/.git"])
+def test_a_git_file_that_names_no_repository_is_an_error_of_gits(
+    repo_path: Path, tmp_path: Path, text: str
+) -> None:
+    """An agent may write anything there: git judges what is not plain."""
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / ".git").write_text(text)
+    with pytest.raises(GitError):
+        git_dir(tmp_path / "odd")

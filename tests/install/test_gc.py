@@ -62,7 +62,7 @@ def test_old_things_of_finished_tasks_are_shown_and_go(project: SampleProject) -
         (path / "ignored").write_bytes(b"x" * 2**20)
         (project.path / ".git/info/exclude").write_text("/.fleet/\nignored\n")
         aged(path, days)
-    output = project.clone.run_dir("over", 1, "a" * 32)
+    output = project.clone.run_dir("over", 1, "a" * 32).path
     output.mkdir(parents=True)
     (output / "stdout").write_bytes(b"x" * 5000)
     aged(output, 20)
@@ -216,7 +216,7 @@ def test_a_runner_waits_for_room(project: SampleProject) -> None:
     project.put({"tasks/a.md": task("A", "touch made")})
     live = project.start()
     live.wait_for("disk-full")
-    settings(project, attempts=2)  # wakes it
+    settings(project, max_attempts=2)  # wakes it
     ran = live.stop()
     assert ran.status == 0 and not ran.lines.of("claimed")
     assert len(ran.lines.of("disk-full")) == 1

@@ -98,7 +98,7 @@ def test_settings_that_would_not_validate_are_never_written() -> None:
 @pytest.mark.parametrize(
     ("files", "told"),
     [
-        ({"fleet.yaml": "format: 1\n"}, True),
+        ({"fleet.yaml": "format: 2\n"}, True),
         ({"fleet.yaml": "# ours\nformat: 99\nnonsense"}, True),
         ({"fleet.yaml": "namespace: web\n"}, False),
         ({"tasks/.gitkeep": ""}, True),

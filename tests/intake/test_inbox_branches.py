@@ -1,4 +1,4 @@
-"""The letter box: files pushed to gitfleet/in/<name> are taken onto the board."""
+"""Inbox branches: files pushed to gitfleet/in/<name> are merged into the board."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from gitfleet.board.remote_backend import INBOX
 from gitfleet.board.store import utc_now
 from gitfleet.git import refs
-from gitfleet.intake.inbox_branches import BOX, empty_box
+from gitfleet.intake.inbox_branches import read_inbox
 from gitfleet.plan.status import status_of
 from tests.people.kit import ADA, BOB, SampleProject, git, moment, task
 
@@ -19,11 +20,14 @@ Send = Callable[..., str]
 
 @pytest.fixture
 def send(project: SampleProject, tmp_path: Path) -> Send:
-    """Put files on a branch of the letter box, as a push from Bob's clone does; the commit."""
+    """Put files on an inbox branch, as a push from Bob's clone does; the commit."""
     clone = project.clone_to(tmp_path / "bobs")
 
     def sent(
-        files: Mapping[str, str | bytes | None], *, message: str = "A letter", at: str = ""
+        files: Mapping[str, str | bytes | None],
+        *,
+        message: str = "By an inbox branch",
+        at: str = "",
     ) -> str:
         git("fetch", "-q", "origin", cwd=clone)
         git("checkout", "-q", "--detach", at or "origin/fleet", cwd=clone)
@@ -43,9 +47,9 @@ def send(project: SampleProject, tmp_path: Path) -> Send:
 
 
 def taken_in(project: SampleProject) -> None:
-    """The runner looks into the box; afterwards it is empty and the board is legal."""
-    empty_box(project.fleet())
-    assert refs.names(project.repo, BOX) == {}
+    """The runner reads the inbox branches; afterwards none is left and the board is legal."""
+    read_inbox(project.fleet())
+    assert refs.names(project.repo, INBOX) == {}
     assert project.broken() == []
     project.clean()
 
@@ -65,11 +69,11 @@ def test_new_tasks_edits_answers_and_deletions(project: SampleProject, send: Sen
         "tasks/a.md": task("A, better"),
         "tasks/b.md": None,
         "tasks/new.md": task("New"),
-        "questions/a-1.md": question + "\n## Answer\nThis one.\n",
+        "questions/a-1.md": question + "\n## TxnStatus\nThis one.\n",
         "notes/a/knowledge.md": "it is so\n",
         "prompts/work.md": "Be kind.\n",
         "log/a/001-hold-aaaa.yaml": event,
-        "fleet.yaml": (project.window / "fleet.yaml").read_text() + "attempts: 2\n",
+        "fleet.yaml": (project.window / "fleet.yaml").read_text() + "max_attempts: 2\n",
     }
     send(sent, message="More work\n\nand why")
     taken_in(project)
@@ -78,13 +82,13 @@ def test_new_tasks_edits_answers_and_deletions(project: SampleProject, send: Sen
         assert content is None or project.show(path) == content.strip()
     log = git("log", "-1", "--format=%an <%ae> %s", "fleet", cwd=project.path)
     assert log == "Bob <bob@example.org> More work"
-    assert project.told("letter") and not project.told("letter-beside")
+    assert project.told("inbox-merged") and not project.told("edit-conflict")
 
 
-def test_a_letter_from_an_old_board_brings_what_it_changed_only(
+def test_a_branch_from_an_old_board_brings_its_own_changes_only(
     project: SampleProject, send: Send
 ) -> None:
-    """What happened since stays: it is compared with where it left the board."""
+    """Later changes stay: it is compared with the commit where it left the board."""
     project.put({"tasks/a.md": task("A"), "tasks/gone.md": task("G")})
     old = project.tip()
     mine(project, "tasks/a.md", task("A, better"))
@@ -101,14 +105,14 @@ def test_two_tasks_of_one_name(project: SampleProject, send: Send) -> None:
     """Bob's goes beside Ada's under another name, and both are to be done."""
     old = project.tip()
     mine(project, "tasks/a.md", task("A of Ada"))
-    letter = send({"tasks/a.md": task("A of Bob")}, at=old)
+    sent = send({"tasks/a.md": task("A of Bob")}, at=old)
     taken_in(project)
     assert project.show("tasks/a.md") == task("A of Ada").strip()
-    (line,) = project.told("letter-beside")
+    (line,) = project.told("edit-conflict")
     name = line.split("went=tasks/")[1].split(".md")[0]
     assert project.show(f"tasks/{name}.md") == task("A of Bob").strip()
     assert str(status_of(project.board(), name, utc_now()).status) == "ready"
-    assert f"kept=refs/gitfleet/salvage/in/{letter[:10]}" in line
+    assert f"kept=refs/gitfleet/salvage/in/{sent[:10]}" in line
 
 
 def test_two_edits_of_one_task(project: SampleProject, send: Send) -> None:
@@ -118,33 +122,34 @@ def test_two_edits_of_one_task(project: SampleProject, send: Send) -> None:
     mine(project, "tasks/a.md", task("A of Ada"))
     send({"tasks/a.md": task("A of Bob")}, at=old)
     taken_in(project)
-    name = project.told("letter-beside")[0].split("went=tasks/")[1].split(".md")[0]
+    name = project.told("edit-conflict")[0].split("went=tasks/")[1].split(".md")[0]
     where = status_of(project.board(), name, utc_now())
     assert str(where.status) == "held"
-    assert "a letter's version of a" in where.reason
+    assert "another version of a, which was changed on the board meanwhile" in where.reason
 
 
 def test_what_contradicts_and_cannot_go_beside_is_kept_and_told(
     project: SampleProject, send: Send
 ) -> None:
-    """Settings edited twice, an edited task deleted, a finished one edited: the letter is kept."""
+    """Settings edited twice, an edited task deleted, a finished one edited: the commit is kept."""
     project.put({"tasks/a.md": task("A"), "tasks/f.md": task("F")})
     old = project.tip()
     settings = (project.window / "fleet.yaml").read_text()
-    mine(project, "fleet.yaml", settings + "attempts: 1\n")
+    mine(project, "fleet.yaml", settings + "max_attempts: 1\n")
     mine(project, "tasks/a.md", task("A of Ada"))
     project.close_task("f", moment("2026-01-01 10:00"))
     project.change({"tasks/f.md": None, "done/2026-01/f/task.md": task("F").encode()})
-    letter = send(
-        {"fleet.yaml": settings + "attempts: 2\n", "tasks/a.md": None, "tasks/f.md": None}, at=old
+    sent = send(
+        {"fleet.yaml": settings + "max_attempts: 2\n", "tasks/a.md": None, "tasks/f.md": None},
+        at=old,
     )
-    empty_box(project.fleet())
-    told = " ".join(project.told("letter-beside"))
+    read_inbox(project.fleet())
+    told = " ".join(project.told("edit-conflict"))
     assert 'path=fleet.yaml went="nowhere: the board has another version"' in told
     assert 'path=tasks/a.md went="nowhere: not removed, the board has another version"' in told
     assert 'path=tasks/f.md went="nowhere: not removed, it is finished and archived"' in told
-    assert project.tip(f"refs/gitfleet/salvage/in/{letter[:10]}") == letter
-    assert "tasks/a.md" in project.files() and "attempts: 1" in project.show("fleet.yaml")
+    assert project.tip(f"refs/gitfleet/salvage/in/{sent[:10]}") == sent
+    assert "tasks/a.md" in project.files() and "max_attempts: 1" in project.show("fleet.yaml")
 
 
 def test_a_new_task_with_a_finished_ones_name_goes_beside(
@@ -156,41 +161,29 @@ def test_a_new_task_with_a_finished_ones_name_goes_beside(
     project.close_task("f", moment("2026-01-01 10:00"))
     project.change({"tasks/f.md": None, "done/2026-01/f/task.md": task("F").encode()})
     send({"tasks/f.md": task("F again")}, at=f"{old}~1")
-    empty_box(project.fleet())
-    name = project.told("letter-beside")[0].split("went=tasks/")[1].split(".md")[0]
+    read_inbox(project.fleet())
+    name = project.told("edit-conflict")[0].split("went=tasks/")[1].split(".md")[0]
     assert str(status_of(project.board(), name, utc_now()).status) == "ready"
 
 
-@pytest.mark.parametrize(
-    ("path", "content", "why"),
-    [
-        ("claims/a.yaml", "x: 1\n", "only runners write there"),
-        ("log/a/001-landed-aaaa.yaml", "x: 1\n", "only runners write there"),
-        ("done/2026-01/a/task.md", task(), "only runners write there"),
-        ("README.md", "mine\n", "only runners write there"),
-        ("task/a.md", task(), "it is no file of a board"),
-        ("tasks/big.md", b"x" * 10_000_000, "larger than 256 KiB"),
-        ("tasks/a .md/b.md", task(), ""),
-        ("notes/a/b.", "x", "its name is no plain path"),
-        ("notes/a/.git~1", "x", "its name is no plain path"),
-        ("notes/a/a\nb", "x", "its name is no plain path"),
-        ("notes/a/\u202ex", "x", "its name is no plain path"),
-        ("notes/a/a\\..\\b", "x", "its name is no plain path"),
-    ],
-)
-def test_what_is_not_for_people_is_refused_in_words(
-    project: SampleProject, send: Send, path: str, content: str | bytes, why: str
-) -> None:
-    """Each by itself: what else is in the letter comes in, and the whole letter is kept."""
+def test_what_is_not_for_people_is_refused_in_words(project: SampleProject, send: Send) -> None:
+    """Each by itself: the other files of the branch arrive, and the whole commit is kept. The
+    table of `test_human_edits` has every kind of file."""
     project.put({"tasks/a.md": task("A")})
-    send({path: content, "tasks/good.md": task()})
-    empty_box(project.fleet())
-    assert refs.names(project.repo, BOX) == {} and "tasks/good.md" in project.files()
-    if why:
-        (line,) = project.told("letter-beside")
-        assert f'went="nowhere: {why}"' in line and "kept=refs/gitfleet/salvage/in/" in line
-        assert path not in project.files()
-        assert "\n" not in line and "\u202e" not in line
+    refused = {
+        "claims/a.yaml": "only runners write there",
+        "task/a.md": "it is no file of a board",
+        "notes/a/\u202ex": "its name is no plain path",
+        "notes/a/a\nb": "its name is no plain path",
+    }
+    sent = send({**dict.fromkeys(refused, "x: 1\n"), "tasks/good.md": task()})
+    read_inbox(project.fleet())
+    assert refs.names(project.repo, INBOX) == {} and "tasks/good.md" in project.files()
+    lines = project.told("edit-conflict")
+    assert len(lines) == len(refused) and not project.files() & refused.keys()
+    for line, why in zip(lines, (refused[path] for path in sorted(refused)), strict=True):
+        assert f'went="nowhere: {why}"' in line and line.isprintable()
+        assert f"kept=refs/gitfleet/salvage/in/{sent[:10]}" in line
     assert project.broken() == []
 
 
@@ -206,16 +199,16 @@ def raw_tree(project: SampleProject, *entries: tuple[str, str, str]) -> str:
 
 @pytest.mark.parametrize("name", ["..", ".git", "../../x", "."])
 def test_trees_that_git_would_not_write(project: SampleProject, name: str) -> None:
-    """Somebody who makes trees byte by byte gets nowhere either, and the box is empty after."""
+    """Somebody who makes trees byte by byte gets nowhere either, and no branch is left."""
     blob = git("hash-object", "-w", "README", cwd=project.path)
     inner = raw_tree(project, ("100644", f"{name}.md", blob), ("100644", name, blob))
     tree = raw_tree(project, ("40000", name, inner), ("40000", "notes", inner))
     commit = git("commit-tree", tree, "-m", "evil", cwd=project.path, env=BOB)
-    git("update-ref", f"{BOX}evil", commit, cwd=project.path)
+    git("update-ref", f"{INBOX}evil", commit, cwd=project.path)
     before = project.files()
     taken_in(project)
     assert project.files() == before
-    assert project.told("letter-beside") or project.told("letter-unreadable")
+    assert project.told("edit-conflict") or project.told("inbox-unreadable")
 
 
 def test_links_and_submodules_are_refused(
@@ -230,7 +223,7 @@ def test_links_and_submodules_are_refused(
     git("commit", "-q", "-m", "links", cwd=clone)
     git("push", "-q", "origin", "HEAD:gitfleet/in/x", cwd=clone)
     taken_in(project)
-    told = project.told("letter-beside")
+    told = project.told("edit-conflict")
     assert len(told) == 2 and all('went="nowhere: not a plain file"' in line for line in told)
     assert "tasks/link.md" not in project.files()
 
@@ -238,48 +231,48 @@ def test_links_and_submodules_are_refused(
 def test_a_crash_before_the_branch_is_deleted_is_harmless(
     project: SampleProject, send: Send
 ) -> None:
-    """The letter is on the board already: it does not come twice, whatever happened since."""
-    letter = send({"tasks/a.md": task("A"), "tasks/b.md": task("B")})
+    """It is on the board already: it does not come twice, whatever happened since."""
+    sent = send({"tasks/a.md": task("A"), "tasks/b.md": task("B")})
     taken_in(project)
     mine(project, "tasks/a.md", task("A, edited since"))
     project.change({"tasks/b.md": None}, author=ADA)
     before = project.tip()
-    git("update-ref", f"{BOX}bob", letter, cwd=project.path)  # as if it had never been deleted
+    git("update-ref", f"{INBOX}bob", sent, cwd=project.path)  # as if it had never been deleted
     taken_in(project)
     assert project.tip() == before
 
 
-def test_a_letter_still_being_written_is_left_alone(project: SampleProject) -> None:
-    """A branch of the box that a worktree here has checked out: somebody is at it."""
+def test_a_branch_that_is_still_being_written_is_left_alone(project: SampleProject) -> None:
+    """A worktree here has it checked out: somebody is at it."""
     place = project.path.parent / "writing"
     git("worktree", "add", "-q", "-b", "gitfleet/in/me", str(place), "fleet", cwd=project.path)
     (place / "tasks/a.md").write_text(task())
     git("add", "-A", cwd=place)
     git("commit", "-q", "-m", "half", cwd=place)
-    empty_box(project.fleet())
-    assert f"{BOX}me" in refs.names(project.repo, BOX) and "tasks/a.md" not in project.files()
-    assert "checked out in" in project.told("letter-stays")[0]
+    read_inbox(project.fleet())
+    assert f"{INBOX}me" in refs.names(project.repo, INBOX) and "tasks/a.md" not in project.files()
+    assert "checked out in" in project.told("inbox-kept")[0]
     git("worktree", "remove", str(place), cwd=project.path)
     taken_in(project)
     assert "tasks/a.md" in project.files()
 
 
-def test_a_letter_with_an_odd_author_and_no_history(project: SampleProject) -> None:
+def test_a_branch_with_an_odd_author_and_no_history(project: SampleProject) -> None:
     """No ancestor in common, an empty message, a name that would be a second header."""
     tree = git("rev-parse", "fleet^{tree}", cwd=project.path)
     odd = {**BOB, "GIT_AUTHOR_NAME": "B\x07ob", "GIT_AUTHOR_EMAIL": "a b"}
     commit = git("commit-tree", tree, "-m", "", cwd=project.path, env=odd)
-    git("update-ref", f"{BOX}odd", commit, cwd=project.path)
+    git("update-ref", f"{INBOX}odd", commit, cwd=project.path)
     before = project.files()
     taken_in(project)
     assert project.files() == before
 
 
-def test_a_runner_at_work_takes_letters_in(project: SampleProject, send: Send) -> None:
+def test_a_runner_at_work_merges_inbox_branches(project: SampleProject, send: Send) -> None:
     """From push to landing, without anybody pulling."""
     live = project.start()
     live.wait_for("running")
-    send({"tasks/hers.md": task("By letter", "touch by-letter")})
+    send({"tasks/hers.md": task("By an inbox branch", "touch by-branch")})
     live.wait_for("landed", task="hers")
     assert live.stop().status == 0
-    assert "by-letter" in project.files("main") and refs.names(project.repo, BOX) == {}
+    assert "by-branch" in project.files("main") and refs.names(project.repo, INBOX) == {}

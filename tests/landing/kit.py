@@ -16,6 +16,7 @@ from gitfleet.landing.candidate import Candidate
 from gitfleet.landing.trial_merge import merge_on_trial
 from gitfleet.landing.validate import validate
 from gitfleet.model.board import Board, Entry
+from gitfleet.model.config import FORMAT
 from gitfleet.model.event import Attempt, Decision, Landed
 from gitfleet.model.states import Kind, Outcome, Role
 from gitfleet.plan.landing_terms import Terms
@@ -24,10 +25,14 @@ from gitfleet.plan.status import TaskStatus, status_of
 from tests.acceptance.fleetlab import PATIENCE, Gate
 from tests.people.kit import ADA, SampleProject, git, task
 
-SETTINGS: Mapping[str, Any] = {"format": 1, "target": "main", "roles": {"work": {"coder": "shell"}}}
+SETTINGS: Mapping[str, Any] = {
+    "format": FORMAT,
+    "target": "main",
+    "roles": {"work": {"coder": "shell"}},
+}
 ACCEPT = "verdict: accepted"
 # No pause before what failed is tried again, so that a test can claim it at once.
-AT_ONCE = {"retry": {"first": "0s", "factor": 1, "max": "1s"}}
+AT_ONCE = {"backoff": {"initial": "0s", "factor": 1, "max": "1s"}}
 
 
 class Bench:
@@ -156,8 +161,8 @@ class Bench:
         ((claimed, _),) = claim_all(self.fleet, board, [pick])
         claim, name = claimed.claim, pick.task
         run_dir = self.fleet.clone.run_dir(name, claim.attempt, claim.nonce)
-        for folder in ("outbox", "inbox"):
-            (run_dir / folder).mkdir(parents=True)
+        for folder in (run_dir.outbox, run_dir.inbox):
+            folder.mkdir(parents=True)
         live = LiveStatus(name, Role.VALIDATE, claim.coder or "checks", claim.attempt)
         return AttemptContext(self.fleet, claimed, CancelToken(), live, run_dir)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gitfleet.event_log import Action
 from gitfleet.landing.validate import validate
 from gitfleet.model.states import Kind, Outcome, Role, Status
 from tests.landing.kit import ACCEPT, Bench
@@ -72,4 +73,4 @@ def test_a_plan_without_its_claim_ends_nothing(bench: Bench) -> None:
     bench.project.change({"claims/plan.yaml": None})
     validate(ctx, bench.blocked)
     assert bench.attempts("plan") == []
-    assert len(bench.project.told("fenced")) == 1
+    assert len(bench.project.told(Action.FENCED)) == 1

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from gitfleet.board.remote_backend import RemoteBackend
+from gitfleet.event_log import Action
 from gitfleet.landing.blocked import BlockedBy, BlockedLandings
 from gitfleet.model.change import Move
 from gitfleet.model.states import Outcome, Status
+from tests.conftest import no_conflict
 from tests.landing.kit import Bench
 
 
@@ -25,7 +27,7 @@ def test_it_stays_accepted_with_the_reason(waiting: Bench) -> None:
     reason = waiting.blocked.reasons()["one"]
     assert "one.txt" in reason and waiting.last().reason == reason
     assert waiting.status().status is Status.ACCEPTED and waiting.landed() is None
-    assert len(waiting.project.told("blocked")) == 1
+    assert len(waiting.project.told(Action.BLOCKED)) == 1
     assert (waiting.project.path / "one.txt").read_text() == "mine\n"
 
 
@@ -33,7 +35,7 @@ def test_it_is_looked_at_again_and_logged_once(waiting: Bench) -> None:
     """As often as the runner looks, while nothing has changed."""
     assert waiting.blocked.reasons() == waiting.blocked.reasons() != {}
     waiting.validate()
-    assert len(waiting.project.told("blocked")) == 1
+    assert len(waiting.project.told(Action.BLOCKED)) == 1
 
 
 def test_a_checkout_that_is_free_again_lets_it_land(waiting: Bench) -> None:
@@ -42,7 +44,7 @@ def test_a_checkout_that_is_free_again_lets_it_land(waiting: Bench) -> None:
     assert waiting.blocked.reasons() == {}
     (waiting.project.path / "one.txt").write_text("mine\n")
     waiting.validate()
-    assert len(waiting.project.told("blocked")) == 2
+    assert len(waiting.project.told(Action.BLOCKED)) == 2
     (waiting.project.path / "one.txt").unlink()
     waiting.validate()
     assert waiting.landed() is not None and waiting.blocked.reasons() == {}
@@ -59,7 +61,9 @@ def test_a_server_that_refused_is_asked_again_after_a_while(bench: Bench) -> Non
     now = [0.0]
     fleet = bench.fleet
     tip = bench.tip()
-    backend = RemoteBackend(bench.project.repo, "fleet", "origin", fleet.store.signature)
+    backend = RemoteBackend(
+        bench.project.repo, "fleet", "origin", fleet.store.signature, no_conflict
+    )
     fleet.store.backend = backend
     (bench.project.repo.common / "refs/remotes/origin").mkdir(parents=True)
     (bench.project.repo.common / "refs/remotes/origin/main").write_text(f"{tip}\n")

@@ -7,12 +7,13 @@ import signal
 
 import pytest
 
-from gitfleet.attempt.context import StopRequest
 from gitfleet.errors import FleetError
 from gitfleet.landing import checks
 from gitfleet.model.secrets import MASKED, Mask
 from gitfleet.model.states import Outcome
+from gitfleet.plan.outcome import StopRequest
 from gitfleet.process.launch import load
+from gitfleet.run_dir import CHECK
 from tests.acceptance.fleetlab import until
 from tests.landing.conftest import MakeBench
 from tests.landing.kit import Bench, Underway, pause_at
@@ -21,7 +22,7 @@ from tests.landing.kit import Bench, Underway, pause_at
 def run(bench: Bench, *commands: str) -> list[tuple[int, str]]:
     """Exit code and told output of each command, on the target's tip."""
     bench.submit()
-    ran = checks.run_on(bench.claim(), bench.tip(), commands, "check")
+    ran = checks.run_on(bench.claim(), bench.tip(), commands, CHECK)
     assert not isinstance(ran, StopRequest)
     assert [check.command for check in ran] == list(commands)
     return [(check.exit_code, check.tail) for check in ran]
@@ -58,7 +59,7 @@ def test_the_worktree_is_as_fresh_as_a_clone(make_bench: MakeBench) -> None:
     bench.submit()
     ctx = bench.claim()
     for command in ("test -e installed && touch left", "test -e installed -a ! -e left"):
-        ran = checks.run_on(ctx, bench.tip(), [command], "check")
+        ran = checks.run_on(ctx, bench.tip(), [command], CHECK)
         assert not isinstance(ran, StopRequest)
         assert [check.exit_code for check in ran] == [0]
 
@@ -67,7 +68,7 @@ def test_a_failing_set_up_is_the_one_check_that_failed(make_bench: MakeBench) ->
     """Nothing is run in a worktree that lacks what it needs."""
     bench = make_bench(workspace={"setup": ["echo no network >&2; exit 7"]})
     bench.submit()
-    ran = checks.run_on(bench.claim(), bench.tip(), [f"touch '{bench.folder}/ran'"], "check")
+    ran = checks.run_on(bench.claim(), bench.tip(), [f"touch '{bench.folder}/ran'"], CHECK)
     assert not isinstance(ran, StopRequest)
     ((command, tail),) = [(check.command, check.tail) for check in ran]
     assert command == checks.SETUP and "no network" in tail
@@ -85,7 +86,7 @@ def test_an_attempt_that_is_told_to_end_runs_no_more(make_bench: MakeBench, plac
     ctx = bench.claim()
     said: list[object] = []
     commands = [pause_at(gate), f"touch '{bench.folder}/ran'"]
-    underway = Underway(lambda: said.append(checks.run_on(ctx, bench.tip(), commands, "check")))
+    underway = Underway(lambda: said.append(checks.run_on(ctx, bench.tip(), commands, CHECK)))
     gate.reached()
     ctx.cancel.stop(Outcome.CANCELLED, "the task was cancelled")
     underway.join()
@@ -98,10 +99,10 @@ def test_a_check_whose_end_nobody_saw_neither_passed_nor_failed(bench: Bench) ->
     gate = bench.gate("gate")
     bench.submit()
     ctx = bench.claim()
-    underway = Underway(lambda: checks.run_on(ctx, bench.tip(), [pause_at(gate)], "check"))
+    underway = Underway(lambda: checks.run_on(ctx, bench.tip(), [pause_at(gate)], CHECK))
     gate.reached()
-    until(lambda: load(ctx.run_dir, name="check-1."), what="the supervisor to tell")
-    supervisor = load(ctx.run_dir, name="check-1.")
+    until(lambda: load(ctx.run_dir.command(CHECK, 1)), what="the supervisor to tell")
+    supervisor = load(ctx.run_dir.command(CHECK, 1))
     assert supervisor is not None
     os.kill(supervisor[0].pid, signal.SIGKILL)
     with pytest.raises(FleetError, match="nobody saw how"):

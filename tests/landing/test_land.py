@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from gitfleet.event_log import Action
 from gitfleet.git import refs
 from gitfleet.git.remote import Unreachable
 from gitfleet.landing.blocked import BlockedBy
@@ -132,7 +133,7 @@ def _add_a_check_of_its_own(bench: Bench) -> str:
 
 
 def _narrow_its_scope(bench: Bench) -> str:
-    bench.write_task(touches=["docs/"])
+    bench.write_task(paths=["docs/"])
     return "the task"
 
 
@@ -200,7 +201,7 @@ def test_without_its_claim_nothing_lands(ready: Ready) -> None:
     ready.bench.project.change({"claims/one.yaml": None})
     assert ready.land() == ClaimGone()
     assert ready.bench.tip() == ready.before
-    assert len(ready.bench.project.told("fenced")) == 1
+    assert len(ready.bench.project.told(Action.FENCED)) == 1
     assert ready.bench.fleet.clone.pending_claims() == {}
 
 

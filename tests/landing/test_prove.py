@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gitfleet.event_log import Action
 from gitfleet.landing.proof import NoLanding, Proved
 from gitfleet.landing.prove import prove
 from gitfleet.model.event import Check
@@ -58,11 +59,11 @@ def test_checks_see_the_merged_tree(make_bench: MakeBench) -> None:
 def test_what_leaves_its_scope_is_rejected_before_any_check(make_bench: MakeBench) -> None:
     """Measured on the tree that would land; every file is named."""
     bench = make_bench(checks=["touch ran"])
-    bench.submit(files={"src/a": b"x\n", "b": b"x\n", "c": b"x\n"}, touches=["src/"])
+    bench.submit(files={"src/a": b"x\n", "b": b"x\n", "c": b"x\n"}, paths=["src/"])
     end = proved(bench)
     assert isinstance(end, NoLanding)
     assert (end.outcome, end.reason) == (Outcome.REJECTED, "it changes 2 files it may not")
-    assert end.findings == ("b is outside of `touches`", "c is outside of `touches`")
+    assert end.findings == ("b is outside of `paths`", "c is outside of `paths`")
     assert end.checks == ()
 
 
@@ -86,7 +87,7 @@ def test_a_target_that_is_red_by_itself_blames_no_work(make_bench: MakeBench) ->
     assert (attempt.outcome, attempt.base) == (Outcome.TARGET_RED, red)
     assert attempt.reason == f"main itself fails {A}; it waits until that is repaired"
     assert bench.status().status is Status.SUBMITTED and attempt.fixed_by is None
-    assert len(bench.project.told("target-red")) == 1
+    assert len(bench.project.told(Action.TARGET_RED)) == 1
     bench.commit({"bad-a": None})
     assert bench.validate().outcome is Outcome.ACCEPTED
 
@@ -98,12 +99,12 @@ def test_a_red_target_is_logged_again_when_it_was_green_meanwhile(make_bench: Ma
     for name in ("one", "two"):
         bench.submit(name)
         assert bench.validate(name).outcome is Outcome.TARGET_RED
-    assert len(bench.project.told("target-red")) == 1
+    assert len(bench.project.told(Action.TARGET_RED)) == 1
     bench.commit({"bad-a": None})
     assert bench.validate("one").outcome is Outcome.ACCEPTED
     bench.commit({"bad-a": b""})
     assert bench.validate("two").outcome is Outcome.TARGET_RED
-    assert len(bench.project.told("target-red")) == 2
+    assert len(bench.project.told(Action.TARGET_RED)) == 2
 
 
 def test_the_change_that_repairs_a_red_target_lands(make_bench: MakeBench) -> None:

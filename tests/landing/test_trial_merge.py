@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gitfleet.git.objects import trailers
+from gitfleet.git.commits import trailers
 from gitfleet.landing.candidate import Candidate
 from gitfleet.landing.trial_merge import AlreadyIn, Conflicting, merge_on_trial
 from gitfleet.model.states import Outcome

@@ -15,6 +15,7 @@ from gitfleet.landing.validator import Acceptance
 from gitfleet.model.event import Attempt, Check
 from gitfleet.model.secrets import Mask
 from gitfleet.model.states import Kind, Outcome, Status
+from gitfleet.plan.outcome import ProcessExit
 from tests.landing.kit import ACCEPT, AT_ONCE, Bench
 
 YES = f'echo "{ACCEPT}" > "$V"'
@@ -31,7 +32,7 @@ def judging(bench: Bench, script: str) -> Bench:
 def judged(bench: Bench, script: str) -> Acceptance | NoLanding:
     """What the validator says of the work on the tip."""
     ctx = judging(bench, script).claim()
-    return validator.judge(ctx, bench.candidate(ctx), CHECKS)
+    return validator.review(ctx, bench.candidate(ctx), CHECKS)
 
 
 def test_the_validator_sees_what_would_land(bench: Bench) -> None:
@@ -41,7 +42,7 @@ def test_the_validator_sees_what_would_land(bench: Bench) -> None:
     script += f"printf '{ACCEPT}\\nreason: fine\\n' > \"$V\""
     said = judged(bench, script)
     assert isinstance(said, Acceptance) and said.reason == "fine"
-    assert said.run is not None and said.run.exit_code == 0
+    assert said.review is not None and said.review.run.exit == ProcessExit(code=0)
     text = seen.read_text()
     assert "exit status 0 after 0s: true" in text and text.endswith("\none.txt\n")
 
@@ -50,7 +51,7 @@ def test_where_none_is_configured_none_is_asked(bench: Bench) -> None:
     """Checks alone decide."""
     bench.submit()
     ctx = bench.claim()
-    assert validator.judge(ctx, bench.candidate(ctx), CHECKS) == Acceptance()
+    assert validator.review(ctx, bench.candidate(ctx), CHECKS) == Acceptance()
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_nothing_but_a_verdict_accepts(
     said = judged(bench, script)
     assert isinstance(said, NoLanding)
     assert said.outcome is outcome and reason in said.reason
-    assert said.checks == CHECKS and said.run is not None
+    assert said.checks == CHECKS and said.review is not None
 
 
 def test_a_rejection_tells_what_was_found_and_proposes_its_repair(bench: Bench) -> None:
@@ -179,7 +180,7 @@ def test_newer_work_is_judged_though_older_work_was_accepted(bench: Bench) -> No
 def asked_and_dead(bench: Bench, script: str) -> tuple[AttemptContext, Checkpoint]:
     """An attempt whose runner died when its validator had ended, and what the next life finds."""
     ctx = judging(bench, script).claim()
-    validator.judge(ctx, bench.candidate(ctx), CHECKS)  # and nobody heard what it said
+    validator.review(ctx, bench.candidate(ctx), CHECKS)  # and nobody heard what it said
     known = checkpoint.load_checkpoint(ctx.run_dir)
     assert known is not None
     again = AttemptContext(bench.project.fleet(), ctx.claimed, CancelToken(), ctx.live, ctx.run_dir)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gitfleet.model.board import Entry, Problem
@@ -28,7 +28,6 @@ from gitfleet.model.states import (
 )
 
 NOON = datetime(2026, 12, 1, 12, tzinfo=UTC)
-FAST = settings(max_examples=200, deadline=None, derandomize=True)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +48,6 @@ def test_these_are_none(word: str) -> None:
     assert not is_id(word)
 
 
-@FAST
 @given(st.text(max_size=80))
 def test_any_title_makes_an_id(title: str) -> None:
     """Whatever a task is called, an id can be made of it, with and without a suffix."""
@@ -90,7 +88,6 @@ def test_durations_as_people_read_them(number: float, text: str) -> None:
     assert spoken(number) == text
 
 
-@FAST
 @given(st.datetimes(timezones=st.timezones() | st.just(UTC)), st.floats(0, 1e12))
 def test_time_never_overflows(at: datetime, pause: float) -> None:
     """However far off a file sets a moment, adding to it and telling it are no errors."""

@@ -54,9 +54,9 @@ def runner(
     try:
         yield made
     finally:
-        made._ending.set()
-        made.start()
-        made.stop()
+        made.service.end()
+        made.service.start()
+        made.service.stop()
 
 
 def _attempt(number: int, outcome: Outcome, until: datetime | None = None) -> bytes:
@@ -112,7 +112,9 @@ def test_what_a_service_does_not_take_waits_for_it_also_across_a_restart(
         place.ask()
         place.ask("map-tiles-2", "And how old?")
     assert service.tries >= 1 and not service.got
-    assert any(" notices-wait " in line and "service=1:json" in line for line in place.lines)
+    assert any(
+        " notifications-delayed " in line and "service=1:json" in line for line in place.lines
+    )
     with runner(place):
         pass
     service.down = False
@@ -156,8 +158,8 @@ def test_a_death_between_the_text_and_its_key_tells_it_once(
     with pytest.raises(OSError, match="killed"):
         dead.round()
     for outlet in (dead._outlets or {}).values():
-        outlet.end()
-        outlet.join(time.monotonic() + 60)
+        outlet.service.end()
+        outlet.service.join(60)
     service.down = False
     for _ in range(2):
         with runner(place):
@@ -275,10 +277,10 @@ def test_without_an_address_or_when_nobody_wants_it(
     """The first is told, and the work goes on; after the second, what is old is not told."""
     with runner(place):
         pass
-    place.write({"fleet.yaml": b"format: 1\n"})
+    place.write({"fleet.yaml": b"format: 2\n"})
     with runner(place):
         place.ask()
-    place.write({"fleet.yaml": f"format: 1\n{ALL}\n".encode()})
+    place.write({"fleet.yaml": f"format: 2\n{ALL}\n".encode()})
     with runner(place):
         pass
     assert not service.got

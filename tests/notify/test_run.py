@@ -25,7 +25,7 @@ def _board(path: Path) -> Path:
     gitfleet("init", cwd=path)
     window = path / ".fleet"
     (window / "fleet.yaml").write_text(
-        "format: 1\ntarget: main\nroles: {work: {coder: shell}}\nattempts: 1\n"
+        "format: 2\ntarget: main\nroles: {work: {coder: shell}}\nmax_attempts: 1\n"
         "notify: [question, failed, landed, idle]\n"
     )
     git("commit", "-qam", "Settings", cwd=window)
@@ -79,7 +79,7 @@ def test_a_runner_without_the_means_works_on_and_says_so_once(
     here = _board(repo_path)
     add(here, "spy", "env > seen")
     lines = work(here)
-    waits = [line for line in lines if " notices-wait " in line]
+    waits = [line for line in lines if " notifications-delayed " in line]
     assert len(waits) == 1 and "notify.urls" in waits[0]
     monkeypatch.setenv(NOTIFY_URLS, "json://127.0.0.1:9")
     blocker = here.parent / "without" / "apprise"
@@ -88,6 +88,6 @@ def test_a_runner_without_the_means_works_on_and_says_so_once(
     monkeypatch.setenv("PYTHONPATH", str(blocker.parent))
     add(here, "more", "echo more > more")
     lines = work(here)
-    waits = [line for line in lines if " notices-wait " in line]
+    waits = [line for line in lines if " notifications-delayed " in line]
     assert len(waits) == 1 and "pip install '.[notify]'" in waits[0]
     assert any(" landed " in line and "task=more" in line for line in lines)

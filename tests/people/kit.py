@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +26,8 @@ from gitfleet.model.claim import Claim
 from gitfleet.model.config import Machine
 from gitfleet.model.event import Closed, Decision
 from gitfleet.model.states import Role
-from tests.acceptance.fleetlab import PATIENCE, Live
+from tests import warm
+from tests.acceptance.fleetlab import PATIENCE, Live, start_runner
 from tests.conftest import init
 
 ADA = Person("Ada", "ada@example.org")
@@ -58,6 +58,12 @@ def tell(*args: str, cwd: Path, env: Mapping[str, str] | None = None) -> Spoken:
         check=False,
         timeout=PATIENCE,
     )
+    return Spoken(done.returncode, done.stdout, done.stderr)
+
+
+def gitfleet(*args: str, cwd: Path) -> Spoken:
+    """Run a verb, whatever comes of it."""
+    done = warm.run(*args, cwd=cwd, timeout=PATIENCE)
     return Spoken(done.returncode, done.stdout, done.stderr)
 
 
@@ -97,12 +103,11 @@ class SampleProject:
 
     def gitfleet(self, *args: str, at: Path | None = None) -> Spoken:
         """A verb, run to its end."""
-        return tell(sys.executable, "-P", "-m", "gitfleet", *args, cwd=at or self.path)
+        return gitfleet(*args, cwd=at or self.path)
 
     def start(self, *args: str) -> Live:
         """A runner at work; `close` ends it."""
-        command = [sys.executable, "-P", "-m", "gitfleet", "run", *args]
-        live = Live(command, self.path, dict(os.environ))
+        live = start_runner(*args, cwd=self.path)
         self._lives.append(live)
         return live
 

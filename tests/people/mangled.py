@@ -6,6 +6,7 @@ Each is (path, content, kind); those of kind "fine" are valid, since what they m
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -15,8 +16,8 @@ depends_on: [hinge]
 priority: 1
 labels: [house, "wood"]
 checks: ["test -f door"]
-touches: ["door/**"]
-needs: [gpu]
+paths: ["door/**"]
+runs_on: [gpu]
 not_before: 2026-12-01T09:00:00Z
 timeout: 45m
 budget: {usd: 2.0, tokens: 500000}
@@ -148,8 +149,8 @@ def contents() -> Iterator[tuple[str, bytes]]:
         "''",
         "'\\'",
     )
-    keys = "title depends_on priority labels role checks touches base parent needs not_before"
-    for key in f"{keys} timeout attempts budget hold fixes nonsense".split():
+    keys = "title depends_on priority labels role checks paths base parent runs_on not_before"
+    for key in f"{keys} timeout max_attempts budget hold fixes nonsense".split():
         for value in wrong:
             lines = f"---\ntitle: T\n{key}: {value}\n---\n"
             if key == "title":
@@ -217,11 +218,17 @@ def names() -> Iterator[Mangled]:
         yield Mangled(f"tasks/{name}.md", front(""), "name")
 
 
-def all_of_them() -> list[Mangled]:
-    """Every one of them; bad names, and bad contents under good names."""
+def one_in(thin: int) -> list[Mangled]:
+    """Bad names, and bad contents under good names: one in `thin` of each kind, 1 for them all."""
     found = list(names())
     found += [
         Mangled(f"tasks/m{number:04d}.md", data, kind)
         for number, (kind, data) in enumerate(contents())
     ]
-    return found
+    met: Counter[str] = Counter()
+    kept = []
+    for one in found:
+        if met[one.kind] % thin == 0:
+            kept.append(one)
+        met[one.kind] += 1
+    return kept

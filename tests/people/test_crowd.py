@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from gitfleet.board.remote_backend import INBOX
 from gitfleet.git import refs
-from gitfleet.intake.inbox_branches import BOX
 from tests.acceptance.fleetlab import PATIENCE, until
 from tests.people.kit import BOB, SampleProject, git, settings, task, tell
 
 LONG = os.environ.get("GITFLEET_LONG") == "1"
 TASKS = 100 if LONG else 25
-TRIES = 12  # of a push, until Bob takes the letter box
+TRIES = 12  # of a push, until Bob takes an inbox branch
 
 # What a refusal may say; each tells what to do, or is git's own about a moment that passes.
 TOLD = (
@@ -69,14 +69,14 @@ class Person:
 @pytest.mark.slow
 def test_two_people_and_a_runner(project: SampleProject, tmp_path: Path) -> None:
     """Ada commits in .fleet/ in a loop with edits left open, Bob pushes from a clone in a loop (and
-    by letter where that is lost too often), the runner lands its tasks. In the end every file that
-    was committed is there, the open edits are there, every task landed once in its first attempt,
-    every refusal said what to do, and fsck finds nothing but what was repaired."""
+    to an inbox branch where that is lost too often), the runner lands its tasks. In the end every
+    file that was committed is there, the open edits are there, every task landed once in its first
+    attempt, every refusal said what to do, and fsck finds nothing but what was repaired."""
     window = project.window
     names = [f"t{number}" for number in range(TASKS)]
     project.put({f"tasks/{name}.md": task(name, f"echo {name} > {name}") for name in names})
     project.put({"tasks/open.md": task("Open", hold=True)})
-    settings(project, attempts=1)
+    settings(project, max_attempts=1)
     bobs = project.clone_to(tmp_path / "bobs")
     edited = task("Open, edited and not committed", hold=True)
     project.write({"tasks/open.md": edited, "scratch": "mine\n"})
@@ -112,7 +112,7 @@ def test_two_people_and_a_runner(project: SampleProject, tmp_path: Path) -> None
         stop.set()
     for person in people:
         person.end()
-    until(lambda: not refs.names(project.repo, BOX), what="the letters")
+    until(lambda: not refs.names(project.repo, INBOX), what="the inbox branches")
     ran = live.stop()
     assert ran.status == 0 and not ran.lines.of("error"), ran.lines.of("error")
 
@@ -143,7 +143,8 @@ def test_two_people_and_a_runner(project: SampleProject, tmp_path: Path) -> None
     told = (
         f"{TASKS} landed; Ada {len(people[0].kept)} commits, {len(people[0].refused)} refusals; "
         f"Bob {len(people[1].kept)} commits, {len(people[1].refused)} refusals, "
-        f"{len(ran.lines.of('letter'))} letters; {len(ran.lines.of('repaired'))} repairs"
+        f"{len(ran.lines.of('inbox-merged'))} inbox branches; "
+        f"{len(ran.lines.of('repaired'))} repairs"
     )
     sys.stdout.write(f"{told}\n")  # with `pytest -s`
     # And people get through beside the runner.

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.fleetlab import PATIENCE, Live
+from tests.acceptance.fleetlab import start_runner
 from tests.conftest import init
-from tests.people.kit import Spoken, git, script, task, tell
+from tests.people.kit import Spoken, git, gitfleet, script, task
 
 FILTER = "sed -e s/@/POINTER/"  # as git-lfs: what is stored is not what lies in the files
 
@@ -33,7 +31,7 @@ class Place:
         self.lands = True
 
     def run(self, *args: str) -> Spoken:
-        return tell(sys.executable, "-P", "-m", "gitfleet", *args, cwd=self.path)
+        return gitfleet(*args, cwd=self.path)
 
 
 Make = Callable[[Place], None]
@@ -246,9 +244,7 @@ def test_a_task_lands_in(make: Make, tmp_path: Path) -> None:
         file.write(place.settings)
     git("add", "-A", cwd=place.board)
     git("commit", "-q", "--no-gpg-sign", "-m", "Add a", cwd=place.board)
-    ran = Live(
-        [sys.executable, "-P", "-m", "gitfleet", "run", "--until-idle"], place.path, os.environ
-    ).wait()
+    ran = start_runner("--until-idle", cwd=place.path).wait()
     assert ran.status == 0 and ran.lines.of("landed", task="a"), f"{ran.lines}{ran.stderr}"
     for name, content in place.landed.items():
         assert git("show", f"{place.target}:{name}", cwd=place.path) == content
@@ -280,12 +276,11 @@ def test_signing_that_is_asked_for_and_fails(tmp_path: Path) -> None:
     assert place.run("init").status == 0
     (place.board / "tasks/a.md").write_text(task("Make it", place.script))
     with (place.board / "fleet.yaml").open("a") as file:
-        file.write("sign: true\nattempts: 1\n")
+        file.write("sign: true\nmax_attempts: 1\nbackoff: {initial: 0s, factor: 1, max: 0s}\n")
     git("add", "-A", cwd=place.board)
     git("commit", "-q", "-m", "Add a", cwd=place.board)
     before = git("rev-parse", "main", cwd=place.path)
-    command = [sys.executable, "-P", "-m", "gitfleet", "run", "--until-idle"]
-    ran = Live(command, place.path, os.environ).wait()
+    ran = start_runner("--until-idle", cwd=place.path).wait()
     assert ran.status == 4
     assert git("rev-parse", "main", cwd=place.path) == before
     told = " ".join(" ".join(line.fields.values()) for line in ran.lines)
@@ -333,8 +328,7 @@ def test_a_checkout_nobody_can_write_to(tmp_path: Path, read_only: Callable[[Pat
     git("add", "-A", cwd=place.board)
     git("commit", "-q", "-m", "Add a", cwd=place.board)
     read_only(place.path)
-    command = [sys.executable, "-P", "-m", "gitfleet", "run", "--until-idle"]
-    ran = Live(command, place.path, os.environ).wait(PATIENCE)
+    ran = start_runner("--until-idle", cwd=place.path).wait()
     assert "Traceback" not in ran.stderr
     assert not ran.lines.of("error"), ran.lines
     fsck = place.run("fsck")

@@ -45,7 +45,7 @@ def test_edits_left_open_stay(project: SampleProject, other: Path) -> None:
 
 
 def test_a_push_over_an_edit_is_refused_and_told(project: SampleProject, other: Path) -> None:
-    """Who pushes reads what is in the way and where the letter box is; nothing has changed."""
+    """Who pushes reads what is in the way and where the inbox branches are; nothing has changed."""
     project.put({"tasks/a.md": task("A")})
     git("pull", "-q", "--rebase", cwd=other)
     project.write({"tasks/a.md": task("A, half")})

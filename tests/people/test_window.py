@@ -145,7 +145,7 @@ def test_a_running_runner_catches_up_and_repairs(project: SampleProject, tmp_pat
     )
     with busy(project):
         live = project.start("--until-idle")
-        live.wait_for("window-behind")
+        live.wait_for("checkout-behind")
         live.wait_for("claimed", task="a")
     project.write({"tasks/b.md": task("B, edited", hold=True)})
     until(lambda: project.store.keep_windows() == {}, what="the window to be free")
@@ -247,18 +247,18 @@ def test_nobody_holds_up_the_runner(project: SampleProject) -> None:
     assert again < yield_to_commits.LONGEST
 
 
-def test_init_and_uninstall_take_care_of_the_hooks(tmp_path: Path) -> None:
+def test_init_and_deinit_take_care_of_the_hooks(tmp_path: Path) -> None:
     """Nobody has to know of `gitfleet hooks`."""
     path = init(tmp_path / "fresh", name="fresh")
     config = (path / ".git/config").read_text()
     run = (sys.executable, "-P", "-m", "gitfleet")
     said = tell(*run, "init", cwd=path)
-    assert said.status == 0 and "refuses invalid tasks" in said.out
+    assert said.status == 0 and "rejects invalid tasks" in said.out
     (path / ".fleet/tasks/a.md").write_text("nothing\n")
     git("add", "-A", cwd=path / ".fleet")
     assert tell("git", "commit", "-qm", "x", cwd=path / ".fleet").status == 1
     git("rm", "-qf", "tasks/a.md", cwd=path / ".fleet")
-    said = tell(*run, "uninstall", cwd=path)
+    said = tell(*run, "deinit", cwd=path)
     assert said.status == 0 and "push-to-checkout" in said.out, said.err
     assert (path / ".git/config").read_text().split() == config.split()
     assert not (path / ".git/hooks/push-to-checkout").exists()

@@ -16,6 +16,7 @@ BROKEN = "---\ntitle: Broken\npriorty: 1\n---\n"
     ("path", "content", "where", "what"),
     [
         ("tasks/a.md", BROKEN, "tasks/a.md:3:1: ", "priority"),
+        ("tasks/a.md", "---\ntitle: A\ntouches: [x]\n---\n", "tasks/a.md:3:1: ", "is now `paths`"),
         ("tasks/Bad Name.md", task(), "tasks/Bad Name.md:1:1: ", "rename it, for example"),
         ("tasks/a.md", "no front matter\n", "tasks/a.md:1:1: ", "begin it with a line ---"),
         ("tasks/a.md", b"---\ntitle: \xff\n---\n", "tasks/a.md:2:8: ", "save the file as UTF-8"),
@@ -142,7 +143,7 @@ def test_installing_twice_and_removing(project: SampleProject) -> None:
     theirs = script(project.path / ".git/hooks/push-to-checkout", "exit 7").read_text()
     for _ in range(2):
         said = project.gitfleet("hooks", "install")
-        assert said.status == 0 and "refuses invalid tasks" in said.out, said.err
+        assert said.status == 0 and "rejects invalid tasks" in said.out, said.err
     assert project.commit({"tasks/a.md": BROKEN}).status == 1
     said = project.gitfleet("hooks", "remove")
     assert said.status == 0 and "push-to-checkout" in said.out
@@ -177,7 +178,7 @@ def test_a_window_elsewhere_of_a_bare_repository(project: SampleProject, tmp_pat
     window = tmp_path / "odd [name]*"
     git("worktree", "add", "-q", str(window), "fleet", cwd=bare)
     said = project.gitfleet("hooks", "install", at=bare)
-    assert said.status == 0 and "refuses invalid tasks" in said.out, said.err
+    assert said.status == 0 and "rejects invalid tasks" in said.out, said.err
     (window / "tasks/a.md").write_text(BROKEN)
     git("add", "-A", cwd=window)
     assert tell("git", "commit", "-qm", "x", cwd=window).status == 1

@@ -21,7 +21,7 @@ from gitfleet.plan.status import TaskStatus, status_of
 NOW = datetime(2026, 12, 1, 12, 0, tzinfo=UTC)
 ANN = Person("Ann", "ann@example.org")
 OID = "a" * 40
-FLEET = b"format: 1\ntarget: main\nroles:\n  work: {coder: shell}\n"
+FLEET = b"format: 2\ntarget: main\nroles:\n  work: {coder: shell}\n"
 
 
 def oid(data: bytes) -> str:

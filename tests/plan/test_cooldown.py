@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gitfleet.files import codec, layout
@@ -100,7 +100,7 @@ def test_a_reset_that_has_passed_still_makes_a_pause() -> None:
     assert Log().made("limited", 60, 0, until=ago(600)).pause() == 10
     twice = Log().made("limited", 60, 30, until=ago(30)).made("limited", 20, 0, until=ago(0))
     assert twice.pause() == 20
-    hasty = FLEET + b"retry: {first: 0s}\n"
+    hasty = FLEET + b"backoff: {initial: 0s}\n"
     rest = Log().made("limited", 60, 0).rest(fleet=hasty)
     assert rest is not None and rest.until > NOW
 
@@ -194,7 +194,6 @@ MADE = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
 @given(MADE, st.datetimes(timezones=st.just(UTC)) | st.just(NOW))
 def test_whatever_the_log_holds_a_rest_lies_ahead(made: list[Any], now: datetime) -> None:
     """Any log at any moment: every rest ends later, and is of a coder that was limited there."""

@@ -23,7 +23,7 @@ from gitfleet.plan.transitions.on_landing import OnHold, Withdrawn
 from tests.plan.kit import board, claimed, logged, nonce, read, tasks
 
 TIP, OTHER = "a" * 40, "b" * 40
-FLEET = "format: 1\ntarget: main\n"
+FLEET = "format: 2\ntarget: main\n"
 JUDGED = FLEET + "roles: {validate: {coders: [judge, second]}}\n"
 SUBMITTED = logged("app", "work submitted")
 
@@ -57,13 +57,13 @@ BEFORE = at(checks=("pytest",))
     [
         (at(checks=("pytest",)), None),
         (at(checks=("pytest", "ruff")), TermsChanged("the task")),
-        (at(checks=("pytest",), touches=("docs/",)), TermsChanged("the task")),
+        (at(checks=("pytest",), paths=("docs/",)), TermsChanged("the task")),
         (at(FLEET + "checks: [make]\n", checks=("pytest",)), TermsChanged("the settings")),
         (at(FLEET + "checks_timeout: 1s\n", checks=("pytest",)), TermsChanged("the settings")),
         (at(FLEET + "workspace: {setup: [make]}\n", checks=("pytest",)),
          TermsChanged("the settings")),
         (at(JUDGED, checks=("pytest",)), TermsChanged("the settings")),
-        (at("format: 1\ntarget: next\n", checks=("pytest",)), TermsChanged("the settings")),
+        (at("format: 2\ntarget: next\n", checks=("pytest",)), TermsChanged("the settings")),
         (at(JUDGED), TermsChanged("the task")),
         (at(FLEET + "# a remark\n", checks=("pytest",)), None),
     ],

@@ -7,10 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitfleet.model.event import Tokens
-from gitfleet.model.states import Outcome
 from gitfleet.model.task import Budget
 from gitfleet.plan.budget import Spent
-from gitfleet.plan.liveness import LivenessLimits, Observation, state_of, why_kill
+from gitfleet.plan.liveness import Limit, LivenessLimits, Observation, state_of, why_kill
 
 LIMITS = LivenessLimits(
     attempt=7200,
@@ -29,36 +28,36 @@ def of(**keys: object) -> Observation:
 
 
 @pytest.mark.parametrize(
-    ("signs", "outcome", "reason"),
+    ("signs", "limit", "reason"),
     [
         (WELL, None, ""),
         (of(heard=False, elapsed=299), None, ""),
-        (of(heard=False, elapsed=300, quiet=300), Outcome.STALLED, "nothing was heard of it"),
-        (of(quiet=900, idle=900), Outcome.STALLED, "it was silent for 15m"),
+        (of(heard=False, elapsed=300, quiet=300), Limit.STALL, "nothing was heard of it"),
+        (of(quiet=900, idle=900), Limit.STALL, "it was silent for 15m"),
         # A tool may work in silence for longer; so may what uses the processor.
         (of(quiet=900, idle=900, tool="Bash", tool_for=900), None, ""),
         (of(quiet=900, idle=3), None, ""),
-        (of(quiet=3600, idle=3600, tool="Bash"), Outcome.STALLED, "Bash ran without a word"),
-        (of(quiet=3600, idle=3), Outcome.STALLED, "it worked without a word for 1h"),
-        (of(elapsed=7200), Outcome.TIMED_OUT, "longer than 2h"),
+        (of(quiet=3600, idle=3600, tool="Bash"), Limit.STALL, "Bash ran without a word"),
+        (of(quiet=3600, idle=3), Limit.STALL, "it worked without a word for 1h"),
+        (of(elapsed=7200), Limit.TIME, "longer than 2h"),
         # What the task had cost before counts.
         (of(usd=0.5), None, ""),
-        (of(usd=0.6), Outcome.OVER_BUDGET, "2.00 USD is used up"),
+        (of(usd=0.6), Limit.BUDGET, "2.00 USD is used up"),
         (of(used=899, window=1000), None, ""),
-        (of(used=900, window=1000), Outcome.CONTEXT_FULL, "900 of 1000 tokens"),
+        (of(used=900, window=1000), Limit.CONTEXT, "900 of 1000 tokens"),
         (of(used=900), None, ""),
         # A coder that waits for its own limit must not hold a slot through it.
         (of(retrying=True, rests=59), None, ""),
-        (of(retrying=True, rests=60), Outcome.STALLED, "its limit lasts longer"),
+        (of(retrying=True, rests=60), Limit.STALL, "its limit lasts longer"),
         (of(rests=3600), None, ""),
-        (of(retrying=True, refused=True), Outcome.STALLED, "its key is refused"),
+        (of(retrying=True, refused=True), Limit.STALL, "its key is refused"),
     ],
 )
-def test_each_limit_has_its_name(signs: Observation, outcome: Outcome | None, reason: str) -> None:
+def test_each_limit_has_its_name(signs: Observation, limit: Limit | None, reason: str) -> None:
     """What was seen decides, and the reason says what it was."""
     found = why_kill(LIMITS, signs)
-    assert (found[0] if found else None) is outcome
-    assert found is None or reason in found[1]
+    assert (found.limit if found else None) is limit
+    assert found is None or reason in found.reason
 
 
 def test_a_coder_that_speaks_no_protocol_is_not_waited_for() -> None:
@@ -109,4 +108,4 @@ def test_whatever_is_seen_is_judged(signs: Observation) -> None:
     """Total: there is a state for everything, and every end has a reason."""
     assert state_of(LIMITS, signs)
     found = why_kill(LIMITS, signs)
-    assert found is None or found[1]
+    assert found is None or found.reason

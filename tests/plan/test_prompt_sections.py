@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gitfleet.files import codec, layout
@@ -159,7 +159,7 @@ def test_a_name_that_an_agent_chose_is_no_way_out() -> None:
 
 def test_the_task_is_an_instruction_with_what_bounds_it() -> None:
     """Its text is not fenced: who may push it may say what is to be done."""
-    keys = "title: Log in\ntouches: ['app/**']\nchecks: ['make x']"
+    keys = "title: Log in\npaths: ['app/**']\nchecks: ['make x']"
     tree = {"tasks/app.md": f"---\n{keys}\n---\nDo `it`.\n".encode()}
     assert prompt_sections.task_section(board(tree).entries["app"]) == (
         "# The task: Log in\n\nIts id is app.\nThe change may touch nothing but: app/**\n"
@@ -187,7 +187,6 @@ _EVIL = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=60)
 @given(_EVIL, _EVIL, _EVIL)
 def test_nothing_that_was_said_of_the_past_stands_outside_of_a_fence(
     a: str, b: str, c: str

@@ -14,7 +14,7 @@ from gitfleet.files import codec, layout
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.model.question import Asker, Question
-from gitfleet.model.states import Outcome, Role
+from gitfleet.model.states import Role
 from gitfleet.plan import questions
 from gitfleet.plan.questions import QuestionRequest
 from tests.plan.kit import (
@@ -125,13 +125,6 @@ def test_an_attempt_waits_for_its_own_open_questions() -> None:
     assert questions.unanswered_reason(entry, 3, frozenset({"one-1"}), none) == "it asks: Which?"
     assert questions.unanswered_reason(entry, 2, none, none) == ""
     assert "one-2 was answered" in questions.unanswered_reason(entry, 2, none, frozenset({"one-2"}))
-
-
-@pytest.mark.parametrize("outcome", list(Outcome))
-def test_an_open_question_is_weaker_than_what_needs_a_person_at_once(outcome: Outcome) -> None:
-    """Cancelled, tampered, misconfigured, over budget stay so; all else is half done work."""
-    stronger = {"cancelled", "tampered", "misconfigured", "over-budget"}
-    assert questions.overrules(outcome) is (outcome.value not in stronger)
 
 
 def test_a_task_goes_on_in_its_turn_when_every_question_has_an_answer() -> None:

@@ -19,7 +19,7 @@ BASE = "a" * 40
 
 
 def board_of(files: dict[str, str]) -> Board:
-    given = {"fleet.yaml": "format: 1\n", **files}
+    given = {"fleet.yaml": "format: 2\n", **files}
     return boards.read({path: File(BASE, text.encode()) for path, text in given.items()}, "c")
 
 

@@ -12,7 +12,7 @@ import pytest
 from gitfleet.model.board import Board
 from gitfleet.model.states import Role
 from gitfleet.model.task import CoderList
-from gitfleet.plan.coder_choice import choices
+from gitfleet.plan.coder_choice import choices, named_on
 from gitfleet.plan.scheduler import Capacity, candidates, collides, picks
 from tests.plan.kit import FLEET, NOW, OID, asked, board, claimed, logged, tasks, text
 
@@ -90,23 +90,21 @@ def test_a_coder_runs_no_more_than_its_limit() -> None:
 def test_needs_are_met_by_labels() -> None:
     """A task that needs a label waits for a runner that has it; a validation needs none."""
     found = board(
-        tasks("gpu", needs=("gpu", "cuda")),
-        tasks("proof", needs=("gpu",)) | logged("proof", "work submitted"),
+        tasks("gpu", runs_on=("gpu", "cuda")),
+        tasks("proof", runs_on=("gpu",)) | logged("proof", "work submitted"),
     )
     assert chosen(found) == ["proof"]
-    assert passed(found) == {"gpu": "needs a runner with gpu, cuda"}
+    assert passed(found) == {"gpu": "runs only on a runner with gpu, cuda"}
     assert chosen(found, labels=frozenset({"gpu", "cuda"})) == ["proof", "gpu"]
 
 
-def test_exclusive_words_are_shared_by_nobody() -> None:
+def test_a_lock_is_held_by_one_task() -> None:
     """Two tasks with one word never run at once: not beside a claim, not in one pick."""
-    found = board(
-        tasks("a", exclusive=("port",)), tasks("b", exclusive=("disk", "port")), tasks("c")
-    )
+    found = board(tasks("a", locks=("port",)), tasks("b", locks=("disk", "port")), tasks("c"))
     assert chosen(found) == ["a", "c"]
-    assert passed(found) == {"b": "a has port to itself"}
+    assert passed(found) == {"b": "a holds the lock port"}
     beside = board(
-        tasks("a", exclusive=("port",)), tasks("z", exclusive=("port",)), claimed("z", runner="far")
+        tasks("a", locks=("port",)), tasks("z", locks=("port",)), claimed("z", runner="far")
     )
     assert chosen(beside) == []
 
@@ -158,7 +156,7 @@ def test_the_next_coder_of_a_list_does_it_while_the_first_rests() -> None:
 
     assert who() == ("two", "m")
     assert who(runner="elsewhere") == ("one", "")
-    assert who(known=frozenset({"one", "three"})) == ("three", "")
+    assert who(absent={"two": "no coder is called two"}) == ("three", "")
     assert who(coders=frozenset({"one"})) is None
 
 
@@ -215,13 +213,20 @@ def test_a_red_target_is_due_when_it_moves() -> None:
 def test_a_coder_that_may_not_or_cannot_run_here() -> None:
     """Not allowed on this machine, not known here, or not named at all: each is told apart."""
     found = board(
-        tasks("a"), tasks("b", coder="mine"), fleet=b"format: 1\ncoders:\n  mine: {argv: [x]}\n"
+        tasks("a"), tasks("b", coder="mine"), fleet=b"format: 2\ncoders:\n  mine: {argv: [x]}\n"
     )
     assert "name one in the task" in passed(found)["a"]
-    assert chosen(found, known=frozenset()) == ["b"]  # described in fleet.yaml
+    assert chosen(found) == ["b"]
     assert "does not let mine run" in passed(found, coders=frozenset({"shell"}))["b"]
-    unknown = board(tasks("a"))
-    assert "no coder is called shell" in passed(unknown, known=frozenset({"claude"}))["a"]
+    why = "the plugin shell (gitfleet-shell 1.0) cannot be imported"
+    assert passed(board(tasks("a")), absent={"shell": why}) == {"a": why}
+
+
+def test_every_coder_that_a_board_names_can_be_listed() -> None:
+    """Those of roles and of tasks, alone or in lists: a runner looks whether it has them."""
+    fleet = b"format: 1\nroles: {work: {coder: one}, validate: {coders: [two, {coder: three}]}}\n"
+    found = board(tasks("a", coder="four") | tasks("b", coders=("five", "one")), fleet=fleet)
+    assert named_on(found) == {"one", "two", "three", "four", "five"}
 
 
 def test_checks_alone_need_no_coder() -> None:
@@ -233,14 +238,14 @@ def test_checks_alone_need_no_coder() -> None:
 
 def test_what_waits_for_a_person_is_told_apart() -> None:
     """A slot becomes free by itself; a coder that is not named does not."""
-    found = board(tasks("a"), tasks("b", coder="c"), fleet=b"format: 1\n")
+    found = board(tasks("a"), tasks("b", coder="c"), fleet=b"format: 2\n")
     over = picks(found, NOW, Capacity(runner="box", slots=0), "main")[1]
     assert {one.task: one.for_a_person for one in over} == {"a": True, "b": False}
 
 
 def test_what_collides_with_a_claim() -> None:
     """Just before it is written, a claim is held against what others have to themselves."""
-    parts = tasks("a", exclusive=("port",)) | tasks("b", exclusive=("port",))
+    parts = tasks("a", locks=("port",)) | tasks("b", locks=("port",))
     pick = picks(board(parts), NOW, Capacity(**PLENTY), "main")[0][0]
     assert not collides(board(parts), pick, "main")
     assert collides(board(parts | claimed("b", runner="far")), pick, "main")
@@ -276,7 +281,7 @@ def test_who_does_it(
     roles: str, keys: Mapping[str, Any], role: Role, wanted: tuple[str, str]
 ) -> None:
     """The task's coder, else the role's; a model never goes to a coder it was not named for."""
-    found = board(tasks("a", **keys), fleet=f"format: 1\nroles:\n  {roles}\n".encode())
+    found = board(tasks("a", **keys), fleet=f"format: 2\nroles:\n  {roles}\n".encode())
     first = choices(found, found.entries["a"], role)[:1]
     assert [(one.coder, one.model) for one in first] == ([wanted] if wanted[0] else [])
 
@@ -296,7 +301,7 @@ LISTS: list[tuple[str, Mapping[str, Any], list[tuple[str, str]]]] = [
 def test_who_may_do_it(roles: str, keys: Mapping[str, Any], wanted: list[tuple[str, str]]) -> None:
     """A task's list goes before the role's; a model alone is for the first of the role's list."""
     made = {key: convert(v) if key == "coders" else v for key, v in keys.items()}
-    found = board(tasks("a", **made), fleet=f"format: 1\nroles:\n  {roles}\n".encode())
+    found = board(tasks("a", **made), fleet=f"format: 2\nroles:\n  {roles}\n".encode())
     role = Role(keys.get("role", "work"))
     assert [(one.coder, one.model) for one in choices(found, found.entries["a"], role)] == wanted
 
@@ -304,9 +309,9 @@ def test_who_may_do_it(roles: str, keys: Mapping[str, Any], wanted: list[tuple[s
 def test_the_target_is_the_tasks_or_the_boards_or_the_default() -> None:
     """`base` in the task, `target` in fleet.yaml, what the runner found: in this order."""
     for fleet, keys, target in (
-        (b"format: 1\ntarget: t\n", {"base": "b"}, "b"),
-        (b"format: 1\ntarget: t\n", {}, "t"),
-        (b"format: 1\n", {}, "main"),
+        (b"format: 2\ntarget: t\n", {"base": "b"}, "b"),
+        (b"format: 2\ntarget: t\n", {}, "t"),
+        (b"format: 2\n", {}, "main"),
     ):
         found = board(tasks("a", coder="c", **keys), fleet=fleet)
         assert picks(found, NOW, Capacity(**PLENTY), "main")[0][0].target == target

@@ -13,7 +13,6 @@ from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.model.claim import Claim
 from gitfleet.model.event import Check, Closed, Decision, Landed
-from gitfleet.model.ids import is_id
 from gitfleet.model.states import Kind, Outcome, Role, Status
 from gitfleet.model.task import CoderChoice, Task
 from gitfleet.plan.status import status_of
@@ -49,7 +48,7 @@ ACCEPTED = attempt(Outcome.ACCEPTED, 99)
 def after(files: Files, change: Change | None) -> Board:
     """The board once the change is made."""
     assert change is not None
-    tree = {layout.SETTINGS: b"format: 1\n", **files}
+    tree = {layout.SETTINGS: b"format: 2\n", **files}
     for path, data in change.files.items():
         tree.pop(path, None)
         if data is not None:
@@ -64,7 +63,7 @@ def landed() -> Landed:
 def test_a_rejection_adds_one_task_that_repairs() -> None:
     """The fix task lists every finding, inherits what binds the first, and starts from it."""
     files = (
-        tasks("app", checks=("pytest",), touches=("src/**",), base="next", role="plan")
+        tasks("app", checks=("pytest",), paths=("src/**",), base="next", role="plan")
         | logged("app", "work submitted")
         | VALIDATING
     )
@@ -80,7 +79,7 @@ def test_a_rejection_adds_one_task_that_repairs() -> None:
     found = after(files, on_rejection.reject(board(files), task="app", attempt=judged, fix=None))
     fix = found.entries["app-fix-1"].task
     assert fix is not None and fix.fixes == "app" and fix.title == "Fix: App"
-    assert (fix.checks, fix.touches, fix.base, fix.role) == (
+    assert (fix.checks, fix.paths, fix.base, fix.role) == (
         ("pytest",), ("src/**",), "next", "plan",
     )  # fmt: skip
     assert "\n    It leaks.\n" in fix.body and "    E  no" in fix.body and "`ok`" not in fix.body
@@ -206,15 +205,15 @@ def test_a_repair_closed_by_hand_closes_what_it_repairs() -> None:
     assert by_person.close_by_hand(found, NOW, runner="box", suffix="abcd") is None
 
 
-def test_release_undoes_both_ways_of_holding() -> None:
-    """A task held by its file and by an event is free after one `release`."""
+def test_unhold_undoes_both_ways_of_holding() -> None:
+    """A task held by its file and by an event is free after one `unhold`."""
     files = tasks("app", hold=True) | logged("app", "hold")
-    change = by_person.release(
+    change = by_person.unhold(
         board(files), NOW, task="app", text=files["tasks/app.md"], person=ANN, suffix="abcd"
     )
     assert stands(after(files, change), "app").status is Status.READY
     with pytest.raises(FleetError, match="not on hold"):
-        by_person.release(board(tasks("app")), NOW, task="app", text=b"", person=ANN, suffix="abcd")
+        by_person.unhold(board(tasks("app")), NOW, task="app", text=b"", person=ANN, suffix="abcd")
 
 
 def test_an_event_is_never_too_large_to_be_read() -> None:
@@ -309,7 +308,7 @@ def test_a_claim_is_only_of_the_text_that_was_read() -> None:
 
 @pytest.mark.parametrize(
     ("word", "kind"),
-    [("landed", Kind.CANCEL), ("cancel", Kind.HOLD), ("close", Kind.CLOSE), ("", Kind.RELEASE)],
+    [("landed", Kind.CANCEL), ("cancel", Kind.HOLD), ("close", Kind.CLOSE), ("", Kind.UNHOLD)],
 )
 def test_a_decision_that_makes_no_sense_is_refused(word: str, kind: Kind) -> None:
     """A person is told, in a sentence, why nothing was written."""
@@ -347,15 +346,6 @@ def test_a_landing_that_has_happened_is_written_down_whatever_was_decided_since(
         board(files), NOW, task="app", attempt=ACCEPTED, landed=landed(), move=None, forced=True
     )
     assert stands(after(files, change), "app").status is Status.DONE
-
-
-@pytest.mark.parametrize("task", ["app", "a" * 64, "", "Bad Name", "con"])
-def test_another_id_beside_one_that_is_taken(task: str) -> None:
-    """It is an id, another one, and the same for the same key."""
-    other = add_tasks.alternative_id(task, "0123456789abcdef")
-    assert is_id(other) and other != task
-    assert other == add_tasks.alternative_id(task, "0123456789abcdef")
-    assert other != add_tasks.alternative_id(task, "fedcba9876543210")
 
 
 def test_nothing_can_be_said_of_a_file_with_a_bad_name() -> None:

@@ -11,7 +11,7 @@ import pytest
 from gitfleet.model.board import Board
 from gitfleet.model.states import Role, Status
 from gitfleet.model.task import Budget
-from gitfleet.plan import view
+from gitfleet.plan import plain_data, view
 from gitfleet.plan.view import Detail
 from tests.plan.kit import FLEET, NOW, asked, board, claimed, logged, tasks, text
 
@@ -62,7 +62,7 @@ def test_counts_name_each_status_once_in_the_order_of_the_list() -> None:
 def test_the_shape_of_a_row_does_not_depend_on_the_task() -> None:
     """A program may ask for any key of any task, one whose file is broken included."""
     found = board(*MIXED)
-    facts = [view.facts(row) for row in view.rows(found, NOW)]
+    facts = [plain_data.facts(row) for row in view.rows(found, NOW)]
     wanted = (
         "id title status reason role priority depends_on labels attempts claim questions branch"
     )
@@ -81,7 +81,7 @@ def test_every_task_has_a_next_step(task: str) -> None:
     """Whoever looks at a task is told what they can do, and the story of it is plain data."""
     found = detail(board(*MIXED), task)
     assert found.next.endswith(".")
-    story = view.story(found)
+    story = plain_data.story(found)
     assert story["next"] == found.next
     msgspec.json.encode(story)
 
@@ -95,7 +95,7 @@ def test_every_task_has_a_next_step(task: str) -> None:
         ("running", "gitfleet log running --follow"),
         ("ready", "gitfleet run --once ready"),
         ("later", "gitfleet show ready"),
-        ("parked", "gitfleet release parked"),
+        ("parked", "gitfleet unhold parked"),
         ("finished", "gitfleet diff finished"),
         ("dropped", "gitfleet retry dropped"),
     ],
@@ -122,7 +122,7 @@ def test_the_next_step_of_a_waiting_task_is_about_what_it_waits_for() -> None:
 
 def test_a_ready_task_without_a_coder_is_told_to_name_one() -> None:
     """`gitfleet run` would pass it over, so it is no next step."""
-    found = board(tasks("a"), fleet=b"format: 1\n")
+    found = board(tasks("a"), fleet=b"format: 2\n")
     assert "coder" in detail(found, "a").next
 
 
@@ -209,7 +209,7 @@ def test_a_failed_task_is_told_what_helps_better_than_to_try_again() -> None:
     poor = board(tasks("a", budget=Budget(usd=1.0)), logged("a", "work failed", usd=1.5))
     one = detail(poor, "a")
     assert one.next.startswith("Raise `budget` in tasks/a.md") and one.spent.usd == 1.5
-    assert view.story(one)["spent"] == {"usd": 1.5, "tokens": 0}
+    assert plain_data.story(one)["spent"] == {"usd": 1.5, "tokens": 0}
     large = board(tasks("a"), logged("a", *["work context-full"] * 3))
     assert detail(large, "a").next.startswith("It is too large for one context")
     both = board(tasks("a", budget=Budget(usd=1.0)), logged("a", *["work failed"] * 3, usd=1.5))

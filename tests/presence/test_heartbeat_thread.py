@@ -16,7 +16,7 @@ from gitfleet.git.repo import find
 from gitfleet.presence import heartbeat_thread as hearts
 from gitfleet.presence.heartbeat_thread import HeartbeatThread
 from tests.cli.acting import gitfleet
-from tests.conftest import git, init
+from tests.conftest import git, init, no_conflict
 from tests.sharing.servers import serve_copy
 
 
@@ -32,7 +32,9 @@ def test_a_loop_that_stands_still_is_not_kept_alive(
     git("clone", "-q", str(bare), str(path), cwd=tmp_path)
     git("branch", "-q", "fleet", "origin/fleet", cwd=path)
     repo, lines = find(path), list[str]()
-    shared = RemoteBackend(repo, "fleet", "origin", Store(repo, branch="fleet").signature)
+    shared = RemoteBackend(
+        repo, "fleet", "origin", Store(repo, branch="fleet").signature, no_conflict
+    )
     store = Store(repo, branch="fleet", runner="box-1", swap=shared)
     fleet = Project(repo, Clone(repo), store, EventLog(lines.append), "box-1", "main")
     shared.fetch()

@@ -13,6 +13,7 @@ import pytest
 from gitfleet.process.kill import kill_run
 from gitfleet.process.launch import LaunchSpec, RunLimits, Running
 from gitfleet.process.launch import start as start_run
+from gitfleet.run_dir import RunDir, RunFiles
 from tests.process.kit import (
     PATIENCE,
     Bare,
@@ -41,8 +42,8 @@ def marker() -> Iterator[str]:
 
 
 @pytest.fixture
-def run_dir(tmp_path: Path) -> Path:
-    return tmp_path / "run"
+def run_dir(tmp_path: Path) -> RunDir:
+    return RunDir(tmp_path / "run")
 
 
 def _spec(argv: tuple[str, ...], tmp_path: Path, marker: str, env: dict[str, str]) -> LaunchSpec:
@@ -51,12 +52,12 @@ def _spec(argv: tuple[str, ...], tmp_path: Path, marker: str, env: dict[str, str
 
 
 @pytest.fixture
-def start(run_dir: Path, tmp_path: Path, marker: str) -> Iterator[Start]:
+def start(run_dir: RunDir, tmp_path: Path, marker: str) -> Iterator[Start]:
     """Start a command with nobody above it; it is ended, reaped and closed after the test."""
     started: list[Bare] = []
 
     def start(*argv: str, **env: str) -> Bare:
-        started.append(Bare(_spec(argv, tmp_path, marker, env), run_dir))
+        started.append(Bare(_spec(argv, tmp_path, marker, env), run_dir.path))
         return started[-1]
 
     yield start
@@ -68,7 +69,7 @@ def start(run_dir: Path, tmp_path: Path, marker: str) -> Iterator[Start]:
 
 
 @pytest.fixture
-def supervise(run_dir: Path, tmp_path: Path, marker: str) -> Iterator[Supervise]:
+def supervise(run_dir: RunDir, tmp_path: Path, marker: str) -> Iterator[Supervise]:
     """Start a command as an attempt is; it is ended, reaped and closed after the test."""
     started: list[Running] = []
 
@@ -81,7 +82,7 @@ def supervise(run_dir: Path, tmp_path: Path, marker: str) -> Iterator[Supervise]
     ) -> Running:
         spec = _spec(argv, tmp_path, marker, env)
         spec = replace(spec, stdin=stdin, limits=limits or RunLimits(grace=1.0))
-        started.append(start_run(run_dir, spec, name=name))
+        started.append(start_run(RunFiles(run_dir.path, name), spec))
         return started[-1]
 
     yield supervise

@@ -14,6 +14,7 @@ from gitfleet.process.kill import kill_run
 from gitfleet.process.launch import LaunchSpec
 from gitfleet.process.procfs import MARKER, ProcessId, alive, poll
 from gitfleet.process.run import run
+from gitfleet.run_dir import RunDir
 from tests.process.kit import (
     FOREVER,
     PATIENCE,
@@ -29,7 +30,7 @@ from tests.process.kit import (
 
 class TestEnd:
     def test_a_polite_child_says_goodbye(
-        self, start: Start, run_dir: Path, mouth: Mouth, marker: str
+        self, start: Start, run_dir: RunDir, mouth: Mouth, marker: str
     ) -> None:
         """TERM comes first, and the grace is not waited out when all have gone."""
         script = 'trap "echo bye; exit 0" TERM; echo >"$MOUTH"; while :; do sleep 0.01; done'
@@ -37,7 +38,7 @@ class TestEnd:
         mouth.line()
         assert kill_run(running.child, marker, grace=PATIENCE * 10) == []
         assert ended(running).code == 0
-        assert (run_dir / "stdout").read_text() == "bye\n"
+        assert (run_dir.path / "stdout").read_text() == "bye\n"
         assert carriers(marker) == []
 
     @pytest.mark.parametrize("grace", [0, 0.2])
@@ -52,7 +53,7 @@ class TestEnd:
         assert carriers(marker) == []
 
     def test_a_stopped_child_goes_on_to_end(
-        self, start: Start, run_dir: Path, mouth: Mouth, marker: str
+        self, start: Start, run_dir: RunDir, mouth: Mouth, marker: str
     ) -> None:
         """A stopped process gets its farewell too."""
         script = 'trap "exit 6" TERM; echo >"$MOUTH"; kill -STOP $$; while :; do sleep 0.01; done'
@@ -228,7 +229,7 @@ class TestEnd:
         assert not poll([mouth._fd], 0)  # and only once
 
     def test_other_runs_go_on(
-        self, start: Start, tmp_path: Path, run_dir: Path, marker: str
+        self, start: Start, tmp_path: Path, run_dir: RunDir, marker: str
     ) -> None:
         """To end one run does not touch its neighbour."""
         ours = start("sleep", FOREVER)
@@ -258,9 +259,9 @@ class TestEnd:
         """Called from inside the run, it ends all the others and returns."""
         script = f"""
             import subprocess
-            from gitfleet.process.kill import end
+            from gitfleet.process.kill import kill_run
             other = subprocess.Popen(["sleep", "{FOREVER}"])
-            assert end(None, "{marker}", grace=10) == []
+            assert kill_run(None, "{marker}", grace=10) == []
             assert other.wait() == -15
             print("still here")
         """

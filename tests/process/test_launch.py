@@ -15,17 +15,18 @@ from gitfleet.process.kill import kill_run
 from gitfleet.process.launch import LaunchSpec, attach, exit_of, load
 from gitfleet.process.procfs import MARKER, alive, poll
 from gitfleet.process.wakeup import Wakeup
+from gitfleet.run_dir import RunDir
 from tests.process.kit import FOREVER, PATIENCE, Supervise, carriers, ended
 
 
 class TestStart:
     def test_writes_down_who_it_started(
-        self, supervise: Supervise, run_dir: Path, marker: str
+        self, supervise: Supervise, run_dir: RunDir, marker: str
     ) -> None:
         """Another process finds the child, its marker and its program in the run directory."""
         running = supervise("sleep", FOREVER)
         assert load(run_dir) == (running.child, marker)
-        told = json.loads((run_dir / "child.json").read_text())
+        told = json.loads((run_dir.path / "child.json").read_text())
         assert told == {
             "pid": running.child.pid,
             "started": running.child.started,
@@ -38,7 +39,7 @@ class TestStart:
         assert exit_of(run_dir) is None
 
     def test_output_and_input_are_files(
-        self, supervise: Supervise, run_dir: Path, tmp_path: Path
+        self, supervise: Supervise, run_dir: RunDir, tmp_path: Path
     ) -> None:
         """The child reads its file, sees its whole environment, and appends to its outputs."""
         (tmp_path / "in").write_text("word\n")
@@ -46,36 +47,36 @@ class TestStart:
         for _ in range(2):
             ended(supervise("sh", "-c", script, stdin=tmp_path / "in", OWN="own"))
         _, marker = load(run_dir) or (None, None)
-        assert (run_dir / "stdout").read_text() == "word\n" * 2
-        assert (run_dir / "stderr").read_text() == f"own:{marker}\n" * 2
+        assert (run_dir.path / "stdout").read_text() == "word\n" * 2
+        assert (run_dir.path / "stderr").read_text() == f"own:{marker}\n" * 2
 
     def test_lives_in_a_session_of_its_own(self, supervise: Supervise) -> None:
         """A Ctrl-C in our terminal does not reach it."""
         running = supervise("sleep", FOREVER)
         assert os.getsid(running.child.pid) == running.child.pid
 
-    def test_inherits_no_file_of_ours(self, supervise: Supervise, run_dir: Path) -> None:
+    def test_inherits_no_file_of_ours(self, supervise: Supervise, run_dir: RunDir) -> None:
         """A child holds its three files and nothing that would keep a lock of ours."""
         with Path(os.devnull).open() as file:
             os.set_inheritable(file.fileno(), True)
             ended(supervise("ls", "/proc/self/fd"))
-        assert len((run_dir / "stdout").read_text().split()) == 4  # and the directory it lists
+        assert len((run_dir.path / "stdout").read_text().split()) == 4  # and the directory it lists
 
-    def test_several_share_a_directory(self, supervise: Supervise, run_dir: Path) -> None:
+    def test_several_share_a_directory(self, supervise: Supervise, run_dir: RunDir) -> None:
         """A name keeps apart what several children leave in one directory."""
         one = supervise("sh", "-c", "echo one; exit 1", name="check-1.")
         assert ended(one).code == 1
         two = supervise("sh", "-c", "echo two; exit 2", name="check-2.")
         assert ended(two).code == 2
-        assert (run_dir / "check-1.stdout").read_text() == "one\n"
-        loaded = load(run_dir, name="check-2.")
+        assert (run_dir.path / "check-1.stdout").read_text() == "one\n"
+        loaded = load(run_dir.command("check", 2))
         assert loaded is not None
         assert loaded[0] == two.child
-        assert exit_of(run_dir, name="check-2.") == ended(two)
+        assert exit_of(run_dir.command("check", 2)) == ended(two)
         assert exit_of(run_dir) is None
 
     def test_a_second_start_forgets_the_first_end(
-        self, supervise: Supervise, run_dir: Path
+        self, supervise: Supervise, run_dir: RunDir
     ) -> None:
         """The exit of an earlier child is never taken for that of the one that runs."""
         ended(supervise("true"))
@@ -95,18 +96,18 @@ class TestStart:
         """What cannot be read is as good as absent."""
         (tmp_path / "child.json").write_text(content)
         (tmp_path / "exit.json").write_text(content)
-        assert load(tmp_path) is None
-        assert exit_of(tmp_path) is None
+        assert load(RunDir(tmp_path)) is None
+        assert exit_of(RunDir(tmp_path)) is None
 
 
 class TestAttach:
-    def test_another_runner_goes_on_with_a_run(self, supervise: Supervise, run_dir: Path) -> None:
+    def test_another_runner_goes_on_with_a_run(self, supervise: Supervise, run_dir: RunDir) -> None:
         """Who did not start it waits for it as well, and learns how it ended."""
         supervise("sh", "-c", "sleep 0.1; exit 5").close()
         again = attach(run_dir)
         assert again is not None and ended(again).code == 5
 
-    def test_what_ended_meanwhile_tells_how(self, supervise: Supervise, run_dir: Path) -> None:
+    def test_what_ended_meanwhile_tells_how(self, supervise: Supervise, run_dir: RunDir) -> None:
         """A run that ended with no runner there is judged by what its supervisor wrote down."""
         before = ended(supervise("sh", "-c", "exit 6"))
         again = attach(run_dir)
@@ -114,7 +115,7 @@ class TestAttach:
 
     def test_nothing_is_known_of_nothing(self, tmp_path: Path) -> None:
         """An attempt that never began cannot be gone on with."""
-        assert attach(tmp_path) is None
+        assert attach(RunDir(tmp_path)) is None
 
 
 class TestWait:
@@ -122,7 +123,12 @@ class TestWait:
         ("script", "code", "number"), [("exit 7", 7, None), ("kill -15 $$", None, 15)]
     )
     def test_tells_how_it_ended(
-        self, supervise: Supervise, run_dir: Path, script: str, code: int | None, number: int | None
+        self,
+        supervise: Supervise,
+        run_dir: RunDir,
+        script: str,
+        code: int | None,
+        number: int | None,
     ) -> None:
         """The end is handed back, recorded, and the same when asked again; no zombie remains."""
         began = time.time()

@@ -21,13 +21,13 @@ class TestOrphans:
             from gitfleet.process.procfs import poll
             from gitfleet.process.orphans import reap_orphans
             from tests.process.kit import Bare
-            from gitfleet.process.launch import Spec
+            from gitfleet.process.launch import LaunchSpec
 
             subreaper()
             here = Path({str(tmp_path)!r})
             env = {{"PATH": os.environ["PATH"]}}
             argv = ("sh", "-c", "(setsid sleep 0 & echo $!) ; exit 7")
-            running = Bare(Spec(argv, here, env, {marker!r}), here)
+            running = Bare(LaunchSpec(argv, here, env, {marker!r}), here)
             theirs = subprocess.Popen(["sh", "-c", "exit 8"])
             assert poll([running.fileno()], 60)
             orphan = int((here / "stdout").read_text())

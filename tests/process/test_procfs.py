@@ -68,13 +68,13 @@ class TestLooking:
         environ.write_bytes(b"")
         looks = iter(range(3))
 
-        def look_at(pid: int) -> ProcessInfo:
+        def read_process(pid: int) -> ProcessInfo:
             if next(looks) == 2:
                 environ.write_bytes(b"A=1\0GITFLEET_RUN=m\0")
             return ProcessInfo(ProcessId(pid, "boot 1"), 1, pid, zombie=False, bare=False)
 
         monkeypatch.setattr(procfs, "PROC", tmp_path)
-        monkeypatch.setattr(procfs, "look_at", look_at)
+        monkeypatch.setattr(procfs, "read_process", read_process)
         assert carries(7, variable("m"))
 
     def test_a_process_without_an_environment_is_not_waited_for(

@@ -10,6 +10,7 @@ from gitfleet.errors import FleetError
 from gitfleet.process import atomic_json
 from gitfleet.process.launch import load
 from gitfleet.process.run import run
+from gitfleet.run_dir import RunDir
 from tests.process.kit import FOREVER, Supervise, carriers
 
 
@@ -56,7 +57,7 @@ class TestNotStarted:
             run(argv, timeout=1)
 
     def test_an_attempt_that_cannot_start_leaves_no_record(
-        self, supervise: Supervise, run_dir: Path
+        self, supervise: Supervise, run_dir: RunDir
     ) -> None:
         """No child.json speaks of a child that never was."""
         with pytest.raises(FleetError, match="no-such-program"):

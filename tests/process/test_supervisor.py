@@ -15,6 +15,7 @@ from gitfleet.process import supervisor
 from gitfleet.process.launch import RunLimits, attach, began, renew
 from gitfleet.process.procfs import alive, boot_seconds
 from gitfleet.process.run import run
+from gitfleet.run_dir import RunDir
 from tests.process.kit import (
     FOREVER,
     PATIENCE,
@@ -37,15 +38,17 @@ def test_it_is_small(supervise: Supervise) -> None:
     assert int(resident.split()[1]) < SMALL
 
 
-def test_it_outlives_who_started_it(tmp_path: Path, run_dir: Path, marker: str) -> None:
+def test_it_outlives_who_started_it(tmp_path: Path, run_dir: RunDir, marker: str) -> None:
     """The runner is killed; the coder does not notice, and its end is on record."""
     os.mkfifo(tmp_path / "gate")
     script = f"""
         import os, signal
         from pathlib import Path
-        from gitfleet.process.launch import Spec, start
+        from gitfleet.process.launch import LaunchSpec, start
+        from gitfleet.run_dir import RunDir
         argv = ("sh", "-c", "echo begun; read -r word <gate; echo $word; exit 4")
-        start(Path({str(run_dir)!r}), Spec(argv, Path({str(tmp_path)!r}), os.environ, {marker!r}))
+        here, there = Path({str(tmp_path)!r}), Path({str(run_dir.path)!r})
+        start(RunDir(there), LaunchSpec(argv, here, os.environ, {marker!r}))
         os.kill(os.getpid(), signal.SIGKILL)
     """
     assert run(python(script), timeout=PATIENCE).code == -signal.SIGKILL
@@ -53,7 +56,7 @@ def test_it_outlives_who_started_it(tmp_path: Path, run_dir: Path, marker: str) 
     assert running is not None and alive(running.child)
     (tmp_path / "gate").write_text("gone on\n")
     assert ended(running).code == 4
-    assert (run_dir / "stdout").read_text() == "begun\ngone on\n"
+    assert (run_dir.path / "stdout").read_text() == "begun\ngone on\n"
     assert carriers(marker) == []
 
 
@@ -74,7 +77,7 @@ def test_limits_hold_without_a_runner(
     assert carriers(marker) == []
 
 
-def test_the_lease_is_what_the_runner_says(supervise: Supervise, run_dir: Path) -> None:
+def test_the_lease_is_what_the_runner_says(supervise: Supervise, run_dir: RunDir) -> None:
     """The runner tells until when the claim is its own; it may be sooner than thought."""
     running = supervise("sleep", FOREVER, limits=RunLimits(lease=600, grace=0.5))
     renew(run_dir, boot_seconds() - 1)
@@ -125,11 +128,11 @@ def test_an_orphan_without_the_marker_in_a_session_of_its_own_is_ended(
     await_end(orphan)
 
 
-def test_the_environment_of_a_run_is_in_no_file(supervise: Supervise, run_dir: Path) -> None:
+def test_the_environment_of_a_run_is_in_no_file(supervise: Supervise, run_dir: RunDir) -> None:
     """A secret that a coder needs is handed on, and never written down."""
     ended(supervise("sh", "-c", "test ${#TOKEN} = 12", TOKEN="s3cret-value"))
-    assert json.loads((run_dir / "exit.json").read_text())["code"] == 0
-    for path in run_dir.iterdir():
+    assert json.loads((run_dir.path / "exit.json").read_text())["code"] == 0
+    for path in run_dir.path.iterdir():
         assert b"s3cret-value" not in path.read_bytes(), path
 
 
@@ -140,10 +143,10 @@ def test_it_hears_no_ctrl_c_of_our_terminal(supervise: Supervise) -> None:
     assert (os.getsid(pid), os.getsid(coder)) == (pid, coder)
 
 
-def test_a_lease_that_cannot_be_read_is_not_longer(supervise: Supervise, run_dir: Path) -> None:
+def test_a_lease_that_cannot_be_read_is_not_longer(supervise: Supervise, run_dir: RunDir) -> None:
     """Who removes the file of the lease prolongs nothing: what the runner said last holds."""
     running = supervise("sleep", FOREVER, limits=RunLimits(lease=1, grace=0.5))
-    (run_dir / "lease.json").unlink()
+    (run_dir.path / "lease.json").unlink()
     assert ended(running).why == supervisor.ABANDONED
 
 
@@ -172,37 +175,37 @@ def test_a_service_manager_ends_all_at_once(
 
 
 def test_the_end_is_written_down_when_there_is_room_again(
-    supervise: Supervise, run_dir: Path, mouth: Mouth
+    supervise: Supervise, run_dir: RunDir, mouth: Mouth
 ) -> None:
     """A full disk, just when a coder ends: its exit status is not lost."""
-    aside = run_dir / ".exit.json.new"
+    aside = run_dir.path / ".exit.json.new"
     aside.mkdir(parents=True)
     running = supervise("sh", "-c", 'echo $$ >"$MOUTH"; exit 4')
     await_end(mouth.pid())
-    assert running.wait(2.5) is None and not (run_dir / "exit.json").exists()
+    assert running.wait(2.5) is None and not (run_dir.path / "exit.json").exists()
     aside.rmdir()
     assert ended(running).code == 4
 
 
 def test_who_cannot_be_introduced_does_not_run(
-    supervise: Supervise, run_dir: Path, marker: str
+    supervise: Supervise, run_dir: RunDir, marker: str
 ) -> None:
     """A full disk, just when a coder was started: nobody would find it again, so it is ended."""
-    (run_dir / ".child.json.new").mkdir(parents=True)
+    (run_dir.path / ".child.json.new").mkdir(parents=True)
     with pytest.raises(FleetError):
         supervise("sleep", FOREVER)
     assert carriers(marker) == []
 
 
-def test_no_other_user_reads_what_is_started(supervise: Supervise, run_dir: Path) -> None:
+def test_no_other_user_reads_what_is_started(supervise: Supervise, run_dir: RunDir) -> None:
     """Arguments may hold a prompt: the files about a run are its owner's."""
     ended(supervise("true"))
-    modes = {path.name: path.stat().st_mode & 0o077 for path in run_dir.iterdir()}
+    modes = {path.name: path.stat().st_mode & 0o077 for path in run_dir.path.iterdir()}
     assert set(modes) >= {"spec.json", "child.json", "exit.json", "stdout"}
     assert set(modes.values()) == {0}
 
 
-def test_it_tells_when_it_began(supervise: Supervise, run_dir: Path) -> None:
+def test_it_tells_when_it_began(supervise: Supervise, run_dir: RunDir) -> None:
     """By the clock that stands still while the machine sleeps: who looks after a run later counts
     its time as the supervisor does."""
     before = time.monotonic()

@@ -38,7 +38,7 @@ class TestEndOf:
         """A file that is not there yet has said nothing."""
         assert end_of(tmp_path / "gone", 10) == ""
 
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         text=st.text(st.sampled_from("ab\nä€\U0001f600")),
         limit=st.integers(min_value=0, max_value=40),

@@ -28,15 +28,21 @@ ANN = Person("Ann", "ann@example.invalid")
 
 
 @pytest.fixture
-def runner(repo_path: Path) -> Runner:
+def lines() -> list[str]:
+    """The lines of the runner's log."""
+    return []
+
+
+@pytest.fixture
+def runner(repo_path: Path, lines: list[str]) -> Runner:
     """A runner on a board with one task."""
     repo = find(repo_path)
     clone = Clone(repo)
     name = clone.runner_name()
     store = Store(repo, runner=name)
-    files = {"fleet.yaml": b"format: 1\ntarget: main\n", "tasks/a.md": b"---\ntitle: A\n---\n"}
+    files = {"fleet.yaml": b"format: 2\ntarget: main\n", "tasks/a.md": b"---\ntitle: A\n---\n"}
     store.create(files, ANN)
-    report = EventLog(lambda _line: None)
+    report = EventLog(lines.append)
     fleet = Project(
         repo=repo, clone=clone, store=store, report=report, runner=name, default_target="main"
     )
@@ -80,25 +86,21 @@ def test_what_is_interrupted_again_and_again_waits(runner: Runner) -> None:
     store = runner.fleet.store
     for wanted in (Status.READY, Status.DELAYED):
         _claim(runner)
-        runner._settle_orphans(store.board())
+        runner.claims.settle_own(store.board(), draining=False)
         assert status_of(store.board(), "a", store.now()).status is wanted
 
 
-def test_a_duty_that_fails_stops_nothing_else(
-    runner: Runner, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_duty_that_fails_stops_nothing_else(runner: Runner, lines: list[str]) -> None:
     """A broken side duty is told, and the round goes on to the work."""
-    told: list[str] = []
-    runner.fleet.report = EventLog(told.append)
 
     def broken() -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(runner, "_keep_window", broken)
+    runner.duties._duties["window"] = broken
     _claim(runner)
     runner._round()
     assert runner.fleet.store.board().entries["a"].claim is None
-    assert any("no space left" in line and "doing=window" in line for line in told)
+    assert any("no space left" in line and "doing=window" in line for line in lines)
 
 
 def test_an_attempt_that_no_thread_can_be_had_for_frees_its_slot(
@@ -116,8 +118,8 @@ def test_an_attempt_that_no_thread_can_be_had_for_frees_its_slot(
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", full)
         with pytest.raises(RuntimeError):
-            runner._start(late[0].assignment, *late)
-    assert runner.attempts == {}
+            runner.attempts.start(*late)
+    assert len(runner.attempts) == 0
     runner._round()
     entry = runner.fleet.store.board().entries["a"]
     assert entry.claim is None

@@ -28,12 +28,13 @@ from typing import Final
 
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store, utc_now
-from gitfleet.git.objects import trailers
+from gitfleet.git.commits import trailers
 from gitfleet.git.repo import find
 from gitfleet.model.board import Board
 from gitfleet.plan.status import statuses
+from tests import warm
 from tests.acceptance.random_kills import isolate
-from tests.cli.acting import GITFLEET, script, wait_for
+from tests.cli.acting import GITFLEET, gitfleet, script, wait_for
 from tests.conftest import git, init
 from tests.sharing.links import Link, PathLink, Proxy, ProxyLink, Ssh, ssh_server
 from tests.sharing.servers import PASSWORD, USER, http_server, serve_copy
@@ -41,12 +42,12 @@ from tests.sharing.servers import PASSWORD, USER, http_server, serve_copy
 LEASE: Final = 10.0  # seconds
 KINDS: Final = ("kill", "stop", "cut", "hole", "kill", "stop")
 SETTINGS: Final = """\
-format: 1
+format: 2
 target: main
 concurrency: 2
 heartbeat: {heartbeat}s
 lease: {lease:g}s
-retry: {{first: 1s, factor: 1, max: 1s}}
+backoff: {{initial: 1s, factor: 1, max: 1s}}
 roles: {{work: {{coder: shell}}}}
 checks: ["test ! -e broken"]
 """
@@ -64,12 +65,17 @@ class Box:
     log: Path
     runner: str
     inside: tuple[str, ...] = ()
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | warm.Process | None = None
 
     def start(self) -> None:
+        around = {**os.environ, **self.env}
         with self.log.open("ab") as log:
+            if not self.inside:
+                fd = log.fileno()
+                self.process = warm.start("run", cwd=self.path, env=around, stdout=fd, stderr=fd)
+                return
             self.process = subprocess.Popen(
-                [*self.inside, *GITFLEET, "run"], cwd=self.path, env={**os.environ, **self.env},
+                [*self.inside, *GITFLEET, "run"], cwd=self.path, env=around,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 
@@ -151,12 +157,12 @@ class Fleets:
         body = f"---\ntitle: Make {task}\n---\n{script(text)}"
         (self.seed / ".fleet" / "tasks" / f"{task}.md").write_text(body)
 
-    def send(self, letter: str) -> None:
-        """Push what was written into the letter box: no runner can be faster than that."""
+    def send(self, name: str) -> None:
+        """Push what was written to an inbox branch: no runner can be faster than that."""
         window = self.seed / ".fleet"
         git("add", "-A", cwd=window)
         git("commit", "-q", "-m", "Tasks", cwd=window)
-        git("push", "-q", str(self.bare), f"HEAD:gitfleet/in/{letter}", cwd=window)
+        git("push", "-q", str(self.bare), f"HEAD:gitfleet/in/{name}", cwd=window)
 
     def disturb(self, dice: random.Random, times: int, done: Callable[[], bool]) -> None:
         """Kill, stop and cut off at random, one at a time, `times` times or until all is done."""
@@ -274,7 +280,7 @@ def fleets(
 
 def served(seed: Path, root: Path, settings: str) -> Path:
     """A server's repository with a board, made of a person's."""
-    subprocess.run([*GITFLEET, "init"], cwd=seed, check=True, capture_output=True)
+    gitfleet("init", cwd=seed)
     (seed / ".fleet" / "fleet.yaml").write_text(settings)
     git("commit", "-qam", "Settings", cwd=seed / ".fleet")
     return serve_copy(seed, root)

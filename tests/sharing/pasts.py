@@ -1,5 +1,5 @@
-"""Histories of a board, made commit by commit: by runners as `plan.transitions` has it, by people, and
-by hand where no tool of ours would do such a thing."""
+"""Histories of a board, made commit by commit: by runners through `plan.transitions`, by people,
+and by hand where none of our tools would do such a thing."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from pathlib import Path
 
 from gitfleet.audit import repair
 from gitfleet.audit.repair import HistoryFinding
-from gitfleet.board.store import RUNNER, Store, runner_signature
+from gitfleet.board.authorship import RUNNER, runner_signature
+from gitfleet.board.store import Store
 from gitfleet.files import layout, yaml
 from gitfleet.git import refs
-from gitfleet.git.objects import Signature, TreeEntry
+from gitfleet.git.commits import Signature
+from gitfleet.git.objects import TreeEntry
 from gitfleet.git.repo import find
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Person
@@ -25,7 +27,7 @@ from gitfleet.plan.transitions import on_claim, on_end, on_landing
 from tests.conftest import git
 
 ANN = Person("Ann", "ann@example.org")
-FLEET = {"format": 1, "target": "main", "roles": {"work": {"coder": "shell"}}}
+FLEET = {"format": 2, "target": "main", "roles": {"work": {"coder": "shell"}}}
 Files = Mapping[str, bytes | None]
 
 

@@ -268,12 +268,12 @@ def _settings(path: Path) -> None:
     """Tasks that leak in every way, filed by a person who has no secrets."""
     window = path / ".fleet"
     settings = {
-        "format": 1,
+        "format": 2,
         "target": "main",
-        "attempts": 1,
+        "max_attempts": 1,
         "max_fix_rounds": 1,
         "transcripts": "push",
-        "retry": {"first": "0s", "factor": 1, "max": "1s"},
+        "backoff": {"initial": "0s", "factor": 1, "max": "1s"},
         "roles": {"work": {"coder": "shell"}, "validate": {"coder": "judge"}},
         "coders": {"judge": {"argv": ["python3", "judge.py"], "events": "text"}},
     }
@@ -286,7 +286,7 @@ def _settings(path: Path) -> None:
 
     task("judged", _WORK + "rm -f $PLAIN_TOKEN; touch judged")
     task("checked", "touch checked", checks=[_FAIL])
-    task("scoped", _WORK, touches=["nothing/**"])
+    task("scoped", _WORK, paths=["nothing/**"])
     task("dies", _FAIL)
     git("add", "-A", cwd=window)
     git("commit", "-q", "-m", "Tasks", cwd=window)

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from gitfleet.board.authorship import runner_signature
 from gitfleet.board.clone_state import Clone, PendingClaim, read_json, write_json
-from gitfleet.board.store import runner_signature
 from gitfleet.git.objects import Objects
 from gitfleet.git.repo import find
 from gitfleet.model.states import Role
@@ -29,7 +29,7 @@ def _shared(tmp_path: Path, *names: str) -> list[Path]:
     gitfleet("init", cwd=first)
     window = first / ".fleet"
     (window / "fleet.yaml").write_text(
-        "format: 1\ntarget: main\nheartbeat: 1s\nconcurrency: 7\nroles: {work: {coder: shell}}\n"
+        "format: 2\ntarget: main\nheartbeat: 1s\nconcurrency: 7\nroles: {work: {coder: shell}}\n"
     )
     git("commit", "-qam", "Settings", cwd=window)
     git("push", "-q", "origin", "fleet", cwd=first)

@@ -36,7 +36,7 @@ class Shared:
         agent.write_text(_AGENT.format(folder=folder))
         window = self.box / ".fleet"
         (window / "fleet.yaml").write_text(
-            "format: 1\ntarget: main\nheartbeat: 1s\nlease: 20s\n"
+            "format: 2\ntarget: main\nheartbeat: 1s\nlease: 20s\n"
             "roles: {work: {coder: mine}}\n"
             f"coders: {{mine: {{argv: [sh, {agent}, '{{prompt_file}}']}}}}\n"
         )
@@ -118,8 +118,8 @@ def test_two_people_answer_without_each_other(shared: Shared) -> None:
     assert gitfleet("fsck", cwd=shared.desk).returncode == 0
 
 
-def test_a_letter_that_answers_too_late_stands_under_the_answer(shared: Shared) -> None:
-    """The letter box loses no answer either."""
+def test_an_inbox_branch_that_answers_too_late_stands_under_the_answer(shared: Shared) -> None:
+    """An inbox branch loses no answer either."""
     work(shared.box, code=4)
     bob = shared.person("bob")
     answer(bob / "questions" / "one-1.md", "JWT")

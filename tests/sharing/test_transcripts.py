@@ -21,7 +21,7 @@ from gitfleet.model.secrets import NOTHING, Mask
 from gitfleet.runner import transcript_sync
 from gitfleet.runner.transcript_sync import ALL, LARGEST, TranscriptSync, files_of
 from tests.cli.acting import add, gitfleet, work
-from tests.conftest import git, init
+from tests.conftest import git, init, no_conflict
 
 REF = "refs/gitfleet/runs/say/1"
 
@@ -35,7 +35,7 @@ class World:
         git("remote", "add", "origin", str(self.srv), cwd=self.box)
         git("push", "-q", "origin", "main", cwd=self.box)
         gitfleet("init", cwd=self.box)
-        plain = {"format": 1, "target": "main", "transcripts": "push", **settings}
+        plain = {"format": 2, "target": "main", "transcripts": "push", **settings}
         (self.box / ".fleet" / "fleet.yaml").write_bytes(yaml.dump(plain))
         git("commit", "-qam", "Settings", cwd=self.box / ".fleet")
         add(self.box, "say", "echo hello from the box; echo oops >&2; echo x > x")
@@ -57,7 +57,7 @@ class World:
         """The box's publisher, without its thread."""
         repo = find(self.box)
         plain = Store(repo, runner="box")
-        shared = RemoteBackend(repo, "fleet", "origin", plain.signature)
+        shared = RemoteBackend(repo, "fleet", "origin", plain.signature, no_conflict)
         store = Store(repo, runner="box", swap=shared)
         store.mask = mask
         store.backend.refresh()
@@ -103,7 +103,7 @@ def test_what_did_not_get_up_is_brought_up_later(world: World) -> None:
     hook.chmod(0o755)
     said = work(world.box)
     assert any(" landed " in line for line in said)
-    assert any(" transcripts-wait " in line for line in said)
+    assert any(" transcripts-delayed " in line for line in said)
     assert not world.refs(world.srv)
     hook.unlink()
     later = world.transcripts()
@@ -119,7 +119,7 @@ def test_a_push_whose_answer_was_lost_is_no_trouble(world: World) -> None:
     for mark in Clone(find(world.box)).runs.glob("*/*/transcript"):
         mark.unlink()
     assert world.transcripts().round()
-    assert Clone(find(world.box)).run_dir("say", 1, "0").parent.is_dir()
+    assert Clone(find(world.box)).run_dir("say", 1, "0").path.parent.is_dir()
     assert len(list(Clone(find(world.box)).runs.glob("*/*/transcript"))) == 2
     assert not world.lines
 
@@ -152,11 +152,13 @@ def test_old_transcripts_are_pruned_here_and_on_the_remote(tmp_path: Path) -> No
     git("commit", "-qam", "long ago", "--no-verify", cwd=window)
     git("push", "-q", "--no-verify", "origin", "fleet", cwd=world.box)
     publisher = world.transcripts()
-    publisher.fleet.store.swap.look()  # type: ignore[attr-defined]
+    remote = publisher.fleet.store.backend.remote
+    assert remote is not None
+    remote.fetch()
     publisher.prune()
     assert REF not in world.refs(world.srv) and REF not in world.refs(world.box)
     assert "refs/gitfleet/runs/say/2" in world.refs(world.srv)
-    assert any(" pruned transcripts=1" in line for line in world.lines)
+    assert any(" transcripts-pruned transcripts=1" in line for line in world.lines)
 
 
 def test_a_transcript_is_bounded_and_keeps_the_end(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def test_a_verb_reaches_the_remote_at_once(clones: tuple[Path, Path, Path]) -> N
     """With the person as its author; and the clone and its window are where the remote is."""
     bare, ann, _ = clones
     add(ann, "t", "true")
-    for verb, kind in (("hold", "hold"), ("release", "release"), ("cancel", "cancel"),
+    for verb, kind in (("hold", "hold"), ("unhold", "unhold"), ("cancel", "cancel"),
                        ("retry", "retry"), ("close", "close")):  # fmt: skip
         said = gitfleet(verb, "t", cwd=ann)
         assert said.stderr == "" and kinds(bare, "t")[-1] == kind

@@ -10,8 +10,8 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from gitfleet.board import merge_human_edits
 from gitfleet.board.backend import TxnResult, TxnStatus
+from gitfleet.board.merge_human_edits import HumanEdits, merge
 from gitfleet.errors import FleetError
 from gitfleet.git.objects import Changed, TreeEntry
 from gitfleet.model.board import Board
@@ -81,8 +81,16 @@ class _Objects:
         paths = sorted(p for p in old.keys() | new.keys() if old.get(p) != new.get(p))
         return [Changed(p, _entry(old.get(p)), _entry(new.get(p))) for p in paths]
 
-    def find(self, commit: str, path: str) -> TreeEntry | None:
-        return _entry(self._tree(commit).get(path))
+    def read_tree(self, tree: str) -> list[TreeEntry]:
+        """A folder's entries; its id is the commit's, a colon, and the path with a slash."""
+        commit, _, folder = tree.partition(":")
+        found: dict[str, TreeEntry] = {}
+        for path, oid in self._tree(commit).items():
+            if path.startswith(folder):
+                name, _, below = path[len(folder) :].partition("/")
+                inner = TreeEntry(name, f"{commit}:{folder}{name}/", "tree")
+                found[name] = inner if below else TreeEntry(name, oid, "blob")
+        return list(found.values())
 
     def blob_size(self, oid: str) -> int:
         return len(self.library.blobs[oid])
@@ -178,12 +186,13 @@ class Clone:
         if self._merged is not None and self._merged[:2] == (theirs, ours):
             return self._merged[2]
         before = self.library.merge_base(theirs, ours).id
-        taken = merge_human_edits.take(_Objects(self.library), theirs, before, ours)  # type: ignore[arg-type]
+        edits = HumanEdits(before=before, after=ours, by="Ann", at=self.machine.clock())
+        merged = merge(_Objects(self.library), theirs, edits)  # type: ignore[arg-type]
         parents = (self.library.boards[theirs], self.library.boards[ours])
-        files: dict[str, str | None] = {}
-        for path, entry in taken.files.items():
-            assert not isinstance(entry, bytes)  # of questions alone, and nobody asks here
-            files[path] = entry.oid if entry else None
+        files = {
+            path: file.oid if isinstance(file, TreeEntry) else file
+            for path, file in merged.files.items()
+        }
         made = self.library.commit(
             parents, files, at=self.machine.clock(), by_runner=False, subject="Merge people's"
         )
@@ -337,7 +346,7 @@ class Clone:
             if change is None:
                 request.answer, request.board = TxnStatus.LOST, board
                 continue
-            mine = {*change.files, *change.tasks, *(f" {word}" for word in change.words)}
+            mine = {*change.files, *change.tasks, *(f" {lock}" for lock in change.locks)}
             alone = change.alone or (group and group[0].change is not None and
                                      group[0].change.alone)  # fmt: skip
             if group and (alone or mine & taken):

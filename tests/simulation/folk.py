@@ -14,7 +14,7 @@ from gitfleet.model.change import Change, Person
 from gitfleet.model.event import Decision
 from gitfleet.model.states import Kind
 from gitfleet.model.task import Task
-from gitfleet.plan.status import submission_of
+from gitfleet.plan.task_history import submission_of
 from gitfleet.plan.transitions import by_person
 from gitfleet.plan.transitions.add_tasks import Addition
 from tests.simulation.clone import Clone, Disk
@@ -39,7 +39,7 @@ class Folk:
         while not self.world.calm:
             yield self.dice.random() * self.world.plan.busy / 4
             deed = self.dice.choice(
-                [self.add, self.say, self.say, self.release, self.edit, self.commit_here,
+                [self.add, self.say, self.say, self.unhold, self.edit, self.commit_here,
                  self.merge_by_hand, self.push_to_target]
             )  # fmt: skip
             try:
@@ -84,7 +84,7 @@ class Folk:
             )
         )
 
-    def release(self) -> Steps[None]:
+    def unhold(self) -> Steps[None]:
         held = [t for t, e in self.clone.board().entries.items() if by_person._on_hold(e)]
         if held:
             yield from self.freed(self.dice.choice(held))
@@ -96,7 +96,7 @@ class Folk:
         def decide(board: Board, now: datetime) -> Change | None:
             entry = board.get(task)
             text = self.library.blobs[entry.blob] if entry and entry.blob else b""
-            return by_person.release(board, now, task=task, text=text, person=ANN, suffix=suffix)
+            return by_person.unhold(board, now, task=task, text=text, person=ANN, suffix=suffix)
 
         yield from self.clone.transact(decide)
 

@@ -75,8 +75,8 @@ class Play:
         ids = [f"t{number}" for number in range(self.plan.tasks)]
         for number, task in enumerate(ids):
             needs = (dice.choice(ids[:number]),) if number and dice.random() < 0.3 else ()
-            words = ("port",) if dice.random() < 0.2 else ()
-            keys = Task(title=task, depends_on=needs, exclusive=words)
+            locks = ("port",) if dice.random() < 0.2 else ()
+            keys = Task(title=task, depends_on=needs, locks=locks)
             files[layout.task_path(task)] = codec.write_task(keys)
         root = self.library.commit((), files, at=EPOCH, by_runner=False, subject="Begin")
         self.server.refs[FLEET] = root.id

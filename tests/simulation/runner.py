@@ -34,7 +34,8 @@ from gitfleet.plan.landing_terms import (
 )
 from gitfleet.plan.lease import Beat, InFlightClaims, LeaseWatch, OwnLease, foreign_claims
 from gitfleet.plan.scheduler import Assignment, Capacity, picks
-from gitfleet.plan.status import status_of, statuses, submission_of, verdict_of
+from gitfleet.plan.status import status_of, statuses
+from gitfleet.plan.task_history import submission_of, verdict_of
 from gitfleet.plan.transitions import (
     add_tasks,
     by_person,
@@ -215,9 +216,7 @@ class Runner:
                 yield from self._take_over(entry.id, entry.claim)
 
     def _take_over(self, task: str, claim: Claim) -> Steps[None]:
-        attempt = on_end.interrupted(
-            claim, self.machine.clock(), Outcome.LOST, "nothing was heard of it", claim.runner
-        )
+        attempt = Attempt.of(claim, Outcome.LOST, "nothing was heard of it", self.machine.clock())
         yield from self.clone.transact(
             lambda board, now: on_end.end_attempt(
                 board, task=task, attempt=attempt, role=claim.role
@@ -381,13 +380,13 @@ class Runner:
         self.mine.add(nonce)
         self.server.owner_of[ghost] = self
         yield 0.01
-        words = frozenset({f"validate {pick.target}"} if pick.role is Role.VALIDATE else ())
+        locks = frozenset({f"validate {pick.target}"} if pick.role is Role.VALIDATE else ())
 
         def decide(now_board: Board, now: datetime) -> Change | None:
             if picking.collides(now_board, pick, TARGET):
                 return None
             return on_claim.claim(
-                now_board, now, task=pick.task, claim=wanted, due=due, words=words
+                now_board, now, task=pick.task, claim=wanted, due=due, locks=locks
             )
 
         self.own.claimed(nonce, self.machine.boot())
@@ -560,7 +559,7 @@ class Runner:
     # -- an attempt's end
 
     def _attempt(self, way: Way, outcome: Outcome, reason: str, **facts: Any) -> Attempt:
-        attempt = on_end.interrupted(way.claim, self.machine.clock(), outcome, reason, self.name)
+        attempt = Attempt.of(way.claim, outcome, reason, self.machine.clock())
         return replace(attempt, **facts)
 
     def _view(self, board: Board, way: Way) -> Board:
@@ -749,9 +748,7 @@ class Runner:
             yield from self._settle_one(nonce, task, claim, held)
 
     def _settle_one(self, nonce: str, task: str, claim: Claim, held: Held) -> Steps[None]:
-        attempt = on_end.interrupted(
-            claim, self.machine.clock(), Outcome.INTERRUPTED, DIED, self.name
-        )
+        attempt = Attempt.of(claim, Outcome.INTERRUPTED, DIED, self.machine.clock())
         head = self.disk.local.get(task_ref(task))
         publish: tuple[Ref, ...] = ()
         if claim.role is Role.WORK and head is not None:

@@ -23,11 +23,11 @@ from tests.simulation.world import Breach, World
 
 HEARTBEAT, LEASE = 10.0, 100.0
 FLEET, TARGET, BEATS = "fleet", "main", "beats/"
-SETTINGS = b"""format: 1
+SETTINGS = b"""format: 2
 target: main
 heartbeat: 10s
 lease: 100s
-retry: {first: 5s, factor: 2, max: 20s}
+backoff: {initial: 5s, factor: 2, max: 20s}
 roles: {work: {coder: shell}}
 """
 JUDGED = SETTINGS.replace(b"shell}}", b"shell}, validate: {coder: judge}}")

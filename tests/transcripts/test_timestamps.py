@@ -72,13 +72,13 @@ def test_at_most_one_line_a_second_and_always_the_end(
 )
 def test_what_cannot_be_read_is_not_there(tmp_path: Path, data: bytes) -> None:
     """The attempt itself could have written it."""
-    (tmp_path / timestamps.NAME).write_bytes(data)
+    (tmp_path / "stdout.pace").write_bytes(data)
     assert all(mark.size > 0 for mark in timestamps.read(tmp_path))
 
 
 def test_marks_that_go_back_tell_nothing(tmp_path: Path) -> None:
     """An output does not shrink, and a clock that was set back makes no tool take less than 0."""
-    (tmp_path / timestamps.NAME).write_bytes(b"20 1000\n15 1001\n30 900\n40 1002\n")
+    (tmp_path / "stdout.pace").write_bytes(b"20 1000\n15 1001\n30 900\n40 1002\n")
     assert [(m.size, m.at.timestamp()) for m in timestamps.read(tmp_path)] == [
         (20, 1000),
         (40, 1002),
@@ -89,6 +89,6 @@ def test_a_link_in_its_place_is_neither_read_nor_written(tmp_path: Path) -> None
     """Nobody is made to write into another file."""
     other = tmp_path / "other"
     other.write_bytes(b"7 7\n")
-    (tmp_path / timestamps.NAME).symlink_to(other)
+    (tmp_path / "stdout.pace").symlink_to(other)
     TimestampLog(tmp_path).note(9, end=True)
     assert timestamps.read(tmp_path) == [] and other.read_bytes() == b"7 7\n"

@@ -1,4 +1,4 @@
-"""The attempts on a task: what the board knows of each, and where its files would lie."""
+"""The attempts on a task: what the board knows of each, and the paths of their files."""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
-"""What the verbs that look at tasks know of coders: which there are, and what they object to."""
+"""Checks of coders for verbs that show tasks: does the coder exist, and does it accept the task."""
 
 from __future__ import annotations
 
+from gitfleet.cli.support.session import listed_plugins
 from gitfleet.coders import registry
 from gitfleet.coders.shell import script_of
+from gitfleet.errors import FleetError
 from gitfleet.model.board import Board
 from gitfleet.model.config import Settings
 from gitfleet.model.states import Role
@@ -11,9 +13,11 @@ from gitfleet.model.task import Task
 from gitfleet.plan.coder_choice import choices
 
 
-def known(coder: str, settings: Settings) -> bool:
-    """Whether there is a coder of that name, by this gitfleet or by `fleet.yaml`."""
-    return registry.find(coder, settings.coders) is not None
+def absence(coder: str, settings: Settings) -> FleetError | None:
+    """Why there is no coder of that name, by this gitfleet, `fleet.yaml` or a plugin."""
+    if registry.built_in(coder, settings.coders):
+        return None
+    return registry.absence(coder, settings.coders, listed_plugins())
 
 
 def objection(coder: str, task: Task) -> str:
@@ -24,11 +28,12 @@ def objection(coder: str, task: Task) -> str:
 
 
 def nobodys(board: Board, task: str) -> str:
-    """Which coder a task waits for that there is none of, and what to do; empty if it need not."""
+    """Why none of the coders of a task is here, and what to do; empty if one is."""
     entry = board.get(task)
     if entry is None or entry.task is None:
         return ""
     able = choices(board, entry, Role(entry.task.role.value))
-    if not able or any(known(one.coder, board.settings) for one in able):
+    errors = [absence(one.coder, board.settings) for one in able]
+    if not errors or errors[0] is None or None in errors:
         return ""
-    return f"no coder is called {able[0].coder}; describe it in fleet.yaml under coders"
+    return errors[0].one_line

@@ -1,4 +1,4 @@
-"""What the verbs by which a person decides on tasks have in common."""
+"""Shared parts of the verbs with which a person decides on tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `gitfleet doctor` looks at of coders: who does what, with which program; does it answer."""
+"""`gitfleet doctor`'s checks of coders: program, version, roles, and one small call."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from msgspec import Struct
 from gitfleet.attempt.context import Project
 from gitfleet.cli.support.doctor_finding import DoctorFinding, Level, of_error, ok, warning
 from gitfleet.coders import registry
-from gitfleet.coders.base import Failure
 from gitfleet.doctor import probe_coder
 from gitfleet.doctor.probe_coder import CoderProbe, Program
 from gitfleet.errors import FleetError
 from gitfleet.model.board import Board
 from gitfleet.model.durations import spoken
-from gitfleet.model.states import FINISHED, Role
+from gitfleet.model.states import FINISHED, Failure, Role
 from gitfleet.plan.coder_choice import choices, named_by
 from gitfleet.plan.status import statuses
 
@@ -47,7 +46,7 @@ def coders(fleet: Project, board: Board, *, seconds: float | None) -> Iterator[D
         yield told
         if found is not None:
             there[use] = found
-            yield from _version(board, use, found)
+            yield from _version(fleet, board, use, found)
     callable_ = [use for use in there if _speaks(board, use)]
     if seconds is None or not callable_:
         return
@@ -70,7 +69,11 @@ def uses(fleet: Project, board: Board) -> list[Use]:
             for one in choices(board, entry, Role(entry.task.role.value)):
                 named.append(Use(one.coder, f"task {task}", one.model, Level.WARNING))
     # What the machine lets run may be described on another board.
-    own = [name for name in fleet.machine.coders or () if registry.find(name, described)]
+    own = [
+        name
+        for name in fleet.machine.coders or ()
+        if registry.find(name, described, fleet.machine.plugins)
+    ]
     named += [Use(coder, "fleet.yaml", "", Level.WARNING) for coder in described]
     named += [Use(coder, "this machine's config.yaml", "", Level.WARNING) for coder in own]
     first: dict[str, Use] = {}
@@ -86,11 +89,9 @@ def _look(
     fleet: Project, board: Board, use: Use, *, start: bool
 ) -> tuple[Program | None, DoctorFinding]:
     """The coder's program, None if it cannot do anything here."""
-    if registry.find(use.coder, board.settings.coders) is None:
-        what = f"{use.by} wants {use.coder!r}, and there is no such coder"
-        return None, DoctorFinding(
-            use.level, "coder", what, "Describe it in fleet.yaml under `coders`."
-        )
+    if error := registry.absence(use.coder, board.settings.coders, fleet.machine.plugins):
+        what = f"{use.by} wants {use.coder}, and {error.what}"
+        return None, DoctorFinding(use.level, "coder", what, error.remedy)
     allowed = fleet.machine.coders
     if allowed is not None and use.coder not in allowed:
         what = f"{use.by} wants {use.coder}, which this machine's config.yaml does not let run"
@@ -106,10 +107,10 @@ def _look(
     return found, ok("coder", f"{use} is {found.path}{version}")
 
 
-def _version(board: Board, use: Use, found: Program) -> Iterator[DoctorFinding]:
+def _version(fleet: Project, board: Board, use: Use, found: Program) -> Iterator[DoctorFinding]:
     if found.known:
         return
-    coder = registry.find(use.coder, board.settings.coders)
+    coder = registry.find(use.coder, board.settings.coders, fleet.machine.plugins)
     assert coder is not None
     known = ", ".join(coder.versions)
     told = f"tells no version; known {known}"

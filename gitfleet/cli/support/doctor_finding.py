@@ -1,4 +1,4 @@
-"""What `gitfleet doctor` finds: one thing that was looked at, and what to do about it."""
+"""A finding of `gitfleet doctor`: what was checked, the result, and the remedy."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How things look: text made harmless for a terminal, columns, colours, JSON.
+"""Format output: harmless text, columns, colours, JSON.
 
-What stands on the board, and what coders say, comes from anyone: no control character of it, and
-nothing that turns the direction of text, reaches a terminal.
+Text on the board and from coders comes from anyone: none of its control characters, and nothing
+that changes the direction of text, reaches a terminal.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from gitfleet.model.states import Status
 
 _GAP: Final = 2
 _LEAST: Final = 3  # of a column, before another one gives way that is to be kept
+_SHORT: Final = 8  # of a column, before another one gives way that is worth more
 _COLOURS: Final[dict[Status, str]] = {
     Status.ASKING: "yellow",
     Status.FAILED: "red",
@@ -101,19 +102,23 @@ def cut(text: str, columns: int) -> str:
 
 
 def columns(
-    cells: Sequence[Sequence[str]], limit: int | None, keep: int | None = None
+    cells: Sequence[Sequence[str]],
+    limit: int | None,
+    keep: int | None = None,
+    late: int | None = None,
 ) -> list[list[str]]:
     """Rows with every cell but the last padded to its column. With a limit they are as wide at
-    most: the widest columns give way first, and the one to keep, since one has to type what stands
-    there, when nothing else is left to give."""
+    most: the widest columns give way first; `late` once the others are short, and the one to keep,
+    since one has to type what stands there, when nothing else is left to give."""
     if not cells:
         return []
     wide = [max(map(width, column)) for column in zip(*cells, strict=True)]
     if limit is not None:
         over = sum(wide) + _GAP * (len(wide) - 1) - limit
         for _ in range(max(0, over)):
+            early = [i for i in range(len(wide)) if i not in (keep, late) and wide[i] > _SHORT]
             giving = [i for i in range(len(wide)) if i != keep and wide[i] > _LEAST]
-            widest = max(giving or range(len(wide)), key=wide.__getitem__)
+            widest = max(early or giving or range(len(wide)), key=wide.__getitem__)
             wide[widest] = max(1, wide[widest] - 1)
     return [
         [_cell(cell, wide[i], i == len(row) - 1) for i, cell in enumerate(row)] for row in cells

@@ -10,12 +10,11 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from gitfleet.board.board_files import read_file
 from gitfleet.board.store import Store
 from gitfleet.cli.support.session import CliSession
 from gitfleet.errors import FleetError
 from gitfleet.files import boards, layout
-from gitfleet.files.boards import File
-from gitfleet.git import objects
 from gitfleet.git.command import git
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.states import Status
@@ -69,22 +68,12 @@ def archive(store: Store, board: Board) -> Iterator[Entry]:
             below = store.objects.read_tree(found.oid) if found else []
             months[month] = {one.name: one.oid for one in below}
         files = {
-            layout.restored_path(task, path): file_of(store, entry)
+            layout.restored_path(task, path): read_file(store.objects, entry)
             for path, entry in store.objects.walk(months[month][task])
         }
-        entry = boards.read(files).get(task)
+        entry = boards.read_finished(files).get(task)
         if entry is not None:
             yield entry
-
-
-def file_of(store: Store, entry: objects.TreeEntry) -> File:
-    """A file of a tree, or why it is not read."""
-    if entry.kind != "blob":
-        return File(entry.oid, trouble="not a plain file; only plain files are read")
-    size = store.objects.blob_size(entry.oid)
-    if size > layout.LARGEST:
-        return File(entry.oid, trouble=f"larger than {layout.LARGEST // 1024} KiB")
-    return File(entry.oid, store.objects.blob(entry.oid))
 
 
 def doubted(board: Board, row: Row) -> Row:

@@ -27,6 +27,7 @@ from gitfleet.model.durations import spoken
 from gitfleet.plan.cooldown import cooldowns
 
 _MOST: Final = 1_000  # attempts of one runner that are shown
+_MOST_SERVICES: Final = 50  # of one runner
 _LONGEST: Final = 200  # characters of a word of a stranger's
 _TEXTS: Final = ("nonce", "task", "role", "coder", "doing", "state", "last")
 _NUMBERS: Final = ("attempt", "elapsed", "silence", "tokens", "context", "window")
@@ -74,7 +75,21 @@ def _told(runner: str, beat: Mapping[str, Any]) -> dict[str, Any]:
         "at": _text(beat.get("at")),  # by its own clock
         "here": False,
         "attempts": [_attempt(one) for one in beat["attempts"][:_MOST] if isinstance(one, dict)],
+        "failing": failing(beat),
     }
+
+
+def failing(told: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The services that fail: the name, the error, the remedy, and for how many seconds."""
+    found = told.get("failing")
+    return [
+        {
+            **{key: _text(one.get(key)) for key in ("name", "error", "remedy")},
+            "elapsed": _number(one.get("elapsed")),
+        }
+        for one in (found[:_MOST_SERVICES] if isinstance(found, list) else [])
+        if isinstance(one, dict)
+    ]
 
 
 def _attempt(told: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,6 +143,7 @@ def _unheard(name: str, own: Machine, board: Board) -> dict[str, Any]:
         "capacity": own.concurrency or board.settings.concurrency,
         "labels": list(own.labels),
         "attempts": [],
+        "failing": [],
     }
 
 
@@ -152,6 +168,13 @@ def _claimed(session: CliSession, task: str, claim: Claim) -> dict[str, Any]:
 def span(number: int | None, word: str) -> str:
     """A time of an attempt in words; empty where it is not known."""
     return f"{word} {spoken(number)}" if number is not None else ""
+
+
+def failure(service: Mapping[str, Any], runner: str = "") -> str:
+    """Which service fails, since when, and why."""
+    where = f" on {runner}" if runner else ""
+    since = f" for {spoken(service['elapsed'])}" if service["elapsed"] is not None else ""
+    return f"{service['name']}{where} has been failing{since}: {service['error']}"
 
 
 def doing(attempt: Mapping[str, Any]) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,14 +13,17 @@ import click
 
 from gitfleet.board.clone_state import Clone, config_home
 from gitfleet.board.store import Store
-from gitfleet.cli.support import write
+from gitfleet.board.transaction import Transaction
+from gitfleet.cli.support import edits, write
 from gitfleet.errors import FleetError
 from gitfleet.event_log import harmless
 from gitfleet.files import codec
 from gitfleet.git.command import git
 from gitfleet.git.repo import Repo, default_target, find, identity
+from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Decide, Person
 from gitfleet.model.config import Machine
+from gitfleet.plan import upgrade
 
 
 class CliSession(NamedTuple):
@@ -35,13 +40,25 @@ class CliSession(NamedTuple):
 
     def change(self, decide: Decide) -> Change:
         """Make a person's change, on the remote where the board is shared; what cannot get there
-        now waits in this clone, and that is said. FleetError if there was nothing to change."""
-        result, waits = write.write(self.repo, self.store, decide)
-        if waits:
-            click.echo(f"gitfleet: {plain(waits)}", err=True)
+        now waits in this clone, and that is said. FleetError if there was nothing to change, or
+        the board has an old format."""
+
+        def decided(board: Board, now: datetime) -> Change | None:
+            upgrade.refuse_old(board)
+            return decide(board, now)
+
+        result = self.transact(decided)
         if not result.won or result.change is None:
             raise FleetError(result.why or "nothing had to be changed")
         return result.change
+
+    def transact(self, decide: Decide) -> Transaction:
+        """The same for a board of any format, and for what may turn out to be no change."""
+        with edits.shown() as report_edits:
+            result, waits = write.write(self.repo, self.store, decide, report_edits)
+        if waits:
+            click.echo(f"gitfleet: {plain(waits)}", err=True)
+        return result
 
     def default_target(self) -> str:
         """The branch work lands on where the settings name none."""
@@ -112,6 +129,15 @@ def plain(text: object) -> str:
 def suffix() -> str:
     """Four random hex digits, for the name of an event or an id."""
     return secrets.token_hex(2)
+
+
+@functools.cache
+def listed_plugins() -> tuple[str, ...]:
+    """The plugins that this machine lists; none where its settings cannot be read. Read once."""
+    try:
+        return machine().plugins
+    except FleetError:
+        return ()
 
 
 def machine() -> Machine:

@@ -7,9 +7,11 @@ from datetime import datetime
 from typing import Final
 
 from gitfleet.board.backend import TxnStatus
+from gitfleet.board.edit_conflicts import ReportEdits
 from gitfleet.board.fairness import ClaimThrottle
 from gitfleet.board.remote_backend import RemoteBackend
-from gitfleet.board.store import Store, Transaction
+from gitfleet.board.store import Store
+from gitfleet.board.transaction import Transaction
 from gitfleet.errors import FleetError
 from gitfleet.git import refs
 from gitfleet.git.remote import Unreachable, address, patience
@@ -44,6 +46,7 @@ def store_of(
     store: Store,
     *,
     runner: str | None = None,
+    report_edits: ReportEdits,
     tell: Callable[..., None] | None = None,
 ) -> Store:
     """The store through which a board is written: of this clone, or on its remote."""
@@ -51,11 +54,13 @@ def store_of(
     if name is None:
         return Store(repo, branch=store.branch, runner=runner)
     who = Store(repo, branch=store.branch, runner=runner)
-    shared = RemoteBackend(repo, store.branch, name, who.signature, tell)
+    shared = RemoteBackend(repo, store.branch, name, who.signature, report_edits, tell)
     return Store(repo, branch=store.branch, runner=runner, swap=shared)
 
 
-def write(repo: Repo, store: Store, decide: Decide) -> tuple[Transaction, str]:
+def write(
+    repo: Repo, store: Store, decide: Decide, report_edits: ReportEdits
+) -> tuple[Transaction, str]:
     """Make a person's change where the board lives. Also, in a sentence, why it waits in this
     clone; empty if it is there.
 
@@ -72,7 +77,9 @@ def write(repo: Repo, store: Store, decide: Decide) -> tuple[Transaction, str]:
 
     here = Store(repo, branch=store.branch, now=now)
     limit, pace = min(_PATIENCE, patience()), ClaimThrottle(most_patient=_HURRY)
-    swap = RemoteBackend(repo, store.branch, name, here.signature, patience=limit, pace=pace)
+    swap = RemoteBackend(
+        repo, store.branch, name, here.signature, report_edits, patience=limit, pace=pace
+    )
     try:
         result = Store(repo, branch=store.branch, now=now, swap=swap).transact(decide)
         why = result.why

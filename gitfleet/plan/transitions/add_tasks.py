@@ -1,4 +1,4 @@
-"""Tasks that agents and people add to a board: pure."""
+"""Tasks that agents and people add to a board. Pure."""
 
 from __future__ import annotations
 
@@ -6,33 +6,27 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from gitfleet.files import codec, layout
+from gitfleet.files import edit_key, layout
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
-from gitfleet.model.ids import is_id, new_id, slug
+from gitfleet.model.ids import is_id, slug
 from gitfleet.plan.transitions.event_files import claimed_by
 
 
 class Addition(Struct, frozen=True, kw_only=True):
-    """A task somebody files: its text as written, the id it wants, and a key if an agent did."""
+    """A new task: its text as written, the id it wants, and a key if an agent filed it."""
 
     text: bytes
     id: str  # wanted
-    key: str = ""  # tells the same addition again: from an outbox, once, whatever dies
-
-
-def alternative_id(task: str, key: str) -> str:
-    """Another id for a task whose own is taken; the same for the same key."""
-    wanted = f"{task[:56]}-{key[:6]}"
-    return wanted if is_id(wanted) else new_id("task", key[:8])
+    key: str = ""  # identifies the same addition from an outbox, so that it is added once
 
 
 def added_files(
     board: Board, source: str, addition: Addition, others: Mapping[str, bytes | None]
 ) -> Iterator[tuple[str, bytes]]:
-    """A task from an outbox, once: the key in its file tells whether it is there already."""
-    text = codec.set_key(addition.text, "discovered_from", codec.scalar(source))
-    text = codec.set_key(text, "outbox", codec.scalar(addition.key))
+    """A task from an outbox, once: the key in its file shows whether it was added already."""
+    text = edit_key.set_key(addition.text, "discovered_from", edit_key.scalar(source))
+    text = edit_key.set_key(text, "outbox", edit_key.scalar(addition.key))
     if _present(board, addition.key) or text in others.values():
         return
     wanted = addition.id if is_id(addition.id) else slug(addition.id)
@@ -52,7 +46,7 @@ def _present(board: Board, key: str) -> bool:
 def file_additions(
     board: Board, *, task: str, nonce: str, additions: Sequence[Addition]
 ) -> Change | None:
-    """Tasks an agent came across while working; None if all are there, or its claim is gone."""
+    """Tasks that an agent filed while working; None if all are there, or its claim is gone."""
     entry = claimed_by(board, task, nonce)
     if entry is None:
         return None

@@ -1,6 +1,6 @@
 """Changes that people ask for: add, retry, cancel, hold, close. Pure.
 
-A change that makes no sense now is a FleetError that says what to do instead.
+An impossible request is a FleetError that says what to do instead.
 """
 
 from __future__ import annotations
@@ -12,21 +12,22 @@ from typing import Final
 from msgspec.structs import replace
 
 from gitfleet.errors import FleetError
-from gitfleet.files import codec, layout
+from gitfleet.files import codec, edit_key, layout
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.change import Change, Person
 from gitfleet.model.event import Closed, Decision
 from gitfleet.model.ids import is_id, new_id
 from gitfleet.model.states import CLAIMED, Kind, Status
 from gitfleet.plan.graph import cancelled, done
-from gitfleet.plan.status import put_on_hold, status_of
+from gitfleet.plan.status import status_of
+from gitfleet.plan.task_history import put_on_hold
 from gitfleet.plan.transitions.add_tasks import Addition
 from gitfleet.plan.transitions.event_files import event_file, headline, new_event
 from gitfleet.plan.transitions.on_landing import chain, close_chain
 
 
 def add(board: Board, *, addition: Addition, suffixes: Sequence[str], person: Person) -> Change:
-    """A new task by a person: under the id it wants, or FleetError if that is taken."""
+    """Add a person's task under the id it wants; FleetError if that is taken."""
     wanted = addition.id
     if not wanted:
         task, _ = codec.read_task(addition.text, layout.task_path("new"))
@@ -49,7 +50,7 @@ def add(board: Board, *, addition: Addition, suffixes: Sequence[str], person: Pe
 def decide(
     board: Board, now: datetime, *, task: str, kind: Kind, person: Person, reason: str, suffix: str
 ) -> Change:
-    """A person's decision on a task; FleetError if it makes no sense now."""
+    """Record a person's decision on a task; FleetError if it is not possible now."""
     entry = _known(board, task)
     where = status_of(board, task, now)
     _refuse(entry, where.status, kind)
@@ -86,7 +87,7 @@ def _known(board: Board, task: str) -> Entry:
 
 
 def _refuse(entry: Entry, status: Status, kind: Kind) -> None:
-    # While an attempt is under way the status tells of that, whatever was decided meanwhile.
+    # While an attempt runs, the status says so, whatever was decided meanwhile.
     if done(entry) or cancelled(entry):
         over = Status.DONE if done(entry) else Status.CANCELLED
         if kind in (Kind.CANCEL, Kind.CLOSE, Kind.HOLD):
@@ -104,7 +105,7 @@ def _refuse(entry: Entry, status: Status, kind: Kind) -> None:
         )
     if kind is Kind.HOLD and _on_hold(entry):
         raise FleetError(f"{entry.id} is on hold already")
-    if kind is Kind.RELEASE and not _on_hold(entry):
+    if kind is Kind.UNHOLD and not _on_hold(entry):
         raise FleetError(f"{entry.id} is not on hold, it is {status}")
 
 
@@ -115,7 +116,7 @@ def _on_hold(entry: Entry) -> bool:
 def _cancel_fixers(
     board: Board, entry: Entry, kind: Kind, said: Decision, suffix: str
 ) -> Iterator[tuple[str, bytes]]:
-    """Cancel the open task that repairs work nobody wants any more: it would land that work."""
+    """Cancel the open fix task of work that is no longer wanted: it would land that work."""
     for other in board.entries.values():
         below = other.task is not None and any(
             above.id == entry.id for above in chain(board, other)
@@ -125,25 +126,27 @@ def _cancel_fixers(
             yield event_file(new_event(other, Kind.CANCEL, suffix, why))
 
 
-def release(
+def unhold(
     board: Board, now: datetime, *, task: str, text: bytes, person: Person, suffix: str
 ) -> Change:
-    """Take a task off hold: the line `hold: true` of its file goes, or a `release` is written."""
+    """Take a task off hold: remove `hold: true` from its file, or write an `unhold`."""
     entry = _known(board, task)
     files: dict[str, bytes | None] = {}
     if entry.task is not None and entry.task.hold:
-        files[layout.task_path(task)] = codec.set_key(text, "hold", None)
+        files[layout.task_path(task)] = edit_key.set_key(text, "hold", None)
     if not files or put_on_hold(entry):
         said = decide(
-            board, now, task=task, kind=Kind.RELEASE, person=person, reason="", suffix=suffix
+            board, now, task=task, kind=Kind.UNHOLD, person=person, reason="", suffix=suffix
         )
         files.update(said.files)
-    return Change(subject=f"Release {task}", files=files, tasks=(task,), author=person)
+    return Change(subject=f"Unhold {task}", files=files, tasks=(task,), author=person)
 
 
 def close_by_hand(board: Board, now: datetime, *, runner: str, suffix: str) -> Change | None:
-    """What a runner writes after people: `closed` for a task that a person closed by hand, and
-    for those that it repairs. One task a change; None when nothing is due."""
+    """Write `closed` for a task that a person closed by hand, and for those that it repairs.
+
+    A runner calls it. One task per change; None when nothing is due.
+    """
     for entry in board.entries.values():
         if entry.claim is None and (said := entry.last(Kind.CLOSE)) is not None:
             if entry.last(Kind.CLOSED, Kind.LANDED) is not None:

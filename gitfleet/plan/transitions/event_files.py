@@ -1,4 +1,4 @@
-"""The files of events, and the fence that every end of an attempt passes: pure."""
+"""The files of events, and the fence that every end of an attempt passes. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def new_event(entry: Entry, kind: Kind, suffix: str, content: Content, after: in
 def event_file(event: Event) -> tuple[str, bytes]:
     data = codec.write(event.content)
     if len(data) > layout.LARGEST and isinstance(event.content, Attempt):
-        # Nobody reads a file that large, so the event would count as damaged: say less.
+        # A file that large is not read, so the event would count as damaged: shorten it.
         data = codec.write(_shortened(event.content))
     return layout.event_path(event.task, event.name), data
 

@@ -1,4 +1,4 @@
-"""Claim a task: pure."""
+"""Claim a task. Pure."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def claim(
     task: str,
     claim: Claim,
     due: bool = False,
-    words: frozenset[str] = frozenset(),
+    locks: frozenset[str] = frozenset(),
 ) -> Change | None:
-    """Take a task; None if it is not to be had (any more).
+    """Claim a task; None if it is no longer claimable.
 
-    `due`: it waits for a target that was red, and the target has moved. `words`: what the attempt
-    needs for itself, besides the task's `exclusive`.
+    `due`: it waits for a target that was red, and the target has moved. `locks`: those of the
+    attempt, besides the task's own.
     """
     entry = board.get(task)
     if entry is None or entry.blob != claim.task_blob or not is_id(task):
@@ -38,5 +38,5 @@ def claim(
         subject=f"Claim {task} ({claim.role}, attempt {claim.attempt})",
         files={layout.claim_path(task): codec.write(claim)},
         tasks=(task,),
-        words=words | frozenset(entry.task.exclusive if entry.task else ()),
+        locks=locks | frozenset(entry.task.locks if entry.task else ()),
     )

@@ -1,16 +1,14 @@
-"""End an attempt with its event: pure."""
+"""End an attempt with its event. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 
 from gitfleet.files import layout
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Move
-from gitfleet.model.claim import Claim
 from gitfleet.model.event import Attempt
-from gitfleet.model.states import Kind, Outcome, Role
+from gitfleet.model.states import Kind, Role
 from gitfleet.plan.transitions.add_tasks import Addition, added_files
 from gitfleet.plan.transitions.event_files import claimed_by, event_file, headline, new_event
 
@@ -25,7 +23,7 @@ def end_attempt(
     extra: Mapping[str, bytes | None] | None = None,
     publish: tuple[Move, ...] = (),
 ) -> Change | None:
-    """End an attempt with its event; None if its claim is gone, so that it counts no more."""
+    """End an attempt with its event; None if its claim is gone, so that it no longer counts."""
     entry = claimed_by(board, task, attempt.nonce)
     if entry is None:
         return None
@@ -44,31 +42,14 @@ def end_attempt(
 
 
 def has_ended(board: Board, task: str, attempt: Attempt) -> bool:
-    """Whether this end of the attempt is on the board. Another one, such as the `lost` by which
-    another runner took it over, is not."""
+    """Whether this end of the attempt is on the board.
+
+    Another end, such as the `lost` of a takeover, does not count.
+    """
     entry = board.get(task)
     return entry is not None and any(
         event.attempt is not None
         and event.attempt.nonce == attempt.nonce
         and event.attempt.outcome is attempt.outcome
         for event in entry.events
-    )
-
-
-def interrupted(claim: Claim, now: datetime, outcome: Outcome, reason: str, runner: str) -> Attempt:
-    """The event of an attempt of which nothing is left but its claim."""
-    return Attempt(
-        runner=runner,
-        nonce=claim.nonce,
-        attempt=claim.attempt,
-        outcome=outcome,
-        reason=reason,
-        started=claim.at,
-        ended=now,
-        coder=claim.coder,
-        model=claim.model,
-        task_blob=claim.task_blob,
-        base=claim.base,
-        head=claim.head,
-        branch=claim.branch,
     )

@@ -1,4 +1,4 @@
-"""Land accepted work and close the chain that it repairs: pure."""
+"""Land accepted work and close the chain of tasks that it repairs. Pure."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from gitfleet.model.event import Attempt, Closed, Landed
 from gitfleet.model.states import Kind
 from gitfleet.model.task import TaskRole
 from gitfleet.plan.graph import cancelled, done
-from gitfleet.plan.status import put_on_hold, submission_of
+from gitfleet.plan.task_history import put_on_hold, submission_of
 from gitfleet.plan.transitions.event_files import claimed_by, event_file, new_event
 
 
 def is_plan(entry: Entry) -> bool:
-    """Whether the task's result is more tasks. What was submitted says so; a person may have
-    changed the file since, and code that was submitted must not be taken for a plan."""
+    """Whether the task's result is more tasks.
+
+    The submission decides: a person may have changed the file since, and submitted code must not be
+    taken for a plan.
+    """
     submitted = submission_of(entry)
     if submitted is not None:
         return submitted.kind is Kind.PLAN
@@ -28,13 +31,13 @@ def is_plan(entry: Entry) -> bool:
 
 
 class OnHold(Struct, frozen=True):
-    """A person put the task on hold: its work lands when they release it."""
+    """A person put the task on hold: its work lands after `unhold`."""
 
     reason: str = "the task was put on hold meanwhile"
 
 
 class Withdrawn(Struct, frozen=True):
-    """The work is not wanted any more, or its task cannot be read."""
+    """The work is no longer wanted, or its task cannot be read."""
 
     reason: str
 
@@ -43,7 +46,7 @@ LandingBlocker = OnHold | Withdrawn
 
 
 def landing_blocker(entry: Entry) -> LandingBlocker | None:
-    """Why a task must not land now although it is accepted; None if nothing is in the way."""
+    """Why an accepted task must not land now; None if it may."""
     if cancelled(entry):
         return Withdrawn("the task was cancelled meanwhile")
     if done(entry):
@@ -65,9 +68,9 @@ def land(
     move: Move | None,
     forced: bool = False,
 ) -> Change | None:
-    """Accept and land: verdict, `landed`, the whole chain it repairs closed, the target moved.
+    """Accept and land: verdict, `landed`, the whole chain closed, the target moved.
 
-    `forced`: the target has moved already (its runner died just then), so it is a fact.
+    `forced`: the target has already moved (its runner died at that moment), so it is a fact.
     """
     entry = claimed_by(board, task, attempt.nonce)
     if entry is None or (landing_blocker(entry) and not forced):
@@ -85,7 +88,7 @@ def land(
 
 
 def chain(board: Board, entry: Entry) -> Iterator[Entry]:
-    """The tasks that `entry` repairs, directly or not, nearest first."""
+    """The tasks that `entry` repairs, directly or indirectly, nearest first."""
     seen = {entry.id}
     fixed = entry.task.fixes if entry.task else None
     while fixed is not None and fixed not in seen and (above := board.get(fixed)) is not None:
@@ -104,7 +107,7 @@ def close_chain(
 
 
 def accept_plan(board: Board, now: datetime, *, task: str, attempt: Attempt) -> Change | None:
-    """Accept a plan: there is nothing to merge, its tasks are on the board already."""
+    """Accept a plan: there is nothing to merge, and its tasks are already on the board."""
     entry = claimed_by(board, task, attempt.nonce)
     if entry is None or landing_blocker(entry):
         return None

@@ -1,4 +1,4 @@
-"""Reject work and create the one task that repairs it: pure."""
+"""Reject work and create its one fix task. Pure."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from gitfleet.plan.transitions.event_files import claimed_by, event_file, headli
 from gitfleet.plan.transitions.on_end import end_attempt
 from gitfleet.plan.transitions.on_landing import chain, landing_blocker
 
-_LONGEST_BODY: Final = 200 * 1024  # of a task we write: what is larger nobody reads
+_LONGEST_BODY: Final = 200 * 1024  # bytes, of a task that we write; more is not read
 
 
 def rounds(board: Board, entry: Entry) -> int:
-    """How many repairs stand between a task and the one it began with."""
+    """The number of fix tasks between a task and the first one of its chain."""
     return sum(1 for _ in chain(board, entry))
 
 
 def fix_task(
     board: Board, entry: Entry, attempt: Attempt, fix: Task | None
 ) -> tuple[str, Task] | None:
-    """The one task that repairs a rejected one, with its id; None if the rounds are used up.
+    """The fix task of a rejected one, with its id; None if the rounds are used up.
 
-    `fix` is what the validator proposes: its title and body are taken, the rest is inherited.
+    `fix` is the validator's proposal: its title and body are used, the rest is inherited.
     """
     if entry.task is None or rounds(board, entry) >= board.settings.max_fix_rounds:
         return None
@@ -50,13 +50,13 @@ def fix_task(
         model=model,
         coders=coders,
         checks=own.checks,
-        touches=own.touches,
+        paths=own.paths,
         base=own.base,
         parent=own.parent,
-        needs=own.needs,
-        exclusive=own.exclusive,
+        runs_on=own.runs_on,
+        locks=own.locks,
         timeout=own.timeout,
-        attempts=own.attempts,
+        max_attempts=own.max_attempts,
         budget=own.budget,
         fixes=entry.id,
         body=fix.body if fix else _fix_body(entry, origin[0], attempt),
@@ -65,7 +65,7 @@ def fix_task(
 
 
 def _repairer(own: Task, fix: Task | None) -> tuple[str | None, str | None, CoderList]:
-    """Who repairs it: whom the validator proposes, else whoever the task is for."""
+    """Who repairs it: the validator's proposal, else the task's own coder."""
     if fix is None or not (fix.coder or fix.model):
         return own.coder, own.model, own.coders
     if fix.coder or not own.coders:
@@ -77,8 +77,11 @@ def _repairer(own: Task, fix: Task | None) -> tuple[str | None, str | None, Code
 
 
 def _fix_body(entry: Entry, origin: Entry, attempt: Attempt) -> str:
-    """What a repair is told. Texts of others are indented or quoted: they are data, and a script
-    in the first task's text must not be run again by the coder `shell`."""
+    """The text of a fix task.
+
+    Text of others is indented or quoted: it is data, and the coder `shell` must not run a script
+    from the first task's text again.
+    """
     lines = [
         f"The work on `{entry.id}` was not accepted: {' '.join(attempt.reason.split())[:2000]}",
         "",
@@ -98,7 +101,7 @@ def _fix_body(entry: Entry, origin: Entry, attempt: Attempt) -> str:
 
 
 def reject(board: Board, *, task: str, attempt: Attempt, fix: Task | None) -> Change | None:
-    """A verdict against the work: its event, and one task that repairs all that was found."""
+    """Record a verdict against the work, and create one task that repairs all findings."""
     entry = claimed_by(board, task, attempt.nonce)
     if entry is None:
         return None
@@ -108,7 +111,7 @@ def reject(board: Board, *, task: str, attempt: Attempt, fix: Task | None) -> Ch
     files: dict[str, bytes | None] = {layout.claim_path(task): None}
     if made is not None:
         fixer, content = made
-        if landing_blocker(entry):  # put on hold meanwhile: its repair is not begun either
+        if landing_blocker(entry):  # put on hold meanwhile: its fix task does not start either
             content = replace(content, hold=True)
         files[layout.task_path(fixer)] = codec.write_task(content)
         attempt = replace(attempt, fixed_by=fixer)

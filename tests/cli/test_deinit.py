@@ -1,4 +1,4 @@
-"""`gitfleet uninstall`: out of a clone with everything but the branch."""
+"""`gitfleet deinit`: out of a clone with everything but the branch."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_clone_is_as_it_was_but_for_the_branch(repo_path: Path) -> None:
     """Settings, exclude file, window, state: byte for byte as before `init`."""
     before = snapshot(repo_path / ".git")
     gitfleet("init", "--branch", "fleet-board", cwd=repo_path)
-    gitfleet("uninstall", cwd=repo_path)
+    gitfleet("deinit", cwd=repo_path)
     after = snapshot(repo_path / ".git")
     tip = after.pop("refs/heads/fleet-board")
     assert tip
@@ -62,25 +62,25 @@ def test_settings_of_the_person_stay_theirs(repo_path: Path) -> None:
     gitfleet("init", cwd=repo_path)
     gitfleet("init", cwd=repo_path)
     assert git("config", "merge.directoryRenames", cwd=repo_path) == "false"
-    gitfleet("uninstall", cwd=repo_path)
+    gitfleet("deinit", cwd=repo_path)
     assert git("config", "merge.directoryRenames", cwd=repo_path) == "conflict"
     assert exclude.read_bytes() == b"*.o\n/caf\xe9\nno-end\n"
     gitfleet("init", cwd=repo_path)
     git("config", "merge.directoryRenames", "true", cwd=repo_path)
-    gitfleet("uninstall", cwd=repo_path)
+    gitfleet("deinit", cwd=repo_path)
     assert git("config", "merge.directoryRenames", cwd=repo_path) == "true"
 
 
 def test_uncommitted_edits_in_the_window_are_named_and_nothing_is_removed(project: Path) -> None:
     """`--force` saves them first."""
     (project / ".fleet" / "tasks" / "new task.md").write_text("---\ntitle: x\n---\n")
-    (project / ".fleet" / "fleet.yaml").write_text("format: 1\n")
-    said = refusal("uninstall", cwd=project)
+    (project / ".fleet" / "fleet.yaml").write_text("format: 2\n")
+    said = refusal("deinit", cwd=project)
     assert "fleet.yaml" in said
     assert "tasks/new task.md" in said
     assert (project / ".fleet" / "tasks" / "new task.md").exists()
     assert git("config", "merge.directoryRenames", cwd=project) == "false"
-    done = gitfleet("uninstall", "--force", "--branches", cwd=project)
+    done = gitfleet("deinit", "--force", "--branches", cwd=project)
     ref = "refs/gitfleet/salvage/board/uncommitted"
     assert ref in done.stdout
     assert git("show", f"{ref}:tasks/new task.md", cwd=project).endswith("title: x\n---")
@@ -90,17 +90,17 @@ def test_workspaces_go_and_what_is_in_them_is_saved(project: Path) -> None:
     """Task branches stay and are named, and go only where that is asked for."""
     add(project, "bad", "touch loose\nexit 1")
     fleet = project / ".fleet"
-    (fleet / "fleet.yaml").write_text("format: 1\ntarget: main\nattempts: 1\n")
+    (fleet / "fleet.yaml").write_text("format: 2\ntarget: main\nmax_attempts: 1\n")
     git("commit", "-qam", "one attempt", cwd=fleet)
     work(project, code=4)
-    done = gitfleet("uninstall", cwd=project / ".fleet").stdout
+    done = gitfleet("deinit", cwd=project / ".fleet").stdout
     assert "refs/heads/gitfleet/task/bad" in done
     ref = "refs/gitfleet/salvage/bad/uncommitted"
     assert git("show", f"{ref}:loose", cwd=project) == ""
     assert not (state_home() / "gitfleet").exists()
     assert not (project / ".git" / "gitfleet").exists()
     tip = git("rev-parse", "fleet", cwd=project)
-    done = gitfleet("uninstall", "--branches", cwd=project).stdout
+    done = gitfleet("deinit", "--branches", cwd=project).stdout
     assert f"Deleted {ref}" in done
     left = git("for-each-ref", "--format=%(refname)", cwd=project).split()
     assert left == ["refs/heads/fleet", "refs/heads/main"]
@@ -114,7 +114,7 @@ def test_a_branch_that_somebody_has_checked_out_is_not_deleted(
     add(project, "one", "touch one")
     work(project)
     git("worktree", "add", "-q", str(tmp_path / "mine"), "gitfleet/task/one", cwd=project)
-    done = gitfleet("uninstall", "--branches", cwd=project).stdout
+    done = gitfleet("deinit", "--branches", cwd=project).stdout
     assert "refs/heads/gitfleet/task/one" in done
     assert git("rev-parse", "gitfleet/task/one", cwd=tmp_path / "mine")
 
@@ -123,11 +123,11 @@ def test_while_a_runner_is_live_nothing_is_removed(project: Path) -> None:
     """It says who is at work."""
     with running(project) as runner:
         runner.until(" running runner=")
-        said = refusal("uninstall", cwd=project)
+        said = refusal("deinit", cwd=project)
         assert f"process {runner.process.pid}" in said
         assert json.loads((project / ".git" / "gitfleet" / "live.json").read_text())
         assert (project / ".fleet").exists()
-    gitfleet("uninstall", cwd=project)
+    gitfleet("deinit", cwd=project)
 
 
 def test_what_a_dead_runner_left_is_settled_first(project: Path) -> None:
@@ -139,7 +139,7 @@ def test_what_a_dead_runner_left_is_settled_first(project: Path) -> None:
         wait_for(lambda: marked(mark), "the script to run")
         os.kill(runner.process.pid, signal.SIGKILL)
         runner.join()
-    gitfleet("uninstall", cwd=project)
+    gitfleet("deinit", cwd=project)
     assert marked(mark) == []
     assert files(project, "claims") == ["claims/.gitkeep"]
     assert events(project, "slow", "work")[0]["outcome"] == "interrupted"
@@ -147,15 +147,15 @@ def test_what_a_dead_runner_left_is_settled_first(project: Path) -> None:
 
 def test_twice_is_harmless(project: Path) -> None:
     """And a repository that never had any of it is told so."""
-    gitfleet("uninstall", cwd=project)
-    assert gitfleet("uninstall", cwd=project).stdout == "The board stays: the branch fleet.\n"
+    gitfleet("deinit", cwd=project)
+    assert gitfleet("deinit", cwd=project).stdout == "The board stays: the branch fleet.\n"
     git("branch", "-qD", "fleet", cwd=project)
-    assert gitfleet("uninstall", cwd=project).stdout == "Nothing of gitfleet was in this clone.\n"
+    assert gitfleet("deinit", cwd=project).stdout == "Nothing of gitfleet was in this clone.\n"
 
 
 def test_a_board_that_was_taken_out_comes_back_with_init(project: Path) -> None:
     """The branch is all there is to keep."""
     add(project, "one", "touch one")
-    gitfleet("uninstall", cwd=project)
+    gitfleet("deinit", cwd=project)
     gitfleet("init", cwd=project)
     assert (project / ".fleet" / "tasks" / "one.md").exists()

@@ -1,4 +1,4 @@
-"""`touches`: gitignore patterns, as people know them."""
+"""`paths`: gitignore patterns, as people know them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gitfleet.model.task import Task
 
 
 @pytest.mark.parametrize(
-    ("touches", "paths", "wrong"),
+    ("allowed", "changed", "wrong"),
     [
         ((), ("a", "b/c"), []),
         (("docs/",), ("docs/a", "docs/b/c", "x/docs/a"), []),
@@ -24,7 +24,7 @@ from gitfleet.model.task import Task
     ],
 )
 def test_a_change_may_touch_what_the_patterns_match(
-    touches: tuple[str, ...], paths: tuple[str, ...], wrong: list[str]
+    allowed: tuple[str, ...], changed: tuple[str, ...], wrong: list[str]
 ) -> None:
     """Nothing else; and everything where there are none."""
-    assert outside(Task(title="x", touches=touches), paths) == wrong
+    assert outside(Task(title="x", paths=allowed), changed) == wrong

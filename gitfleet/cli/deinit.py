@@ -1,4 +1,4 @@
-"""`gitfleet uninstall`: take gitfleet out of this clone; the branch stays."""
+"""`gitfleet deinit`: remove gitfleet from this clone; the branch stays."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store
 from gitfleet.cli.support.context import fleet_of
 from gitfleet.cli.support.session import CliSession, for_people, plain
+from gitfleet.cli.support.verb import Verb
 from gitfleet.errors import FleetError
 from gitfleet.event_log import EventLog
 from gitfleet.git import follow_branch, refs, worktree
@@ -27,13 +28,22 @@ from gitfleet.runner.attempt_thread import end_dead_attempts
 _SHOWN = 10  # names in a list before it is cut
 
 
-@click.command("uninstall")
-@click.option("--force", is_flag=True, help="Even with uncommitted edits in .fleet/: save them.")
-@click.option("--branches", is_flag=True, help="Delete branches of tasks and refs/gitfleet/, too.")
+@click.command(
+    "deinit",
+    cls=Verb,
+    examples=(
+        "gitfleet deinit",
+        "gitfleet deinit --force --branches",
+    ),
+)
+@click.option(
+    "--force", is_flag=True, help="Proceed despite uncommitted edits in .fleet/; back them up."
+)
+@click.option("--branches", is_flag=True, help="Also delete task branches and refs/gitfleet/.")
 def command(force: bool, branches: bool) -> None:
-    """Take gitfleet out of this clone: window, workspaces, settings, state. The board stays."""
+    """Remove gitfleet from this clone: .fleet/, worktrees, settings, state. The branch stays."""
     repo = find(Path.cwd())
-    for_people("uninstall", repo)
+    for_people("deinit", repo)
     # What is removed may be where one stands; git cannot start in a directory that is gone.
     os.chdir(repo.common)
     clone = Clone(repo)
@@ -113,11 +123,11 @@ def _refs(repo: Repo, delete: bool, saved: list[str]) -> None:
     for ref, oid in sorted(found.items()):
         if not delete or ref in saved or checkouts_of(repo, ref):
             kept.append(ref)
-        elif refs.swap(repo, ref, oid, None, message="uninstall"):
+        elif refs.swap(repo, ref, oid, None, message="deinit"):
             click.echo(f"Deleted {ref} (it was {oid[:10]}).")
     if kept:
         click.echo(f"{len(kept)} refs of work stay:")
         for ref in kept:
             click.echo(f"  {ref}")
         if not delete:
-            click.echo("  (`gitfleet uninstall --branches` deletes them)")
+            click.echo("  (`gitfleet deinit --branches` deletes them)")

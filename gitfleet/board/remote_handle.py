@@ -1,0 +1,53 @@
+"""The capabilities of a board that lives on a remote, beyond reading and moving the board."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from gitfleet.board.fairness import ClaimThrottle
+from gitfleet.git.refs import RefMove
+from gitfleet.git.remote import PushResult
+
+
+class RemoteHandle(Protocol):
+    """A board's remote. `Backend.remote` is one, or None where the board is in this clone only.
+
+    Each method that talks to the remote raises Unreachable if it does not answer.
+    """
+
+    name: str  # of the remote, as git knows it
+    track: str  # where this clone keeps the remote's branches: `refs/remotes/<name>/`
+    pace: ClaimThrottle
+
+    # -- any refs
+
+    def address(self) -> str | None:
+        """The remote's URL; None if git has none any more."""
+
+    def push_refs(self, moves: Sequence[RefMove]) -> PushResult:
+        """Move refs on the remote, all or none, each from the value it must have."""
+
+    def list_refs(self, pattern: str) -> dict[str, str]:
+        """The refs on the remote that match, with their commits."""
+
+    def fetch_refs(self, specs: Sequence[str]) -> None:
+        """Fetch by refspecs."""
+
+    # -- the board and what lies beside it
+
+    def exclusive(self) -> contextlib.AbstractContextManager[None]:
+        """One push at a time from this clone."""
+
+    def fetch(self, extra: Iterable[str] = ()) -> None:
+        """Fetch the board, the targets, heartbeats, inbox branches, and the branches `extra`."""
+
+    def follow(self) -> None:
+        """Bring the local board and targets to where the remote has them."""
+
+    def tip(self) -> str | None:
+        """The commit of the remote's board, as of the last fetch."""
+
+    def inbox(self) -> dict[str, str]:
+        """The inbox branches on the remote with their commits, as of the last fetch."""

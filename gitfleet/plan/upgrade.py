@@ -1,0 +1,84 @@
+"""A board of an older format: it can be read, and the only write to it is its upgrade. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from gitfleet.errors import FleetError
+from gitfleet.files import layout, rename_keys
+from gitfleet.files.rename_keys import Renamed
+from gitfleet.model.board import Board, Problem
+from gitfleet.model.change import Change, Person
+from gitfleet.model.config import FORMAT
+
+REMEDY: Final = f"run `gitfleet lint --fix`: one commit brings the board to format {FORMAT}"
+
+
+class Upgrade(Struct, frozen=True):
+    """The files of a board to rewrite, by path."""
+
+    files: Mapping[str, Renamed]
+
+    def change(self, person: Person) -> Change:
+        """The commit that rewrites them."""
+        tasks = (place.task for place in map(layout.place, self.files) if place.task)
+        return Change(
+            subject=f"Rename keys to those of format {FORMAT}",
+            files={path: renamed.data for path, renamed in self.files.items()},
+            tasks=tuple(tasks),
+            author=person,
+        )
+
+    def lines(self) -> Iterator[str]:
+        """The changes, one line per file."""
+        for path, renamed in self.files.items():
+            said = [f"{old} → {new}" for old, new in renamed.keys]
+            if path == layout.SETTINGS:
+                said.append(f"format {FORMAT}")
+            yield f"{path}: {', '.join(said)}"
+
+
+def upgrade(board: Board, read: Callable[[str], bytes | None]) -> Upgrade:
+    """The open files of the board with old names; `read` gives the bytes at a path.
+
+    FleetError if fleet.yaml cannot be rewritten: without it the rest would have no format.
+    """
+    found: dict[str, Renamed] = {}
+    for path in _open_files(board):
+        data = read(path)
+        if data is None:
+            continue
+        in_file = rename_keys.in_settings if path == layout.SETTINGS else rename_keys.in_task
+        renamed = in_file(data)
+        if renamed.data != data:
+            found[path] = renamed
+    return Upgrade(found)
+
+
+def _open_files(board: Board) -> Iterator[str]:
+    yield layout.SETTINGS
+    entries = {**board.entries, **board.hidden}.values()
+    yield from sorted(layout.task_path(entry.id) for entry in entries if entry.former)
+
+
+def new_format(board: Board) -> Problem | None:
+    """The problem of a board whose format is newer than this gitfleet; None for any other."""
+    return next((one for one in board.settings_problems if "has format" in one.what), None)
+
+
+def old_format(board: Board) -> Problem | None:
+    """A sentence for a board of an older format, with the remedy; None for any other."""
+    if not board.settings.old_format or new_format(board) is not None:
+        return None
+    what = f"the board has format {board.settings.format}, which this gitfleet only reads"
+    return Problem(layout.SETTINGS, 1, 1, what, REMEDY)
+
+
+def refuse_old(board: Board) -> None:
+    """Raise FleetError before a write to a board of an older format."""
+    problem = old_format(board)
+    if problem is not None:
+        raise FleetError(problem.what, remedy=f"R{problem.remedy[1:]}.")

@@ -1,0 +1,191 @@
+"""Plugs from other distributions: found by entry points, imported where the machine lists them.
+
+To look for one reads the metadata of installed distributions and imports nothing of theirs. A plug
+is imported only if this machine's config.yaml lists it, by its own name or by its distribution's:
+a name on a board, which anyone who can push may write, imports nothing that the machine's owner did
+not choose. Each registry asks here only for a name that is none of its own.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Collection, Mapping
+from enum import StrEnum
+from pathlib import PurePath
+from typing import Any, Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from gitfleet.errors import FleetError
+
+T = TypeVar("T")
+
+_LONGEST: Final = 300  # characters of an error's text that are shown
+
+
+class PluginKind(StrEnum):
+    """What a plug can be."""
+
+    CODER = "coder"
+    FORGE = "forge"
+    NOTIFIER = "notifier"
+
+    @property
+    def group(self) -> str:
+        """The group of entry points that such plugs stand in."""
+        return f"gitfleet.{self}s"
+
+
+class Plugin(Struct, frozen=True, kw_only=True):
+    """A plug as the metadata of its distribution has it. Nothing of it is imported."""
+
+    kind: PluginKind
+    name: str
+    distribution: str
+    version: str
+    target: str  # module:attribute
+
+    def __str__(self) -> str:
+        return f"the plugin {self.name} ({self.distribution} {self.version})"
+
+    def is_listed(self, listed: Collection[str]) -> bool:
+        """Whether a machine's list holds its name or the name of its distribution."""
+        return self.name in listed or _normal(self.distribution) in map(_normal, listed)
+
+
+class PluginError(FleetError):
+    """A plug does not work: which one, and what failed."""
+
+    def __init__(self, plugin: Plugin, what: str) -> None:
+        super().__init__(
+            f"{plugin} {what}",
+            remedy="Correct or remove it, and start the runner again; `gitfleet plugins` shows it.",
+        )
+
+
+def _normal(distribution: str) -> str:
+    """A distribution's name as package indexes compare it."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+@functools.cache
+def installed() -> tuple[Plugin, ...]:
+    """Every plug that an installed distribution offers, sorted; looked for once in a process.
+
+    FleetError if the metadata of a distribution cannot be read.
+    """
+    # Imported here on purpose: it takes a tenth of the time in which a verb starts.
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
+    try:
+        found = {
+            Plugin(
+                kind=kind,
+                name=point.name,
+                distribution=point.dist.name if point.dist else "unknown",
+                version=str(point.dist.version) if point.dist else "unknown",
+                target=point.value,
+            )
+            for kind in PluginKind
+            for point in entry_points(group=kind.group)
+        }
+    except Exception as error:  # whatever a broken distribution makes of its metadata
+        raise FleetError(
+            f"the metadata of an installed distribution cannot be read: {told(error)}",
+            remedy="`pip check` and `pip list` may name it; install it again, or remove it.",
+        ) from error
+    return tuple(sorted(found, key=lambda one: (one.name, one.kind, one.distribution)))
+
+
+def find(kind: PluginKind, name: str, listed: Collection[str]) -> Plugin | None:
+    """The listed plug of that kind and name; None if none is installed.
+
+    FleetError if one is installed that the machine does not list, or if it lists several.
+    """
+    there = [one for one in installed() if (one.kind, one.name) == (kind, name)]
+    chosen = [one for one in there if one.is_listed(listed)]
+    if there and not chosen:
+        raise FleetError(
+            f"the {kind} {name} is a plugin ({_origin(there)}) that this machine does not list",
+            remedy=f"Add {name} to `plugins:` in this machine's config.yaml, if it may run here.",
+        )
+    if len(chosen) > 1:
+        raise FleetError(
+            f"several distributions bring a {kind} {name}: {_origin(chosen)}",
+            remedy="List the distribution that you mean under `plugins:` in this machine's"
+            " config.yaml, in place of the plugin's name; or uninstall the other one.",
+        )
+    return chosen[0] if chosen else None
+
+
+def _origin(plugins: Collection[Plugin]) -> str:
+    return ", ".join(f"{one.distribution} {one.version}" for one in plugins)
+
+
+def load(plugin: Plugin, expected: type[T]) -> T:
+    """Import a plug that is listed. PluginError if that fails, or if it is of another type."""
+    made, failure = _loaded(plugin)
+    if failure:
+        raise PluginError(plugin, failure)
+    if not isinstance(made, expected):
+        what = f"is a {type(made).__name__}, and has to be a {expected.__name__}"
+        raise PluginError(plugin, f"({plugin.target}) {what}")
+    return made
+
+
+@functools.cache
+def _loaded(plugin: Plugin) -> tuple[Any, str]:
+    """The object that its entry point names, or the failure; tried once in a process."""
+    from importlib.metadata import EntryPoint  # noqa: PLC0415 - see above
+
+    try:
+        return EntryPoint(plugin.name, plugin.target, plugin.kind.group).load(), ""
+    except (Exception, SystemExit) as error:
+        return None, f"cannot be imported: {told(error)}"
+
+
+def told(error: BaseException) -> str:
+    """An error of a plug in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST]
+
+
+def guarded(
+    plugin: Plugin,
+    member: str,
+    call: Callable[..., Any],
+    result: Any,
+    passing: type[Exception] = FleetError,
+) -> Callable[..., Any]:
+    """A function of a plug that raises PluginError where it fails, or returns what is no `result`.
+
+    Errors of the type `passing` are its own words for people, and pass.
+    """
+
+    def guard(*args: Any) -> Any:
+        try:
+            return checked(call(*args), result)
+        except (FleetError, passing):
+            raise
+        except Exception as error:
+            raise PluginError(plugin, f"failed in `{member}`: {told(error)}") from error
+
+    return guard
+
+
+def checked(value: Any, kind: Any) -> Any:
+    """The value, each field of it checked against the type. msgspec.ValidationError if it fails."""
+    plain = msgspec.to_builtins(value, enc_hook=_plain)
+    return msgspec.convert(plain, kind, dec_hook=lambda wanted, found: wanted(found))
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, PurePath):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} was not expected")
+
+
+def no_options(options: Mapping[str, Any]) -> str:
+    """What is wrong with the options of a plug that takes none; empty if nothing is."""
+    return f"it takes no options, and was given {', '.join(options)}" if options else ""

@@ -1,0 +1,80 @@
+"""The loop's side jobs; if one fails, neither the others nor the work stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from gitfleet.attempt.context import Project
+from gitfleet.background_service import HealthRecord, ServiceHealth, failure_of
+from gitfleet.event_log import Action
+from gitfleet.git.remote import Unreachable
+from gitfleet.model.board import Board
+from gitfleet.model.change import Change
+from gitfleet.plan.transitions import by_person
+
+_PASSING: Final = 5.0  # seconds
+
+
+class Duties:
+    """Does each duty in order, and keeps the health of each."""
+
+    def __init__(self, project: Project, duties: Mapping[str, Callable[[], object]]) -> None:
+        self._duties = dict(duties)
+        self._records = {name: HealthRecord(name, project.report) for name in duties}
+
+    def run(self) -> None:
+        """Do all of them. Raises Unreachable where the board cannot be had at all."""
+        for name, duty in self._duties.items():
+            try:
+                duty()
+            except Unreachable:
+                raise
+            except Exception as error:
+                self._records[name].failed(failure_of(error, doing=name))
+            else:
+                self._records[name].succeeded()
+
+    def health(self) -> list[ServiceHealth]:
+        """Of every duty."""
+        return [record.health for record in self._records.values()]
+
+
+class WindowCatchUp:
+    """Checkouts of the board whose index was busy when the board moved."""
+
+    def __init__(self, project: Project) -> None:
+        self._fleet = project
+        self.behind: dict[Path, float] = {}  # since when, monotonic
+
+    def keep(self) -> None:
+        """Bring them up; what stays behind for longer is logged."""
+        behind = self._fleet.store.keep_windows()
+        now = time.monotonic()
+        for path, refusal in behind.items():
+            since = self.behind.setdefault(path, now)
+            # A commit of somebody's takes a moment; only what lasts longer is worth a line.
+            if not refusal.passing or now - since > _PASSING:
+                self._fleet.report.once(
+                    f"window {path}", Action.CHECKOUT_BEHIND, path=path, reason=refusal.reason
+                )
+        for path in self.behind.keys() - behind.keys():
+            del self.behind[path]
+            self._fleet.report.settled(f"window {path}")
+
+
+def follow_up(project: Project) -> None:
+    """Write what is due after people's decisions, one change at a time."""
+
+    def decide(board: Board, now: datetime) -> Change | None:
+        return by_person.close_by_hand(board, now, runner=project.runner, suffix=_suffix(now))
+
+    while project.store.transact(decide).won:
+        pass
+
+
+def _suffix(now: datetime) -> str:
+    return f"{int(now.timestamp()) & 0xFFFF:04x}"

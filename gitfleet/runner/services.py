@@ -1,0 +1,110 @@
+"""The background services of a runner: wired together, started and stopped in one order."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from gitfleet.attempt.context import LiveStatus, Project
+from gitfleet.background_service import BackgroundService, ServiceHealth
+from gitfleet.notify import notifier
+from gitfleet.notify.notifier import Notifier
+from gitfleet.presence.heartbeat_thread import HeartbeatThread
+from gitfleet.presence.payload import LiveStatusFile
+from gitfleet.questions import forge_service
+from gitfleet.questions.forge_service import ForgeService
+from gitfleet.runner.transcript_sync import TranscriptSync
+
+
+class RunnerServices:
+    """Everything of a runner that has a thread, besides its attempts and the loop."""
+
+    def __init__(
+        self,
+        project: Project,
+        slots: int | None,
+        lives: Callable[[], Mapping[str, LiveStatus]],
+        wake: Callable[[], None],
+        loop: Callable[[], list[ServiceHealth]],
+    ) -> None:
+        """`lives`: the live status of each attempt, by its nonce. `wake` wakes the loop. `loop`:
+        the health of the loop and its duties."""
+        self._project, self._loop = project, loop
+        self.forge = ForgeService(project, lambda: self.leader_since(forge_service.DUTY)[0])
+        self.notifier = Notifier(project, lambda: self.leader_since(notifier.DUTY))
+        self.transcripts = TranscriptSync(project)
+        self.live_status = LiveStatusFile(project, lives, slots, self.health)
+        self._leases = project.leases.service(project.report)
+        remote = project.store.backend.remote
+        self.heart = (
+            HeartbeatThread(project, remote, lives, wake, slots, self._able, self.health)
+            if remote is not None
+            else None
+        )
+        if self.heart is not None:
+            project.leases.told = self.heart.lease_left
+
+    def _able(self) -> list[str]:
+        """The duties that this runner could do for all; called by the heart, which must not wait
+        for the store."""
+        able = {
+            forge_service.DUTY: self.forge.able,
+            notifier.DUTY: notifier.able(self._project),
+        }
+        return [duty for duty, can in able.items() if can]
+
+    def leader_since(self, duty: str) -> tuple[bool, float]:
+        """Whether this runner does a duty for all; and when another that does was last heard of,
+        in monotonic seconds."""
+        return (True, 0.0) if self.heart is None else self.heart.leader_since(duty)
+
+    def is_leader(self) -> bool:
+        """Whether this runner comes first of all that live."""
+        return self.heart is None or self.heart.is_leader()
+
+    # -- start and stop
+
+    def leases_kept(self) -> contextlib.AbstractContextManager[None]:
+        """Renew leases meanwhile: before a board that is waited for, too."""
+        return _running([self._leases])
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Run all other services meanwhile. The first heartbeat has been sent by then."""
+        if self.heart is not None:
+            self.heart.service.attempt()
+        with _running(self._ordered()):
+            yield
+
+    def _ordered(self) -> list[BackgroundService]:
+        """In the order of their start; the heart says goodbye when all others have ended."""
+        heart = [self.heart.service] if self.heart is not None else []
+        others = (self.transcripts, self.forge, self.notifier, self.live_status)
+        return [*heart, *(one.service for one in others)]
+
+    def health(self) -> list[ServiceHealth]:
+        """Of the loop, its duties, and every service."""
+        plain = [self._leases, *self._ordered()]
+        found = [one.health for one in plain if one is not self.notifier.service]
+        return [*self._loop(), *found, *self.notifier.health()]
+
+    # -- what they are told
+
+    def board_moved(self) -> None:
+        """Wake the services that follow the board."""
+        self.forge.service.wake()
+        self.notifier.service.wake()
+
+    def attempt_ended(self) -> None:
+        """Wake the service that shares what it wrote."""
+        self.transcripts.service.wake()
+
+
+@contextlib.contextmanager
+def _running(services: Sequence[BackgroundService]) -> Iterator[None]:
+    """Start these in their order; stop them in reverse."""
+    with contextlib.ExitStack() as stack:
+        for service in services:
+            stack.callback(service.stop)
+            service.start()
+        yield
