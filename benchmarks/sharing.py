@@ -60,27 +60,27 @@ class Bench:
     def run(self) -> dict[str, Any]:
         """Claim and end until nothing is left or time is up; what came of it."""
         swap = self.fleet.store.swap
-        heart = (
+        heartbeat = (
             HeartbeatThread(self.fleet, swap, self._lives, lambda: None)
             if self._shared(swap)
             else None
         )
-        if heart is not None:
-            heart.beat()
-            heart.start()
+        if heartbeat is not None:
+            heartbeat.beat()
+            heartbeat.start()
         (self.until.parent / f"ready-{os.getpid()}").touch()
         while not (self.until.parent / "go").exists():
             time.sleep(0.01)
         began = looked = time.monotonic()
         while not self.until.exists():
-            if heart is not None and time.monotonic() - looked > 2:
+            if heartbeat is not None and time.monotonic() - looked > 2:
                 looked = time.monotonic()
-                inbox_branches.read_inbox(self.fleet, heart.inbox())
-            if not self._round(heart):
+                inbox_branches.read_inbox(self.fleet, heartbeat.inbox())
+            if not self._round(heartbeat):
                 break
         spent = time.monotonic() - began
-        if heart is not None:
-            heart.stop()
+        if heartbeat is not None:
+            heartbeat.stop()
         return {"claims": self.claims, "seconds": spent, "runner": self.fleet.runner}
 
     @staticmethod
@@ -93,7 +93,7 @@ class Bench:
             for nonce, order in list(self.orders.items())
         }
 
-    def _round(self, heart: HeartbeatThread | None) -> bool:
+    def _round(self, heartbeat: HeartbeatThread | None) -> bool:
         swap = self.fleet.store.swap
         if isinstance(swap, RemoteBackend) and not self.alone:
             time.sleep(min(swap.pace.left(), 0.5))
@@ -103,7 +103,7 @@ class Bench:
         chosen = self._picks(board)
         if not chosen:
             return False
-        sending = heart.claiming if heart is not None else lambda _nonce: None
+        sending = heartbeat.claiming if heartbeat is not None else lambda _nonce: None
         groups: list[list[Assignment]] = [[pick] for pick in chosen] if self.alone else [chosen]
         for group in groups:
             for order, _ in claim_all(self.fleet, self.fleet.store.board(), group, sending):

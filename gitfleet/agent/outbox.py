@@ -58,10 +58,10 @@ def tasks(box: Path, source: str) -> Iterator[FiledTask | RejectedFile]:
         if data is None:
             yield RejectedFile(path, "not a plain file of at most 256 KiB")
             continue
-        yield _letter(path, data, source)
+        yield _filed_task(path, data, source)
 
 
-def _letter(path: Path, data: bytes, source: str) -> FiledTask | RejectedFile:
+def _filed_task(path: Path, data: bytes, source: str) -> FiledTask | RejectedFile:
     task = path.name.removeprefix(_TASK).removesuffix(".md")
     if not path.name.endswith(".md") or not is_id(task):
         return RejectedFile(path, f"the name must be task-<id>.md, the id {ID_HINT}")
@@ -76,14 +76,14 @@ def _letter(path: Path, data: bytes, source: str) -> FiledTask | RejectedFile:
     return FiledTask(path, Addition(text=text.encode(), id=task, key=key))
 
 
-def masked(mask: Mask, letter: FiledTask | RejectedFile) -> FiledTask | RejectedFile:
+def masked(mask: Mask, filed: FiledTask | RejectedFile) -> FiledTask | RejectedFile:
     """The same without secrets; refused if the name itself contains one."""
-    if isinstance(letter, RejectedFile):
-        return RejectedFile(letter.path, mask.text(letter.reason))
-    addition = letter.addition
+    if isinstance(filed, RejectedFile):
+        return RejectedFile(filed.path, mask.text(filed.reason))
+    addition = filed.addition
     if mask.text(addition.id) != addition.id:
-        return RejectedFile(letter.path, "its name would tell a secret")
-    return replace(letter, addition=replace(addition, text=mask.bytes(addition.text)))
+        return RejectedFile(filed.path, "its name would tell a secret")
+    return replace(filed, addition=replace(addition, text=mask.bytes(addition.text)))
 
 
 def verdict(box: Path) -> tuple[Verdict | None, str]:
@@ -104,23 +104,23 @@ def forget_verdict(box: Path) -> None:
         (box / VERDICT).unlink()
 
 
-def set_aside(letter: RejectedFile) -> None:
+def set_aside(filed: RejectedFile) -> None:
     """Move an unreadable file beside the outbox, with the reason.
 
     A file that cannot be moved stays: an agent must not be able to end its attempt that way.
     """
-    folder = letter.path.parent.parent / "refused"
+    folder = filed.path.parent.parent / "refused"
     with contextlib.suppress(OSError):
         folder.mkdir(exist_ok=True)
         goal = Path(tempfile.mkdtemp(dir=folder))
-        (goal / "reason.txt").write_text(letter.reason + "\n")
-        letter.path.replace(goal / letter.path.name)
+        (goal / "reason.txt").write_text(filed.reason + "\n")
+        filed.path.replace(goal / filed.path.name)
 
 
-def take_out(letter: FiledTask) -> None:
+def take_out(filed: FiledTask) -> None:
     """Remove a file whose content is on the board now."""
     with contextlib.suppress(OSError):  # the board recognises a repetition by its key
-        letter.path.unlink()
+        filed.path.unlink()
 
 
 def files(box: Path) -> Iterator[Path]:

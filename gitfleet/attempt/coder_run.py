@@ -165,7 +165,7 @@ def _job(ctx: AttemptContext, workspace: Path, coder: Coder, env: Mapping[str, s
 
 
 def _watch(
-    ctx: AttemptContext, running: Running, output: OutputFollower, vigil: Monitor
+    ctx: AttemptContext, running: Running, output: OutputFollower, monitor: Monitor
 ) -> StopRequest | LimitHit | None:
     """Wait for the end of a run; if it must end early, return why."""
     while True:
@@ -176,7 +176,7 @@ def _watch(
             return stopped
         output.follow(ctx.live)
         _hear(ctx)
-        due = vigil.look(output.tally)
+        due = monitor.look(output.tally)
         if due is not None:
             return due
 
@@ -247,10 +247,10 @@ def collect(ctx: AttemptContext) -> None:
     mailbox.poll(ctx)
     if on_landing.is_plan(ctx.claimed.entry):
         return
-    letters = read_filed_tasks(ctx)
-    if not letters:
+    filed_tasks = read_filed_tasks(ctx)
+    if not filed_tasks:
         return
-    additions = [letter.addition for letter in letters]
+    additions = [filed.addition for filed in filed_tasks]
     try:
         result = ctx.project.store.transact(
             lambda board, now: add_tasks.file_additions(
@@ -265,25 +265,25 @@ def collect(ctx: AttemptContext) -> None:
     if result.won and result.change is not None:
         for path in result.change.files:
             ctx.project.report.action(Action.ADDED, task=layout.place(path).task, source=ctx.task)
-    for letter in letters:
-        outbox.take_out(letter)
+    for filed in filed_tasks:
+        outbox.take_out(filed)
 
 
 def read_filed_tasks(ctx: AttemptContext) -> list[outbox.FiledTask]:
     """The tasks in the outbox; unreadable files are set aside and logged."""
-    letters = []
+    filed_tasks = []
     mask = ctx.project.mask
     for found in outbox.tasks(ctx.run_dir.outbox, ctx.task):
-        letter = outbox.masked(mask, found)
-        if isinstance(letter, outbox.FiledTask):
-            letters.append(letter)
+        filed = outbox.masked(mask, found)
+        if isinstance(filed, outbox.FiledTask):
+            filed_tasks.append(filed)
             continue
-        outbox.set_aside(letter)
+        outbox.set_aside(filed)
         ctx.project.report.once(
-            f"refused {letter.path}",
+            f"refused {filed.path}",
             Action.REFUSED,
             task=ctx.task,
-            file=letter.path.name,
-            reason=letter.reason,
+            file=filed.path.name,
+            reason=filed.reason,
         )
-    return letters
+    return filed_tasks

@@ -99,9 +99,9 @@ def bring_over(ctx: AttemptContext) -> None:
         return
     last = [a for a in ctx.claimed.entry.attempts(Role.PLAN) if a.nonce != claim.nonce][-1]
     old = ctx.project.clone.run_dir(ctx.task, last.attempt, last.nonce).outbox
-    for letter in outbox.tasks(old, ctx.task):
-        if isinstance(letter, outbox.FiledTask):
-            (ctx.run_dir.outbox / letter.path.name).write_bytes(letter.addition.text)
+    for filed in outbox.tasks(old, ctx.task):
+        if isinstance(filed, outbox.FiledTask):
+            (ctx.run_dir.outbox / filed.path.name).write_bytes(filed.addition.text)
 
 
 def server_of(claimed: ClaimedTask, env: Mapping[str, str]) -> Mcp | None:

@@ -83,7 +83,7 @@ def _conclude(ctx: AttemptContext, path: Path, run: CoderRun, before: Checkpoint
     if role is Role.WORK:
         evidence = _with_work(ctx, path, evidence)
     failpoints.point("work-committed")
-    filed = [letter.addition for letter in coder_run.read_filed_tasks(ctx)]
+    filed = [one.addition for one in coder_run.read_filed_tasks(ctx)]
     evidence = replace(evidence, filed=len(filed))
     end = decide(evidence)
     # For work, `filed` holds only tasks that could not reach the board while the remote was away.

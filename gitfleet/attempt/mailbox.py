@@ -70,7 +70,7 @@ class _QuestionFile(Struct, frozen=True):
     wanted: QuestionRequest
 
 
-def _ear(ctx: AttemptContext) -> Mailbox:
+def _mailbox(ctx: AttemptContext) -> Mailbox:
     return Mailbox(ctx.project, ctx.task, ctx.claimed.claim, ctx.run_dir)
 
 
@@ -84,7 +84,7 @@ def poll(ctx: AttemptContext) -> None:
         except (Unreachable, remote.RemoteRejected):
             return None
 
-    _take(_ear(ctx), once, last=False)
+    _take(_mailbox(ctx), once, last=False)
 
 
 def _known(result: Transaction) -> Transaction | None:
@@ -94,23 +94,23 @@ def _known(result: Transaction) -> Transaction | None:
 
 def drain(ctx: AttemptContext) -> None:
     """Take the remaining messages of an ended attempt, however long the board is away."""
-    _take(_ear(ctx), lambda decide: finish.transact_until_known(ctx, decide), last=True)
+    _take(_mailbox(ctx), lambda decide: finish.transact_until_known(ctx, decide), last=True)
 
 
-def _take(ear: Mailbox, write: _Write, *, last: bool) -> None:
-    _questions(ear, write)
-    _notes(ear, write, last=last)
+def _take(mailbox: Mailbox, write: _Write, *, last: bool) -> None:
+    _questions(mailbox, write)
+    _notes(mailbox, write, last=last)
 
 
 # -- questions
 
 
-def _questions(ear: Mailbox, write: _Write) -> None:
-    letters = list(_letters(ear))
-    if not letters:
+def _questions(mailbox: Mailbox, write: _Write) -> None:
+    filed_tasks = list(_question_files(mailbox))
+    if not filed_tasks:
         return
-    wanted = [letter.wanted for letter in letters]
-    task, claim = ear.task, ear.claim
+    wanted = [filed.wanted for filed in filed_tasks]
+    task, claim = mailbox.task, mailbox.claim
 
     def decide(board: Board, now: datetime) -> Change | None:
         return questions.ask(board, now, task=task, nonce=claim.nonce, wanted=wanted)
@@ -121,56 +121,58 @@ def _questions(ear: Mailbox, write: _Write) -> None:
         return  # unknown, and it stays; or nothing from this attempt counts any more
     failpoints.point("question-committed")
     new = result.change.files if result.won and result.change is not None else {}
-    for letter in letters:
-        question = questions.found(entry.questions, letter.wanted, claim.attempt)
+    for filed in filed_tasks:
+        question = questions.found(entry.questions, filed.wanted, claim.attempt)
         if question is None:
             continue
         if layout.question_path(question.name) in new:
             asked = " ".join(question.text.split())[:200]
-            ear.project.report.action(Action.ASKED, task=task, question=question.name, text=asked)
-        _receipt(ear, letter.path, question=question.name)
+            mailbox.project.report.action(
+                Action.ASKED, task=task, question=question.name, text=asked
+            )
+        _receipt(mailbox, filed.path, question=question.name)
         failpoints.point("question-told")
-        letter.path.unlink(missing_ok=True)
+        filed.path.unlink(missing_ok=True)
 
 
-def _letters(ear: Mailbox) -> Iterator[_QuestionFile]:
+def _question_files(mailbox: Mailbox) -> Iterator[_QuestionFile]:
     """The questions in an outbox, in the order of their names; others are set aside and logged."""
-    names = sorted(p.name for p in outbox.files(ear.box) if p.name.startswith(client.QUESTION))
-    mask = ear.project.mask
+    names = sorted(p.name for p in outbox.files(mailbox.box) if p.name.startswith(client.QUESTION))
+    mask = mailbox.project.mask
     for name in names[:_MOST]:
-        path = ear.box / name
+        path = mailbox.box / name
         data = outbox.read(path)
         if data is None or not name.endswith(".md"):
-            _refuse(ear, path, "not a plain file question-<anything>.md of at most 256 KiB")
+            _refuse(mailbox, path, "not a plain file question-<anything>.md of at most 256 KiB")
             continue
         found, problems = codec.read_asked(data, name)
         if found is None:
-            _refuse(ear, path, mask.text(str(problems[0])))
+            _refuse(mailbox, path, mask.text(str(problems[0])))
             continue
         # Masked before the comparison with the board's text, which is masked, too.
         options = tuple(mask.text(option) for option in found.options)
-        yield _QuestionFile(path, _wanted(ear, name, mask.text(found.text), options))
+        yield _QuestionFile(path, _wanted(mailbox, name, mask.text(found.text), options))
 
 
-def _wanted(ear: Mailbox, name: str, text: str, options: tuple[str, ...]) -> QuestionRequest:
-    said = json.dumps([ear.claim.nonce, name, text, options])
+def _wanted(mailbox: Mailbox, name: str, text: str, options: tuple[str, ...]) -> QuestionRequest:
+    said = json.dumps([mailbox.claim.nonce, name, text, options])
     key = hashlib.sha256(said.encode()).hexdigest()[:16]
     return QuestionRequest(key=key, text=text, options=options)
 
 
-def _refuse(ear: Mailbox, path: Path, reason: str) -> None:
+def _refuse(mailbox: Mailbox, path: Path, reason: str) -> None:
     if path.name.startswith(client.QUESTION):
-        _receipt(ear, path, refused=reason)
+        _receipt(mailbox, path, refused=reason)
     outbox.set_aside(RejectedFile(path, reason))
-    ear.project.report.once(
-        f"refused {path}", Action.REFUSED, task=ear.task, file=path.name, reason=reason
+    mailbox.project.report.once(
+        f"refused {path}", Action.REFUSED, task=mailbox.task, file=path.name, reason=reason
     )
 
 
-def _receipt(ear: Mailbox, letter: Path, **told: str) -> None:
+def _receipt(mailbox: Mailbox, filed: Path, **told: str) -> None:
     """Tell the asker whether its question was accepted."""
-    key = letter.name.removeprefix(client.QUESTION).removesuffix(".md")
-    _put(ear.inbox / client.RECEIPTS / f"{key}.json", json.dumps(told).encode())
+    key = filed.name.removeprefix(client.QUESTION).removesuffix(".md")
+    _put(mailbox.inbox / client.RECEIPTS / f"{key}.json", json.dumps(told).encode())
 
 
 def _put(path: Path, data: bytes) -> None:
@@ -213,23 +215,23 @@ def _differs(path: Path, data: bytes) -> bool:
 # -- notes and progress
 
 
-def _notes(ear: Mailbox, write: _Write, *, last: bool) -> None:
-    mark = ear.run_dir.noted
+def _notes(mailbox: Mailbox, write: _Write, *, last: bool) -> None:
+    mark = mailbox.run_dir.noted
     if not (last or _due(mark)):
         return
-    taken = {f"{kind}.md": path for kind in client.NOTES if (path := _taken(ear, kind))}
+    taken = {f"{kind}.md": path for kind in client.NOTES if (path := _taken(mailbox, kind))}
     found = {name: data for name, path in taken.items() if (data := outbox.read(path)) is not None}
     if found:
-        text = {name: ear.project.mask.bytes(data) for name, data in found.items()}
+        text = {name: mailbox.project.mask.bytes(data) for name, data in found.items()}
 
         def decide(board: Board, _now: datetime) -> Change | None:
-            store = ear.project.store
+            store = mailbox.project.store
             new = {
                 name: data
                 for name, data in text.items()
-                if store.file(board, layout.note_path(ear.task, name)) != data
+                if store.file(board, layout.note_path(mailbox.task, name)) != data
             }
-            return questions.note(board, task=ear.task, nonce=ear.claim.nonce, notes=new)
+            return questions.note(board, task=mailbox.task, nonce=mailbox.claim.nonce, notes=new)
 
         if write(decide) is None:
             return
@@ -248,16 +250,16 @@ def _due(mark: Path) -> bool:
     return not 0 <= age < _NOTES_EVERY
 
 
-def _taken(ear: Mailbox, kind: str) -> Path | None:
+def _taken(mailbox: Mailbox, kind: str) -> Path | None:
     """The newest note of that kind, moved out of the outbox: a later one is another note."""
-    letter, goal = ear.box / f"note-{kind}.md", ear.run_dir.note(kind)
-    if letter.is_symlink() or letter.exists():
-        data = outbox.read(letter)
-        if data is None or not data.strip() or codec.decode(data, letter.name)[1]:
-            _refuse(ear, letter, "not a plain file of UTF-8 text of at most 256 KiB")
+    filed, goal = mailbox.box / f"note-{kind}.md", mailbox.run_dir.note(kind)
+    if filed.is_symlink() or filed.exists():
+        data = outbox.read(filed)
+        if data is None or not data.strip() or codec.decode(data, filed.name)[1]:
+            _refuse(mailbox, filed, "not a plain file of UTF-8 text of at most 256 KiB")
         else:
             with contextlib.suppress(OSError):
-                letter.replace(goal)
+                filed.replace(goal)
     return goal if goal.exists() else None
 
 
@@ -279,23 +281,27 @@ def _progress(ctx: AttemptContext) -> None:
 
 def waits_for_answer(ctx: AttemptContext) -> str:
     """Why the attempt ends as `asked`, in a sentence; empty if it does not."""
-    return _parked(_ear(ctx))
+    return _parked(_mailbox(ctx))
 
 
-def _parked(ear: Mailbox) -> str:
-    entry = ear.project.store.board().get(ear.task)
+def _parked(mailbox: Mailbox) -> str:
+    entry = mailbox.project.store.board().get(mailbox.task)
     if entry is None:
         return ""
-    asked = _asked(ear)
-    marks = (path.name.removeprefix(client.PARKED) for path in ear.box.glob(f"{client.PARKED}*"))
+    asked = _asked(mailbox)
+    marks = (
+        path.name.removeprefix(client.PARKED) for path in mailbox.box.glob(f"{client.PARKED}*")
+    )
     unheard = frozenset(asked[key] for key in marks if key in asked)
-    return questions.unanswered_reason(entry, ear.claim.attempt, frozenset(asked.values()), unheard)
+    return questions.unanswered_reason(
+        entry, mailbox.claim.attempt, frozenset(asked.values()), unheard
+    )
 
 
-def _asked(ear: Mailbox) -> dict[str, str]:
+def _asked(mailbox: Mailbox) -> dict[str, str]:
     """The questions of an attempt by their keys, from its receipts."""
     found: dict[str, str] = {}
-    for path in (ear.inbox / client.RECEIPTS).glob("*.json"):
+    for path in (mailbox.inbox / client.RECEIPTS).glob("*.json"):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             name = json.loads(path.read_bytes()).get("question")
             if isinstance(name, str):
@@ -308,7 +314,7 @@ def last_question(project: Project, task: str, claim: Claim, run_dir: RunDir) ->
 
     Its last messages are taken first. None if it is unknown whether they arrived.
     """
-    ear = Mailbox(project, task, claim, run_dir)
+    mailbox = Mailbox(project, task, claim, run_dir)
     unknown = False
 
     def tell(decide: Decide) -> Transaction | None:
@@ -317,5 +323,5 @@ def last_question(project: Project, task: str, claim: Claim, run_dir: RunDir) ->
         unknown = unknown or result is None
         return result
 
-    _take(ear, tell, last=True)
-    return None if unknown else _parked(ear)
+    _take(mailbox, tell, last=True)
+    return None if unknown else _parked(mailbox)

@@ -128,9 +128,9 @@ class Mainline:
         scored: list[tuple[bool, int, int, int, str]] = []
         for number, parent in enumerate(parents):
             own = self._harm(commit, parent)
-            if not own and not any(self.beside(commit.oid, parent)):
+            if not own and not any(self.side_changes(commit.oid, parent)):
                 return parent
-            lost = list(self.beside(commit.oid, parent))
+            lost = list(self.side_changes(commit.oid, parent))
             work = any(of_a_runner(self.store.objects.commit(oid)) for oid, _ in lost)
             scored.append((work, own + len(lost), own, number, parent))
         return min(scored)[-1]
@@ -142,7 +142,7 @@ class Mainline:
 
     # -- the other sides of merges
 
-    def beside(self, merge: str, parent: str) -> Iterator[SideChange]:
+    def side_changes(self, merge: str, parent: str) -> Iterator[SideChange]:
         """Runners' files that changed on the sides that a merge brings in besides `parent`."""
         others = [p for p in self.parents[merge] if p != parent]
         for oid in self._only_in(others, parent):

@@ -136,9 +136,9 @@ def _new_commits(
         return
     for finding in found:
         if finding.broken:
-            breach = finding.breach
-            where = f"commit {finding.commit[:10]} breaks invariant {breach.rule}"
-            yield PushRefusal(f"{where}: {value(breach.path)}: {breach.what}")
+            violation = finding.violation
+            where = f"commit {finding.commit[:10]} breaks invariant {violation.rule}"
+            yield PushRefusal(f"{where}: {value(violation.path)}: {violation.what}")
     yield from _problems(store, old, new)
 
 

@@ -45,7 +45,7 @@ class HistoryFinding(Struct, frozen=True, kw_only=True):
 
     commit: str
     author: str
-    breach: Violation
+    violation: Violation
     repaired: bool = False  # it was repaired, or never reached the board
     warning: bool = False  # not a fault of the board
 
@@ -131,12 +131,12 @@ class _Judge:
     def _judge(self, number: int, on: MainlineCommit) -> None:
         step = step_of(self._store, on)
         step = replace(step, restores={**self._by_trailer(on), **self._put_back(step)})
-        for breach in invariants.check_step(step):
-            self._broken[breach.path] = (len(self._found), step.changed[breach.path][0])
-            self._note(number, on.commit, breach)
+        for violation in invariants.check_step(step):
+            self._broken[violation.path] = (len(self._found), step.changed[violation.path][0])
+            self._note(number, on.commit, violation)
         if on.parent is not None and len(self._history.parents[on.commit.oid]) > 1:
-            for side in self._history.beside(on.commit.oid, on.parent):
-                self._beside(number, on, side, taken=side.change.path in step.changed)
+            for side in self._history.side_changes(on.commit.oid, on.parent):
+                self._side_change(number, on, side, taken=side.change.path in step.changed)
         for path, landed in invariants.merges_to_see(step):
             self._landings.append(_Claim(number, on.commit, path, landed))
 
@@ -167,18 +167,20 @@ class _Judge:
         self,
         number: int,
         commit: Commit,
-        breach: Violation,
+        violation: Violation,
         *,
         good: bool = False,
         warn: bool = False,
     ) -> None:
         author = f"{commit.author.name} <{commit.author.email}>"
         found = HistoryFinding(
-            commit=commit.oid, author=author, breach=breach, repaired=good, warning=warn
+            commit=commit.oid, author=author, violation=violation, repaired=good, warning=warn
         )
         self._found.append((number, found))
 
-    def _beside(self, number: int, on: MainlineCommit, side: SideChange, *, taken: bool) -> None:
+    def _side_change(
+        self, number: int, on: MainlineCommit, side: SideChange, *, taken: bool
+    ) -> None:
         """Record a runner's file that changed off the mainline.
 
         If a person's commit only lost or damaged one there, and the merge did not take that over,
@@ -271,7 +273,9 @@ def damage_of(store: Store, tip: str, commit: str) -> dict[str, str | None]:
     if parent is None or (line and line[0].parent != commit):
         return {}
     step = step_of(store, MainlineCommit(named, parent))
-    broken = {breach.path for breach in invariants.check_step(step) if _repairable(breach.path)}
+    broken = {
+        violation.path for violation in invariants.check_step(step) if _repairable(violation.path)
+    }
     # A file that still looks damaged proves nothing: a claim that was dropped, restored and has
     # ended since is gone, too.
     touched = {path for on in line for path in _paths(store, on)} if broken else set()

@@ -78,7 +78,7 @@ class Store:
         self._reading = threading.RLock()  # never held during a conversation with a server
         self._queue: list[Request] = []
         self._queue_lock = threading.Lock()
-        self._courtesy = yield_to_commits.YieldToCommits(repo)
+        self._yielding = yield_to_commits.YieldToCommits(repo)
         self._boards: OrderedDict[str, Board] = OrderedDict()
 
     # -- reading
@@ -227,7 +227,7 @@ class Store:
 
     def _guarded_round(self, left: list[Request]) -> bool:
         """One round; an error goes to every waiting request."""
-        self._courtesy.give_way(self.tip)
+        self._yielding.give_way(self.tip)
         try:
             return self._round(left)
         except BaseException as error:

@@ -123,11 +123,11 @@ def _kind(finding: HistoryFinding) -> str:
 
 
 def _line(finding: HistoryFinding) -> str:
-    breach = finding.breach
+    violation = finding.violation
     by = value(finding.author)
     return (
-        f"{finding.commit[:10]} {_kind(finding)} invariant {breach.rule}"
-        f" {value(breach.path)}: {breach.what} (by {by})"
+        f"{finding.commit[:10]} {_kind(finding)} invariant {violation.rule}"
+        f" {value(violation.path)}: {violation.what} (by {by})"
     )
 
 
@@ -136,7 +136,7 @@ def _plain(finding: HistoryFinding) -> dict[str, object]:
         "commit": finding.commit,
         "author": finding.author,
         "kind": _kind(finding),
-        "invariant": finding.breach.rule,
-        "path": finding.breach.path,
-        "what": finding.breach.what,
+        "invariant": finding.violation.rule,
+        "path": finding.violation.path,
+        "what": finding.violation.what,
     }

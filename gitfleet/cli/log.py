@@ -119,13 +119,13 @@ class _Reader:
     def plain(self, one: ShownAttempt) -> dict[str, Any]:
         """The same for programs: everything the coder said and did."""
         source = self._sources(one).get(STDOUT)
-        hearing, teller = self._hearing(one), Summarizer(full=True)
+        replay, teller = self._replay(one), Summarizer(full=True)
         events: list[Passage] = []
         marks = self._marks(one)
         for start, data in source.chunks() if source else ():
-            for event, at in hearing.feed(data, start, marks):
+            for event, at in replay.feed(data, start, marks):
                 events += teller.tell(event, at)
-        for event, at in hearing.end():
+        for event, at in replay.end():
             events += teller.tell(event, at)
         return {
             "attempt": one.number,
@@ -138,7 +138,7 @@ class _Reader:
             "folder": str(one.folder) if one.folder else None,
             "checks": one.checks,
             "events": events,
-            "sum": hearing.sum,
+            "sum": replay.sum,
         }
 
     def _outputs(self, one: ShownAttempt) -> list[ShownFile] | None:
@@ -172,12 +172,12 @@ class _Reader:
         return found
 
     def _output(self, one: ShownAttempt, name: str, source: Source) -> ShownFile:
-        hearing = self._hearing(one) if name == STDOUT and not self.wish.raw else None
-        if hearing is None or (hearing.plain and not self.wish.as_json):
+        replay = self._replay(one) if name == STDOUT and not self.wish.raw else None
+        if replay is None or (replay.plain and not self.wish.as_json):
             return ShownFile(self.out, name, source)
-        return Speech(self.out, source, hearing, self.wish, lambda: self._marks(one))
+        return Speech(self.out, source, replay, self.wish, lambda: self._marks(one))
 
-    def _hearing(self, one: ShownAttempt) -> Replay:
+    def _replay(self, one: ShownAttempt) -> Replay:
         folder = one.folder or self.session.clone.runs
         return Replay(self.board, self.entry, one.speaker, folder, listed_plugins())
 

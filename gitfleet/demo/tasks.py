@@ -188,13 +188,13 @@ class Promise(Struct, frozen=True):
     task: str
     outcomes: tuple[str, ...] = ()  # its attempts' outcomes in order, perhaps with others between
     after: tuple[str, ...] = ()  # tasks that must have landed before it started
-    beside: tuple[str, ...] = ()  # tasks that must have run at the same time
+    alongside: tuple[str, ...] = ()  # tasks that must have run at the same time
     closed_by: str = ""  # it did not land itself; this task's landing closed it
 
 
 PROMISES: Final = (
-    Promise("fix-slug", ("submitted", "accepted"), beside=("count-words",)),
-    Promise("count-words", ("submitted", "accepted"), beside=("fix-slug",)),
+    Promise("fix-slug", ("submitted", "accepted"), alongside=("count-words",)),
+    Promise("count-words", ("submitted", "accepted"), alongside=("fix-slug",)),
     Promise("add-summary", ("submitted", "accepted"), after=("fix-slug", "count-words")),
     Promise("add-license", ("failed", "submitted", "accepted")),
     Promise("name-python", ("submitted", "conflict", "submitted", "accepted")),

@@ -70,7 +70,7 @@ def _times(store: Store, board: Board, entry: Entry, promise: Promise) -> Iterat
         for landed in _landings(theirs) if theirs else []:
             if not first.base or not store.objects.is_ancestor(landed.merge, first.base):
                 yield f"it was begun without the work of {other}"
-    for other in promise.beside:
+    for other in promise.alongside:
         theirs = board.get(other)
         ran = theirs.attempts(Role.WORK) if theirs else []
         if not any(_overlap(first, second) for second in ran):

@@ -134,7 +134,7 @@ class InFlightClaims:
     def __init__(self) -> None:
         self._first: dict[str, str] = {}
 
-    def look(self, tip: str, adrift: Collection[str]) -> frozenset[str]:
+    def look(self, tip: str, unconfirmed: Collection[str]) -> frozenset[str]:
         """After a successful fetch that showed the board at `tip`:
 
         which of the nonces `adrift` (sent, given up, and without a claim on the board) can no
@@ -144,9 +144,9 @@ class InFlightClaims:
         after it was given up, or an earlier one: once the board has left that tip, the push is too
         late.
         """
-        for nonce in self._first.keys() - set(adrift):
+        for nonce in self._first.keys() - set(unconfirmed):
             del self._first[nonce]
-        for nonce in adrift:
+        for nonce in unconfirmed:
             self._first.setdefault(nonce, tip)
         return frozenset(nonce for nonce, first in self._first.items() if first != tip)
 

@@ -60,10 +60,10 @@ def _table(rows: list[Entry], where: Mapping[str, TaskStatus]) -> Iterator[str]:
     yield "| task | status | title | why |"
     yield "|---|---|---|---|"
     for entry in rows[:_ROWS]:
-        standing = where[entry.id]
+        here = where[entry.id]
         link = f"[{text(entry.id)}](tasks/{entry.id}.md)" if entry.task else text(entry.id)
-        status = _status(entry, standing.status)
-        yield f"| {link} | {status} | {text(entry.title)} | {text(standing.reason)} |"
+        status = _status(entry, here.status)
+        yield f"| {link} | {status} | {text(entry.title)} | {text(here.reason)} |"
     if len(rows) > _ROWS:
         yield f"\nand {len(rows) - _ROWS} more."
 

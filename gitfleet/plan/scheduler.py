@@ -97,18 +97,18 @@ def candidates(
 
 
 def picks(
-    board: Board, now: datetime, offer: Capacity, default_target: str
+    board: Board, now: datetime, capacity: Capacity, default_target: str
 ) -> tuple[list[Assignment], list[Skipped]]:
     """The tasks to claim now, best first, and the claimable ones that are skipped."""
-    busy = _Occupancy(board, offer, default_target, cooldowns(board, offer.runner, now))
+    busy = _Occupancy(board, capacity, default_target, cooldowns(board, capacity.runner, now))
     chosen: list[Assignment] = []
     passed: list[Skipped] = []
-    for entry, where in candidates(board, now, frozenset(offer.tips.values())):
-        if offer.only is not None and entry.id not in offer.only:
+    for entry, where in candidates(board, now, frozenset(capacity.tips.values())):
+        if capacity.only is not None and entry.id not in capacity.only:
             continue
         assert where.role is not None
-        if entry.id in offer.blocked:
-            passed.append(Skipped(entry.id, offer.blocked[entry.id], for_a_person=True))
+        if entry.id in capacity.blocked:
+            passed.append(Skipped(entry.id, capacity.blocked[entry.id], for_a_person=True))
             continue
         one = busy.choose(entry, where.role)
         if isinstance(one, Skipped):
@@ -136,11 +136,11 @@ class _Occupancy:
     def __init__(
         self,
         board: Board,
-        offer: Capacity,
+        capacity: Capacity,
         default_target: str,
         resting: Mapping[str, Cooldown] = MappingProxyType({}),
     ) -> None:
-        self.board, self.offer, self.resting = board, offer, resting
+        self.board, self.capacity, self.resting = board, capacity, resting
         self.mine = 0
         self.coders: Counter[str] = Counter()
         self.locks: dict[str, str] = {}
@@ -149,7 +149,7 @@ class _Occupancy:
             if entry.claim is None:
                 continue
             claim = entry.claim
-            if claim.runner == offer.runner:
+            if claim.runner == capacity.runner:
                 self.mine += 1
                 self.coders[claim.coder] += 1
             self._occupy(entry, claim.role, target_of(board, entry, default_target))
@@ -173,7 +173,7 @@ class _Occupancy:
         """
         whys: list[str] = []
         rests: list[Cooldown] = []
-        for one in choices(self.board, entry, role, self.offer.default) or (Choice(""),):
+        for one in choices(self.board, entry, role, self.capacity.default) or (Choice(""),):
             why, rest = self._of_coder(one.coder, role), self.resting.get(one.coder)
             if not why and rest is None:
                 return one
@@ -195,12 +195,12 @@ class _Occupancy:
 
     def _of_labels(self, pick: Assignment, entry: Entry) -> str:
         wanted = entry.task.runs_on if entry.task and pick.role is not Role.VALIDATE else ()
-        lacking = [label for label in wanted if label not in self.offer.labels]
+        lacking = [label for label in wanted if label not in self.capacity.labels]
         return f"runs only on a runner with {', '.join(lacking)}" if lacking else ""
 
     def _of_slots(self, pick: Assignment) -> str:
-        if self.mine >= self.offer.slots:
-            return f"all {self.offer.slots} slots are taken"
+        if self.mine >= self.capacity.slots:
+            return f"all {self.capacity.slots} slots are taken"
         settings = self.board.settings.coders.get(pick.coder)
         limit = settings.concurrency if settings else None
         if pick.coder and limit is not None and self.coders[pick.coder] >= limit:
@@ -213,9 +213,9 @@ class _Occupancy:
             if role is Role.VALIDATE:
                 return ""
             return "no coder: name one in the task, or in fleet.yaml under roles.work.coder"
-        if self.offer.coders is not None and coder not in self.offer.coders:
+        if self.capacity.coders is not None and coder not in self.capacity.coders:
             return f"this machine's configuration does not let {coder} run here"
-        return self.offer.absent.get(coder, "")
+        return self.capacity.absent.get(coder, "")
 
     def of_place(self, pick: Assignment, entry: Entry) -> str:
         """A lock that another attempt holds, or a label that this runner lacks."""

@@ -59,7 +59,7 @@ class HeartbeatThread:
         self.every = seconds(settings.heartbeat)
         self.watch = LeaseWatch(heartbeat=self.every, lease=seconds(settings.lease))
         self.own = OwnLease(lease=seconds(settings.lease))
-        self._limbo = InFlightClaims()
+        self._in_flight = InFlightClaims()
         self._inbox: dict[tuple[str, str], float] = {}  # branch and commit -> since when
         self.offline = ""  # why, while the remote cannot be reached
         self.lost: frozenset[str] = frozenset()
@@ -143,7 +143,7 @@ class HeartbeatThread:
             return frozenset()
         board, held = self.fleet.store.board_at(tip), self.fleet.clone.pending_claims()
         there = {entry.claim.nonce for entry in board.entries.values() if entry.claim is not None}
-        return self._limbo.look(tip, held.keys() - self._lives().keys() - there)
+        return self._in_flight.look(tip, held.keys() - self._lives().keys() - there)
 
     def inbox(self) -> dict[str, str]:
         """The inbox branches on the remote that this runner merges now, with their commits.

@@ -155,14 +155,14 @@ def kill_run(
     gone before we looked) is not found.
     """
     assert marker, "a run without a marker cannot be told from others"
-    grip = RunProcesses(child, marker, parent)
+    processes = RunProcesses(child, marker, parent)
     try:
         deadline = time.monotonic() + grace
-        while found := grip.find():
+        while found := processes.find():
             # A stopped process handles SIGTERM only after it continues.
-            grip.signal(found, signal.SIGTERM, signal.SIGCONT)
-            grip.wait(deadline)
-            if grip.left() or time.monotonic() >= deadline:
+            processes.signal(found, signal.SIGTERM, signal.SIGCONT)
+            processes.wait(deadline)
+            if processes.left() or time.monotonic() >= deadline:
                 break
         else:
             return []
@@ -170,18 +170,18 @@ def kill_run(
         for _ in range(_KILL_ROUNDS):
             # First stop all of them, so that none forks and none dies before its children are
             # found: an orphan would no longer be known as a descendant.
-            grip.signal(grip.left(spared), signal.SIGSTOP)
-            while found := grip.find():
-                grip.signal(found, signal.SIGSTOP)
-            if not grip.left():
+            processes.signal(processes.left(spared), signal.SIGSTOP)
+            while found := processes.find():
+                processes.signal(found, signal.SIGSTOP)
+            if not processes.left():
                 return []
-            if not grip.left(spared):  # it is alone: it may record how the run ended
-                grip.wait(time.monotonic() + _LAST_WORDS)
+            if not processes.left(spared):  # it is alone: it may record how the run ended
+                processes.wait(time.monotonic() + _LAST_WORDS)
                 spared = None
                 continue
-            grip.signal(grip.left(spared), signal.SIGKILL)
-            grip.wait(time.monotonic() + _KILL_SECONDS)
-        grip.find()
-        return grip.left()
+            processes.signal(processes.left(spared), signal.SIGKILL)
+            processes.wait(time.monotonic() + _KILL_SECONDS)
+        processes.find()
+        return processes.left()
     finally:
-        grip.close()
+        processes.close()

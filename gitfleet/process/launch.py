@@ -27,7 +27,7 @@ from gitfleet.run_dir import RunFiles
 
 _START_SECONDS: Final = 60.0  # a loaded machine may be slow; after that something is wrong
 # -I -S: the environment's Python settings are for the coder, and no package is needed.
-_SHIM: Final = (
+_SUPERVISE: Final = (
     "-I",
     "-S",
     "-c",
@@ -157,7 +157,7 @@ def start(files: RunFiles, spec: LaunchSpec) -> Running:
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
             errors = os.open(files.last_words, flags, 0o600)
             until_started.callback(os.close, errors)
-            argv = (sys.executable, *_SHIM, str(files.path), files.name, str(write))
+            argv = (sys.executable, *_SUPERVISE, str(files.path), files.name, str(write))
             # There are coders that believe PWD rather than ask, and would work where we started.
             env = {**spec.env, "PWD": str(spec.cwd), MARKER: spec.marker}
             pid, pidfd = spawn(argv, files.path, env, (null, null, errors), (write,))

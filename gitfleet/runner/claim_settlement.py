@@ -22,9 +22,9 @@ class ClaimSettlement:
     """Keeps claims from getting stuck. Call it in the thread that claims."""
 
     def __init__(
-        self, project: Project, attempts: RunningAttempts, heart: HeartbeatThread | None
+        self, project: Project, attempts: RunningAttempts, heartbeat: HeartbeatThread | None
     ) -> None:
-        self._fleet, self._attempts, self._heart = project, attempts, heart
+        self._fleet, self._attempts, self._heartbeat = project, attempts, heartbeat
         self._former: frozenset[str] = frozenset()
 
     def remember_former(self) -> None:
@@ -58,16 +58,16 @@ class ClaimSettlement:
 
     def settle_lost(self, board: Board) -> None:
         """On a shared board: take over claims that their runner lost; forget dead nonces."""
-        if self._heart is None:
+        if self._heartbeat is None:
             return
-        self._forget(self._heart, self._heart.too_late())
+        self._forget(self._heartbeat, self._heartbeat.too_late())
         for entry in board.entries.values():
-            if entry.claim is not None and entry.claim.nonce in self._heart.lost:
+            if entry.claim is not None and entry.claim.nonce in self._heartbeat.lost:
                 self._take_over(entry.id, entry.claim)
 
-    def _forget(self, heart: HeartbeatThread, nonces: Iterable[str]) -> None:
+    def _forget(self, heartbeat: HeartbeatThread, nonces: Iterable[str]) -> None:
         for nonce in nonces:
-            heart.own.forgotten(nonce)
+            heartbeat.own.forgotten(nonce)
             self._fleet.clone.drop_pending(nonce)
 
     def _take_over(self, task: str, claim: Claim) -> None:

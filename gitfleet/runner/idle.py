@@ -32,10 +32,15 @@ class Idle:
         self,
         project: Project,
         options: Options,
-        offers: LocalCapacity,
-        heart: HeartbeatThread | None,
+        capacity: LocalCapacity,
+        heartbeat: HeartbeatThread | None,
     ) -> None:
-        self._fleet, self._options, self._offers, self._heart = project, options, offers, heart
+        self._fleet, self._options, self._capacity, self._heartbeat = (
+            project,
+            options,
+            capacity,
+            heartbeat,
+        )
 
     def next_wakeup(
         self, board: Board, now: datetime, *, busy: bool, may_claim: bool
@@ -49,7 +54,7 @@ class Idle:
         if not self._ends:
             return seconds
         # Tasks that cannot be claimed now (a full disk, a newer format) are not waited for.
-        chosen, skipped = self._offers.picks(board, now) if may_claim else ([], [])
+        chosen, skipped = self._capacity.picks(board, now) if may_claim else ([], [])
         if chosen:
             return min(seconds, _SOON)
         waits = busy or self._is_waited_for(board, now, paused, skipped)
@@ -65,9 +70,9 @@ class Idle:
         moments = [rest.until for rest in cooldowns(board, self._fleet.runner, now).values()]
         moments += [one.until for one in paused]
         due = [SLOW_POLL, *((at - now).total_seconds() + _AFTER for at in moments)]
-        if self._heart is not None:
-            lease = self._heart.left()  # then others may take our claims: their attempts end
-            turn = self._heart.remote.pace.left()
+        if self._heartbeat is not None:
+            lease = self._heartbeat.left()  # then others may take our claims: their attempts end
+            turn = self._heartbeat.remote.pace.left()
             due += [left for left in (lease, turn) if left > 0]
         return min(due)
 
@@ -79,12 +84,12 @@ class Idle:
         That is: a claim of ours that is still being settled, the end of a cooldown or of a
         back-off, or a remote that is away.
         """
-        away = self._heart is not None and bool(self._heart.offline)
+        away = self._heartbeat is not None and bool(self._heartbeat.offline)
         if away or claims_of(board, self._fleet.runner):
             return True
         if any(one.until is not None for one in skipped):
             return True
-        only = self._offers.only(board)
+        only = self._capacity.only(board)
         return any(one.is_worth(now) for one in paused if only is None or one.entry.id in only)
 
     def exit_status(self) -> int:
@@ -104,7 +109,7 @@ class Idle:
     def _left_over(self, board: Board) -> set[str]:
         """The tasks that keep the run from being complete."""
         now = self._fleet.store.now()
-        only = self._offers.only(board)
+        only = self._capacity.only(board)
         found = {
             task: where.status
             for task, where in statuses(board, now).items()
@@ -114,7 +119,7 @@ class Idle:
         left = {task for task, status in found.items() if status in waiting}
         if self._options.once:  # the one requested task must be finished
             left |= {task for task, status in found.items() if status not in FINISHED}
-        chosen, passed = self._offers.picks(board, now)
+        chosen, passed = self._capacity.picks(board, now)
         stuck = {one.task for one in passed if one.for_a_person}
         return left | {one.task for one in chosen} | stuck
 

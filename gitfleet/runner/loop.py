@@ -61,14 +61,14 @@ class Runner:
         self.services = RunnerServices(
             project, options.slots, self.attempts.lives, self.wake.set, self._health
         )
-        self.heart = self.services.heart
-        self.claims = ClaimSettlement(project, self.attempts, self.heart)
-        self.upkeep = Maintenance(project, first=self.services.is_leader)
+        self.heartbeat = self.services.heartbeat
+        self.claims = ClaimSettlement(project, self.attempts, self.heartbeat)
+        self.maintenance = Maintenance(project, first=self.services.is_leader)
         self.windows = WindowCatchUp(project)
         self.duties = Duties(project, self._duties())
-        self.offers = LocalCapacity(project, options, blocked)
-        self.notable = Alerts(project)
-        self.idle = Idle(project, options, self.offers, self.heart)
+        self.capacity = LocalCapacity(project, options, blocked)
+        self.alerts = Alerts(project)
+        self.idle = Idle(project, options, self.capacity, self.heartbeat)
         self.draining = False
         self.ending = False
         self._signals = 0
@@ -81,11 +81,11 @@ class Runner:
         repairer = project.store.repairer = repair.Repairer(project)
 
         def questions() -> None:
-            if self.heart is None or not self.heart.offline:
+            if self.heartbeat is None or not self.heartbeat.offline:
                 asks.keep()
 
         def read_inbox() -> None:
-            found = self.heart.inbox() if self.heart is not None else {}
+            found = self.heartbeat.inbox() if self.heartbeat is not None else {}
             inbox_branches.read_inbox(project, found)
 
         return {
@@ -94,7 +94,7 @@ class Runner:
             "questions": questions,
             "inbox": read_inbox,
             "follow-up": lambda: follow_up(project),
-            "upkeep": self.upkeep.round,
+            "upkeep": self.maintenance.round,
             "orphans": reap_orphans,  # of attempts: this process is their subreaper
         }
 
@@ -135,15 +135,15 @@ class Runner:
                         return IDLE_DONE
                     if pause is None:
                         with contextlib.suppress(FleetError):  # then the next runner writes it
-                            self.upkeep.draw()
+                            self.maintenance.draw()
                         return self.idle.exit_status()
                     self._wait(pause)
 
     def _leave(self) -> None:
         """Leave without a goodbye heartbeat: our claims stay ours until the lease runs out."""
         self.fleet.report.action(Action.LEAVING, attempts=len(self.attempts))
-        if self.heart is not None:
-            self.heart.leave()
+        if self.heartbeat is not None:
+            self.heartbeat.leave()
 
     def _begun(self) -> bool:
         """Start, and wait for a board whose remote cannot be reached. False: stopped meanwhile."""
@@ -215,12 +215,12 @@ class Runner:
 
     def _round(self) -> float | None:
         """Read the board, decide, act. Seconds to the next round at the latest; None: finished."""
-        if self.heart is not None:
-            self.heart.turned()
+        if self.heartbeat is not None:
+            self.heartbeat.turned()
         if self.attempts.join_finished():
             self.services.attempt_ended()
         self._handle_signals()
-        self.attempts.end_expired(self.heart)
+        self.attempts.end_expired(self.heartbeat)
         self.duties.run()
         self.services.board_moved()
         board = self.fleet.store.board()
@@ -228,9 +228,9 @@ class Runner:
         self.claims.settle_lost(board)
         self.claims.settle_own(board, draining=self.draining)
         self.attempts.deliver_answers(board)
-        self.notable.board(board)
+        self.alerts.board(board)
         now = self.fleet.store.now()
-        self.notable.coders(board, now)
+        self.alerts.coders(board, now)
         if self._may_claim(board):
             self._claim(board, now)
         if self.draining and not self.attempts:
@@ -258,10 +258,10 @@ class Runner:
     # -- claiming
 
     def _may_claim(self, board: Board) -> bool:
-        away = self.heart is not None and (self.heart.offline or self.heart.expired())
+        away = self.heartbeat is not None and (self.heartbeat.offline or self.heartbeat.expired())
         if self.draining or self._leaving or away:
             return False
-        return self._format_known(board) and not self.upkeep.short_of_disk()
+        return self._format_known(board) and not self.maintenance.short_of_disk()
 
     def _format_known(self, board: Board) -> bool:
         newer = upgrade.new_format(board)
@@ -279,7 +279,7 @@ class Runner:
     def _claim(self, board: Board, now: datetime) -> None:
         passed: list[Skipped] = []
         for _ in range(_PICK_AGAIN):
-            chosen, passed = self.offers.picks(board, now)
+            chosen, passed = self.capacity.picks(board, now)
             if not self._claim_and_start(board, chosen):
                 break
             # Other runners were faster with some of them: choose again from the rest, at once.
@@ -294,13 +294,13 @@ class Runner:
         """Claim and start these. Returns whether others got some of them first."""
         busy = self.attempts.tasks  # an earlier attempt may still be ending in its workspace
         free = self._when_fair([pick for pick in chosen if pick.task not in busy])
-        sending = self.heart.claiming if self.heart is not None else lambda _nonce: None
+        sending = self.heartbeat.claiming if self.heartbeat is not None else lambda _nonce: None
         taken = claim_all(self.fleet, board, free, sending)
         for claimed, begin in taken:
             self.attempts.start(claimed, begin)
         new = any(claimed.claim.role is not Role.VALIDATE for claimed, _ in taken)
-        if self.heart is not None and new:
-            self.heart.remote.pace.begun()
+        if self.heartbeat is not None and new:
+            self.heartbeat.remote.pace.begun()
         return len(taken) < len(free) and self.fleet.store.board().commit != board.commit
 
     def _when_fair(self, chosen: list[Assignment]) -> list[Assignment]:
@@ -308,6 +308,6 @@ class Runner:
 
         Started work is finished first anyway.
         """
-        if self.heart is None or self.heart.remote.pace.left() <= 0:
+        if self.heartbeat is None or self.heartbeat.remote.pace.left() <= 0:
             return chosen
         return [pick for pick in chosen if pick.role is Role.VALIDATE]

@@ -126,13 +126,13 @@ class RunningAttempts:
             elif done(entry):
                 attempt.control.stop(Outcome.CANCELLED, "the task was closed by hand")
 
-    def end_expired(self, heart: HeartbeatThread | None) -> None:
+    def end_expired(self, heartbeat: HeartbeatThread | None) -> None:
         """On a shared board: end attempts whose claims others may have taken by now."""
-        if heart is None:
+        if heartbeat is None:
             return
         for nonce, attempt in self._attempts.items():
-            if heart.expired(nonce) and attempt.control.stopped is None:
-                reason = f"{heart.remote.name} did not answer for a whole lease"
+            if heartbeat.expired(nonce) and attempt.control.stopped is None:
+                reason = f"{heartbeat.remote.name} did not answer for a whole lease"
                 self._fleet.report.action(
                     Action.LEASE_EXPIRED, task=attempt.claimed.task, reason=reason
                 )

@@ -38,13 +38,13 @@ class RunnerServices:
         self.live_status = LiveStatusFile(project, lives, slots, self.health)
         self._leases = project.leases.service(project.report)
         remote = project.store.backend.remote
-        self.heart = (
+        self.heartbeat = (
             HeartbeatThread(project, remote, lives, wake, slots, self._able, self.health)
             if remote is not None
             else None
         )
-        if self.heart is not None:
-            project.leases.told = self.heart.lease_left
+        if self.heartbeat is not None:
+            project.leases.told = self.heartbeat.lease_left
 
     def _able(self) -> list[str]:
         """The duties that this runner could do for all.
@@ -62,11 +62,11 @@ class RunnerServices:
 
         That time is in monotonic seconds.
         """
-        return (True, 0.0) if self.heart is None else self.heart.leader_since(duty)
+        return (True, 0.0) if self.heartbeat is None else self.heartbeat.leader_since(duty)
 
     def is_leader(self) -> bool:
         """Whether this runner is the leader of all live runners."""
-        return self.heart is None or self.heart.is_leader()
+        return self.heartbeat is None or self.heartbeat.is_leader()
 
     # -- start and stop
 
@@ -77,16 +77,16 @@ class RunnerServices:
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Run all other services inside the context. The first heartbeat was sent before."""
-        if self.heart is not None:
-            self.heart.service.attempt()
+        if self.heartbeat is not None:
+            self.heartbeat.service.attempt()
         with _running(self._ordered()):
             yield
 
     def _ordered(self) -> list[BackgroundService]:
         """In the order of their start; the heartbeat ends last, with its goodbye."""
-        heart = [self.heart.service] if self.heart is not None else []
+        heartbeat = [self.heartbeat.service] if self.heartbeat is not None else []
         others = (self.transcripts, self.forge, self.notifier, self.live_status)
-        return [*heart, *(one.service for one in others)]
+        return [*heartbeat, *(one.service for one in others)]
 
     def health(self) -> list[ServiceHealth]:
         """The health of the loop, its duties, and every service."""

@@ -195,17 +195,17 @@ def test_a_full_disk_stops_new_claims_and_is_told_once(
     told, too, and a second time is a new time."""
     free = [500]
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: Disk(10**12, 0, free[0] * 2**20))
-    upkeep = Maintenance(project.fleet(machine=Machine(disk_reserve=1000)))
+    maintenance = Maintenance(project.fleet(machine=Machine(disk_reserve=1000)))
     for number in (500, 499, 498):
         free[0] = number
-        assert upkeep.short_of_disk()
+        assert maintenance.short_of_disk()
     (line,) = project.told("disk-full")
     assert "free=500MiB reserve=1000MiB" in line and "gitfleet gc" in line
     free[0] = 1001
-    assert not upkeep.short_of_disk() and not upkeep.short_of_disk()
+    assert not maintenance.short_of_disk() and not maintenance.short_of_disk()
     assert len(project.told("disk-free")) == 1
     free[0] = 1
-    assert upkeep.short_of_disk() and len(project.told("disk-full")) == 2
+    assert maintenance.short_of_disk() and len(project.told("disk-full")) == 2
 
 
 def test_a_runner_waits_for_room(project: SampleProject) -> None:

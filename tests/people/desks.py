@@ -149,7 +149,7 @@ class Desks:
         store = Store(find(self.bare), branch="fleet")
         tip = store.tip()
         assert tip is not None
-        return [str(one.breach) for one in repair.check(store, tip) if one.broken]
+        return [str(one.violation) for one in repair.check(store, tip) if one.broken]
 
     def start(self, files: Files) -> None:
         """Both clones have these files."""

@@ -240,7 +240,7 @@ class SampleProject:
 
     def broken(self) -> list[str]:
         """What fsck calls broken."""
-        return [str(one.breach) for one in self.findings() if not (one.repaired or one.warning)]
+        return [str(one.violation) for one in self.findings() if not (one.repaired or one.warning)]
 
     def clean(self) -> None:
         """The window shows the board, and nothing else."""

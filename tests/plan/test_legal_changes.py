@@ -766,11 +766,11 @@ def test_an_illegal_edit_is_found(
             continue
         found += 1
         breaches = invariants.check_step(walk.step(files, by_runner=True)[0])
-        assert rule in {breach.rule for breach in breaches}, (files, breaches)
-        assert all(breach.what and breach.path for breach in breaches)
+        assert rule in {violation.rule for violation in breaches}, (files, breaches)
+        assert all(violation.what and violation.path for violation in breaches)
         if anybody:
             by_person = invariants.check_step(walk.step(files, by_runner=False)[0])
-            assert rule in {breach.rule for breach in by_person}
+            assert rule in {violation.rule for violation in by_person}
         if found >= 10:
             break
     assert found, "the history never came to where this edit can be made"

@@ -149,24 +149,24 @@ def drawings(project: SampleProject) -> int:
 def test_at_most_every_thirty_seconds_and_only_when_it_differs(project: SampleProject) -> None:
     """Not at once, not twice in half a minute, and never a commit without a difference."""
     clock = Clock()
-    upkeep = Maintenance(project.fleet(), clock)
+    maintenance = Maintenance(project.fleet(), clock)
     project.put({"tasks/a.md": task("A")})
-    upkeep.round()
+    maintenance.round()
     assert drawings(project) == 0
     clock.now += PAGE_EVERY
-    upkeep.round()
+    maintenance.round()
     assert drawings(project) == 1 and "[a](tasks/a.md)" in project.show("README.md")
     project.put({"tasks/b.md": task("B")})
     clock.now += PAGE_EVERY - 1
-    upkeep.round()
+    maintenance.round()
     assert drawings(project) == 1
     clock.now += 1
-    upkeep.round()
+    maintenance.round()
     assert drawings(project) == 2 and "[b](tasks/b.md)" in project.show("README.md")
     project.put({"tasks/b.md": task("B", script="another")})
     for _ in range(100):
         clock.now += PAGE_EVERY
-        upkeep.round()
+        maintenance.round()
     assert drawings(project) == 2
     assert PAGE_EVERY == 30.0 and project.broken() == []
     project.clean()
@@ -176,25 +176,25 @@ def test_a_time_that_has_come_is_drawn_without_a_commit(project: SampleProject) 
     """`not_before` lies ahead, then behind: within some minutes the page says so."""
     today = [datetime(2026, 1, 1, tzinfo=UTC)]
     clock = Clock()
-    upkeep = Maintenance(project.fleet(now=lambda: today[0]), clock)
+    maintenance = Maintenance(project.fleet(now=lambda: today[0]), clock)
     project.put({"tasks/a.md": task("A", not_before="2026-01-02T00:00:00Z")})
-    upkeep.draw()
+    maintenance.draw()
     assert "## Later" in project.show("README.md")
     today[0] += timedelta(days=2)
     clock.now += 3600
-    upkeep.round()
+    maintenance.round()
     assert "## Next" in project.show("README.md")
 
 
 def test_a_persons_own_page_stays(project: SampleProject) -> None:
     """A README.md that gitfleet did not draw is never written over."""
     project.put({"README.md": "# Ours\n", "tasks/a.md": task()})
-    upkeep = Maintenance(project.fleet(), Clock())
+    maintenance = Maintenance(project.fleet(), Clock())
     before = project.tip()
-    upkeep.draw()
+    maintenance.draw()
     assert project.tip() == before and project.show("README.md") == "# Ours"
     project.put({"README.md": None})
-    upkeep.draw()
+    maintenance.draw()
     assert project.show("README.md").startswith(readme_page.MARK)
 
 

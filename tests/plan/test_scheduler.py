@@ -103,10 +103,10 @@ def test_a_lock_is_held_by_one_task() -> None:
     found = board(tasks("a", locks=("port",)), tasks("b", locks=("disk", "port")), tasks("c"))
     assert chosen(found) == ["a", "c"]
     assert passed(found) == {"b": "a holds the lock port"}
-    beside = board(
+    side_changes = board(
         tasks("a", locks=("port",)), tasks("z", locks=("port",)), claimed("z", runner="far")
     )
-    assert chosen(beside) == []
+    assert chosen(side_changes) == []
 
 
 def test_one_validation_a_target() -> None:

@@ -38,12 +38,12 @@ def test_a_loop_that_stands_still_is_not_kept_alive(
     store = Store(repo, branch="fleet", runner="box-1", swap=shared)
     fleet = Project(repo, Clone(repo), store, EventLog(lines.append), "box-1", "main")
     shared.fetch()
-    heart = HeartbeatThread(fleet, shared, dict, lambda: None)
-    heart.every = 0.0
+    heartbeat = HeartbeatThread(fleet, shared, dict, lambda: None)
+    heartbeat.every = 0.0
 
     def beat() -> str:
-        heart._due = 0.0
-        heart.beat()
+        heartbeat._due = 0.0
+        heartbeat.beat()
         return git("for-each-ref", "--format=%(objectname)", BEATS, cwd=bare)
 
     first = beat()
@@ -53,5 +53,5 @@ def test_a_loop_that_stands_still_is_not_kept_alive(
     assert beat() == still
     assert [line.split()[1] for line in lines] == ["loop-stuck"]
     monkeypatch.setattr(hearts, "STUCK", 300.0)
-    heart.turned()
+    heartbeat.turned()
     assert beat() != still

@@ -142,15 +142,15 @@ def test_a_claim_that_another_runner_lost_is_taken_over(tmp_path: Path) -> None:
     lost = _claim(place, runner="oak")
     place.put(claimed("web", runner="ash", nonce=nonce(7)))
     assert place.remote is not None
-    heart = HeartbeatThread(place.project, place.remote, dict, lambda: None)
+    heartbeat = HeartbeatThread(place.project, place.remote, dict, lambda: None)
     claims = ClaimSettlement(
         place.project,
         RunningAttempts(place.project, BlockedLandings(place.project), lambda: None),
-        heart,
+        heartbeat,
     )
     claims.settle_lost(place.board)
     assert _holder(place, "app") == "oak"
-    heart.lost = frozenset({lost})
+    heartbeat.lost = frozenset({lost})
     claims.settle_lost(place.board)
     assert (_holder(place, "app"), _holder(place, "web")) == (None, "ash")
     (attempt,) = place.board.entries["app"].attempts()
@@ -164,11 +164,11 @@ def test_a_nonce_whose_push_can_no_longer_arrive_is_forgotten(tmp_path: Path) ->
     held = PendingClaim(nonce=nonce(1), task="app", role=Role.WORK, attempt=1)
     place.project.clone.note_pending(held)
     assert place.remote is not None
-    heart = HeartbeatThread(place.project, place.remote, dict, lambda: None)
+    heartbeat = HeartbeatThread(place.project, place.remote, dict, lambda: None)
     claims = ClaimSettlement(
         place.project,
         RunningAttempts(place.project, BlockedLandings(place.project), lambda: None),
-        heart,
+        heartbeat,
     )
     claims.settle_lost(place.board)
     assert nonce(1) in place.project.clone.pending_claims()

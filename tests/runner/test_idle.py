@@ -25,13 +25,13 @@ LATER = NOW + timedelta(seconds=7)
 
 
 def _idle(
-    place: Place, options: Options = UNTIL_IDLE, heart: HeartbeatThread | None = None
+    place: Place, options: Options = UNTIL_IDLE, heartbeat: HeartbeatThread | None = None
 ) -> Idle:
     return Idle(
         place.project,
         options,
         LocalCapacity(place.project, options, BlockedLandings(place.project)),
-        heart,
+        heartbeat,
     )
 
 
@@ -109,17 +109,17 @@ def test_on_a_shared_board_a_lease_and_a_turn_are_due_too(tmp_path: Path) -> Non
     place = Place(tmp_path, shared=True)
     assert place.remote is not None
     lives: dict[str, LiveStatus] = {}
-    heart = HeartbeatThread(place.project, place.remote, lambda: lives, lambda: None)
-    idle = _idle(place, heart=heart)
+    heartbeat = HeartbeatThread(place.project, place.remote, lambda: lives, lambda: None)
+    idle = _idle(place, heartbeat=heartbeat)
 
     def due(*, busy: bool = True) -> float | None:
         return idle.next_wakeup(place.board, NOW, busy=busy, may_claim=True)
 
     assert due() == SLOW_POLL and due(busy=False) is None
-    heart.offline = "origin does not answer"
+    heartbeat.offline = "origin does not answer"
     assert due(busy=False) == SLOW_POLL
     lives[nonce(1)] = LiveStatus("app", Role.WORK, "shell", 1)
-    heart.own.arrived(boot_seconds() - heart.own.lease + 9.0, [nonce(1)])
+    heartbeat.own.arrived(boot_seconds() - heartbeat.own.lease + 9.0, [nonce(1)])
     lease = due()
     assert lease is not None and 0 < lease <= 9.0
     for _ in range(8):

@@ -36,37 +36,37 @@ def test_only_the_first_runner_draws(tmp_path: Path, first: bool) -> None:
 def test_the_page_is_drawn_now_and_then_and_only_if_it_differs(tmp_path: Path) -> None:
     """A page each second would be a commit each second."""
     place, clock = Place(tmp_path, tasks("a")), Clock()
-    upkeep = Maintenance(place.project, clock)
-    upkeep.round()
+    maintenance = Maintenance(place.project, clock)
+    maintenance.round()
     assert "README.md" not in place.files()
     clock.now += PAGE_EVERY
-    upkeep.round()
+    maintenance.round()
     drawn = place.store.tip()
     assert "README.md" in place.files()
     place.put(tasks("b"))
-    upkeep.round()
+    maintenance.round()
     assert place.store.tip() != drawn and b"B" not in place.file("README.md")
     clock.now += PAGE_EVERY
-    upkeep.round()
+    maintenance.round()
     again = place.store.tip()
     assert b"B" in place.file("README.md")
     clock.now += 10_000
-    upkeep.round()
+    maintenance.round()
     assert place.store.tip() == again
 
 
 def test_a_board_that_did_not_move_is_looked_at_rarely(tmp_path: Path) -> None:
     """Time alone changes little on it: a `not_before` that has come shows after ten minutes."""
     place, clock = Place(tmp_path, tasks("a", not_before=NOW + timedelta(minutes=1))), Clock()
-    upkeep = Maintenance(place.project, clock)
-    upkeep.draw()
+    maintenance = Maintenance(place.project, clock)
+    maintenance.draw()
     first = place.store.tip()
     place.now += timedelta(hours=1)
     clock.now += PAGE_EVERY
-    upkeep.round()
+    maintenance.round()
     assert place.store.tip() == first
     clock.now += 600
-    upkeep.round()
+    maintenance.round()
     assert place.store.tip() != first
 
 
@@ -81,16 +81,16 @@ def test_finished_tasks_are_archived_once_a_minute(tmp_path: Path) -> None:
     """And the log says how many."""
     place, clock = Place(tmp_path, tasks("a", "b"), logged("a", "landed")), Clock()
     place.now = NOW + timedelta(days=2)
-    upkeep = Maintenance(place.project, clock)
-    upkeep.round()
+    maintenance = Maintenance(place.project, clock)
+    maintenance.round()
     assert place.board.archived == {"a": "done/2026-12/a"}
     assert [line.split(" ", 1)[1] for line in place.lines] == ["archived tasks=1"]
     place.put(logged("b", "landed"))
     clock.now += 30
-    upkeep.round()
+    maintenance.round()
     assert "b" not in place.board.archived
     clock.now += 30
-    upkeep.round()
+    maintenance.round()
     assert "b" in place.board.archived
 
 
@@ -99,7 +99,7 @@ def test_a_disk_that_fills_up_is_told_once_and_once_when_it_is_over(
 ) -> None:
     """Until then nothing new is begun; a place that is not there yet counts as its parent."""
     place = Place(tmp_path)
-    upkeep = Maintenance(place.project)
+    maintenance = Maintenance(place.project)
     free = 2 << 40
     asked: list[Path] = []
 
@@ -108,11 +108,11 @@ def test_a_disk_that_fills_up_is_told_once_and_once_when_it_is_over(
         return Usage(free)
 
     monkeypatch.setattr(shutil, "disk_usage", usage)
-    assert not upkeep.short_of_disk()
+    assert not maintenance.short_of_disk()
     assert all(path.exists() for path in asked) and len(asked) == 2
     free = 1 << 20
-    assert upkeep.short_of_disk() and upkeep.short_of_disk()
+    assert maintenance.short_of_disk() and maintenance.short_of_disk()
     free = 2 << 40
-    assert not upkeep.short_of_disk() and not upkeep.short_of_disk()
+    assert not maintenance.short_of_disk() and not maintenance.short_of_disk()
     assert place.names() == ["disk-full", "disk-free"]
     assert "free=1MiB" in place.lines[0]

@@ -66,7 +66,7 @@ def heartbeats_on(place: Place) -> list[dict[str, object]]:
 def test_a_board_of_one_clone_has_no_heart_and_one_leader(tmp_path: Path) -> None:
     """This runner does everything for all."""
     services = _services(Place(tmp_path))
-    assert services.heart is None and services.is_leader()
+    assert services.heartbeat is None and services.is_leader()
     assert services.leader_since("forge") == (True, 0.0)
     assert "heartbeat" not in {one.name for one in services.health()}
 
@@ -78,7 +78,7 @@ def test_what_fails_is_in_the_live_file_and_in_the_heartbeat(tmp_path: Path) -> 
     services = _services(place, [loop])
     assert not services.notifier.service.attempt()
     assert services.live_status.service.attempt()
-    assert services.heart is not None and services.heart.service.attempt()
+    assert services.heartbeat is not None and services.heartbeat.service.attempt()
     live = heartbeats.live(read_json(place.project.clone.folder / heartbeats.LIVE))
     (beat,) = heartbeats_on(place)
     told = beat["failing"]
@@ -94,8 +94,8 @@ def test_a_server_that_is_away_is_logged_once_and_the_loop_is_woken(tmp_path: Pa
     too, and the next failure is news again."""
     place, woken = Place(tmp_path, shared=True), list[int]()
     services = RunnerServices(place.project, 3, dict, lambda: woken.append(1), list)
-    heart = services.heart
-    assert heart is not None
+    heartbeat = services.heartbeat
+    assert heartbeat is not None
     bare = tmp_path / "srv.git"
     for there in (True, False, False, True, False):
         bare, away = tmp_path / "srv.git", tmp_path / "away.git"
@@ -103,7 +103,7 @@ def test_a_server_that_is_away_is_logged_once_and_the_loop_is_woken(tmp_path: Pa
             away.rename(bare)
         if not there and bare.exists():
             bare.rename(away)
-        assert heart.service.attempt() is there
-        assert bool(heart.offline) is not there
-        assert (heart.service.health.failing_since is None) is there
+        assert heartbeat.service.attempt() is there
+        assert bool(heartbeat.offline) is not there
+        assert (heartbeat.service.health.failing_since is None) is there
     assert place.names() == ["offline", "online", "offline"] and woken

@@ -192,8 +192,8 @@ def told(findings: list[HistoryFinding]) -> list[tuple[str, int, str]]:
     return [
         (
             "repaired" if one.repaired else "warning" if one.warning else "broken",
-            one.breach.rule,
-            one.breach.path,
+            one.violation.rule,
+            one.violation.path,
         )
         for one in findings
     ]

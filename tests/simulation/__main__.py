@@ -26,17 +26,17 @@ def main() -> int:
     mutants = frozenset(given.mutant)
     if given.seed is not None:
         result = play(given.seed, mutants, tell)
-        tell(f"{result.breach or 'nothing wrong'} {dict(result.counts)}")
-        return bool(result.breach)
+        tell(f"{result.violation or 'nothing wrong'} {dict(result.counts)}")
+        return bool(result.violation)
     first, _, last = given.seeds.partition("-")
     counts: Counter[str] = Counter()
     began, failed = time.monotonic(), 0
     for seed in range(int(first), int(last)):
         result = play(seed, mutants)
         counts.update(result.counts)
-        if result.breach:
+        if result.violation:
             failed += 1
-            tell(f"seed {seed}: {result.breach}")
+            tell(f"seed {seed}: {result.violation}")
             if not given.keep_going:
                 break
     spent = time.monotonic() - began

@@ -32,7 +32,7 @@ class Result:
     """What became of a run."""
 
     seed: int
-    breach: str = ""
+    violation: str = ""
     counts: Counter[str] = field(default_factory=Counter)
 
 
@@ -310,7 +310,7 @@ def play(
     try:
         game.run()
     except Exception as error:  # what the code asserts counts as much as what we look for
-        result.breach = str(error) if isinstance(error, Breach) else repr(error)
+        result.violation = str(error) if isinstance(error, Breach) else repr(error)
         if say is not None and not isinstance(error, Breach):
             raise
     result.counts.update(

@@ -26,8 +26,8 @@ def test_every_seed_keeps_the_rules_and_comes_to_rest(chunk: int) -> None:
     result counts for the claim it was made under, no claim of a live runner is taken, nothing
     lands twice, and once faults stop every task ends where it should."""
     for seed in range(chunk * EACH, (chunk + 1) * EACH):
-        breach = play(seed).breach
-        assert not breach, f"{breach}\nreplay: python -m tests.simulation --seed {seed}"
+        violation = play(seed).violation
+        assert not violation, f"{violation}\nreplay: python -m tests.simulation --seed {seed}"
 
 
 @pytest.mark.parametrize("mutant", sample(sorted(DELIBERATE | FOUND), *FAST))
@@ -35,8 +35,8 @@ def test_a_broken_rule_is_noticed(mutant: str) -> None:
     """Each rule of the protocol is needed, and the simulation has the teeth to tell: with the rule
     broken some seed fails, though the same seeds pass without that."""
     for seed in range(ENOUGH):
-        if play(seed, frozenset([mutant])).breach:
-            assert not play(seed).breach
+        if play(seed, frozenset([mutant])).violation:
+            assert not play(seed).violation
             return
     pytest.fail(f"{mutant} was not noticed in {ENOUGH} seeds")
 

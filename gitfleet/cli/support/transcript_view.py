@@ -182,12 +182,12 @@ class Speech(ShownFile):
         self,
         out: Out,
         source: Source,
-        hearing: Replay,
+        replay: Replay,
         wish: Wish,
         marks: Callable[[], list[Timestamp]] = list,
     ) -> None:
         super().__init__(out, "said and done", source)
-        self._hearing, self._marks, self._json = hearing, marks, wish.as_json
+        self._replay, self._marks, self._json = replay, marks, wish.as_json
         self._teller = Summarizer(full=wish.full or wish.as_json)
         self._page = Page(click.echo)
         self._ended = False
@@ -209,12 +209,12 @@ class Speech(ShownFile):
         marks: list[Timestamp] | None = None
         for start, data in self.source.chunks():
             marks = self._marks() if marks is None else marks  # only if there is new output
-            for event, at in self._hearing.feed(data, start, marks, now=None if end else now):
+            for event, at in self._replay.feed(data, start, marks, now=None if end else now):
                 yield from self._teller.tell(event, at)
         if end and not self._ended:
             self._ended = True
-            for event, at in self._hearing.end():
+            for event, at in self._replay.end():
                 yield from self._teller.tell(event, at)
 
     def sum(self) -> str:
-        return summarize.in_words(self._hearing.sum)
+        return summarize.in_words(self._replay.sum)

@@ -1,0 +1,74 @@
+"""Retired words do not come back: docs/glossary.md has one word for each thing."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+# As a part of any name in the code. Each had a standard word all along.
+# fmt: off
+IN_NAMES: Final = frozenset(
+    {
+        "adrift", "askbranch", "beside", "breach", "courtesy", "ear", "grip", "hearing", "heart",
+        "letter", "letters", "limbo", "mender", "notable", "offer", "offers", "publisher",
+        "pullrequest", "rereading", "retelling", "shim", "standing", "standings", "underway",
+        "uninstall", "upkeep", "vigil", "vitals",
+    }
+)
+# fmt: on
+# In the text of a document or the command line.
+IN_TEXT: Final = re.compile(
+    r"\b(afresh|letter box|inbox letters?|the shim|on paper|gone on with|mender|vigil|vitals"
+    r"|standings|the how-manieth|gitfleet release|gitfleet uninstall|pip install gitfleet)\b"
+)
+# Old keys and verbs are named where an upgrade is explained, and in a history.
+EXEMPT: Final = frozenset({"glossary.md"})
+
+
+def _names(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+
+
+def _parts(name: str) -> set[str]:
+    return {part.lower() for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
+
+
+def test_no_name_in_the_code_has_a_retired_word() -> None:
+    """Neither a module nor a class, a function, a field or a variable."""
+    found = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in (ROOT / "gitfleet").rglob("*.py")
+        for name in (path.stem, *_names(ast.parse(path.read_text())))
+        if _parts(name) & IN_NAMES
+    }
+    assert not found
+
+
+@pytest.mark.parametrize(
+    "page", sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+)
+def test_no_document_has_a_retired_word(page: Path) -> None:
+    """So that a reader finds in the code the word that a page uses."""
+    if page.name not in EXEMPT:
+        assert not IN_TEXT.findall(page.read_text())
+
+
+def test_the_glossary_has_one_line_for_each_word() -> None:
+    """Some forty words, in alphabetical order, each once."""
+    rows = re.findall(r"^\| ([a-z][^|]*?) \|", (ROOT / "docs" / "glossary.md").read_text(), re.M)
+    words = [row for row in rows if row != "word"]
+    assert words == sorted(set(words)) and 35 <= len(words) <= 50
