@@ -25,8 +25,8 @@ from gitfleet.process.spawn import ResourceShortage, children, not_started, reap
 from gitfleet.process.wakeup import Wakeup
 from gitfleet.run_dir import RunFiles
 
-_START_SECONDS: Final = 60.0  # a loaded machine may take its time; then something is wrong
-# -I -S: what the environment says of Python is the coder's business, and no package is needed.
+_START_SECONDS: Final = 60.0  # a loaded machine may be slow; after that something is wrong
+# -I -S: the environment's Python settings are for the coder, and no package is needed.
 _SHIM: Final = (
     "-I",
     "-S",
@@ -39,10 +39,10 @@ _SHIM: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a run ended: by `code` or by `signal`; both are None if nobody was there to see.
+    """How a run ended: by `code` or by `signal`; both are None if the end was not observed.
 
     `at` is in seconds since the epoch. `why` is the supervisor's reason where it ended the run
-    (`shim`), and `running` how many processes of the run still were at work then.
+    (`shim`), and `running` the number of processes of the run that were still at work then.
     """
 
     code: int | None
@@ -53,7 +53,7 @@ class Exit:
 
     @property
     def cut_short(self) -> str:
-        """Why this end says nothing of the program itself; empty if it does."""
+        """Why this end does not reflect on the program; empty if it does."""
         if self.why == supervisor.TOLD:
             return "a signal ended its supervisor"
         return "its supervisor is gone" if self.code is None and self.signal is None else ""
@@ -61,12 +61,12 @@ class Exit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunLimits:
-    """What the supervisor keeps by itself, in seconds; 0: no limit."""
+    """The limits that the supervisor enforces without a runner, in seconds; 0: no limit."""
 
     attempt: float = 0.0
     silence: float = 0.0
     grace: float = 10.0
-    lease: float = 0.0  # how long it goes on with nobody looking after it; `renew` begins anew
+    lease: float = 0.0  # how long the run continues without a runner; `renew` restarts it
 
 
 _FREE: Final = RunLimits()
@@ -76,7 +76,7 @@ _FREE: Final = RunLimits()
 class LaunchSpec:
     """What to start. `env` is the whole environment; the marker is added to it.
 
-    Its representation leaves the environment out: it may hold secrets, and ends up in logs.
+    The repr omits the environment, which may hold secrets: reprs end up in logs.
     """
 
     argv: tuple[str, ...]
@@ -99,9 +99,9 @@ class Running:
         self._exit = ended
 
     def wait(self, timeout: float | None, wake: Wakeup | None = None) -> Exit | None:
-        """Wait for the end, at most `timeout` seconds (None: for ever) or until `wake` is set.
+        """Wait for the end, at most `timeout` seconds (None: no limit) or until `wake` is set.
 
-        Returns None if it still runs; every call after the end returns the same. `wake` is not
+        Returns None if the run continues; every call after the end returns the same. `wake` is not
         cleared.
         """
         if self._exit is not None:
@@ -120,17 +120,17 @@ class Running:
                 return None
 
     def fileno(self) -> int:
-        """A file to poll for reading, together with others; it can be read once the run ended."""
+        """A file descriptor to poll with others; it becomes readable when the run has ended."""
         return self._pidfd
 
     def close(self) -> None:
-        """Give the file back; the run goes on. Not while another thread waits."""
+        """Close the file descriptor; the run continues. Not while another thread waits."""
         fd, self._pidfd = self._pidfd, -1
         if fd < 0:
             return
         os.close(fd)
         if self._exit is None:
-            with children.lock:  # nobody waits for its status any more: `reap_orphans` may take it
+            with children.lock:  # no thread waits for its status: `reap_orphans` may take it
                 children.started.discard(self.child.pid)
 
 
@@ -167,7 +167,7 @@ def start(files: RunFiles, spec: LaunchSpec) -> Running:
                 raise _refused(spec, said, files.last_words)
             seen = read_process(pid)
             assert seen is not None, "a child that is not reaped stands in /proc"
-        except BaseException:  # nobody would know of it
+        except BaseException:  # no record of it would exist
             kill_run(None, spec.marker, grace=0, parent=pid)
             reap(pid, pidfd)
             os.close(pidfd)
@@ -209,7 +209,7 @@ def renew(files: RunFiles, until: float) -> None:
 
 
 def _answer(read: int, pidfd: int) -> dict[str, object]:
-    """What the supervisor says of the start: nothing if it died."""
+    """The supervisor's result of the start; nothing if it died."""
     said = b""
     deadline = time.monotonic() + _START_SECONDS
     while read in poll([read], deadline - time.monotonic()):
