@@ -47,8 +47,6 @@ class Project:
     machine: Machine = field(default_factory=Machine)
     # git locks the whole repository to add a worktree, and the worktree's set-up may be heavy.
     worktrees: threading.Lock = field(default_factory=threading.Lock)
-    # Accepted tasks that cannot land now: why, and the move to try again.
-    blocked: dict[str, BlockedLanding] = field(default_factory=dict)
     # Tells supervisors how long the claims are ours.
     leases: LeaseKeeper = field(default_factory=LeaseKeeper)
     # Set when the runner must end at once: then nothing waits for a remote any more.
@@ -67,16 +65,6 @@ class Project:
     def tip_of(self, target: str) -> str | None:
         """The tip of a target; with a remote, the remote's tip."""
         return self.store.backend.tip_of(target)
-
-
-class BlockedLanding(Struct, frozen=True):
-    """Why an accepted task cannot land: the ref that would have to move."""
-
-    reason: str
-    ref: str
-    old: str
-    new: str
-    since: float  # monotonic
 
 
 class CancelToken:

@@ -21,6 +21,7 @@ from gitfleet.errors import FleetError
 from gitfleet.event_log import Action
 from gitfleet.git import worktree
 from gitfleet.git.commits import trailers
+from gitfleet.landing.blocked import BlockedLandings
 from gitfleet.landing.validate import validate
 from gitfleet.model.board import Board
 from gitfleet.model.change import Move
@@ -39,7 +40,9 @@ _LOOK_AGAIN: Final = 0.05
 _FAR = 10_000  # commits of the target searched for an interrupted landing
 
 
-def run_attempt(ctx: AttemptContext, begin: StartPoint | Checkpoint) -> None:
+def run_attempt(
+    ctx: AttemptContext, begin: StartPoint | Checkpoint, blocked: BlockedLandings
+) -> None:
     """Run the attempt, or with a Checkpoint continue one that an earlier run of the runner started.
 
     Never raises: an error of ours ends the attempt as `interrupted`, and is logged.
@@ -51,9 +54,9 @@ def run_attempt(ctx: AttemptContext, begin: StartPoint | Checkpoint) -> None:
     try:
         match ctx.claimed.claim.role, begin:
             case Role.VALIDATE, Checkpoint():
-                validate(ctx, begin)
+                validate(ctx, blocked, begin)
             case Role.VALIDATE, _:
-                validate(ctx)
+                validate(ctx, blocked)
             case _, Checkpoint():
                 resume_work(ctx, begin)
             case _, StartPoint():

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from datetime import datetime
-from typing import Final
 
-from gitfleet.attempt.context import BlockedLanding, Project
+from gitfleet.attempt.context import Project
 from gitfleet.coders import registry
-from gitfleet.git import follow_branch
-from gitfleet.git.checkouts import checkouts_of
+from gitfleet.landing.blocked import BlockedLandings
 from gitfleet.model.board import Board
 from gitfleet.plan.coder_choice import named_by, named_on
 from gitfleet.plan.scheduler import Assignment, Capacity, Skipped, picks, target_of
 from gitfleet.plan.transitions import on_landing
 from gitfleet.runner.options import Options
 
-_ASK_AGAIN: Final = 300.0  # seconds until the next try with a server that refused
-
 
 class LocalCapacity:
     """Checks the clone and its machine, and chooses tasks from a board that can be done here."""
 
-    def __init__(self, project: Project, options: Options) -> None:
-        self._fleet, self._options = project, options
-        self._shared = project.store.backend.remote is not None
+    def __init__(self, project: Project, options: Options, blocked: BlockedLandings) -> None:
+        self._fleet, self._options, self._blocked = project, options, blocked
 
     def picks(self, board: Board, now: datetime) -> tuple[list[Assignment], list[Skipped]]:
         """The tasks to claim now, and the claimable tasks that are passed over."""
@@ -43,7 +37,7 @@ class LocalCapacity:
             absent=self._absent(board),
             default=self._options.default,
             only=self.only(board),
-            blocked={**self._blocked(), **self._homeless(board, tips)},
+            blocked={**self._blocked.reasons(), **self._homeless(board, tips)},
             tips=tips,
         )
 
@@ -66,27 +60,6 @@ class LocalCapacity:
             if any(above.id == once for above in on_landing.chain(board, entry))
         )
         return frozenset({once, *repairs})
-
-    def _blocked(self) -> dict[str, str]:
-        """Tasks whose landing a checkout blocks, checked again each time."""
-        for task, blocked in list(self._fleet.blocked.items()):
-            tip = self._fleet.tip_of(blocked.ref.removeprefix("refs/heads/"))
-            if tip != blocked.old or self._unblocked(blocked):
-                del self._fleet.blocked[task]
-                self._fleet.report.settled(f"blocked {task}")
-        return {task: blocked.reason for task, blocked in self._fleet.blocked.items()}
-
-    def _unblocked(self, blocked: BlockedLanding) -> bool:
-        """Whether another try makes sense: the checkout is free, or a server may have changed."""
-        if self._shared:
-            return time.monotonic() - blocked.since >= _ASK_AGAIN
-        return self._could_follow(blocked.ref, blocked.old, blocked.new)
-
-    def _could_follow(self, ref: str, old: str, new: str) -> bool:
-        repo = self._fleet.repo
-        return not any(
-            follow_branch.refusal(repo, path, ref, old, new) for path in checkouts_of(repo, ref)
-        )
 
     def _tips(self, board: Board) -> dict[str, str]:
         targets = {

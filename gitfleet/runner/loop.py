@@ -24,6 +24,7 @@ from gitfleet.event_log import Action
 from gitfleet.git import follow_branch
 from gitfleet.git.remote import RemoteRejected, Unreachable
 from gitfleet.intake import inbox_branches
+from gitfleet.landing.blocked import BlockedLandings
 from gitfleet.model.board import Board
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan import upgrade
@@ -55,7 +56,8 @@ class Runner:
         self.fleet = project
         self.options = options
         self.wake = Wakeup()
-        self.attempts = RunningAttempts(project, self.wake.set)
+        blocked = BlockedLandings(project)
+        self.attempts = RunningAttempts(project, blocked, self.wake.set)
         self.services = RunnerServices(
             project, options.slots, self.attempts.lives, self.wake.set, self._health
         )
@@ -64,7 +66,7 @@ class Runner:
         self.upkeep = Maintenance(project, first=self.services.is_leader)
         self.windows = WindowCatchUp(project)
         self.duties = Duties(project, self._duties())
-        self.offers = LocalCapacity(project, options)
+        self.offers = LocalCapacity(project, options, blocked)
         self.notable = Alerts(project)
         self.idle = Idle(project, options, self.offers, self.heart)
         self.draining = False

@@ -11,6 +11,7 @@ from gitfleet.attempt.checkpoint import Checkpoint
 from gitfleet.attempt.context import AttemptContext, CancelToken, ClaimedTask, LiveStatus, Project
 from gitfleet.attempt.start_point import StartPoint
 from gitfleet.event_log import Action
+from gitfleet.landing.blocked import BlockedLandings
 from gitfleet.model.board import Board
 from gitfleet.model.states import Outcome
 from gitfleet.plan.graph import cancelled, done
@@ -32,9 +33,11 @@ class _RunningAttempt:
 class RunningAttempts:
     """Starts attempts and joins them. Only the loop's thread changes it; any thread may read."""
 
-    def __init__(self, project: Project, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, project: Project, blocked: BlockedLandings, wake: Callable[[], None]
+    ) -> None:
         """`wake` is called from an attempt's thread when the attempt has ended."""
-        self._fleet, self._wake = project, wake
+        self._fleet, self._blocked, self._wake = project, blocked, wake
         self._attempts: dict[str, _RunningAttempt] = {}
         self.started: set[str] = set()  # nonces of all attempts that ever started in this process
 
@@ -80,7 +83,7 @@ class RunningAttempts:
 
     def _run(self, ctx: AttemptContext, begin: StartPoint | Checkpoint) -> None:
         try:
-            run_attempt(ctx, begin)
+            run_attempt(ctx, begin, self._blocked)
         finally:
             self._wake()
 
