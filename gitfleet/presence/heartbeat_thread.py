@@ -60,7 +60,7 @@ class HeartbeatThread:
         self.watch = LeaseWatch(heartbeat=self.every, lease=seconds(settings.lease))
         self.own = OwnLease(lease=seconds(settings.lease))
         self._limbo = InFlightClaims()
-        self._inbox: dict[tuple[str, str], float] = {}  # branch and commit -> since when
+        self._inbox: dict[tuple[str, str], float] = {}  # branch and commit -> first seen
         self.offline = ""  # why, while the remote cannot be reached
         self.lost: frozenset[str] = frozenset()
         self._leaving = False
@@ -146,7 +146,7 @@ class HeartbeatThread:
         return self._limbo.look(tip, held.keys() - self._lives().keys() - there)
 
     def inbox(self) -> dict[str, str]:
-        """The inbox branches on the remote that this runner merges now, with their commits.
+        """The remote's inbox branches that this runner should merge now, with their commits.
 
         The first runner takes them at once; the others only those that it leaves for a while.
         """
