@@ -1,7 +1,7 @@
 """Files shipped with the package: schemas, hooks, documentation, prompts and the like.
 
-In a wheel they lie in `gitfleet/_assets`. In a source tree those that people look for lie at the
-top of the repository, and the rest where it is in the wheel.
+In a wheel they are in `gitfleet/_assets`. In a source tree, those for people are at the top of the
+repository, and the rest is where it is in the wheel.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def folder(name: str) -> Path:
 
 def own_version() -> str:
     """The version of the installed distribution."""
-    # Imported here on purpose: it takes a tenth of the time in which a verb starts.
+    # Imported here on purpose: it takes a tenth of a verb's start-up time.
     from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
 
     try:

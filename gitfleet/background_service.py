@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from gitfleet.errors import FleetError
 from gitfleet.event_log import Action, EventLog
 
-_HURRY: Final = 0.2  # seconds that `stop` waits when the runner is giving up
+_HURRY: Final = 0.2  # seconds that `stop` waits when the runner must end at once
 
 
 class FailedRound(Struct, frozen=True):
@@ -42,8 +42,8 @@ class ServiceHealth(Struct, frozen=True, kw_only=True):
 
     name: str
     running: bool = False  # its thread lives
-    last_round: float | None = None  # end of the last round that went well
-    failing_since: float | None = None  # None: the last round went well
+    last_round: float | None = None  # end of the last successful round
+    failing_since: float | None = None  # None: the last round succeeded
     error: str = ""
     remedy: str = ""
 
@@ -85,14 +85,14 @@ class HealthRecord:
         return self._health.failing_since is not None
 
     def succeeded(self) -> None:
-        """Record a round that went well."""
+        """Record a successful round."""
         was = self._health
         self._health = ServiceHealth(name=was.name, last_round=time.monotonic())
         if was.failing_since is not None:
             self._report.settled(self._key)
 
     def failed(self, failure: FailedRound) -> None:
-        """Record a round that failed, and log it."""
+        """Record a failed round, and log it."""
         was = self._health
         now = time.monotonic()
         self._health = ServiceHealth(
@@ -140,8 +140,8 @@ class BackgroundService:
         self._traces = traces
         self._record = HealthRecord(name, report)
         self._woken = threading.Event()
-        self._pause = 0.0  # seconds that the next failure is waited out
-        self._next = 0.0  # seconds until the next round, as the last one said
+        self._pause = 0.0  # seconds to wait after the next failure
+        self._next = 0.0  # seconds until the next round, as the last round returned
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @property
@@ -160,11 +160,11 @@ class BackgroundService:
         return self._record.failing
 
     def start(self) -> None:
-        """Start the thread; its first round begins at once."""
+        """Start the thread; its first round starts at once."""
         self._thread.start()
 
     def wake(self) -> None:
-        """Begin the next round at once, unless the service waits after a failure."""
+        """Start the next round at once, unless the service waits after a failure."""
         self._woken.set()
 
     def end(self) -> None:
@@ -173,7 +173,7 @@ class BackgroundService:
         self._woken.set()
 
     def join(self, seconds: float) -> None:
-        """Wait so long at most until the thread has ended."""
+        """Wait at most so long until the thread has ended."""
         if self._thread.ident is not None:
             self._thread.join(max(0.0, seconds))
 
@@ -184,7 +184,7 @@ class BackgroundService:
         self.join(_HURRY if hurry else self._farewell)
 
     def attempt(self) -> bool:
-        """Do one round in the calling thread. Whether it went well."""
+        """Do one round in the calling thread. Returns whether it succeeded."""
         return self._supervised(self._one_round)
 
     def _one_round(self) -> None:

@@ -23,7 +23,7 @@ class FleetError(Exception):
 
     @property
     def one_line(self) -> str:
-        """What is wrong and what to do, as the reason of something else: in one line."""
+        """The error and its remedy in one line, as the reason of another error."""
         remedy = self.remedy.rstrip(".")
         return f"{self.what}; {remedy[0].lower()}{remedy[1:]}" if remedy else self.what
 

@@ -18,7 +18,7 @@ UNSAFE = re.compile(rf"[\x00-\x08\x0b-\x1f{_MARKS}]")
 
 
 def harmless(text: str) -> str:
-    """Text of others with its lines and tabs; what could draw on a terminal is shown as codes."""
+    """Foreign text with its lines and tabs; control characters for a terminal become codes."""
     return UNSAFE.sub(_code, text)
 
 
@@ -26,7 +26,7 @@ _COLOUR = re.compile("\x1b\\[[0-9;:]*m")
 
 
 def without_colours(text: str) -> str:
-    """Text without codes that only colour it, and with line ends as in files."""
+    """Text without colour codes, and with line ends as in files."""
     return _COLOUR.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -36,9 +36,9 @@ def _code(found: re.Match[str]) -> str:
 
 
 def value(text: object) -> str:
-    """A value as it stands behind `key=`: quoted where it is not one plain word.
+    """A value for `key=`: quoted unless it is one plain word.
 
-    Control characters, with which text of others could draw on a terminal, are shown as codes.
+    Control characters, with which foreign text could draw on a terminal, are shown as codes.
     """
     plain = _CONTROL.sub(_code, str(text))
     if _PLAIN.match(plain):
@@ -47,12 +47,12 @@ def value(text: object) -> str:
 
 
 class Action(StrEnum):
-    """The name of a line, and what it means. docs/architecture.md has the same list."""
+    """The name of a log line, and its meaning. docs/architecture.md has the same list."""
 
     meaning: str
 
     def __new__(cls, name: str, meaning: str) -> Self:
-        """A member is its name."""
+        """Make the member equal to its name."""
         member = str.__new__(cls, name)
         member._value_ = name
         member.meaning = meaning
@@ -161,7 +161,7 @@ class EventLog:
             f"{key}={value(self.mask(str(v)))}" for key, v in fields.items() if v not in ("", None)
         )
         line = " ".join((f"{self._now():%Y-%m-%dT%H:%M:%SZ}", name, *given))
-        # If the reader has gone, the work continues.
+        # If the reader is gone, the work continues.
         with self._lock, contextlib.suppress(OSError, ValueError):
             self._sink(line)
 
@@ -184,6 +184,6 @@ class EventLog:
             self.action(name, reason=reason)
 
     def settled(self, key: str) -> None:
-        """The problem under this key is over; if it returns, it is logged again."""
+        """Record that the problem under this key is over; if it returns, it is logged again."""
         with self._lock:
             self._said.pop(key, None)

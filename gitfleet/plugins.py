@@ -1,9 +1,9 @@
-"""Plugs from other distributions: found by entry points, imported where the machine lists them.
+"""Plugins from other distributions: found by entry points, imported if the machine lists them.
 
-To look for one reads the metadata of installed distributions and imports nothing of theirs. A plug
-is imported only if this machine's config.yaml lists it, by its own name or by its distribution's:
-a name on a board, which anyone who can push may write, imports nothing that the machine's owner did
-not choose. Each registry asks here only for a name that is none of its own.
+The search reads the metadata of installed distributions and imports none of their code. A plugin is
+imported only if this machine's config.yaml lists its own name or its distribution's. A name on a
+board, which anyone who can push may write, imports nothing that the machine's owner did not choose.
+A registry asks here only for names that it does not know itself.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LONGEST: Final = 300  # characters of an error's text that are shown
 
 
 class PluginKind(StrEnum):
-    """What a plug can be."""
+    """The kinds of plugins."""
 
     CODER = "coder"
     FORGE = "forge"
@@ -34,12 +34,12 @@ class PluginKind(StrEnum):
 
     @property
     def group(self) -> str:
-        """The group of entry points that such plugs stand in."""
+        """The group of entry points for such plugins."""
         return f"gitfleet.{self}s"
 
 
 class Plugin(Struct, frozen=True, kw_only=True):
-    """A plug as the metadata of its distribution has it. Nothing of it is imported."""
+    """A plugin as its distribution's metadata describes it, without importing it."""
 
     kind: PluginKind
     name: str
@@ -51,12 +51,12 @@ class Plugin(Struct, frozen=True, kw_only=True):
         return f"the plugin {self.name} ({self.distribution} {self.version})"
 
     def is_listed(self, listed: Collection[str]) -> bool:
-        """Whether a machine's list holds its name or the name of its distribution."""
+        """Whether a machine's list contains its name or the name of its distribution."""
         return self.name in listed or _normal(self.distribution) in map(_normal, listed)
 
 
 class PluginError(FleetError):
-    """A plug does not work: which one, and what failed."""
+    """A plugin does not work: which one, and what failed."""
 
     def __init__(self, plugin: Plugin, what: str) -> None:
         super().__init__(
@@ -66,17 +66,17 @@ class PluginError(FleetError):
 
 
 def _normal(distribution: str) -> str:
-    """A distribution's name as package indexes compare it."""
+    """A distribution's name in the form that package indexes compare."""
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 @functools.cache
 def installed() -> tuple[Plugin, ...]:
-    """Every plug that an installed distribution offers, sorted; looked for once in a process.
+    """Every plugin of an installed distribution, sorted; searched once per process.
 
     FleetError if the metadata of a distribution cannot be read.
     """
-    # Imported here on purpose: it takes a tenth of the time in which a verb starts.
+    # Imported here on purpose: it takes a tenth of a verb's start-up time.
     from importlib.metadata import entry_points  # noqa: PLC0415
 
     try:
@@ -91,7 +91,7 @@ def installed() -> tuple[Plugin, ...]:
             for kind in PluginKind
             for point in entry_points(group=kind.group)
         }
-    except Exception as error:  # whatever a broken distribution makes of its metadata
+    except Exception as error:  # a broken distribution's metadata may raise anything
         raise FleetError(
             f"the metadata of an installed distribution cannot be read: {told(error)}",
             remedy="`pip check` and `pip list` may name it; install it again, or remove it.",
@@ -100,7 +100,7 @@ def installed() -> tuple[Plugin, ...]:
 
 
 def find(kind: PluginKind, name: str, listed: Collection[str]) -> Plugin | None:
-    """The listed plug of that kind and name; None if none is installed.
+    """The listed plugin of that kind and name; None if none is installed.
 
     FleetError if one is installed that the machine does not list, or if it lists several.
     """
@@ -125,7 +125,7 @@ def _origin(plugins: Collection[Plugin]) -> str:
 
 
 def load(plugin: Plugin, expected: type[T]) -> T:
-    """Import a plug that is listed. PluginError if that fails, or if it is of another type."""
+    """Import a listed plugin. PluginError if that fails, or if it has the wrong type."""
     made, failure = _loaded(plugin)
     if failure:
         raise PluginError(plugin, failure)
@@ -137,7 +137,7 @@ def load(plugin: Plugin, expected: type[T]) -> T:
 
 @functools.cache
 def _loaded(plugin: Plugin) -> tuple[Any, str]:
-    """The object that its entry point names, or the failure; tried once in a process."""
+    """The object of its entry point, or the failure; tried once per process."""
     from importlib.metadata import EntryPoint  # noqa: PLC0415 - see above
 
     try:
@@ -147,7 +147,7 @@ def _loaded(plugin: Plugin) -> tuple[Any, str]:
 
 
 def told(error: BaseException) -> str:
-    """An error of a plug in one line."""
+    """An error of a plugin in one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST]
 
 
@@ -158,9 +158,9 @@ def guarded(
     result: Any,
     passing: type[Exception] = FleetError,
 ) -> Callable[..., Any]:
-    """A function of a plug that raises PluginError where it fails, or returns what is no `result`.
+    """Guard a plugin's function: it raises PluginError if it fails or its result is no `result`.
 
-    Errors of the type `passing` are its own words for people, and pass.
+    Errors of the type `passing` are the plugin's own messages for people, and pass unchanged.
     """
 
     def guard(*args: Any) -> Any:
@@ -175,7 +175,7 @@ def guarded(
 
 
 def checked(value: Any, kind: Any) -> Any:
-    """The value, each field of it checked against the type. msgspec.ValidationError if it fails."""
+    """The value, each field checked against the type. msgspec.ValidationError if that fails."""
     plain = msgspec.to_builtins(value, enc_hook=_plain)
     return msgspec.convert(plain, kind, dec_hook=lambda wanted, found: wanted(found))
 
@@ -187,5 +187,5 @@ def _plain(value: Any) -> str:
 
 
 def no_options(options: Mapping[str, Any]) -> str:
-    """What is wrong with the options of a plug that takes none; empty if nothing is."""
+    """The error in the options of a plugin that takes none; empty if there is none."""
     return f"it takes no options, and was given {', '.join(options)}" if options else ""

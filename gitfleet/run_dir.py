@@ -21,17 +21,20 @@ PROMPT: Final = "prompt.md"
 STDOUT: Final = "stdout"
 STDERR: Final = "stderr"
 ERROR: Final = "error.txt"
-# Commands that the settings or a task name; one of each kind has a number.
+# Commands of the settings or of a task; each command of a kind has a number.
 SETUP: Final = "setup"
 CHECK: Final = "check"
-TARGET: Final = "target"  # a check, on the target without the change
+TARGET: Final = "target"  # a check, run on the target without the change
 OUTPUT: Final = re.compile(rf"(?:({SETUP}|{CHECK}|{TARGET})-([0-9]{{1,6}})\.)?({STDOUT}|{STDERR})")
 """The name of an output: whose it is and its number (of the coder's neither), and which stream."""
 
 
 class RunFiles:
-    """The files of one process. Several processes may share a directory: of all but one, the names
-    of the files begin with the name of the process."""
+    """The files of one process.
+
+    Several processes may share a directory: of all but one, the file names start with the name of
+    the process.
+    """
 
     __slots__ = ("name", "path")
 
@@ -46,37 +49,37 @@ class RunFiles:
 
     @property
     def spec(self) -> Path:
-        """What to start, and the limits."""
+        """The command to start, and the limits."""
         return self._file("spec.json")
 
     @property
     def child(self) -> Path:
-        """The supervisor and the process; there once the process runs."""
+        """The supervisor and the process; exists once the process runs."""
         return self._file("child.json")
 
     @property
     def lease(self) -> Path:
-        """Until when the claim is the runner's."""
+        """The time until which the claim is the runner's."""
         return self._file("lease.json")
 
     @property
     def exit(self) -> Path:
-        """How it ended; there once nothing of it runs any more."""
+        """How the process ended; exists once the whole run has ended."""
         return self._file("exit.json")
 
     @property
     def stdout(self) -> Path:
-        """What it wrote to standard output."""
+        """The standard output of the process."""
         return self._file(STDOUT)
 
     @property
     def stderr(self) -> Path:
-        """What it wrote to standard error."""
+        """The standard error of the process."""
         return self._file(STDERR)
 
     @property
     def last_words(self) -> Path:
-        """What the supervisor wrote to standard error, should it die."""
+        """The supervisor's standard error, in case it dies."""
         return self._file("shim.txt")
 
 
@@ -93,8 +96,7 @@ class RunDir(RunFiles):
         return RunFiles(self.path, f"{kind}-{number}.")
 
     def set_aside(self) -> None:
-        """Put what a coder left under other names, so that another may begin as if it were the
-        first."""
+        """Rename the files of an ended coder, so that another can start as if it were the first."""
         numbers = (RunFiles(self.path, f"{number}.") for number in itertools.count(1))
         goal = next(files for files in numbers if not files.stdout.exists())
         for old, new in (
@@ -108,44 +110,44 @@ class RunDir(RunFiles):
 
     @property
     def prompt(self) -> Path:
-        """Everything the coder was told."""
+        """The whole prompt of the coder."""
         return self.path / PROMPT
 
     @property
     def outbox(self) -> Path:
-        """The folder where an attempt drops what it says."""
+        """The folder for the files that an attempt sends."""
         return self.path / "outbox"
 
     @property
     def inbox(self) -> Path:
-        """The folder where an attempt finds answers."""
+        """The folder for the answers that an attempt receives."""
         return self.path / "inbox"
 
     @property
     def checkpoint(self) -> Path:
-        """What the next life of a runner must know of it."""
+        """The data from which the runner's next run continues the attempt."""
         return self.path / "attempt.json"
 
     @property
     def timestamps(self) -> Path:
-        """How far the coder's output had come when."""
+        """The size of the coder's output at different times."""
         return self.path / "stdout.pace"
 
     @property
     def error(self) -> Path:
-        """The traceback of an error of ours that ended it."""
+        """The traceback of an error of ours that ended the attempt."""
         return self.path / ERROR
 
     @property
     def noted(self) -> Path:
-        """Its time is that of the last notes that went to the board."""
+        """Its modification time is that of the last notes on the board."""
         return self.path / "noted"
 
     @property
     def shared(self) -> Path:
-        """It is there once its transcript is on the remote, or never will be."""
+        """Exists once the transcript is on the remote, or if it never will be."""
         return self.path / "transcript"
 
     def note(self, kind: str) -> Path:
-        """A note that was taken out of the outbox, and is not on the board yet."""
+        """A note that was taken out of the outbox and is not on the board yet."""
         return self.path / f"note-{kind}.md"

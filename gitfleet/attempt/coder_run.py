@@ -41,7 +41,7 @@ from gitfleet.process.launch import Exit, LaunchSpec, RunLimits, Running, attach
 from gitfleet.process.spawn import ResourceShortage
 from gitfleet.process.tail import end_of
 
-_TICK: Final = 1.0  # seconds between looks at a running coder
+_TICK: Final = 1.0  # seconds between checks of a running coder
 GRACE: Final = 10.0  # seconds between TERM and KILL
 _AT_ONCE: Final = 0.001  # a lease that has ended; 0 would mean none
 

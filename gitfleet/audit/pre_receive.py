@@ -150,8 +150,8 @@ def _most(store: Store) -> int:
 def _problems(store: Store, old: str | None, new: str) -> Iterator[PushRefusal]:
     """People's files in the push that do not validate.
 
-    What gitfleet itself pushes passes: it may carry what a person committed somewhere, or put into
-    an inbox branch, and a broken task is to stop nothing but itself.
+    gitfleet's own pushes pass: they may carry files that a person committed elsewhere or pushed to
+    an inbox branch, and a broken task must stop only itself.
     """
     commit = store.objects.commit(new)
     if TXN in trailers(commit.message):

@@ -209,7 +209,7 @@ class Clone:
     # -- places
 
     def run_dir(self, task: str, attempt: int, nonce: str) -> RunDir:
-        """Where an attempt's prompt, output and status lie."""
+        """The folder of an attempt's prompt, output and status."""
         return RunDir(self.runs / task / f"{attempt:03d}-{nonce[:8]}")
 
     def workspace(self, task: str) -> Path:

@@ -102,7 +102,8 @@ class RemoteBackend:
     # -- fetching
 
     def fetch(self, extra: Iterable[str] = ()) -> None:
-        """Fetch the board, the targets, every heartbeat and inbox branch, and the branches `extra`.
+        """Fetch the board, the targets, all heartbeats and inbox branches, and the branches
+        `extra`.
 
         Raises Unreachable; FleetError if the remote no longer has a board.
         """
@@ -284,8 +285,11 @@ class RemoteBackend:
         return self._unknown(moves, new, change, pushed)
 
     def _published(self, move: Move) -> refs.RefMove:
-        """A task's branch goes up from wherever the remote has it; an inbox branch goes from where
-        it was read, so that a later push to it stays."""
+        """The refs that go to the remote with the change.
+
+        A task's branch starts from the remote's value. An inbox branch starts from the value that
+        was read, so that a later push to it survives.
+        """
         if move.ref.startswith(INBOX):
             return refs.RefMove(move.ref, move.old, move.new)
         short = move.ref.removeprefix("refs/heads/")

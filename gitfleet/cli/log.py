@@ -30,7 +30,7 @@ from gitfleet.transcripts.output_files import Bytes, Source
 from gitfleet.transcripts.replay import Replay
 from gitfleet.transcripts.summarize import Passage, Summarizer
 
-_PAUSE: Final = 0.2  # seconds between looks at the files and the board while following
+_PAUSE: Final = 0.2  # seconds between checks of the files and the board while following
 
 
 @click.command(

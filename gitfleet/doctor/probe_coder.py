@@ -186,7 +186,7 @@ def _tally(coder: Coder, job: Job) -> Tally:
 
 
 def _late(project: Project, tally: Tally, run_dir: RunDir, took: float) -> CoderProbe:
-    """It did not end in time; perhaps it had said why."""
+    """The result for a coder that did not end in time; its output may contain the reason."""
     said = tally.error or _last_words(project, run_dir)
     reason = f"it had not ended after {took:.0f} s" + (f": {said}" if said else "")
     return CoderProbe(took=took, reason=reason, failure=tally.failure, until=tally.until, late=True)

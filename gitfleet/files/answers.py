@@ -30,18 +30,18 @@ def answered(data: bytes, text: str) -> bytes:
     body = text.strip("\n")
     if at is None:
         return _limited(_joined(data, f"{HEADING}\n{body}\n"))
-    # Below the heading nothing but comments stands, else it would not be open; ours go.
+    # Below the heading only comments can be, or it would not be open; ours are removed.
     kept = [line for line in lines[at + 1 :] if line.strip() not in ("", HINT)]
     return _limited("\n".join([*lines[: at + 1], body, *kept, ""]).encode())
 
 
 def remarked(data: bytes, text: str, by: str) -> bytes:
     """The answered question with another answer under it, as a comment: the first one counts."""
-    # Nothing in the text may end the comment, or begin one within it.
+    # The text must not end the comment, or start one inside it.
     plain = text.strip().replace("--", "- -")
     who = by.replace("--", "- -")
     made = _joined(data, f"<!-- {who} answered later:\n{plain}\n-->\n")
-    if _answer(made) != _answer(data):  # a comment in it that has no end would end with ours
+    if _answer(made) != _answer(data):  # an unclosed comment in it would end with ours
         raise FleetError(
             "the answer has a comment `<!--` without an end, so that nothing can stand under it",
             remedy="Mend it in the question's file on the board.",
@@ -71,7 +71,7 @@ def united(here: bytes, theirs: bytes, path: str, by: str) -> United | None:
         made = remarked(here, other.answer, by)
     except FleetError:
         return None
-    # What was put there once (a merge is made again when the board has moved) stays once.
+    # Text from an earlier merge (it is repeated when the board has moved) is not added twice.
     comment = made[len(here) :].strip()
     return None if comment in here else United(made, late=True)
 
@@ -85,7 +85,7 @@ def _text(data: bytes) -> str:
 
 
 def _closed(text: str) -> str:
-    """The text with no comment left open, which would hide what comes to stand under it."""
+    """The text with open comments closed, so that they do not hide text added below."""
     head, mark, tail = text.rpartition("<!--")
     return f"{head}<! --{tail}" if mark and "-->" not in tail else text
 

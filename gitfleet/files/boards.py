@@ -46,8 +46,10 @@ def read(files: Mapping[str, File], commit: str = "") -> Board:
 
 
 def read_finished(files: Mapping[str, File]) -> Board:
-    """The files of finished tasks, by the paths where they lay: of any format, read as far as
-    they can be."""
+    """The files of finished tasks, by the paths that they had before.
+
+    They may have any format; each is read as far as possible.
+    """
     work = _Update(EMPTY, finished=True)
     for path, file in files.items():
         work.take(path, file)
@@ -55,7 +57,7 @@ def read_finished(files: Mapping[str, File]) -> Board:
 
 
 def with_settings(board: Board, settings: Settings) -> Board:
-    """The board with other settings in force: its fleet.yaml cannot be read."""
+    """The board with other settings, because its own fleet.yaml cannot be read."""
     work = _Update(board)
     work.settings = settings
     return work.finish(board.commit)
@@ -66,7 +68,7 @@ class _Update:
 
     def __init__(self, board: Board, *, finished: bool = False) -> None:
         self.board = board
-        self.finished = finished  # task files are final: what can be read of them counts
+        self.finished = finished  # task files are final: their readable parts count
         self.entries: dict[str, dict[str, Any]] = {}
         self.archived: dict[str, str] | None = None
         self.prompts = dict(board.prompts)
@@ -154,7 +156,8 @@ class _Update:
             notes.add(path)
 
     def _prompt(self, path: str, name: str, file: File | None) -> None:
-        """One that does not validate is told, and the usual one is in force."""
+        """Take a board's prompt; one that does not validate is reported, and the default stays in
+        force."""
         self.prompts.pop(name, None)
         if file is None or name not in Role.__members__.values():
             return
@@ -222,14 +225,14 @@ class _Update:
 def _shown(entry: Entry, folder: str | None, *, old_format: bool) -> Entry | None:
     """The entry as the board shows it; `folder` is where its id is archived, if it is."""
     if not (entry.blob or entry.claim or entry.events or entry.questions):
-        return None  # a note alone makes no task
+        return None  # a note alone is not a task
     if entry.former and not old_format:
         task, problems = codec.AnyFormat(entry.task, entry.problems, entry.former).newest
         entry = msgspec.structs.replace(entry, task=task, problems=problems)
     if folder is None:
         return entry
     if not entry.blob:
-        return None  # stragglers of a finished task: the next batch takes them along
+        return None  # late files of a finished task: the next archiving takes them along
     what = f"the id {entry.id} is taken by {folder}"
     twin = Problem(layout.task_path(entry.id), 1, 1, what, "give the new task another name")
     return msgspec.structs.replace(entry, task=None, problems=(*entry.problems, twin))
@@ -258,7 +261,7 @@ def _trouble(path: str, file: File) -> Problem:
 
 
 def ids(board: Board) -> Iterable[str]:
-    """The ids on the board that are really ids (a badly named file is shown, never worked on)."""
+    """The valid ids on the board (a badly named file is shown, but no attempt works on it)."""
     return (task for task in board.entries if is_id(task))
 
 

@@ -26,16 +26,16 @@ T = TypeVar("T")
 Read = tuple[T | None, tuple[Problem, ...]]
 
 _FENCE: Final = re.compile(r"---[ \t]*(?:\n|\Z)")
-_MOST_PROBLEMS: Final = 20  # of one file; nobody reads more at once
-_MOST_LOOKED_AT: Final = 200  # to choose these from; telling what was meant takes its time
+_MOST_PROBLEMS: Final = 20  # of one file; people do not read more at once
+_MOST_LOOKED_AT: Final = 200  # considered for that choice; finding the intended meaning takes time
 _QUESTION: Final = "## Question"
 _ANSWER: Final = "## Answer"
 _RENAME: Final = "rename it, or run `gitfleet lint --fix`"
-_LONGEST_QUESTION: Final = 20_000  # characters; nobody answers a book
+_LONGEST_QUESTION: Final = 20_000  # characters; people do not answer a book
 
 
 def decode(data: bytes, path: str) -> tuple[str, tuple[Problem, ...]]:
-    """The text of a file: UTF-8, a byte order mark and CRLF forgiven."""
+    """The text of a file: UTF-8; a byte order mark and CRLF are accepted."""
     if len(data) > layout.LARGEST:
         what = f"larger than {layout.LARGEST // 1024} KiB"
         return "", (Problem(path, 1, 1, what, "move the bulk into a file of the project"),)
@@ -51,11 +51,11 @@ def decode(data: bytes, path: str) -> tuple[str, tuple[Problem, ...]]:
 
 
 class AnyFormat(NamedTuple, Generic[T]):
-    """What a file says, whichever format of the board it was written for."""
+    """The content of a file of any board format."""
 
     value: T | None
     problems: tuple[Problem, ...]
-    former: tuple[Problem, ...] = ()  # its keys under former names: an error since format 2
+    former: tuple[Problem, ...] = ()  # keys under former names: an error since format 2
 
     @property
     def newest(self) -> Read[T]:
@@ -117,7 +117,7 @@ def _problems(document: yaml.Document, kind: type, path: str, why: str) -> tuple
     ]
     if not found:
         found = [Problem(path, *_mark(document.marks, _at(why)), why)]
-    # A misspelt key is also a missing one; the spelling is what helps.
+    # A misspelt key is also a missing one; only the misspelling is reported.
     found = sorted(set(found), key=lambda p: (p.line, p.column, p.what.endswith("is missing"), p))
     return tuple(found[:_MOST_PROBLEMS])
 
@@ -164,7 +164,7 @@ def _read_markdown(data: bytes, kind: type[T], path: str) -> tuple[T | None, str
 
 
 def read_task(data: bytes, path: str) -> Read[Task]:
-    """A task file, as a board of the newest format may have it."""
+    """A task file of a board of the newest format."""
     return read_task_of_any_format(data, path).newest
 
 
@@ -184,8 +184,10 @@ def read_task_of_any_format(data: bytes, path: str) -> AnyFormat[Task]:
 
 
 def read_finished_task(data: bytes, path: str) -> Read[Task]:
-    """The file of a finished task, of any format: what it says as far as that can be read, and
-    what is wrong with it. It is final, so one bad key must not hide its title."""
+    """A finished task's file, of any format: its readable parts and its problems.
+
+    The file is final, so one bad key must not hide its title.
+    """
     found = read_task_of_any_format(data, path)
     if found.value is not None or not found.problems:
         return found.value, found.problems
@@ -196,7 +198,7 @@ def read_finished_task(data: bytes, path: str) -> Read[Task]:
 
 
 def _readable(keys: Mapping[str, Any]) -> Task | None:
-    """A task of those keys that can be read; None without a title."""
+    """A task from those keys that are valid; None without a title."""
     title = {"title": keys.get("title")}
     good = {k: v for k, v in keys.items() if _task_of({**title, k: v}) is not None}
     return _task_of(good) or _task_of(title)
@@ -212,7 +214,7 @@ def _task_of(keys: Mapping[str, Any]) -> Task | None:
 
 
 def read_settings(data: bytes, path: str = layout.SETTINGS) -> Read[Settings]:
-    """fleet.yaml. A newer format is a problem of its own, whatever else it holds."""
+    """fleet.yaml. A newer format is a separate problem, whatever else the file contains."""
     text, problems = decode(data, path)
     if problems:
         return None, problems
@@ -296,12 +298,12 @@ def read_asked(data: bytes, path: str) -> Read[Asked]:
 
 
 def has_answer_line(text: str) -> bool:
-    """Whether a text has a line by which what follows would be taken for an answer."""
+    """Whether a text has an answer heading, so that the rest would be taken for an answer."""
     return any(line.strip() == _ANSWER for line in text.splitlines())
 
 
 def split_answer(body: str) -> tuple[str, str]:
-    """Question and answer: what stands below the first line `## Answer` is the answer."""
+    """Question and answer: the text below the first line `## Answer` is the answer."""
     lines = body.split("\n")
     at = next((i for i, line in enumerate(lines) if line.strip() == _ANSWER), len(lines))
     text = "\n".join(lines[:at]).strip()
@@ -309,7 +311,7 @@ def split_answer(body: str) -> tuple[str, str]:
     if heading.strip() == _QUESTION:
         text = below.strip()
     answer = "\n".join(lines[at + 1 :])
-    # Only up to the last end of a comment: each beginning without one would cost a look at it all.
+    # Only up to the last end of a comment: otherwise each unclosed start costs a whole scan.
     end = answer.rfind("-->") + len("-->") if "-->" in answer else 0
     plain = re.sub(r"<!--.*?-->", "", answer[:end], flags=re.DOTALL)
     return text, (plain + answer[end:]).strip()
@@ -326,7 +328,7 @@ def _plain(value: msgspec.Struct) -> dict[str, Any]:
 
 
 def _clean(value: Any) -> Any:
-    """What coders report may hold what no file can: half a character, or NaN dollars."""
+    """Coders may report values that no file can contain: half a character, or NaN dollars."""
     match value:
         case str():
             return value.encode("utf-8", "replace").decode()
@@ -343,12 +345,12 @@ def _clean(value: Any) -> Any:
 
 
 def front_matter(keys: Mapping[str, Any]) -> bytes:
-    """The part of a Markdown file between its two lines `---`, with them."""
+    """The part of a Markdown file between its two lines `---`, including them."""
     return b"---\n" + yaml.dump(keys) + b"---\n"
 
 
 def write_task(task: Task) -> bytes:
-    """A task file that gitfleet itself writes: front matter and body."""
+    """A task file that gitfleet writes: front matter and body."""
     keys = _plain(task)
     body: str = keys.pop("body", "")
     return b"---\n" + yaml.dump(keys) + b"---\n" + body.encode("utf-8", "replace")

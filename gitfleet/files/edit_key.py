@@ -12,15 +12,15 @@ from gitfleet.model.task import Task
 
 
 def scalar(text: str) -> str:
-    """`text` as a value for `set_key`: quoted where YAML would make something else of it."""
+    """`text` as a value for `set_key`: quoted if YAML would read it as something else."""
     return yaml.scalar(text)
 
 
 def set_key(data: bytes, key: str, value: str | None) -> bytes:
     """A person's task file with one top-level key set to the YAML text `value`, or removed (None).
 
-    All other bytes stay as they are, comments, order and line ends included. FleetError where the
-    file is written in a way that does not let a line be changed by itself.
+    All other bytes stay as they are, including comments, order and line ends. FleetError if the
+    file's style does not allow a line to be changed separately.
     """
     text = data.decode("utf-8", "surrogateescape")
     lines: list[str] = re.findall(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+\Z", text)
@@ -45,7 +45,9 @@ def set_key(data: bytes, key: str, value: str | None) -> bytes:
 
 def _end_of_value(lines: list[str], start: int, close: int) -> int:
     """The line after the value of the key in line `start`: it is indented, or a list's dashes.
-    Empty lines and comments belong to it only where more of it follows."""
+
+    Empty lines and comments belong to it only if more of the value follows.
+    """
     stop = start + 1
     for i in range(start + 1, close):
         if re.match(r"[ \t]+[^\s#]|-\s", lines[i]):

@@ -13,10 +13,10 @@ from gitfleet.model.states import PERSON_KINDS, Kind
 FOLDERS: Final = ("tasks", "claims", "log", "questions", "notes", "done", "prompts")
 SETTINGS: Final = "fleet.yaml"
 PAGE: Final = "README.md"
-# What people write is small. A larger file is a mistake or an attack; it is not even read.
+# Files that people write are small. A larger file is a mistake or an attack; it is not read.
 LARGEST: Final = 256 * 1024
 
-# No file of a board lies in as many folders; what is deeper was put there to do harm.
+# No file of a board is in this many folders; a deeper one is an attack.
 DEEPEST: Final = 8
 
 _EVENT: Final = re.compile(r"([0-9]{3}|[1-9][0-9]{3,17})-([a-z]+)-([0-9a-f]{4,16})\.yaml\Z")
@@ -25,7 +25,7 @@ _MONTH: Final = re.compile(r"[0-9]{4}-[0-9]{2}\Z")
 
 
 class FileKind(StrEnum):
-    """What a path on the branch holds."""
+    """The kinds of files on the branch."""
 
     TASK = "task"
     CLAIM = "claim"
@@ -40,7 +40,7 @@ class FileKind(StrEnum):
 
 
 class BoardPath(NamedTuple):
-    """What lies at a path: of which task, and the rest of its name."""
+    """The parts of a path: its kind, its task, and the rest of its name."""
 
     what: FileKind
     task: str = ""
@@ -51,16 +51,16 @@ _OTHER: Final = BoardPath(FileKind.OTHER)
 
 
 class EventName(NamedTuple):
-    """What the name of an event's file tells."""
+    """The parts of an event's file name."""
 
     number: int
     kind: Kind
     suffix: str
-    word: str = ""  # an old word for the kind, where the name has one
+    word: str = ""  # an old word for the kind, if the name has one
 
 
 def place(path: str) -> BoardPath:
-    """What lies at `path`. A task file with a bad name is a TASK whose id is not one."""
+    """The parts of `path`. A task file with a bad name is a TASK with an invalid id."""
     parts = path.split("/")
     match parts:
         case ["fleet.yaml"]:
@@ -143,7 +143,7 @@ def archive_folder(task: str, month: str) -> str:
 
 
 def archived_path(path: str, folder: str) -> str:
-    """Where a file of a task lies once the task is archived in `folder`; see docs/board.md."""
+    """The path of a task's file once the task is archived in `folder`; see docs/board.md."""
     there = place(path)
     match there.what:
         case FileKind.TASK:
@@ -158,7 +158,7 @@ def archived_path(path: str, folder: str) -> str:
 
 
 def restored_path(task: str, inner: str) -> str:
-    """The inverse of `archived_path`: where `inner` of an archived task's folder came from."""
+    """The inverse of `archived_path`: the original path of `inner` in an archived task's folder."""
     if inner == "task.md":
         return task_path(task)
     folder, _, name = inner.partition("/")

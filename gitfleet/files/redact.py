@@ -1,8 +1,8 @@
 """A change to the board without secrets: the last look before a runner writes it.
 
-What an attempt says is masked where it comes in, too, before anything is cut; this here is for what
-slips through, whatever its way. Files stay valid: an event is masked field by field, what is
-Markdown as the text it is. A file that people wrote is moved, never changed.
+An attempt's texts are also masked on arrival, before they are cut; this module catches the rest.
+Files stay valid: an event is masked field by field, Markdown as text. A file that people wrote may
+be moved, but is never changed.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from gitfleet.model.event import Event
 from gitfleet.model.secrets import Mask
 
 _TEXT: Final = frozenset({FileKind.TASK, FileKind.QUESTION, FileKind.NOTE, FileKind.PAGE})
-# Of an event, what anybody's text comes into; the rest are names and ids that gitfleet gave.
+# The fields of an event that may contain foreign text; gitfleet itself sets the others.
 _FREE: Final = frozenset({"reason", "tail", "command", "findings", "session"})
 
 
 def masked(mask: Mask, change: Change) -> Change:
-    """The change without secrets. FleetError if one stands in the name of a file."""
+    """The change without secrets. FleetError if a file's name contains one."""
     files = _files(mask, change.files)
     subject, body = mask.text(change.subject), mask.text(change.body)
     return replace(change, files=files, subject=subject, body=body)

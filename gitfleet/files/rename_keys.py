@@ -13,7 +13,7 @@ from gitfleet.model.config import FORMAT, Settings
 from gitfleet.model.task import Task
 
 _FORMAT: Final = re.compile(r"^format:[ \t]*([0-9]+)", re.MULTILINE)
-_CHARACTER: Final = re.compile(r"\r\n|[\s\S]")  # a line's end counts as one, as in what is parsed
+_CHARACTER: Final = re.compile(r"\r\n|[\s\S]")  # a line end is one character, as in parsed text
 
 
 class Renamed(NamedTuple):
@@ -24,7 +24,7 @@ class Renamed(NamedTuple):
 
 
 class _Edit(NamedTuple):
-    """text[start:end] is to be this."""
+    """A replacement for text[start:end]."""
 
     start: int
     end: int
@@ -32,7 +32,7 @@ class _Edit(NamedTuple):
 
 
 def in_task(data: bytes) -> Renamed:
-    """A task file with the names of today; one that cannot be parsed stays as it is."""
+    """A task file with the present names; one that cannot be parsed stays as it is."""
     text, problems = codec.decode(data, "")
     front, _, more = codec.split(text, "")
     if problems or more or not front:
@@ -41,8 +41,10 @@ def in_task(data: bytes) -> Renamed:
 
 
 def in_settings(data: bytes) -> Renamed:
-    """fleet.yaml with the names of today and the newest format; FleetError where it cannot be
-    parsed, or its line `format: …` cannot be changed by itself."""
+    """fleet.yaml with the present names and the newest format.
+
+    FleetError if it cannot be parsed, or its line `format: …` cannot be changed separately.
+    """
     text, problems = codec.decode(data, layout.SETTINGS)
     found = None if problems else _FORMAT.search(text)
     old = found is not None and int(found[1][:9]) < FORMAT
@@ -63,7 +65,7 @@ def in_settings(data: bytes) -> Renamed:
 def _renamed(
     data: bytes, text: str, yaml_text: str, kind: type, start: int = 0, extra: Iterable[_Edit] = ()
 ) -> Renamed:
-    """`yaml_text` begins at `text[start]`, and `text` is the decoded file."""
+    """Rename keys in `yaml_text`, which starts at `text[start]` of the decoded file."""
     try:
         before = yaml.load(yaml_text, kind)
     except yaml.YamlError:
@@ -78,8 +80,10 @@ def _renamed(
 
 
 def _edited(data: bytes, edits: Iterable[_Edit]) -> bytes:
-    """The bytes with these places of the decoded text changed. Its line ends are all `\\n`; those
-    of the file may be others."""
+    """The bytes of the file with these parts of the decoded text changed.
+
+    The decoded text has only `\\n` as line ends; the file may have others.
+    """
     mark = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""
     text = data.removeprefix(mark).decode()
     places = [found.start() for found in _CHARACTER.finditer(text)] + [len(text)]

@@ -25,7 +25,7 @@ from gitfleet.model.question import Asked, Question
 from gitfleet.model.task import Task
 from gitfleet.model.verdict import Verdict
 
-# Fields of the model that stand in a file's body or name, not among its keys.
+# Fields of the model that are in a file's body or name, not among its keys.
 HIDDEN: Final[Mapping[type, frozenset[str]]] = {
     Task: frozenset({"body"}),
     Question: frozenset({"name", "text", "answer"}),
@@ -44,11 +44,11 @@ SCHEMAS: Final[Mapping[str, type]] = {
     "closed": Closed,
     "verdict": Verdict,
 }
-# Addresses there hold tokens: messages leave them out.
+# Addresses in these keys contain tokens: messages leave them out.
 _UNSHOWN: Final[Mapping[type, tuple[tuple[str, str], ...]]] = {
     Machine: (("notify", "urls"), ("notify", "services"))
 }
-_MOST: Final = 50  # errors of one file to look at
+_MOST: Final = 50  # errors considered per file
 _BASE: Final = "urn:git-fleet:schema"
 
 
@@ -77,13 +77,13 @@ def schema_of(kind: type) -> dict[str, Any]:
 
 
 def _apart(key: str) -> dict[str, Any]:
-    """A file names one coder (and its model) or a list of them, as `check_choice` has it."""
+    """The rule of `check_choice`: a file names one coder (and its model) or a list of them."""
     both = {key: {"type": "string"}, "coders": {"type": "array", "minItems": 1}}
     return {"not": {"required": list(both), "properties": both}}
 
 
 def fields_of(kind: type) -> frozenset[str]:
-    """The keys a file of this type may have, `x-…` aside."""
+    """The keys that a file of this type may have, without `x-…`."""
     return _fields_of(kind)
 
 
@@ -99,13 +99,13 @@ class Fault(NamedTuple):
     path: tuple[str | int, ...]
     what: str
     remedy: str = ""
-    of_key: bool = False  # the key itself is wrong, not its value
+    of_key: bool = False  # the key is wrong, not its value
 
 
 def validator(kind: type) -> Any:
-    """A jsonschema validator of a model type's file; it knows our moments."""
-    # Imported here on purpose: it takes longer than everything else a verb needs, and only a
-    # broken file asks for it.
+    """A jsonschema validator of a model type's file, including our time format."""
+    # Imported here on purpose: it takes longer than everything else in a verb, and only a broken
+    # file needs it.
     import jsonschema  # noqa: PLC0415
 
     formats = jsonschema.FormatChecker(formats=())
@@ -125,16 +125,16 @@ def explain(kind: type, data: Any) -> Iterator[Fault]:
     errors = itertools.islice(validator(kind).iter_errors(data), _MOST)
     for error in sorted(errors, key=lambda e: [str(p) for p in e.path]):
         for fault in _tell(error):
-            # Show the value only where it holds no secret.
+            # Show the value only if it contains no secret.
             shown = fault.of_key or not _unshown(kind, fault.path)
             yield fault if shown else fault._replace(remedy="")
 
 
 def _meant(error: Any) -> Any:
-    """Among several alternatives, the error in the one that was meant."""
+    """The error in the intended one of several alternatives."""
     while error.validator in ("anyOf", "oneOf"):
         inner = [e for e in error.context or () if e.schema.get("type") != "null"]
-        # An alternative of another type was not meant.
+        # An alternative of another type was not intended.
         inner.sort(key=lambda e: e.validator == "type" and not e.path)
         if not inner:
             break

@@ -17,8 +17,8 @@ from gitfleet.files import codec
 from gitfleet.model.board import Problem
 from gitfleet.model.states import Role
 
-# What a place may be called, and what comes there. `docs/prompts.md` shows them, and a test holds
-# that it does.
+# The names of the variables, and their content. `docs/prompts.md` shows them, and a test compares
+# the two.
 _WORDS: Final[Mapping[str, str]] = {
     "id": "the task's id",
     "title": "its title",
@@ -48,8 +48,8 @@ VARIABLES: Final[Mapping[Role, Mapping[str, str]]] = {
         "before": "how earlier validations of this work ended",
     },
 }
-# What stands in a file by itself. A prompt that has no place for one gets it at its end, in this
-# order: nobody loses the task, or an answer, by writing a prompt of their own.
+# Sections. A prompt without a place for one gets it at its end, in this order: a custom prompt
+# cannot lose the task or an answer.
 SECTIONS: Final = ("task", "submitted", "checks", "start", "answers", "notes", "before")
 
 _OPEN: Final = re.compile(r"\\\{\{|\{\{")
@@ -69,9 +69,9 @@ class Template(Struct, frozen=True):
         return frozenset(self.pieces[1::2])
 
     def filled(self, values: Mapping[str, str]) -> str:
-        """The text with its places filled in; sections it has no place for stand at the end.
+        """The text with its variables filled in; sections without a place are added at the end.
 
-        What is filled in stays as it is. Only the empty lines around nothing go.
+        Filled-in text stays as it is. Only the empty lines around an empty value are removed.
         """
         text = ""
         for number, piece in enumerate(self.pieces):

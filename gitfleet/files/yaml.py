@@ -24,7 +24,7 @@ _MANY: Final = 100  # characters that may open a level; fewer cannot nest deep e
 _LOADER: Final[Any] = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _DUMPER: Final[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _INT: Final = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})\Z")
-# A float written in full has up to twenty digits behind its point: 0.0012345678901234567.
+# A float written in full has up to twenty digits after its point: 0.0012345678901234567.
 _FLOAT: Final = re.compile(r"[-+]?[0-9]{1,18}(\.[0-9]{0,40})?([eE][-+]?[0-9]{1,3})?\Z")
 _TRUE: Final = frozenset({"true", "True", "TRUE"})
 _FALSE: Final = frozenset({"false", "False", "FALSE"})
@@ -43,7 +43,7 @@ class Position(NamedTuple):
 
 
 class YamlError(Exception):
-    """A text that is not the YAML we read: what is wrong, where, what to do."""
+    """A text that is not valid YAML of our kind: what is wrong, where, and the remedy."""
 
     def __init__(self, what: str, mark: Position, remedy: str = "") -> None:
         self.what, self.mark, self.remedy = what, mark, remedy
@@ -51,7 +51,7 @@ class YamlError(Exception):
 
 
 class Shape(NamedTuple):
-    """What a position in a document may hold."""
+    """The type that a position in a document may have."""
 
     scalars: frozenset[str]
     item: Shape | None = None
@@ -115,18 +115,18 @@ class Former(NamedTuple):
 
 
 class Document(NamedTuple):
-    """A parsed text: the data under today's names, and the position of each part."""
+    """A parsed text: the data under the present names, and the position of each part."""
 
     data: Any
-    marks: Mapping[Path, Position]  # of values; of its key where the value is on other lines
+    marks: Mapping[Path, Position]  # of values; of the key if the value is on other lines
     keys: Mapping[Path, Position]
-    former: Mapping[Path, Former]  # those keys that the text has under another name
+    former: Mapping[Path, Former]  # keys that the text has under another name
 
 
 def load(text: str, kind: type, *, first_line: int = 1) -> Document:
-    """Parse `text`, the mapping of a `kind`; YamlError tells what is wrong.
+    """Parse `text`, the mapping of a `kind`; YamlError if that fails.
 
-    `first_line` is the line of the file that the text begins on.
+    `first_line` is the line of the file at which the text starts.
     """
     control = _CONTROL.search(text)
     if control:
@@ -165,8 +165,11 @@ def _say(error: yaml.MarkedYAMLError) -> str:
 
 
 def _screen(text: str, first_line: int) -> None:
-    """Refuse what has no use on a board before anything is composed of it: the composer recurses
-    without a limit and lets an alias stand for a copy. Few files hold any sign of these."""
+    """Refuse unwanted YAML features before anything is composed.
+
+    The composer recurses without a limit and lets an alias stand for a copy. Few files contain any
+    sign of these features.
+    """
     if sum(map(text.count, "[{-?:")) < _MANY and not any(sign in text for sign in "&*!%"):
         return
     depth = 0
@@ -235,7 +238,7 @@ class _Builder:
         return data
 
     def _twice(self, path: Path, word: str) -> str:
-        """What is wrong where a key is there already, perhaps under its other name."""
+        """The problem with a repeated key, perhaps under its other name."""
         first = self.former[path].name if path in self.former else path[-1]
         if first == word:
             return f"the key {word!r} stands here twice"
@@ -261,7 +264,7 @@ def _scalar(node: Any, shape: Shape) -> Any:
 
 
 class _Dumper(_DUMPER):  # type: ignore[misc]  # the C dumper has no stubs
-    """Writes several lines as a block, so that people can read them and git can compare them."""
+    """Writes multi-line text as a block, so that people can read it and git can compare it."""
 
 
 def _text(dumper: Any, text: str) -> Any:
@@ -273,7 +276,7 @@ _Dumper.add_representer(str, _text)
 
 
 def scalar(text: str) -> str:
-    """`text` as the value of a key, quoted where YAML would make something else of it."""
+    """`text` as the value of a key, quoted if YAML would read it as something else."""
     return dump({"": text}).decode().partition(": ")[2].rstrip("\n")
 
 

@@ -96,10 +96,10 @@ class Board(Struct, frozen=True, kw_only=True, eq=False, weakref=True):
     entries: Mapping[str, Entry]  # unfinished tasks, and the remains of removed ones
     archived: Mapping[str, str] = _NOTHING  # id -> its folder, done/<yyyy-mm>/<id>
     prompts: Mapping[str, str] = _NOTHING  # role -> a valid prompts/<role>.md's id
-    damage: Mapping[str, tuple[Problem, ...]] = {}  # path -> what is wrong; not of task files
-    # What was read and is not shown as it is: leftovers of archived ids, a second file of one,
-    # notes without a task, a task with keys of an older format. Kept, since a board is made from
-    # any other by what differs.
+    damage: Mapping[str, tuple[Problem, ...]] = {}  # path -> its problems, except of task files
+    # Files that were read but are not shown: leftovers of archived ids, a second file of one, notes
+    # without a task, a task with keys of an older format. Kept, because a board is made from any
+    # other board by the differences.
     hidden: Mapping[str, Entry] = {}
     settings_problems: tuple[Problem, ...] = ()  # of fleet.yaml; an older one is in force
     commit: str = ""

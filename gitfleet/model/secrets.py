@@ -158,8 +158,8 @@ class Mask:
 
     @property
     def reach(self) -> int:
-        """How many characters before a cut must be looked at, so that half a secret behind it is
-        still known for one."""
+        """The number of characters before a cut to search, so that a secret across it is
+        recognised."""
         return max(4096, 2 * self._longest)
 
     def text(self, text: str) -> str:
@@ -196,18 +196,18 @@ class Mask:
         return data
 
     def tail(self, text: str, most: int) -> str:
-        """The last `most` characters of what is left; cut after masking, never through a secret.
+        """The last `most` characters of the masked text; cut after masking, never through a secret.
 
-        `text` is the end of something, at least `reach` longer than `most` where there is more.
+        `text` is the end of a longer text, at least `reach` longer than `most` if there is more.
         """
         masked = self.text(text)
-        if len(text) >= most + self.reach - 4:  # it may begin within a secret
+        if len(text) >= most + self.reach - 4:  # it may start within a secret
             masked = masked[self.reach // 2 :]
         return masked[-most:]
 
 
 def _without_key_ends(text: str) -> str:
-    """The text without private keys whose beginning was cut off: what leads up to their end."""
+    """The text without private keys whose start was cut off: everything up to their end."""
     parts: list[str] = []
     at = 0
     for end in _KEY_END.finditer(text):

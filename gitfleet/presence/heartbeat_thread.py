@@ -146,7 +146,7 @@ class HeartbeatThread:
         return self._in_flight.look(tip, held.keys() - self._lives().keys() - there)
 
     def inbox(self) -> dict[str, str]:
-        """The inbox branches on the remote that this runner merges now, with their commits.
+        """The remote's inbox branches that this runner should merge now, with their commits.
 
         The first runner takes them at once; the others only those that it leaves for a while.
         """

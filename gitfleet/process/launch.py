@@ -74,7 +74,7 @@ _FREE: Final = RunLimits()
 
 @dataclass(frozen=True, slots=True)
 class LaunchSpec:
-    """What to start. `env` is the whole environment; the marker is added to it.
+    """The command to start. `env` is the whole environment; the marker is added to it.
 
     The repr omits the environment, which may hold secrets: reprs end up in logs.
     """
@@ -135,12 +135,12 @@ class Running:
 
 
 def start(files: RunFiles, spec: LaunchSpec) -> Running:
-    """Start a run that may outlive us.
+    """Start a run that may outlive this process.
 
-    Its output is appended to files, in a folder that is made if needed; `files.child` says who it
-    is. What an earlier start with the same files left is removed first, but for its output. A crash
-    before `files.child` is written leaves processes that `marked` finds. Raises FleetError if it
-    cannot be started.
+    Its output is appended to files, in a folder that is created if needed; `files.child` identifies
+    its processes. Files of an earlier start with the same names are removed first, except its
+    output. A crash before `files.child` is written leaves processes that `marked` finds. Raises
+    FleetError if it cannot be started.
     """
     assert spec.marker, "a run without a marker cannot be ended"
     if not spec.argv:
@@ -204,7 +204,7 @@ def _prepare(files: RunFiles, spec: LaunchSpec) -> None:
 
 
 def renew(files: RunFiles, until: float) -> None:
-    """Tell the supervisor until when the claim is ours, in seconds of boot time."""
+    """Tell the supervisor how long the claim is ours, in seconds of boot time."""
     atomic_json.write(files.lease, {"until": until}, durable=False)
 
 
@@ -242,7 +242,7 @@ def _refused(spec: LaunchSpec, said: Mapping[str, object], errors: Path) -> Flee
 
 
 def load(files: RunFiles) -> tuple[ProcessId, str] | None:
-    """The supervisor and the marker of a run that some process started; None if there is none."""
+    """The supervisor and marker of a run started by any process; None if there is none."""
     match atomic_json.read(files.child):
         case {"pid": int(pid), "started": str(started), "marker": str(marker)} if pid > 0:
             return ProcessId(pid, started), marker
@@ -250,14 +250,13 @@ def load(files: RunFiles) -> tuple[ProcessId, str] | None:
 
 
 def began(files: RunFiles) -> float | None:
-    """When a run was begun, in monotonic time; None if its supervisor did not tell."""
+    """The start of a run in monotonic time; None if its supervisor did not record it."""
     at = atomic_json.read(files.child).get("began")
     return float(at) if isinstance(at, int | float) else None
 
 
 def attach(files: RunFiles) -> Running | None:
-    """The handle of a run that another process started, whether it still runs or has ended; None
-    if nothing is known of it."""
+    """The handle of a run that another process started, live or ended; None if it is unknown."""
     loaded = load(files)
     if loaded is None:
         return None
@@ -269,7 +268,7 @@ def attach(files: RunFiles) -> Running | None:
 
 
 def exit_of(files: RunFiles) -> Exit | None:
-    """How the run ended; None if it has not, or if nobody saw it."""
+    """How the run ended; None if it has not, or if its end was not observed."""
     return _read_exit(files.exit)
 
 

@@ -35,7 +35,7 @@ TIMED_OUT: Final = "timed-out"
 SILENT: Final = "silent"
 TOLD: Final = "told"  # it got a signal
 
-_TICK: Final = 1.0  # seconds between looks at the limits
+_TICK: Final = 1.0  # seconds between checks of the limits
 _INSIST: Final = 600.0  # seconds in which the supervisor tries to record the end on a full disk
 _AGAIN: Final = 3.0  # seconds: after a sleep of the machine, its runner may renew the lease
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -161,7 +161,7 @@ class _Supervisor:
         return now - self._grown
 
     def _abandoned(self, now: float) -> bool:
-        """Whether the lease is over, and stays so for a moment."""
+        """Whether the lease has ended, and was not renewed during a short wait."""
         until = atomic_json.read(self._files.lease).get("until")
         if isinstance(until, int | float):
             self._until = until  # a missing or unreadable file extends nothing

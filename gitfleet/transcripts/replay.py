@@ -71,7 +71,7 @@ class Replay:
         marks: Sequence[Timestamp] = (),
         now: datetime | None = None,
     ) -> Iterator[tuple[CoderEvent, datetime | None]]:
-        """The events of the next bytes, at offset `start`; `now` where no time is recorded."""
+        """The events of the next bytes, at offset `start`; `now` if their time is not recorded."""
         for piece, at in timestamps.pieces(data, start, marks):
             self._last = at or now
             for event in self._stream.feed(piece):

@@ -56,7 +56,7 @@ class TimestampLog:
 
 
 def read(folder: Path) -> list[Timestamp]:
-    """The marks of an output, growing in both; none where nobody noted any."""
+    """The timestamps of an output, ascending in size and time; empty if there is no record."""
     fd = opened(RunDir(folder).timestamps)
     if fd is None:
         return []
