@@ -1,8 +1,8 @@
 """The demo's reviewer: a program that judges a change, as any program can.
 
-It stands in the merged tree that would land, with the tree before it in $GITFLEET_BASE, and says
-what it thinks by a file in $GITFLEET_OUTBOX. It finds prints that somebody left, and knows how to
-repair that. Only the standard library: it runs without gitfleet.
+It runs in the merged tree that would land, with the tree before it in $GITFLEET_BASE, and writes
+its verdict to a file in $GITFLEET_OUTBOX. It finds forgotten prints, and proposes their repair.
+Only the standard library: it runs without gitfleet.
 """
 
 from __future__ import annotations

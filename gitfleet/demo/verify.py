@@ -1,7 +1,7 @@
 """Whether everything became what the demo says: asked of the board and of the target's tree.
 
-Run as `python -m gitfleet.demo.verify PROJECT` in the demo's own environment: a line for each thing
-that is not as told, and exit status 1 if there is one.
+Run as `python -m gitfleet.demo.verify PROJECT` in the demo's own environment: it prints a line for
+each difference from the expected result, and its exit status is 1 if there is one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Prompts: Markdown with places to fill in, `{{name}}`, each from a fixed list.
 
-Nothing in a place is computed and nothing that is filled in is read again, so text of others that
-holds a place stays text. What does not stand on the list is a mistake, told with its place.
+No place is computed and filled-in text is not parsed again, so foreign text with a `{{name}}` stays
+text. A name that is not on the list is an error, reported with its position.
 """
 
 from __future__ import annotations

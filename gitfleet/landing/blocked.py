@@ -15,7 +15,7 @@ from gitfleet.git import follow_branch
 from gitfleet.git.checkouts import checkouts_of
 from gitfleet.model.change import Move
 
-_ASK_AGAIN: Final = 300.0  # seconds until a server that refused is asked again
+_ASK_AGAIN: Final = 300.0  # seconds until the next try with a server that refused
 
 
 class BlockedBy(Struct, frozen=True):

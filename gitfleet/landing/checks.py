@@ -29,8 +29,8 @@ def run_on(
     """Set up a worktree of a commit and run each command in it, one after the other.
 
     Every check runs, so that one fix task can repair all failures, unless the attempt is told to
-    end. A failing set-up counts as a single failed check. `kind` begins the names of the files
-    that hold the output.
+    end. A failing set-up counts as a single failed check. `kind` is the prefix of the output files'
+    names.
     """
     path = workspace.check_out(ctx.project, ctx.task, commit)
     with scratch(ctx.nonce) as tmp:
@@ -78,6 +78,6 @@ def _run_one(
 
 
 def _tail(ctx: AttemptContext, path: Path) -> str:
-    """The end of a file of output. Masked before it is cut: half a secret is one, too."""
+    """The end of an output file. Masked before it is cut: even half a secret must not appear."""
     mask = ctx.project.mask
     return mask.tail(end_of(path, _TAIL + mask.reach), _TAIL)

@@ -106,7 +106,7 @@ def _decision(
     question = mailbox.waits_for_answer(ctx)
     changed = tampering(ctx, known)
     verdict, why = outbox.verdict(ctx.run_dir.outbox)
-    if verdict is not None:  # masked before anything of it is cut: half a secret is one, too
+    if verdict is not None:  # masked before it is cut: half a secret must not appear
         verdict = convert(ctx.project.mask.data(to_builtins(verdict)), Verdict)
     end = decide(
         Evidence(

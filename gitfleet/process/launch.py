@@ -1,7 +1,7 @@
 """Start a run that may outlive the runner, under a supervisor, and find it again later.
 
-What another program must know about a run stands in its run directory (`gitfleet.run_dir`): a
-runner that was started anew reads there whether its attempts still run, or how they ended.
+The run directory (`gitfleet.run_dir`) holds everything that another process must know about a run:
+a restarted runner reads there whether its attempts still run, or how they ended.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def end_of(path: Path, limit: int) -> str:
-    """The last `limit` bytes of a file as text, from the start of a line where there is one.
+    """The last `limit` bytes of a file as text, from the start of a line if there is one.
 
     Empty if there is no such file.
     """

@@ -1,7 +1,8 @@
 """The runners that are known to this clone, and what each of their attempts does just now.
 
-Of this clone's own runner its file tells; of others their last heartbeat, so it comes from anyone
-who can push: everything is read as data of a stranger. Their clocks are shown, and never compared.
+This clone's own runner is read from its status file, the others from their last heartbeats. These
+come from anyone who can push, so everything is read as untrusted data. Their clocks are shown, and
+never compared.
 """
 
 from __future__ import annotations
