@@ -13,6 +13,8 @@ from gitfleet.attempt.lease_keeper import LeaseKeeper
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store
 from gitfleet.event_log import EventLog
+from gitfleet.execution import local
+from gitfleet.execution.base import Executor
 from gitfleet.git.objects import Objects
 from gitfleet.git.repo import Repo
 from gitfleet.model.board import Board, Entry
@@ -49,7 +51,8 @@ class Project:
     worktrees: threading.Lock = field(default_factory=threading.Lock)
     # Accepted tasks that cannot land just now: why, and the move to try again.
     blocked: dict[str, BlockedLanding] = field(default_factory=dict)
-    # What tells supervisors until when the claims are ours.
+    executor: Executor = local.EXECUTOR
+    # What tells executors until when the claims are ours.
     leases: LeaseKeeper = field(default_factory=LeaseKeeper)
     # Set when the runner is to end at once: nobody waits for a remote any more.
     giving_up: threading.Event = field(default_factory=threading.Event)

@@ -10,9 +10,8 @@ from typing import Final
 from gitfleet.attempt import check_commands
 from gitfleet.attempt.coder_run import GRACE
 from gitfleet.attempt.context import AttemptContext
+from gitfleet.execution.base import LaunchSpec
 from gitfleet.model.event import Check
-from gitfleet.process.kill import kill_run
-from gitfleet.process.launch import LaunchSpec, start
 from gitfleet.process.tail import end_of
 from gitfleet.run_dir import RunFiles
 
@@ -56,11 +55,11 @@ def _one(
     spec = LaunchSpec(
         ("sh", "-c", command), workspace, env, ctx.nonce, limits=check_commands.limits(limit)
     )
-    running = start(files, spec)
+    running = ctx.project.executor.start(files, spec)
     try:
         ended = running.wait(limit, ctx.cancel.wake)
     finally:
-        kill_run(running.child, ctx.nonce, grace=GRACE)
+        ctx.project.executor.end(running, ctx.nonce, grace=GRACE)
         running.wait(GRACE)
         running.close()
     if ended is None and ctx.cancel.stopped is not None:

@@ -1,4 +1,4 @@
-"""Start a run that may outlive the runner, under a supervisor, and find it again later.
+"""The local executor: each run has a supervisor on this machine that outlives the runner.
 
 What another program must know about a run stands in its run directory (`gitfleet.run_dir`): a
 runner that was started anew reads there whether its attempts still run, or how they ended.
@@ -12,15 +12,26 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import gitfleet
 from gitfleet.errors import FleetError
-from gitfleet.process import atomic_json, supervisor
+from gitfleet.execution.base import Exit, LaunchSpec, Running
+from gitfleet.process import atomic_json
 from gitfleet.process.kill import kill_run
-from gitfleet.process.procfs import MARKER, ProcessId, boot_seconds, open_pidfd, poll, read_process
+from gitfleet.process.procfs import (
+    MARKER,
+    TICKS,
+    ProcessId,
+    age,
+    boot_seconds,
+    marked,
+    open_pidfd,
+    poll,
+    read_process,
+    used_below,
+)
 from gitfleet.process.spawn import ResourceShortage, children, not_started, reap, spawn
 from gitfleet.process.wakeup import Wakeup
 from gitfleet.run_dir import RunFiles
@@ -37,65 +48,15 @@ _SHIM: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """How a run ended: by `code` or by `signal`; both are None if nobody was there to see.
-
-    `at` is in seconds since the epoch. `why` is the supervisor's reason where it ended the run
-    (`shim`), and `running` how many processes of the run still were at work then.
-    """
-
-    code: int | None
-    signal: int | None
-    at: float
-    why: str = ""
-    running: int = 0
-
-    @property
-    def cut_short(self) -> str:
-        """Why this end says nothing of the program itself; empty if it does."""
-        if self.why == supervisor.TOLD:
-            return "a signal ended its supervisor"
-        return "its supervisor is gone" if self.code is None and self.signal is None else ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunLimits:
-    """What the supervisor keeps by itself, in seconds; 0: no limit."""
-
-    attempt: float = 0.0
-    silence: float = 0.0
-    grace: float = 10.0
-    lease: float = 0.0  # how long it goes on with nobody looking after it; `renew` begins anew
-
-
-_FREE: Final = RunLimits()
-
-
-@dataclass(frozen=True, slots=True)
-class LaunchSpec:
-    """What to start. `env` is the whole environment; the marker is added to it.
-
-    Its representation leaves the environment out: it may hold secrets, and ends up in logs.
-    """
-
-    argv: tuple[str, ...]
-    cwd: Path
-    env: Mapping[str, str] = field(repr=False)
-    marker: str
-    stdin: Path | None = None
-    limits: RunLimits = _FREE
-
-
-class Running:
-    """The handle of a run. `child` is its supervisor. `wait` may be called from any thread."""
+class LocalRun:
+    """The handle of a run on this machine. `child` is its supervisor."""
 
     def __init__(
-        self, child: ProcessId, pidfd: int, exit_file: Path, ended: Exit | None = None
+        self, child: ProcessId, pidfd: int, files: RunFiles, ended: Exit | None = None
     ) -> None:
         self.child = child
         self._pidfd = pidfd
-        self._exit_file = exit_file
+        self._files = files
         self._exit = ended
 
     def wait(self, timeout: float | None, wake: Wakeup | None = None) -> Exit | None:
@@ -114,10 +75,19 @@ class Running:
             ready = poll(fds, None if deadline is None else deadline - time.monotonic())
             if self._pidfd in ready:
                 reap(self.child.pid, self._pidfd)
-                self._exit = _read_exit(self._exit_file) or Exit(None, None, time.time())
+                self._exit = exit_of(self._files) or Exit(None, None, time.time())
                 return self._exit
             if ready or (deadline is not None and time.monotonic() >= deadline):
                 return None
+
+    def began(self) -> float:
+        """When it began, in monotonic time. The time that the machine slept does not count."""
+        at = atomic_json.read(self._files.child).get("began")
+        return float(at) if isinstance(at, int | float) else time.monotonic() - age(self.child)
+
+    def worked(self) -> float:
+        """Seconds of processor time that what descends from its supervisor has used so far."""
+        return used_below(self.child.pid) / TICKS
 
     def fileno(self) -> int:
         """A file to poll for reading, together with others; it can be read once the run ended."""
@@ -134,7 +104,7 @@ class Running:
                 children.started.discard(self.child.pid)
 
 
-def start(files: RunFiles, spec: LaunchSpec) -> Running:
+def start(files: RunFiles, spec: LaunchSpec) -> LocalRun:
     """Start a run that may outlive us.
 
     Its output is appended to files, in a folder that is made if needed; `files.child` says who it
@@ -172,7 +142,7 @@ def start(files: RunFiles, spec: LaunchSpec) -> Running:
             reap(pid, pidfd)
             os.close(pidfd)
             raise
-    return Running(seen.child, pidfd, files.exit)
+    return LocalRun(seen.child, pidfd, files)
 
 
 def _prepare(files: RunFiles, spec: LaunchSpec) -> None:
@@ -249,13 +219,7 @@ def load(files: RunFiles) -> tuple[ProcessId, str] | None:
     return None
 
 
-def began(files: RunFiles) -> float | None:
-    """When a run was begun, in monotonic time; None if its supervisor did not tell."""
-    at = atomic_json.read(files.child).get("began")
-    return float(at) if isinstance(at, int | float) else None
-
-
-def attach(files: RunFiles) -> Running | None:
+def attach(files: RunFiles) -> LocalRun | None:
     """The handle of a run that another process started, whether it still runs or has ended; None
     if nothing is known of it."""
     loaded = load(files)
@@ -263,18 +227,14 @@ def attach(files: RunFiles) -> Running | None:
         return None
     pidfd = open_pidfd(loaded[0])
     if pidfd is not None:
-        return Running(loaded[0], pidfd, files.exit)
-    ended = _read_exit(files.exit) or Exit(None, None, time.time())
-    return Running(loaded[0], -1, files.exit, ended)
+        return LocalRun(loaded[0], pidfd, files)
+    ended = exit_of(files) or Exit(None, None, time.time())
+    return LocalRun(loaded[0], -1, files, ended)
 
 
 def exit_of(files: RunFiles) -> Exit | None:
     """How the run ended; None if it has not, or if nobody saw it."""
-    return _read_exit(files.exit)
-
-
-def _read_exit(path: Path) -> Exit | None:
-    match atomic_json.read(path):
+    match atomic_json.read(files.exit):
         case {
             "code": int() | None as code,
             "signal": int() | None as number,
@@ -285,3 +245,33 @@ def _read_exit(path: Path) -> Exit | None:
             count = running if isinstance(running, int) else 0
             return Exit(code, number, float(at), str(rest.get("why") or ""), count)
     return None
+
+
+class LocalExecutor:
+    """Runs on this machine, each under a supervisor of its own."""
+
+    name = "local"
+
+    def start(self, files: RunFiles, spec: LaunchSpec) -> Running:
+        """Start a run; see `start`."""
+        return start(files, spec)
+
+    def attach(self, files: RunFiles) -> Running | None:
+        """Find a run again; see `attach`."""
+        return attach(files)
+
+    def renew(self, files: RunFiles, until: float) -> None:
+        """Prolong a lease; see `renew`."""
+        renew(files, until)
+
+    def end(self, run: Running | None, marker: str, *, grace: float) -> tuple[str, ...]:
+        """Kill everything of a run, its supervisor last; the pids of what is left."""
+        child = run.child if isinstance(run, LocalRun) else None
+        return tuple(str(one.pid) for one in kill_run(child, marker, grace=grace))
+
+    def find_left(self, marker: str) -> tuple[str, ...]:
+        """The pids of all processes that carry the marker."""
+        return tuple(str(child.pid) for child in marked(marker))
+
+
+EXECUTOR: Final = LocalExecutor()
