@@ -33,14 +33,14 @@ RECEIPTS: Final = ".asked"
 NOTES: Final = ("plan", "knowledge")
 PROGRESS: Final = "progress.txt"
 POLL: Final = 0.05  # seconds between two looks into the inbox
-RECEIPT: Final = 10.0  # seconds for the runner to say what it called a question
+RECEIPT: Final = 10.0  # seconds in which the runner names a question
 _DURATION: Final = re.compile(r"([0-9]{1,6})([smhd])\Z")
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LARGEST: Final = 256 * 1024
 
 
 class SentQuestion(NamedTuple):
-    """A question on its way: the anything of its file's name, and where things come back."""
+    """A question that was sent: the free part of its file name, and where the replies arrive."""
 
     key: str
     outbox: Path
@@ -48,20 +48,20 @@ class SentQuestion(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What is known of a question by now."""
+    """The known replies to a question."""
 
-    name: str = ""  # on the board; empty: the runner has not seen it yet
-    answer: str = ""  # empty: nobody has answered
-    refused: str = ""  # why the runner did not take it
+    name: str = ""  # on the board; empty: the runner has not read it yet
+    answer: str = ""  # empty: not answered yet
+    refused: str = ""  # why the runner refused it
 
 
 def outbox() -> Path:
-    """The outbox of the attempt this runs in; FleetError if it runs in none."""
+    """The outbox of the current attempt; FleetError outside an attempt."""
     return _folder("GITFLEET_OUTBOX")
 
 
 def inbox() -> Path:
-    """The inbox of the attempt this runs in; FleetError if it runs in none."""
+    """The inbox of the current attempt; FleetError outside an attempt."""
     return _folder("GITFLEET_INBOX")
 
 
@@ -76,7 +76,7 @@ def _folder(name: str) -> Path:
 
 
 def seconds(text: str) -> float:
-    """The seconds in `90s`, `2m`, or a plain number of them; FleetError if it is none."""
+    """The seconds in `90s`, `2m`, or a plain number of seconds; FleetError for other text."""
     found = _DURATION.match(text)
     if found:
         return float(int(found[1]) * _UNITS[found[2]])
@@ -85,11 +85,11 @@ def seconds(text: str) -> float:
     raise FleetError(f"{text!r} is no duration", remedy="Write it like 90s, 2m, 1h.")
 
 
-# -- saying
+# -- sending
 
 
 def drop(box: Path, name: str, text: str) -> None:
-    """Put a file into an outbox, whole or not at all; FleetError if that cannot be."""
+    """Put a file into an outbox, whole or not at all; FleetError if that fails."""
     try:
         data = text.encode()
     except UnicodeEncodeError:
@@ -108,7 +108,7 @@ def drop(box: Path, name: str, text: str) -> None:
 
 
 def ask(text: str, options: Sequence[str] = ()) -> SentQuestion:
-    """Put a question; FleetError if it cannot be one."""
+    """Send a question; FleetError if it is not valid."""
     said = text.strip()
     if not said:
         raise FleetError("a question must ask something")
@@ -118,7 +118,7 @@ def ask(text: str, options: Sequence[str] = ()) -> SentQuestion:
         )
     if any(not o.strip() or "\n" in o or len(o) > 300 for o in options) or len(options) > 20:
         raise FleetError("an option is one line of at most 300 characters; at most 20 of them")
-    # By time, so that several are numbered in the order in which they were asked.
+    # By time, so that several questions are numbered in the order of their sending.
     key = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
     asked = SentQuestion(key, outbox(), inbox())
     listed = json.dumps([option.strip() for option in options], ensure_ascii=False)
@@ -128,7 +128,7 @@ def ask(text: str, options: Sequence[str] = ()) -> SentQuestion:
 
 
 def reply(asked: SentQuestion) -> Reply:
-    """What is known of the question by now."""
+    """The replies to the question so far."""
     receipt = _receipt(asked.inbox, asked.key)
     if receipt.refused or not receipt.name:
         return receipt
@@ -146,7 +146,7 @@ def _receipt(box: Path, key: str) -> Reply:
 
 
 def answer_in(box: Path, name: str) -> str:
-    """The answer to a question, out of its copy in the inbox; empty if there is none yet."""
+    """The answer in the inbox's copy of a question; empty if there is none yet."""
     try:
         text = (box / f"{name}.md").read_text(encoding="utf-8")
     except (OSError, ValueError):
@@ -157,7 +157,7 @@ def answer_in(box: Path, name: str) -> str:
 
 
 def wait(asked: SentQuestion, limit: float) -> Reply:
-    """Wait for the answer, at most `limit` seconds; for the question's name, a moment longer."""
+    """Wait for the answer, at most `limit` seconds; for the question's name, a little longer."""
     began = time.monotonic()
     while True:
         now = reply(asked)
@@ -169,20 +169,20 @@ def wait(asked: SentQuestion, limit: float) -> Reply:
 
 
 def park(asked: SentQuestion) -> None:
-    """Note that the asker was told to stop: the attempt goes on when there is an answer."""
-    with contextlib.suppress(OSError):  # then an answer that comes just now is found all the same
+    """Record that the asker was told to stop: the task continues when there is an answer."""
+    with contextlib.suppress(OSError):  # then an answer that arrives now is still found
         (asked.outbox / f"{PARKED}{asked.key}").touch()
 
 
 def heard(asked: SentQuestion, name: str) -> None:
-    """Note that the asker has the answer after all, however often it asked."""
+    """Record that the asker got the answer after all, however often it asked."""
     for mark in asked.outbox.glob(f"{PARKED}*"):
         if _receipt(asked.inbox, mark.name.removeprefix(PARKED)).name == name:
             mark.unlink(missing_ok=True)
 
 
 def stop_words(reply: Reply) -> str:
-    """What an asker is told whom nobody has answered."""
+    """The instructions for an asker that got no answer."""
     name = f" as {reply.name}" if reply.name else ""
     return (
         f"The question is recorded{name}, and nobody has answered yet. Do not guess. Commit what"
@@ -193,7 +193,7 @@ def stop_words(reply: Reply) -> str:
 
 
 def note(kind: str, text: str) -> None:
-    """Write down what the agent means to do (plan) or has learned (knowledge)."""
+    """Record the agent's plan (plan) or insight (knowledge)."""
     if kind not in NOTES:
         raise FleetError(f"there is no note called {kind!r}", remedy=f"One of: {', '.join(NOTES)}.")
     if not text.strip():
@@ -202,7 +202,7 @@ def note(kind: str, text: str) -> None:
 
 
 def progress(text: str) -> None:
-    """Tell what is being done just now, in a line."""
+    """Report the current activity, in one line."""
     line = " ".join(text.split())
     if not line:
         raise FleetError("progress must say something")

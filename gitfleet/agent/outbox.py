@@ -43,14 +43,14 @@ class FiledTask(Struct, frozen=True):
 
 
 class RejectedFile(Struct, frozen=True):
-    """A file that says nothing we understand."""
+    """A file in the outbox that cannot be parsed."""
 
     path: Path
     reason: str
 
 
 def tasks(box: Path, source: str) -> Iterator[FiledTask | RejectedFile]:
-    """The tasks that lie in an outbox of work on the task `source`, in the order of their names."""
+    """The tasks in an outbox of work on the task `source`, in the order of their names."""
     names = sorted(p.name for p in files(box) if p.name.startswith(_TASK))
     for name in names[:_MOST]:
         path = box / name
@@ -71,13 +71,13 @@ def _letter(path: Path, data: bytes, source: str) -> FiledTask | RejectedFile:
     if value.fixes or value.outbox or value.discovered_from:
         return RejectedFile(path, "fixes, outbox and discovered_from are written by gitfleet")
     text, _ = codec.decode(data, str(path))
-    # Not of the attempt: one that is made again because its runner died says the same again.
+    # Not from the attempt: a repeated attempt, after its runner died, files the same tasks.
     key = hashlib.sha256(f"{source}/{path.name}/{text}".encode()).hexdigest()[:16]
     return FiledTask(path, Addition(text=text.encode(), id=task, key=key))
 
 
 def masked(mask: Mask, letter: FiledTask | RejectedFile) -> FiledTask | RejectedFile:
-    """The same without secrets; one whose very name tells a secret is refused."""
+    """The same without secrets; refused if the name itself contains one."""
     if isinstance(letter, RejectedFile):
         return RejectedFile(letter.path, mask.text(letter.reason))
     addition = letter.addition
@@ -87,7 +87,7 @@ def masked(mask: Mask, letter: FiledTask | RejectedFile) -> FiledTask | Rejected
 
 
 def verdict(box: Path) -> tuple[Verdict | None, str]:
-    """The verdict in an outbox; None and why there is none."""
+    """The verdict in an outbox; without one, None and the reason."""
     path = box / VERDICT
     if not path.is_symlink() and not path.exists():
         return None, "it gave no verdict"
@@ -99,15 +99,15 @@ def verdict(box: Path) -> tuple[Verdict | None, str]:
 
 
 def forget_verdict(box: Path) -> None:
-    """Remove a verdict that was given on something else."""
-    with contextlib.suppress(OSError):  # a folder of that name is no verdict anyway
+    """Remove an earlier verdict, which was about other work."""
+    with contextlib.suppress(OSError):  # a folder of that name is not a verdict
         (box / VERDICT).unlink()
 
 
 def set_aside(letter: RejectedFile) -> None:
-    """Put what says nothing beside the outbox, with the reason.
+    """Move an unreadable file beside the outbox, with the reason.
 
-    What cannot be moved stays: an agent that makes it so must not end its attempt by that.
+    A file that cannot be moved stays: an agent must not be able to end its attempt that way.
     """
     folder = letter.path.parent.parent / "refused"
     with contextlib.suppress(OSError):
@@ -118,21 +118,21 @@ def set_aside(letter: RejectedFile) -> None:
 
 
 def take_out(letter: FiledTask) -> None:
-    """Remove what is on the board now."""
-    with contextlib.suppress(OSError):  # by its key it will not arrive twice
+    """Remove a file whose content is on the board now."""
+    with contextlib.suppress(OSError):  # the board recognises a repetition by its key
         letter.path.unlink()
 
 
 def files(box: Path) -> Iterator[Path]:
-    """What lies in an outbox and is not being written any more; nothing if there is no outbox."""
+    """The finished files in an outbox; none if there is no outbox."""
     try:
         yield from (path for path in box.iterdir() if not path.name.startswith("."))
-    except OSError:  # an agent removed it, or put something else there
+    except OSError:  # an agent removed it, or replaced it
         return
 
 
 def read(path: Path) -> bytes | None:
-    """The bytes of a plain file that is no link and not too large."""
+    """The bytes of a plain file, not a link and not too large."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:

@@ -16,7 +16,7 @@ from gitfleet.model.verdict import Verdict
 
 
 def task_text(keys: Mapping[str, object], body: str) -> bytes:
-    """A task's file of these keys, without those that are None or an empty list."""
+    """A task's file with these keys, without those that are None or an empty list."""
     given = {key: value for key, value in keys.items() if value not in (None, [])}
     if body and not body.endswith("\n"):
         body += "\n"
@@ -27,7 +27,7 @@ def task_text(keys: Mapping[str, object], body: str) -> bytes:
 
 
 def checked(text: bytes, task: str) -> Task:
-    """The task in a file; FleetError if it is none."""
+    """The task in a file; FleetError if it is not valid."""
     value, problems = codec.read_task(text, layout.task_path(task))
     if value is None:
         raise FleetError(problems[0].what, remedy=problems[0].remedy)
@@ -35,16 +35,16 @@ def checked(text: bytes, task: str) -> Task:
 
 
 def id_wanted(wanted: str | None) -> str | None:
-    """The id somebody wants, if it can be one; FleetError else."""
+    """The requested id; FleetError if it is not valid."""
     if wanted is not None and not is_id(wanted):
         raise FleetError(f"{wanted!r} cannot be an id", remedy=ID_HINT)
     return wanted
 
 
 def file_task(box: Path, text: bytes, wanted: str | None) -> str:
-    """Into the outbox, written aside and linked, so that it appears whole or not at all."""
+    """Put a task into the outbox, written aside and linked: it appears whole or not at all."""
     task = checked(text, wanted or "new")
-    # Of the text: an attempt that is made again files the same again, known by its name.
+    # A hash of the text: a repeated attempt files the same task under the same name.
     name = wanted or new_id(task.title, hashlib.sha256(text).hexdigest()[:4])
     aside = box / f".{name}.{os.getpid()}"
     try:
@@ -60,7 +60,7 @@ def file_task(box: Path, text: bytes, wanted: str | None) -> str:
 
 
 def say_verdict(box: Path, verdict: Verdict) -> None:
-    """A validator's verdict into its outbox; said twice, the last one counts."""
+    """Put a validator's verdict into its outbox; a later verdict replaces it."""
     data = codec.write(verdict)
     found, problems = codec.read_verdict(data, VERDICT)
     if found is None:
@@ -80,7 +80,7 @@ def _closed(box: Path, error: OSError) -> FleetError:
 
 
 def ruling(verdict: Verdict) -> Verdict:
-    """The verdict, if it is a whole one; FleetError for a rejection that names nothing."""
+    """The verdict if it is complete; FleetError for a rejection without findings."""
     if verdict.verdict == "rejected" and not (verdict.reason or verdict.findings or verdict.fix):
         raise FleetError(
             "a rejection must say what is wrong", remedy="Add --finding (once each) or --reason."

@@ -23,25 +23,25 @@ from gitfleet.git.commits import Commit
 from gitfleet.git.objects import Changed
 
 _LONG: Final = 600.0  # seconds for git to list a history
-_BOARD, _OTHER = 1, 2  # from which side a commit is reached
+_BOARD, _OTHER = 1, 2  # the side from which a commit is reached
 
 
 class MainlineCommit(NamedTuple):
-    """A commit of the board line, and the parent that it continues."""
+    """A commit of the mainline, and the parent that it continues."""
 
     commit: Commit
     parent: str | None
 
 
 class SideChange(NamedTuple):
-    """A runner's file that was changed on another line than the board's."""
+    """A runner's file that was changed off the mainline."""
 
     oid: str
     change: Changed
 
 
 def of_runner(change: Changed) -> bool:
-    """Whether a change is one that only runners make. The page is nobody's: it is drawn anew."""
+    """Whether only runners make such a change. The status page is excepted: it is regenerated."""
     there = layout.place(change.path)
     if there.what is layout.FileKind.PAGE:
         return False
@@ -52,17 +52,20 @@ def of_runner(change: Changed) -> bool:
 
 
 def of_a_runner(commit: Commit) -> bool:
-    """Whether a runner made it. Who amends a runner's commit keeps its message, not its name."""
+    """Whether a runner made the commit.
+
+    An amended runner's commit keeps its message, not its author.
+    """
     return by_runner(commit) and commit.committer.email.endswith(RUNNER_DOMAIN)
 
 
 class Mainline:
-    """The commits that `tip` has and `stop` has not; all of them without a `stop`."""
+    """The commits that `tip` has and `stop` lacks; all of them without a `stop`."""
 
     def __init__(self, store: Store, tip: str, stop: str | None = None) -> None:
         self.store, self.tip, self.stop = store, tip, stop
         args = ("rev-list", "--topo-order", "--parents", tip, *([f"^{stop}"] if stop else []))
-        # libgit2 knows no replaced objects: nobody is to judge by them.
+        # libgit2 ignores replaced objects, so no check may follow them.
         env = {"GIT_NO_REPLACE_OBJECTS": "1"}
         out = git(*args, "--", cwd=store.repo.here, env=env, timeout=_LONG).out
         rows = [line.split() for line in out.splitlines()]
@@ -76,7 +79,7 @@ class Mainline:
 
     @cached_property
     def _since_stop(self) -> frozenset[str]:
-        """What descends from `stop`."""
+        """The descendants of `stop`."""
         found: set[str] = set()
         for oid in reversed(self.parents):
             if any(p == self.stop or p in found for p in self.parents[oid]):
@@ -84,7 +87,7 @@ class Mainline:
         return frozenset(found)
 
     def line(self) -> list[MainlineCommit]:
-        """The board line, oldest first, without `stop` itself."""
+        """The mainline, oldest first, without `stop` itself."""
         found: list[MainlineCommit] = []
         at: str | None = self.tip
         while at is not None and at in self.parents:
@@ -95,7 +98,7 @@ class Mainline:
         return found[::-1]
 
     def parent_of(self, commit: Commit) -> str | None:
-        """The parent that a commit of this line continues; None for the root."""
+        """The parent that a mainline commit continues; None for the root."""
         parents = self.parents[commit.oid]
         if len(parents) < 2:
             if not parents and commit.oid in self._shallow():
@@ -108,17 +111,18 @@ class Mainline:
         return boards[0] if len(boards) == 1 else self._best(commit, boards)
 
     def _shallow(self) -> list[str]:
-        """Where a shallow clone was cut off; both git and libgit2 hide the parents there."""
+        """Commits where a shallow clone was cut off; both git and libgit2 hide their parents."""
         try:
             return (self.store.repo.common / "shallow").read_text().split()
         except FileNotFoundError:
             return []
 
     def _best(self, commit: Commit, parents: list[str] | tuple[str, ...]) -> str:
-        """The parent whose board the merge continues; where none fits, that which it harmed least.
+        """The parent whose board the merge continues; if none fits, the parent that it harmed
+        least.
 
-        That is, where the least was lost, and none of it a runner's commit: a merge that threw away
-        what runners did (`-s ours`) looks just like the person's line, and still it is the board
+        That is, the parent that lost the least, and no runner's commit: a merge that threw away
+        runners' changes (`-s ours`) looks just like the person's line, and still it is the board
         that was harmed.
         """
         scored: list[tuple[bool, int, int, int, str]] = []
@@ -136,17 +140,17 @@ class Mainline:
         changes = objects.diff(objects.tree_of(parent), commit.tree, deepest=layout.DEEPEST)
         return sum(1 for change in changes if of_runner(change) and not change.bit_only)
 
-    # -- the other lines
+    # -- the other sides of merges
 
     def beside(self, merge: str, parent: str) -> Iterator[SideChange]:
-        """What runners' files were changed on the lines that a merge brings in besides `parent`."""
+        """Runners' files that changed on the sides that a merge brings in besides `parent`."""
         others = [p for p in self.parents[merge] if p != parent]
         for oid in self._only_in(others, parent):
             for change in self._of_side(oid):
                 yield SideChange(oid, change)
 
     def _of_side(self, oid: str) -> list[Changed]:
-        """What of runners' files a commit beside the line changes; a merge, of all its sides."""
+        """Runners' files that a commit off the mainline changes; for a merge, on all its sides."""
         objects = self.store.objects
         tree = objects.tree_of(oid)
         befores: list[str | None] = [objects.tree_of(p) for p in self.parents[oid]]
@@ -166,12 +170,12 @@ class Mainline:
     def _only_in(self, others: list[str], parent: str) -> Iterator[str]:
         """The commits that `others` reach and `parent` does not, newest first.
 
-        Both sides are painted downwards, children before parents, until what is left is reached
-        from both; so this costs the commits since the lines parted.
+        Both sides are painted downwards, children before parents, until every remaining commit is
+        reached from both, so the cost is the number of commits since the lines parted.
         """
         paint: dict[str, int] = {}
         queue: list[tuple[int, str]] = []
-        waiting = 0  # of those in the queue, reached from the others alone
+        waiting = 0  # commits in the queue that only the others reach
 
         def reach(oid: str, colour: int) -> None:
             nonlocal waiting
@@ -199,16 +203,16 @@ class Mainline:
 
 
 def board_parent(store: Store, commit: Commit) -> str | None:
-    """The parent that a commit of the board line continues; None for the root."""
+    """The parent that a mainline commit continues; None for the root."""
     if len(commit.parents) < 2:
         return commit.parents[0] if commit.parents else None
     return Mainline(store, commit.oid).parent_of(commit)
 
 
 def mainline_commits(store: Store, tip: str, stop: str | None = None) -> list[MainlineCommit]:
-    """The commits of the board line after `stop`, oldest first.
+    """The mainline's commits after `stop`, oldest first.
 
-    A straight history is walked as it is: git is asked for the shape of one only that has merges.
+    A straight history is walked directly: git lists the history's shape only if it has merges.
     """
     found: list[MainlineCommit] = []
     at: str | None = tip

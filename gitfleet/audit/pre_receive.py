@@ -24,21 +24,21 @@ from gitfleet.git.commits import trailers
 from gitfleet.git.repo import config
 from gitfleet.model.board import Board, Problem
 
-MOST: Final = 10_000  # new commits of one push; gitfleet.mostCommits says otherwise
-SECONDS: Final = 45.0  # that a push is judged at most: whoever pushes waits no longer than 60
+MOST: Final = 10_000  # new commits of one push, unless gitfleet.mostCommits sets another limit
+SECONDS: Final = 45.0  # limit for the check of one push: a pusher waits no longer than 60
 _ZERO: Final = "0" * 40
 _IN_PARTS: Final = "Push it in parts: `git push REMOTE OLDER-COMMIT:{branch}` first."
 
 
 class PushRefusal(Struct, frozen=True):
-    """Why a push is not taken, and what to do."""
+    """The reason why a push is refused, and the remedy."""
 
     what: str
     remedy: str = ""
 
 
 class PushedRef(NamedTuple):
-    """One ref of a push. None: it is not there before, or not after."""
+    """One ref of a push. None: it does not exist before, or after."""
 
     ref: str
     old: str | None
@@ -46,11 +46,11 @@ class PushedRef(NamedTuple):
 
 
 class _TooLong(Exception):
-    """It takes too long to judge."""
+    """The check takes too long."""
 
 
 def read(lines: Iterable[str]) -> list[PushedRef]:
-    """What git tells the hook: `old new ref` on each line."""
+    """Read git's input to the hook: `old new ref` on each line."""
     found: list[PushedRef] = []
     for line in lines:
         old, _, rest = line.rstrip("\n").partition(" ")
@@ -65,7 +65,7 @@ def _oid(text: str) -> str | None:
 
 
 def check_push(store: Store, lines: Iterable[str]) -> list[PushRefusal]:
-    """Why the push that these lines tell of cannot be taken; [] if it can."""
+    """Why the push that these lines describe is refused; [] if it is accepted."""
     pushes = read(lines)
     board = next((push for push in pushes if push.ref == store.ref), None)
     if board is None:
@@ -126,7 +126,7 @@ def _new_commits(
         try:
             tip = targets[ref] if ref in targets else refs.read(store.repo, ref)
         except GitError:
-            return []  # no name that a branch could have
+            return []  # no possible branch name
         return [tip] if tip is not None else []
 
     try:
@@ -148,7 +148,7 @@ def _most(store: Store) -> int:
 
 
 def _problems(store: Store, old: str | None, new: str) -> Iterator[PushRefusal]:
-    """Files of people's in the push that do not validate.
+    """People's files in the push that do not validate.
 
     What gitfleet itself pushes passes: it may carry what a person committed somewhere, or put into
     an inbox branch, and a broken task is to stop nothing but itself.

@@ -32,11 +32,11 @@ from gitfleet.model.event import Landed
 from gitfleet.plan import invariants
 from gitfleet.plan.invariants import CommitStep, Violation
 
-_UNKNOWN_PAST: Final = 500  # commits looked at where nobody has looked before
+_UNKNOWN_PAST: Final = 500  # commits to check where no earlier check is recorded
 _LONG: Final = 600.0  # seconds for git to search a history
 
 Tick = Callable[[int, int], None]
-# The tips of a branch that work lands on, wherever it is known; none if it is not.
+# The known tips of a target; none if it is unknown.
 Tips = Callable[[str], Sequence[str]]
 
 
@@ -46,17 +46,17 @@ class HistoryFinding(Struct, frozen=True, kw_only=True):
     commit: str
     author: str
     breach: Violation
-    repaired: bool = False  # it was put right, or never reached the board
-    warning: bool = False  # no fault of the board's
+    repaired: bool = False  # it was repaired, or never reached the board
+    warning: bool = False  # not a fault of the board
 
     @property
     def broken(self) -> bool:
-        """Whether the board is not as it must be."""
+        """Whether the board is damaged."""
         return not (self.repaired or self.warning)
 
 
 class _Claim(NamedTuple):
-    """A landing that a commit tells of, to be looked up in the target."""
+    """A landing that a commit records, to be looked up in the target."""
 
     number: int
     commit: Commit
@@ -65,7 +65,7 @@ class _Claim(NamedTuple):
 
 
 def step_of(store: Store, on: MainlineCommit) -> CommitStep:
-    """A commit on the board line as a step from its board parent."""
+    """A mainline commit as a step from its board parent."""
     commit, parent = on
     before = store.objects.tree_of(parent) if parent else None
     changed = {
@@ -74,7 +74,7 @@ def step_of(store: Store, on: MainlineCommit) -> CommitStep:
             change.new.oid if change.new else None,
         )
         for change in store.objects.diff(before, commit.tree, deepest=layout.DEEPEST)
-        if not change.bit_only  # a file system without that bit harms nobody
+        if not change.bit_only  # a file system without that bit does no harm
     }
     return CommitStep(
         parent=store.board_at(parent) if parent else store.empty(),
@@ -85,7 +85,7 @@ def step_of(store: Store, on: MainlineCommit) -> CommitStep:
     )
 
 
-# -- judging
+# -- checking
 
 
 def check(
@@ -97,10 +97,10 @@ def check(
     tips: Tips | None = None,
     strict: bool = False,
 ) -> list[HistoryFinding]:
-    """Judge every commit of the board line after `start`; findings in the order of history.
+    """Check every mainline commit after `start`; findings in the order of history.
 
-    `tick(done, of)` is called before the first commit and after each. `tips` says where a target
-    is, and `strict` that it is known for sure: then what is not in it did not land.
+    `tick(done, of)` is called before the first commit and after each. `tips` gives a target's tips,
+    and `strict` says that they are complete: then a merge that is not in them did not land.
     """
     history = Mainline(store, tip, start)
     judge = _Judge(store, history, history.line())
@@ -110,19 +110,19 @@ def check(
 
 
 class _Judge:
-    """Walks the line once. What is put back later is known only at the end."""
+    """Walks the mainline once. Whether damage is undone later is known only at the end."""
 
     def __init__(self, store: Store, history: Mainline, line: list[MainlineCommit]) -> None:
         self._store, self._history, self._line = store, history, line
         self._on_line = {on.commit.oid for on in line}
         self._found: list[tuple[int, HistoryFinding]] = []
-        # What is broken now: path -> which finding, and the file as it was before that.
+        # Current damage: path -> its finding, and the file before the damage.
         self._broken: dict[str, tuple[int, str | None]] = {}
         self._landings: list[_Claim] = []
-        self._mended: set[str] = set()  # what was broken and put right since
+        self._mended: set[str] = set()  # damage that was repaired since
 
     def run(self, tick: Tick) -> None:
-        """Judge each step."""
+        """Check each step."""
         tick(0, len(self._line))
         for number, on in enumerate(self._line, 1):
             self._judge(number, on)
@@ -141,9 +141,10 @@ class _Judge:
             self._landings.append(_Claim(number, on.commit, path, landed))
 
     def _put_back(self, step: CommitStep) -> dict[str, str | None]:
-        """What of the broken files this step makes as they were, nobody having touched them since.
+        """The damaged files that this step restores, unchanged since the damage.
 
-        Judged by what changed: a trailer proves nothing, and a person may undo their own commit.
+        Decided by the change itself: a trailer proves nothing, and a person may undo their own
+        commit.
         """
         restored: dict[str, str | None] = {}
         for path in self._broken.keys() & step.changed.keys():
@@ -156,7 +157,7 @@ class _Judge:
         return restored
 
     def _by_trailer(self, on: MainlineCommit) -> Mapping[str, str | None]:
-        """What a repair puts back that was broken before we began to look."""
+        """The restored files of a repair whose damage is older than this check."""
         damaged = trailers(on.commit.message).get(REPAIR)
         if damaged is None or damaged in self._on_line or on.parent is None:
             return {}
@@ -178,9 +179,11 @@ class _Judge:
         self._found.append((number, found))
 
     def _beside(self, number: int, on: MainlineCommit, side: SideChange, *, taken: bool) -> None:
-        """A runner's file that changed on another line. If a person's commit only lost or spoilt
-        one there, and the merge did not take that over, no harm is done; but work that runners did
-        there is lost."""
+        """Record a runner's file that changed off the mainline.
+
+        If a person's commit only lost or damaged one there, and the merge did not take that over,
+        no harm is done. But work that runners did there is lost.
+        """
         commit = self._store.objects.commit(side.oid)
         harmless = side.change.old is not None and not taken and not of_a_runner(commit)
         what = f"a runner's file was changed beside the board line ({side.oid[:10]})"
@@ -189,7 +192,7 @@ class _Judge:
     # -- invariant 4
 
     def look_up(self, tips: Tips, *, strict: bool) -> None:
-        """Whether every merge that was said to land is in its target; asked once per target."""
+        """Whether every recorded landing's merge is in its target; one query per target."""
         for target in sorted({one.landed.target for one in self._landings}):
             claims = [one for one in self._landings if one.landed.target == target]
             known = tips(target)
@@ -219,12 +222,12 @@ class _Judge:
         return trailers(merge.message).get("Gitfleet-Nonce") == landed.nonce
 
     def findings(self) -> list[HistoryFinding]:
-        """All there is to tell, oldest commit first."""
+        """All findings, oldest commit first."""
         return [finding for _, finding in sorted(self._found, key=lambda pair: pair[0])]
 
 
 def _not_in(store: Store, commits: set[str], tips: Sequence[str]) -> set[str]:
-    """Those that no tip reaches: one question to git for all."""
+    """The commits that no tip reaches, with a single git command."""
     here = {oid for oid in commits if store.objects.exists(oid)}
     lines = [*sorted(here), *(f"^{tip}" for tip in tips)]
     if not here or not tips:
@@ -234,29 +237,29 @@ def _not_in(store: Store, commits: set[str], tips: Sequence[str]) -> set[str]:
     try:
         out = git(*args, cwd=store.repo.here, input=data, timeout=_LONG).out
     except GitError:
-        return set(commits)  # one of them is no commit at all
+        return set(commits)  # one of them is not a commit
     return (commits - here) | (commits & set(out.split()))
 
 
 def _tips(store: Store, target: str) -> list[str]:
-    """Where a branch is in this clone, and as far as it is known on its remotes."""
+    """The tips of a branch in this clone and, as far as they are known, on its remotes."""
     remotes = git("remote", cwd=store.repo.here).out.split()
     found: list[str] = []
     for ref in (f"refs/heads/{target}", *(f"refs/remotes/{name}/{target}" for name in remotes)):
         try:
             tip = refs.read(store.repo, ref)
         except GitError:
-            continue  # no name that a branch could have: files come from anyone
+            continue  # no possible branch name: files come from anyone
         if tip is not None:
             found.append(tip)
     return found
 
 
-# -- what a commit broke
+# -- the damage of a commit
 
 
 def damage_of(store: Store, tip: str, commit: str) -> dict[str, str | None]:
-    """The files that a commit before `tip` broke and nobody touched since, as they were."""
+    """The files that a commit before `tip` damaged, unchanged since then, as they were before."""
     try:
         if not store.objects.is_ancestor(commit, tip):
             return {}
@@ -269,8 +272,8 @@ def damage_of(store: Store, tip: str, commit: str) -> dict[str, str | None]:
         return {}
     step = step_of(store, MainlineCommit(named, parent))
     broken = {breach.path for breach in invariants.check_step(step) if _repairable(breach.path)}
-    # That a file looks as the damage left it proves nothing: a claim that was dropped, put back
-    # and has ended since is gone, too.
+    # A file that still looks damaged proves nothing: a claim that was dropped, restored and has
+    # ended since is gone, too.
     touched = {path for on in line for path in _paths(store, on)} if broken else set()
     return {path: step.changed[path][0] for path in broken - touched}
 
@@ -282,7 +285,7 @@ def _paths(store: Store, on: MainlineCommit) -> Iterator[str]:
 
 
 def _repairable(path: str) -> bool:
-    """Runners' files, and everybody's events: those are never edited."""
+    """Whether it is a runner's file, or an event: events are never edited."""
     return layout.of_runner(path) or layout.place(path).what is layout.FileKind.EVENT
 
 
@@ -290,11 +293,11 @@ def _repairable(path: str) -> bool:
 
 
 class Repairer:
-    """Puts back what people's commits did to runners' files since this clone last looked.
+    """Restores runners' files that people's commits damaged since this clone's last check.
 
-    A commit made while an index lagged behind does that, with nobody meaning it. Only files that
-    nobody touched since are put back. The store asks it before anything is read or decided, so
-    that no attempt ends, and no task is claimed twice, for a claim that only seems to be gone.
+    A commit made while an index lagged behind does such damage unintentionally. Only files without
+    a later change are restored. The store calls this before anything is read or decided, so that no
+    attempt ends, and no task is claimed twice, because a claim seems to be gone.
     """
 
     def __init__(self, project: Project) -> None:
@@ -305,7 +308,7 @@ class Repairer:
         self._noted = self._seen
 
     def due(self, tip: str) -> Change | None:
-        """The repair of the oldest damage that is still there."""
+        """The repair of the oldest damage that still exists."""
         for on in _since(self._store, tip, self._seen):
             if not of_a_runner(on.commit) and (repair := _repair_of(self._store, tip, on)):
                 return repair
@@ -313,7 +316,7 @@ class Repairer:
         return None
 
     def done(self, change: Change) -> None:
-        """Tell of a repair that was made."""
+        """Report a repair that was made."""
         on = self._store.objects.commit(change.trailers[REPAIR])
         self._report.action(
             Action.REPAIRED,
@@ -324,15 +327,14 @@ class Repairer:
         )
 
     def remember(self) -> None:
-        """Note how far was looked, for this clone's next runner."""
+        """Record the last checked commit for this clone's next runner."""
         if self._seen is not None and self._seen != self._noted:
             write_json(self._note, {"commit": self._seen})
             self._noted = self._seen
 
 
 def _since(store: Store, tip: str, seen: str | None) -> list[MainlineCommit]:
-    """The board line since we last looked; where we never did, or the branch was rewound, the
-    newest part of it."""
+    """The mainline since the last check; without one, or after a rewind, its newest part."""
     if seen == tip:
         return []
     if seen is not None and store.objects.exists(seen) and store.objects.is_ancestor(seen, tip):
@@ -341,7 +343,7 @@ def _since(store: Store, tip: str, seen: str | None) -> list[MainlineCommit]:
 
 
 def _repair_of(store: Store, tip: str, on: MainlineCommit) -> Change | None:
-    """What puts right at `tip` what one commit before it broke."""
+    """The repair at `tip` of the damage of one earlier commit."""
     if on.parent is None:
         return None
     broken = {

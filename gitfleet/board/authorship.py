@@ -7,16 +7,16 @@ from typing import Final
 from gitfleet.git.commits import Commit, Signature, trailers
 
 RUNNER: Final = "Gitfleet-Runner"
-RUNNER_DOMAIN: Final = "@gitfleet.invalid"  # .invalid is reserved for names that are none
+RUNNER_DOMAIN: Final = "@gitfleet.invalid"  # .invalid is reserved for names that do not exist
 TXN: Final = "Gitfleet-Txn"
 REPAIR: Final = "Gitfleet-Repair"
 
 
 def runner_signature(runner: str, when: int) -> Signature:
-    """What a runner's commits are signed with."""
+    """The signature of a runner's commits."""
     return Signature(f"gitfleet ({runner})", f"{runner}{RUNNER_DOMAIN}", when)
 
 
 def by_runner(commit: Commit) -> bool:
-    """Whether a commit says that a runner made it."""
+    """Whether a commit's trailer or address shows that a runner made it."""
     return RUNNER in trailers(commit.message)

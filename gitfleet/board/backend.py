@@ -25,47 +25,50 @@ from gitfleet.model.change import Change, Move
 
 
 class TxnStatus(StrEnum):
-    """What became of a transaction."""
+    """The result of a transaction, in one word."""
 
     WON = "won"  # the change is on the board
-    LOST = "lost"  # there is nothing to change (any more), or something is in its way
-    UNKNOWN = "unknown"  # it may be there or may yet come: keep the nonce
+    LOST = "lost"  # nothing is left to change, or something is in the way
+    UNKNOWN = "unknown"  # it may be on the board or arrive later: keep the nonce
 
 
 class TxnResult(Struct, frozen=True):
-    """What became of one swap that was not simply lost to somebody faster."""
+    """The result of one swap, except when another writer was simply faster."""
 
     status: TxnStatus
     why: str = ""
 
 
 class Backend(Protocol):
-    """One way of moving the board."""
+    """One way to move the board."""
 
     @property
     def remote(self) -> RemoteHandle | None:
-        """The board's remote; None if the board is in this clone only."""
+        """The board's remote; None if the board exists in this clone only."""
 
     def exclusive(self) -> contextlib.AbstractContextManager[None]:
-        """One writer at a time, for throughput and fairness."""
+        """Allow one writer at a time, for throughput and fairness."""
 
     def refresh(self) -> str:
-        """The commit to decide on."""
+        """Return the commit to decide on."""
 
     def commit(self, old: str, new: str, change: Change) -> TxnResult | None:
-        """Move the board from `old` to `new` with all that goes along; None: look again."""
+        """Move the board from `old` to `new` together with the change's other refs.
+
+        None: refresh and decide again.
+        """
 
     def cached_head(self) -> str | None:
-        """The newest board that is known without asking anybody; None if there is none."""
+        """The newest board known without network access; None if there is none."""
 
     def tip_of(self, branch: str) -> str | None:
-        """Where a branch is that work lands on."""
+        """The tip of a branch that work lands on."""
 
     def fetch_commit(self, oid: str, branch: str) -> bool:
-        """Whether a commit on a task's branch is here, fetched if need be."""
+        """Whether a commit on a task's branch is in this clone; fetches it if necessary."""
 
     def backoff(self, losses: int) -> float:
-        """Seconds to wait at most after so many losses in a row."""
+        """The longest wait in seconds after this many losses in a row."""
 
 
 class LocalBackend:
@@ -78,7 +81,7 @@ class LocalBackend:
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Hold the clone's own lock."""
+        """Hold the clone's lock."""
         with refs.mutex(self.repo):
             yield
 
@@ -94,7 +97,7 @@ class LocalBackend:
         return refs.read(self.repo, self.ref)
 
     def fetch_commit(self, oid: str, branch: str) -> bool:
-        """There is nowhere else to get it from."""
+        """False: a local board has no remote to fetch from."""
         return Objects(self.repo).exists(oid)
 
     def tip_of(self, branch: str) -> str | None:
@@ -106,7 +109,10 @@ class LocalBackend:
         return float(min(0.25, 0.002 * 1.3 ** min(losses, 40)))
 
     def commit(self, old: str, new: str, change: Change) -> TxnResult | None:
-        """One ref transaction; checkouts of what moves are locked before and follow after."""
+        """One ref transaction.
+
+        Checkouts of the moved branches are locked before it and updated after it.
+        """
         with ExitStack() as stack:
             held, why = lock_checkouts(stack, self.repo, change.moves, Move(self.ref, old, new))
             if why:
@@ -116,7 +122,7 @@ class LocalBackend:
             if change.moves:
                 failpoints.point("landed-refs-moved")
             for one in held:
-                one.follow()  # what cannot follow now is caught up with later
+                one.follow()  # a checkout that cannot follow now catches up later
         if change.moves:
             failpoints.point("landed-synced")
         return TxnResult(TxnStatus.WON)
@@ -131,7 +137,7 @@ class LocalBackend:
 
 
 def no_board(ref: str) -> FleetError:
-    """There is no board here."""
+    """The error for a repository without a board."""
     return FleetError(
         f"there is no board in this repository (no branch {ref.removeprefix('refs/heads/')})",
         remedy="`gitfleet init` makes one, or adopts the one that the remote has.",
@@ -141,10 +147,10 @@ def no_board(ref: str) -> FleetError:
 def lock_checkouts(
     stack: ExitStack, repo: Repo, moves: tuple[Move, ...], board: Move | None
 ) -> tuple[list[follow_branch.LockedCheckout], str]:
-    """Lock every checkout whose branch is about to move, so that its files move along.
+    """Lock every checkout whose branch is about to move, so that its files can move too.
 
-    A window on the board that is busy is left behind and catches up; a person's checkout of
-    another branch that cannot follow forbids the move: the reason is returned.
+    A busy window on the board stays behind and catches up later. A person's checkout of another
+    branch that cannot follow forbids the move: the reason is returned.
     """
     taken: list[follow_branch.LockedCheckout] = []
     for move in moves:

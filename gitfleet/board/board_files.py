@@ -10,7 +10,7 @@ from gitfleet.git.objects import Changed, Objects, TreeEntry
 
 
 def read_changed(objects: Objects, changed: Iterable[Changed]) -> Mapping[str, File | None]:
-    """The board's files among these; None for a file that is gone."""
+    """The board's files among these paths; None for a deleted file."""
     return {
         change.path: read_file(objects, change.new) if change.new else None
         for change in changed
@@ -19,7 +19,7 @@ def read_changed(objects: Objects, changed: Iterable[Changed]) -> Mapping[str, F
 
 
 def read_file(objects: Objects, entry: TreeEntry) -> File:
-    """A file of a tree, or why it is not read: a link, a submodule, or too large."""
+    """A file of a tree, or the reason why it is not read: a link, a submodule, or too large."""
     if entry.kind == "link":
         return File(entry.oid, trouble="a symbolic link; only plain files are read")
     if entry.kind == "commit":

@@ -34,7 +34,7 @@ _NONCE: Final = re.compile(r"[0-9a-f]{32}\Z")
 
 
 class PendingClaim(Struct, frozen=True, kw_only=True):
-    """A claim this clone made or tried to make, by its nonce."""
+    """A claim that this clone made or tried to make, by its nonce."""
 
     nonce: str
     task: str
@@ -43,8 +43,10 @@ class PendingClaim(Struct, frozen=True, kw_only=True):
 
 
 def write_json(path: Path, content: Mapping[str, Any], *, durable: bool = True) -> None:
-    """Write so that a reader, or a crash, finds the old file or the new one. What need not outlive
-    a power cut is not `durable`."""
+    """Write atomically: a reader, or a crash, finds the old file or the new one.
+
+    Not `durable`: the write may be lost in a power cut.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     fd, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     with os.fdopen(fd, "w", encoding="utf-8") as file:
@@ -56,7 +58,7 @@ def write_json(path: Path, content: Mapping[str, Any], *, durable: bool = True) 
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a file; empty if there is none, or none that can be read."""
+    """The object in a file; empty if the file is missing or cannot be parsed."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError):
@@ -65,12 +67,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def state_home() -> Path:
-    """Where this user's programs keep state: $XDG_STATE_HOME, else ~/.local/state."""
+    """The folder for this user's program state: $XDG_STATE_HOME, else ~/.local/state."""
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
 
 
 def config_home() -> Path:
-    """Where this user's programs find settings: $XDG_CONFIG_HOME, else ~/.config."""
+    """The folder for this user's program settings: $XDG_CONFIG_HOME, else ~/.config."""
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
 
 
@@ -83,7 +85,7 @@ def _machine_id() -> str:
 
 
 class Clone:
-    """One clone of a repository, as far as gitfleet keeps files for it."""
+    """The files that gitfleet keeps in one clone of a repository."""
 
     def __init__(self, repo: Repo) -> None:
         self.repo = repo
@@ -97,9 +99,9 @@ class Clone:
     # -- the runner's name
 
     def runner_name(self, wish: str | None = None) -> str:
-        """The name of this clone's runner, made at first need.
+        """The name of this clone's runner, created when first needed.
 
-        It is bound to the machine and the clone's path: a copied clone gets a name of its own.
+        It is bound to the machine and the clone's path, so a copied clone gets a new name.
         """
         path = self.folder / _NAME
         bound = {"machine": _machine_id(), "path": str(self.repo.common)}
@@ -116,11 +118,10 @@ class Clone:
         return name
 
     def _is_copy(self, known: dict[str, Any], bound: dict[str, str]) -> bool:
-        """Whether the clone that this one was made from may still be at work on the same board;
-        else it was moved."""
+        """Whether the clone was copied, not moved: the original may still use the board."""
         if known.get("machine") != bound["machine"]:
-            # Or the same clone in a new container. What is another's on a shared board ends with
-            # its lease; where nobody shares it, nobody else would ever end it.
+            # Or the same clone in a new container. On a shared board another runner's claims end
+            # with their lease; on a local board no other runner would ever end them.
             tracked = refs.names(self.repo, "refs/remotes/")
             return any(ref.endswith(f"/{self.repo.fleet_branch}") for ref in tracked)
         origin = str(known.get("path"))
@@ -128,15 +129,17 @@ class Clone:
         return self._elsewhere(origin) and name == known.get("name")
 
     def _elsewhere(self, path: str) -> bool:
-        """Whether at a path there is a clone that is not this one reached by another way."""
+        """Whether this path holds another clone, not this one reached by a different path."""
         try:
             return not self.repo.common.samefile(path)
         except OSError:
             return False
 
     def _let_go(self) -> None:
-        """Set the nonces aside that came with a copy: their attempts are the original's, and what
-        is not held here is neither ended nor settled here."""
+        """Set aside the nonces that came with a copy: their attempts belong to the original.
+
+        This clone neither ends nor settles claims that it does not hold.
+        """
         held = self.folder / "held"
         if held.is_dir():
             held.rename(self.folder / f"held-of-the-original-{secrets.token_hex(4)}")
@@ -145,7 +148,7 @@ class Clone:
 
     @contextlib.contextmanager
     def only_runner(self) -> Iterator[None]:
-        """Be this clone's one live runner; FleetError names the one that is at work."""
+        """Hold the runner lock. FleetError names the runner that holds it already."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "runner.lock").open("a+") as file:
             if not _locked(file):
@@ -163,13 +166,13 @@ class Clone:
                 (self.folder / "live.json").unlink(missing_ok=True)
 
     def running(self) -> ProcessId | None:
-        """The process of the live runner, if there is one."""
+        """The process of the live runner; None if there is none."""
         live = read_json(self.folder / "live.json")
         pid, started = live.get("pid"), live.get("started")
         if not isinstance(pid, int) or not isinstance(started, str):
             return None
         if self._elsewhere(str(live.get("path"))):
-            return None  # it came with a copy, and tells of the original's
+            return None  # the file came with a copy and describes the original's runner
         child = ProcessId(pid, started)
         return child if alive(child) else None
 
@@ -178,21 +181,21 @@ class Clone:
         child = self.running()
         return child.pid if child else None
 
-    # -- what it holds
+    # -- claims that it holds
 
     def note_pending(self, held: PendingClaim) -> None:
-        """Note a nonce before it is sent anywhere: a claim is ours only if it stands here."""
+        """Record a nonce before it is sent: a claim is ours only if its nonce is recorded here."""
         path = self.folder / "held" / f"{held.nonce}.json"
         fields = {"task": held.task, "role": held.role.value, "attempt": held.attempt}
         write_json(path, {"nonce": held.nonce, **fields})
 
     def drop_pending(self, nonce: str) -> None:
-        """Drop a nonce whose claim is settled, or never came to be."""
+        """Drop the nonce of a claim that was settled or never made."""
         assert _NONCE.match(nonce)
         (self.folder / "held" / f"{nonce}.json").unlink(missing_ok=True)
 
     def pending_claims(self) -> dict[str, PendingClaim]:
-        """Every remembered nonce."""
+        """Every recorded nonce."""
         found: dict[str, PendingClaim] = {}
         for path in sorted((self.folder / "held").glob("*.json")):
             known = read_json(path)
@@ -210,11 +213,11 @@ class Clone:
         return RunDir(self.runs / task / f"{attempt:03d}-{nonce[:8]}")
 
     def workspace(self, task: str) -> Path:
-        """The worktree that work on a task happens in."""
+        """The worktree in which work on a task happens."""
         return self.workspaces / task
 
     def check_workspace(self, task: str) -> Path:
-        """The worktree in which what would land is checked. No id holds a dot."""
+        """The worktree in which a candidate is checked. No id contains a dot."""
         return self.workspaces / f"{task}.check"
 
 

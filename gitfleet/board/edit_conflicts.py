@@ -18,15 +18,15 @@ from gitfleet.event_log import Action, EventLog
 from gitfleet.git import salvage
 from gitfleet.git.repo import Repo
 
-MOST_SHOWN: Final = 20  # conflicts of one commit, a line each
+MOST_SHOWN: Final = 20  # conflicts listed for one commit, one per line
 
 
 @dataclass(frozen=True, slots=True)
 class LostEdits:
-    """Edits of one commit that are not on the board as they were made."""
+    """Edits of one commit that are not on the board as the person made them."""
 
     commit: str
-    conflicts: tuple[EditConflict, ...]  # those not reported before
+    conflicts: tuple[EditConflict, ...]  # without those reported before
     kept: str  # the salvage ref that holds the commit
 
 
@@ -67,7 +67,7 @@ class ConflictKeeper:
         return True
 
     def wait(self, commit: str, why: str) -> None:
-        """EventLog that a commit cannot be merged now."""
+        """Report that a commit cannot be merged now."""
         if self._is_new(commit, why):
             self._report(WaitingEdits(commit, why))
 
@@ -79,7 +79,7 @@ class ConflictKeeper:
 
 
 def log_edits(report: EventLog) -> ReportEdits:
-    """EventLog to a runner's log."""
+    """Write reports to a runner's log."""
 
     def log(edits: LostEdits | WaitingEdits) -> None:
         commit = edits.commit[:10]

@@ -10,11 +10,11 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-_SHARE: Final = 4.0  # how many of our conversations long the others and people have, each round
+_SHARE: Final = 4.0  # pause between rounds, as a multiple of our usual conversation's length
 _LONGEST: Final = 15.0  # seconds
-_RECENT: Final = 30.0  # seconds; who wrote to the board since is there
-_FEW: Final = 2  # others, with whom all may begin at once
-_LIVING: Final = 75.0  # seconds; who has beaten since may be at work
+_RECENT: Final = 30.0  # seconds; a writer seen within this time counts as present
+_FEW: Final = 2  # other writers with whom all may start at once
+_LIVING: Final = 75.0  # seconds; a runner with a heartbeat in this time may be working
 
 
 def _usual(times: Sequence[float]) -> float:
@@ -22,19 +22,19 @@ def _usual(times: Sequence[float]) -> float:
 
 
 class ClaimThrottle:
-    """How often it is fair to begin something new, on a board that others write to as well.
+    """Limits how often this runner starts something new on a board that others write to.
 
-    Everybody who pushes as fast as the server takes it wins nothing: most pushes are too late, and
-    a person's pull and push, which takes longer than a runner's, never gets through. So each
-    leaves room for as many as were seen on the board lately. Whoever sees the same leaves the same
-    room, so that all get their share. What was begun is finished without a pause.
+    If everybody pushes as fast as the server accepts, all lose: most pushes come too late, and a
+    person's pull and push, which takes longer than a runner's, never succeeds. So each runner
+    leaves time for as many writers as it saw on the board lately. All runners see the same writers
+    and leave the same time, so all get their share. Started work is finished without a pause.
     """
 
     def __init__(self, most_patient: float = 4.0) -> None:
-        """`most_patient`: seconds to wait at most after a loss."""
+        """`most_patient`: the longest wait in seconds after a loss."""
         self._most_patient = most_patient
-        # Seconds that conversations took. What is usual counts: where a crowd makes them longer,
-        # all begin less often, and they become shorter.
+        # Durations of conversations in seconds. The usual one counts: where a crowd makes them
+        # longer, all start less often, and they become shorter.
         self._looks, self._pushes = deque[float](maxlen=8), deque[float](maxlen=8)
         self._met: dict[str, float] = {}
         self._heard, self._beats = False, dict[str, tuple[str, float]]()
@@ -42,21 +42,21 @@ class ClaimThrottle:
         self._pause = 0.0
 
     def looked(self, seconds: float) -> None:
-        """A look took so long."""
+        """Record how long a fetch took."""
         self._looks.append(seconds)
 
     def pushed(self, seconds: float) -> None:
-        """A push that counted took so long; one that comes too late is turned away at once."""
+        """Record how long a timely push took; the server rejects a late push at once."""
         self._pushes.append(seconds)
 
     def saw_writer(self, name: str) -> None:
-        """Somebody else wrote to the board."""
+        """Record that another writer changed the board."""
         self._met[name] = time.monotonic()
 
     def heard(self, beats: Mapping[str, str]) -> None:
-        """These are the heartbeats, by what changes with each: who beats may be at work.
+        """Record the runners' heartbeats, by a value that changes with each heartbeat.
 
-        What is there at the first hearing may be of long ago.
+        A runner with a new heartbeat may be working. Heartbeats of the first call may be old.
         """
         now, known = time.monotonic() if self._heard else -math.inf, self._beats
         self._heard = True
@@ -66,25 +66,26 @@ class ClaimThrottle:
         }
 
     def crowded(self) -> bool:
-        """Whether others write to the board just now."""
+        """Whether others write to the board now."""
         since = time.monotonic() - max(_RECENT, 2 * self._pause)
         self._met = {name: at for name, at in list(self._met.items()) if at >= since}
         return bool(self._met)
 
     def begun(self) -> None:
-        """Something new was begun just now."""
+        """Record that something new was started."""
         now = time.monotonic()
-        self.crowded()  # forgets who is gone
+        self.crowded()  # forgets writers that are gone
         self._pause = min(_LONGEST, _SHARE * self._takes() * (1 + len(self._met)))
         self._next = now + random.uniform(0.7, 1.3) * self._pause  # noqa: S311 - spreads tries
 
     def patience(self, losses: int) -> float:
-        """Seconds to wait at most before the next try, after so many losses in a row.
+        """The longest wait in seconds before the next try, after this many losses in a row.
 
-        Twice as long each time, from half the time that a try takes, until all who were seen
-        lately would be served. Not longer, or who has lost often would always come last.
+        It doubles with each loss, from half the duration of a try, until every writer seen lately
+        could have its turn. It grows no further, or a runner that lost often would always come
+        last.
         """
-        self.crowded()  # forgets who is gone
+        self.crowded()  # forgets writers that are gone
         takes = self._takes()
         others = max(len(self._met), self._living())
         growing = max(0.1, takes / 2) * 2.0 ** min(losses - 1, 20)
@@ -98,9 +99,9 @@ class ClaimThrottle:
         return max(0, sum(at >= since for _, at in list(self._beats.values())) - 1)
 
     def left(self) -> float:
-        """Seconds until the next new thing may be begun.
+        """Seconds until something new may be started.
 
-        In a crowd the first waits, too: after a power cut all machines come back at once.
+        In a crowd the first start waits too: after a power cut all machines come back at once.
         """
         if self._next is None:
             crowd = max(0, self._living() - _FEW)

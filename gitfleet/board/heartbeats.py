@@ -22,9 +22,9 @@ LIVE: Final = "live-attempts.json"
 
 
 def seen(repo: Repo) -> dict[str, dict[str, Any]]:
-    """What every runner's last heartbeat says, as far as it was fetched into this clone.
+    """Every runner's last heartbeat that was fetched into this clone, by runner name.
 
-    By the runners' names, each with the id of its commit as `oid`; one that cannot be read is none.
+    Each has the id of its commit as `oid`. A heartbeat that cannot be parsed is left out.
     """
     found: dict[str, dict[str, Any]] = {}
     objects = Objects(repo)
@@ -40,7 +40,7 @@ def seen(repo: Repo) -> dict[str, dict[str, Any]]:
 
 
 def live(told: Mapping[str, Any]) -> dict[str, Any]:
-    """What the file `LIVE` of a clone says, with its times as they are by now; {} if nothing."""
+    """The content of a clone's `LIVE` file, its durations advanced to now; {} if there is none."""
     written = told.get("monotonic")
     if not isinstance(told.get("attempts"), list) or not isinstance(written, int | float):
         return {}
@@ -55,7 +55,7 @@ def live(told: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def aged(one: Mapping[str, Any], passed: float) -> dict[str, Any]:
-    """What was told of an attempt or a service, so many seconds later."""
+    """An attempt's or service's status with its durations advanced by this many seconds."""
     older = {
         key: round(one[key] + passed)
         for key in ("elapsed", "silence")

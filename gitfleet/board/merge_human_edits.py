@@ -26,7 +26,7 @@ _MOST: Final = 5_000  # files of one merge
 _WELCOME: Final = frozenset(
     {FileKind.TASK, FileKind.QUESTION, FileKind.NOTE, FileKind.SETTINGS, FileKind.PROMPT}
 )
-_KEYS: Final = (6, 10, 16, 40)  # hex digits of the blob in a copy's id; more if the id is taken
+_KEYS: Final = (6, 10, 16, 40)  # hex digits of the blob in a copy's id; more if the id exists
 _LONGEST_ID: Final = 64
 _LONGEST_NAME: Final = 200  # characters of one folder or file
 
@@ -35,9 +35,9 @@ _LONGEST_NAME: Final = 200  # characters of one folder or file
 class HumanEdits:
     """One person's changes: the trees before and after.
 
-    `before` is None if the edits and the board share no history. `ahead`: they are commits right
-    on top of the board, as `git push` would send them. Then runners' files pass: `audit.repair`
-    judges and repairs those.
+    `before` is None if the edits and the board share no history. `ahead`: the edits are commits
+    directly on top of the board, as `git push` would send them. Then runners' files pass:
+    `audit.repair` checks and repairs those.
     """
 
     before: str | None
@@ -53,7 +53,7 @@ class EditConflict:
 
     path: str
     why: str  # for people, to follow a colon: "the board has another version"
-    copy: str = ""  # the file of the board that holds the person's version; empty: none does
+    copy: str = ""  # the board's file with the person's version; empty: no such file
     held: bool = False  # `copy` is a task on hold
     removal: bool = False  # the person removed the file
 
@@ -162,10 +162,10 @@ class _Merge:
             case _:
                 self._refuse(change, _why(board))
 
-    # -- what the board never takes
+    # -- changes that the board never takes
 
     def _objection(self, change: Changed, there: BoardPath) -> str:
-        """Why no board takes such a change; empty if one may."""
+        """Why no board takes such a change; empty if a board may."""
         path, new = change.path, change.new
         ours = layout.of_runner(path)
         if ours and not self._edits.ahead:
@@ -189,7 +189,7 @@ class _Merge:
     # -- the fates of an edit
 
     def _take_new_task(self, change: Changed) -> None:
-        """Take a task that is new; on hold if it is another one under a new name."""
+        """Take a new task; on hold if it is another task under a new name."""
         assert change.new is not None
         origin, task = self._contested.get(change.new.oid), layout.place(change.path).task
         if not origin or not is_id(task):
@@ -206,7 +206,7 @@ class _Merge:
         return _compare(now, change) is _Board.CHANGED
 
     def _take(self, change: Changed) -> None:
-        """Put it onto the board."""
+        """Write the person's version to the board."""
         blocking = self._blocking(change.path) if change.new is not None else ""
         if blocking:
             self._refuse(change, f"{blocking} is a file on the board")
@@ -214,7 +214,7 @@ class _Merge:
             self._files[change.path] = change.new
 
     def _blocking(self, path: str) -> str:
-        """The file that stands where the path needs a folder; empty if none does."""
+        """The file at a place where the path needs a folder; empty if there is none."""
         parts = path.split("/")
         folders = ("/".join(parts[:end]) for end in range(1, len(parts)))
         return next((folder for folder in folders if self._has_file(folder)), "")
@@ -230,14 +230,14 @@ class _Merge:
         self._conflicts.append(EditConflict(change.path, why, removal=removal))
 
     def _copy(self, change: Changed, why: str) -> None:
-        """File the person's version as a task of its own.
+        """File the person's version as a separate task.
 
-        A new task is simply another task. An edit goes on hold: two versions of one task are not
-        two tasks to do.
+        A new task is simply another task. An edit goes on hold, because two versions of one task
+        are not two tasks to do.
         """
         assert change.new is not None
         task = layout.place(change.path).task
-        # Without a common history the new one may be an edit as well.
+        # Without a common history the new task may be an edit as well.
         is_edit = change.old is not None or self._edits.before is None
         self._file(change, self._free_id(task, change.new.oid), why, task if is_edit else "")
 
@@ -261,13 +261,13 @@ class _Merge:
         self._conflicts.append(EditConflict(change.path, why, copy=goal, held=held))
 
     def _hold_name(self, task: str, oid: str) -> str:
-        """The file name of an event that puts the task on hold, whatever happened to it before."""
+        """The file name of an event that puts the task on hold, whatever its last event was."""
         known = self._here.folder(f"log/{task}")
         numbers = [found.number for name in known if (found := layout.event_name(name))]
         return f"{max(numbers, default=0) + 1:03d}-{Kind.HOLD}-{oid[:4]}.yaml"
 
     def _free_id(self, task: str, oid: str) -> str:
-        """An id for a copy of this content: the same one each time, and no other task's."""
+        """An id for a copy of this content: the same id each time, and not another task's."""
         names = [f"{task[: _LONGEST_ID - 1 - size]}-{oid[:size]}" for size in _KEYS]
         return next((name for name in names if self._is_free(name, oid)), names[-1])
 
@@ -298,7 +298,7 @@ class _Merge:
             self._conflicts.append(EditConflict(path, why, copy=path))
 
     def _text(self, entry: TreeEntry | None) -> bytes:
-        """The bytes of a file; of what no question can be, none."""
+        """The bytes of a file; empty for an entry that cannot be a question."""
         if entry is None or entry.kind != "blob":
             return b""
         if self._objects.blob_size(entry.oid) > layout.LARGEST:
@@ -324,7 +324,7 @@ def _why(board: _Board) -> str:
 
 
 def _is_plain(path: str) -> bool:
-    """Whether every system can check the path out, and none takes it for another one."""
+    """Whether every system can check the path out and keeps it apart from other paths."""
     parts = path.split("/")
     return len(parts) <= layout.DEEPEST and all(
         part.isprintable()

@@ -36,12 +36,12 @@ INBOX: Final = "refs/heads/gitfleet/in/"
 SEEN_INBOX: Final = "refs/gitfleet/seen/in/"
 
 
-_MOST_NOTICED: Final = 200  # commits of one look
+_MOST_NOTICED: Final = 200  # commits per fetch
 _MOMENT: Final = 0.1  # seconds
 
 
 class RemoteBackend:
-    """A board that lives on a remote."""
+    """A board on a remote."""
 
     def __init__(
         self,
@@ -54,9 +54,12 @@ class RemoteBackend:
         patience: float | None = None,
         pace: ClaimThrottle | None = None,
     ) -> None:
-        """`name` is the remote's; `signature` says who merges people's commits; `report_edits`
-        tells people which of these conflict with the board; `tell` is a report's `action`;
-        `patience`: seconds for one conversation, if not as ever; `pace`, if not a runner's."""
+        """Use the board of the remote `name`.
+
+        `signature` is the author of merges of people's commits. `report_edits` reports commits that
+        conflict with the board. `tell` is an event log's `action`. `patience`: seconds for one
+        conversation, if not the default. `pace`: the throttle, if not a runner's.
+        """
         self.repo, self.branch, self.name = repo, branch, name
         self.ref = f"refs/heads/{branch}"
         self.track = f"refs/remotes/{name}/"
@@ -68,12 +71,12 @@ class RemoteBackend:
         self._keeper = ConflictKeeper(repo, report_edits, "edits")
         self._fetched = False
         self._seen_at = 0.0
-        self._behind: tuple[str, ...] = ()  # branches to look at, too, before the next decision
+        self._behind: tuple[str, ...] = ()  # branches to fetch too before the next decision
         self.pace = pace or ClaimThrottle()
         self._pushing = threading.RLock()
         self._merged: tuple[str, str, str] | None = None
 
-    # -- the remote, for more than the board
+    # -- the remote, beyond the board
 
     @property
     def remote(self) -> RemoteHandle:
@@ -81,30 +84,30 @@ class RemoteBackend:
         return self
 
     def address(self) -> str | None:
-        """The remote's URL; None if git has none any more."""
+        """The remote's URL; None if git no longer has one."""
         return remote.address(self.repo, self.name)
 
     def push_refs(self, moves: Sequence[refs.RefMove]) -> PushResult:
-        """Move refs on the remote, all or none, each from the value it must have."""
+        """Move refs on the remote, all or none, each from its expected value."""
         return remote.push(self.repo, self.name, moves, timeout=self._patience)
 
     def list_refs(self, pattern: str) -> dict[str, str]:
-        """The refs on the remote that match, with their commits."""
+        """The remote's refs that match, with their commits."""
         return remote.listing(self.repo, self.name, pattern)
 
     def fetch_refs(self, specs: Sequence[str]) -> None:
-        """Fetch by refspecs."""
+        """Fetch refspecs."""
         remote.fetch(self.repo, self.name, specs, timeout=self._patience)
 
-    # -- looking
+    # -- fetching
 
     def fetch(self, extra: Iterable[str] = ()) -> None:
         """Fetch the board, the targets, every heartbeat and inbox branch, and the branches `extra`.
 
-        Raises Unreachable; FleetError if the remote has no board any more.
+        Raises Unreachable; FleetError if the remote no longer has a board.
         """
-        # Not beside a push or another look: one that was answered late would move what we know
-        # back, to before a claim of ours, and its attempt would be ended for nothing.
+        # Not during a push or another fetch: a late answer would move our view of the board back,
+        # to before a claim of ours, and its attempt would be ended for no reason.
         with self._pushing:
             branches = [self.branch, *sorted({*self.targets, *extra})]
             specs = [f"+refs/heads/{b}:{self.track}{b}" for b in branches]
@@ -118,7 +121,7 @@ class RemoteBackend:
             self.pace.heard(refs.names(self.repo, SEEN_BEATS))
 
     def _note_writers(self, before: str | None) -> None:
-        """Know who else writes to the board just now."""
+        """Record which other runners have written since the last fetch."""
         at, own = self.tip(), self._signature().name
         for _ in range(_MOST_NOTICED):
             if at is None or at == before or before is None:
@@ -129,7 +132,7 @@ class RemoteBackend:
             at = commit.parents[0] if commit.parents else None
 
     def _gone(self, ref: str) -> None:
-        """Know that the remote has a branch no more: whoever moves it has to make it anew."""
+        """Record that the remote no longer has a branch, so that the next push creates it."""
         if ref == self.ref:
             raise FleetError(
                 f"{self.name} has no branch {self.branch} any more",
@@ -141,7 +144,7 @@ class RemoteBackend:
             refs.swap(self.repo, track, known, None, message="gone from the remote")
 
     def fetch_commit(self, oid: str, branch: str) -> bool:
-        """Have a commit that another machine made on a task's branch. False if it is not there."""
+        """Fetch a commit that another machine made on a task's branch. False if there is none."""
         if not self._objects.exists(oid):
             self.fetch([branch])
         return self._objects.exists(oid)
@@ -152,7 +155,7 @@ class RemoteBackend:
         return {f"{INBOX}{ref.removeprefix(SEEN_INBOX)}": oid for ref, oid in found.items()}
 
     def tip_of(self, branch: str) -> str | None:
-        """Where the remote has a branch, as of the last look."""
+        """The remote's tip of a branch, as of the last fetch."""
         if branch not in self.targets:
             self.targets.add(branch)
             if self._fetched:
@@ -160,31 +163,31 @@ class RemoteBackend:
         return refs.read(self.repo, f"{self.track}{branch}")
 
     def cached_head(self) -> str | None:
-        """The board as of the last look, with people's commits of this clone."""
+        """The board as of the last fetch, with this clone's commits by people."""
         if self.tip() is None:
             return refs.read(self.repo, self.ref)
         return self._base()
 
     def tip(self) -> str | None:
-        """Where the remote has the board, as of the last look."""
+        """The remote's tip of the board, as of the last fetch."""
         return refs.read(self.repo, f"{self.track}{self.branch}")
 
     # -- the swap
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
-        """One push at a time from this clone."""
+        """Allow one push at a time from this clone."""
         with self._pushing, refs.mutex(self.repo):
             yield
 
     def backoff(self, losses: int) -> float:
-        """Long enough for others to be served, and growing."""
+        """Long enough for other writers to succeed; grows with the losses."""
         return self.pace.patience(losses)
 
     def refresh(self) -> str:
-        """The remote's board, with what people committed here on top of it."""
-        # On a crowded board what was seen a moment ago is old: a push made on that only takes
-        # from the others the time in which theirs could arrive.
+        """The remote's board with people's commits of this clone on top."""
+        # On a crowded board even a view that is a moment old is outdated: a push based on it only
+        # takes time from others whose pushes could arrive.
         old = time.monotonic() - self._seen_at > _MOMENT
         if not self._fetched or (old and self.pace.crowded()):
             self.fetch(self._behind)
@@ -238,8 +241,11 @@ class RemoteBackend:
         return self._objects.write_commit(tree, parents, message, who, who)
 
     def _is_unfit(self, theirs: str, ours: str, edits: HumanEdits, merged: MergedEdits) -> bool:
-        """Whether people's commits must stay out of the board's history: they add runners' files,
-        or names that a server may refuse. Their other files are merged all the same."""
+        """Whether people's commits must stay out of the board's history.
+
+        They add runners' files, or names that a server may reject. Their other files are merged
+        anyway.
+        """
         bad = (
             not is_path(one.path)
             or (layout.of_runner(one.path) and not one.removal and not self._had(edits, one.path))
@@ -254,10 +260,10 @@ class RemoteBackend:
         return edits.before is not None and self._objects.find(edits.before, path) is not None
 
     def commit(self, old: str, new: str, change: Change) -> TxnResult | None:
-        """Push the board with all that goes along, each ref with the value it must have."""
+        """Push the board with the change's other refs, each with its expected value."""
         theirs = self.tip()
         if theirs is None or not self._objects.is_ancestor(theirs, old):
-            return None  # whoever decided has looked meanwhile: this was decided on less
+            return None  # a fetch came in between: the decision used an older board
         moves = [refs.RefMove(self.ref, theirs, new)]
         moves += [refs.RefMove(move.ref, move.old, move.new) for move in change.moves]
         moves += [self._published(move) for move in change.publish]
@@ -269,8 +275,8 @@ class RemoteBackend:
                 self.pace.pushed(time.monotonic() - began)
                 return self._won(moves, new, change)
             case PushFate.STALE:
-                # Looked at after the pause, right before the next try: what is known by now would
-                # be old again by then.
+                # Fetch after the pause, right before the next try: an earlier view would be
+                # outdated again by then.
                 self._fetched, self._behind = False, tuple(_branches(change))
                 return None
             case PushFate.REFUSED:
@@ -299,8 +305,11 @@ class RemoteBackend:
     def _unknown(
         self, moves: list[refs.RefMove], new: str, change: Change, pushed: PushResult
     ) -> TxnResult | None:
-        """The answer was lost. A fetch that shows our commit means won; a board that has moved
-        elsewhere means lost, for then the push can never succeed; else nobody knows."""
+        """Find out whether a push arrived whose answer was lost.
+
+        A fetch that shows our commit means won. A board that moved elsewhere means lost, because
+        then the push can never succeed. Otherwise it stays unknown.
+        """
         before = moves[0].old
         self.fetch(_branches(change))
         tip = self.tip()
@@ -327,7 +336,7 @@ class RemoteBackend:
         return TxnResult(TxnStatus.WON)
 
     def _note(self, ref: str, new: str | None) -> None:
-        """Our note of where the remote is; git's own push may have written it already."""
+        """Update our tracking ref of the remote; git's push may have updated it already."""
         old = refs.read(self.repo, ref)
         if old != new and not (
             old is not None and new is not None and self._objects.is_ancestor(new, old)
@@ -335,7 +344,7 @@ class RemoteBackend:
             refs.swap(self.repo, ref, old, new, message="pushed")
 
     def follow(self) -> None:
-        """Bring the local board and targets to where the remote has them."""
+        """Fast-forward the local board and targets to the remote's tips."""
         with self.exclusive():
             for branch in (self.branch, *sorted(self.targets)):
                 tip = refs.read(self.repo, f"{self.track}{branch}")
@@ -343,8 +352,11 @@ class RemoteBackend:
                     self._follow(f"refs/heads/{branch}", tip)
 
     def _follow(self, ref: str, new: str) -> None:
-        """Fast-forward a local branch with its checkout; one that has commits of its own, or whose
-        checkout cannot come along, is left, and told."""
+        """Fast-forward a local branch with its checkout.
+
+        A branch with local commits, or with a checkout that cannot follow, stays, and this is
+        reported.
+        """
         old = refs.read(self.repo, ref)
         if old == new:
             return
@@ -369,13 +381,13 @@ class RemoteBackend:
                     one.follow()
 
     def _holds(self, new: str, old: str) -> bool:
-        """Whether the board `new` holds the files of people's commits up to `old`."""
+        """Whether the board `new` contains the files of people's commits up to `old`."""
         known = self._merged
         return known is not None and known[1] == old and self._objects.is_ancestor(known[2], new)
 
 
 def _branches(change: Change) -> list[str]:
-    """The tasks' branches that go up with a change: where they are is not looked at otherwise."""
+    """The task branches that go up with a change; a normal fetch does not look at them."""
     return [
         move.ref.removeprefix("refs/heads/")
         for move in change.publish

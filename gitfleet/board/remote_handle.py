@@ -12,39 +12,39 @@ from gitfleet.git.remote import PushResult
 
 
 class RemoteHandle(Protocol):
-    """A board's remote. `Backend.remote` is one, or None where the board is in this clone only.
+    """A board's remote. `Backend.remote` is one, or None if the board exists in this clone only.
 
     Each method that talks to the remote raises Unreachable if it does not answer.
     """
 
-    name: str  # of the remote, as git knows it
-    track: str  # where this clone keeps the remote's branches: `refs/remotes/<name>/`
+    name: str  # as git knows the remote
+    track: str  # where this clone tracks its branches: `refs/remotes/<name>/`
     pace: ClaimThrottle
 
     # -- any refs
 
     def address(self) -> str | None:
-        """The remote's URL; None if git has none any more."""
+        """The remote's URL; None if git no longer has one."""
 
     def push_refs(self, moves: Sequence[RefMove]) -> PushResult:
-        """Move refs on the remote, all or none, each from the value it must have."""
+        """Move refs on the remote, all or none, each from its expected value."""
 
     def list_refs(self, pattern: str) -> dict[str, str]:
-        """The refs on the remote that match, with their commits."""
+        """The remote's refs that match, with their commits."""
 
     def fetch_refs(self, specs: Sequence[str]) -> None:
-        """Fetch by refspecs."""
+        """Fetch refspecs."""
 
-    # -- the board and what lies beside it
+    # -- the board and the branches beside it
 
     def exclusive(self) -> contextlib.AbstractContextManager[None]:
-        """One push at a time from this clone."""
+        """Allow one push at a time from this clone."""
 
     def fetch(self, extra: Iterable[str] = ()) -> None:
         """Fetch the board, the targets, heartbeats, inbox branches, and the branches `extra`."""
 
     def follow(self) -> None:
-        """Bring the local board and targets to where the remote has them."""
+        """Fast-forward the local board and targets to the remote's tips."""
 
     def tip(self) -> str | None:
         """The commit of the remote's board, as of the last fetch."""

@@ -39,11 +39,11 @@ _ROOT: Final = (
     "gitfleet board, format 1\n"  # of every format: the root is the same bytes everywhere
 )
 _TRIES: Final = 400
-_KEPT: Final = 8  # boards of other commits kept for the next question
+_KEPT: Final = 8  # boards of other commits that stay in memory
 
 
 def utc_now() -> datetime:
-    """The time, to the second: what events are written with."""
+    """The time, to the second, as events record it."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
@@ -53,7 +53,7 @@ def branch_of(repo: Repo) -> str:
 
 
 class Store:
-    """The board of one repository. Any thread may use it."""
+    """The board of one repository. Safe to use from any thread."""
 
     def __init__(
         self,
@@ -69,13 +69,13 @@ class Store:
         self.ref = f"refs/heads/{self.branch}"
         self.objects = Objects(repo)
         self.runner = runner
-        self.mask = NOTHING  # takes secrets out of what this runner writes
+        self.mask = NOTHING  # removes secrets from everything that this runner writes
         self.now = now
         self.backend: Backend = swap or LocalBackend(repo, self.ref)
-        self.repairer: BoardRepairer | None = None  # a runner has one
+        self.repairer: BoardRepairer | None = None  # only a runner has one
         self._sound: str | None = None  # the newest commit known to need no repair
         self._lock = threading.RLock()  # one transaction at a time
-        self._reading = threading.RLock()  # not held while anybody talks to a server
+        self._reading = threading.RLock()  # never held during a conversation with a server
         self._queue: list[Request] = []
         self._queue_lock = threading.Lock()
         self._courtesy = yield_to_commits.YieldToCommits(repo)
@@ -84,17 +84,17 @@ class Store:
     # -- reading
 
     def tip(self) -> str | None:
-        """The commit the board is at, as far as is known here; None if there is no board."""
+        """The board's commit, as far as this clone knows; None if there is no board."""
         return self.backend.cached_head()
 
     def board(self) -> Board:
-        """The board at the tip; FleetError if there is none.
+        """The board at the tip. Raises FleetError if there is none.
 
-        With a mender it is never one that a person's commit has damaged: the repair is made first.
+        With a repairer, damage from a person's commit is repaired first.
         """
         with self._reading:
-            # Looked up under the lock: judged after a newer one, an older commit would look like a
-            # branch that was rewound, and all that lies before it would be judged again.
+            # Read under the lock: checked after a newer commit, an older one would look like a
+            # rewound branch, and everything before it would be checked again.
             tip = self.tip()
             if tip is None:
                 raise no_board(self.ref)
@@ -104,7 +104,7 @@ class Store:
         return self.board_at(tip)
 
     def board_at(self, commit: str) -> Board:
-        """The board at any commit. Only what differs from a board read before is read."""
+        """The board at any commit. Reads only the files that differ from a board read before."""
         with self._reading:
             known = self._boards.get(commit)
             if known is None:
@@ -134,8 +134,10 @@ class Store:
         return self._with_older_settings(board) if board.settings_problems else board
 
     def _with_older_settings(self, board: Board) -> Board:
-        """A broken fleet.yaml leaves the settings of the nearest older commit in force; which
-        these are depends on the commit alone, not on what this process happened to read."""
+        """If fleet.yaml is broken, the settings of the nearest older commit stay in force.
+
+        They depend on the commit alone, not on what this process read before.
+        """
         seen: set[str | None] = set()
         for commit in self.line(board.commit):
             if (known := self._boards.get(commit.oid)) is not None:
@@ -150,7 +152,7 @@ class Store:
         return boards.with_settings(board, boards.EMPTY.settings)
 
     def line(self, commit: str) -> Iterator[Commit]:
-        """The board's own line of history, newest first."""
+        """The board's mainline, newest first."""
         at: str | None = commit
         while at is not None:
             found = self.objects.commit(at)
@@ -167,7 +169,7 @@ class Store:
         return self.objects.blob(found.oid) if found and found.kind == "blob" else None
 
     def archived(self, board: Board, task: str) -> BoardEntry | None:
-        """A finished task whose files lie under done/, read when somebody asks."""
+        """A finished task whose files are under done/, read on demand."""
         folder = board.archived.get(task)
         found = self.objects.find(self.objects.tree_of(board.commit), folder) if folder else None
         if found is None or found.kind != "tree":
@@ -182,17 +184,17 @@ class Store:
     # -- writing
 
     def transact(self, decide: Decide) -> Transaction:
-        """Make the change that `decide` says, on whatever the board is by then.
+        """Make the change that `decide` returns for the newest board.
 
-        Raises what `decide` raises, Unreachable if the board is shared and cannot be reached, and
-        FleetError if the board moves too fast for us.
+        Raises the errors of `decide`, Unreachable if the board is shared and the remote does not
+        answer, and FleetError if the board moves too fast for us.
         """
         return self.transact_all([decide])[0]
 
     def transact_all(self, decides: Sequence[Decide]) -> list[Transaction]:
-        """Make several changes that have nothing to do with each other, in few commits.
+        """Make several independent changes in few commits.
 
-        What other threads ask for at the same time goes along: with a remote, a push is dear.
+        Concurrent requests of other threads join them: with a remote, a push is expensive.
         """
         asked = [Request(decide) for decide in decides]
         with self._queue_lock:
@@ -202,7 +204,7 @@ class Store:
         return [request.outcome() for request in asked]
 
     def _serve(self, asked: Sequence[Request]) -> None:
-        """Settle what was asked, and on the way what others ask for; by one thread at a time."""
+        """Serve the requests, and those that other threads add; one thread serves at a time."""
         losses = 0
         waiting: list[Request] = []
         while not all(request.settled for request in asked):
@@ -218,13 +220,13 @@ class Store:
                         remedy=f"Look who writes to it so fast: `git log {self.branch}`.",
                     )
             elif losses:
-                # Grows with losses, so that nobody is always too late.
+                # Grows with losses, so that no runner is always too late.
                 time.sleep(random.random() * self.backend.backoff(losses))  # noqa: S311
-        with self._queue_lock:  # whoever asked for the rest is waiting to serve it
+        with self._queue_lock:  # the threads of the other requests wait to serve them
             self._queue = [request for request in waiting if not request.settled] + self._queue
 
     def _guarded_round(self, left: list[Request]) -> bool:
-        """One round; an error is that of all who wait."""
+        """One round; an error goes to every waiting request."""
         self._courtesy.give_way(self.tip)
         try:
             return self._round(left)
@@ -236,7 +238,10 @@ class Store:
             return True
 
     def _round(self, left: list[Request]) -> bool:
-        """Decide all, commit those that go together. False: somebody else was faster."""
+        """Decide all requests, and commit those that fit together.
+
+        False: another writer was faster.
+        """
         with self.backend.exclusive():
             base = self.backend.refresh()
             if (repair := self._repair_due(base)) is not None:
@@ -261,7 +266,7 @@ class Store:
             return True
 
     def _repair_due(self, tip: str) -> Change | None:
-        """What has to be put right before anything is decided on this commit."""
+        """The repair that must precede any decision on this commit."""
         with self._reading:
             if self.repairer is None or tip == self._sound:
                 return None
@@ -271,11 +276,11 @@ class Store:
             return due
 
     def _repair(self, base: str, repair: Change) -> bool:
-        """Make the repair; then, or if somebody was faster, all look again."""
+        """Make the repair. Afterwards, or if another writer was faster, all decide again."""
         assert self.repairer is not None
         commit = self._commit(self.board_at(base), repair)
         if self.objects.tree_of(commit) == self.objects.tree_of(base):
-            self._sound = base  # a repair that changes nothing would be made for ever
+            self._sound = base  # a repair that changes nothing would repeat forever
             return True
         outcome = self.backend.commit(base, commit, repair)
         if outcome is None:
@@ -286,7 +291,7 @@ class Store:
         return True
 
     def _decided(self, board: Board, left: list[Request]) -> list[Request]:
-        """Ask each request on this board; those whose changes may share a commit."""
+        """Let each request decide on this board; return those whose changes may share a commit."""
         now = self.now()
         group: list[Request] = []
         taken: set[str] = set()
@@ -306,14 +311,17 @@ class Store:
                 f" {lock}" for lock in change.locks
             }
             if group and (change.alone or group[0].change_alone or mine & taken):
-                continue  # in the next commit
+                continue  # it goes into the next commit
             group.append(request)
             taken |= mine
         return group
 
     def keep_windows(self) -> dict[Path, follow_branch.CannotFollow]:
-        """Bring every checkout of the board to where the board is: those whose index was busy
-        when it moved were left behind. Returns why, for those that cannot come along."""
+        """Bring every checkout of the board to the board's tip.
+
+        A checkout whose index was busy when the board moved stayed behind. Returns the reasons for
+        those that cannot follow.
+        """
         behind: dict[Path, follow_branch.CannotFollow] = {}
         with self._lock, self.backend.exclusive():
             for path in checkouts_of(self.repo, self.ref):
@@ -327,7 +335,7 @@ class Store:
         files: dict[str, bytes | TreeEntry | None] = dict(change.files)
         for origin, goal in change.relocated.items():
             found = self.objects.find(base, origin)
-            # What lies at the goal already is final: a later version stays where it is.
+            # Files that match the goal already are final: a later version of them stays.
             if found is not None and self.objects.find(base, goal) is None:
                 files[origin], files[goal] = None, found
         tree = self.objects.write_tree(base, files)
@@ -342,14 +350,14 @@ class Store:
         return self.objects.write_commit(tree, [board.commit], message, who, who)
 
     def signature(self, person: Person | None = None) -> Signature:
-        """Who makes a commit now: a person, else the runner."""
+        """The signature of commits made now: a person's, else the runner's."""
         when = int(self.now().timestamp())
         if person is not None:
             return Signature(person.name, person.email, when)
         return runner_signature(self.runner or "gitfleet", when)
 
     def write_merge(self, tree: str, parents: list[str], message: str, sign: bool) -> str:
-        """The commit that would land: a merge by the runner, signed if the settings say so."""
+        """The commit of a landing: a merge by the runner, signed if the settings say so."""
         who = self.signature()
         if not sign:
             return self.objects.write_commit(tree, parents, message, who, who)
@@ -363,12 +371,12 @@ class Store:
         args = ("commit-tree", "-S", tree, *given)
         return git(*args, cwd=self.repo.here, env=env, input=message.encode()).out
 
-    # -- the beginning
+    # -- creation
 
     def create(self, files: Mapping[str, bytes], person: Person) -> None:
-        """Make the branch: the root that is the same bytes everywhere, then the settings.
+        """Create the branch: the root, whose bytes are the same everywhere, then the settings.
 
-        Harmless if it exists: what is there stays, and files that it lacks are not added.
+        Harmless if it exists: its content stays, and missing files are not added.
         """
         root = self.root()
         if not refs.swap(self.repo, self.ref, None, root, message="init"):
@@ -382,7 +390,7 @@ class Store:
         self.transact(settings)
 
     def root(self) -> str:
-        """The first commit: a .gitkeep in each folder; author, date and message never differ."""
+        """The first commit: a .gitkeep in each folder, with a fixed author, date and message."""
         tree = self.objects.write_tree(
             None, {f"{folder}/.gitkeep": b"" for folder in layout.FOLDERS}
         )

@@ -13,12 +13,12 @@ from gitfleet.model.change import Change, Decide
 
 
 class Transaction(Struct, frozen=True, kw_only=True):
-    """The answer, the board it holds for, and the change as it was made."""
+    """The result, the board that it holds for, and the change as it was made."""
 
     status: TxnStatus
     board: Board
     change: Change | None = None
-    why: str = ""  # what was in its way
+    why: str = ""  # what was in the way
 
     @property
     def won(self) -> bool:
@@ -27,17 +27,17 @@ class Transaction(Struct, frozen=True, kw_only=True):
 
 
 class BoardRepairer(Protocol):
-    """Says what must be put right on a board before anybody looks at it or decides on it."""
+    """Finds the repair that a board needs before anyone reads it or decides on it."""
 
     def due(self, tip: str) -> Change | None:
         """The repair that this commit needs; None if it needs none."""
 
     def done(self, change: Change) -> None:
-        """That repair is on the board."""
+        """Record that the repair is on the board."""
 
 
 class Request:
-    """One asker's decision, and what became of it."""
+    """One caller's decision and its result."""
 
     def __init__(self, decide: Decide) -> None:
         self.decide = decide

@@ -95,7 +95,7 @@ def _body(body: str | None) -> str:
 
 
 def _commit(text: bytes, wanted: str | None) -> str:
-    # Here, since inside an attempt nothing of this is needed, and it takes 100 ms to import.
+    # Imported here: inside an attempt none of it is needed, and it takes 100 ms to import.
     from gitfleet.cli.support.session import open_session, suffix  # noqa: PLC0415 - see above
     from gitfleet.plan.transitions import add_tasks, by_person  # noqa: PLC0415 - see above
 
@@ -112,7 +112,7 @@ def _commit(text: bytes, wanted: str | None) -> str:
 
 
 def _warn(board: Board, task: str) -> None:
-    """It is filed; but a coder that is misspelt, say, would leave it `ready` for ever."""
+    """Warn about a filed task that cannot run: a misspelt coder would leave it `ready` for ever."""
     from gitfleet.cli.support import coder_checks, format  # noqa: PLC0415 - see above
     from gitfleet.plan import lint  # noqa: PLC0415 - see above
 

@@ -61,7 +61,7 @@ def _answer(session: CliSession, name: str, text: str) -> Change:
 
 
 def _edited(session: CliSession, question: Question) -> str:
-    """What a person writes below the heading, in the editor that git and click know."""
+    """The answer that a person writes below the heading, in the editor that git and click use."""
     file = session.store.file(session.store.board(), layout.question_path(question.name)) or b""
     shown, _ = codec.decode(answers.with_heading(file), question.name)
     written = click.edit(shown, extension=".md")

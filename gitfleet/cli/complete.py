@@ -52,7 +52,7 @@ def command(shell: str, words: tuple[str, ...]) -> None:
 
 
 def _joined(words: Sequence[str]) -> list[str]:
-    """The words with `--option = value` in one again: bash parts them at each `=`."""
+    """The words with `--option = value` joined again: bash splits them at each `=`."""
     found: list[str] = []
     for word in words:
         if found and (word == "=" or found[-1].endswith("=")) and found[-1].startswith("--"):
@@ -63,13 +63,13 @@ def _joined(words: Sequence[str]) -> list[str]:
 
 
 class Place:
-    """Where on the command line one is: in which command, before which of its arguments."""
+    """The position on the command line: in which command, before which of its arguments."""
 
     def __init__(self, tree: Described, words: Sequence[str]) -> None:
         self._tree, self._command, self._at = tree, tree, 0
-        self._directory: list[str] = []  # of each -C, as git takes them
+        self._directory: list[str] = []  # the value of each -C, as git reads them
         self._waiting = ""  # the option whose value comes next
-        self._plain = False  # behind `--` there are no options
+        self._plain = False  # after `--` there are no options
         for word in words:
             self._take(word)
 
@@ -88,11 +88,11 @@ class Place:
             self._at += 1
 
     def value_of(self, option: str) -> Any:
-        """What a value of that option names; None if it takes none."""
+        """The kind of value that an option takes; None if it takes none."""
         return self._command["options"].get(option, {}).get("value")
 
     def kind(self, word: str) -> Any:
-        """What the word that is being typed names."""
+        """The kind of the word that is being typed."""
         if self._waiting:
             return self.value_of(self._waiting)
         if word.startswith("-") and not self._plain:
@@ -105,7 +105,10 @@ class Place:
         return kinds[-1] if self._command.get("endless") else "option"
 
     def candidates(self, kind: Any, begun: str) -> Iterator[tuple[str, str]]:
-        """The words of a kind, each with what it is; those that `begun` begins are enough."""
+        """The words of a kind, with descriptions.
+
+        Words that do not start with `begun` may be left out.
+        """
         if isinstance(kind, list):
             yield from ((word, "") for word in kind)
         elif kind == "option":
@@ -126,7 +129,7 @@ class Place:
         folders = [f"{board}:questions"] if kind == "question" else []
         for folder in (*folders, f"{board}:tasks"):
             yield from _ids(self._git("ls-tree", "-z", "--name-only", folder), ".md")
-        if kind == "any-task" and begun:  # there may be thousands: not before somebody asks for one
+        if kind == "any-task" and begun:  # there may be thousands: only after the first letter
             months = self._git("ls-tree", "-z", "--name-only", f"{board}:done").split("\0")
             for month in months:
                 if month.replace("-", "").isdigit():
@@ -135,7 +138,7 @@ class Place:
                     )
 
     def _git(self, *args: str) -> str:
-        """What git prints; nothing where it fails."""
+        """The output of a git command; empty if it fails."""
         done = subprocess.run(
             ["git", *self._directory, *args], capture_output=True, check=False, timeout=5
         )
@@ -143,7 +146,7 @@ class Place:
 
 
 def _ids(listed: str, suffix: str = "") -> Iterator[str]:
-    """The ids among file names. Others, which a shell might even execute, are never offered."""
+    """The ids among file names. Other names are never offered: a shell might execute them."""
     for name in listed.split("\0"):
         if name.endswith(suffix) and is_id(name.removesuffix(suffix)):
             yield name.removesuffix(suffix)

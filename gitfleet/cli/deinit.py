@@ -44,7 +44,7 @@ def command(force: bool, branches: bool) -> None:
     """Remove gitfleet from this clone: .fleet/, worktrees, settings, state. The branch stays."""
     repo = find(Path.cwd())
     for_people("deinit", repo)
-    # What is removed may be where one stands; git cannot start in a directory that is gone.
+    # The removed folder may be the current one; git cannot start in a deleted directory.
     os.chdir(repo.common)
     clone = Clone(repo)
     store = Store(repo)
@@ -72,13 +72,13 @@ def command(force: bool, branches: bool) -> None:
 
 
 def _window(repo: Repo, store: Store, force: bool) -> Path | None:
-    """The worktree that shows the board; FleetError if somebody's edits are in it."""
+    """The worktree that shows the board; FleetError if it holds uncommitted edits."""
     path = setup_clone.window_of(repo)
     if path is None or worktree.registered(repo, path) is None:
         return None
     if not path.exists():
         return path
-    # Files that only lag behind the board are nobody's edits.
+    # Files that only lag behind the board are not edits.
     follow_branch.catch_up(repo, path, store.ref)
     edits = setup_clone.uncommitted(path)
     if edits and not force:
@@ -91,16 +91,16 @@ def _window(repo: Repo, store: Store, force: bool) -> Path | None:
 
 
 def _settle(session: CliSession) -> None:
-    """What a runner that died left behind: its processes end, its claims go, with an event."""
+    """Settle the attempts of a dead runner: end its processes and its claims, with an event."""
     if session.store.tip() is not None and session.clone.pending_claims():
         end_dead_attempts(fleet_of(session, EventLog(click.echo)))
 
 
 def _workspaces(repo: Repo, clone: Clone) -> Iterator[str]:
-    """Remove the worktrees of attempts; the refs under which something of them was saved."""
+    """Remove the worktrees of attempts; return the salvage refs with their unsaved work."""
     for path in setup_clone.workspaces(repo, clone):
         if path.name.endswith(CHECK):
-            worktree.remove(repo, path)  # nobody works in one
+            worktree.remove(repo, path)  # no attempt works in one
         else:
             yield from setup_clone.take_out(repo, path, path.name)
         click.echo(f"Removed the workspace {path}.")
@@ -112,12 +112,12 @@ def _workspaces(repo: Repo, clone: Clone) -> Iterator[str]:
         click.echo(f"Kept in {clone.workspaces}, since they are no worktrees: {plain(names)}")
         return
     clone.workspaces.rmdir()
-    with contextlib.suppress(OSError):  # it holds those of another clone
+    with contextlib.suppress(OSError):  # the folder still holds worktrees of another clone
         clone.workspaces.parent.rmdir()
 
 
 def _refs(repo: Repo, delete: bool, saved: list[str]) -> None:
-    """Name what is left of the work, or delete it. What was saved just now is always kept."""
+    """List the remaining refs of the work, or delete them. Those saved just now always stay."""
     found = {**refs.names(repo, f"refs/heads/{TASK_BRANCH}"), **refs.names(repo, "refs/gitfleet/")}
     kept = []
     for ref, oid in sorted(found.items()):

@@ -67,12 +67,12 @@ def command(keep: bool, directory: Path | None) -> int:
     return 0
 
 
-# -- the place
+# -- the directory
 
 
 @contextlib.contextmanager
 def _place(wanted: Path | None, keep: bool) -> Iterator[Path]:
-    """The directory the demo happens in; what is in it goes at the end, unless it is kept."""
+    """The demo's directory; its content is removed at the end, unless it is kept."""
     root, made = _made(wanted)
     try:
         yield root
@@ -86,7 +86,7 @@ def _place(wanted: Path | None, keep: bool) -> Iterator[Path]:
 
 
 def _empty(root: Path) -> None:
-    """Remove what is in a directory that was there before."""
+    """Empty a directory that existed before."""
     for path in root.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -95,7 +95,7 @@ def _empty(root: Path) -> None:
 
 
 def _made(wanted: Path | None) -> tuple[Path, bool]:
-    """The directory, and whether it is ours to remove."""
+    """The directory, and whether we created it and may remove it."""
     if wanted is None:
         return Path(tempfile.mkdtemp(prefix="gitfleet-demo-")).resolve(), True
     root = wanted.absolute()
@@ -121,11 +121,11 @@ def _hang_up() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-# -- the play
+# -- the steps
 
 
 def _play(stage: Sandbox, began: float) -> list[str]:
-    """Do it all, and show it; what did not become as promised."""
+    """Run and show all steps; return the results that differ from the expected ones."""
     stage.build()
     click.echo(f"A small Python package with a failing test, in {stage.project}\n")
     _show(stage, "python", "-m", "unittest", "-q", last=1)
@@ -144,7 +144,7 @@ def _play(stage: Sandbox, began: float) -> list[str]:
 
 
 def _show(stage: Sandbox, *argv: str, last: int) -> int:
-    """Run a command, and show it with the last lines it says; its exit status."""
+    """Run a command, and show it with the last lines of its output; return its exit status."""
     done = stage.attempt(*argv)
     click.echo(f"$ {' '.join(argv)}")
     for line in done.stdout.rstrip().splitlines()[-last:]:
@@ -154,7 +154,7 @@ def _show(stage: Sandbox, *argv: str, last: int) -> int:
 
 
 def _run(stage: Sandbox, began: float) -> list[str]:
-    """The runner at work, line by line; what it ended with, if not well."""
+    """Run the runner and show its lines; return its errors."""
     click.echo("$ gitfleet run --until-idle")
     try:
         with contextlib.closing(stage.follow("gitfleet", "run", "--until-idle")) as lines:
@@ -168,7 +168,7 @@ def _run(stage: Sandbox, began: float) -> list[str]:
 
 
 def _broken(stage: Sandbox) -> list[str]:
-    """What is not as promised: on the board, in the target, in the checkout."""
+    """The differences from the expected result: on the board, in the target, in the checkout."""
     board = stage.attempt("python", "-P", "-m", "gitfleet.demo.verify", str(stage.project))
     found = board.stdout.splitlines()
     if board.returncode != 0 and not found:

@@ -19,12 +19,12 @@ from gitfleet.model.board import Entry
 from gitfleet.model.event import Attempt, Closed, Landed
 from gitfleet.model.states import Kind, Role
 
-# How a person wants to see differences; `clean_env` drops them, for nothing of ours reads them.
+# Variables that set how a person sees diffs. `clean_env` drops them: our code reads no diffs.
 _THEIRS: Final = ("GIT_EXTERNAL_DIFF", "GIT_DIFF_OPTS")
 
 
 class Span(NamedTuple):
-    """What to compare, as `git diff` takes it, and a remark for the person."""
+    """The arguments for `git diff`, and a remark for the person."""
 
     old: str
     new: str
@@ -77,7 +77,7 @@ def _why(entry: Entry) -> str:
 
 
 def _of_landing(session: CliSession, entry: Entry) -> Span | None:
-    """Between the target before and after, if the task landed."""
+    """The target before and after the landing, if the task landed."""
     last = entry.last(Kind.LANDED)
     if last is None or not isinstance(last.content, Landed):
         return None
@@ -86,14 +86,14 @@ def _of_landing(session: CliSession, entry: Entry) -> Span | None:
     parents = session.store.objects.commit(landed.merge).parents
     if len(parents) == 2 and parents[1] == landed.head:
         return Span(parents[0], landed.merge)
-    # It was merged by hand: `merge` is only a commit of the target that contains it.
+    # A person merged it: `merge` is only a commit of the target that contains the work.
     span = _of_branch(session, entry)
     remark = f"{entry.id} was merged by hand; this is what its attempts changed"
     return span._replace(remark=remark) if span else None
 
 
 def _of_branch(session: CliSession, entry: Entry) -> Span | None:
-    """From where the work began to where it is now."""
+    """From the work's start point to its tip."""
     claim = entry.claim if entry.claim and entry.claim.role is Role.WORK else None
     last = next(
         (e.content for e in reversed(entry.events) if e.kind is Kind.WORK and _has_head(e.content)),
@@ -101,7 +101,7 @@ def _of_branch(session: CliSession, entry: Entry) -> Span | None:
     )
     assert last is None or isinstance(last, Attempt)
     base = claim.base if claim else last.base if last else None
-    # The name of a branch is made of the id, never taken from a file.
+    # A branch name is made from the id, never taken from a file.
     tip = refs.read(session.repo, f"refs/heads/{task_branch(entry.id)}") if claim else None
     head = tip or (last.head if last else None)
     if base is None or head is None:
@@ -137,7 +137,7 @@ def _same(session: CliSession, span: Span) -> bool:
 
 
 def _show(session: CliSession, span: Span, *, stat: bool) -> None:
-    """Become `git diff`: colours, word diffs and external programs are as the person has them."""
+    """Replace this process by `git diff`, with the person's colours and external programs."""
     safe = clean_env()
     env = {k: v for k, v in os.environ.items() if k in safe or k in _THEIRS}
     argv = ["git", "--no-pager", "diff", *(["--stat"] if stat else []), span.old, span.new, "--"]

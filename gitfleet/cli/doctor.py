@@ -41,19 +41,19 @@ from gitfleet.plan.status import status_of
 from gitfleet.runner.watch import watching
 
 _MIB: Final = 1 << 20
-_STALE: Final = 30.0  # seconds after which a lock that nobody holds is stale
+_STALE: Final = 30.0  # seconds after which a lock without a holder is stale
 _INOTIFY: Final = Path("/proc/sys/fs/inotify")
 
 
 class Examined(Struct, frozen=True):
-    """What is examined. `board` None: there is none."""
+    """The subject of the checks. `board` None: there is none."""
 
     repo: Repo
     clone: Clone
     store: Store
     board: Board | None
-    target: str  # where work lands if neither task nor settings tell
-    seconds: float | None  # that a coder has to answer; None: it is not called
+    target: str  # the target if neither the task nor the settings name one
+    seconds: float | None  # time limit for a coder's answer; None: no calls
 
 
 @click.command(
@@ -132,12 +132,12 @@ def _commands() -> Iterator[DoctorFinding]:
 
 def _machine(_place: Examined) -> Iterator[DoctorFinding]:
     path = config_home() / "gitfleet" / "config.yaml"
-    machine()  # FleetError if it is broken
+    machine()  # raises FleetError if it is broken
     yield ok("machine", str(path) if path.exists() else f"no {path}; the defaults count")
 
 
 def _plugins(_place: Examined) -> Iterator[DoctorFinding]:
-    """The plugins that this machine lists; others are none of its business."""
+    """The plugins that this machine lists; others are not checked."""
     for one in probe_plugins.inventory(listed_plugins()):
         name = f"{one.name} ({one.kind}, {one.distribution} {one.version})" if one.kind else ""
         if one.state is PluginState.WORKS:
@@ -160,7 +160,7 @@ def _disk(place: Examined) -> Iterator[DoctorFinding]:
 
 
 def _watcher(place: Examined) -> Iterator[DoctorFinding]:
-    """Really watch, for a moment: limits alone do not tell what others use of them."""
+    """Watch a file for a moment: the limits alone do not show other programs' use of them."""
     limits = []
     for name in ("max_user_watches", "max_user_instances"):
         try:
@@ -201,7 +201,7 @@ def _identity(place: Examined) -> Iterator[DoctorFinding]:
 
 
 def _locks(place: Examined) -> Iterator[DoctorFinding]:
-    """Locks that a git command which died has left; those of ours are held by their process."""
+    """Locks left by a git command that died; our own locks are held by their process."""
     common = place.repo.common
     found = [
         *common.glob("*.lock"),
@@ -336,13 +336,13 @@ def _checks(place: Examined) -> Iterator[DoctorFinding]:
 
 
 def _coders(place: Examined) -> Iterator[DoctorFinding]:
-    """Who does each role; whether the coders that are named are there, and answer."""
+    """Each role's coder; whether all named coders exist and answer."""
     if place.board is None:
         return
     try:
         own = machine()
     except FleetError:
-        own = Machine()  # told by another look
+        own = Machine()  # another check reports the error
     fleet = Project(
         repo=place.repo,
         clone=place.clone,
@@ -356,13 +356,13 @@ def _coders(place: Examined) -> Iterator[DoctorFinding]:
 
 
 def _outside(place: Examined) -> Iterator[DoctorFinding]:
-    """The forge and the services that people are told through."""
+    """The forge and the notification services."""
     if place.board is None:
         return
     try:
         own = machine()
     except FleetError:
-        own = Machine()  # told by another look
+        own = Machine()  # another check reports the error
     for seen in probe_services.look(
         place.repo, place.board, own, remote_of(place.repo, place.store)
     ):

@@ -19,7 +19,7 @@ from gitfleet.errors import FleetError
 from gitfleet.event_log import value
 from gitfleet.git.command import git
 
-_OFTEN: Final = 20  # commits between two drawings of the bar
+_OFTEN: Final = 20  # commits between two updates of the bar
 
 
 @click.command(
@@ -59,14 +59,14 @@ def command(ctx: click.Context, range_: str | None, as_json: bool) -> None:
 
 
 class _Bar:
-    """How far it is, on a terminal."""
+    """A progress bar on a terminal."""
 
     def __init__(self) -> None:
         self.of = 0
         self._bar: Any = None
 
     def tick(self, done: int, of: int) -> None:
-        """So many of so many commits are judged."""
+        """Show that `done` of `of` commits are checked."""
         self.of = of
         if not sys.stderr.isatty():
             return
@@ -77,13 +77,13 @@ class _Bar:
             self._bar.update(done - self._bar.pos)
 
     def close(self) -> None:
-        """Take it off the terminal's line."""
+        """Erase the bar."""
         if self._bar is not None:
             self._bar.render_finish()
 
 
 def _range(store: Store, text: str | None) -> tuple[str | None, str]:
-    """The commit to begin after, None for all, and the newest one."""
+    """The commit to start after (None: all commits), and the newest one."""
     tip = store.tip()
     assert tip is not None
     if text is None:
@@ -92,7 +92,7 @@ def _range(store: Store, text: str | None) -> tuple[str | None, str]:
     if not dots or new.startswith("."):
         raise FleetError(f"{text!r} is not a range", remedy="Write it as OLD..NEW.")
     here = store.repo.here
-    # What CI systems write where there was nothing before.
+    # The value that CI systems use when there is no earlier commit.
     start = _resolve(here, old) if old.strip("0") else None
     end = _resolve(here, new) if new else tip
     if start is not None and not store.objects.is_ancestor(start, end):

@@ -60,7 +60,7 @@ def command(older: timedelta, yes: bool, dry_run: bool) -> None:
             gc.remove(fleet, one)
         except (FleetError, OSError) as error:
             click.echo(f"stays: {one.name}: {error}", err=True)
-    # Never --prune=now: it removes objects that somebody is just about to use.
+    # Never --prune=now: it removes objects that another process is about to use.
     git("-c", "gc.autoDetach=false", "gc", "--auto", "-q", cwd=fleet.repo.here, timeout=1800)
     click.echo("Removed.")
 

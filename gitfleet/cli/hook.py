@@ -33,7 +33,7 @@ def command() -> None:
 
 
 def _window() -> tuple[Repo, Path]:
-    """The repository and the worktree that git runs the hook for."""
+    """The repository and the worktree for which git runs the hook."""
     top = Path(os.environ.get("GIT_WORK_TREE") or ".").resolve()
     return find(top), top
 
@@ -52,7 +52,7 @@ def pre_commit() -> None:
     changes = _staged(top)
     foreign = _foreign(changes)
     if foreign:
-        _refuse_lag(repo, top, ref)  # perhaps it moved between the two looks
+        _refuse_lag(repo, top, ref)  # the board may have moved between the two checks
     problems = [*_problems_of_text(repo, ref, changes), *_taken_ids(top, changes), *foreign]
     for problem in problems[:_MOST]:
         click.echo(plain(problem), err=True)
@@ -70,7 +70,7 @@ def _refuse_lag(repo: Repo, top: Path, ref: str) -> None:
     tip = refs.read(repo, ref)
     if tip is None or synced_commit.in_step(repo, top) in (None, tip):
         return
-    # `git commit -a` and `git commit PATH` hold it while this hook runs, a plain one does not.
+    # `git commit -a` and `git commit PATH` hold it during this hook, a plain `git commit` does not.
     locked = (git_dir(top) / "index.lock").exists()
     refusal = follow_branch.catch_up(repo, top, ref)
     told = "gitfleet: the board moved while you worked"
@@ -89,15 +89,15 @@ def _refuse_lag(repo: Repo, top: Path, ref: str) -> None:
 
 
 class _Change(NamedTuple):
-    """A file as it is about to be committed; an empty mode: it is to go."""
+    """A file in the coming commit; an empty mode: the commit deletes it."""
 
     mode: str
     oid: str
-    old: str  # its object id now, empty: it is new
+    old: str  # its current object id; empty: the file is new
 
 
 def _staged(top: Path) -> dict[str, _Change]:
-    """What this commit would change, by path. A merge's is only what neither side has."""
+    """The changes of the coming commit, by path. For a merge, only those that neither side has."""
     index = os.environ.get("GIT_INDEX_FILE")
     env = {"GIT_INDEX_FILE": str((Path.cwd() / index).resolve())} if index else None
     args = ("diff-index", "--cached", "-z", "--no-renames", "--diff-filter=AMTD")
@@ -131,7 +131,7 @@ def _problems_of_text(repo: Repo, ref: str, changes: Mapping[str, _Change]) -> l
 
 
 def _settings_of(objects: Objects, tip: str | None) -> dict[str, File]:
-    """The fleet.yaml of the last commit: its format says which keys a task may have."""
+    """The fleet.yaml of the last commit: its format determines the keys that a task may have."""
     found = objects.find(objects.tree_of(tip), layout.SETTINGS) if tip is not None else None
     if found is None or found.kind != "blob":
         return {}
@@ -153,7 +153,7 @@ def _blob(objects: Objects, oid: str) -> File:
 
 
 def _taken_ids(top: Path, changes: Mapping[str, _Change]) -> list[Problem]:
-    """New tasks whose id a finished one has."""
+    """New tasks with the id of a finished one."""
     new = [
         place.task
         for path, change in changes.items()
@@ -179,7 +179,7 @@ def _taken_ids(top: Path, changes: Mapping[str, _Change]) -> list[Problem]:
 
 
 def _foreign(changes: Mapping[str, _Change]) -> list[Problem]:
-    """Changes to what only runners write. The page may go: it is drawn anew."""
+    """Changes to files that only runners write. The status page may go: it is regenerated."""
     return [
         Problem(
             path,
@@ -200,7 +200,7 @@ def _foreign(changes: Mapping[str, _Change]) -> list[Problem]:
 @command.command("push-to-checkout")
 @click.argument("commit")
 def push_to_checkout(commit: str) -> None:
-    """Bring the window's files to what is being pushed; git moves the ref after that."""
+    """Update the window's files to the pushed commit; git moves the ref afterwards."""
     repo, top = _window()
     ref = f"refs/heads/{branch_of(repo)}"
     refused = _bring(repo, top, ref, commit)
@@ -212,14 +212,14 @@ def push_to_checkout(commit: str) -> None:
 
 
 def _bring(repo: Repo, top: Path, ref: str, commit: str) -> str:
-    """Bring the files to a commit that is to be where the ref is; why not, if not."""
+    """Update the files to a commit that the ref will get; the reason if that is impossible."""
     tip = refs.read(repo, ref)
     held = follow_branch.prepare(repo, top, ref, tip or commit, commit)
     if isinstance(held, follow_branch.CannotFollow):
         return held.reason
     with held:
-        # git will compare the ref only after us. Files that had gone back to what the push began
-        # from would meanwhile be committed by whoever is just committing here.
+        # git compares the ref only after us. Files set back to the push's old commit would
+        # meanwhile be committed by a person who is just committing here.
         tip = refs.read(repo, ref)
         if tip is not None and not Objects(repo).is_ancestor(tip, commit):
             return (
@@ -237,7 +237,7 @@ def _bring(repo: Repo, top: Path, ref: str, commit: str) -> str:
 @command.command("pre-receive")
 def pre_receive() -> None:
     """Judge what is being pushed to a server's fleet branch; standard input tells what it is."""
-    # Imported here on purpose: the other hooks run at every commit, and need none of it.
+    # Imported here on purpose: the other hooks run at every commit, and do not need it.
     from gitfleet.audit import pre_receive  # noqa: PLC0415
 
     enter_quarantine()

@@ -25,7 +25,7 @@ from gitfleet.model.board import Board
 from gitfleet.plan import upgrade
 
 _REMOTE = "origin"
-# Branches of ours are below these; a branch of somebody's with such a name leaves no room.
+# Our branches are below these names; a user's branch with such a name blocks them.
 _OURS = ("gitfleet", "gitfleet/task", "gitfleet/ask", "gitfleet/in")
 
 
@@ -89,7 +89,7 @@ def _ignored(option: str, why: str) -> None:
 
 
 def _branch(repo: Repo, wanted: str | None) -> str:
-    """The branch for the board; FleetError if something else of the user's is in its way."""
+    """The branch for the board; FleetError if the user's branches or files are in its way."""
     current = branch_of(repo)
     name = wanted or current
     if git("check-ref-format", f"refs/heads/{name}", cwd=repo.here, check=False).code != 0:
@@ -116,7 +116,7 @@ def _branch(repo: Repo, wanted: str | None) -> str:
 
 
 def _make_way(name: str, branches: Sequence[str]) -> None:
-    """git keeps no branch `a` beside `a/b`."""
+    """Refuse a name that another branch blocks: git keeps no `a` beside `a/b`."""
     for other in branches:
         rename = f"git branch -m {shlex.quote(other)} {shlex.quote(other.replace('/', '-'))}-old"
         if other in _OURS:
@@ -132,11 +132,11 @@ def _make_way(name: str, branches: Sequence[str]) -> None:
             )
 
 
-# -- where the board comes from
+# -- the board's origin
 
 
 def _adopt(repo: Repo, store: Store) -> bool:
-    """Take the board that the remote has, if it has one."""
+    """Take the remote's board, if it has one."""
     found = setup_clone.fetch_board(repo, _REMOTE, store.branch)
     if found.trouble:
         click.echo(
@@ -152,7 +152,7 @@ def _adopt(repo: Repo, store: Store) -> bool:
             remedy="Choose another name: gitfleet init --branch fleet-board",
         )
     if refs.swap(repo, store.ref, None, found.tip, message=f"adopted from {_REMOTE}"):
-        # What `git switch` does for a branch it makes after a remote's.
+        # As `git switch` does for a branch that it creates from a remote's.
         set_config(repo, f"branch.{store.branch}.remote", _REMOTE)
         set_config(repo, f"branch.{store.branch}.merge", store.ref)
     click.echo(f"Adopted the board of {_REMOTE} ({store.branch}).")
@@ -188,7 +188,7 @@ def _target(repo: Repo, wanted: str | None, board: str) -> str:
 
 
 def _place(repo: Repo, store: Store) -> Path | None:
-    """Where the board is to be shown; FleetError if something is in the way. None: nowhere."""
+    """The path for the window; FleetError if it is occupied. None: no window."""
     path = setup_clone.window_of(repo)
     if path is None:
         return None
@@ -210,12 +210,12 @@ def _place(repo: Repo, store: Store) -> Path | None:
 
 
 def _show(repo: Repo, store: Store, path: Path | None) -> Path | None:
-    """Make the window, unless it is there. Where the board is shown."""
+    """Create the window unless it exists. Returns its path."""
     if path is None:
         return None
     known = worktree.registered(repo, path)
     if known is not None and not path.exists():
-        # Only this one: a general `prune` would forget worktrees on a disk not mounted now.
+        # Only this one: a general `prune` would forget worktrees on a disk that is not mounted.
         git("worktree", "remove", "-f", "-f", str(known.path), cwd=repo.here)
         known = None
     if known is None:
@@ -223,7 +223,7 @@ def _show(repo: Repo, store: Store, path: Path | None) -> Path | None:
     return path
 
 
-# -- what to say
+# -- report
 
 
 def _tell(repo: Repo, store: Store, window: Path | None, guarded: Sequence[str]) -> None:

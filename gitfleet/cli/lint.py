@@ -38,7 +38,7 @@ from gitfleet.plan import lint, upgrade
 from gitfleet.plan.lint import LintFinding
 
 _SHOWN: Final = 10  # names in a list before it is cut
-_DEEPEST: Final = 6  # folders; done/<month>/<id>/log is the deepest there is
+_DEEPEST: Final = 6  # folders; done/<month>/<id>/log is the deepest that exists
 _OTHER: Final = (FileKind.OTHER, FileKind.PAGE)
 
 
@@ -105,7 +105,7 @@ def _number(count: int, word: str) -> str:
 
 
 def _fixed(as_json: bool) -> Mapping[str, File]:
-    """Rename the keys that have a new name; the files of the board after that."""
+    """Rename the keys that have a new name; return the board's files afterwards."""
     session = open_session()
     for_people("lint --fix", session.repo)
     _refuse_edits(session)
@@ -124,11 +124,12 @@ def _fixed(as_json: bool) -> Mapping[str, File]:
 
 
 def _refuse_edits(session: CliSession) -> None:
-    """Edits that no commit has would hold the files in .fleet/ back, and keep their old keys."""
+    """Refuse over uncommitted edits: they would keep .fleet/ behind, with the old keys."""
     window = setup_clone.window_of(session.repo)
     if window is None or not window.exists() or worktree.registered(session.repo, window) is None:
         return
-    follow_branch.catch_up(session.repo, window, session.store.ref)  # what lags behind is no edit
+    # Files that only lag behind the board are not edits.
+    follow_branch.catch_up(session.repo, window, session.store.ref)
     edits = [path for path in setup_clone.uncommitted(window) if _on_board(path)]
     if edits:
         shown = ", ".join(edits[:_SHOWN]) + (" …" if len(edits) > _SHOWN else "")
@@ -142,13 +143,13 @@ def _refuse_edits(session: CliSession) -> None:
 
 
 class Scope:
-    """Which of a board's paths were asked for, and how they are called."""
+    """The board's paths to check, and their names in messages."""
 
     def __init__(self, prefix: str = "", only: Sequence[str] = ()) -> None:
         self.prefix, self.only = prefix, tuple(only)
 
     def holds(self, path: str) -> bool:
-        """Whether what is wrong at `path` was asked for."""
+        """Whether problems at `path` are reported."""
         return not self.only or any(path == o or path.startswith(f"{o}/") for o in self.only)
 
 
@@ -173,7 +174,7 @@ def _boards(paths: Sequence[Path]) -> Iterator[tuple[Mapping[str, File], Scope]]
 
 
 def _tip() -> dict[str, File]:
-    """All files at the tip, finished tasks' too."""
+    """All files at the tip, including finished tasks."""
     store = open_session().store
     return _at(store, store.board().commit)
 
@@ -188,7 +189,7 @@ def _at(store: Store, commit: str) -> dict[str, File]:
 
 
 def _root(path: Path) -> tuple[Path, str]:
-    """The board's folder that a path lies in, and the path from there; empty: it is that folder."""
+    """The board's folder that contains a path, and the path from there; empty: that folder."""
     try:
         folder = stat.S_ISDIR(path.stat().st_mode)
     except (OSError, ValueError) as error:
@@ -210,7 +211,7 @@ def _root(path: Path) -> tuple[Path, str]:
 
 
 def _is_board(folder: Path) -> bool:
-    """By its settings; a board that lacks them has its folders still."""
+    """Whether a folder is a board: by its settings, or without them by its subfolders."""
     return (folder / layout.SETTINGS).exists() or all(
         (folder / name).is_dir() for name in ("tasks", "log", "done")
     )
@@ -221,7 +222,7 @@ def _on_board(path: str) -> bool:
 
 
 def _called(root: Path, given: Path) -> str:
-    """A board's folder as the person would write it, to stand before a path."""
+    """A board's folder as the person would type it, as a prefix of paths."""
     if given.is_absolute():
         return str(root)
     near = os.path.relpath(root)
@@ -229,7 +230,7 @@ def _called(root: Path, given: Path) -> str:
 
 
 def _folder(root: Path) -> dict[str, File]:
-    """The board's files below a folder, as they lie there, committed or not."""
+    """The board's files below a folder, as they are on disk, committed or not."""
     found: dict[str, File] = {}
     for top, folders, names in os.walk(root):
         here = Path(top).relative_to(root)
@@ -244,7 +245,7 @@ def _folder(root: Path) -> dict[str, File]:
 
 
 def _file(path: Path) -> File:
-    """A file as it would be read on the board: no link is followed, nothing large is loaded."""
+    """Read a file as the board would: no link is followed, no large file is loaded."""
     try:
         about = path.lstat()
         if not stat.S_ISREG(about.st_mode):

@@ -15,7 +15,7 @@ from gitfleet.model.states import FINISHED, Status
 from gitfleet.plan import plain_data, view
 from gitfleet.plan.view import Row
 
-_TITLES: Final = 50  # columns beside the ids, without which titles are left out
+_TITLES: Final = 50  # columns beside the ids; with fewer, titles are left out
 _STATUSES = [status.value for status in Status]
 
 
@@ -78,7 +78,7 @@ def _draw(shown: list[Row], alive: dict[str, str]) -> None:
     limit = format.room()
     longest = max((format.width(row.id) for row in shown), default=0)
     doers = any(row.doer for row in shown)
-    # Most ids are made of the title: beside long ones it says nothing new, and has no room.
+    # Most ids are made from the title: beside long ids it adds nothing, and has no room.
     titles = limit is None or limit - longest >= _TITLES
     cells = [
         [
@@ -100,7 +100,7 @@ def _draw(shown: list[Row], alive: dict[str, str]) -> None:
 
 
 def _with_progress(row: Row, alive: dict[str, str]) -> str:
-    """The reason, and what the runner's last heartbeat tells of the attempt."""
+    """The reason, and the attempt's progress from the runner's last heartbeat."""
     told = alive.get(row.claim.nonce, "") if row.claim else ""
     return f"{row.reason}: {told}" if told else row.reason
 
@@ -118,7 +118,7 @@ def _below(board: Board, known: list[Row], shown: list[Row], *, filtered: bool, 
 
 
 def _warn(board: Board) -> None:
-    """Files that do not validate show in no row, unless they are tasks."""
+    """Warn about files that do not validate: no row shows them, unless they are tasks."""
     broken = len(board.damage) + bool(board.settings_problems)
     if broken:
         files = "a file" if broken == 1 else f"{broken} files"

@@ -84,7 +84,7 @@ def _running(tries: list[ShownAttempt], task: str, wanted: int | None) -> ShownA
 
 
 class _Reader:
-    """The attempts on one task, shown as it is wished."""
+    """Shows the attempts on one task as the options ask."""
 
     def __init__(self, session: CliSession, task: str, wish: Wish) -> None:
         self.session, self.task, self.wish = session, task, wish
@@ -93,10 +93,10 @@ class _Reader:
         self.tries = tries_of(session, self.entry)
         self.out = Out(wish)
 
-    # -- what is stored
+    # -- stored output
 
     def print(self, one: ShownAttempt) -> None:
-        """Show an attempt as far as it is known here."""
+        """Show the output of an attempt that is known here."""
         self.out.heading(one.head)
         found = self._outputs(one)
         if not self.wish.prompt and not self.wish.only_errors:
@@ -141,14 +141,14 @@ class _Reader:
         }
 
     def _outputs(self, one: ShownAttempt) -> list[ShownFile] | None:
-        """Its files; None if they are not to be had here."""
+        """The attempt's files; None if this clone cannot get them."""
         found = self._sources(one)
         if not found and one.folder is None:
             return None
         return [self._output(one, name, source) for name, source in found.items()]
 
     def _sources(self, one: ShownAttempt) -> dict[str, Source]:
-        """The files that are wished, by their names, in their order."""
+        """The requested files by name, in their order."""
         if one.folder is not None:
             folder = one.folder
             return {
@@ -192,8 +192,10 @@ class _Reader:
     # -- following
 
     def follow(self, one: ShownAttempt) -> None:
-        """Show what the attempt does until it is over: its event is on the board, or nobody is
-        left who could write one."""
+        """Follow the attempt until it is over:
+
+        until its event is on the board, or no process is left that could write one.
+        """
         clone = self.session.clone
         one = one._replace(folder=clone.run_dir(self.task, one.number, one.nonce).path)
         assert one.folder is not None
@@ -207,7 +209,7 @@ class _Reader:
         shown: dict[str, ShownFile] = {}
         last = ""
         while True:
-            over = self._over(one)  # asked first: what was written before is shown
+            over = self._over(one)  # asked first, so that all output before the end is shown
             for name, source in self._sources(one).items():
                 if name not in shown:
                     shown[name] = self._output(one, name, source)
@@ -221,7 +223,7 @@ class _Reader:
             time.sleep(_PAUSE)
 
     def _over(self, one: ShownAttempt) -> str:
-        """How the attempt ended; empty while it runs."""
+        """The outcome of the attempt; empty while it runs."""
         store = self.session.store
         board = store.board()
         entry = board.get(self.task) or store.archived(board, self.task)
@@ -234,7 +236,7 @@ class _Reader:
         return "its claim is gone from the board"
 
     def _alive(self, folder: Path) -> bool:
-        """Whether anybody is left who could write: the runner, or the attempt's own process."""
+        """Whether a process is left that could write: the runner, or the attempt's own."""
         if self.session.clone.running() is not None:
             return True
         own = machine()

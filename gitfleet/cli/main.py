@@ -21,7 +21,7 @@ import click
 from gitfleet.errors import FleetError
 from gitfleet.event_log import harmless
 
-# A verb is a file: it is imported when it is used, so that each starts as fast as it can.
+# Each verb is a file that is imported only when used, so that every verb starts fast.
 VERBS: Final[Mapping[str, str]] = {
     "init": "Create the board of this repository, or use the remote's.",
     "add": "Create a task.",
@@ -60,7 +60,7 @@ VERBS: Final[Mapping[str, str]] = {
 }
 
 
-_HIDDEN: Final = ("hook", "complete")  # what the installed hooks and completion scripts call
+_HIDDEN: Final = ("hook", "complete")  # called by the installed hooks and completion scripts
 
 
 class _Verbs(click.Group):
@@ -76,7 +76,7 @@ class _Verbs(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The verb; for one that is misspelt, which are like it, as click does for options."""
+        """The verb; for a misspelt one, an error with similar names, as click does for options."""
         if args and args[0] not in VERBS and not args[0].startswith("-"):
             import difflib  # noqa: PLC0415 - for what is wrong only; a verb is to start fast
 
@@ -87,14 +87,14 @@ class _Verbs(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of verbs, without importing one of them."""
+        """The list of verbs, without importing any of them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(VERBS.items()))
 
 
 def own_version() -> str:
     """The version of the installed distribution."""
-    # Imported here on purpose: it takes a tenth of the time in which a verb starts.
+    # Imported here on purpose: it takes a tenth of a verb's start-up time.
     from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
 
     try:
@@ -152,7 +152,7 @@ def main() -> None:
         click.echo(f"gitfleet: {harmless(str(error))}", err=True)
         sys.exit(1)
     except BrokenPipeError:
-        # Whoever read our output has seen enough; Python must not complain about it at exit.
+        # The reader of our output closed the pipe; Python must not complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:
@@ -170,7 +170,7 @@ def _require_linux() -> None:
 
 
 def _log() -> str:
-    """Write what a bug report needs; no environment, no arguments that may hold a secret."""
+    """Write a log for a bug report, without environment or arguments: they may hold a secret."""
     fd, path = tempfile.mkstemp(prefix="gitfleet-error-", suffix=".log")
     with os.fdopen(fd, "w") as file:
         file.write(f"gitfleet {own_version()}, Python {platform.python_version()}\n")

@@ -22,7 +22,7 @@ def command() -> None:
     client.outbox()
     client.inbox()
     try:
-        # Here, since the SDK is an extra, and takes half a second to import.
+        # Imported here, because the SDK is an extra and takes half a second to import.
         from gitfleet.mcp import serve  # noqa: PLC0415 - see above
     except ModuleNotFoundError as error:
         raise FleetError(

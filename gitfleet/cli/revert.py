@@ -25,7 +25,7 @@ from gitfleet.plan.transitions.add_tasks import Addition
 
 
 class _Landing(NamedTuple):
-    """What is to be undone: the task that landed, and how it did."""
+    """The landing to revert: its task, and how it landed."""
 
     entry: Entry
     event: Landed
@@ -56,7 +56,7 @@ def command(task: str) -> None:
 
 
 def _landing(session: CliSession, board: Board, task: str) -> _Landing:
-    """How the task's work came into the target, if need be with the task that repaired it."""
+    """The landing of the task's work, if necessary through the task that repaired it."""
     seen: set[str] = set()
     wanted = task
     while wanted not in seen:
@@ -81,7 +81,7 @@ def _landing(session: CliSession, board: Board, task: str) -> _Landing:
 
 
 def _script(session: CliSession, landing: _Landing) -> str:
-    """The commands that undo it. Only object ids, which are hex digits, come from the board."""
+    """The commands that revert it. Only object ids, which are hex digits, come from the board."""
     event = landing.event
     objects = session.store.objects
     if not objects.exists(event.merge):
@@ -99,7 +99,7 @@ def _script(session: CliSession, landing: _Landing) -> str:
 
 
 def _by_hand(session: CliSession, landing: _Landing) -> str:
-    """Somebody else had merged it, in whatever way: its own commits are undone, newest first."""
+    """A person merged the work by hand: revert its own commits, newest first."""
     head, objects = landing.event.head, session.store.objects
     base = _base(landing.entry, head)
     if head is None or base is None or not (objects.exists(head) and objects.exists(base)):
@@ -118,13 +118,13 @@ def _by_hand(session: CliSession, landing: _Landing) -> str:
     commits = git("rev-list", "--topo-order", own, cwd=here).out.split()
     if not commits:
         raise FleetError(f"{landing.entry.id} had no commit of its own, so nothing is to be undone")
-    # One by one, and not as a range: squashed or picked, they are in no branch that git could
-    # count on, and of each only its change is needed.
+    # One by one, not as a range: squashed or picked commits are in no branch that git could count
+    # on, and of each only its change is needed.
     return "".join(f"git revert --no-edit {commit}\n" for commit in commits)
 
 
 def _base(entry: Entry, head: str | None) -> str | None:
-    """Where the work that landed began."""
+    """The start point of the work that landed."""
     for event in reversed(entry.events):
         attempt = event.attempt
         if attempt is not None and event.kind is Kind.WORK and attempt.head == head:
@@ -142,7 +142,7 @@ def _task(board: Board, task: str, landing: _Landing, script: str) -> Task:
         labels=own.labels if own else (),
         coder="shell",
         base=event.target if event.target != settled else None,
-        # It conflicts today as it did yesterday: a person is to look at once.
+        # It would conflict again today: a person must look at it now.
         max_attempts=1,
         body=(
             f"Lands the opposite of `{task}`, whose work came to {event.target} with"
@@ -152,7 +152,7 @@ def _task(board: Board, task: str, landing: _Landing, script: str) -> Task:
 
 
 def _free_id(board: Board, task: str) -> str:
-    """<id>-revert; if that is taken, with a number."""
+    """<id>-revert; with a number if that is taken."""
     stem = f"{task[:54]}-revert"
     names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
     return next(name for name in names if not board.taken(name))

@@ -78,7 +78,7 @@ def command(
 
 
 def _default(settings: Settings, coder: str | None, model: str | None) -> RoleSettings | None:
-    """What tasks that name no coder get from this run; FleetError if there is no such coder."""
+    """The run's coder and model for tasks that name none; FleetError if there is no such coder."""
     if coder is None and model is None:
         return None
     if coder is not None and (error := absence(coder, settings)):
@@ -106,8 +106,8 @@ def _run(runner: Runner) -> int:
         return runner.run()
 
 
-# A terminal that goes away is like a first Ctrl-C: what runs is ended well, nothing new is begun;
-# unless it is to be outlived, as under `nohup`.
+# A terminal that disappears acts like a first Ctrl-C: running attempts finish, none starts; unless
+# the run should outlive it, as under `nohup`.
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -132,10 +132,10 @@ def _signals(runner: Runner) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _woken_by_signals(runner: Runner) -> Iterator[None]:
-    """Wake the loop at every signal, whichever thread the kernel hands it to.
+    """Wake the loop at every signal, no matter which thread receives it.
 
-    While one signal is pending for the main thread, the kernel gives the next to another one;
-    Python then notes it and leaves the main thread asleep in its poll, up to half a minute.
+    While one signal is pending for the main thread, the kernel gives the next one to another
+    thread; Python records it but leaves the main thread asleep in its poll, up to half a minute.
     """
     read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     os.set_blocking(read, True)

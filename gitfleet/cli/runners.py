@@ -60,7 +60,7 @@ def _show(one: Mapping[str, Any]) -> None:
 
 
 def _moment(at: str) -> str:
-    """As every verb shows moments; what is none stays what that runner said."""
+    """A time in the format of all verbs; text that is not a time stays as the runner wrote it."""
     try:
         return f"{datetime.fromisoformat(at).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     except (ValueError, OverflowError):
@@ -68,7 +68,7 @@ def _moment(at: str) -> str:
 
 
 def _said(attempt: Mapping[str, Any]) -> str:
-    """What an attempt does just now, in a few words."""
+    """The current activity of an attempt, in a few words."""
     words = [
         attempt["coder"] or "checks",
         runners_view.doing(attempt),

@@ -19,7 +19,7 @@ from gitfleet.model.states import Outcome
 from gitfleet.plan import plain_data, view
 from gitfleet.plan.view import Detail, RelatedTask
 
-_BODY: Final = 12  # lines of the text that are shown without --full
+_BODY: Final = 12  # lines of the task's text without --full
 _TAIL: Final = 10  # lines of a failed check's output
 
 
@@ -94,7 +94,7 @@ def _keys(found: Detail) -> Iterable[tuple[str, str]]:
 
 
 def _inherited(found: Detail) -> Iterable[tuple[str, str]]:
-    """The coder and model that the task gets although its file does not name them."""
+    """The coder and model that the task inherits because its file names none."""
     doer, keys = found.row.doer, found.keys
     if doer is None:
         return
@@ -186,7 +186,7 @@ def _questions(questions: Sequence[Question]) -> Iterable[str]:
 
 
 def _around(found: Detail) -> Iterable[str]:
-    """Where the work is and what depends on it."""
+    """The place of the work, and the tasks that depend on it."""
     lines: list[tuple[str, str]] = []
     row = found.row
     if row.branch:

@@ -48,7 +48,7 @@ def command(now: bool, leave: bool, wait: bool) -> None:
         return
     if fd is None:
         raise FleetError("no runner is at work in this clone", remedy="`gitfleet run` starts one.")
-    # Two different signals: the kernel makes one of two that are the same.
+    # Two different signals: the kernel merges two equal ones.
     numbers = [signal.SIGTERM, signal.SIGINT] if now else [LEAVE if leave else signal.SIGTERM]
     try:
         for number in numbers:
@@ -68,7 +68,7 @@ def command(now: bool, leave: bool, wait: bool) -> None:
 
 
 def _end_left() -> int:
-    """End the attempts that a runner left to their supervisors; how many."""
+    """End the attempts that a runner left to their supervisors; return their number."""
     session = open_session()
     with session.clone.only_runner():
         held = session.clone.pending_claims()
@@ -79,8 +79,7 @@ def _end_left() -> int:
 
 
 def _runner() -> int | None:
-    """A pidfd of the live runner, which can never come to mean another process; None if there is
-    none."""
+    """A pidfd of the live runner, which always means the same process; None if there is none."""
     child = Clone(find(Path.cwd())).running()
     if child is not None:
         with contextlib.suppress(ProcessLookupError):

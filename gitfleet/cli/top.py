@@ -17,9 +17,9 @@ from gitfleet.cli.support.write import remote_of
 from gitfleet.git.remote import Unreachable
 from gitfleet.model.durations import counted, seconds, spoken
 
-_EVERY: Final = 1.0  # seconds between two pictures
-_FETCH: Final = 5.0  # and between two looks at the remote
-_LATE: Final = 2.5  # heartbeats after which a runner counts as not heard of
+_EVERY: Final = 1.0  # seconds between two refreshes
+_FETCH: Final = 5.0  # seconds between two fetches
+_LATE: Final = 2.5  # heartbeats missed before a runner counts as silent
 HEADS: Final = (
     *("task", "role", "coder", "machine", "state", "elapsed", "silent", "tokens", "context"),
     "last line",
@@ -52,20 +52,20 @@ def command(once: bool, as_json: bool) -> None:
 
 
 class Crowd:
-    """All runners that are known, how long ago each was heard of, and what their attempts do."""
+    """All known runners, the age of their heartbeats, and their attempts."""
 
     def __init__(self, session: CliSession) -> None:
         self._session = session
         self._remote = remote_of(session.repo, session.store)
         self._late = _LATE * seconds(session.store.board().settings.heartbeat)
-        self._heard: dict[str, tuple[str, float]] = {}  # runner -> its beat, and since when
+        self._heard: dict[str, tuple[str, float]] = {}  # runner -> its heartbeat, and since when
         self.trouble = ""  # why the remote does not answer
         self.machines = self.slots = 0
-        self.resting: list[str] = []  # coders that wait for their limits, a sentence each
-        self.failing: list[str] = []  # services of runners that fail, a sentence each
+        self.resting: list[str] = []  # coders in cooldown, a sentence each
+        self.failing: list[str] = []  # failing services of runners, a sentence each
 
     def fetch(self) -> None:
-        """Look at the remote; what was seen last stays where it does not answer."""
+        """Fetch from the remote; if it does not answer, the last fetched state stays."""
         if self._remote is None:
             return
         try:
@@ -76,7 +76,7 @@ class Crowd:
             self.trouble = ""
 
     def attempts(self) -> list[dict[str, Any]]:
-        """What every attempt does by now, each with its runner, in the order they began."""
+        """The current activity of every attempt, with its runner, in the order of their starts."""
         runners = runners_view.known(self._session)
         self.machines = len(runners)
         self.slots = sum(one["capacity"] or 0 for one in runners)
@@ -108,7 +108,7 @@ class Crowd:
         return [aged(service, passed) for service in runner["failing"]]
 
     def _since(self, runner: Mapping[str, Any]) -> float:
-        """Seconds since we saw its heartbeat change. Nobody compares clocks."""
+        """Seconds since we saw its heartbeat change. Clocks of two machines are never compared."""
         now = time.monotonic()
         beat, since = self._heard.get(runner["name"], ("", now))
         if beat != runner["at"]:
@@ -118,7 +118,7 @@ class Crowd:
 
 
 def row(attempt: Mapping[str, Any]) -> list[str]:
-    """What the table has of one attempt; text of others without its control characters."""
+    """The table's cells of one attempt; control characters in foreign text are removed."""
     tokens, context, window = attempt["tokens"], attempt["context"], attempt["window"]
     cells = [
         attempt["task"],
@@ -157,7 +157,7 @@ def _print(crowd: Crowd) -> None:
 
 
 def _watch(crowd: Crowd) -> None:
-    # Imported here on purpose: rich is slow to import, and for terminals only.
+    # Imported here on purpose: rich is slow to import, and only terminals need it.
     from rich.live import Live  # noqa: PLC0415
 
     stop = threading.Event()
@@ -169,7 +169,7 @@ def _watch(crowd: Crowd) -> None:
                 live.update(_picture(crowd), refresh=True)
                 time.sleep(_EVERY)
     except KeyboardInterrupt:
-        pass  # that is how it ends
+        pass  # the normal end
     finally:
         stop.set()
 

@@ -50,29 +50,29 @@ PROMPT: Final = (
     "This only tests whether you can be reached. Answer with the one word: ready. Use no tool and"
     " change no file.\n"
 )
-_NAME: Final = ".doctor-"  # no task's id begins with a dot
+_NAME: Final = ".doctor-"  # no task's id starts with a dot
 _VERSION_SECONDS: Final = 20.0
 _GRACE: Final = 5.0  # seconds between TERM and KILL
-_TAIL: Final = 2000  # bytes of what it said last
+_TAIL: Final = 2000  # bytes of its last output
 
 
 class Program(Struct, frozen=True):
-    """The program of a coder. `path` empty: it is not there; `version` empty: it tells none."""
+    """A coder's program. `path` empty: not found; `version` empty: unknown."""
 
     name: str
     path: str = ""
     version: str = ""
-    known: bool = True  # the coder's module was tried with this version
+    known: bool = True  # the coder's module was tested with this version
 
 
 class CoderProbe(Struct, frozen=True, kw_only=True):
-    """What came of a call. Without `reason` it answered."""
+    """The result of a call. Without `reason` the coder answered."""
 
     took: float  # seconds
     reason: str = ""
     failure: Failure | None = None
     until: datetime | None = None
-    late: bool = False  # it had not ended when its time was over
+    late: bool = False  # it had not ended at its time limit
 
 
 # -- the program
@@ -81,7 +81,8 @@ class CoderProbe(Struct, frozen=True, kw_only=True):
 def program(project: Project, board: Board, name: str, *, start: bool) -> Program:
     """Find a coder's program as an attempt would, and ask for its version.
 
-    `start` False: nothing is started that the board names, for whoever can write it may be anyone.
+    `start` False: start no program that the board names, since anyone may be able to write the
+    board.
     """
     coder = _coder(project, board, name)
     settings = board.settings.coders.get(name) or CoderSettings()
@@ -122,7 +123,7 @@ def _coder(project: Project, board: Board, name: str) -> Coder:
 def call(project: Project, board: Board, name: str, model: str, *, limit: float) -> CoderProbe:
     """Ask for one word, for at most `limit` seconds. Leaves no process and no file behind.
 
-    FleetError if no worktree can be made.
+    FleetError if no worktree can be created.
     """
     coder = _coder(project, board, name)
     with _workspace(project, board) as (path, base), contextlib.ExitStack() as stack:
@@ -211,12 +212,12 @@ def _last_words(project: Project, run_dir: RunDir) -> str:
     return lines[-1][:300] if lines else ""
 
 
-# -- what it is called with
+# -- the context of the call
 
 
 @contextlib.contextmanager
 def _workspace(project: Project, board: Board) -> Iterator[tuple[Path, str]]:
-    """A worktree of the target and its commit; removed after."""
+    """A worktree of the target and its commit; removed afterwards."""
     target = board.settings.target or project.default_target
     base = project.tip_of(target) or refs.read(project.repo, "HEAD")
     if base is None:
@@ -233,7 +234,7 @@ def _workspace(project: Project, board: Board) -> Iterator[tuple[Path, str]]:
 
 
 def _order(project: Project, board: Board, name: str, model: str, base: str) -> ClaimedTask:
-    """An attempt that nobody claimed, at a task that is on no board."""
+    """An attempt without a claim, on a task that is on no board."""
     task = "doctor"
     claim = Claim(
         runner=project.runner,

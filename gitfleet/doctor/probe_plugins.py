@@ -25,15 +25,15 @@ class PluginState(StrEnum):
     """Whether a plugin can be used on this machine."""
 
     WORKS = "works"
-    BROKEN = "broken"  # it is listed, and cannot be imported or is of the wrong type
-    NOT_LISTED = "not-listed"  # so it was not imported, and nothing more is known of it
-    SHADOWED = "shadowed"  # gitfleet has one of that name, which is used in its place
-    AMBIGUOUS = "ambiguous"  # several distributions bring one, and the list names no distribution
-    MISSING = "missing"  # it is listed, and no installed distribution brings it
+    BROKEN = "broken"  # listed, but it cannot be imported or has the wrong type
+    NOT_LISTED = "not-listed"  # not listed, so not imported: nothing more is known
+    SHADOWED = "shadowed"  # gitfleet has one of that name, which is used instead
+    AMBIGUOUS = "ambiguous"  # several distributions have it, and the list names no distribution
+    MISSING = "missing"  # listed, but no installed distribution has it
 
 
 class PluginStatus(Struct, frozen=True, kw_only=True):
-    """One plugin, and what is known of it. Of one that is missing only the name is known."""
+    """One plugin and the known facts. Of a missing plugin only the name is known."""
 
     name: str
     kind: PluginKind | None
@@ -59,8 +59,10 @@ _REGISTRIES: Final[Mapping[PluginKind, _Registry]] = {
 
 
 def inventory(listed: Collection[str]) -> list[PluginStatus]:
-    """Every plugin that is installed, then every listed name that none has. FleetError if the
-    metadata of a distribution cannot be read."""
+    """Every installed plugin, then every listed name that is not installed.
+
+    FleetError if a distribution's metadata cannot be read.
+    """
     found = plugins.installed()
     known = [_status(plugin, listed) for plugin in found]
     missing = [name for name in listed if not any(one.is_listed((name,)) for one in found)]

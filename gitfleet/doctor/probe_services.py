@@ -18,7 +18,7 @@ from gitfleet.notify import registry as notify_registry
 
 
 class ServiceProbe(NamedTuple):
-    """One thing that was looked at. `grade` is ok, warning or problem."""
+    """The result of one check. `grade` is ok, warning or problem."""
 
     grade: str
     about: str
@@ -27,8 +27,10 @@ class ServiceProbe(NamedTuple):
 
 
 def look(repo: Repo, board: Board, machine: Machine, shared: str | None) -> Iterator[ServiceProbe]:
-    """The forge and the services, as far as somebody wants them. `shared` is the remote the board
-    lives on. Asks the forge one thing, changes nothing, tells nobody anything."""
+    """Check the forge and the services that the settings use.
+
+    `shared` is the board's remote. Asks the forge one question, changes nothing and sends nothing.
+    """
     if board.settings.forge is not None:
         yield _forge(repo, board.settings.forge, machine, shared)
     about = board.settings.notify if machine.notify.about is None else machine.notify.about

@@ -19,10 +19,11 @@ from gitfleet.run_dir import RunFiles
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a run ended: by `code` or by `signal`; both are None if nobody was there to see.
+    """How a run ended: by `code` or by `signal`; both are None if the end was not observed.
 
     `at` is in seconds since the epoch. `why` is the supervisor's reason where it ended the run
-    (`process.supervisor`), and `running` how many processes of the run still were at work then.
+    (`process.supervisor`), and `running` the number of processes of the run that were still at
+    work then.
     """
 
     code: int | None
@@ -33,7 +34,7 @@ class Exit:
 
     @property
     def cut_short(self) -> str:
-        """Why this end says nothing of the program itself; empty if it does."""
+        """Why this end does not reflect on the program; empty if it does."""
         if self.why == supervisor.TOLD:
             return "a signal ended its supervisor"
         return "its supervisor is gone" if self.code is None and self.signal is None else ""
@@ -41,12 +42,12 @@ class Exit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunLimits:
-    """What an executor keeps by itself, in seconds; 0: no limit."""
+    """The limits that an executor enforces without a runner, in seconds; 0: no limit."""
 
     attempt: float = 0.0
     silence: float = 0.0
     grace: float = 10.0
-    lease: float = 0.0  # how long it goes on with nobody looking after it; `renew` begins anew
+    lease: float = 0.0  # how long the run continues without a runner; `renew` restarts it
 
 
 _FREE: Final = RunLimits()
@@ -56,7 +57,7 @@ _FREE: Final = RunLimits()
 class LaunchSpec:
     """What to start. `env` is the whole environment; the marker is added to it.
 
-    Its representation leaves the environment out: it may hold secrets, and ends up in logs.
+    The repr omits the environment, which may hold secrets: reprs end up in logs.
     """
 
     argv: tuple[str, ...]
@@ -71,9 +72,9 @@ class Running(Protocol):
     """The handle of a run, or of one that has ended."""
 
     def wait(self, timeout: float | None, wake: Wakeup | None = None) -> Exit | None:
-        """Wait for the end, at most `timeout` seconds (None: for ever) or until `wake` is set.
+        """Wait for the end, at most `timeout` seconds (None: no limit) or until `wake` is set.
 
-        Returns None if it still runs; every call after the end returns the same. Any thread may
+        Returns None if the run continues; every call after the end returns the same. Any thread may
         call it.
         """
 
@@ -84,7 +85,7 @@ class Running(Protocol):
         """Seconds of processor time that its processes have used so far."""
 
     def close(self) -> None:
-        """Give the handle back; the run goes on. Not while another thread waits."""
+        """Close the handle; the run continues. Not while another thread waits."""
 
 
 @runtime_checkable

@@ -36,8 +36,8 @@ from gitfleet.process.spawn import ResourceShortage, children, not_started, reap
 from gitfleet.process.wakeup import Wakeup
 from gitfleet.run_dir import RunFiles
 
-_START_SECONDS: Final = 60.0  # a loaded machine may take its time; then something is wrong
-# -I -S: what the environment says of Python is the coder's business, and no package is needed.
+_START_SECONDS: Final = 60.0  # a loaded machine may be slow; after that something is wrong
+# -I -S: the environment's Python settings are for the coder, and no package is needed.
 _SHIM: Final = (
     "-I",
     "-S",
@@ -60,9 +60,9 @@ class LocalRun:
         self._exit = ended
 
     def wait(self, timeout: float | None, wake: Wakeup | None = None) -> Exit | None:
-        """Wait for the end, at most `timeout` seconds (None: for ever) or until `wake` is set.
+        """Wait for the end, at most `timeout` seconds (None: no limit) or until `wake` is set.
 
-        Returns None if it still runs; every call after the end returns the same. `wake` is not
+        Returns None if the run continues; every call after the end returns the same. `wake` is not
         cleared.
         """
         if self._exit is not None:
@@ -90,17 +90,17 @@ class LocalRun:
         return used_below(self.child.pid) / TICKS
 
     def fileno(self) -> int:
-        """A file to poll for reading, together with others; it can be read once the run ended."""
+        """A file descriptor to poll with others; it becomes readable when the run has ended."""
         return self._pidfd
 
     def close(self) -> None:
-        """Give the file back; the run goes on. Not while another thread waits."""
+        """Close the file descriptor; the run continues. Not while another thread waits."""
         fd, self._pidfd = self._pidfd, -1
         if fd < 0:
             return
         os.close(fd)
         if self._exit is None:
-            with children.lock:  # nobody waits for its status any more: `reap_orphans` may take it
+            with children.lock:  # no thread waits for its status: `reap_orphans` may take it
                 children.started.discard(self.child.pid)
 
 
@@ -137,7 +137,7 @@ def start(files: RunFiles, spec: LaunchSpec) -> LocalRun:
                 raise _refused(spec, said, files.last_words)
             seen = read_process(pid)
             assert seen is not None, "a child that is not reaped stands in /proc"
-        except BaseException:  # nobody would know of it
+        except BaseException:  # no record of it would exist
             kill_run(None, spec.marker, grace=0, parent=pid)
             reap(pid, pidfd)
             os.close(pidfd)
@@ -179,7 +179,7 @@ def renew(files: RunFiles, until: float) -> None:
 
 
 def _answer(read: int, pidfd: int) -> dict[str, object]:
-    """What the supervisor says of the start: nothing if it died."""
+    """The supervisor's result of the start; nothing if it died."""
     said = b""
     deadline = time.monotonic() + _START_SECONDS
     while read in poll([read], deadline - time.monotonic()):

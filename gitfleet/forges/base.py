@@ -19,7 +19,7 @@ from gitfleet.plugins import no_options
 
 
 class State(StrEnum):
-    """Where a pull request stands."""
+    """The state of a pull request."""
 
     OPEN = "open"
     MERGED = "merged"
@@ -27,15 +27,15 @@ class State(StrEnum):
 
 
 class Desk(Struct, frozen=True):
-    """Where one works: an API, and the repository there (`owner/name`)."""
+    """Access to one repository (`owner/name`) through its forge's API."""
 
     api: Api
     repository: str
-    options: Mapping[str, Any] = {}  # those of fleet.yaml that its forge takes
+    options: Mapping[str, Any] = {}  # the forge's own options from fleet.yaml
 
 
 class Pull(Struct, frozen=True, kw_only=True):
-    """A pull request from a branch of the repository itself."""
+    """A pull request from a branch of the same repository."""
 
     number: int
     branch: str
@@ -45,7 +45,7 @@ class Pull(Struct, frozen=True, kw_only=True):
 
 
 class Draft(Struct, frozen=True, kw_only=True):
-    """A pull request that is to be."""
+    """A pull request to open."""
 
     branch: str
     base: str
@@ -54,7 +54,7 @@ class Draft(Struct, frozen=True, kw_only=True):
 
 
 class Author(Struct, frozen=True, kw_only=True):
-    """Who wrote a comment, as the forge has them."""
+    """The author of a comment, as the forge reports it."""
 
     login: str
     id: int
@@ -70,34 +70,34 @@ class Comment(Struct, frozen=True, kw_only=True):
 
     @property
     def ours(self) -> bool:
-        """Whether gitfleet wrote it: its token may be that of the very person who answers."""
+        """Whether gitfleet wrote it: its token may belong to the same person who answers."""
         return self.text.startswith(MARK)
 
 
 class Site(Struct, frozen=True, kw_only=True):
-    """Which forge, where, and which repository there."""
+    """A forge's kind and address, and the repository there."""
 
     kind: str
-    base_url: str  # in a browser, without a slash at its end
+    base_url: str  # in a browser, without a slash at the end
     repository: str
     options: Mapping[str, Any] = {}
 
     @property
     def host(self) -> str:
-        """The forge's host, for people and addresses."""
+        """The forge's host, for messages and addresses."""
         return urlsplit(self.base_url).hostname or self.base_url
 
 
 class Forge(NamedTuple):
-    """One forge, as its module describes it. Functions that take a desk may raise a RestError."""
+    """One forge, as its module describes it. Functions that take a desk may raise HttpError."""
 
     kind: str
-    tokens: tuple[str, ...]  # variables of the environment that may hold one, in this order
-    rights: str  # what a token needs, in the forge's own words
-    api: Callable[[str], str]  # where the API is, by the address in a browser
-    pulls: Callable[[Desk, str], list[Pull]]  # open ones into a branch, oldest first
-    find: Callable[[Desk, str, str], Pull | None]  # by branch and base, in whatever state
-    open: Callable[[Desk, Draft], Pull]  # raises Refused where there is one already
+    tokens: tuple[str, ...]  # environment variables that may hold a token, in this order
+    rights: str  # the rights that a token needs, in the forge's own words
+    api: Callable[[str], str]  # the API's address, from the address in a browser
+    pulls: Callable[[Desk, str], list[Pull]]  # open pull requests into a branch, oldest first
+    find: Callable[[Desk, str, str], Pull | None]  # by branch and base, in any state
+    open: Callable[[Desk, Draft], Pull]  # raises HttpRejected if one exists already
     comments: Callable[[Desk, Pull], list[Comment]]  # of people, oldest first
     may_write: Callable[[Desk, Author], bool]
     comment: Callable[[Desk, Pull, str], None]
@@ -105,9 +105,9 @@ class Forge(NamedTuple):
     commit: Callable[[str, str, str], str]  # base_url, repository, oid -> a link for people
     scheme: str = "Bearer"  # before the token in `Authorization`
     headers: tuple[tuple[str, str], ...] = ()
-    # "" or what the token lacks; of what can be seen without harm.
+    # "" or the right that the token lacks, as far as a harmless request shows.
     check: Callable[[Desk], str] = lambda _desk: ""
-    # Of an author, by the forge's host; never a private one.
+    # The public address of an author, given the forge's host; never a private one.
     mail: Callable[[Author, str], str] = lambda author, host: f"{author.login}@noreply.{host}"
-    # What is wrong with `forge.options` of fleet.yaml; empty if nothing is.
+    # The error in `forge.options` of fleet.yaml; empty if there is none.
     options: Callable[[Mapping[str, Any]], str] = no_options

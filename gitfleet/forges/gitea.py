@@ -14,7 +14,7 @@ from gitfleet.forges.http_errors import NotThere
 _REPOSITORY: Final = "`write:repository`"
 _ISSUE: Final = "`write:issue`"
 _ADMIN: Final = "it must be of an administrator of the repository, to see who may write to it"
-_PAGE: Final = 50  # the most that an instance gives by default
+_PAGE: Final = 50  # the most that an instance returns by default
 
 
 def _api(base_url: str) -> str:
@@ -33,12 +33,12 @@ def _check(desk: Desk) -> str:
 
 
 def _pull(found: dict[str, Any]) -> Pull | None:
-    """None for one from a fork: anybody can give a branch there any name."""
+    """The pull request; None if it comes from a fork, where anyone can choose the branch's name."""
     if found["head"].get("repo_id") != found["base"].get("repo_id"):
         return None
     return Pull(
         number=found["number"],
-        # Once the branch is gone, `ref` is refs/pull/N/head; `label` still has its name.
+        # Once the branch is deleted, `ref` is refs/pull/N/head; `label` still has its name.
         branch=found["head"].get("label") or found["head"]["ref"],
         state=State.MERGED if found.get("merged") else State(found["state"]),
         url=found["html_url"],
@@ -55,7 +55,7 @@ def _pulls(desk: Desk, base: str) -> list[Pull]:
         base_branch=base,
         limit=_PAGE,
     )
-    # Older instances know no base_branch, and tell of all.
+    # Older instances ignore base_branch and return all pull requests.
     found = (_pull(one) for one in listing if one["base"]["ref"] == base)
     return [one for one in found if one is not None]
 
@@ -65,7 +65,7 @@ def _find(desk: Desk, branch: str, base: str) -> Pull | None:
     try:
         return _pull(desk.api.get(path, "`read:repository`"))
     except NotThere:
-        # Also what is said of a repository that is gone; but then nothing else succeeds either.
+        # The same status as for a deleted repository; but then nothing else succeeds either.
         return None
 
 
@@ -90,7 +90,7 @@ def _comments(desk: Desk, pull: Pull) -> list[Comment]:
 
 
 def _author(user: dict[str, Any]) -> Author:
-    # Below zero are ghosts, and what instances run themselves.
+    # Ids below zero are deleted accounts and the instance's own bots.
     name = user.get("full_name") or ""
     return Author(login=user["login"], id=user["id"], name=name, bot=user["id"] < 0)
 
@@ -99,7 +99,7 @@ def _may_write(desk: Desk, author: Author) -> bool:
     path = f"{_repo(desk)}/collaborators/{quote(author.login, safe='')}/permission"
     try:
         found = desk.api.get(path, _ADMIN)
-    except NotThere:  # the account is gone
+    except NotThere:  # the account was deleted
         return False
     return found.get("permission") in ("owner", "admin", "write")
 

@@ -32,12 +32,12 @@ def _repo(desk: Desk) -> str:
 def _check(desk: Desk) -> str:
     found = desk.api.get(_repo(desk), _META)
     allowed = found.get("permissions") or {}
-    # What a fine-grained token may do stands nowhere; its owner's rights are the most it has.
+    # GitHub does not report a fine-grained token's rights; its owner's rights are the upper limit.
     return "" if allowed.get("push", True) else f"`Contents: write` and {_WRITE}"
 
 
 def _pull(desk: Desk, found: dict[str, Any]) -> Pull | None:
-    """None for one from a fork: anybody can give a branch there any name."""
+    """The pull request; None if it comes from a fork, where anyone can choose the branch's name."""
     home = (found["head"].get("repo") or {}).get("full_name", "")
     base = (found["base"].get("repo") or {}).get("full_name", "")
     if home.lower() != base.lower():
@@ -90,7 +90,7 @@ def _comments(desk: Desk, pull: Pull) -> list[Comment]:
     return [
         Comment(author=_author(one["user"]), text=one.get("body") or "")
         for one in desk.api.pages(path, _READ, per_page=100)
-        if one.get("user")  # none: the account is gone
+        if one.get("user")  # none if the account was deleted
     ]
 
 
@@ -102,7 +102,7 @@ def _may_write(desk: Desk, author: Author) -> bool:
     path = f"{_repo(desk)}/collaborators/{quote(author.login, safe='')}/permission"
     try:
         return desk.api.get(path, _META).get("permission") in ("admin", "write")
-    except NotThere:  # the account is gone
+    except NotThere:  # the account was deleted
         return False
 
 

@@ -33,13 +33,13 @@ def _check(desk: Desk) -> str:
 
 
 def _pull(found: dict[str, Any]) -> Pull | None:
-    """None for one from a fork: anybody can give a branch there any name."""
+    """The pull request; None if it comes from a fork, where anyone can choose the branch's name."""
     if found["source_project_id"] != found["target_project_id"]:
         return None
     return Pull(
         number=found["iid"],
         branch=found["source_branch"],
-        # `locked` is what it is for the moment in which it is merged.
+        # `locked` is the state during the merge.
         state=_STATES.get(found["state"], State.OPEN),
         url=found["web_url"],
         updated=found["updated_at"],
@@ -96,7 +96,7 @@ def _author(user: dict[str, Any]) -> Author:
 
 def _may_write(desk: Desk, author: Author) -> bool:
     try:
-        # `all`: also who has the right by a group above.
+        # `all` includes members who get the right from a parent group.
         found = desk.api.get(f"{_project(desk)}/members/all/{author.id}", _RIGHT)
     except NotThere:
         return False

@@ -24,14 +24,14 @@ from gitfleet.forges.http_errors import Denied, HttpRejected, Limited, NoAnswer,
 if TYPE_CHECKING:
     import httpx
 
-CONNECT: Final = 10.0  # seconds to be let in
-READ: Final = 15.0  # seconds of silence
+CONNECT: Final = 10.0  # seconds to connect
+READ: Final = 15.0  # seconds without data
 TOTAL: Final = 45.0  # seconds for one request with all its tries
-LARGEST: Final = 16 << 20  # bytes of an answer
+LARGEST: Final = 16 << 20  # bytes of a response
 _TRIES: Final = 4
 FIRST_PAUSE: Final = 0.25
-_SHORT: Final = 3.0  # seconds that a server may have us wait here; what is longer, the caller does
-_LIMITED: Final = 60.0  # seconds, where a server limits us and does not say how long
+_SHORT: Final = 3.0  # seconds; a longer pause that a server asks for is left to the caller
+_LIMITED: Final = 60.0  # seconds, if a server limits us without saying how long
 _LONGEST: Final = 3600.0
 _PAGES: Final = 50
 _HOPS: Final = 3
@@ -40,10 +40,10 @@ _REPEATABLE: Final = frozenset({"GET", "PUT", "PATCH", "DELETE"})
 
 
 class Secret:
-    """A token. It shows itself only where it is asked for by name."""
+    """A token that str and repr do not show; only `reveal` returns it."""
 
     def __init__(self, value: str, source: str = "") -> None:
-        """`source` says where it came from, for people."""
+        """`source` describes the token's origin in messages."""
         self._value = value
         self.source = source
 
@@ -55,12 +55,12 @@ class Secret:
         return self._value
 
     def out_of(self, text: str) -> str:
-        """A text without it."""
+        """The text with the token removed."""
         return text.replace(self._value, "<masked>") if self._value else text
 
 
 class HttpResponse(Struct, frozen=True):
-    """What came back. Names of headers are lower case."""
+    """A response. Header names are lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -68,21 +68,21 @@ class HttpResponse(Struct, frozen=True):
     url: str
 
     def body(self) -> Any:
-        """Its JSON; None where there is none."""
+        """The parsed JSON body; None if it is empty."""
         return json.loads(self.data) if self.data.strip() else None
 
 
 class _Again(Exception):
-    """This try failed in a way that may pass."""
+    """This try failed in a way that may pass; try again."""
 
     def __init__(self, what: str, *, arrived: bool) -> None:
         self.what = what
-        self.arrived = arrived  # it may have been carried out for all we know
+        self.arrived = arrived  # the request may have been carried out
         super().__init__(what)
 
 
 class Api:
-    """One service. Not for several threads at once."""
+    """A client of one service. Not for several threads at once."""
 
     def __init__(
         self,
@@ -93,29 +93,29 @@ class Api:
         headers: Mapping[str, str] | None = None,
         stopping: threading.Event | None = None,
     ) -> None:
-        """`base` is where paths begin; `scheme` stands before the token; `stopping` cuts pauses."""
+        """`base` precedes every path, `scheme` precedes the token; `stopping` cuts pauses short."""
         self.base = base.rstrip("/") + "/"
         self.host = _host(self.base)
         self._token = token or Secret("")
         self._stopping = stopping or threading.Event()
-        self._resting = 0.0  # monotonic; until then the service wants to hear nothing
+        self._resting = 0.0  # monotonic; until then the service asked us not to call
         self._client = _client(headers or {}, self._token, scheme)
 
     def __repr__(self) -> str:
         return f"Api({self.base})"
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._client.close()
 
-    # -- asking
+    # -- requests
 
     def get(self, path: str, right: str, **params: str | int) -> Any:
-        """What is there. `right` is what the token must be allowed, in the service's own words."""
+        """GET a resource. `right` is the permission that it needs, as the service names it."""
         return self._json(self._ask("GET", self._url(path), right, params=params))
 
     def pages(self, path: str, right: str, **params: str | int) -> Iterator[Any]:
-        """The items of a list, page by page as the `Link` header leads, on this host only."""
+        """The items of a list, page by page, following the `Link` header on this host only."""
         url: str | None = self._url(path)
         given: Mapping[str, str | int] = params
         for _ in range(_PAGES):
@@ -129,7 +129,7 @@ class Api:
             url, given = self._next(answer), {}
 
     def send(self, method: str, path: str, right: str, content: Mapping[str, Any]) -> Any:
-        """Change something there; what comes back."""
+        """Send a change; return the response."""
         return self._json(self._ask(method, self._url(path), right, content=content))
 
     def _url(self, path: str) -> str:
@@ -153,7 +153,7 @@ class Api:
         except ValueError as error:
             raise NoAnswer(f"{self.host} answers with something that is no JSON") from error
 
-    # -- trying
+    # -- retries
 
     def _ask(
         self,
@@ -195,7 +195,7 @@ class Api:
         content: Mapping[str, Any] | None,
         end: float,
     ) -> HttpResponse:
-        """Send it, and after it where the same host redirects to: a repository was renamed."""
+        """Send the request, following redirects on the same host: a repository was renamed."""
         for _ in range(_HOPS):
             answer = self._once(method, url, params, content, end)
             if answer.status not in (301, 302, 303, 307, 308):
@@ -221,7 +221,7 @@ class Api:
         content: Mapping[str, Any] | None,
         end: float,
     ) -> HttpResponse:
-        """One try; its end is kept even where a server sends a byte now and then."""
+        """One try; it ends at the deadline even if a server sends a byte now and then."""
         httpx = _httpx()
         try:
             with self._client.stream(method, url, params=params or None, json=content) as response:
@@ -248,10 +248,10 @@ class Api:
             raise _Again(f"{self.host} is broken just now (status {status})", arrived=True)
         return HttpResponse(status, headers, bytes(data), url)
 
-    # -- judging
+    # -- responses
 
     def _limit(self, answer: HttpResponse) -> float | None:
-        """Seconds the service wants us to wait; None if it does not."""
+        """Seconds that the service asks us to wait; None if it does not."""
         headers = answer.headers
         spent = headers.get("x-ratelimit-remaining") == "0" or "secondary rate" in _message(answer)
         limited = answer.status == 429 or answer.status >= 500
@@ -265,7 +265,7 @@ class Api:
         return _LIMITED
 
     def _judged(self, answer: HttpResponse, right: str) -> HttpResponse:
-        """The answer, if it is a good one."""
+        """The response if it is a success; otherwise raises the fitting error."""
         status = answer.status
         if status < 400:
             return answer
@@ -306,7 +306,7 @@ def _client(headers: Mapping[str, str], token: Secret, scheme: str) -> httpx.Cli
 
 def _httpx() -> Any:
     try:
-        # An extra: only who has a forge needs it, and every other verb starts faster without.
+        # An optional dependency that only forges need; without it every other verb starts faster.
         import httpx  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise FleetError("a forge is asked by httpx, which is not installed", remedy=EXTRA) from (
@@ -322,7 +322,7 @@ EXTRA: Final = (
 
 
 def check_address(base: str) -> None:
-    """FleetError unless a token may be sent there: encrypted, or to this very machine."""
+    """Raises FleetError unless a token may be sent there: over TLS, or to this very machine."""
     parts = urlsplit(base)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
         raise FleetError(
@@ -347,7 +347,7 @@ def _said(error: Exception) -> str:
 
 
 def _message(answer: HttpResponse) -> str:
-    """What a service says about an error, in one line."""
+    """A service's error message, in one line."""
     try:
         body = json.loads(answer.data[:65536])
     except ValueError:
@@ -378,7 +378,7 @@ def _after(text: str) -> float:
 
 
 def _clock(headers: Mapping[str, str]) -> float:
-    """What time it is there: clocks differ."""
+    """The server's time: clocks differ."""
     try:
         return email.utils.parsedate_to_datetime(headers.get("date", "")).timestamp()
     except (TypeError, ValueError):

@@ -10,11 +10,11 @@ class HttpError(FleetError):
 
 
 class NoAnswer(HttpError):
-    """The service does not answer, or only says that it is broken: try again later."""
+    """The service does not answer, or reports an error of its own: try again later."""
 
 
 class Limited(HttpError):
-    """The service wants us to wait: `seconds` from now."""
+    """The service asks us to wait `seconds` from now."""
 
     def __init__(self, what: str, seconds: float) -> None:
         self.seconds = seconds
@@ -22,12 +22,12 @@ class Limited(HttpError):
 
 
 class Denied(HttpError):
-    """The token is none, or lacks a right."""
+    """The token is invalid or lacks a right."""
 
 
 class NotThere(HttpError):
-    """What was asked for is not there, or must not be seen with this token."""
+    """The resource does not exist, or this token may not see it."""
 
 
 class HttpRejected(HttpError):
-    """The service understood and does not want it: a duplicate, nothing to merge."""
+    """The service rejects the request: a duplicate, or nothing to merge."""

@@ -40,7 +40,7 @@ _KNOWN: Final[Mapping[str, ForgeKind]] = {
     "codeberg.org": ForgeKind.GITEA,
     "gitea.com": ForgeKind.GITEA,
 }
-_SPEAKING: Final[Mapping[str, ForgeKind]] = {  # how the name of a host may begin
+_SPEAKING: Final[Mapping[str, ForgeKind]] = {  # how a host's name may start
     "github": ForgeKind.GITHUB,
     "gitlab": ForgeKind.GITLAB,
     "gitea": ForgeKind.GITEA,
@@ -49,7 +49,7 @@ _SPEAKING: Final[Mapping[str, ForgeKind]] = {  # how the name of a host may begi
 _SCP: Final = re.compile(r"(?:[^@/:]+@)?(?P<host>[^@/:]+):(?P<path>[^/].*)\Z")
 _REPOSITORY: Final = re.compile(r"[\w.-]+(?:/[\w.-]+)+\Z")
 _PRINTABLE: Final = re.compile(r"[\x21-\x7e]+\Z")
-_RESULTS: Final[Mapping[str, Any]] = {  # what the functions of a forge return
+_RESULTS: Final[Mapping[str, Any]] = {  # types that the functions of a forge return
     "api": str,
     "check": str,
     "pulls": list[Pull],
@@ -68,7 +68,7 @@ _WHERE: Final = "fleet.yaml"
 
 
 def find(kind: str, listed: Collection[str] = ()) -> Forge:
-    """The forge of that kind, which is not `none`. FleetError if there is none that works here."""
+    """The forge of this kind, which is not `none`. FleetError if it is not usable here."""
     if kind in MODULES:
         forge: Forge = importlib.import_module(MODULES[ForgeKind(kind)]).FORGE
         return forge
@@ -85,7 +85,7 @@ def find(kind: str, listed: Collection[str] = ()) -> Forge:
 
 
 def absence(settings: ForgeSettings, listed: Collection[str]) -> FleetError | None:
-    """Why there is no forge here of the kind that is named, as an error for a person."""
+    """An error for people: why there is no forge of the named kind here."""
     if settings.kind is None or settings.by_hand:
         return None
     try:
@@ -96,7 +96,7 @@ def absence(settings: ForgeSettings, listed: Collection[str]) -> FleetError | No
 
 
 def load(plugin: Plugin) -> Forge:
-    """The forge of a listed plugin, each function guarded. PluginError if it does not work."""
+    """Load the forge of a listed plugin, each function guarded. PluginError if it does not work."""
     forge = plugins.load(plugin, Forge)
     try:
         fields = (forge.kind, forge.tokens, forge.rights, forge.scheme, forge.headers)
@@ -113,17 +113,17 @@ def load(plugin: Plugin) -> Forge:
 
 
 def installed() -> bool:
-    """Whether what forges are asked with is there."""
+    """Whether the HTTP client that forges need is installed."""
     return importlib.util.find_spec("httpx") is not None
 
 
-# -- which forge, and where
+# -- the forge and its address
 
 
 def site(settings: ForgeSettings, remote: str | None) -> Site:
-    """What the settings say, and where they do not, what the address of the remote tells.
+    """The site from the settings, completed from the remote's address.
 
-    FleetError where neither does.
+    FleetError if both leave something open.
     """
     if settings.by_hand:
         return Site(kind=ForgeKind.NONE, base_url="", repository="")
@@ -159,7 +159,7 @@ def _kind(host: str) -> ForgeKind:
 
 
 def _parts(remote: str) -> tuple[str, str]:
-    """Host and path of a remote's address; empty where it is a path of this machine."""
+    """Host and path of a remote's address; empty if it is a local path."""
     if "://" in remote:
         parts = urlsplit(remote)
         if parts.scheme not in ("http", "https", "ssh", "git"):
@@ -176,7 +176,7 @@ def _parts(remote: str) -> tuple[str, str]:
 
 
 def token(forge: Forge, where: Site, command: Sequence[str]) -> http_client.Secret:
-    """The token, from the environment or from the machine's own command. FleetError: none."""
+    """The token, from the environment or from the machine's own command. FleetError if none."""
     for name in (TOKEN, *forge.tokens):
         if value := os.environ.get(name, "").strip():
             return _checked(value, name)
@@ -191,7 +191,7 @@ def token(forge: Forge, where: Site, command: Sequence[str]) -> http_client.Secr
 
 
 def token_at_hand(forge: Forge, command: Sequence[str]) -> bool:
-    """Whether a token can be had, without asking for it."""
+    """Whether a token is available; runs no command for it."""
     return bool(command) or any(os.environ.get(name) for name in (TOKEN, *forge.tokens))
 
 
@@ -219,7 +219,7 @@ def _checked(value: str, source: str) -> http_client.Secret:
 
 
 def desk(forge: Forge, where: Site, secret: http_client.Secret, stopping: threading.Event) -> Desk:
-    """A place to work at; `stopping` cuts pauses short. FleetError if its options are wrong."""
+    """A desk to work at; `stopping` cuts pauses short. FleetError if its options are wrong."""
     if wrong := forge.options(where.options):
         raise FleetError(f"forge.options: {wrong}", where=_WHERE)
     api = http_client.Api(

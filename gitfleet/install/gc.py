@@ -24,7 +24,7 @@ from gitfleet.plan.status import status_of
 
 
 class LitterKind(StrEnum):
-    """The kinds of things that pile up."""
+    """The kinds of leftovers."""
 
     WORKSPACE = "workspace"
     OUTPUT = "output"
@@ -33,18 +33,18 @@ class LitterKind(StrEnum):
 
 
 class Litter(Struct, frozen=True, kw_only=True):
-    """One thing that could go."""
+    """One leftover that could be removed."""
 
     what: LitterKind
     name: str  # a path or a ref
     task: str
-    size: int = 0  # bytes on disk, as far as it is known
+    size: int = 0  # bytes on disk, as far as known
     age: timedelta
     refused: str = ""  # why it stays
 
 
 def find(project: Project, board: Board, older: timedelta) -> Iterator[Litter]:
-    """Everything that is older than `older` and that nobody goes on with."""
+    """Everything older than `older` that no attempt will continue."""
     now = datetime.now(UTC)
     for one in (*_workspaces(project, board, now), *_outputs(project, board, now)):
         if one.age >= older:
@@ -55,7 +55,7 @@ def find(project: Project, board: Board, older: timedelta) -> Iterator[Litter]:
 
 
 def _over(board: Board, task: str) -> bool:
-    """Whether nobody will go on with a task."""
+    """Whether no attempt will continue a task."""
     now = datetime.now(UTC)
     entry = board.get(task)
     return entry is None or status_of(board, task, now).status in FINISHED
@@ -83,7 +83,7 @@ def _unsaved(project: Project, path: Path, task: str) -> str:
     if not (path / ".git").exists():
         return "it is no worktree of ours; look into it and remove it yourself"
     if path == project.clone.check_workspace(task):
-        return ""  # made of what is on branches; nobody works in it
+        return ""  # it is made from branches; no attempt works in it
     try:
         if worktree.is_dirty(path):
             return "something in it is uncommitted"
@@ -134,7 +134,7 @@ def _branches(project: Project, board: Board, now: datetime) -> Iterator[Litter]
 
 
 def _age(path: Path, now: datetime) -> timedelta:
-    """Since the folder, or the index of a worktree in it, was last written to."""
+    """The time since the last write to the folder, or to the index of its worktree."""
     times = [path.stat().st_mtime]
     with contextlib.suppress(OSError, GitError):
         if (path / ".git").exists():
@@ -143,14 +143,14 @@ def _age(path: Path, now: datetime) -> timedelta:
 
 
 def _ref_age(project: Project, ref: str, oid: str, now: datetime) -> timedelta:
-    """Since the ref was made: what was saved a moment ago may be a commit of last year."""
+    """The time since the ref was created: it may point to a commit that is much older."""
     moved = refs.moved_at(project.repo, ref)
     when = project.objects.commit(oid).committer.when if moved is None else moved
     return now - datetime.fromtimestamp(when, UTC)
 
 
 def size_of(path: Path) -> int:
-    """Bytes on disk below a path; what vanishes meanwhile counts nothing."""
+    """Bytes on disk below a path; files that disappear meanwhile count nothing."""
     total = 0
     for folder, _, names in os.walk(path):
         for name in names:
@@ -162,7 +162,7 @@ def size_of(path: Path) -> int:
 
 
 def remove(project: Project, one: Litter) -> None:
-    """Remove one thing that is not refused; FleetError if it cannot go (any more)."""
+    """Remove one leftover that is not refused; FleetError if that is impossible by now."""
     assert not one.refused
     _refuse_what_lives(project, one)
     match one.what:
@@ -178,7 +178,7 @@ def remove(project: Project, one: Litter) -> None:
 
 
 def _refuse_what_lives(project: Project, one: Litter) -> None:
-    """Between looking and removing somebody may have taken the task up again."""
+    """Refuse if a runner took up the task after `find`."""
     board = project.store.board()
     entry = board.get(one.task)
     claimed = entry is not None and entry.claim is not None

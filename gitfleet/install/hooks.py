@@ -31,7 +31,7 @@ RECEIVE: Final = "pre-receive"
 _OURS: Final = b"# gitfleet: "
 _DENY: Final = "receive.denyCurrentBranch"
 _CONFIG: Final = "gitfleet/window.gitconfig"  # below the common git directory
-# Hooks of a person's own commands; those of a server have nothing to do in a window.
+# The hooks of a person's own commands; server hooks make no sense in a window.
 _CLIENT: Final = (
     "applypatch-msg",
     "pre-applypatch",
@@ -44,7 +44,7 @@ _CLIENT: Final = (
     "pre-push",
     "post-rewrite",
 )
-# Looked up when the hook runs: the user may move their hooks, and take them away.
+# Looked up when the hook runs: the user may move or remove their hooks.
 _CHAIN: Final = """\
 own=$(git config --global --type=path --get core.hooksPath 2>/dev/null ||
     git config --system --type=path --get core.hooksPath 2>/dev/null)
@@ -56,7 +56,7 @@ _REFUSE: Final = """\
     echo "gitfleet: refusing to update the checked out branch ${branch#refs/heads/}" >&2
     echo "  Push to another branch, or have it checked out nowhere in that repository." >&2
     exit 1"""
-# What git itself does for receive.denyCurrentBranch=updateInstead.
+# The behaviour of git's receive.denyCurrentBranch=updateInstead.
 _UPDATE: Final = """\
     git update-index -q --ignore-submodules --refresh &&
         git diff-files --quiet --ignore-submodules -- &&
@@ -68,7 +68,7 @@ _UPDATE: Final = """\
 
 
 def install(clone: Clone, store: Store) -> list[str]:
-    """Put every hook in its place; what was done, in sentences. Twice is harmless."""
+    """Install every hook; return the changes, in sentences. Safe to repeat."""
     repo = clone.repo
     windows = checkouts_of(repo, store.ref)
     linked = [window for window in windows if window != repo.main]
@@ -90,13 +90,13 @@ def install(clone: Clone, store: Store) -> list[str]:
 
 
 def changed_settings(clone: Clone) -> list[str]:
-    """The settings of git that `install` changed here for the whole repository, as `key=value`."""
+    """The repository-wide git settings that `install` changed here, as `key=value`."""
     before = read_json(clone.folder / "pushes.json").get("before", "updateinstead")
     return [f"{_DENY}=updateInstead"] if before != "updateinstead" else []
 
 
 def remove(clone: Clone) -> Iterator[str]:
-    """Take every hook of ours out again, and put back what was there; what was done."""
+    """Remove all our hooks and restore the earlier ones; return the changes."""
     yield from _remove_from_windows(clone)
     yield from _remove_for_pushes(clone)
 
@@ -114,8 +114,8 @@ def _write_client_hooks(clone: Clone) -> None:
 
 
 def _include(window: Path) -> str:
-    """The setting by which git reads ours in that worktree only."""
-    # A leading ./ stands for the folder of the file that includes, whatever is in its name.
+    """The setting that makes git read our configuration in that worktree only."""
+    # A leading ./ means the including file's folder, whatever characters its path contains.
     name = re.sub(r"([\\*?\[\]])", r"\\\1", git_dir(window).name)
     return f"includeIf.gitdir:./worktrees/{name}.path"
 
@@ -168,7 +168,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def _for_pushes(clone: Clone, store: Store) -> str:
-    """A push into a clone that has the board checked out: allowed where our hook can stand."""
+    """Allow a push into a clone that has the board checked out, if our hook can be installed."""
     repo = clone.repo
     note = clone.folder / "pushes.json"
     known = read_json(note)
@@ -200,9 +200,9 @@ def _for_pushes(clone: Clone, store: Store) -> str:
 
 
 def _for_others(theirs: Path, *, updates: bool) -> str:
-    """What happens to a push to another checked out branch: the same as before us.
+    """The result of a push to another checked-out branch: the same as without our hook.
 
-    git asks such a hook only where updateInstead is set; so where it was not, git refused.
+    git calls such a hook only if updateInstead is set; if it was not set before, git refused.
     """
     if not updates:
         return _REFUSE
@@ -211,7 +211,7 @@ def _for_others(theirs: Path, *, updates: bool) -> str:
 
 
 def _hook_folder(repo: Repo) -> Path:
-    """Where git looks for hooks of this repository as a whole."""
+    """The folder in which git looks for the repository's hooks."""
     out = git("rev-parse", "--path-format=absolute", "--git-path", "hooks", cwd=repo.here).out
     return Path(out)
 
@@ -240,10 +240,10 @@ def _remove_for_pushes(clone: Clone) -> Iterator[str]:
 
 
 def install_server(repo: Repo) -> str:
-    """Have every push to the fleet branch of a server's repository judged; what was done.
+    """Let every push to the fleet branch of a server's repository be checked; return the changes.
 
-    A hook of the same name that is there already runs after ours. Twice is harmless. FleetError
-    where the hooks of that repository are those of others, too.
+    An existing hook of the same name runs after ours. Safe to repeat. FleetError if the repository
+    shares its hooks with others.
     """
     folder = _server_folder(repo)
     folder.mkdir(parents=True, exist_ok=True)
@@ -256,7 +256,7 @@ def install_server(repo: Repo) -> str:
 
 
 def remove_server(repo: Repo) -> str:
-    """Take the server's hook out again, and put back what was there; what was done."""
+    """Remove the server's hook and restore the earlier one; return the changes."""
     own = _server_folder(repo) / RECEIVE
     if not own.exists() or not _is_ours(own):
         return f"No hook of gitfleet's is installed in {repo.common}."

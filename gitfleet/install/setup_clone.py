@@ -25,7 +25,7 @@ WINDOW: Final = ".fleet"
 
 _EXCLUDE: Final = f"/{WINDOW}/"
 _RENAMES: Final = "merge.directoryRenames"
-_REMOTE_SECONDS: Final = 20.0  # a remote that does not answer by then is not waited for
+_REMOTE_SECONDS: Final = 20.0  # seconds to wait for a remote's answer
 
 _SETTINGS: Final = """\
 # gitfleet: the settings that all runners of this board share.
@@ -43,10 +43,10 @@ concurrency: 3            # attempts at once, per runner
 
 
 class Proposal(Struct, frozen=True):
-    """What a project's own files suggest."""
+    """Suggestions from a project's own files."""
 
     checks: tuple[str, ...] = ()
-    setup: tuple[str, ...] = ()  # without which the checks could not run in a fresh worktree
+    setup: tuple[str, ...] = ()  # needed before the checks can run in a fresh worktree
 
 
 # -- a new board
@@ -57,7 +57,7 @@ def first_files(
 ) -> dict[str, bytes]:
     """The files of the first commit after the root; FleetError if they would not validate.
 
-    The first of the coders does the work, the others are comments; with none, all is one.
+    The first of the coders does the work, the others are in comments; without any, all are.
     """
     text = _SETTINGS.format(
         format=FORMAT,
@@ -96,9 +96,9 @@ def _list(head: str, words: Sequence[str], indent: str = "  ") -> str:
 
 
 def is_board(repo: Repo, commit: str) -> bool:
-    """Whether a commit is one of a board: it has settings of ours, or the folders of the root.
+    """Whether a commit belongs to a board: it has our settings, or the folders of the root.
 
-    Other programs have a fleet.yaml, too: ours says its format.
+    Other programs have a fleet.yaml, too: ours contains its format.
     """
     objects = Objects(repo)
     tree = objects.tree_of(commit)
@@ -115,14 +115,14 @@ def is_board(repo: Repo, commit: str) -> bool:
 
 
 class Remote(Struct, frozen=True):
-    """What a remote has under the board's name."""
+    """A remote's branch with the board's name."""
 
-    tip: str | None  # None: nothing there, as far as is known
-    trouble: str = ""  # why it could not be asked; then `tip` is what was seen last
+    tip: str | None  # None: no such branch, as far as is known
+    trouble: str = ""  # why the remote could not be asked; then `tip` is the last one seen
 
 
 def fetch_board(repo: Repo, remote: str, branch: str) -> Remote:
-    """Ask a remote for its board and fetch it. One that cannot be reached is no error."""
+    """Fetch a remote's board. An unreachable remote is not an error."""
     seen = f"refs/remotes/{remote}/{branch}"
     if git("config", "--get", f"remote.{remote}.url", cwd=repo.here, check=False).code != 0:
         return Remote(refs.read(repo, seen))
@@ -154,11 +154,13 @@ def fetch_board(repo: Repo, remote: str, branch: str) -> Remote:
 
 
 def prepare_clone(repo: Repo) -> None:
-    """What keeps people's merges and `git status` right beside a board. What was changed is
-    noted, so that it can be put back."""
+    """Configure the clone so that merges and `git status` behave with a board checked out.
+
+    Changes are recorded so that they can be undone.
+    """
     note = _note(repo)
     known = read_json(note)
-    # A person's new task must not follow a directory whose tasks went to done/.
+    # git must not move a person's new task along with a folder whose tasks went to done/.
     found = git("config", "--local", "--get", _RENAMES, cwd=repo.here, check=False).out
     if found != "false":
         known.setdefault("renames", found)
@@ -174,7 +176,7 @@ def prepare_clone(repo: Repo) -> None:
 
 
 def changed_settings(repo: Repo) -> list[str]:
-    """The settings of git that `prepare_clone` changed here, as `key=value`."""
+    """The git settings that `prepare_clone` changed here, as `key=value`."""
     return [f"{_RENAMES}=false"] if "renames" in read_json(_note(repo)) else []
 
 
@@ -183,17 +185,17 @@ def _note(repo: Repo) -> Path:
 
 
 def restore_clone(repo: Repo) -> list[str]:
-    """Put back what `prepare_clone` changed, and take our settings out; what was done, in words."""
+    """Undo the changes of `prepare_clone` and remove our settings; return the changes in words."""
     return [*_restore_renames(repo), *_restore_exclude(repo), *_remove_settings(repo)]
 
 
 def _restore_renames(repo: Repo) -> Iterator[str]:
     known = read_json(_note(repo))
     if "renames" not in known:
-        return  # it was so before us
+        return  # it had that value before us
     now = git("config", "--local", "--get", _RENAMES, cwd=repo.here, check=False).out
     if now != "false":
-        return  # somebody changed it since; it is theirs
+        return  # another program or person changed it since, and it stays
     before = known["renames"]
     if isinstance(before, str) and before:
         set_config(repo, _RENAMES, before)
@@ -223,23 +225,23 @@ def _remove_settings(repo: Repo) -> Iterator[str]:
 
 
 def window_of(repo: Repo) -> Path | None:
-    """Where the board is shown, or would be; None in a bare repository."""
+    """The worktree path of the board's window; None in a bare repository."""
     return repo.main / WINDOW if repo.main is not None else None
 
 
-# -- taking worktrees out
+# -- removing worktrees
 
 
 def uncommitted(path: Path) -> list[str]:
-    """The files of a worktree with edits that no commit has."""
+    """The files of a worktree with uncommitted edits."""
     listed = git("status", "--porcelain", "-z", "--no-renames", "-uall", cwd=path).fields
     return [line[3:] for line in listed]
 
 
 def take_out(repo: Repo, path: Path, name: str) -> list[str]:
-    """Remove a worktree; what no branch holds is saved first. The refs it is saved under.
+    """Remove a worktree after saving everything that no branch holds; return the salvage refs.
 
-    `name` is the part of them below refs/gitfleet/salvage/.
+    `name` is their part below refs/gitfleet/salvage/.
     """
     saved: list[str] = []
     if path.exists():
@@ -255,19 +257,19 @@ def take_out(repo: Repo, path: Path, name: str) -> list[str]:
 
 
 def workspaces(repo: Repo, clone: Clone) -> list[Path]:
-    """The worktrees of attempts that this clone has, whether their folders are there or not."""
+    """The worktrees of attempts in this clone, even if their folders are missing."""
     home = clone.workspaces.resolve()
     trees = worktree.listing(repo)
     return [tree.path for tree in trees if tree.path.resolve().parent == home]
 
 
-# -- what the project has
+# -- the project's own tools
 
-_Files = Callable[[str], str | None]  # the text of a file at the top, None if there is none
+_Files = Callable[[str], str | None]  # the text of a file at the top; None if there is none
 
 
 def propose(repo: Repo, target: str) -> Proposal:
-    """Checks that the project's own files suggest; none if there is nothing to go by."""
+    """Suggest checks from the project's own files; none if no file suggests one."""
     objects = Objects(repo)
     tip = refs.read(repo, f"refs/heads/{target}")
     if tip is None:
@@ -314,7 +316,7 @@ def _of_python(
         yield f"{python} -m pytest -q"
 
 
-# A file at the top, and what tests such a project; the first of a group that is there counts.
+# A file at the top, and the test command for such a project; the first match of a group counts.
 _TOOLS: Final = (
     (("Cargo.toml", "cargo test --quiet"),),
     (("go.mod", "go test ./..."),),
@@ -332,7 +334,7 @@ def _of_tools(names: Mapping[str, str]) -> Iterator[str]:
         yield from [command for name, command in group if names.get(name) == "blob"][:1]
 
 
-# A lock file, its tool, and how that fills a fresh worktree with what the tests need.
+# A lock file, its tool, and the command that installs the tests' needs in a fresh worktree.
 _NODE: Final = (
     ("pnpm-lock.yaml", "pnpm", "pnpm install --frozen-lockfile"),
     ("yarn.lock", "yarn", "yarn install --frozen-lockfile"),
@@ -346,7 +348,7 @@ def _of_node(names: Mapping[str, str], text: _Files) -> Proposal:
         test = package.get("scripts", {}).get("test", "")
     except (ValueError, AttributeError):
         return Proposal()
-    # What `npm init` writes is no test: it fails on purpose.
+    # The placeholder that `npm init` writes is not a test: it fails on purpose.
     if not isinstance(test, str) or not test or "no test specified" in test:
         return Proposal()
     for lock, tool, install in _NODE:
@@ -357,7 +359,7 @@ def _of_node(names: Mapping[str, str], text: _Files) -> Proposal:
 
 
 def _of_make(text: _Files) -> list[str]:
-    """For a project of which nothing else tells: what its makefile calls a check."""
+    """If no other file suggests a check: the makefile's check target."""
     for name, tool in (("Makefile", "make"), ("makefile", "make"), ("justfile", "just")):
         goals: set[str] = set()
         for line in (text(name) or "").splitlines():

@@ -32,19 +32,19 @@ TRAILER: Final = "Gitfleet-Letter"
 """Names the inbox commit in the board's commit. It is merged once, whatever dies between that
 commit and the deletion of its branch."""
 
-_MOST_NAMED: Final = 20  # files in one line of the log
+_MOST_NAMED: Final = 20  # files named in one line of the log
 _LINE: Final = re.compile(r"[\x00-\x1f\x7f]+")
 
 
 def read_inbox(project: Project, far: Mapping[str, str] | None = None) -> None:
-    """Merge every inbox branch into the board; save one that cannot be read.
+    """Merge every inbox branch into the board; save a branch that cannot be read.
 
-    `far`: branches on the remote that were fetched, with their commits.
+    `far`: fetched branches of the remote, with their commits.
     """
     keeper = ConflictKeeper(project.repo, log_edits(project.report), "in")
     for ref, oid in refs.names(project.repo, INBOX).items():
         somewhere = checkouts_of(project.repo, ref)
-        if somewhere:  # somebody is still writing it
+        if somewhere:  # a person is still working on it
             reason = f"it is checked out in {somewhere[0]}"
             project.report.once(ref, Action.INBOX_KEPT, branch=_short(ref), reason=reason)
         elif _read(project, keeper, ref, oid, far=False):
@@ -55,7 +55,7 @@ def read_inbox(project: Project, far: Mapping[str, str] | None = None) -> None:
 
 
 def _read(project: Project, keeper: ConflictKeeper, ref: str, oid: str, *, far: bool) -> bool:
-    """Merge one branch. True if it may go: all that it holds is on the board or saved."""
+    """Merge one branch. True if it may be deleted: all its files are on the board or saved."""
     try:
         commit = _readable(project, ref, oid)
         if commit is None or _came_before(project, commit):
@@ -67,7 +67,7 @@ def _read(project: Project, keeper: ConflictKeeper, ref: str, oid: str, *, far: 
 
 
 def _readable(project: Project, ref: str, oid: str) -> Commit | None:
-    """The commit of an inbox branch; None if it cannot be read, and then it is saved."""
+    """The commit of an inbox branch; None if it cannot be read: then it is saved."""
     try:
         commit = project.objects.commit(oid)
         project.objects.diff(None, commit.tree)
@@ -85,7 +85,7 @@ def _short(ref: str) -> str:
 
 
 def _delete(project: Project, ref: str, oid: str) -> None:
-    """Delete the branch, unless something else was pushed there meanwhile."""
+    """Delete the branch, unless a person pushed something new to it meanwhile."""
     try:
         refs.swap(project.repo, ref, oid, None, message="taken in")
     except FleetError as error:  # its lock is busy: next round
@@ -93,7 +93,7 @@ def _delete(project: Project, ref: str, oid: str) -> None:
 
 
 def _delete_far(project: Project, ref: str, oid: str) -> None:
-    """Delete it on the remote, if it did not go in the push that merged it."""
+    """Delete it on the remote, unless the push that merged it deleted it too."""
     remote = project.store.backend.remote
     if remote is None or remote.inbox().get(ref) != oid:
         return
@@ -104,7 +104,7 @@ def _delete_far(project: Project, ref: str, oid: str) -> None:
 
 
 def _take(project: Project, keeper: ConflictKeeper, ref: str, commit: Commit, *, far: bool) -> bool:
-    """Put a branch's files onto the board. False if they are not there yet, as far as is known."""
+    """Put a branch's files onto the board. False if they may not be there yet."""
     merged, saved, remote = MergedEdits({}, ()), True, project.store.backend.remote
 
     def decide(board: Board, now: datetime) -> Change | None:
@@ -165,7 +165,7 @@ def _author(commit: Commit) -> Person:
 
 
 def _came_before(project: Project, commit: Commit) -> bool:
-    """Whether this very commit is on the board, and only its branch is still there."""
+    """Whether exactly this commit is on the board, and only its branch remains."""
     said = ("--fixed-strings", f"--grep={TRAILER}: {commit.oid}")
     since = (project.store.ref, f"^{commit.oid}")
     return bool(git("rev-list", "--max-count=1", *said, *since, cwd=project.repo.here).out)

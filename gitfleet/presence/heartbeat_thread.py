@@ -30,12 +30,12 @@ from gitfleet.plan.lease import Beat, InFlightClaims, LeaseWatch, OwnLease, fore
 from gitfleet.presence import payload
 from gitfleet.process.procfs import boot_seconds
 
-POLL: Final = 5.0  # seconds between looks at the remote, where heartbeats are rarer
-STUCK: Final = 300.0  # seconds; a round of the loop that takes longer than that has no end
+POLL: Final = 5.0  # seconds between two fetches if heartbeats are rarer
+STUCK: Final = 300.0  # seconds; a round of the loop that takes longer counts as stuck
 
 
 class HeartbeatThread:
-    """Keeps a runner known to the others, and them to it."""
+    """Publishes this runner's heartbeat and follows the others'."""
 
     def __init__(
         self,
@@ -47,8 +47,10 @@ class HeartbeatThread:
         duties: Callable[[], Sequence[str]] = tuple,
         health: payload.Health = tuple,
     ) -> None:
-        """`duties`: what this runner could do for all beside the work (`first`). `health`: of its
-        services; those that fail are in the heartbeat."""
+        """`duties`: this runner's possible duties besides the work (`first`).
+
+        `health` reports its services; the failing ones are in the heartbeat.
+        """
         self._duties, self._health = duties, health
         self.fleet, self.remote = project, remote
         self._lives, self._wake = lives, wake
@@ -62,7 +64,7 @@ class HeartbeatThread:
         self.offline = ""  # why, while the remote cannot be reached
         self.lost: frozenset[str] = frozenset()
         self._leaving = False
-        pause = min(self.every, POLL)  # never longer: others count the time between two beats
+        pause = min(self.every, POLL)  # never longer: others measure the time between heartbeats
         self.service = BackgroundService(
             "heartbeat",
             self.beat,
@@ -77,19 +79,22 @@ class HeartbeatThread:
         self._due = 0.0
         self._turned = time.monotonic()
         self._stuck = False
-        self._changed: dict[str, tuple[str, float]] = {}  # runner -> its beat, and since when
-        self._able: dict[str, tuple[str, ...]] = {}  # runner -> the duties it could do
+        self._changed: dict[str, tuple[str, float]] = {}  # runner -> its heartbeat, and since when
+        self._able: dict[str, tuple[str, ...]] = {}  # runner -> its possible duties
 
     def is_leader(self, duty: str = "") -> bool:
-        """Whether of all live runners this one's name is the lowest: it draws the page.
+        """Whether this runner's name is the lowest of all live ones: it writes the status page.
 
-        With a duty, of those that can do it; who cannot comes after all that can.
+        With a duty, only the runners that can do it count; a runner that cannot is never before
+        them.
         """
         return self.leader_since(duty)[0]
 
     def leader_since(self, duty: str = "") -> tuple[bool, float]:
-        """The same, and the monotonic time of the last sign of life of those that come before this
-        one; 0 if there is none."""
+        """The same, and when the runners before this one last showed signs of life.
+
+        That time is monotonic, and 0 if there are no such runners.
+        """
         mine = not duty or duty in self._duties()
         last = max(
             (
@@ -104,34 +109,34 @@ class HeartbeatThread:
         return last == 0.0 or last < time.monotonic() - self.watch.lease, last
 
     def leave(self) -> None:
-        """No goodbye: what we hold is gone on with by the next runner of this clone."""
+        """Stop without a goodbye heartbeat: this clone's next runner continues our attempts."""
         self._leaving = True
 
     def turned(self) -> None:
-        """The loop lives: it has come round once more."""
+        """Record that the loop completed a round."""
         self._turned = time.monotonic()
 
     def claiming(self, nonce: str) -> None:
-        """A claim is about to be sent."""
+        """Record that a claim is about to be sent."""
         self.own.claimed(nonce, boot_seconds())
 
     def expired(self, nonce: str | None = None) -> bool:
-        """Whether others may have taken this claim by now, or without one all that we hold."""
+        """Whether others may have taken this claim by now, or, without one, all of our claims."""
         return self.own.over(boot_seconds(), nonce)
 
     def lease_left(self, nonce: str) -> float | None:
-        """Seconds for which this claim is surely ours; None as long as nobody has heard of us."""
+        """Seconds for which this claim is surely ours; None before our first heartbeat arrived."""
         return self.own.left(boot_seconds(), nonce) if self.own.heard else None
 
     def left(self) -> float:
-        """Seconds until the first lease of what we hold is over."""
+        """Seconds until the first lease of our claims ends."""
         now, lives = boot_seconds(), self._lives()
         return min((self.own.left(now, nonce) for nonce in lives), default=math.inf)
 
     def too_late(self) -> frozenset[str]:
-        """Which of the remembered nonces can never turn up on the board any more.
+        """The recorded nonces that can no longer appear on the board.
 
-        To be asked by the thread that claims: what it is just sending is not given up.
+        Call it in the thread that claims, so that a claim that it is just sending is not given up.
         """
         tip = self.remote.tip()
         if tip is None:
@@ -143,7 +148,7 @@ class HeartbeatThread:
     def inbox(self) -> dict[str, str]:
         """The inbox branches on the remote that this runner merges now, with their commits.
 
-        The runner that comes first takes them at once; the others only what it leaves lying.
+        The first runner takes them at once; the others only those that it leaves for a while.
         """
         found, now = self.remote.inbox(), time.monotonic()
         self._inbox = {one: self._inbox.get(one, now) for one in found.items()}
@@ -151,7 +156,7 @@ class HeartbeatThread:
         return {ref: oid for (ref, oid), at in self._inbox.items() if now - at >= wait}
 
     def beat(self) -> float:
-        """One look, and a heartbeat if one is due. Seconds until the next one."""
+        """Fetch, and send a heartbeat if one is due. Returns seconds until the next call."""
         try:
             moved = self._look()
         except Unreachable as error:
@@ -177,7 +182,7 @@ class HeartbeatThread:
         return self.remote.tip() != before or bool(self.inbox())
 
     def _goodbye(self) -> None:
-        """Say goodbye: the last beat holds nothing, so that others need not wait for a lease."""
+        """Send a last heartbeat without claims, so that others need not wait for a lease."""
         if not self._leaving:
             self._send(())
 
@@ -190,8 +195,11 @@ class HeartbeatThread:
         return FailedRound(Action.OFFLINE, fields)
 
     def _loop_lives(self) -> bool:
-        """Whether the loop has come round lately. What a heart alone keeps alive nobody works on:
-        without a beat the others take it over after a lease."""
+        """Whether the loop completed a round lately.
+
+        A heartbeat without a live loop would protect claims that no attempt works on. If it stops,
+        other runners take them over after a lease.
+        """
         if time.monotonic() - self._turned < STUCK:
             if self._stuck:
                 self.fleet.report.settled("stuck")
@@ -229,7 +237,8 @@ class HeartbeatThread:
         pushed = self.remote.push_refs([refs.RefMove(ref, seen, commit)])
         if pushed.fate is PushFate.DONE:
             self.own.arrived(started, [nonce for nonce, _ in lives])
-            # Those that began together, after a power cut, must not beat together for ever.
+            # Runners that start together, after a power cut, must not keep sending at the same
+            # time.
             spread = random.uniform(0.75, 1.0)  # noqa: S311 - hides nothing
             self._due = time.monotonic() + spread * self.every
             refs.swap(
@@ -244,7 +253,7 @@ class HeartbeatThread:
             )
 
     def _judge(self, began: float) -> None:
-        """What of others' claims is lost by now, as a look shows that was begun then."""
+        """Decide which claims of others are lost, as of the fetch that started at `now`."""
         tip = self.remote.tip()
         if tip is None:
             return
@@ -259,12 +268,12 @@ class HeartbeatThread:
 
 
 def _words(given: object) -> tuple[str, ...]:
-    """What a stranger's heartbeat lists, as far as it is a list of words."""
+    """A list of words in a foreign heartbeat, without other values."""
     return tuple(one for one in given if isinstance(one, str)) if isinstance(given, list) else ()
 
 
 def _beats(told: Mapping[str, dict[str, Any]]) -> dict[str, Beat]:
-    """Every heartbeat as it was last seen."""
+    """Every heartbeat as last fetched."""
     found = {}
     for name, content in told.items():
         nonces = frozenset(
@@ -277,7 +286,7 @@ def _beats(told: Mapping[str, dict[str, Any]]) -> dict[str, Beat]:
 
 
 def claims_of(board: Board, runner: str) -> dict[str, str]:
-    """nonce -> task, of one runner's claims."""
+    """nonce -> task, for one runner's claims."""
     return {
         entry.claim.nonce: entry.id
         for entry in board.entries.values()

@@ -20,7 +20,7 @@ from gitfleet.board.heartbeats import LIVE
 from gitfleet.model.config import TranscriptSharing
 
 FORMAT: Final = 1
-_EVERY: Final = 1.0  # seconds between looks whether something is to be written
+_EVERY: Final = 1.0  # seconds between checks for changes to write
 _LAST_PAUSE: Final = 30.0  # seconds between tries on a full disk
 _LAST: Final = 200  # characters of the last line, or of an error
 
@@ -29,7 +29,7 @@ Health = Callable[[], Iterable[ServiceHealth]]
 
 
 def about(project: Project, slots: int | None) -> dict[str, Any]:
-    """What does not change while a runner lives."""
+    """The constant part of a heartbeat."""
     settings = project.store.board().settings
     return {
         "host": socket.gethostname(),
@@ -47,13 +47,15 @@ def content(
     *,
     words: bool,
 ) -> dict[str, Any]:
-    """The form. `words`: with the last line of each; it is output, and stays here where the
-    settings keep outputs here."""
+    """The heartbeat payload. `words` includes each attempt's last output line.
+
+    The line is omitted on the remote unless the settings let outputs leave this machine.
+    """
     now = time.monotonic()
     return {
         "format": FORMAT,
         "runner": project.runner,
-        "at": project.store.now().isoformat(),  # to be shown; nobody compares clocks
+        "at": project.store.now().isoformat(),  # for display; clocks are never compared
         **known,
         "attempts": [
             _told(project, nonce, live, now, words=words) for nonce, live in lives.items()
@@ -74,7 +76,7 @@ def _failing(project: Project, health: ServiceHealth, now: float) -> dict[str, A
 
 
 def may_share_output(project: Project) -> bool:
-    """Whether others may read what attempts say."""
+    """Whether other machines may see attempts' output."""
     return project.store.board().settings.transcripts is TranscriptSharing.PUSH
 
 
@@ -95,13 +97,13 @@ def _told(
         "tokens": live.tokens.total,
         "context": live.context,
         "window": live.window,
-        # Masked before it is cut: half a secret is one, too.
+        # Masked before it is cut: even half a secret must not appear.
         "last": mask(live.last)[:_LAST] if words else "",
     }
 
 
 class LiveStatusFile:
-    """Keeps the clone's file as long as the runner lives, written anew only where it changed."""
+    """Writes the clone's status file while the runner lives, only when something changed."""
 
     def __init__(
         self, project: Project, lives: Lives, slots: int | None, health: Health = tuple
@@ -131,11 +133,12 @@ class LiveStatusFile:
         )
         if mark != self._written:
             told = content(self._fleet, self._about, lives, health, words=True)
-            # By the clock that all processes of a machine share, so a reader can count on.
+            # By the clock that all processes of a machine share, so a reader can add the elapsed
+            # time.
             write_json(self._path, {**told, "monotonic": time.monotonic()}, durable=False)
             self._written = mark
 
 
 def _mark(live: LiveStatus) -> tuple[object, ...]:
-    """What is worth writing; that time goes by is not."""
+    """The parts whose change is worth a write; elapsed time alone is not."""
     return (live.state, live.doing, live.heard, live.tokens, live.context, live.last)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 
 def write(path: Path, content: Mapping[str, object], *, durable: bool = True) -> None:
-    """Write path in one step; each path has one writer. `durable`: also over a power cut."""
+    """Write path in one step; each path has one writer. `durable`: survives a power cut."""
     aside = path.with_name(f".{path.name}.new")
     try:
-        # 0600: what a coder is started with is nobody else's business.
+        # 0600: other users must not see how a coder is started.
         fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "w", encoding="utf-8") as file:
             json.dump(content, file)
@@ -26,7 +26,7 @@ def write(path: Path, content: Mapping[str, object], *, durable: bool = True) ->
 
 
 def read(path: Path) -> dict[str, object]:
-    """The object in path; empty if there is none, or none that can be read."""
+    """The object in path; empty if the file is missing or cannot be parsed."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError):

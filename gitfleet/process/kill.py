@@ -25,15 +25,15 @@ from gitfleet.process.procfs import (
 )
 
 _KILL_SECONDS: Final = 1.0  # a killed process is gone in milliseconds, unless it waits for a disk
-_LAST_WORDS: Final = 5.0  # seconds a supervisor has when its run is gone
+_LAST_WORDS: Final = 5.0  # seconds a supervisor has after its run ended
 _KILL_ROUNDS: Final = 16
 _HELD_MAX: Final = 256  # pidfds at a time: a fork bomb must not take the files of other threads
-_FIND_ROUNDS: Final = 100  # looks until two in a row show nobody
+_FIND_ROUNDS: Final = 100  # looks until two in a row find no process
 _SUBREAPER: Final = 36  # PR_SET_CHILD_SUBREAPER
 
 
 def subreaper() -> None:
-    """From now on orphans below this process become its children, and not those of init."""
+    """Make orphans below this process its children, not init's."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_SUBREAPER, 1, 0, 0, 0) != 0:
         number = ctypes.get_errno()
@@ -45,9 +45,9 @@ def _family(
 ) -> set[int]:
     """The pids of a run: its roots, their descendants, and all in the sessions that these opened.
 
-    `leaders` are the session leaders known so far, by pid; those found are added. The session
-    of a leader that is gone counts only as long as somebody of the run is in it: until then the
-    kernel cannot have given the number to another session.
+    `leaders` are the session leaders known so far, by pid; new ones are added. The session of a
+    dead leader counts only while a process of the run is in it: until then the kernel cannot have
+    given the number to another session.
     """
     family = set(roots)
     while True:
@@ -76,22 +76,22 @@ class RunProcesses:
         self._held: dict[ProcessId, int] = {}
 
     def find(self) -> list[ProcessId]:
-        """Take hold of those not held yet, up to the limit; return these."""
+        """Open a pidfd for each process not held yet, up to the limit; return the new ones."""
         quiet = 0
         for _ in range(_FIND_ROUNDS):
             found, missed = self._find()
             if found:
                 return found
-            # One that was there and is gone may have left a child behind our back. And even
-            # where none was seen, the look is repeated: when pids have wrapped around, a process
-            # can fork to where a look has been and die before the look gets to it.
+            # A process that vanished may have left a child that we missed. Even if none was seen,
+            # the look is repeated: when pids have wrapped around, a process can fork to a pid that
+            # the look has passed, and die before the look reaches it.
             quiet = 0 if missed else quiet + 1
             if quiet == 2:
                 break
         return []
 
     def _find(self) -> tuple[list[ProcessId], bool]:
-        """Those now held in addition, and whether one ended before it could be held."""
+        """The newly held processes, and whether one ended before it could be held."""
         seen = list_processes(self._wanted)
         roots = {
             pid
@@ -116,18 +116,19 @@ class RunProcesses:
         return found, missed
 
     def left(self, but: ProcessId | None = None) -> list[ProcessId]:
-        """Those held that were not seen to end, without `but`."""
+        """The held processes, without `but`, that were not seen to end."""
         return [child for child in self._held if child != but]
 
     def signal(self, children: Iterable[ProcessId], *numbers: signal.Signals) -> None:
-        """Send the signals, one after the other, to each."""
+        """Send the signals, in this order, to each process."""
         for number in numbers:
             for child in children:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     signal.pidfd_send_signal(self._held[child], number)
 
     def wait(self, deadline: float) -> None:
-        """Wait until all have ended, at most to the deadline (monotonic); let go of those."""
+        """Wait until all have ended, at most until the deadline (monotonic); release those that
+        have."""
         while self._held:
             gone = poll(self._held.values(), deadline - time.monotonic())
             if not gone:
@@ -143,22 +144,22 @@ class RunProcesses:
 def kill_run(
     child: ProcessId | None, marker: str, *, grace: float, parent: int | None = None
 ) -> list[ProcessId]:
-    """End a whole run; return what could not be ended, normally nothing.
+    """End a whole run; return the processes that could not be ended, normally none.
 
-    A run is `child` if it is still that very process, every process with the marker, all that
-    descends from these, and all in the sessions that these opened; and, where a supervisor ends
-    its own run, all children of the process `parent`. `child` itself, a supervisor, is killed last
-    and only if it does not end by itself once it is alone. They get SIGTERM and `grace`
-    seconds for their farewell, then SIGKILL, until a look around finds no more. This process is
-    never among them. What descends from a run in none of these ways (its environment cleared,
-    in a session of its own, its parent gone before we looked) is not found.
+    A run is `child` if it is still the same process, every process with the marker, all their
+    descendants, and all in the sessions that these opened; and, where a supervisor ends its own
+    run, all children of the process `parent`. `child` itself, a supervisor, is killed last, and
+    only if it does not end by itself once it is alone. The others get SIGTERM, `grace` seconds to
+    shut down, then SIGKILL, until a look finds no more processes. This process is never among them.
+    A descendant with none of these traits (its environment cleared, in a new session, its parent
+    gone before we looked) is not found.
     """
     assert marker, "a run without a marker cannot be told from others"
     grip = RunProcesses(child, marker, parent)
     try:
         deadline = time.monotonic() + grace
         while found := grip.find():
-            # A stopped process takes its TERM only when it goes on.
+            # A stopped process handles SIGTERM only after it continues.
             grip.signal(found, signal.SIGTERM, signal.SIGCONT)
             grip.wait(deadline)
             if grip.left() or time.monotonic() >= deadline:
@@ -167,14 +168,14 @@ def kill_run(
             return []
         spared = child
         for _ in range(_KILL_ROUNDS):
-            # First all of them are stopped, so that none forks any more and none dies before its
-            # children are found: an orphan would no longer be known as a descendant.
+            # First stop all of them, so that none forks and none dies before its children are
+            # found: an orphan would no longer be known as a descendant.
             grip.signal(grip.left(spared), signal.SIGSTOP)
             while found := grip.find():
                 grip.signal(found, signal.SIGSTOP)
             if not grip.left():
                 return []
-            if not grip.left(spared):  # it is alone: it may write down how the run ended
+            if not grip.left(spared):  # it is alone: it may record how the run ended
                 grip.wait(time.monotonic() + _LAST_WORDS)
                 spared = None
                 continue

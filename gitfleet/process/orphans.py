@@ -11,13 +11,13 @@ from gitfleet.process.spawn import children
 
 
 def reap_orphans(known: Collection[int] = ()) -> int:
-    """Collect the orphans that came to us and have ended; return how many.
+    """Collect orphans that became our children and have ended; return how many.
 
-    Never takes the status of a child that this room started and somebody still waits for, of a
-    pid in `known`, or of a child in our own session: no orphan of a run can be in it.
+    Never takes the status of a child that this package started and another thread still waits for,
+    of a pid in `known`, or of a child in our own session: no orphan of a run can be in it.
     """
     if not _has_ended_child():
-        return 0  # by far the most frequent case: /proc need not be listed
+        return 0  # by far the most frequent case: no need to list /proc
     session, us, count = os.getsid(0), os.getpid(), 0
 
     def is_orphan(one: ProcessInfo | None) -> bool:
@@ -26,8 +26,8 @@ def reap_orphans(known: Collection[int] = ()) -> int:
         return one.child.pid not in children.started and one.child.pid not in known
 
     for pid in [pid for pid, one in list_processes().items() if is_orphan(one)]:
-        # Looked at again under the lock, which no start should have to wait for longer: the
-        # number may be that of a child which another thread has started since.
+        # Check again under the lock, which is held only briefly so that starts do not wait: the pid
+        # may belong to a child that another thread has started since.
         with children.lock, contextlib.suppress(ChildProcessError):
             if is_orphan(read_process(pid)):
                 count += os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG) is not None

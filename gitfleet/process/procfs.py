@@ -24,14 +24,17 @@ TICKS: Final = os.sysconf("SC_CLK_TCK")
 """Ticks of CPU time in a second."""
 
 PROC: Final = Path("/proc")
-_LOOK_ROUNDS: Final = 8  # listings of /proc until one shows nobody new
+_LOOK_ROUNDS: Final = 8  # listings of /proc until one shows no new process
 _EXEC_LIMIT: Final = 1.0  # seconds to wait for the end of another process's exec
-_EXEC_PAUSE: Final = 0.002  # seconds; that end sends no event
+_EXEC_PAUSE: Final = 0.002  # seconds; the end of an exec sends no event
 _MEMORYLESS: Final = 0x00200004  # PF_KTHREAD, PF_EXITING in the flags of /proc/PID/stat
 
 
 class ProcessId(NamedTuple):
-    """One process for all time. `started` is the boot's id and the start in ticks after boot."""
+    """One process, unique across reboots.
+
+    `started` is the boot's id and the start in ticks after boot.
+    """
 
     pid: int
     started: str
@@ -44,8 +47,8 @@ class ProcessInfo(NamedTuple):
     parent: int
     session: int
     zombie: bool
-    bare: bool  # there is no environment in it; one that reads as empty otherwise is in an exec
-    ticks: int = 0  # of CPU time that it used
+    bare: bool  # it has no environment; one that otherwise reads as empty is in an exec
+    ticks: int = 0  # CPU time that it used
     marked: bool = False
 
 
@@ -55,16 +58,16 @@ def _boot() -> str:
 
 
 def read_process(pid: int) -> ProcessInfo | None:
-    """What /proc says about a process; None if there is none."""
+    """The entry of a process in /proc; None if there is no such process."""
     try:
         stat = (PROC / str(pid) / "stat").read_bytes()
     except OSError:
         return None
-    # The name stands in parentheses and may hold any character, so count from the last one.
-    # The first field here is the third of proc_pid_stat(5).
+    # The name is in parentheses and may contain any character, so count from the last one. The
+    # first field here is the third of proc_pid_stat(5).
     fields = stat.rpartition(b") ")[2].split()
     zombie = fields[0] in (b"Z", b"X")
-    # The kernel sets where the code starts when the new environment is laid out: fs/binfmt_elf.c.
+    # The kernel sets the code's start when it lays out the new environment: fs/binfmt_elf.c.
     empty = fields[23] != b"0" and fields[47] == fields[48]
     return ProcessInfo(
         ProcessId(pid, f"{_boot()} {int(fields[19])}"),
@@ -79,9 +82,9 @@ def read_process(pid: int) -> ProcessInfo | None:
 def list_processes(wanted: bytes = b"") -> dict[int, ProcessInfo]:
     """Every process but this one, by pid; `marked` are those that carry the wanted variable.
 
-    Whoever is born while we look is looked at too, and at once: it may live for a moment only.
+    Processes born during the listing are read at once: they may live only for a moment.
     """
-    # An agent may call us from inside a run: we are not to end ourselves half way.
+    # An agent may call us from inside a run: we must not kill ourselves half way.
     listed = {os.getpid()}
     seen = {}
     for _ in range(_LOOK_ROUNDS):
@@ -97,7 +100,7 @@ def list_processes(wanted: bytes = b"") -> dict[int, ProcessInfo]:
 
 
 def carries(pid: int, wanted: bytes) -> bool:
-    """Whether the process has the variable. One in an exec is waited for: a second at most."""
+    """Whether the process has the variable. Waits for a process in an exec, a second at most."""
     deadline = time.monotonic() + _EXEC_LIMIT
     while time.monotonic() < deadline:
         try:
@@ -115,22 +118,22 @@ def carries(pid: int, wanted: bytes) -> bool:
 
 
 def variable(marker: str) -> bytes:
-    """The marker as it stands in an environment."""
+    """The marker as an environment entry."""
     return os.fsencode(f"{MARKER}={marker}")
 
 
 def marked(marker: str) -> list[ProcessId]:
-    """Every live process but this one that was started with this very marker.
+    """Every live process but this one that was started with exactly this marker.
 
-    Processes whose environment we may not read (other users') are left out.
+    Leaves out processes whose environment we may not read (other users').
     """
     return [one.child for one in list_processes(variable(marker)).values() if one.marked]
 
 
 def used_below(pid: int) -> int:
-    """The ticks of CPU time that what descends from a process has used so far, itself left out.
+    """The CPU ticks that the descendants of a process have used so far, without the process.
 
-    What has ended counts as long as its parent lives that has waited for it.
+    An ended descendant counts while the parent that reaped it lives.
     """
     seen = list_processes()
     below: set[int] = set()
@@ -149,12 +152,12 @@ def myself() -> ProcessId:
 
 
 def age(child: ProcessId) -> float:
-    """Seconds since a process of this boot was started."""
+    """Seconds since a process of this boot started."""
     return max(0.0, boot_seconds() - int(child.started.rpartition(" ")[2]) / TICKS)
 
 
 def alive(child: ProcessId) -> bool:
-    """Whether that very process runs. A zombie does not."""
+    """Whether exactly this process runs. A zombie does not."""
     fd = open_pidfd(child)
     if fd is None:
         return False
@@ -163,15 +166,15 @@ def alive(child: ProcessId) -> bool:
 
 
 def open_pidfd(child: ProcessId) -> int | None:
-    """A pidfd of that very process; None if it has ended."""
+    """A pidfd of exactly this process; None if it has ended."""
     try:
         fd = os.pidfd_open(child.pid)
     except OSError as error:
-        if error.errno in (errno.ESRCH, errno.EINVAL):  # gone; recycled as the id of a thread
+        if error.errno in (errno.ESRCH, errno.EINVAL):  # gone; or the number is now a thread's id
             return None
         raise
-    # In this order: the start is compared after the pidfd was fixed to one process. Whether it
-    # ended is asked of the pidfd, as /proc shows "Z" already when only the first thread ended.
+    # In this order: compare the start after the pidfd is bound to one process. Ask the pidfd
+    # whether it ended, because /proc shows "Z" already when only the first thread ended.
     seen = read_process(child.pid)
     if seen is None or seen.child != child or poll([fd], 0):
         os.close(fd)
@@ -180,7 +183,7 @@ def open_pidfd(child: ProcessId) -> int | None:
 
 
 def poll(fds: Iterable[int], seconds: float | None) -> set[int]:
-    """Wait until one of fds can be read or is at its end; at most a day, None being a day."""
+    """Wait until one of fds is readable or at its end; at most a day, also for None."""
     poller = select.poll()
     for fd in fds:
         poller.register(fd, select.POLLIN)
@@ -189,5 +192,5 @@ def poll(fds: Iterable[int], seconds: float | None) -> set[int]:
 
 
 def boot_seconds() -> float:
-    """Seconds since the machine started, the time it slept included."""
+    """Seconds since the machine started, including the time that it slept."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

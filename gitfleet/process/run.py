@@ -22,7 +22,7 @@ _KILL_SECONDS: Final = 1.0  # a killed process is gone in milliseconds, unless i
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """A helper command that is over. `code` is its exit status, or minus the signal's number."""
+    """A helper command that ended. `code` is its exit status, or minus the signal's number."""
 
     argv: tuple[str, ...]
     code: int
@@ -41,9 +41,9 @@ def run(
 ) -> Completed:
     """Run a short command (git, sh) to its end, at most `timeout` seconds and a few of grace.
 
-    The end is the end of the command itself: what a grandchild writes later is not waited for,
-    though it may keep the pipes open. After the timeout its whole process group is ended.
-    `env` None is our own environment. Raises FleetError if it cannot be started.
+    Only the end of the command itself counts: later output of a grandchild is not waited for,
+    though it may keep the pipes open. After the timeout the whole process group is killed. `env`
+    None means our own environment. Raises FleetError if the command cannot be started.
     """
     with ExitStack() as stack:
         stdin = _readable(input)
@@ -66,7 +66,7 @@ def run(
             if not ended:
                 kill_group(pid, signal.SIGTERM)
                 _gather(streams, pidfd, _HELPER_GRACE)
-        finally:  # also on Ctrl-C: nothing stays behind
+        finally:  # also on Ctrl-C: no process stays behind
             if not ended:
                 kill_group(pid, signal.SIGKILL)
                 _gather(streams, pidfd, _KILL_SECONDS)
@@ -78,7 +78,7 @@ def run(
 
 
 def _readable(content: bytes) -> int:
-    """A file that holds content, open for reading: no thread has to feed a pipe."""
+    """A file with this content, open for reading, so that no thread has to feed a pipe."""
     if not content:
         return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     fd = os.memfd_create("stdin", os.MFD_CLOEXEC)
@@ -93,7 +93,7 @@ def _readable(content: bytes) -> int:
 
 
 def _gather(streams: Mapping[int, bytearray], pidfd: int, seconds: float) -> bool:
-    """Collect what the pipes bring until the process ends; False if it has not after `seconds`."""
+    """Collect the pipes' output until the process ends; False if it has not after `seconds`."""
     deadline = time.monotonic() + seconds
     still = set(streams)
     while True:
@@ -109,7 +109,7 @@ def _gather(streams: Mapping[int, bytearray], pidfd: int, seconds: float) -> boo
             else:
                 still.discard(fd)
     for fd in still:
-        # All that the process itself wrote is in the pipe now, and one read of the pipe's size
+        # The process's own output is completely in the pipe now, and one read of the pipe's size
         # takes it all. Reading to the end could take as long as a grandchild lives.
         with contextlib.suppress(BlockingIOError):
             streams[fd] += os.read(fd, fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ))

@@ -14,22 +14,22 @@ from pathlib import Path
 
 from gitfleet.errors import FleetError
 
-# What a machine has too little of just now.
+# Resources that the machine may lack for a while.
 _SHORT = frozenset(
     {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EIO}
 )
 
 
 class ResourceShortage(FleetError):
-    """The machine lacks what a start takes. The program is not to blame: try again later."""
+    """The machine lacks a resource for a start. Not the program's fault: try again later."""
 
 
 class _Children:
     """The children that this process started and has not reaped.
 
     The lock is held over every fork and every reaping, so that `reap_orphans` in one thread never
-    takes the status of a child which another thread is just starting, and a pid never leaves the
-    set after it was handed out again.
+    takes the status of a child that another thread is just starting, and a pid never leaves the set
+    after the kernel reused it.
     """
 
     def __init__(self) -> None:
@@ -47,8 +47,10 @@ def spawn(
     files: tuple[int, int, int],
     inherited: tuple[int, ...] = (),
 ) -> tuple[int, int]:
-    """Start argv in a session of its own with its three standard files, and others that it
-    inherits; return pid and pidfd."""
+    """Start argv in a new session; return pid and pidfd.
+
+    The child inherits `files`, as its standard input, output and error, and `inherited`.
+    """
     if not argv:
         raise FleetError("an empty command cannot be started", remedy="Name a program.")
     with children.lock:
@@ -71,8 +73,8 @@ def spawn(
                 f"{argv[0]!r} cannot be started: {error}",
                 remedy="Take the character out of the arguments or the environment.",
             ) from error
-        # From here on the child is ours alone. A Popen that believes its child to be running
-        # would otherwise wait for it behind our back when it is collected.
+        # From here on only we handle the child. A Popen that believes its child to be running would
+        # otherwise wait for it in the background when it is garbage-collected.
         popen.returncode = 0
         children.started.add(popen.pid)
         try:
@@ -87,7 +89,7 @@ def spawn(
 def not_started(
     program: str, cwd: Path | None, env: Mapping[str, str] | None, error: OSError
 ) -> FleetError:
-    """Say what is wrong with a program that the kernel did not start."""
+    """Explain why the kernel did not start a program."""
     if cwd is not None and not cwd.is_dir():
         return FleetError(
             f"{program!r} cannot be started: its directory does not exist",
@@ -122,7 +124,7 @@ def not_started(
 
 
 def reap(pid: int, pidfd: int) -> int | None:
-    """Collect the status of an ended child; minus the signal's number; None if there is none."""
+    """Collect an ended child's status; minus the signal's number; None if there is none."""
     with children.lock:
         children.started.discard(pid)
         try:
@@ -135,6 +137,6 @@ def reap(pid: int, pidfd: int) -> int | None:
 
 
 def kill_group(pid: int, number: int) -> None:
-    """Signal the group of a child that is not reaped: until then its number is its own."""
+    """Signal the group of an unreaped child: until then the kernel keeps its pid."""
     with contextlib.suppress(OSError):
         os.killpg(pid, number)

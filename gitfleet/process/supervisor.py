@@ -30,28 +30,28 @@ from gitfleet.process.kill import kill_run, subreaper
 from gitfleet.process.procfs import boot_seconds, marked, myself, poll, read_process
 from gitfleet.run_dir import RunFiles
 
-ABANDONED: Final = "abandoned"  # no runner looked after it for a lease
+ABANDONED: Final = "abandoned"  # no runner renewed the lease
 TIMED_OUT: Final = "timed-out"
 SILENT: Final = "silent"
 TOLD: Final = "told"  # it got a signal
 
 _TICK: Final = 1.0  # seconds between looks at the limits
-_INSIST: Final = 600.0  # seconds for which the end is tried to be written down on a full disk
-_AGAIN: Final = 3.0  # seconds: a machine that woke up gives its runner time to renew the lease
+_INSIST: Final = 600.0  # seconds in which the supervisor tries to record the end on a full disk
+_AGAIN: Final = 3.0  # seconds: after a sleep of the machine, its runner may renew the lease
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class SupervisorSpec(NamedTuple):
-    """What stands in spec.json. The environment is this process's own, and in no file."""
+    """The content of spec.json. The environment is this process's own, and in no file."""
 
     argv: tuple[str, ...]
     cwd: str
     stdin: str
     marker: str
     grace: float  # seconds between TERM and KILL
-    attempt: float  # seconds the run may take; 0: any time
-    silence: float  # seconds without a byte of output; 0: any time
-    leased: bool  # whether a runner looks after it
+    attempt: float  # seconds that the run may take; 0: no limit
+    silence: float  # seconds without a byte of output; 0: no limit
+    leased: bool  # whether a runner renews a lease
 
 
 class _Supervisor:
@@ -63,18 +63,18 @@ class _Supervisor:
         self._began = self._grown = time.monotonic()
         self._size = -1
         self._overdue: float | None = None
-        self._until: float = 0  # as the runner said last
+        self._until: float = 0  # end of the lease that the runner set last
 
     # -- starting
 
     def start(self) -> int:
-        """Start the coder; its pid. Raises OSError."""
+        """Start the coder; return its pid. Raises OSError."""
         spec = self._spec
         os.chdir(spec.cwd)
         with contextlib.ExitStack() as stack:
 
             def opened(path: str | Path, flags: int) -> int:
-                fd = os.open(path, flags | os.O_CLOEXEC, 0o600)  # what a coder says may be secret
+                fd = os.open(path, flags | os.O_CLOEXEC, 0o600)  # a coder's output may be secret
                 stack.callback(os.close, fd)
                 return fd
 
@@ -94,7 +94,7 @@ class _Supervisor:
             )
         try:
             self._introduce(pid)
-        except BaseException:  # nobody would ever find it
+        except BaseException:  # no other process would ever find it
             kill_run(None, spec.marker, grace=0, parent=os.getpid())
             raise
         return pid
@@ -107,7 +107,7 @@ class _Supervisor:
         about = {
             "pid": me.pid,
             "started": me.started,
-            "began": self._began,  # by the clock that stands still while the machine sleeps
+            "began": self._began,  # by the clock that stops while the machine sleeps
             "coder": coder.child._asdict(),
             "argv0": spec.argv[0],
             "marker": spec.marker,
@@ -115,7 +115,7 @@ class _Supervisor:
         atomic_json.write(self._files.child, about)
 
     def listen(self) -> None:
-        """From now on a signal ends the run in order, and not this process."""
+        """From now on a signal ends the run in order, not this process at once."""
 
         def handle(_number: int, _frame: FrameType | None) -> None:
             self._told = True
@@ -127,13 +127,13 @@ class _Supervisor:
     # -- watching
 
     def watch(self, pid: int) -> str:
-        """Wait until the coder ends, or must; why it must."""
+        """Wait until the coder ends or must be ended; return why it must."""
         pidfd = os.pidfd_open(pid)
         while True:
             ready = poll([pidfd, self._read], _TICK)
             self._collect(pid)
             if pidfd in ready:
-                return TOLD if self._told else ""  # some end with 0 when a signal ends them
+                return TOLD if self._told else ""  # some coders exit with 0 on a signal
             if self._read in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._read, 64)
@@ -164,7 +164,7 @@ class _Supervisor:
         """Whether the lease is over, and stays so for a moment."""
         until = atomic_json.read(self._files.lease).get("until")
         if isinstance(until, int | float):
-            self._until = until  # a file that is gone or cannot be read prolongs nothing
+            self._until = until  # a missing or unreadable file extends nothing
         if boot_seconds() <= self._until:
             self._overdue = None
             return False
@@ -173,7 +173,7 @@ class _Supervisor:
         return now - self._overdue >= _AGAIN
 
     def _collect(self, pid: int) -> None:
-        """Take the status of every orphan that came to us and has ended, but not the coder's."""
+        """Take the status of every ended orphan that became our child, but not the coder's."""
         while True:
             try:
                 ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -186,13 +186,13 @@ class _Supervisor:
     # -- ending
 
     def finish(self, pid: int, why: str) -> None:
-        """End all that is left of the run, and write down how it ended."""
+        """End all remaining processes of the run, and record how it ended."""
         spec = self._spec
         running = max(0, len(marked(spec.marker)))
         kill_run(None, spec.marker, grace=spec.grace, parent=os.getpid())
         status = self._status(pid)
         if self._told and status != 0:
-            # Whoever ends a whole service ends the coder in the same breath, and it may be first.
+            # Stopping a whole service signals the coder at the same time, and it may end first.
             why = why or TOLD
         self._write_down(
             {
@@ -205,7 +205,7 @@ class _Supervisor:
         )
 
     def _write_down(self, ended: Mapping[str, object]) -> None:
-        """Write the end; on a full disk there is room again, perhaps, in a while."""
+        """Record the end; retry on a full disk, which may have room again later."""
         last = time.monotonic() + _INSIST
         while True:
             try:
@@ -228,8 +228,8 @@ class _Supervisor:
 
 
 def main(run_dir: str, name: str, ready: int) -> None:
-    """Supervise the run in `run_dir`; `ready` is a pipe on which the runner waits for its start."""
-    os.set_inheritable(ready, False)  # the coder is not to hold the pipe open
+    """Supervise the run in `run_dir`; the runner waits on the pipe `ready` for its start."""
+    os.set_inheritable(ready, False)  # the coder must not hold the pipe open
     subreaper()
     supervisor = _Supervisor(RunFiles(Path(run_dir), name))
     supervisor.listen()
@@ -246,6 +246,6 @@ def main(run_dir: str, name: str, ready: int) -> None:
 
 
 def _answer(ready: int, said: dict[str, object]) -> None:
-    with contextlib.suppress(OSError):  # the runner is gone; the run goes on without it
+    with contextlib.suppress(OSError):  # the runner is gone; the run continues without it
         os.write(ready, json.dumps(said).encode())
         os.close(ready)

@@ -20,11 +20,11 @@ def end_of(path: Path, limit: int) -> str:
     except FileNotFoundError:
         return ""
     if start:
-        # The byte before says whether a line starts here by chance.
+        # The byte before shows whether a line starts exactly here.
         line = content.find(b"\n") + 1
         if 0 < line < len(content):
             content = content[line:]
-        else:  # one long line: begin at least with a whole character (UTF-8 continues in 10xxxxxx)
+        else:  # one long line: start at least with a whole character (UTF-8 continues in 10xxxxxx)
             content = content[1:]
             for _ in range(3):
                 if content and content[0] & 0xC0 == 0x80:

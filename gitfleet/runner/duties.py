@@ -46,14 +46,14 @@ class Duties:
 class WindowCatchUp:
     """Checkouts of the board whose index was busy when the board moved."""
 
-    def __init__(self, project: Project) -> None:
-        self._fleet = project
+    def __init__(self, project: Project, clock: Callable[[], float] = time.monotonic) -> None:
+        self._fleet, self._clock = project, clock
         self.behind: dict[Path, float] = {}  # since when, monotonic
 
     def keep(self) -> None:
         """Bring them up; what stays behind for longer is logged."""
         behind = self._fleet.store.keep_windows()
-        now = time.monotonic()
+        now = self._clock()
         for path, refusal in behind.items():
             since = self.behind.setdefault(path, now)
             # A commit of somebody's takes a moment; only what lasts longer is worth a line.

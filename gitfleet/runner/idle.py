@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from gitfleet.attempt.context import Project
 from gitfleet.event_log import Action
-from gitfleet.model.board import Board
+from gitfleet.model.board import Board, Entry
 from gitfleet.model.states import FINISHED, FOR_A_PERSON, Status
-from gitfleet.model.task import Task
 from gitfleet.plan.cooldown import cooldowns
+from gitfleet.plan.scheduler import Skipped
 from gitfleet.plan.status import TaskStatus, statuses
 from gitfleet.presence.heartbeat_thread import HeartbeatThread, claims_of
 from gitfleet.runner.capacity import LocalCapacity
@@ -19,6 +20,8 @@ from gitfleet.runner.options import Options
 SLOW_POLL: Final = 30.0  # seconds; behind the watcher, in case it misses something
 IDLE_DONE: Final = 0
 IDLE_WAITS: Final = 4  # something waits for a person
+_SOON: Final = 1.0  # seconds until the next try to claim what could be claimed
+_AFTER: Final = 0.05  # seconds after a moment, so that it has surely come
 _NAMED: Final = 5  # unfinished tasks that are named at the end
 
 
@@ -37,38 +40,51 @@ class Idle:
     def next_wakeup(
         self, board: Board, now: datetime, *, busy: bool, may_claim: bool
     ) -> float | None:
-        """Seconds for which nothing is to do; None if all that can be done is done and that was
-        asked. `busy`: attempts are under way."""
-        due: list[float] = []
-        rests = cooldowns(board, self._fleet.runner, now).values()
-        due += [(rest.until - now).total_seconds() + 0.05 for rest in rests]
-        if self._heart is not None and (left := self._heart.left()) > 0:
-            due.append(left)  # others may take what we hold: it is ended just then
-        if self._heart is not None and (turn := self._heart.remote.pace.left()) > 0:
-            due.append(turn)
-        waits = busy or bool(claims_of(board, self._fleet.runner))
+        """Seconds until the next round at the latest; None if the run may end, since it was asked
+        to end when nothing is left to do. `busy`: attempts are under way."""
+        paused = list(_paused(board, now))
+        seconds = self._seconds_until_due(board, now, paused)
+        if not self._ends:
+            return seconds
+        # What nothing may be claimed of now (a full disk, a newer format) is not waited for.
+        chosen, skipped = self._offers.picks(board, now) if may_claim else ([], [])
+        if chosen:
+            return min(seconds, _SOON)
+        waits = busy or self._is_waited_for(board, now, paused, skipped)
+        return seconds if waits else None
+
+    @property
+    def _ends(self) -> bool:
+        """Whether the run ends when nothing is left to do."""
+        return self._options.until_idle or self._options.once is not None
+
+    def _seconds_until_due(self, board: Board, now: datetime, paused: list[_Paused]) -> float:
+        """Seconds until time alone changes what is to be done; the slow poll at the latest."""
+        moments = [rest.until for rest in cooldowns(board, self._fleet.runner, now).values()]
+        moments += [one.until for one in paused]
+        due = [SLOW_POLL, *((at - now).total_seconds() + _AFTER for at in moments)]
+        if self._heart is not None:
+            lease = self._heart.left()  # then others may take what we hold: it is ended just then
+            turn = self._heart.remote.pace.left()
+            due += [left for left in (lease, turn) if left > 0]
+        return min(due)
+
+    def _is_waited_for(
+        self, board: Board, now: datetime, paused: list[_Paused], skipped: list[Skipped]
+    ) -> bool:
+        """Whether something will be there to do without a person: a claim of ours that is still
+        being settled, the end of a cooldown or of a back-off, or a remote that is away."""
+        away = self._heart is not None and bool(self._heart.offline)
+        if away or claims_of(board, self._fleet.runner):
+            return True
+        if any(one.until is not None for one in skipped):
+            return True
         only = self._offers.only(board)
-        known = statuses(board, now)
-        for entry in board.entries.values():
-            where = known[entry.id]
-            if where.role is None or where.until is None or where.until <= now or where.rests:
-                continue
-            due.append((where.until - now).total_seconds() + 0.05)
-            mine = only is None or entry.id in only
-            waits = waits or (mine and entry.task is not None and _worth(entry.task, where, now))
-        if self._options.until_idle or self._options.once:
-            # What nothing may be claimed of now (a full disk, a newer format) is not waited for.
-            chosen, passed = self._offers.picks(board, now) if may_claim else ([], [])
-            waits = waits or any(one.until is not None for one in passed)
-            away = self._heart is not None and bool(self._heart.offline)
-            if not (waits or chosen or away):
-                return None
-            due += [1.0] if chosen else []
-        return min([SLOW_POLL, *due])
+        return any(one.is_worth(now) for one in paused if only is None or one.entry.id in only)
 
     def exit_status(self) -> int:
         """What the run ends with; what it leaves is told."""
-        if not (self._options.until_idle or self._options.once):
+        if not self._ends:
             return IDLE_DONE
         left = sorted(self._left_over(self._fleet.store.board()))
         if not left:
@@ -98,8 +114,24 @@ class Idle:
         return left | {one.task for one in chosen} | stuck
 
 
-def _worth(task: Task, where: TaskStatus, now: datetime) -> bool:
-    """Whether --until-idle waits for a pause: for a back-off, but for nobody's `not_before`, and
-    not for a target that only a person or another task can repair."""
-    later = task.not_before is not None and task.not_before > now
-    return where.red is None and not later
+class _Paused(NamedTuple):
+    """A task that can be claimed, but not yet."""
+
+    entry: Entry
+    status: TaskStatus
+    until: datetime
+
+    def is_worth(self, now: datetime) -> bool:
+        """Whether --until-idle waits for it: for a back-off, but for nobody's `not_before`, and
+        not for a target that only a person or another task can repair."""
+        task = self.entry.task
+        later = task is not None and task.not_before is not None and task.not_before > now
+        return task is not None and self.status.red is None and not later
+
+
+def _paused(board: Board, now: datetime) -> Iterator[_Paused]:
+    """Every task that time alone makes claimable; a coder's cooldown is counted elsewhere."""
+    for task, status in statuses(board, now).items():
+        until = status.until
+        if status.role is not None and until is not None and until > now and not status.rests:
+            yield _Paused(board.entries[task], status, until)

@@ -95,7 +95,7 @@ class Maintenance:
 
     def _collect(self) -> None:
         """Let git pack what has piled up, in a thread: a large repository takes its time."""
-        self._collected = time.monotonic()
+        self._collected = self._clock()
         if self._collecting is None or not self._collecting.is_alive():
             self._collecting = threading.Thread(target=self._git_gc, name="git-gc", daemon=True)
             self._collecting.start()

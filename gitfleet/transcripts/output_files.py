@@ -18,8 +18,7 @@ _ORDER: Final = (SETUP, CHECK, TARGET, None)
 
 
 def opened(path: Path) -> int | None:
-    """A plain file, opened to be read; None if it is none. No link is followed and no pipe
-    waited for."""
+    """A plain file, opened for reading; None otherwise. Follows no link and waits for no pipe."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -31,7 +30,7 @@ def opened(path: Path) -> int | None:
 
 
 def listed(folder: Path) -> list[str]:
-    """The names in a folder; none if there is no such folder."""
+    """The names in a folder; empty if there is no such folder."""
     try:
         return os.listdir(folder)  # noqa: PTH208 - a name is all we want
     except (FileNotFoundError, NotADirectoryError):
@@ -39,7 +38,7 @@ def listed(folder: Path) -> list[str]:
 
 
 def streams(names: list[str]) -> list[str]:
-    """Those of the names that are outputs, in the order in which they were written."""
+    """The names of output files, in the order in which they were written."""
 
     def order(name: str) -> tuple[int, int, str]:
         found = OUTPUT.fullmatch(name)
@@ -51,20 +50,20 @@ def streams(names: list[str]) -> list[str]:
 
 
 class Source:
-    """One file, read as far as it has come."""
+    """One growing file, read incrementally."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.at = 0  # how far it was read
+        self.at = 0  # bytes read so far
         self._rest = b""
 
     def chunks(self) -> Iterator[tuple[int, bytes]]:
-        """What came since the last call, and where in the file it lies."""
+        """The new content since the last call, and its offset in the file."""
         fd = opened(self.path)
         if fd is None:
             return
         with os.fdopen(fd, "rb") as file:
-            if os.fstat(fd).st_size < self.at:  # a coder may cut its own output short
+            if os.fstat(fd).st_size < self.at:  # a coder may truncate its own output
                 self.at = 0
             file.seek(self.at)
             while chunk := file.read(CHUNK):
@@ -72,7 +71,7 @@ class Source:
                 yield start, chunk
 
     def lines(self, *, end: bool) -> Iterator[bytes]:
-        """What came since the last call, in whole lines; at the end also a line without one."""
+        """The new whole lines since the last call; at the end also a line without a newline."""
         for _, chunk in self.chunks():
             whole, newline, rest = (self._rest + chunk).rpartition(b"\n")
             self._rest = rest
@@ -87,7 +86,7 @@ class Source:
 
 
 class Bytes(Source):
-    """The same of a file that lies in no folder: a transcript that was fetched."""
+    """The same for a fetched transcript, which is in no folder."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(Path())

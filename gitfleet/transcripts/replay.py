@@ -26,17 +26,17 @@ from gitfleet.transcripts.timestamps import Timestamp
 
 
 class Speaker(Struct, frozen=True, kw_only=True):
-    """Whose output it is."""
+    """The coder and model of an output."""
 
-    coder: str  # empty: only checks were run
+    coder: str  # empty: only checks ran
     model: str = ""
     role: Role = Role.WORK
-    tokens: Tokens = Tokens()  # as its event has them, once there is one
+    tokens: Tokens = Tokens()  # from the attempt's event, once there is one
     usd: float = 0.0
 
 
 class Replay:
-    """The events of one run's output, with the times at which they were heard."""
+    """The events of one run's output, with the times at which they arrived."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Replay:
         """`plugins` are those that this machine lists: one of them may be the coder."""
         found = registry.find(speaker.coder, board.settings.coders, plugins)
         reader = found.reader if found is not None else text_reader
-        # It says lines, and there is nothing to understand.
+        # Plain-text output: no events to parse.
         self.plain = found is None or not found.speaks
         self._stream = Stream(reader(_job(board, entry, speaker, folder)))
         self._speaker = speaker
@@ -57,8 +57,10 @@ class Replay:
 
     @property
     def sum(self) -> RunTotals:
-        """What it came to, so far. The event knows what a session had used before, if one was gone
-        on with; the output alone does not."""
+        """The totals so far.
+
+        Only the event knows a continued session's earlier usage; the output does not contain it.
+        """
         found, known = sum_of(self._stream.tally), self._speaker
         return replace(found, tokens=known.tokens, usd=known.usd) if known.tokens.total else found
 
@@ -69,20 +71,20 @@ class Replay:
         marks: Sequence[Timestamp] = (),
         now: datetime | None = None,
     ) -> Iterator[tuple[CoderEvent, datetime | None]]:
-        """The events of the next bytes, which lie at `start`; `now` where nothing is noted."""
+        """The events of the next bytes, at offset `start`; `now` where no time is recorded."""
         for piece, at in timestamps.pieces(data, start, marks):
             self._last = at or now
             for event in self._stream.feed(piece):
                 yield event, self._last
 
     def end(self) -> Iterator[tuple[CoderEvent, datetime | None]]:
-        """The events of a last line that has no newline."""
+        """The events of a last line without a newline."""
         for event in self._stream.end():
             yield event, self._last
 
 
 def _job(board: Board, entry: Entry, speaker: Speaker, folder: Path) -> Job:
-    """As much of the job as a reader may ask for. The task may be gone by now."""
+    """The parts of the job that a reader may ask for. The task may be gone by now."""
     task = entry.task
     return Job(
         task=entry.id,

@@ -17,10 +17,10 @@ from gitfleet.event_log import harmless, without_colours
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Failure
 
-_THOUGHT: Final = 6  # lines of a thought that are shown
-_RESULT: Final = 12  # and of what a tool answered
-_CALL: Final = 6  # and of what it was asked
-_WIDE: Final = 2_000  # characters of a line that are shown, unless the coder says it to people
+_THOUGHT: Final = 6  # lines shown of a thought
+_RESULT: Final = 12  # lines shown of a tool's result
+_CALL: Final = 6  # lines shown of a tool call
+_WIDE: Final = 2_000  # characters shown of a line, unless the coder addresses people
 _SHOWN: Final = {
     CoderEventKind.THINKING: _THOUGHT,
     CoderEventKind.TOOL_START: _CALL,
@@ -34,15 +34,15 @@ class Passage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     said: CoderEventKind
     text: str = ""  # without control characters but newlines and tabs
     tool: str = ""
-    seconds: float | None = None  # how long a tool took, where that is known
+    seconds: float | None = None  # duration of a tool call, if known
     at: datetime | None = None
-    left_out: int = 0  # lines of the text that are not here
-    failure: Failure | None = None  # why something went wrong, if it did
+    left_out: int = 0  # lines of the text that were left out
+    failure: Failure | None = None  # the reason, if something went wrong
     until: datetime | None = None  # when a limit resets
 
 
 class RunTotals(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a run came to, so far."""
+    """The totals of a run so far."""
 
     tools: int = 0
     tokens: Tokens = Tokens()
@@ -52,15 +52,15 @@ class RunTotals(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Summarizer:
-    """Tells the events of one run, in their order. `full`: nothing is left out."""
+    """Summarizes the events of one run, in their order. `full`: nothing is left out."""
 
     def __init__(self, *, full: bool = False) -> None:
         self._full = full
-        self._began: dict[str, tuple[str, datetime | None]] = {}  # call -> its tool, since when
-        self._opening = self._last = ""  # what it said of itself, and its last words
+        self._began: dict[str, tuple[str, datetime | None]] = {}  # call -> its tool and its start
+        self._opening = self._last = ""  # the coder's introduction, and its last words
 
     def tell(self, event: CoderEvent, at: datetime | None) -> Iterator[Passage]:
-        """What is worth telling of an event that was heard at that time."""
+        """The passages to show for an event that arrived at that time."""
         tool, seconds = self._tool(event, at)
         text = self._text(event)
         if event.said is CoderEventKind.USAGE or not (
@@ -82,7 +82,7 @@ class Summarizer:
         )
 
     def _tool(self, event: CoderEvent, at: datetime | None) -> tuple[str, float | None]:
-        """Which tool it is about, and how long that took."""
+        """The tool of an event, and how long the call took."""
         if event.said is CoderEventKind.TOOL_START:
             self._began[event.call] = event.tool or "a tool", at
             return event.tool or "a tool", None
@@ -95,8 +95,11 @@ class Summarizer:
         return tool, max(0.0, (at - since).total_seconds())
 
     def _text(self, event: CoderEvent) -> str:
-        """Its words, but nothing twice: many repeat at the end what they said last, and some
-        begin anew with every request."""
+        """The coder's words, without repetitions.
+
+        Many coders repeat their last words at the end, and some introduce themselves at every
+        request.
+        """
         if event.said is CoderEventKind.TEXT and event.text.strip():
             self._last = event.text
         if event.said is CoderEventKind.ENDED and event.text.strip() == self._last.strip():
@@ -113,7 +116,7 @@ class Summarizer:
         lines = [row if len(row) <= _WIDE else f"{row[:_WIDE]}…" for row in text.split("\n")]
         if len(lines) <= most:
             return "\n".join(lines), 0
-        # Of an answer the end tells most, of everything else the beginning.
+        # A tool's result matters most at its end, every other text at its start.
         kept = lines[-most:] if said is CoderEventKind.TOOL_END else lines[:most]
         return "\n".join(kept), len(lines) - most
 
@@ -125,12 +128,12 @@ def _opening(event: CoderEvent) -> str:
 
 
 def _clean(text: str) -> str:
-    """Text that a terminal may have; colours of a tool's output say nothing here."""
+    """Text that is safe for a terminal; the colours of a tool's output are dropped."""
     return harmless(without_colours(text)).strip("\n")
 
 
 def sum_of(tally: Tally) -> RunTotals:
-    """What the events so far come to."""
+    """The totals of the events so far."""
     return RunTotals(
         tools=tally.tool_calls,
         tokens=tally.tokens,
@@ -141,7 +144,7 @@ def sum_of(tally: Tally) -> RunTotals:
 
 
 def in_words(run: RunTotals) -> str:
-    """The same for a person; empty if there is nothing to tell."""
+    """The same for a person; empty if there is nothing to show."""
     parts = []
     if run.tools:
         parts.append(f"{run.tools} tool call{'' if run.tools == 1 else 's'}")

@@ -23,18 +23,18 @@ from gitfleet.transcripts.output_files import opened
 
 _LINE: Final = re.compile(rb"([0-9]{1,15}) ([0-9]{1,11})\n")
 _EVERY: Final = 1.0  # seconds
-_LARGEST: Final = 4 << 20  # bytes of the file that are read; two days' worth
+_LARGEST: Final = 4 << 20  # bytes read of the file; enough for two days
 
 
 class Timestamp(NamedTuple):
-    """All bytes before `size` had been written at that time."""
+    """All bytes before `size` were written by that time."""
 
     size: int
     at: datetime
 
 
 class TimestampLog:
-    """Notes how far an output has come. After a restart of the runner it goes on where it was."""
+    """Records the growth of an output. A restarted runner continues the same file."""
 
     def __init__(self, folder: Path) -> None:
         self._path = RunDir(folder).timestamps
@@ -43,13 +43,13 @@ class TimestampLog:
         self._due = 0.0
 
     def note(self, size: int, *, end: bool = False) -> None:
-        """The output is so long now."""
+        """Record the output's present size."""
         now = time.monotonic()
         if size <= self._size or (now < self._due and not end):
             return
         self._due, self._size = now + _EVERY, size
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        with contextlib.suppress(OSError):  # a full disk, or the attempt put something else there
+        with contextlib.suppress(OSError):  # a full disk, or the attempt replaced the file
             fd = os.open(self._path, flags | os.O_NONBLOCK, 0o600)
             with os.fdopen(fd, "wb", buffering=0) as file:
                 file.write(b"%d %d\n" % (size, int(time.time())))
@@ -66,7 +66,7 @@ def read(folder: Path) -> list[Timestamp]:
     for size, at in _LINE.findall(data):
         last = marks[-1] if marks else Timestamp(0, datetime.min.replace(tzinfo=UTC))
         mark = Timestamp(int(size), datetime.fromtimestamp(int(at), UTC))
-        if mark.size > last.size and mark.at >= last.at:  # a clock that went back tells nothing
+        if mark.size > last.size and mark.at >= last.at:  # a clock that was set back says nothing
             marks.append(mark)
     return marks
 
@@ -74,7 +74,7 @@ def read(folder: Path) -> list[Timestamp]:
 def pieces(
     data: bytes, start: int, marks: Sequence[Timestamp]
 ) -> Iterator[tuple[bytes, datetime | None]]:
-    """Bytes that lie at `start` of the output, cut where it is known that time went by."""
+    """Bytes at offset `start` of the output, split where time is known to have passed."""
     index = bisect_right(marks, start, key=lambda mark: mark.size)
     done = 0
     for mark in marks[index:]:

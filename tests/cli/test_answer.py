@@ -32,7 +32,7 @@ def project(repo_path: Path) -> Path:
     window = repo_path / ".fleet"
     (window / "questions" / "one-1.md").write_text(_ONE)
     git("add", "-A", cwd=window)
-    git("commit", "-q", "-m", "A question", cwd=window)
+    git("commit", "--no-verify", "-q", "-m", "A question", cwd=window)
     return repo_path
 
 

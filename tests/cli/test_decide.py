@@ -145,7 +145,7 @@ def test_unhold_takes_the_line_out_and_leaves_every_other_byte(project: Path) ->
     path.write_bytes(TEXT)
     window = project / ".fleet"
     git("-c", "core.autocrlf=false", "add", "-A", cwd=window)
-    git("commit", "-q", "-m", "Fix it", cwd=window)
+    git("commit", "--no-verify", "-q", "-m", "Fix it", cwd=window)
     before = git("cat-file", "blob", "fleet:tasks/fix.md", cwd=project)
     assert gitfleet("unhold", "fix", cwd=project).stdout.startswith("fix is ready")
     after = git("cat-file", "blob", "fleet:tasks/fix.md", cwd=project)
@@ -162,7 +162,7 @@ def test_unhold_undoes_both_kinds_of_hold_in_one_commit(project: Path) -> None:
     window = project / ".fleet"
     file = window / "tasks" / "two.md"
     file.write_text(file.read_text().replace("coder: shell\n", "coder: shell\nhold: true\n"))
-    git("commit", "-qam", "hold", cwd=window)
+    git("commit", "--no-verify", "-qam", "hold", cwd=window)
     commits = git("rev-list", "--count", "fleet", cwd=project)
     gitfleet("unhold", "two", cwd=project)
     assert "hold" not in show(project, "tasks/two.md")
@@ -193,7 +193,7 @@ def test_retry_undoes_cancel_and_failed(project: Path) -> None:
     window = project / ".fleet"
     settings = window / "fleet.yaml"
     settings.write_text(settings.read_text() + "max_attempts: 1\n")
-    git("commit", "-qam", "one attempt", cwd=window)
+    git("commit", "--no-verify", "-qam", "one attempt", cwd=window)
     work(project, code=4)
     assert gitfleet("retry", "bad", cwd=project).stdout.startswith("bad is ready")
     gitfleet("cancel", "bad", cwd=project)

@@ -25,7 +25,7 @@ def project(repo_path: Path) -> Path:
 def settings(project: Path, text: str) -> None:
     """Commit other settings."""
     (project / ".fleet" / "fleet.yaml").write_text(f"format: 2\ntarget: main\n{text}")
-    git("commit", "-qam", "settings", cwd=project / ".fleet")
+    git("commit", "--no-verify", "-qam", "settings", cwd=project / ".fleet")
 
 
 def examine(project: Path, *, code: int = 0, env: dict[str, str] | None = None) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def _board(path: Path) -> Path:
         "format: 2\ntarget: main\nroles: {work: {coder: shell}}\nmax_attempts: 1\n"
         "notify: [question, failed, landed, idle]\n"
     )
-    git("commit", "-qam", "Settings", cwd=window)
+    git("commit", "--no-verify", "-qam", "Settings", cwd=window)
     return path
 
 

@@ -137,11 +137,15 @@ class SampleProject:
         self.git("add", "-A")
         return tell("git", "commit", "-q", "-m", "By hand", *args, cwd=self.window)
 
-    def put(self, files: Mapping[str, str | bytes | None]) -> str:
-        """The same, which must succeed; the commit."""
-        said = self.commit(files)
+    def put(self, files: Mapping[str, str | bytes | None], *args: str) -> str:
+        """The same past the hooks, which take ten times as long as git; the commit."""
+        said = self.commit(files, "--no-verify", *args)
         assert said.status == 0, said.err
         return self.git("rev-parse", "HEAD")
+
+    def put_by_hooks(self, files: Mapping[str, str | bytes | None]) -> str:
+        """The same with the hooks, which let it pass; the commit."""
+        return self.put(files, "--verify")
 
     def clone_to(self, path: Path) -> Path:
         """Another person's clone, on the board's branch."""

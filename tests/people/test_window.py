@@ -32,7 +32,7 @@ def busy(project: SampleProject) -> Iterator[None]:
 @pytest.fixture
 def behind(project: SampleProject) -> SampleProject:
     """The index was busy while a runner claimed `a`: the window lags behind the board."""
-    project.put({"tasks/a.md": task("A"), "tasks/b.md": task("B")})
+    project.put_by_hooks({"tasks/a.md": task("A"), "tasks/b.md": task("B")})
     with busy(project):
         project.claim("a")
     assert not (project.window / "claims/a.yaml").exists()
@@ -42,7 +42,7 @@ def behind(project: SampleProject) -> SampleProject:
 
 def test_files_move_along_and_edits_stay(project: SampleProject) -> None:
     """What a runner writes appears; unstaged, staged and untracked edits are as they were."""
-    project.put({"tasks/a.md": task("A"), "tasks/b.md": task("B")})
+    project.put_by_hooks({"tasks/a.md": task("A"), "tasks/b.md": task("B")})
     project.write({"tasks/a.md": task("A, edited"), "tasks/new.md": task("N"), "x": "mine"})
     project.git("add", "tasks/new.md")
     project.claim("b")
@@ -52,7 +52,9 @@ def test_files_move_along_and_edits_stay(project: SampleProject) -> None:
         "A  tasks/new.md",
         "?? x",
     ]
-    assert project.put({}) and (project.window / "tasks/a.md").read_text() == task("A, edited")
+    assert project.put_by_hooks({}) and (project.window / "tasks/a.md").read_text() == task(
+        "A, edited"
+    )
     assert "claims/b.yaml" in project.files()
     assert project.broken() == []
 
@@ -60,7 +62,7 @@ def test_files_move_along_and_edits_stay(project: SampleProject) -> None:
 def test_what_would_be_overwritten_is_refused_and_told(project: SampleProject) -> None:
     """Someone pushes a change to what is edited here: nothing is touched, and the person is told
     what to do; when they have done it the window arrives, with nothing of theirs lost."""
-    project.put({"tasks/a.md": task("A"), "tasks/b.md": task("B")})
+    project.put_by_hooks({"tasks/a.md": task("A"), "tasks/b.md": task("B")})
     old = project.tip()
     project.write({"tasks/a.md": task("A, as I want it")})
     project.change({"tasks/a.md": task("A, as others want it").encode()}, author=ADA)
@@ -82,7 +84,7 @@ def test_a_commit_from_behind_is_refused_and_catches_up(behind: SampleProject) -
     assert "the board moved while you worked; its new files are here now" in said.err
     assert "commit again" in said.err
     assert (behind.window / "claims/a.yaml").exists()
-    behind.put({})
+    behind.put_by_hooks({})
     assert {"claims/a.yaml", "tasks/b.md"} <= behind.files()
     assert behind.show("tasks/b.md") == task("B, edited").strip()
     assert behind.findings() == []
@@ -116,7 +118,7 @@ def test_a_commit_from_behind_with_an_edit_in_the_way_says_what_to_do(
     command = said.err.split("`")[1].split()
     behind.git(*command[1:])
     assert behind.commit({}).status == 1  # which brings the new files
-    behind.put({"tasks/b.md": task("B of both")})
+    behind.put_by_hooks({"tasks/b.md": task("B of both")})
     assert behind.show("tasks/b.md") == task("B of both").strip()
     assert "claims/a.yaml" in behind.files() and behind.findings() == []
 
@@ -140,7 +142,7 @@ def test_a_running_runner_catches_up_and_repairs(project: SampleProject, tmp_pat
     """The same with a real runner: the attempt whose claim was dropped is not lost, and lands."""
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    project.put(
+    project.put_by_hooks(
         {"tasks/a.md": task("A", f"cat '{gate}'; touch made"), "tasks/b.md": task("B", hold=True)}
     )
     with busy(project):
@@ -164,7 +166,7 @@ def test_a_commit_with_the_editor_open_fails_and_the_next_is_right(
     project: SampleProject, tmp_path: Path
 ) -> None:
     """The board moves while the message is written: git refuses, nothing is lost."""
-    project.put({"tasks/a.md": task("A"), "tasks/b.md": task("B")})
+    project.put_by_hooks({"tasks/a.md": task("A"), "tasks/b.md": task("B")})
     opened, go = tmp_path / "opened", tmp_path / "go"
     os.mkfifo(go)
     editor = script(tmp_path / "editor", f"echo Words > \"$1\"; touch '{opened}'; cat '{go}'")
@@ -183,14 +185,14 @@ def test_a_commit_with_the_editor_open_fails_and_the_next_is_right(
     _, stderr = commit.communicate(timeout=60)
     assert commit.returncode != 0 and "cannot lock ref" in stderr
     assert {"claims/a.yaml", "tasks/b.md"} <= project.files()
-    project.put({})
+    project.put_by_hooks({})
     assert project.show("tasks/b.md") == task("B, edited").strip()
     assert "claims/a.yaml" in project.files() and project.findings() == []
 
 
 def test_a_window_without_its_git_file_is_no_window(project: SampleProject) -> None:
     """A folder whose `.git` is gone lies in the main worktree: nothing there is touched."""
-    project.put({"tasks/a.md": task("A")})
+    project.put_by_hooks({"tasks/a.md": task("A")})
     (project.window / ".git").unlink()
     before = plain_git("status", "--porcelain", cwd=project.path)
     project.claim("a")
@@ -202,7 +204,7 @@ def test_a_window_without_its_git_file_is_no_window(project: SampleProject) -> N
 def test_a_runner_gives_way_to_a_commit(project: SampleProject, tmp_path: Path) -> None:
     """While a commit's hooks run the board stands still, so that git does not refuse the commit;
     when it is through the runner goes on."""
-    project.put({"tasks/a.md": task("A")})
+    project.put_by_hooks({"tasks/a.md": task("A")})
     go, here = tmp_path / "go", tmp_path / "here"
     os.mkfifo(go)
     hook = script(tmp_path / "hooks/commit-msg", f"touch '{here}'; cat '{go}' > /dev/null")
@@ -223,7 +225,7 @@ def test_a_runner_gives_way_to_a_commit(project: SampleProject, tmp_path: Path) 
 
 def test_nobody_holds_up_the_runner(project: SampleProject) -> None:
     """A mark that stays (a commit that was killed, a loop of commits) costs one short wait."""
-    project.put({"tasks/a.md": task("A")})
+    project.put_by_hooks({"tasks/a.md": task("A")})
     patience = yield_to_commits.YieldToCommits(project.repo)
     stop = threading.Event()
 

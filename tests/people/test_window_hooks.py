@@ -55,7 +55,7 @@ def test_what_is_committed_counts_not_what_lies_there(project: SampleProject) ->
 
 def test_an_id_of_a_finished_task_is_refused(project: SampleProject) -> None:
     """Its files are in done/, where one does not see them at once."""
-    project.put({"tasks/a.md": task()})
+    project.put_by_hooks({"tasks/a.md": task()})
     project.close_task("a", moment("2026-01-01 10:00"))
     project.change({"tasks/a.md": None, "done/2026-01/a/task.md": task().encode()})
     said = project.commit({"tasks/a.md": task("Another")})
@@ -65,18 +65,18 @@ def test_an_id_of_a_finished_task_is_refused(project: SampleProject) -> None:
 
 def test_a_runners_commit_is_not_amended(project: SampleProject) -> None:
     """It would then say that a runner did what the person does."""
-    project.put({"tasks/a.md": task(), "tasks/b.md": task()})
+    project.put_by_hooks({"tasks/a.md": task(), "tasks/b.md": task()})
     project.claim("a")
     project.write({"tasks/b.md": task("B")})
     said = tell("git", "commit", "-qa", "--amend", "-C", "HEAD", cwd=project.window)
     assert said.status == 1 and "Commit without --amend" in said.err
-    project.put({})
+    project.put_by_hooks({})
     assert project.broken() == []
 
 
 def test_the_message_is_the_persons_own_if_they_amend(project: SampleProject) -> None:
     """With words of their own it is their commit, and what the runner did in it stays legal."""
-    project.put({"tasks/a.md": task(), "tasks/b.md": task()})
+    project.put_by_hooks({"tasks/a.md": task(), "tasks/b.md": task()})
     project.claim("a")
     assert project.commit({"tasks/b.md": task("B")}, "--amend").status == 0
     assert "claims/a.yaml" in project.files() and project.broken() == []
@@ -88,12 +88,12 @@ def test_the_projects_hooks_do_not_run_in_the_window(
     """A failing .git/hooks/pre-commit, or a core.hooksPath of the project: in the project they
     fail as ever, on the board nobody asks them."""
     script(project.path / ".git/hooks/pre-commit", "echo no config here >&2; exit 1")
-    project.put({"tasks/a.md": task()})
+    project.put_by_hooks({"tasks/a.md": task()})
     assert tell("git", "commit", "--allow-empty", "-qm", "x", cwd=project.path).status == 1
     script(project.path / ".husky/pre-commit", "exit 1")
     script(project.path / ".husky/commit-msg", "exit 1")
     git("config", "core.hooksPath", ".husky", cwd=project.path)
-    project.put({"tasks/b.md": task()})
+    project.put_by_hooks({"tasks/b.md": task()})
     assert tell("git", "commit", "--allow-empty", "-qm", "x", cwd=project.path).status == 1
 
 
@@ -105,15 +105,15 @@ def test_hooks_the_user_has_for_everything_run(project: SampleProject, tmp_path:
     for name in ("pre-commit", "commit-msg", "post-commit"):
         script(hooks / name, f"echo {name} \"$#\" >> '{note}'")
     git("config", "--global", "core.hooksPath", str(hooks), cwd=project.path)
-    project.put({"tasks/a.md": task()})
+    project.put_by_hooks({"tasks/a.md": task()})
     assert note.read_text().splitlines() == ["pre-commit 0", "commit-msg 1", "post-commit 0"]
     script(hooks / "commit-msg", "exit 3")
     assert project.commit({"tasks/b.md": task()}).status == 1
     (hooks / "commit-msg").unlink()
-    project.put({})
+    project.put_by_hooks({})
     script(hooks / "pre-commit", "exit 3")
     git("config", "--global", "--unset", "core.hooksPath", cwd=project.path)
-    project.put({"tasks/c.md": task()})
+    project.put_by_hooks({"tasks/c.md": task()})
 
 
 def test_nothing_on_the_board_runs_in_a_hook(project: SampleProject, tmp_path: Path) -> None:
@@ -121,8 +121,8 @@ def test_nothing_on_the_board_runs_in_a_hook(project: SampleProject, tmp_path: P
     modules in the current folder first."""
     evil = f"open({str(tmp_path / 'owned')!r}, 'w')"
     modules = ("gitfleet/__init__.py", "gitfleet/__main__.py", "click.py", "yaml.py", "re.py")
-    project.put(dict.fromkeys(modules, evil))
-    project.put({"tasks/a.md": task()})
+    project.put_by_hooks(dict.fromkeys(modules, evil))
+    project.put_by_hooks({"tasks/a.md": task()})
     assert project.commit({"tasks/b.md": BROKEN}).status == 1
     assert not (tmp_path / "owned").exists()
 
@@ -131,7 +131,7 @@ def test_a_python_that_is_gone_does_not_stop_people(project: SampleProject) -> N
     """The environment was removed: commits go on, unchecked; a runner tells what is invalid."""
     hook = project.clone.folder / "hooks" / "pre-commit"
     hook.write_text(hook.read_text().replace(sys.executable, "/nonexistent/python"))
-    project.put({"tasks/a.md": BROKEN})
+    project.put_by_hooks({"tasks/a.md": BROKEN})
 
 
 def test_installing_twice_and_removing(project: SampleProject) -> None:
@@ -152,7 +152,7 @@ def test_installing_twice_and_removing(project: SampleProject) -> None:
     assert (project.path / ".git/config").read_text().split() == before.split()
     assert (project.path / ".git/hooks/push-to-checkout").read_text() == theirs
     assert not (project.clone.folder / "hooks").exists()
-    project.put({})
+    project.put_by_hooks({})
     again = project.gitfleet("hooks", "remove")
     assert again.status == 0 and "No hook of gitfleet's" in again.out
 

@@ -161,7 +161,7 @@ class Fleets:
         """Push what was written to an inbox branch: no runner can be faster than that."""
         window = self.seed / ".fleet"
         git("add", "-A", cwd=window)
-        git("commit", "-q", "-m", "Tasks", cwd=window)
+        git("commit", "--no-verify", "-q", "-m", "Tasks", cwd=window)
         git("push", "-q", str(self.bare), f"HEAD:gitfleet/in/{name}", cwd=window)
 
     def disturb(self, dice: random.Random, times: int, done: Callable[[], bool]) -> None:
@@ -282,7 +282,7 @@ def served(seed: Path, root: Path, settings: str) -> Path:
     """A server's repository with a board, made of a person's."""
     gitfleet("init", cwd=seed)
     (seed / ".fleet" / "fleet.yaml").write_text(settings)
-    git("commit", "-qam", "Settings", cwd=seed / ".fleet")
+    git("commit", "--no-verify", "-qam", "Settings", cwd=seed / ".fleet")
     return serve_copy(seed, root)
 
 

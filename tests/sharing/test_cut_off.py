@@ -199,7 +199,7 @@ def _push(made: Fleets) -> None:
     """File it past the hook: that is not the push which is to sleep."""
     window = made.seed / ".fleet"
     git("add", "-A", cwd=window)
-    git("commit", "-q", "-m", "Task", cwd=window)
+    git("commit", "--no-verify", "-q", "-m", "Task", cwd=window)
     tip = git("rev-parse", "HEAD", cwd=window)
     git("fetch", "-q", str(window), "HEAD", cwd=made.bare)
     git("update-ref", "refs/heads/fleet", tip, cwd=made.bare)

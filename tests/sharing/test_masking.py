@@ -289,7 +289,7 @@ def _settings(path: Path) -> None:
     task("scoped", _WORK, paths=["nothing/**"])
     task("dies", _FAIL)
     git("add", "-A", cwd=window)
-    git("commit", "-q", "-m", "Tasks", cwd=window)
+    git("commit", "--no-verify", "-q", "-m", "Tasks", cwd=window)
     git("push", "-q", "origin", "fleet", cwd=window)
 
 

@@ -31,7 +31,7 @@ def _shared(tmp_path: Path, *names: str) -> list[Path]:
     (window / "fleet.yaml").write_text(
         "format: 2\ntarget: main\nheartbeat: 1s\nconcurrency: 7\nroles: {work: {coder: shell}}\n"
     )
-    git("commit", "-qam", "Settings", cwd=window)
+    git("commit", "--no-verify", "-qam", "Settings", cwd=window)
     git("push", "-q", "origin", "fleet", cwd=first)
     git("fetch", "-q", "origin", cwd=first)
     others = []

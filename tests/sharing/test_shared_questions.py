@@ -42,7 +42,7 @@ class Shared:
         )
         (window / "tasks" / "one.md").write_text("---\ntitle: The one\n---\nDo it.\n")
         git("add", "-A", cwd=window)
-        git("commit", "-q", "-m", "Settings", cwd=window)
+        git("commit", "--no-verify", "-q", "-m", "Settings", cwd=window)
         git("push", "-q", "origin", "fleet", cwd=self.box)
         git("fetch", "-q", "origin", cwd=self.box)
         self.desk = folder / "desk"

@@ -19,20 +19,20 @@ _FOLDER: Final = re.compile(r"([0-9]{3,})-([0-9a-f]{8})\Z")
 
 
 class ShownAttempt(NamedTuple):
-    """One attempt: what the board knows of it, and where its files would lie."""
+    """One attempt: the board's facts about it, and the paths of its files."""
 
     number: int
     head: str
-    folder: Path | None  # None: it left nothing in this clone
+    folder: Path | None  # None: it left no files in this clone
     runner: str = ""
     nonce: str = ""
     running: bool = False
     speaker: Speaker = Speaker(coder="")
-    checks: tuple[Check, ...] = ()  # that were run on what it is about
+    checks: tuple[Check, ...] = ()  # run on its commit
 
 
 def tries_of(session: CliSession, entry: Entry) -> list[ShownAttempt]:
-    """Every attempt the board knows, and every one that left files here, by number."""
+    """Every attempt that the board knows or that left files here, by number."""
     folders = _folders(session, entry.id)
     found: list[ShownAttempt] = []
     for event in entry.events:
@@ -60,7 +60,7 @@ def tries_of(session: CliSession, entry: Entry) -> list[ShownAttempt]:
 
 
 def _folders(session: CliSession, task: str) -> dict[tuple[int, str], Path]:
-    """The run directories of a task. A badly named task file may lie about its id."""
+    """The run directories of a task. A badly named task file may contain a false id."""
     if not is_id(task):
         return {}
     names = output_files.listed(session.clone.runs / task)

@@ -14,21 +14,21 @@ from gitfleet.plan.coder_choice import choices
 
 
 def absence(coder: str, settings: Settings) -> FleetError | None:
-    """Why there is no coder of that name, by this gitfleet, `fleet.yaml` or a plugin."""
+    """Why no coder has that name in gitfleet, `fleet.yaml` or a plugin."""
     if registry.built_in(coder, settings.coders):
         return None
     return registry.absence(coder, settings.coders, listed_plugins())
 
 
 def objection(coder: str, task: Task) -> str:
-    """Why that coder could not do this task; empty if nothing is to be seen."""
+    """Why that coder could not do this task; empty if no reason is known."""
     if coder == "shell" and script_of(task.body) is None:
         return "the coder shell needs a fenced block that begins with ```sh"
     return ""
 
 
 def nobodys(board: Board, task: str) -> str:
-    """Why none of the coders of a task is here, and what to do; empty if one is."""
+    """Why none of a task's coders exists here, and the remedy; empty if one does."""
     entry = board.get(task)
     if entry is None or entry.task is None:
         return ""

@@ -15,7 +15,7 @@ from gitfleet.notify.base import secrets_in
 
 
 def fleet_of(session: CliSession, report: EventLog | None = None) -> Project:
-    """The fleet of an opened clone; its store writes in the name of the clone's runner."""
+    """The project of an opened clone; its store writes as the clone's runner."""
     own = machine()
     name = session.clone.runner_name(own.name)
     told = report or EventLog(lambda _line: None)

@@ -20,10 +20,9 @@ Tell = Callable[[CliSession, str], str]
 
 
 def each(verb: str, ids: Sequence[str], make: Make, tell: Tell) -> None:
-    """Decide on each task, one commit each, and tell what came of it.
+    """Decide on each task, one commit each, and print the results.
 
-    What cannot be decided on one task keeps no other from it; it is told at the end, and the
-    command fails.
+    An error on one task does not stop the others; it is shown at the end, and the command fails.
     """
     session = open_session()
     for_people(verb, session.repo)
@@ -62,7 +61,7 @@ def say(verb: str, kind: Kind, ids: Sequence[str], reason: str, tell: Tell) -> N
 
 
 def _one_line(reason: str) -> str:
-    """The reason as it can stand in a list and in a commit's subject."""
+    """The reason in one line, for a list and for a commit's subject."""
     text = " ".join(reason.split())
     if not text.isprintable():
         raise FleetError("the reason has characters that cannot be shown", remedy="Retype it.")
@@ -70,18 +69,18 @@ def _one_line(reason: str) -> str:
 
 
 def entry_of(session: CliSession, task: str) -> Entry | None:
-    """The task as it is on the board now."""
+    """The task on the current board."""
     return session.store.board().get(task)
 
 
 def under_way(session: CliSession, task: str) -> bool:
-    """Whether an attempt on the task is under way."""
+    """Whether an attempt on the task is running."""
     entry = entry_of(session, task)
     return entry is not None and entry.claim is not None
 
 
 def ending(session: CliSession, task: str) -> str:
-    """Who ends the attempt under way of a task that nobody wants any more; empty if none is."""
+    """The runner that ends the running attempt of a cancelled task; empty if none runs."""
     entry = entry_of(session, task)
     if entry is None or entry.claim is None:
         return ""
@@ -92,7 +91,7 @@ def ending(session: CliSession, task: str) -> str:
 
 
 def stands(session: CliSession, task: str) -> str:
-    """Where a task stands now, as a sentence."""
+    """The task's current status, as a sentence."""
     board = session.store.board()
     where = status_of(board, task, session.store.now())
     return f"{task} is {where.status}: {where.reason}"

@@ -20,23 +20,23 @@ from gitfleet.model.states import FINISHED, Failure, Role
 from gitfleet.plan.coder_choice import choices, named_by
 from gitfleet.plan.status import statuses
 
-_AT_ONCE: Final = 6  # calls
+_AT_ONCE: Final = 6  # concurrent calls
 
 
 class Use(Struct, frozen=True):
-    """A coder that is named somewhere, and for what."""
+    """A coder that is named somewhere, and its use there."""
 
     coder: str
     by: str  # role work, task ID, ...
     model: str = ""
-    level: Level = Level.PROBLEM  # how bad it is if it does not work
+    level: Level = Level.PROBLEM  # the severity if it does not work
 
     def __str__(self) -> str:
         return f"{self.coder} ({self.by})"
 
 
 def coders(fleet: Project, board: Board, *, seconds: float | None) -> Iterator[DoctorFinding]:
-    """Look at every coder that is named; call each for at most `seconds` (None: do not call)."""
+    """Check every coder that is named; call each for at most `seconds` (None: do not call)."""
     if not named_by(board.settings.roles.work):
         remedy = "Set roles.work.coder in fleet.yaml, or name one in each task."
         yield warning("coder", "role work has none", remedy)
@@ -55,7 +55,7 @@ def coders(fleet: Project, board: Board, *, seconds: float | None) -> Iterator[D
 
 
 def uses(fleet: Project, board: Board) -> list[Use]:
-    """Every coder that is named, each once: by roles first, then tasks, settings, this machine."""
+    """Every coder that is named, each once: roles first, then tasks, settings, this machine."""
     roles, described = board.settings.roles, board.settings.coders
     found = (("work", roles.work), ("validate", roles.validate), ("plan", roles.plan))
     named = [
@@ -68,7 +68,7 @@ def uses(fleet: Project, board: Board) -> list[Use]:
         if entry.task is not None and where[task].status not in FINISHED:
             for one in choices(board, entry, Role(entry.task.role.value)):
                 named.append(Use(one.coder, f"task {task}", one.model, Level.WARNING))
-    # What the machine lets run may be described on another board.
+    # The machine's allowed coders may be described on another board.
     own = [
         name
         for name in fleet.machine.coders or ()
@@ -88,7 +88,7 @@ def uses(fleet: Project, board: Board) -> list[Use]:
 def _look(
     fleet: Project, board: Board, use: Use, *, start: bool
 ) -> tuple[Program | None, DoctorFinding]:
-    """The coder's program, None if it cannot do anything here."""
+    """The coder's program; None if the coder cannot work here."""
     if error := registry.absence(use.coder, board.settings.coders, fleet.machine.plugins):
         what = f"{use.by} wants {use.coder}, and {error.what}"
         return None, DoctorFinding(use.level, "coder", what, error.remedy)
@@ -120,12 +120,12 @@ def _version(fleet: Project, board: Board, use: Use, found: Program) -> Iterator
 
 
 def _speaks(board: Board, use: Use) -> bool:
-    """Whether it is more than a script of the task, so that a call says something."""
+    """Whether it is more than a script of the task, so that a call proves something."""
     described = board.settings.coders.get(use.coder)
     return use.coder != "shell" or (described is not None and bool(described.argv))
 
 
-# -- with one
+# -- with a call
 
 
 _REMEDIES: Final[Mapping[Failure, str]] = {
@@ -150,7 +150,7 @@ def _called(
         return ok("coder", f"{use} answered in {answer.took:.1f} s")
     described = board.settings.coders.get(use.coder)
     if described is not None and described.argv:
-        # Nobody knows what it is made for: perhaps for other tasks than such a question.
+        # Its purpose is unknown: it may be for other tasks than such a question.
         remedy = "If it is made for tasks of another kind, try it with one; else mend it."
         return warning("coder", f"{use} did not answer: {answer.reason}", remedy)
     return _failed(use, found, answer)

@@ -11,15 +11,15 @@ from gitfleet.errors import FleetError
 
 
 class Level(StrEnum):
-    """How bad a finding is."""
+    """The severity of a finding."""
 
     OK = "ok"
-    WARNING = "warning"  # it works, and perhaps not as wanted
+    WARNING = "warning"  # it works, but perhaps not as wanted
     PROBLEM = "problem"  # it does not work
 
 
 class DoctorFinding(Struct, frozen=True):
-    """One thing that was looked at; what to do unless it is well."""
+    """One result of a check; a remedy unless all is well."""
 
     level: Level
     about: str
@@ -28,18 +28,18 @@ class DoctorFinding(Struct, frozen=True):
 
     @property
     def line(self) -> str:
-        """As a person reads it."""
+        """The line that a person reads."""
         remedy = f" -> {self.remedy}" if self.remedy else ""
         return plain(f"{self.level:<8} {self.about}: {self.what}{remedy}")
 
 
 def ok(about: str, what: str) -> DoctorFinding:
-    """It is well."""
+    """All is well."""
     return DoctorFinding(Level.OK, about, what)
 
 
 def warning(about: str, what: str, remedy: str = "") -> DoctorFinding:
-    """It works, and perhaps not as wanted."""
+    """It works, but perhaps not as wanted."""
     return DoctorFinding(Level.WARNING, about, what, remedy)
 
 
@@ -49,6 +49,6 @@ def problem(about: str, what: str, remedy: str = "") -> DoctorFinding:
 
 
 def of_error(about: str, error: FleetError) -> DoctorFinding:
-    """A look that could not be made."""
+    """A check that could not be made."""
     what = f"{error.where}: {error.what}" if error.where else error.what
     return problem(about, what, error.remedy)

@@ -44,7 +44,7 @@ def shown() -> Iterator[ReportEdits]:
 
 
 def show(edits: LostEdits | WaitingEdits) -> None:
-    """Print each conflict on standard error: the file, and what became of the person's version."""
+    """Print each conflict on standard error: the file, and the fate of the person's version."""
     match edits:
         case WaitingEdits(commit=commit, why=why):
             _say(f"your commit {commit[:10]} is not merged into the board yet: {why}")

@@ -21,8 +21,8 @@ from gitfleet.event_log import UNSAFE, harmless
 from gitfleet.model.states import Status
 
 _GAP: Final = 2
-_LEAST: Final = 3  # of a column, before another one gives way that is to be kept
-_SHORT: Final = 8  # of a column, before another one gives way that is worth more
+_LEAST: Final = 3  # columns that a column keeps before a protected one shrinks
+_SHORT: Final = 8  # columns that a column keeps before a more valuable one shrinks
 _COLOURS: Final[dict[Status, str]] = {
     Status.ASKING: "yellow",
     Status.FAILED: "red",
@@ -36,34 +36,34 @@ _COLOURS: Final[dict[Status, str]] = {
 
 
 def line(text: str) -> str:
-    """The same in one line: white space of any kind is one space."""
+    """The same in one line: each run of white space becomes one space."""
     return harmless(" ".join(text.split()))
 
 
 def on_terminal() -> bool:
-    """Whether a person looks at standard output."""
+    """Whether standard output is a terminal."""
     return sys.stdout.isatty()
 
 
 def room() -> int | None:
-    """The columns of the terminal; None where nothing is to be cut."""
+    """The terminal's columns; None if lines are not to be cut."""
     return max(20, shutil.get_terminal_size().columns) if on_terminal() else None
 
 
 def style(text: str, **how: Any) -> str:
-    """Text in a colour, where a person looks who wants colours (https://no-color.org)."""
+    """Text in a colour, on a terminal whose user wants colours (https://no-color.org)."""
     plainly = not on_terminal() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     return text if plainly else click.style(text, **how)
 
 
 def of_status(text: str, status: Status) -> str:
-    """Text in the colour of a status; what is over, or must wait, is dim."""
+    """Text in the colour of a status; finished and waiting tasks are dim."""
     colour = _COLOURS.get(status)
     return style(text, fg=colour) if colour else style(text, dim=True)
 
 
 def width(text: str) -> int:
-    """The columns a text takes: wide characters two, those that join the one before none."""
+    """The columns that a text takes: wide characters two, combining characters none."""
     if text.isascii():
         return len(text)
     return sum(
@@ -73,7 +73,7 @@ def width(text: str) -> int:
 
 
 def tokens(number: int) -> str:
-    """A count of tokens in few characters: 950, 9.5k, 45k, 1.2M; empty where there are none."""
+    """A count of tokens in few characters: 950, 9.5k, 45k, 1.2M; empty if it is 0 or unknown."""
     if number < 1_000:
         return str(number or "")
     if number < 9_950:
@@ -82,14 +82,14 @@ def tokens(number: int) -> str:
 
 
 def context(now: int, window: int) -> str:
-    """How full a context is: `45k/200k 22%`; empty where that is not known."""
+    """How full a context is: `45k/200k 22%`; empty if that is unknown."""
     if not now or not window:
         return tokens(now)
     return f"{tokens(now)}/{tokens(window)} {100 * now // window}%"
 
 
 def cut(text: str, columns: int) -> str:
-    """Text that takes at most so many columns, with … where something is left out."""
+    """Text cut to this many columns, with … in place of the rest."""
     if width(text) <= columns:
         return text
     kept, taken = "", 0
@@ -107,9 +107,11 @@ def columns(
     keep: int | None = None,
     late: int | None = None,
 ) -> list[list[str]]:
-    """Rows with every cell but the last padded to its column. With a limit they are as wide at
-    most: the widest columns give way first; `late` once the others are short, and the one to keep,
-    since one has to type what stands there, when nothing else is left to give."""
+    """Rows with every cell but the last padded to its column.
+
+    With a limit, the widest columns shrink first. `late` shrinks once the others are short. The
+    column to keep, which people have to type, shrinks only when nothing else is left.
+    """
     if not cells:
         return []
     wide = [max(map(width, column)) for column in zip(*cells, strict=True)]
@@ -131,7 +133,7 @@ def _cell(text: str, columns: int, last: bool) -> str:
 
 
 def out_json(value: Any) -> None:
-    """Print as JSON in UTF-8, indented; what a terminal could take for a command is escaped."""
+    """Print as JSON in UTF-8, indented; control characters of terminals are escaped."""
     try:
         text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
     except UnicodeEncodeError:  # a file name on the board that is not UTF-8

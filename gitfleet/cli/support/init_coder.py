@@ -16,13 +16,13 @@ from gitfleet.errors import FleetError
 from gitfleet.model.config import Settings
 from gitfleet.plan.coder_choice import named_by
 
-_SUGGESTED = ("claude", "codex")  # what somebody may install who has none
+_SUGGESTED = ("claude", "codex")  # suggestions for people without a coder
 
 
 def choose(wanted: str | None) -> list[str]:
-    """The coder for a new board, then the others that are installed; empty: there is none.
+    """The coder for a new board, then the other installed ones; empty if none is installed.
 
-    Asks on a terminal where several are. FleetError for a name that is no coder's.
+    Asks on a terminal if there are several. FleetError for an unknown coder's name.
     """
     found = [one.coder.name for one in _installed()]
     if wanted is not None and wanted not in registry.KNOWN:
@@ -35,7 +35,7 @@ def choose(wanted: str | None) -> list[str]:
 
 
 def _installed() -> list[Detected]:
-    """Every coder on PATH: those that run within limits first, of these those logged in."""
+    """Every coder on PATH: those that run within limits first, and of these the logged-in ones."""
     coders = [registry.find(name, {}) for name in registry.PREFERENCE]
     found = [detect.look(coder) for coder in coders if coder is not None]
     here = [one for one in found if one.path]
@@ -60,11 +60,11 @@ def _state(one: Detected) -> str:
     return "logged in" if one.login else "no login found"
 
 
-# -- what to say of the coder that is set
+# -- the report on the chosen coder
 
 
 def report(settings: Settings) -> Iterator[str]:
-    """Whether the board's coder can work here, and what to do where it cannot, in lines."""
+    """Whether the board's coder can work here, and the remedy if it cannot, in lines."""
     named = named_by(settings.roles.work)
     if not named:
         yield from _unset()
@@ -123,7 +123,7 @@ def _unset() -> Iterator[str]:
 
 
 def first_task(settings: Settings) -> str:
-    """A command that creates a task which can be done here."""
+    """A command that creates a task that can be done here."""
     if any(one.coder != "shell" for one in named_by(settings.roles.work)):
         return 'gitfleet add "A first task" --body "What to do, in Markdown"'
     return 'gitfleet add "A first task" --coder shell < body.md'

@@ -19,12 +19,12 @@ from gitfleet.model.durations import spoken
 from gitfleet.runner.loop import Runner
 
 _HEADS: Final = ("task", "role", "coder", "state", "elapsed", "silent", "tokens", "context")
-_NARROW: Final = 90  # columns of a terminal; with fewer only these heads have room
+_NARROW: Final = 90  # columns of a terminal; narrower ones show only these heads
 _FEW: Final = ("task", "state", "elapsed")
 
 
 class _View:
-    """Draws what runs, anew at each refresh."""
+    """Draws the running attempts at each refresh."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -41,7 +41,7 @@ class _View:
 
 
 def table_of(lives: Iterable[LiveStatus], width: int) -> Table:
-    """What runs, a row each, for a terminal of that many columns."""
+    """The running attempts, one per row, for a terminal of that many columns."""
     heads = _FEW if width < _NARROW else _HEADS
     table = Table(box=None, pad_edge=False, expand=True)
     for name in heads:
@@ -69,7 +69,7 @@ def _cells(live: LiveStatus, now: float) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def shown() -> Iterator[tuple[EventLog, Callable[[Runner], None]]]:
-    """A report whose lines scroll above a live table."""
+    """An event log whose lines scroll above a live table."""
     console = Console()
     view = _View(console)
     with Drawn(view, console=console, refresh_per_second=2, transient=True):

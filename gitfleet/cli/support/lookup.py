@@ -22,7 +22,7 @@ from gitfleet.plan.view import Row
 
 
 def task_of(store: Store, board: Board, task: str) -> Entry:
-    """The task of that id, wherever its files lie; FleetError suggests ids that are like it."""
+    """The task with that id, open or archived; FleetError suggests similar ids."""
     entry = board.get(task) or store.archived(board, task)
     if entry is None:
         raise FleetError(f"there is no task {task!r}", remedy=_hint(board, task))
@@ -39,7 +39,7 @@ def _hint(board: Board, task: str) -> str:
 
 
 def board_at(session: CliSession, revision: str) -> tuple[Board, datetime]:
-    """The board at a revision, and the time of that commit; FleetError if it is none."""
+    """The board at a revision, and that commit's time; FleetError if the revision has no board."""
     store = session.store
     args = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     said = git(*args, cwd=Path.cwd(), check=False)
@@ -58,7 +58,7 @@ def board_at(session: CliSession, revision: str) -> tuple[Board, datetime]:
 
 
 def archive(store: Store, board: Board) -> Iterator[Entry]:
-    """Every archived task. Each month's folder is read once, however many tasks lie in it."""
+    """Every archived task. Each month's folder is read once, however many tasks it contains."""
     tree = store.objects.tree_of(board.commit)
     months: dict[str, dict[str, str]] = {}
     for task, folder in board.archived.items():
@@ -77,7 +77,7 @@ def archive(store: Store, board: Board) -> Iterator[Entry]:
 
 
 def doubted(board: Board, row: Row) -> Row:
-    """The row; of what is ready, and never begun since its coder is nobody, that is the reason."""
+    """The row; for a ready task whose coder does not exist, with that as its reason."""
     if row.status is not Status.READY:
         return row
     from gitfleet.cli.support import coder_checks  # noqa: PLC0415 - all coders, which few tasks make one look at

@@ -17,13 +17,13 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 _WIDEST: Final = 100  # columns; longer lines are hard to read
-_LESS: Final = {"LESS": "FRX", "LV": "-c"}  # as git sets them where the person did not
+_LESS: Final = {"LESS": "FRX", "LV": "-c"}  # git's defaults if the person has none
 _WITHIN: Final = re.compile(r"\[([^\]]+)\]\(#[^)]+\)")  # a link to a heading of the same page
 _CELLS: Final = re.compile(r"(?<!\\)\|")
 
 
 def show_markdown(text: str) -> None:
-    """Draw Markdown as wide as the terminal, and page it."""
+    """Render Markdown as wide as the terminal, and page it."""
     width = min(shutil.get_terminal_size().columns, _WIDEST)
     plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
     console = Console(width=width, force_terminal=not plain, no_color=plain, highlight=False)
@@ -34,9 +34,9 @@ def show_markdown(text: str) -> None:
 
 
 def without_wide_tables(text: str, width: int) -> str:
-    """The same with every table that has no room as a list: a point for each row.
+    """The same text with every table that does not fit turned into a list, one item per row.
 
-    A table in too few columns would be drawn with its words cut off.
+    A table with too few columns would be drawn with its words cut off.
     """
     lines: list[str] = []
     fenced = False
@@ -69,19 +69,19 @@ def _as_list(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def show(text: str) -> None:
-    """Page a text that is ready for the terminal; without a pager, print it."""
+    """Page a text that is formatted for the terminal; without a pager, print it."""
     said = subprocess.run(["git", "var", "GIT_PAGER"], capture_output=True, text=True, check=False)
     command = said.stdout.strip()
     if command in ("", "cat"):
         click.echo(text, nl=False)
         return
-    # The person's own setting, which git gives to a shell, too.
+    # The person's own setting, which git passes to a shell, too.
     argv = ["/bin/sh", "-c", command]
     pager = subprocess.Popen(argv, stdin=subprocess.PIPE, env={**_LESS, **os.environ})
     assert pager.stdin is not None
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the pager
     try:
-        with contextlib.suppress(BrokenPipeError):  # it was left before the end
+        with contextlib.suppress(BrokenPipeError):  # the person left the pager before the end
             pager.stdin.write(text.encode())
         with contextlib.suppress(BrokenPipeError):
             pager.stdin.close()

@@ -26,15 +26,15 @@ from gitfleet.model.config import Machine
 from gitfleet.model.durations import spoken
 from gitfleet.plan.cooldown import cooldowns
 
-_MOST: Final = 1_000  # attempts of one runner that are shown
+_MOST: Final = 1_000  # attempts shown for one runner
 _MOST_SERVICES: Final = 50  # of one runner
-_LONGEST: Final = 200  # characters of a word of a stranger's
+_LONGEST: Final = 200  # characters shown of one word from another machine
 _TEXTS: Final = ("nonce", "task", "role", "coder", "doing", "state", "last")
 _NUMBERS: Final = ("attempt", "elapsed", "silence", "tokens", "context", "window")
 
 
 def known(session: CliSession) -> list[dict[str, Any]]:
-    """Every runner, as it told of itself last, in the order of their names."""
+    """Every known runner, as it last described itself, in the order of their names."""
     found = {runner: _told(runner, beat) for runner, beat in heartbeats.seen(session.repo).items()}
     board = session.store.board()
     own = _own(session, board, found)
@@ -48,23 +48,23 @@ def known(session: CliSession) -> list[dict[str, Any]]:
 
 
 def fetch(repo: Repo, name: str) -> None:
-    """Fetch what the runners tell; Unreachable if the remote does not answer."""
+    """Fetch the runners' heartbeats; Unreachable if the remote does not answer."""
     remote.fetch(repo, name, [f"+{heartbeats.BEATS}*:{heartbeats.SEEN_BEATS}*"])
 
 
 def look(repo: Repo, name: str) -> None:
-    """The same; where the remote does not answer, that is said, and what was seen last is there."""
+    """The same. If the remote does not answer, print that and return the last fetched state."""
     try:
         fetch(repo, name)
     except Unreachable as error:
         click.echo(f"gitfleet: {format.line(error.what)}; this is what was seen last", err=True)
 
 
-# -- what a heartbeat tells
+# -- heartbeats
 
 
 def _told(runner: str, beat: Mapping[str, Any]) -> dict[str, Any]:
-    """A heartbeat with every key, each of its kind."""
+    """A heartbeat with every key present and of the right type."""
     labels = beat.get("labels")
     return {
         "name": _text(runner),
@@ -80,7 +80,7 @@ def _told(runner: str, beat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def failing(told: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The services that fail: the name, the error, the remedy, and for how many seconds."""
+    """The failing services: name, error, remedy, and seconds since the failure."""
     found = told.get("failing")
     return [
         {
@@ -117,7 +117,7 @@ def _number(given: object) -> int | None:
 
 
 def _own(session: CliSession, board: Board, known: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The live runner of this clone. Its file, else its heartbeat, and what it has just claimed."""
+    """The live runner of this clone: its file, else its heartbeat, and its newest claims."""
     if session.clone.running() is None:
         return None
     own = machine()
@@ -135,7 +135,7 @@ def _own(session: CliSession, board: Board, known: Mapping[str, Any]) -> dict[st
 
 
 def _unheard(name: str, own: Machine, board: Board) -> dict[str, Any]:
-    """A runner that has just begun."""
+    """A runner that has just started."""
     return {
         "name": name,
         "host": "",
@@ -148,7 +148,7 @@ def _unheard(name: str, own: Machine, board: Board) -> dict[str, Any]:
 
 
 def _claimed(session: CliSession, task: str, claim: Claim) -> dict[str, Any]:
-    """An attempt as far as the board tells of it; this runner's own clock made the claim."""
+    """An attempt as the board describes it; this runner's own clock timed the claim."""
     took = (session.store.now() - claim.at).total_seconds()
     return {
         "nonce": claim.nonce,
@@ -166,28 +166,28 @@ def _claimed(session: CliSession, task: str, claim: Claim) -> dict[str, Any]:
 
 
 def span(number: int | None, word: str) -> str:
-    """A time of an attempt in words; empty where it is not known."""
+    """A duration of an attempt in words; empty if it is unknown."""
     return f"{word} {spoken(number)}" if number is not None else ""
 
 
 def failure(service: Mapping[str, Any], runner: str = "") -> str:
-    """Which service fails, since when, and why."""
+    """The failing service, since when it fails, and why."""
     where = f" on {runner}" if runner else ""
     since = f" for {spoken(service['elapsed'])}" if service["elapsed"] is not None else ""
     return f"{service['name']}{where} has been failing{since}: {service['error']}"
 
 
 def doing(attempt: Mapping[str, Any]) -> str:
-    """What it does just now: as the coder's state if that is known, else as the runner has it."""
+    """The attempt's activity: the coder's state if it is known, else the runner's."""
     return str(attempt["state"] or attempt["doing"])
 
 
 def progress(repo: Repo) -> dict[str, str]:
-    """What every attempt does that a heartbeat tells of, by the nonce of its claim."""
+    """The activity of every attempt in a heartbeat, by the nonce of its claim."""
     found: dict[str, str] = {}
     for runner, beat in heartbeats.seen(repo).items():
         for attempt in _told(runner, beat)["attempts"]:
-            # A stranger's nonce may be any text; only one that a claim has is ever asked for.
+            # A foreign nonce may be any text; callers look up only the nonces of claims.
             words = (
                 doing(attempt),
                 span(attempt["elapsed"], "for"),

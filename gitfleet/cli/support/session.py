@@ -35,13 +35,15 @@ class CliSession(NamedTuple):
 
     @property
     def person(self) -> Person:
-        """Who is asking, as git knows them; FleetError if git does not."""
+        """The person who runs the command, from git's identity; FleetError if git has none."""
         return who_asks(self.repo)
 
     def change(self, decide: Decide) -> Change:
-        """Make a person's change, on the remote where the board is shared; what cannot get there
-        now waits in this clone, and that is said. FleetError if there was nothing to change, or
-        the board has an old format."""
+        """Make a person's change, on the remote if the board is shared.
+
+        A change that cannot reach the remote now waits in this clone, and a message says so.
+        FleetError if there was nothing to change, or the board has an old format.
+        """
 
         def decided(board: Board, now: datetime) -> Change | None:
             upgrade.refuse_old(board)
@@ -53,7 +55,7 @@ class CliSession(NamedTuple):
         return result.change
 
     def transact(self, decide: Decide) -> Transaction:
-        """The same for a board of any format, and for what may turn out to be no change."""
+        """The same for a board of any format, and for a change that may turn out to be empty."""
         with edits.shown() as report_edits:
             result, waits = write.write(self.repo, self.store, decide, report_edits)
         if waits:
@@ -61,12 +63,12 @@ class CliSession(NamedTuple):
         return result
 
     def default_target(self) -> str:
-        """The branch work lands on where the settings name none."""
+        """The target if the settings name none."""
         return target_here(self.repo, self.store.branch) or "main"
 
 
 def open_session(start: Path | None = None) -> CliSession:
-    """The clone that one stands in; FleetError if there is none or it has no board."""
+    """The clone around the current folder; FleetError if there is none or it has no board."""
     repo = find(start or Path.cwd())
     session = CliSession(repo, Clone(repo), Store(repo))
     if session.store.tip() is None:
@@ -78,7 +80,7 @@ def open_session(start: Path | None = None) -> CliSession:
 
 
 def who_asks(repo: Repo) -> Person:
-    """Who is asking, as git knows them; FleetError if git does not."""
+    """The person who runs the command, from git's identity; FleetError if git has none."""
     who = identity(repo)
     if who is None:
         raise FleetError(
@@ -86,7 +88,7 @@ def who_asks(repo: Repo) -> Person:
             remedy="git config --global user.name NAME; git config --global user.email MAIL",
         )
     if who[1].endswith("@gitfleet.invalid"):
-        # The identity of an attempt: an agent does not decide as a person.
+        # This is an attempt's identity: an agent does not decide as a person.
         raise FleetError(
             "this is the identity of a coder's attempt, and people decide here",
             remedy="Run it outside of the attempt.",
@@ -95,10 +97,10 @@ def who_asks(repo: Repo) -> Person:
 
 
 def target_here(repo: Repo, board: str) -> str | None:
-    """The branch work should land on, as git tells; None where it cannot.
+    """The target that git suggests; None if it suggests none.
 
-    Whoever stands in `.fleet/` is on the board's own branch, and nothing lands there: then it is
-    what the main worktree is on.
+    In `.fleet/` the current branch is the board's own, and work never lands there: then the branch
+    of the main worktree counts.
     """
     found = default_target(repo)
     if found != board:
@@ -108,10 +110,10 @@ def target_here(repo: Repo, board: str) -> str | None:
 
 
 def for_people(verb: str, repo: Repo) -> None:
-    """Refuse a verb by which a person decides to an agent that tries it inside its attempt.
+    """Refuse a verb for people's decisions to an agent inside its attempt.
 
-    Its outbox lies in the git directory of the repository that it works for; in any other one it
-    may do as it likes.
+    The attempt's outbox is in the git directory of the repository that it works for; in any other
+    repository the agent may use every verb.
     """
     box = os.environ.get("GITFLEET_OUTBOX")
     if box and Path(box).resolve().is_relative_to(repo.common):
@@ -122,7 +124,7 @@ def for_people(verb: str, repo: Repo) -> None:
 
 
 def plain(text: object) -> str:
-    """Text of others in one line, as a terminal may have it."""
+    """Foreign text in one line, safe for a terminal."""
     return harmless(" ".join(str(text).split()))
 
 
@@ -133,7 +135,7 @@ def suffix() -> str:
 
 @functools.cache
 def listed_plugins() -> tuple[str, ...]:
-    """The plugins that this machine lists; none where its settings cannot be read. Read once."""
+    """The plugins that this machine lists; none if its settings cannot be read. Read once."""
     try:
         return machine().plugins
     except FleetError:

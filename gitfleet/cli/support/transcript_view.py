@@ -30,7 +30,7 @@ _DIM: Final[Mapping[str, Any]] = {"dim": True}
 
 
 def lines(told: Passage) -> list[str]:
-    """The lines of one thing; what was said stands by itself, what was done is set off."""
+    """The lines of one transcript item. The coder's words and its actions look different."""
     mark, rest = _FORMS[told.said](told)
     how = _STYLES.get(told.said, _DIM)
     if told.said is CoderEventKind.TEXT:
@@ -41,7 +41,7 @@ def lines(told: Passage) -> list[str]:
     return shown
 
 
-_Form = tuple[str, list[str]]  # the line with the time, and those below it
+_Form = tuple[str, list[str]]  # the line with the time, and the lines below it
 
 
 def _said(told: Passage) -> _Form:
@@ -58,7 +58,7 @@ def _call(told: Passage) -> _Form:
 
 
 def _answer(told: Passage) -> _Form:
-    # What took no second, some coders told of only when it was over.
+    # Some coders report an action only after it ended: then no duration is known.
     took = f" took {spoken(told.seconds)}" if told.seconds else " is done"
     rows = told.text.split("\n") if told.text else []
     return f"< {told.tool}{took}", [*_left(told), *rows]
@@ -81,7 +81,7 @@ def _plainly(word: str) -> Callable[[Passage], _Form]:
 
 
 def _error(told: Passage) -> _Form:
-    """What is no failure is a warning: some coders say both in one way."""
+    """Show an error that is not a failure as a warning: some coders report both the same way."""
     return _plainly("error" if told.failure is not None else "warning")(told)
 
 
@@ -100,14 +100,14 @@ _FORMS: Final[Mapping[CoderEventKind, Callable[[Passage], _Form]]] = {
 
 
 class Page:
-    """Things one below the other; an empty line stands between what was said and what was done."""
+    """Transcript items one below the other, with an empty line between words and actions."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
-        self._last: bool | None = None  # whether words came last; None: nothing did
+        self._last: bool | None = None  # whether words came last; None: nothing was shown yet
 
     def show(self, told: Passage) -> None:
-        """The lines of one more thing."""
+        """The lines of one more item."""
         words = told.said is CoderEventKind.TEXT
         if self._last is not None and words is not self._last:
             self._write("")
@@ -116,11 +116,11 @@ class Page:
             self._write(row)
 
 
-# -- the whole of an attempt
+# -- a whole attempt
 
 
 class Wish(NamedTuple):
-    """How it is to be shown."""
+    """How to show an attempt."""
 
     raw: bool = False
     only_errors: bool = False
@@ -130,14 +130,14 @@ class Wish(NamedTuple):
 
 
 class Out:
-    """Standard output, with headings of ours between what is others'."""
+    """Standard output, with our headings between the output of others."""
 
     def __init__(self, wish: Wish) -> None:
         self._raw = wish.raw
         self._silent = wish.as_json  # headings are for people
 
     def heading(self, text: str, mark: str = "==") -> None:
-        """A line of ours; with --raw it must not stand between the bytes."""
+        """Print a heading of ours; not with --raw, where it would stand between the bytes."""
         if self._silent:
             return
         how = {"bold": True} if mark == "==" else {"dim": True}
@@ -145,7 +145,7 @@ class Out:
         click.echo(styled, err=self._raw)
 
     def write(self, data: bytes) -> None:
-        """Bytes of others, whole lines unless they are very long."""
+        """Print foreign bytes, as whole lines unless they are very long."""
         if not self._raw:
             text = without_colours(data.decode("utf-8", "replace"))
             data = harmless(text).encode("utf-8", "replace")
@@ -153,14 +153,15 @@ class Out:
 
 
 class ShownFile:
-    """One of an attempt's files, shown as far as it has come."""
+    """One of an attempt's files, and how far it was shown."""
 
     def __init__(self, out: Out, name: str, source: Source) -> None:
         self.out, self.name = out, name
         self.source = source
 
     def more(self, *, end: bool, begin: bool) -> bool:
-        """Show what came since the last call, below a heading if `begin`. Whether something did."""
+        """Show new content since the last call, below a heading if `begin`; return whether any
+        came."""
         shown = False
         for data in self.source.lines(end=end):
             if begin and not shown:
@@ -170,12 +171,12 @@ class ShownFile:
         return shown
 
     def sum(self) -> str:
-        """What it came to, in words; empty if that is not to be known."""
+        """The totals of the attempt in words; empty if they are unknown."""
         return ""
 
 
 class Speech(ShownFile):
-    """The output of a coder that is understood."""
+    """The output of a coder whose format is known."""
 
     def __init__(
         self,
@@ -207,7 +208,7 @@ class Speech(ShownFile):
         now = datetime.now(UTC).replace(microsecond=0)
         marks: list[Timestamp] | None = None
         for start, data in self.source.chunks():
-            marks = self._marks() if marks is None else marks  # only where there is something new
+            marks = self._marks() if marks is None else marks  # only if there is new output
             for event, at in self._hearing.feed(data, start, marks, now=None if end else now):
                 yield from self._teller.tell(event, at)
         if end and not self._ended:

@@ -12,7 +12,7 @@ import click
 
 
 class Verb(click.Command):
-    """A command with examples: lines as a person types them, a comment behind some."""
+    """A command with examples: lines as a person types them, some with a comment."""
 
     def __init__(self, *args: Any, examples: Sequence[str] = (), **more: Any) -> None:
         super().__init__(*args, **more)
@@ -24,7 +24,7 @@ class Verb(click.Command):
 
 
 class VerbGroup(click.Group):
-    """A verb that has verbs of its own; the examples of all stand with it, too."""
+    """A command group; its help also shows the examples of its commands."""
 
     command_class = Verb
 
@@ -38,7 +38,7 @@ class VerbGroup(click.Group):
 
 
 def write_examples(formatter: click.HelpFormatter, lines: Sequence[str]) -> None:
-    """The section `Examples`."""
+    """Write the section `Examples`."""
     if lines:
         with formatter.section("Examples"):
             for line in lines:
@@ -46,9 +46,9 @@ def write_examples(formatter: click.HelpFormatter, lines: Sequence[str]) -> None
 
 
 class Named(click.types.StringParamType):
-    """A word that names something: the kind is what completion offers for it.
+    """A word that names something; completion offers names of that kind.
 
-    Whether there is such a thing, the verb finds out.
+    The verb itself checks whether the named thing exists.
     """
 
     def __init__(self, kind: str) -> None:
@@ -56,7 +56,7 @@ class Named(click.types.StringParamType):
 
 
 TASK: Final = Named("task")
-ANY_TASK: Final = Named("any-task")  # archived ones, too
-QUESTION: Final = Named("question")  # or the task that asks
+ANY_TASK: Final = Named("any-task")  # also archived tasks
+QUESTION: Final = Named("question")  # or the task that asked it
 CODER: Final = Named("coder")
 PAGE: Final = Named("page")

@@ -18,14 +18,14 @@ from gitfleet.git.remote import Unreachable, address, patience
 from gitfleet.git.repo import Repo
 from gitfleet.model.change import Decide
 
-_PATIENCE: Final = 20.0  # seconds that a person waits for a server at most
-_HURRY: Final = 0.5  # seconds that a person waits at most before the next try after a lost race
+_PATIENCE: Final = 20.0  # the longest a person waits for a server
+_HURRY: Final = 0.5  # the longest a person waits before the next try after a lost race
 
 
 def remote_of(repo: Repo, store: Store) -> str | None:
-    """The remote the board lives on; None where it lives in this clone.
+    """The remote of the board; None if the board is in this clone only.
 
-    What fleet.yaml says, else `origin` if a board was ever seen there.
+    The remote of fleet.yaml, else `origin` if it was ever seen with a board.
     """
     wanted = store.board().settings.remote
     if wanted == "none":
@@ -49,7 +49,7 @@ def store_of(
     report_edits: ReportEdits,
     tell: Callable[..., None] | None = None,
 ) -> Store:
-    """The store through which a board is written: of this clone, or on its remote."""
+    """The store that writes the board, in this clone or on its remote."""
     name = remote_of(repo, store)
     if name is None:
         return Store(repo, branch=store.branch, runner=runner)
@@ -61,11 +61,11 @@ def store_of(
 def write(
     repo: Repo, store: Store, decide: Decide, report_edits: ReportEdits
 ) -> tuple[Transaction, str]:
-    """Make a person's change where the board lives. Also, in a sentence, why it waits in this
-    clone; empty if it is there.
+    """Make a person's change where the board lives; return it, and why it waits here.
 
-    Where the remote does not answer the change is made here, to the same bytes: it goes up with
-    the next one, and should its push have arrived after all, nothing is there twice.
+    The reason is a sentence; it is empty if the change arrived. If the remote does not answer, the
+    change is made in this clone, with the same bytes. It goes up with the next change; if its own
+    push arrived after all, nothing is duplicated.
     """
     name = remote_of(repo, store)
     if name is None:
