@@ -1,9 +1,9 @@
-"""Plugs from other distributions: found by entry points, imported where the machine lists them.
+"""Plugins from other distributions: found by entry points, imported if the machine lists them.
 
-To look for one reads the metadata of installed distributions and imports nothing of theirs. A plug
-is imported only if this machine's config.yaml lists it, by its own name or by its distribution's:
-a name on a board, which anyone who can push may write, imports nothing that the machine's owner did
-not choose. Each registry asks here only for a name that is none of its own.
+A lookup reads the metadata of installed distributions and imports none of their code. A plugin is
+imported only if this machine's config.yaml lists it, by its own name or by its distribution's. So a
+name on a board, which anyone who can push may write, imports nothing that the machine's owner did
+not choose. Each registry asks here only for names that it does not know itself.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LONGEST: Final = 300  # characters of an error's text that are shown
 
 
 class PluginKind(StrEnum):
-    """What a plug can be."""
+    """The kinds of plugins."""
 
     CODER = "coder"
     FORGE = "forge"
@@ -40,7 +40,7 @@ class PluginKind(StrEnum):
 
 
 class Plugin(Struct, frozen=True, kw_only=True):
-    """A plug as the metadata of its distribution has it. Nothing of it is imported."""
+    """A plugin as the metadata of its distribution has it. Nothing of it is imported."""
 
     kind: PluginKind
     name: str
@@ -57,7 +57,7 @@ class Plugin(Struct, frozen=True, kw_only=True):
 
 
 class PluginError(FleetError):
-    """A plug does not work: which one, and what failed."""
+    """A plugin does not work. The text names the plugin and the failure."""
 
     def __init__(self, plugin: Plugin, what: str) -> None:
         super().__init__(
@@ -73,7 +73,7 @@ def _normal(distribution: str) -> str:
 
 @functools.cache
 def installed() -> tuple[Plugin, ...]:
-    """Every plug that an installed distribution offers, sorted; looked for once in a process.
+    """Every plugin that an installed distribution offers, sorted; looked for once in a process.
 
     FleetError if the metadata of a distribution cannot be read.
     """
@@ -101,7 +101,7 @@ def installed() -> tuple[Plugin, ...]:
 
 
 def find(kind: PluginKind, name: str, listed: Collection[str]) -> Plugin | None:
-    """The listed plug of that kind and name; None if none is installed.
+    """The listed plugin of that kind and name; None if none is installed.
 
     FleetError if one is installed that the machine does not list, or if it lists several.
     """
@@ -126,7 +126,7 @@ def _origin(plugins: Collection[Plugin]) -> str:
 
 
 def load(plugin: Plugin, expected: type[T]) -> T:
-    """Import a plug that is listed. PluginError if that fails, or if it is of another type."""
+    """Import a listed plugin. PluginError if that fails, or if it is of another type."""
     made, failure = _loaded(plugin)
     if failure:
         raise PluginError(plugin, failure)
@@ -148,7 +148,7 @@ def _loaded(plugin: Plugin) -> tuple[Any, str]:
 
 
 def told(error: BaseException) -> str:
-    """An error of a plug in one line."""
+    """An error of a plugin in one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST]
 
 
@@ -159,9 +159,9 @@ def guarded(
     result: Any,
     passing: type[Exception] = FleetError,
 ) -> Callable[..., Any]:
-    """A function of a plug that raises PluginError where it fails, or returns what is no `result`.
+    """A function of a plugin that raises PluginError if it fails or does not return a `result`.
 
-    Errors of the type `passing` are its own words for people, and pass.
+    Errors of the type `passing` are messages for people, and pass unchanged.
     """
 
     def guard(*args: Any, **more: Any) -> Any:
@@ -189,5 +189,5 @@ def _plain(value: Any) -> str:
 
 
 def no_options(options: Mapping[str, Any]) -> str:
-    """What is wrong with the options of a plug that takes none; empty if nothing is."""
+    """The check of a plugin that takes no options: an error message, or empty."""
     return f"it takes no options, and was given {', '.join(options)}" if options else ""

@@ -46,7 +46,7 @@ class RunFiles:
 
     @property
     def spec(self) -> Path:
-        """What to start, and the limits."""
+        """The command to start, and its limits."""
         return self._file("spec.json")
 
     @property
@@ -66,17 +66,17 @@ class RunFiles:
 
     @property
     def stdout(self) -> Path:
-        """What it wrote to standard output."""
+        """Its standard output."""
         return self._file(STDOUT)
 
     @property
     def stderr(self) -> Path:
-        """What it wrote to standard error."""
+        """Its standard error."""
         return self._file(STDERR)
 
     @property
     def last_words(self) -> Path:
-        """What the supervisor wrote to standard error, should it die."""
+        """The standard error of the supervisor, for the case that it dies."""
         return self._file("shim.txt")
 
 
@@ -93,8 +93,8 @@ class RunDir(RunFiles):
         return RunFiles(self.path, f"{kind}-{number}.")
 
     def set_aside(self) -> None:
-        """Put what a coder left under other names, so that another may begin as if it were the
-        first."""
+        """Rename the files of a coder that has ended, so that another one can start as if it were
+        the first."""
         numbers = (RunFiles(self.path, f"{number}.") for number in itertools.count(1))
         goal = next(files for files in numbers if not files.stdout.exists())
         for old, new in (
@@ -108,32 +108,32 @@ class RunDir(RunFiles):
 
     @property
     def prompt(self) -> Path:
-        """Everything the coder was told."""
+        """The prompt of the coder."""
         return self.path / PROMPT
 
     @property
     def outbox(self) -> Path:
-        """The folder where an attempt drops what it says."""
+        """The folder for files from the attempt."""
         return self.path / "outbox"
 
     @property
     def inbox(self) -> Path:
-        """The folder where an attempt finds answers."""
+        """The folder for answers to the attempt."""
         return self.path / "inbox"
 
     @property
     def checkpoint(self) -> Path:
-        """What the next life of a runner must know of it."""
+        """The state that a restarted runner needs to continue the attempt."""
         return self.path / "attempt.json"
 
     @property
     def timestamps(self) -> Path:
-        """How far the coder's output had come when."""
+        """Sizes of the coder's output over time."""
         return self.path / "stdout.pace"
 
     @property
     def error(self) -> Path:
-        """The traceback of an error of ours that ended it."""
+        """The traceback of an error of gitfleet that ended the attempt."""
         return self.path / ERROR
 
     @property
@@ -143,9 +143,9 @@ class RunDir(RunFiles):
 
     @property
     def shared(self) -> Path:
-        """It is there once its transcript is on the remote, or never will be."""
+        """Exists once the transcript is on the remote, or never will be."""
         return self.path / "transcript"
 
     def note(self, kind: str) -> Path:
-        """A note that was taken out of the outbox, and is not on the board yet."""
+        """A note that was taken out of the outbox and is not on the board yet."""
         return self.path / f"note-{kind}.md"

@@ -8,18 +8,18 @@ from gitfleet.errors import FleetError
 from gitfleet.execution.base import Exit, RunLimits
 from gitfleet.process import supervisor
 
-_LATER: Final = 5.0  # seconds after us, the supervisor ends by itself what takes too long
+_LATER: Final = 5.0  # seconds after the runner's own limit, when the supervisor ends it
 
 
 def limits(limit: float) -> RunLimits:
-    """What holds for a command that may take `limit` seconds, even when its runner has died."""
+    """The limits of a command that may take `limit` seconds; they hold without a runner, too."""
     return RunLimits(attempt=limit + _LATER)
 
 
 def outcome_of(command: str, ended: Exit | None) -> Exit | None:
-    """How a command ended; None if it took too long.
+    """The outcome of a command; None if it took too long.
 
-    FleetError if its end says nothing of it: such a check has neither passed nor failed.
+    FleetError if its end proves nothing: then the check has neither passed nor failed.
     """
     if ended is None or ended.why == supervisor.TIMED_OUT:
         return None

@@ -17,9 +17,9 @@ from gitfleet.run_dir import RunDir
 
 
 class Validation(Struct, frozen=True, kw_only=True):
-    """What a validator was asked about: what would land, and the checks that it passed."""
+    """The subject of a validator's review: the candidate, and the checks that it passed."""
 
-    board: str  # the commit the board was at
+    board: str  # the board's commit
     tip: str
     head: str
     tree: str
@@ -28,16 +28,16 @@ class Validation(Struct, frozen=True, kw_only=True):
 
 
 class Checkpoint(Struct, frozen=True, kw_only=True):
-    """How the repository was when a coder was started, and what for."""
+    """The state of the repository when a coder started, and the purpose of the run."""
 
     print: tamper.Fingerprint
     branches: frozenset[str]
-    board: str = ""  # the commit at which it was claimed: by that task and settings it goes on
+    board: str = ""  # the commit of the claim: its task and settings apply
     proving: Validation | None = None
 
 
 def snapshot(ctx: AttemptContext, proving: Validation | None = None) -> Checkpoint:
-    """Note how the repository is now, to compare with later."""
+    """Record the repository's state, to compare it later."""
     repo = ctx.project.repo
     return Checkpoint(
         print=tamper.fingerprint(repo),
@@ -48,21 +48,22 @@ def snapshot(ctx: AttemptContext, proving: Validation | None = None) -> Checkpoi
 
 
 def save(ctx: AttemptContext, record: Checkpoint) -> None:
-    """Write it down for the next life of this runner.
+    """Save it for the runner's next run.
 
-    What an earlier coder of the same attempt left goes aside: it is not to be taken for this one's.
+    The files of an earlier coder of the same attempt are set aside, so that nothing mistakes them
+    for this coder's.
     """
     ctx.run_dir.set_aside()
     write_json(ctx.run_dir.checkpoint, msgspec.to_builtins(record, builtin_types=()))
 
 
 def drop(run_dir: RunDir) -> None:
-    """The coder that it was written for is over and does not count: nobody is to go on with it."""
+    """Remove the checkpoint of an ended coder that does not count, so that it is not continued."""
     run_dir.checkpoint.unlink(missing_ok=True)
 
 
 def load_checkpoint(run_dir: RunDir) -> Checkpoint | None:
-    """What was written down; None where no coder was about to be started."""
+    """The saved checkpoint; None if no coder was about to start."""
     try:
         return msgspec.json.decode(run_dir.checkpoint.read_bytes(), type=Checkpoint)
     except (OSError, msgspec.MsgspecError):

@@ -27,7 +27,7 @@ from gitfleet.plan.transitions import on_claim
 
 
 def late_claim(project: Project, board: Board, task: str) -> tuple[ClaimedTask, StartPoint] | None:
-    """The order for a claim of ours that turned up after its push was given up for unknown."""
+    """The claimed task for a claim of ours that appeared after its push was given up."""
     claimed = claimed_task_of(project, board, task)
     return (
         (claimed, start_point_of(project, board, claimed.entry, claimed.assignment))
@@ -37,7 +37,7 @@ def late_claim(project: Project, board: Board, task: str) -> tuple[ClaimedTask, 
 
 
 def claimed_task_of(project: Project, board: Board, task: str) -> ClaimedTask | None:
-    """The order for a claim that stands on the board; None if there is none."""
+    """The claimed task for a claim on the board; None if there is none."""
     entry = board.get(task)
     if entry is None or entry.claim is None:
         return None
@@ -66,10 +66,10 @@ def claim_all(
     picks: Sequence[Assignment],
     sending: Callable[[str], None] = lambda _nonce: None,
 ) -> list[tuple[ClaimedTask, StartPoint]]:
-    """Claim what was picked, in as few commits as can be; those that we got.
+    """Claim the chosen tasks, in as few commits as possible; return those that we got.
 
-    `sending` is told each nonce right before it is sent. What cannot begin (its target does not
-    exist) is told, and keeps nothing else from it.
+    `sending` is called with each nonce right before it is sent. A task that cannot start (its
+    target does not exist) is logged, and does not stop the others.
     """
     wanted = [one for pick in picks if (one := _prepared(project, board, pick)) is not None]
     if not wanted:
@@ -80,14 +80,14 @@ def claim_all(
     try:
         results = project.store.transact_all([one.decide for one in wanted])
     except FleetError as error:
-        # They may have been sent: their nonces stay remembered until that is known.
+        # They may have been sent: their nonces stay recorded until that is known.
         for one in wanted:
             _cannot_start(project, one.pick, error)
         return []
     taken = []
     for one, result in zip(wanted, results, strict=True):
         if result.status is TxnStatus.UNKNOWN:
-            continue  # it may turn up yet: then the claim is worked on
+            continue  # it may still appear: then the runner works on the claim
         if not result.won:
             project.clone.drop_pending(one.claim.nonce)
             continue
@@ -107,7 +107,7 @@ def _cannot_start(project: Project, pick: Assignment, error: FleetError) -> None
 
 
 def _prepared(project: Project, board: Board, pick: Assignment) -> _ClaimRequest | None:
-    """The claim on a picked task, its nonce remembered; None if it is not to be had any more."""
+    """The claim on a chosen task, with its nonce recorded; None if the task is taken by now."""
     entry = board.get(pick.task)
     if entry is None:
         return None
@@ -151,7 +151,7 @@ def _begin(project: Project, board: Board, entry: Entry, pick: Assignment) -> St
 
 def _decision(project: Project, board: Board, pick: Assignment, wanted: Claim) -> Decide:
     due = status_of(board, pick.task, project.store.now()).red is not None
-    # Two changes of one commit are each judged without the other: what excludes must be said.
+    # Two changes in one commit are checked independently, so each states its conflicts.
     locks = frozenset({f"validate {pick.target}"} if pick.role is Role.VALIDATE else ())
 
     def decide(now_board: Board, now: datetime) -> Change | None:

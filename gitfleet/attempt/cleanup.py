@@ -19,8 +19,10 @@ from gitfleet.plan.graph import is_over
 
 
 def sweep(project: Project, busy: Collection[str] = ()) -> None:
-    """Remove worktrees for checking, the workspaces of what is over (all is saved first), and
-    what a crash left half written; nothing of the tasks `busy`, whose coders still run."""
+    """Remove worktrees for checking, finished tasks' workspaces, and half-written files.
+
+    Everything is saved first. The tasks `busy`, whose coders still run, are left alone.
+    """
     for half_written in (project.clone.folder / "held").glob(".*"):
         half_written.unlink(missing_ok=True)
     board = project.store.board()
@@ -38,6 +40,6 @@ def sweep(project: Project, busy: Collection[str] = ()) -> None:
 
 
 def drop_scratch(nonce: str) -> None:
-    """Remove the TMPDIR of an attempt whose runner died; one of another user stays."""
+    """Remove the TMPDIR of an attempt whose runner died; another user's stays."""
     for path in Path(tempfile.gettempdir()).glob(f"{scratch_name(nonce)}*"):
         shutil.rmtree(path, ignore_errors=True)

@@ -43,11 +43,11 @@ from gitfleet.process.tail import end_of
 
 _TICK: Final = 1.0  # seconds between looks at a running coder
 GRACE: Final = 10.0  # seconds between TERM and KILL
-_AT_ONCE: Final = 0.001  # a lease that is over; 0 would be none
+_AT_ONCE: Final = 0.001  # a lease that has ended; 0 would mean none
 
 
 def find_coder(project: Project, claimed: ClaimedTask) -> Coder:
-    """The coder of an attempt; Cannot if there is none of that name that works."""
+    """The coder of an attempt. Raises Cannot if no working coder has that name."""
     name, described = claimed.claim.coder, claimed.board.settings.coders
     listed = project.machine.plugins
     coder = registry.find(name, described, listed)
@@ -60,7 +60,10 @@ def find_coder(project: Project, claimed: ClaimedTask) -> Coder:
 def run_coder(
     ctx: AttemptContext, *, workspace: Path, prompt: str, env: dict[str, str]
 ) -> CoderRun:
-    """Run the claim's coder in a workspace until it ends, or must. Leaves no process behind."""
+    """Run the claim's coder in a workspace until it ends or must be ended.
+
+    Leaves no process behind.
+    """
     try:
         coder = find_coder(ctx.project, ctx.claimed)
         ctx.run_dir.prompt.write_text(prompt)
@@ -79,43 +82,43 @@ def run_coder(
         running = ctx.project.executor.start(ctx.run_dir, spec)
     except ResourceShortage as error:
         return CoderRun(fault=error.what)
-    except FleetError as error:  # its program is not there, or cannot be run
+    except FleetError as error:  # its program is missing, or cannot be run
         return CoderRun(failure=Failure.MISCONFIGURED, said=error.what)
     failpoints.point("coder-started")
     return _attend(ctx, coder, job, running)
 
 
 def attach_to_coder(ctx: AttemptContext, *, workspace: Path, env: dict[str, str]) -> CoderRun:
-    """Attend to the coder that another life of this runner started, or to how it ended meanwhile.
+    """Follow a coder that an earlier run of this runner started, or take how it ended meanwhile.
 
-    Its output is read from its beginning, so that all that it told counts, and once.
+    Its output is read from the start, so that all of it counts, and only once.
     """
     running = ctx.project.executor.attach(ctx.run_dir)
     if running is None:
         return CoderRun(fault="its runner died before it began")
     try:
         coder = find_coder(ctx.project, ctx.claimed)
-    except Cannot as error:  # it was taken out of fleet.yaml meanwhile
+    except Cannot as error:  # it was removed from fleet.yaml meanwhile
         ctx.project.executor.end(running, ctx.nonce, grace=GRACE)
         return CoderRun(failure=Failure.MISCONFIGURED, said=str(error))
     return _attend(ctx, coder, _job(ctx, workspace, coder, env), running)
 
 
 def _limits(claimed: ClaimedTask) -> RunLimits:
-    """What the supervisor keeps by itself, whether a runner is there or not."""
+    """The limits that the supervisor enforces, with or without a runner."""
     timeouts = claimed.board.settings.timeouts
     own = claimed.entry.task.timeout if claimed.entry.task else None
     longest = max(seconds(timeouts.silence), seconds(timeouts.tool))
     return RunLimits(
         attempt=seconds(own or timeouts.attempt),
-        silence=longest + 2 * _TICK,  # what is stricter, and knows of tools, the runner keeps
+        silence=longest + 2 * _TICK,  # the runner enforces stricter limits, which know about tools
         grace=GRACE,
         lease=seconds(claimed.board.settings.lease),
     )
 
 
 def _attend(ctx: AttemptContext, coder: Coder, job: Job, running: Running) -> CoderRun:
-    """Follow a run until it ends, or must; all that was seen of it."""
+    """Follow a run until it ends or must be ended; return everything observed."""
     ctx.live.doing = "working"
     output = OutputFollower(ctx.run_dir, coder, job)
     executor, lease = ctx.project.executor, seconds(ctx.claimed.board.settings.lease)
@@ -139,7 +142,7 @@ def _job(ctx: AttemptContext, workspace: Path, coder: Coder, env: Mapping[str, s
     assert claimed.entry.task is not None
     name = claimed.claim.coder
     settings = claimed.board.settings.coders.get(name) or CoderSettings()
-    # A board comes from elsewhere: it alone never opens a machine.
+    # A board comes from elsewhere: alone it never permits anything on a machine.
     allowed = ctx.project.machine.permissions.get(name, Permission.LEAST)
     session = coder_session.session_of(ctx.project, claimed)
     return Job(
@@ -163,7 +166,7 @@ def _job(ctx: AttemptContext, workspace: Path, coder: Coder, env: Mapping[str, s
 def _watch(
     ctx: AttemptContext, running: Running, output: OutputFollower, vigil: Monitor
 ) -> StopRequest | LimitHit | None:
-    """Wait for the end of a run; if it must end before its time, why."""
+    """Wait for the end of a run; if it must end early, return why."""
     while True:
         if running.wait(_TICK, ctx.cancel.wake) is not None:
             return None
@@ -178,7 +181,7 @@ def _watch(
 
 
 def _hear(ctx: AttemptContext) -> None:
-    """Take what the coder says; what cannot be written now must not end it, and is tried again."""
+    """Take the coder's messages; an error in writing them does not end it, and is retried."""
     name = f"outbox {ctx.nonce}"
     try:
         collect(ctx)
@@ -203,21 +206,21 @@ def _limit_of(ctx: AttemptContext, ended: Exit) -> LimitHit | None:
 
 
 def _said(ctx: AttemptContext, judged: Judgement) -> str:
-    """Why the coder failed, in its own words: of a crash with the last line of standard error."""
+    """The coder's own words on its failure; for a crash the last line of standard error."""
     if judged.failure is not Failure.CRASHED:
         return judged.reason
-    # Masked before it is cut: half a secret is one, too.
+    # Masked before it is cut: even half a secret must not appear.
     mask = ctx.project.mask
     said = mask.tail(end_of(ctx.run_dir.stderr, 2000 + mask.reach), 2000)
     last = next(iter(said.strip().splitlines()[-1:]), "")
-    # What the coder's table makes of standard error is in the reason already.
+    # The reason already contains what the coder's table recognises in standard error.
     return f"{judged.reason}: {last[:300]}" if last and last not in judged.reason else judged.reason
 
 
 def _seen(
     ctx: AttemptContext, coder: Coder, ended: Exit, why: StopRequest | LimitHit | None, tally: Tally
 ) -> CoderRun:
-    """All that was seen of a run that has ended. `why`: for which its runner ended it."""
+    """Everything observed about a run that ended. `why`: the runner's reason for ending it."""
     stdout, stderr = ctx.run_dir.stdout, ctx.run_dir.stderr
     judged = coder.judge(FinishedRun(exit=ended, tally=tally, stdout=stdout, stderr=stderr))
     return CoderRun(
@@ -236,7 +239,7 @@ def _seen(
 
 
 def collect(ctx: AttemptContext) -> None:
-    """Take what a coder says onto the board, as it arrives: questions, notes, tasks it came across.
+    """Put a coder's questions, notes and filed tasks onto the board as they arrive.
 
     A plan's tasks stay in the outbox until the plan is submitted: they are one commit with it.
     """
@@ -254,7 +257,7 @@ def collect(ctx: AttemptContext) -> None:
             )
         )
     except (Unreachable, RemoteRejected):
-        return  # a remote that is away ends no attempt: next time, or together with its end
+        return  # an unreachable remote ends no attempt: next time, or together with its end
     if result.status is TxnStatus.UNKNOWN:
         return
     failpoints.point("outbox-committed")
@@ -266,7 +269,7 @@ def collect(ctx: AttemptContext) -> None:
 
 
 def read_filed_tasks(ctx: AttemptContext) -> list[outbox.FiledTask]:
-    """The tasks in the outbox; what says nothing is set aside, and told."""
+    """The tasks in the outbox; unreadable files are set aside and logged."""
     letters = []
     mask = ctx.project.mask
     for found in outbox.tasks(ctx.run_dir.outbox, ctx.task):

@@ -20,7 +20,7 @@ from gitfleet.model.states import Outcome, Role
 from gitfleet.plan import prompt_sections
 from gitfleet.process.procfs import MARKER
 
-# After these the coder has a session in which nothing went wrong.
+# After these outcomes the coder's session is intact.
 _GOES_ON: Final = frozenset({Outcome.ASKED, Outcome.INTERRUPTED, Outcome.LIMITED})
 _PASSED_ON: Final = (
     "GITFLEET_TASK",
@@ -29,13 +29,13 @@ _PASSED_ON: Final = (
     "GITFLEET_OUTBOX",
     "GITFLEET_INBOX",
     "GITFLEET_ASK_WAIT",
-    MARKER,  # not inherited by all: by this the server is found and ended with the attempt
+    MARKER,  # not all clients pass it on; by it we find and end the server
 )
-_LONGER: Final = 60  # seconds more than a tool waits by itself
+_LONGER: Final = 60  # seconds more than a tool itself waits
 
 
 class CoderSession(Struct, frozen=True, kw_only=True):
-    """A coder's own session to go on with, and what it has used so far."""
+    """A coder's own session to continue, and its usage so far."""
 
     id: str = ""
     used: Tokens = Tokens()
@@ -43,8 +43,11 @@ class CoderSession(Struct, frozen=True, kw_only=True):
 
 
 def session_of(project: Project, claimed: ClaimedTask) -> CoderSession:
-    """The session in which the last attempt of the same role stopped; none (an empty id) where
-    this coder, model or clone is another one, or where the coder cannot go on with one."""
+    """The session in which the last attempt of the same role stopped.
+
+    None (an empty id) if the coder, model or clone has changed, or the coder cannot continue a
+    session.
+    """
     claim = claimed.claim
     attempts = [a for a in claimed.entry.attempts(claim.role) if a.nonce != claim.nonce]
     last = attempts[-1] if attempts else None
@@ -68,9 +71,9 @@ def _sum(runs: list[Attempt]) -> Tokens:
 
 
 def resume_prompt(project: Project, claimed: ClaimedTask, start_point: StartPoint) -> str:
-    """What a coder is told that goes on in its own session; empty if it is to begin anew.
+    """The prompt for a continued session; empty if the coder must start a new one.
 
-    It knows the task and what it did. It does not know the answers, nor a change of the task.
+    The session contains the task and the work so far, but not the answers, nor a changed task.
     """
     if start_point.how is StartMode.MERGE or not session_of(project, claimed).id:
         return ""
@@ -87,7 +90,7 @@ def resume_prompt(project: Project, claimed: ClaimedTask, start_point: StartPoin
 
 
 def bring_over(ctx: AttemptContext) -> None:
-    """Give a plan that goes on in its own session the tasks back that it has filed already.
+    """Give a plan in a continued session the tasks back that it has filed already.
 
     They were left in the outbox of the attempt that asked: a plan's tasks arrive with its end.
     """
@@ -102,7 +105,7 @@ def bring_over(ctx: AttemptContext) -> None:
 
 
 def server_of(claimed: ClaimedTask, env: Mapping[str, str]) -> Mcp | None:
-    """The MCP server that a coder is given to speak through; None if the extra is not installed."""
+    """The MCP server for a coder's messages; None if the extra is not installed."""
     if importlib.util.find_spec("mcp") is None:
         return None
     wait = seconds(claimed.board.settings.ask.wait)

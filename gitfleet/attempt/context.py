@@ -32,13 +32,13 @@ TASK_BRANCH = "gitfleet/task/"
 
 
 def task_branch(task: str) -> str:
-    """The branch that work on a task is on."""
+    """The branch for work on a task."""
     return f"{TASK_BRANCH}{task}"
 
 
 @dataclass
 class Project:
-    """One clone with its board: the things all work shares."""
+    """One clone with its board: the shared parts of all work."""
 
     repo: Repo
     clone: Clone
@@ -47,19 +47,17 @@ class Project:
     runner: str
     default_target: str
     machine: Machine = field(default_factory=Machine)
-    # git takes locks of the whole repository to add a worktree, and its set-up may be heavy.
+    # git locks the whole repository to add a worktree, and the worktree's set-up may be heavy.
     worktrees: threading.Lock = field(default_factory=threading.Lock)
-    # Accepted tasks that cannot land just now: why, and the move to try again.
-    blocked: dict[str, BlockedLanding] = field(default_factory=dict)
     executor: Executor = local.EXECUTOR
-    # What tells executors until when the claims are ours.
+    # Tells executors how long the claims are ours.
     leases: LeaseKeeper = field(default_factory=LeaseKeeper)
-    # Set when the runner is to end at once: nobody waits for a remote any more.
+    # Set when the runner must end at once: then nothing waits for a remote any more.
     giving_up: threading.Event = field(default_factory=threading.Event)
 
     @property
     def mask(self) -> Mask:
-        """What takes secrets out of everything that is written for others."""
+        """Removes secrets from everything that others may see."""
         return self.store.mask
 
     @property
@@ -68,59 +66,49 @@ class Project:
         return self.store.objects
 
     def tip_of(self, target: str) -> str | None:
-        """The tip of a branch that work lands on; with a remote, where the remote has it."""
+        """The tip of a target; with a remote, the remote's tip."""
         return self.store.backend.tip_of(target)
 
 
-class BlockedLanding(Struct, frozen=True):
-    """Why an accepted task cannot land: what would have to move."""
-
-    reason: str
-    ref: str
-    old: str
-    new: str
-    since: float  # monotonic
-
-
 class CancelToken:
-    """How an attempt under way is told to end. Any thread may call `stop`."""
+    """Tells a running attempt to end. Any thread may call `stop`."""
 
     def __init__(self) -> None:
         self.wake = Wakeup()
         self._stop: StopRequest | None = None
 
     def stop(self, outcome: StopOutcome, reason: str) -> None:
-        """End it at once; the first reason counts."""
+        """End the attempt at once; the first reason counts."""
         if self._stop is None:
             self._stop = StopRequest(outcome, reason)
         self.wake.set()
 
     @property
     def stopped(self) -> StopRequest | None:
-        """Why it is to end, if it is."""
+        """Why the attempt must end; None if it need not."""
         return self._stop
 
 
 @dataclass
 class LiveStatus:
-    """What an attempt does just now, for people to see. Written by its thread only."""
+    """The current activity of an attempt, for display. Written by its thread only."""
 
     task: str
     role: Role
     coder: str
     attempt: int
     doing: str = "starting"
-    state: str = ""  # of the coder, from what was seen of it: `active`, `in tool Bash for 12s` …
+    state: str = ""  # the coder's, as observed: `active`, `in tool Bash for 12s` …
     began: float = field(default_factory=time.monotonic)
-    heard: float = field(default_factory=time.monotonic)  # when it last said something
+    heard: float = field(default_factory=time.monotonic)  # time of its last output
     tokens: Tokens = field(default_factory=Tokens)
-    context: int = 0  # tokens in the coder's context now, 0 where that is not known
-    window: int = 0  # and how many fit into it
+    context: int = 0  # tokens in the coder's context now; 0 if unknown
+    window: int = 0  # tokens that fit into it
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=1))
 
     @property
     def last(self) -> str:
-        """The last line it said."""
+        """The last line of its output."""
         return self.lines[-1] if self.lines else ""
 
 
@@ -141,7 +129,7 @@ class ClaimedTask(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class AttemptContext:
-    """One attempt under way: what its thread works with."""
+    """One running attempt: everything that its thread works with."""
 
     project: Project
     claimed: ClaimedTask
@@ -156,5 +144,5 @@ class AttemptContext:
 
     @property
     def nonce(self) -> str:
-        """The nonce of its claim, which everything it writes must carry."""
+        """The nonce of its claim, which everything that it writes must carry."""
         return self.claimed.claim.nonce

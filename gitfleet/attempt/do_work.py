@@ -58,9 +58,9 @@ def do_work(ctx: AttemptContext, start_point: StartPoint) -> None:
 
 
 def resume_work(ctx: AttemptContext, before: Checkpoint) -> None:
-    """Bring an attempt to its end that another life of this runner began."""
+    """Finish an attempt that an earlier run of this runner started."""
     path = ctx.project.clone.workspace(ctx.task)
-    tmp = Path(tempfile.gettempdir())  # its own one is where it was; nothing is started here
+    tmp = Path(tempfile.gettempdir())  # the coder's TMPDIR is unchanged; nothing is started here
     env = environment(ctx.project, ctx.claimed, ctx.run_dir, tmp)
     ended = coder_run.attach_to_coder(ctx, workspace=path, env=env)
     coder_run.collect(ctx)
@@ -69,7 +69,7 @@ def resume_work(ctx: AttemptContext, before: Checkpoint) -> None:
 
 
 def _conclude(ctx: AttemptContext, path: Path, run: CoderRun, before: Checkpoint) -> None:
-    """Look at what really happened, and write how the attempt ended."""
+    """Check the actual result, and write how the attempt ended."""
     role = ctx.claimed.claim.role
     mailbox.drain(ctx)
     question = mailbox.waits_for_answer(ctx)
@@ -86,7 +86,7 @@ def _conclude(ctx: AttemptContext, path: Path, run: CoderRun, before: Checkpoint
     filed = [letter.addition for letter in coder_run.read_filed_tasks(ctx)]
     evidence = replace(evidence, filed=len(filed))
     end = decide(evidence)
-    # Of work, `filed` holds only what could not reach the board while the remote was away.
+    # For work, `filed` holds only tasks that could not reach the board while the remote was away.
     wanted = filed if end.outcome is Outcome.SUBMITTED or role is Role.WORK else []
     _write(ctx, evidence, end, wanted)
     if end.outcome is Outcome.CANCELLED or role is Role.PLAN:
@@ -94,21 +94,21 @@ def _conclude(ctx: AttemptContext, path: Path, run: CoderRun, before: Checkpoint
 
 
 def tampering(ctx: AttemptContext, before: Checkpoint) -> tuple[str, ...]:
-    """What the attempt changed of the repository that is not its own."""
+    """The attempt's changes to the repository outside its own branch."""
     repo = ctx.project.repo
     changed = tamper.differences(before.print, tamper.fingerprint(repo))
     own = {f"refs/heads/{task_branch(ctx.task)}"}
-    # A branch that the attempt made itself harms nobody: its work is missed on its own one.
+    # A new branch of the attempt does no harm: its work is missed on the task's own branch.
     moved = tamper.moved_by(repo, committer_of(ctx.claimed), own)
     moved = tuple(ref for ref in moved if ref in before.branches)
     return (*changed, *(f"it moved {ref}" for ref in moved))
 
 
 def _with_work(ctx: AttemptContext, path: Path, evidence: Evidence) -> Evidence:
-    """The evidence with what is on the task's branch.
+    """The evidence together with the content of the task's branch.
 
-    What lies uncommitted is committed first where the coder ended well; and where it waits for an
-    answer, so that any machine may go on with it.
+    Uncommitted files are committed first if the coder ended well, or if it waits for an answer, so
+    that any machine may continue.
     """
     workspace.unlock(path)
     well = ended_well(evidence)
@@ -124,13 +124,13 @@ def _with_work(ctx: AttemptContext, path: Path, evidence: Evidence) -> Evidence:
 
 
 def _unsolved(path: Path) -> tuple[str, ...]:
-    """The files of an unfinished merge in which conflict markers are left."""
+    """The files of an unfinished merge that still have conflict markers."""
     found = git("diff", "--name-only", "-z", "--diff-filter=U", cwd=path).fields
     return tuple(name for name in found if _has_markers(path / name))
 
 
 def _commit_rest(ctx: AttemptContext, path: Path, question: str) -> None:
-    """Commit what a coder left uncommitted."""
+    """Commit the files that a coder left uncommitted."""
     task = ctx.claimed.entry.task
     assert task is not None
     sign = ctx.claimed.board.settings.sign
@@ -146,7 +146,7 @@ def _has_markers(path: Path) -> bool:
 
 
 def inspect(ctx: AttemptContext) -> WorkFacts | None:
-    """What is on the task's branch now; None if there is no such branch."""
+    """The present content of the task's branch; None if there is no such branch."""
     repo, task = ctx.project.repo, ctx.claimed.entry.task
     head = refs.read(repo, f"refs/heads/{task_branch(ctx.task)}")
     if head is None:
@@ -164,7 +164,7 @@ def inspect(ctx: AttemptContext) -> WorkFacts | None:
 
 
 def outside(task: Task, paths: tuple[str, ...]) -> list[str]:
-    """Which paths a task's `paths` does not allow."""
+    """The paths that a task's `paths` does not allow."""
     if not task.paths:
         return []
     allowed = pathspec.GitIgnoreSpec.from_lines(task.paths)
@@ -172,7 +172,7 @@ def outside(task: Task, paths: tuple[str, ...]) -> list[str]:
 
 
 def _left_on(ctx: AttemptContext, path: Path) -> str:
-    """Where a workspace stands, if it is not on the task's branch."""
+    """The workspace's branch or commit, if it is not on the task's branch."""
     branch, _ = worktree.head(path)
     if branch == f"refs/heads/{task_branch(ctx.task)}":
         return ""

@@ -19,17 +19,17 @@ from gitfleet.process.procfs import MARKER
 from gitfleet.run_dir import RunDir
 
 DOMAIN: Final = "gitfleet.invalid"  # a name that never exists (RFC 2606)
-# What is not an attempt's business: switches of ours, and what lets a runner speak for people.
+# Not for attempts: our own switches, and variables that let a runner act for people.
 _OURS: Final = ("GITFLEET_FAULT", "GITFLEET_NO_FSYNC", TOKEN, NOTIFY_URLS)
 
 
 def committer_of(claimed: ClaimedTask) -> str:
-    """The e-mail by which every ref an attempt moves can be told to be its doing."""
+    """The e-mail that identifies every ref move of an attempt."""
     return f"{claimed.claim.nonce[:16]}@{DOMAIN}"
 
 
 def identity(claimed: ClaimedTask) -> dict[str, str]:
-    """Author and committer of what an attempt commits."""
+    """Author and committer of an attempt's commits."""
     coder = _name_of(claimed)
     return {
         "GIT_AUTHOR_NAME": coder,
@@ -46,7 +46,7 @@ def _name_of(claimed: ClaimedTask) -> str:
 def environment(
     project: Project, claimed: ClaimedTask, run_dir: RunDir, tmp: Path
 ) -> dict[str, str]:
-    """Everything an attempt's processes find in their environment."""
+    """The whole environment of an attempt's processes."""
     base = {name: value for name, value in clean_env().items() if name not in _OURS}
     own = {
         **identity(claimed),
@@ -65,9 +65,10 @@ def environment(
 
 
 def _settings(base: Mapping[str, str], claimed: ClaimedTask) -> dict[str, str]:
-    """git settings for the attempt alone, after those that stand in the environment already.
+    """git settings for the attempt alone, after those in the environment already.
 
-    Its name is among them: where git knows none, aider writes one into the repository's settings.
+    The identity's name is among them: if git knows none, aider writes one into the repository's
+    settings.
     """
     name = _name_of(claimed)
     extra = [("user.name", name), ("user.email", f"{name}@{DOMAIN}")]
@@ -86,8 +87,8 @@ def _settings(base: Mapping[str, str], claimed: ClaimedTask) -> dict[str, str]:
 def _command_folder(project: Project) -> Path:
     """A folder with nothing but `gitfleet` in it, for PATH.
 
-    Our own virtual environment's folder would put our python before the project's. `-P`: what
-    lies in the worktree is never taken for gitfleet, not even where it is gitfleet.
+    Our own virtual environment's folder would put our python before the project's. `-P`: files in
+    the worktree are never imported as gitfleet, not even if the project is gitfleet.
     """
     folder = project.clone.folder / "bin"
     script = folder / "gitfleet"
@@ -104,13 +105,13 @@ def _command_folder(project: Project) -> Path:
 
 
 def scratch_name(nonce: str) -> str:
-    """How the name of an attempt's TMPDIR begins."""
+    """The start of the name of an attempt's TMPDIR."""
     return f"gitfleet-{nonce[:8]}-"
 
 
 @contextlib.contextmanager
 def scratch(nonce: str) -> Iterator[Path]:
-    """A TMPDIR of the attempt's own, removed after; short, since sockets go there."""
+    """The attempt's own TMPDIR, removed afterwards; short, since sockets are created there."""
     path = Path(tempfile.mkdtemp(prefix=scratch_name(nonce)))
     try:
         yield path

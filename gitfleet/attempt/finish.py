@@ -27,7 +27,7 @@ from gitfleet.plan.transitions.add_tasks import Addition
 def attempt_of(
     ctx: AttemptContext, *, outcome: Outcome, reason: str, run: CoderRun | None = None, **facts: Any
 ) -> Attempt:
-    """The event's content: what is known from the claim and of the coder's run, and the facts."""
+    """The content of the event: from the claim and the coder's run, plus the facts."""
     ended = ctx.project.store.now()
     attempt = Attempt.of(ctx.claimed.claim, outcome, ctx.project.mask.text(reason), ended)
     known = {**(_of_run(run) if run else {}), **facts}
@@ -45,7 +45,7 @@ def _of_run(run: CoderRun) -> dict[str, Any]:
 
 
 def _masked(ctx: AttemptContext, fact: Any) -> Any:
-    """A fact without secrets; checks hold text of others, too."""
+    """A fact without secrets; checks contain foreign text, too."""
     if isinstance(fact, tuple):
         return tuple(_masked(ctx, item) for item in fact)
     if isinstance(fact, Check):
@@ -55,7 +55,7 @@ def _masked(ctx: AttemptContext, fact: Any) -> Any:
 
 
 def write(ctx: AttemptContext, attempt: Attempt, additions: Sequence[Addition] = ()) -> bool:
-    """End the attempt with this event. False if its claim is gone: then nothing of it counts."""
+    """End the attempt with this event. False if its claim is gone: then it does not count."""
     role = ctx.claimed.claim.role
     work = role is Role.WORK and attempt.head is not None
     branch = f"refs/heads/{task_branch(ctx.task)}"
@@ -74,7 +74,7 @@ def write(ctx: AttemptContext, attempt: Attempt, additions: Sequence[Addition] =
 
 
 def finish(ctx: AttemptContext, attempt: Attempt, decide: Decide) -> Transaction:
-    """Make the change that ends the attempt, and tell what became of it."""
+    """Make the change that ends the attempt, and log the result."""
     result = transact_until_known(ctx, decide)
     if result is None:
         return Transaction(
@@ -94,8 +94,11 @@ def finish(ctx: AttemptContext, attempt: Attempt, decide: Decide) -> Transaction
 
 
 def transact_until_known(ctx: AttemptContext, decide: Decide) -> Transaction | None:
-    """Transact until the answer is known, however long the remote is away; None if the runner is
-    to end before that: then its next start settles the claim, which is still remembered."""
+    """Transact until the result is known, however long the remote is away.
+
+    None if the runner must end before that: then its next start settles the claim, which is still
+    recorded.
+    """
     pause = 0.5
     while True:
         try:
@@ -112,7 +115,7 @@ def transact_until_known(ctx: AttemptContext, decide: Decide) -> Transaction | N
 
 
 def log_end(ctx: AttemptContext, attempt: Attempt) -> None:
-    """Say how the attempt ended."""
+    """Log how the attempt ended."""
     ctx.project.report.action(
         Action.ENDED,
         task=ctx.task,
@@ -131,7 +134,7 @@ def with_head(project: Project, task: str, attempt: Attempt) -> Attempt:
 
 
 def drop_workspaces(project: Project, task: str) -> None:
-    """Remove the workspaces of a task that landed and of those it repairs; all is saved first."""
+    """Remove the workspaces of a landed task and of those that it repairs; all is saved first."""
     board = project.store.board()
     entry = board.get(task)
     for done in [task, *(above.id for above in on_landing.chain(board, entry))] if entry else []:
@@ -142,6 +145,6 @@ def drop_workspaces(project: Project, task: str) -> None:
 
 
 def remove_workspace(ctx: AttemptContext, path: Path) -> None:
-    """Remove a workspace that nobody will go on in, saving what is in it."""
+    """Remove a workspace that no attempt will continue, saving its content."""
     with ctx.project.worktrees:
         discard(ctx.project, ctx.task, path)

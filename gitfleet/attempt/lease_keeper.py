@@ -19,7 +19,7 @@ from gitfleet.background_service import BackgroundService
 from gitfleet.event_log import EventLog
 from gitfleet.process.procfs import boot_seconds
 
-_EVERY: Final = 1.0  # seconds between looks
+_EVERY: Final = 1.0  # seconds between checks
 _TIMES: Final = 20  # renewals within a lease
 
 
@@ -34,19 +34,19 @@ class LeaseKeeper:
     """Renews the leases of runs. `keep` and `drop` may be called from any thread."""
 
     def __init__(self) -> None:
-        # Seconds for which the claim with a nonce is ours, None if nobody has heard of us yet.
-        # Unset where a claim is ours as long as we live.
+        # Seconds for which the claim with a nonce is ours; None before our first heartbeat arrived.
+        # Unset if a claim is ours as long as the runner lives.
         self.told: Callable[[str], float | None] | None = None
         self._kept: dict[str, _KeptLease] = {}
         self._lock = threading.Lock()
 
     def left(self, nonce: str, lease: float) -> float | None:
-        """Seconds for which a claim is surely ours; None if nobody has heard of us yet."""
+        """Seconds for which a claim is surely ours; None before our first heartbeat arrived."""
         return self.told(nonce) if self.told is not None else lease
 
     @contextlib.contextmanager
     def kept(self, nonce: str, renew: Callable[[float], None], lease: float) -> Iterator[None]:
-        """Keep the lease of a run meanwhile. `renew` prolongs it to a moment of boot time."""
+        """Renew the lease of a run inside the context; `renew` takes a moment of boot time."""
         with self._lock:
             self._kept[nonce] = _KeptLease(renew, lease)
         try:
@@ -57,15 +57,15 @@ class LeaseKeeper:
                 del self._kept[nonce]
 
     def renew(self) -> None:
-        """Renew what is due."""
+        """Renew the due leases."""
         with self._lock:
             now = boot_seconds()
             for nonce, one in self._kept.items():
                 left = self.left(nonce, one.lease)
-                # Nobody has heard of us yet: what another life of this runner said holds.
+                # No heartbeat has arrived yet: the lease of the runner's earlier run holds.
                 if left is None or now - one.renewed < one.lease / _TIMES:
                     continue
-                with contextlib.suppress(OSError):  # a full disk: the next time, there are many
+                with contextlib.suppress(OSError):  # a full disk: there are many more renewals
                     one.renew(now + left)
                     one.renewed = now
 

@@ -40,14 +40,14 @@ from gitfleet.plan.transitions.event_files import claimed_by
 from gitfleet.run_dir import RunDir
 
 _NOTES_EVERY: Final = 60.0  # seconds between two commits of one task's notes
-_MOST: Final = 50  # questions at once; who asks more in a second asks nobody
+_MOST: Final = 50  # questions at once; an agent that asks more in a second does not mean them
 
-# How a change is made: tried once, or until the answer is known; None: not made, as far as we know.
+# Makes a change: tried once, or until the result is known; None: not made, as far as known.
 _Write = Callable[[Decide], Transaction | None]
 
 
 class Mailbox(Struct, frozen=True):
-    """The attempt that is listened to."""
+    """The mailbox of one attempt."""
 
     project: Project
     task: str
@@ -75,7 +75,7 @@ def _ear(ctx: AttemptContext) -> Mailbox:
 
 
 def poll(ctx: AttemptContext) -> None:
-    """Take what a running attempt says; what cannot be written now is tried again."""
+    """Take the messages of a running attempt; those that cannot be written now are retried."""
     _progress(ctx)
 
     def once(decide: Decide) -> Transaction | None:
@@ -88,12 +88,12 @@ def poll(ctx: AttemptContext) -> None:
 
 
 def _known(result: Transaction) -> Transaction | None:
-    """The result, if it is known what became of the change."""
+    """The result, if the fate of the change is known."""
     return None if result.status is TxnStatus.UNKNOWN else result
 
 
 def drain(ctx: AttemptContext) -> None:
-    """Take what is left when an attempt has ended, however long the board is away."""
+    """Take the remaining messages of an ended attempt, however long the board is away."""
     _take(_ear(ctx), lambda decide: finish.transact_until_known(ctx, decide), last=True)
 
 
@@ -118,7 +118,7 @@ def _questions(ear: Mailbox, write: _Write) -> None:
     result = write(decide)
     entry = claimed_by(result.board, task, claim.nonce) if result is not None else None
     if result is None or entry is None:
-        return  # unknown, and it stays; or nothing of this attempt counts any more
+        return  # unknown, and it stays; or nothing from this attempt counts any more
     failpoints.point("question-committed")
     new = result.change.files if result.won and result.change is not None else {}
     for letter in letters:
@@ -134,7 +134,7 @@ def _questions(ear: Mailbox, write: _Write) -> None:
 
 
 def _letters(ear: Mailbox) -> Iterator[_QuestionFile]:
-    """The questions in an outbox, in the order of their names; others are set aside, and told."""
+    """The questions in an outbox, in the order of their names; others are set aside and logged."""
     names = sorted(p.name for p in outbox.files(ear.box) if p.name.startswith(client.QUESTION))
     mask = ear.project.mask
     for name in names[:_MOST]:
@@ -147,7 +147,7 @@ def _letters(ear: Mailbox) -> Iterator[_QuestionFile]:
         if found is None:
             _refuse(ear, path, mask.text(str(problems[0])))
             continue
-        # Masked before it is compared with what the board has, which is masked, too.
+        # Masked before the comparison with the board's text, which is masked, too.
         options = tuple(mask.text(option) for option in found.options)
         yield _QuestionFile(path, _wanted(ear, name, mask.text(found.text), options))
 
@@ -168,13 +168,13 @@ def _refuse(ear: Mailbox, path: Path, reason: str) -> None:
 
 
 def _receipt(ear: Mailbox, letter: Path, **told: str) -> None:
-    """Tell the asker what became of its letter."""
+    """Tell the asker whether its question was accepted."""
     key = letter.name.removeprefix(client.QUESTION).removesuffix(".md")
     _put(ear.inbox / client.RECEIPTS / f"{key}.json", json.dumps(told).encode())
 
 
 def _put(path: Path, data: bytes) -> None:
-    """Written aside and renamed. An inbox that its owner spoiled is its own affair."""
+    """Written aside and renamed. Errors are ignored: only the agent can break its own inbox."""
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         fd, aside = tempfile.mkstemp(prefix=".", dir=path.parent)
@@ -187,7 +187,7 @@ def _put(path: Path, data: bytes) -> None:
 
 
 def deliver(project: Project, board: Board, task: str, run_dir: RunDir) -> None:
-    """Bring the inbox of an attempt to where the board is: a copy of every answered question."""
+    """Update the inbox of an attempt: a copy of every answered question on the board."""
     entry = board.get(task)
     inbox = run_dir.inbox
     answered = [q for q in entry.questions if not q.open] if entry is not None else []
@@ -199,7 +199,7 @@ def deliver(project: Project, board: Board, task: str, run_dir: RunDir) -> None:
             failpoints.point("answer-delivered")
     with contextlib.suppress(OSError):
         for old in inbox.glob(f"{task}-*.md"):
-            if old.name not in wanted:  # somebody took the answer back
+            if old.name not in wanted:  # a person took the answer back
                 old.unlink()
 
 
@@ -249,7 +249,7 @@ def _due(mark: Path) -> bool:
 
 
 def _taken(ear: Mailbox, kind: str) -> Path | None:
-    """The newest note of that kind, moved out of the outbox: what comes later is another one."""
+    """The newest note of that kind, moved out of the outbox: a later one is another note."""
     letter, goal = ear.box / f"note-{kind}.md", ear.run_dir.note(kind)
     if letter.is_symlink() or letter.exists():
         data = outbox.read(letter)
@@ -274,11 +274,11 @@ def _progress(ctx: AttemptContext) -> None:
         path.unlink()
 
 
-# -- how it ends
+# -- the end of an attempt
 
 
 def waits_for_answer(ctx: AttemptContext) -> str:
-    """Why this attempt is to wait for an answer, in a sentence; empty if it need not."""
+    """Why the attempt ends as `asked`, in a sentence; empty if it does not."""
     return _parked(_ear(ctx))
 
 
@@ -293,7 +293,7 @@ def _parked(ear: Mailbox) -> str:
 
 
 def _asked(ear: Mailbox) -> dict[str, str]:
-    """The questions of an attempt by the keys of their letters, as it was told."""
+    """The questions of an attempt by their keys, from its receipts."""
     found: dict[str, str] = {}
     for path in (ear.inbox / client.RECEIPTS).glob("*.json"):
         with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -306,7 +306,7 @@ def _asked(ear: Mailbox) -> dict[str, str]:
 def last_question(project: Project, task: str, claim: Claim, run_dir: RunDir) -> str | None:
     """Why an attempt that died with its runner waits for an answer; empty if it does not.
 
-    Its last words are taken first. None if it is not known whether they arrived.
+    Its last messages are taken first. None if it is unknown whether they arrived.
     """
     ear = Mailbox(project, task, claim, run_dir)
     unknown = False

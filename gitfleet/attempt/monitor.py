@@ -17,14 +17,14 @@ from gitfleet.run_dir import RunDir
 from gitfleet.transcripts.timestamps import TimestampLog
 
 _CHUNK: Final = 1 << 18
-_AT_ONCE: Final = 1 << 20  # bytes of output read between two looks at the limits
-_LOOK_EVERY: Final = 5.0  # seconds between looks at what a silent run uses of the processor
-_SILENT: Final = 10.0  # seconds of silence until that is looked at
-_WORKS: Final = 0.05  # of one processor: less than that is what an idle program uses
+_AT_ONCE: Final = 1 << 20  # bytes of output read between two checks of the limits
+_LOOK_EVERY: Final = 5.0  # seconds between checks of a silent run's CPU use
+_SILENT: Final = 10.0  # seconds of silence before that check
+_WORKS: Final = 0.05  # of one CPU: an idle program uses less than that
 
 
 class OutputFollower:
-    """Follows the growing output of a coder: its whole lines as events, and what they come to."""
+    """Follows a coder's growing output and turns its whole lines into events and their totals."""
 
     def __init__(self, run_dir: RunDir, coder: Coder, job: Job) -> None:
         self._path, self._coder, self._job = run_dir.stdout, coder, job
@@ -34,19 +34,19 @@ class OutputFollower:
 
     @property
     def tally(self) -> Tally:
-        """What all events so far come to."""
+        """The totals of all events so far."""
         return self._stream.tally
 
     def follow(self, live: LiveStatus, *, end: bool = False) -> None:
-        """Read what came since the last call."""
+        """Read the new output since the last call."""
         with contextlib.suppress(FileNotFoundError), self._path.open("rb") as file:
             size = file.seek(0, 2)
             if size < self._at:
-                # The coder may cut its own output short; a file that shrank begins again.
+                # The coder may truncate its own output; a file that shrank is read from its start.
                 self._at, self._stream = 0, Stream(self._coder.reader(self._job))
             file.seek(self._at)
-            # Bounded, so that whoever writes faster than we read outruns no limit of time. At the
-            # end all counts: the last event may stand behind a lot that nobody has read yet.
+            # Bounded, so that a coder that writes faster than we read cannot escape the time
+            # limits. At the end all of it counts: the last event may follow a lot of unread output.
             stop = size if end else self._at + _AT_ONCE
             while file.tell() < stop and (chunk := file.read(_CHUNK)):
                 self._note(self._stream.feed(chunk, time.monotonic()), live)
@@ -65,14 +65,14 @@ class OutputFollower:
                 live.lines.append(event.text.strip().splitlines()[-1][:300])
 
     def _show(self, live: LiveStatus) -> None:
-        """What people see of it; some coders' gauges tell what their events do not."""
+        """Update the status for display; some coders' gauges show more than their events."""
         tally = self.tally
         live.tokens, live.context = tally.tokens, tally.context or 0
         live.window = tally.window or self._coder.window(self._job.model) or 0
 
 
 class Monitor:
-    """Watches one run, and says when it must end."""
+    """Watches one run, and decides when it must end."""
 
     def __init__(self, ctx: AttemptContext, coder: Coder, job: Job, running: Running) -> None:
         self._way, self._coder, self._job = ctx, coder, job
@@ -85,7 +85,7 @@ class Monitor:
         self._used = 0.0
 
     def look(self, tally: Tally) -> LimitHit | None:
-        """Look at it once; the limit for which it must end, if it must."""
+        """Check once; return the limit for which the run must end, if any."""
         now = time.monotonic()
         self._look_at_output(now)
         if now - self._grown >= _SILENT and now - self._looked >= _LOOK_EVERY:
@@ -95,7 +95,7 @@ class Monitor:
         return why_kill(self._limits, signs)
 
     def _look_at_output(self, now: float) -> None:
-        """By size, not by time of change: the clock may jump."""
+        """By size, not by modification time: the clock may jump."""
         size = 0
         for path in (self._way.run_dir.stdout, self._way.run_dir.stderr):
             with contextlib.suppress(FileNotFoundError):

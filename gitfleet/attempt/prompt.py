@@ -81,7 +81,7 @@ def of_work(project: Project, claimed: ClaimedTask, start_point: StartPoint) -> 
 def of_validation(
     project: Project, claimed: ClaimedTask, entry: Entry, base: str, checks: tuple[Check, ...]
 ) -> str:
-    """The prompt of a validator; `entry` is the task as it would land, `base` what it lands on."""
+    """The prompt of a validator; `entry` is the task as it would land, `base` the target before."""
     values = {
         **_words(claimed, entry, base),
         "task": prompt_sections.task_section(entry),
@@ -109,7 +109,7 @@ def _words(claimed: ClaimedTask, entry: Entry, base: str) -> dict[str, str]:
 
 
 def template(store: Store, board: Board, role: Role) -> Template:
-    """The prompt in force for a role. One that does not validate is not on the board as one."""
+    """The prompt in force for a role. A board's prompt that does not validate is ignored."""
     oid = board.prompts.get(role)
     found = None
     if oid is not None:
@@ -130,7 +130,7 @@ def shipped(role: Role) -> Template:
     return found
 
 
-# -- how to begin
+# -- the instructions for the start
 
 
 def _start(entry: Entry, number: int, start_point: StartPoint) -> str:
@@ -146,7 +146,7 @@ def _start(entry: Entry, number: int, start_point: StartPoint) -> str:
 
 
 def _last(entry: Entry) -> Attempt | None:
-    """The last attempt at the same, whatever was retried since."""
+    """The last attempt in the same role, even before a retry."""
     kinds = (Kind.WORK, Kind.PLAN)
     return next((e.attempt for e in reversed(entry.events) if e.kind in kinds), None)
 

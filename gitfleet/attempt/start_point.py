@@ -19,23 +19,23 @@ from gitfleet.plan.task_history import submission_of, verdict_of
 
 
 class StartMode(StrEnum):
-    """What the workspace holds at the beginning."""
+    """The content of the workspace at the start."""
 
     CLEAN = "clean"  # the base, nothing else
-    GO_ON = "go-on"  # what the last attempt left
+    GO_ON = "go-on"  # the work that the last attempt left
     MERGE = "merge"  # the base, with the conflicting work merged in and markers left
 
 
 class StartPoint(Struct, frozen=True):
-    """A base, and what lies on top of it."""
+    """A base, and the work on top of it."""
 
     base: str
     how: StartMode
-    tip: str | None = None  # GO_ON: where the branch is; MERGE: what is merged in
+    tip: str | None = None  # GO_ON: the branch's tip; MERGE: the commit that is merged in
 
 
 def start_point_of(project: Project, board: Board, entry: Entry, pick: Assignment) -> StartPoint:
-    """Where the next attempt on a task begins; FleetError if its target does not exist."""
+    """The start point of the next attempt on a task; FleetError if its target does not exist."""
     target = project.tip_of(pick.target)
     if target is None:
         raise FleetError(
@@ -48,20 +48,19 @@ def start_point_of(project: Project, board: Board, entry: Entry, pick: Assignmen
 
 
 def _built_upon(project: Project, board: Board, entry: Entry, branch: str, tip: str) -> str:
-    """The target's tip, with what the task depends on in it.
+    """The target's tip, containing the task's dependencies.
 
-    git moves one ref of a landing after the other, and who reads in between sees a board that is
-    ahead of its target. So where a merge is missing, the target is looked at again. What a person
-    took off the target is told: the board says that it is done.
+    git moves one ref of a landing after the other, and a reader in between sees a board that is
+    ahead of its target. So if a merge is missing, the target is read again. A dependency that a
+    person removed from the target is reported: the board says that it is done.
     """
     missing = _missing(project, board, entry, branch, tip)
     if missing:
         for merge in missing.values():
             if not project.store.backend.fetch_commit(merge, branch):
-                break  # it was looked for just now; another look knows no more
-        with (
-            project.store.backend.exclusive()
-        ):  # whoever lands something in this clone has ended by then
+                break  # it was searched a moment ago; another look finds no more
+        # Any landing in this clone has finished by then.
+        with project.store.backend.exclusive():
             tip = project.tip_of(branch) or tip
         missing = _missing(project, board, entry, branch, tip)
     key = f"built upon {entry.id}"
@@ -80,7 +79,7 @@ def _built_upon(project: Project, board: Board, entry: Entry, branch: str, tip: 
 
 
 def _missing(project: Project, board: Board, entry: Entry, branch: str, tip: str) -> dict[str, str]:
-    """What the task depends on, and the merges that brought it, as far as the tip lacks them."""
+    """The dependencies, and the merges that brought them, that the tip lacks."""
     missing = {}
     for need in entry.task.depends_on if entry.task else ():
         content = _landing(board, need)
@@ -93,7 +92,7 @@ def _missing(project: Project, board: Board, entry: Entry, branch: str, tip: str
 
 
 def _landing(board: Board, task: str) -> Landed | None:
-    """What brought a task into the target: its own landing, or that of what repaired it."""
+    """The landing of a task: its own, or that of the task that repaired it."""
     seen: set[str] = set()
     while task not in seen:
         seen.add(task)
@@ -132,14 +131,17 @@ def _of_work(
 
 
 def _first_base(project: Project, board: Board, entry: Entry, branch: str, tip: str) -> str:
-    """What a first attempt begins at: the rejected work that it repairs, else the target."""
+    """The base of a first attempt: the rejected work that it repairs, else the target."""
     rejected = _rejected_head(project, board, entry)
     return rejected or _built_upon(project, board, entry, branch, tip)
 
 
 def _left_at(project: Project, task: str, last: Attempt) -> str | None:
-    """Where the last attempt left the work: in this clone the task's branch, whatever came on top
-    of it; done by another machine, what its event names."""
+    """The commit at which the last attempt left the work.
+
+    In this clone the task's branch, with anything that was added to it; on another machine, the
+    commit in its event.
+    """
     here = refs.read(project.repo, f"refs/heads/{task_branch(task)}")
     if last.head is None or (last.runner == project.runner and here is not None):
         return here

@@ -28,13 +28,13 @@ from gitfleet.model.durations import seconds
 from gitfleet.process.tail import end_of
 from gitfleet.run_dir import SETUP
 
-CHECK: Final = ".check"  # what follows a task's id in the name of its worktree for checking
+CHECK: Final = ".check"  # suffix of a task's worktree for checking, after its id
 
 
 def prepare(project: Project, claimed: ClaimedTask, start_point: StartPoint) -> Path:
     """The workspace of an attempt at work, on its task's branch, as `begin` says.
 
-    Made one at a time, since git locks the repository for it. FleetError if it cannot be made.
+    Created one at a time, since git locks the repository for it. FleetError if that fails.
     """
     path = project.clone.workspace(claimed.task)
     with project.worktrees:
@@ -51,7 +51,7 @@ def prepare(project: Project, claimed: ClaimedTask, start_point: StartPoint) -> 
 def unlock(path: Path) -> None:
     """Drop the locks of git commands that were killed with their attempt.
 
-    No process of an attempt lives when it has ended, so whatever held them is gone.
+    No process of an ended attempt lives, so the locks' holders are gone.
     """
     folder = worktree.git_dir(path)
     for name in ("index.lock", "HEAD.lock"):
@@ -59,8 +59,10 @@ def unlock(path: Path) -> None:
 
 
 def _usable(path: Path, task: str, tip: str | None) -> bool:
-    """Whether the workspace of the last attempt is there, on its own branch; not where another
-    machine went on since."""
+    """Whether the last attempt's workspace exists, on its own branch.
+
+    Not if another machine has continued since.
+    """
     if not (path / ".git").exists():
         return False
     try:
@@ -98,16 +100,16 @@ def check_out(project: Project, task: str, commit: str) -> Path:
 
 
 def drop_check(project: Project, task: str) -> None:
-    """Remove the worktree for checking; nobody's work is in it."""
+    """Remove the worktree for checking; it contains no work."""
     with project.worktrees:
         worktree.remove(project.repo, project.clone.check_workspace(task))
 
 
-# -- filling
+# -- set-up
 
 
 def fill(ctx: AttemptContext, path: Path, env: Mapping[str, str]) -> str:
-    """Copy, link and set up what a fresh worktree needs; empty, or why it failed.
+    """Copy, link and set up the needs of a fresh worktree; empty, or why it failed.
 
     Done once per worktree and settings, so that a second attempt does not wait for it again.
     """
@@ -132,7 +134,7 @@ def _stamp(path: Path) -> Path:
 
 
 def _bring(source: Path | None, path: Path, name: str, *, link: bool) -> None:
-    """Copy or link one file or folder of the user's checkout; what is not there is passed over."""
+    """Copy or link one file or folder of the user's checkout; a missing one is skipped."""
     if source is None:
         return
     relative = Path(name)
@@ -188,7 +190,7 @@ def _set_up(
 
 
 def save_tip(project: Project, task: str, commit: str) -> None:
-    """Keep a commit that is in no branch but the task's own."""
+    """Save a commit that is in no branch but the task's own."""
     others = [project.store.ref, *_targets(project)]
     if salvage.unreachable(project.repo, commit, others):
         ref = salvage.keep(project.repo, commit, f"{salvage.PREFIX}{task}/work")
@@ -201,7 +203,7 @@ def _targets(project: Project) -> list[str]:
 
 
 def discard(project: Project, task: str, path: Path) -> None:
-    """Remove a workspace, after all that is uncommitted in it was saved."""
+    """Remove a workspace after saving everything uncommitted in it."""
     known = worktree.registered(project.repo, path)
     if known is None or not (path / ".git").exists():
         if path.exists():

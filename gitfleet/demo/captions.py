@@ -22,14 +22,14 @@ _WORDS: Final[Mapping[str, str]] = {
     "salvaged": "its earlier work is kept as {ref}",
     "landed": "LANDED on {target} as {merge}",
 }
-_QUIET: Final = frozenset({"target-red"})  # told by the task that waits for it
+_QUIET: Final = frozenset({"target-red"})  # the task that waits for the target shows it
 
 
 def told(line: str, python: str) -> tuple[str, str] | None:
-    """The task and the sentence for one line of the log; None if there is nothing to tell.
+    """The task and the sentence for one line of the log; None if the demo does not show it.
 
-    A line that has no words here is told as it stands. `python` is the interpreter's path, which
-    is shortened to its name.
+    A line without a caption is shown unchanged. `python` is the interpreter's path, which is
+    shortened to its name.
     """
     found = _LINE.match(line)
     if found is None:

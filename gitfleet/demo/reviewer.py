@@ -34,7 +34,7 @@ def _prints(name: str) -> list[int]:
 
 
 def _diff(*options: str, path: str) -> str:
-    """What the change is. A person's own way of seeing diffs must not change how it is read."""
+    """The change as a diff. A person's own diff settings must not affect it."""
     plain = ("--no-ext-diff", "--no-textconv", "--no-color", "--no-renames")
     change = (os.environ["GITFLEET_BASE"], "HEAD")
     return subprocess.run(
@@ -47,10 +47,10 @@ def _diff(*options: str, path: str) -> str:
 
 
 def verdict(found: list[tuple[str, int]]) -> dict[str, object]:
-    """What is said about a change in which this was found."""
+    """The verdict on a change with these findings."""
     if not found:
         return {"verdict": "accepted", "reason": "The reviewer has read it and is content."}
-    # From the last line to the first, so that the numbers stay right. Paths are data.
+    # From the last line to the first, so that the line numbers stay correct. Paths are data.
     steps = [f"sed -i {number}d -- {shlex.quote(path)}" for path, number in reversed(found)]
     return {
         "verdict": "rejected",
@@ -67,7 +67,7 @@ def verdict(found: list[tuple[str, int]]) -> dict[str, object]:
 
 
 def main() -> None:
-    """Judge, and say so: written aside and renamed, so that nobody reads half of it."""
+    """Review the change and write the verdict: written aside and renamed, so it is read whole."""
     said = verdict(findings())
     box = Path(os.environ["GITFLEET_OUTBOX"])
     aside = box / ".verdict.yaml"

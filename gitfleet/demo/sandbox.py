@@ -19,7 +19,7 @@ from typing import Final
 from gitfleet.demo import project, tasks
 from gitfleet.errors import FleetError
 
-# What a program needs to start at all, and nothing that changes what it does.
+# Variables that a program needs to start, and none that changes its behaviour.
 _KEPT: Final = (
     "PATH",
     "LD_LIBRARY_PATH",
@@ -32,24 +32,24 @@ _KEPT: Final = (
     "GITFLEET_NO_FSYNC",
 )
 _GIT: Final = "[user]\n\tname = You\n\temail = you@example.org\n[init]\n\tdefaultBranch = main\n"
-_LIMIT: Final = 240.0  # seconds for the runner; it needs some ten
-_GRACE: Final = 20.0  # seconds a stopped runner has
+_LIMIT: Final = 240.0  # seconds for the runner; it needs about ten
+_GRACE: Final = 20.0  # seconds that a stopped runner gets
 
 
 @dataclass
 class Sandbox:
-    """Everything the demo makes lies under `root`."""
+    """The demo's files, all under `root`."""
 
     root: Path
     env: dict[str, str] = field(default_factory=dict)
 
     @property
     def project(self) -> Path:
-        """The small project's checkout."""
+        """The demo project's checkout."""
         return self.root / "words"
 
     def build(self) -> None:
-        """Make the world and, in it, the project as a git repository with one commit."""
+        """Create the sandbox and, in it, the project as a git repository with one commit."""
         for name in ("home", "config", "state", "cache", "runtime", "tmp", "meet"):
             (self.root / name).mkdir(mode=0o700)
         (self.root / "gitconfig").write_text(_GIT)
@@ -80,7 +80,7 @@ class Sandbox:
         return {**kept, **inside, "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C.UTF-8"}
 
     def write_board(self) -> None:
-        """Put the settings and the tasks into .fleet/ and commit them, as a person does."""
+        """Write the settings and the tasks into .fleet/ and commit them, as a person does."""
         fleet = self.project / ".fleet"
         text = tasks.settings(sys.executable, self.root / "reviewer.py")
         (fleet / "fleet.yaml").write_text(text, encoding="utf-8")
@@ -119,9 +119,9 @@ class Sandbox:
         return done.stdout
 
     def follow(self, *argv: str) -> Generator[str, None, None]:
-        """Run a command and hand out its lines as they come; closing the iterator ends it.
+        """Run a command and yield its lines as they arrive; closing the iterator ends the command.
 
-        FleetError if it ends with another status than 0 or takes too long.
+        FleetError if its exit status is not 0 or it takes too long.
         """
         child = subprocess.Popen(
             _argv(argv),
@@ -132,7 +132,7 @@ class Sandbox:
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
-            start_new_session=True,  # Ctrl-C is for us: we tell it to end, and wait
+            start_new_session=True,  # Ctrl-C is for us: we stop the command, and wait
         )
         late = threading.Event()
 
@@ -160,9 +160,9 @@ class Sandbox:
 
 
 def _argv(argv: tuple[str, ...]) -> list[str]:
-    """`gitfleet` and `python` are those that run the demo, whatever PATH says.
+    """Replace `gitfleet` and `python` by those that run the demo, independent of PATH.
 
-    -P: the directory one stands in is no place to import gitfleet from.
+    -P: gitfleet must not be imported from the current directory.
     """
     match argv:
         case ("gitfleet", *rest):
@@ -173,10 +173,10 @@ def _argv(argv: tuple[str, ...]) -> list[str]:
 
 
 def _end(child: subprocess.Popen[str]) -> None:
-    """End a runner as two Ctrl-C would, so that it ends its attempts; then by force."""
+    """End a runner as two Ctrl-C would, so that it ends its attempts; then kill it."""
     if child.poll() is not None:
         return
-    # Two different ones: the same signal sent twice at once may arrive once.
+    # Two different signals: two equal ones sent together may arrive as one.
     child.send_signal(signal.SIGTERM)
     child.send_signal(signal.SIGINT)
     try:

@@ -174,7 +174,7 @@ coders:
 
 
 def settings(python: str, reviewer: Path) -> str:
-    """fleet.yaml; JSON strings are YAML strings, whatever a path holds."""
+    """The text of fleet.yaml; JSON strings are YAML strings, whatever a path contains."""
     check = f"{shlex.quote(python)} -m unittest -q"
     argv = [python, "-I", str(reviewer)]
     return _SETTINGS.format(
@@ -183,13 +183,13 @@ def settings(python: str, reviewer: Path) -> str:
 
 
 class Promise(Struct, frozen=True):
-    """What the demo says will become of a task, beyond that it is done."""
+    """The expected result of a task, beyond that it is done."""
 
     task: str
-    outcomes: tuple[str, ...] = ()  # that its attempts must have had, in this order, among others
-    after: tuple[str, ...] = ()  # tasks that must have landed before it was begun
-    beside: tuple[str, ...] = ()  # tasks that must have been worked on at the same time
-    closed_by: str = ""  # it did not land itself; this one's landing closed it
+    outcomes: tuple[str, ...] = ()  # its attempts' outcomes in order, perhaps with others between
+    after: tuple[str, ...] = ()  # tasks that must have landed before it started
+    beside: tuple[str, ...] = ()  # tasks that must have run at the same time
+    closed_by: str = ""  # it did not land itself; this task's landing closed it
 
 
 PROMISES: Final = (
@@ -202,7 +202,7 @@ PROMISES: Final = (
     Promise(REPAIR, ("submitted", "accepted")),
 )
 
-# What the target must hold in the end: a file and a line in it.
+# The expected content of the target at the end: a file and a line in it.
 LINES: Final = (
     ("words/text.py", '    return title.lower().replace(" ", "-")'),
     ("words/count.py", "    return len(text.split())"),

@@ -22,7 +22,7 @@ from gitfleet.plan.status import status_of
 
 
 def problems(project: Path) -> list[str]:
-    """What is not as the demo says, one sentence each."""
+    """The differences from the expected result, one sentence each."""
     store = Store(find(project))
     board = store.board()
     found = [f"fleet.yaml: {problem}" for problem in board.settings_problems]
@@ -103,7 +103,7 @@ def _of_target(store: Store) -> Iterator[str]:
 
 
 def main() -> int:
-    """Print the problems of the project named on the command line; the exit status."""
+    """Print the problems of the project named on the command line; return the exit status."""
     found = problems(Path(sys.argv[1]))
     sys.stdout.writelines(f"{line}\n" for line in found)
     return 1 if found else 0

@@ -1,4 +1,4 @@
-"""Every plugin that is installed, or that this machine lists: may it be used here, does it work.
+"""The state of every plugin that is installed or listed: whether it may be used, and works.
 
 Only plugins that the machine lists are imported.
 """

@@ -1,8 +1,8 @@
 """The interface of an executor: start a command so that it may outlive the runner, and end it.
 
-A run belongs to an attempt, whose nonce is its marker. What another process must know of it is in
-the run's files (`gitfleet.run_dir`): a restarted runner attaches to them. An executor keeps the
-limits of a run by itself, also while no runner is there.
+A run belongs to an attempt, whose nonce is its marker. The run's files (`gitfleet.run_dir`) hold
+what another process must know of it: a restarted runner attaches to them. An executor enforces the
+limits of a run without the runner.
 """
 
 from __future__ import annotations
@@ -110,8 +110,9 @@ class Executor(Protocol):
         """Prolong the lease of a run, to a moment in seconds of this machine's boot time."""
 
     def end(self, run: Running | None, marker: str, *, grace: float) -> tuple[str, ...]:
-        """End everything with the marker, politely and after `grace` seconds by force; what could
-        not be ended, normally nothing. `run` is its handle, where there is one."""
+        """End everything with the marker, politely and after `grace` seconds by force. `run` is its
+        handle, where there is one. Returns names of processes that could not be ended, normally
+        none."""
 
     def find_left(self, marker: str) -> tuple[str, ...]:
-        """What runs with the marker just now."""
+        """The names of the processes that run with the marker now."""

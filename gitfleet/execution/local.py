@@ -1,7 +1,7 @@
 """The local executor: each run has a supervisor on this machine that outlives the runner.
 
-What another program must know about a run stands in its run directory (`gitfleet.run_dir`): a
-runner that was started anew reads there whether its attempts still run, or how they ended.
+The run directory (`gitfleet.run_dir`) holds what another process must know about a run: a restarted
+runner reads there whether its attempts still run, or how they ended.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class LocalRun:
         return float(at) if isinstance(at, int | float) else time.monotonic() - age(self.child)
 
     def worked(self) -> float:
-        """Seconds of processor time that what descends from its supervisor has used so far."""
+        """Seconds of processor time that the descendants of its supervisor have used so far."""
         return used_below(self.child.pid) / TICKS
 
     def fileno(self) -> int:
@@ -108,7 +108,7 @@ def start(files: RunFiles, spec: LaunchSpec) -> LocalRun:
     """Start a run that may outlive us.
 
     Its output is appended to files, in a folder that is made if needed; `files.child` says who it
-    is. What an earlier start with the same files left is removed first, but for its output. A crash
+    is. Records of an earlier start with the same files are removed first; its output stays. A crash
     before `files.child` is written leaves processes that `marked` finds. Raises FleetError if it
     cannot be started.
     """
@@ -233,7 +233,7 @@ def attach(files: RunFiles) -> LocalRun | None:
 
 
 def exit_of(files: RunFiles) -> Exit | None:
-    """How the run ended; None if it has not, or if nobody saw it."""
+    """How the run ended; None if it has not, or if the end was not observed."""
     match atomic_json.read(files.exit):
         case {
             "code": int() | None as code,

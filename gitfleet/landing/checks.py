@@ -1,4 +1,4 @@
-"""Run the checks of a task in a worktree. An exit status of 0 means that one passed."""
+"""Run checks in a fresh worktree of a commit. Exit status 0 means passed."""
 
 from __future__ import annotations
 
@@ -7,53 +7,54 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from gitfleet.attempt import check_commands
+from gitfleet.attempt import check_commands, workspace
 from gitfleet.attempt.coder_run import GRACE
 from gitfleet.attempt.context import AttemptContext
+from gitfleet.attempt.environment import environment, scratch
 from gitfleet.execution.base import LaunchSpec
+from gitfleet.model.durations import seconds
 from gitfleet.model.event import Check
+from gitfleet.plan.outcome import StopRequest
 from gitfleet.process.tail import end_of
 from gitfleet.run_dir import RunFiles
 
+SETUP: Final = "workspace.setup"  # the name of the check that a failing set-up counts as
 _TAIL: Final = 3000  # bytes of a failed check's output kept on the board
 
 
-class Stopped(Exception):
-    """The attempt is to end; no more checks are run."""
+def run_on(
+    ctx: AttemptContext, commit: str, commands: Sequence[str], kind: str
+) -> tuple[Check, ...] | StopRequest:
+    """Set up a worktree of a commit and run each command in it, one after the other.
 
-
-def run(
-    ctx: AttemptContext,
-    commands: Sequence[str],
-    workspace: Path,
-    env: Mapping[str, str],
-    *,
-    limit: float,
-    name: str,
-) -> tuple[Check, ...]:
-    """Run each command with `sh -c`, one after the other, each at most `limit` seconds.
-
-    All are run, so that one repair can mend all that fails. `name` begins the names of the files
-    that hold their output. Raises Stopped if the attempt is told to end.
+    Every check runs, so that one fix task can repair all failures, unless the attempt is told to
+    end. A failing set-up counts as a single failed check. `kind` begins the names of the files
+    that hold the output.
     """
-    return tuple(
-        _one(ctx, command, workspace, env, limit, ctx.run_dir.command(name, number))
-        for number, command in enumerate(commands, 1)
-    )
+    path = workspace.check_out(ctx.project, ctx.task, commit)
+    with scratch(ctx.nonce) as tmp:
+        env = environment(ctx.project, ctx.claimed, ctx.run_dir, tmp)
+        why = workspace.fill(ctx, path, env)
+        if why and ctx.cancel.stopped is not None:
+            return ctx.cancel.stopped
+        if why:
+            return (Check(command=SETUP, exit_code=1, tail=why),)
+        ran: list[Check] = []
+        for number, command in enumerate(commands, 1):
+            one = _run_one(ctx, command, path, env, ctx.run_dir.command(kind, number))
+            if isinstance(one, StopRequest):
+                return one
+            ran.append(one)
+    return tuple(ran)
 
 
-def _one(
-    ctx: AttemptContext,
-    command: str,
-    workspace: Path,
-    env: Mapping[str, str],
-    limit: float,
-    files: RunFiles,
-) -> Check:
+def _run_one(
+    ctx: AttemptContext, command: str, path: Path, env: Mapping[str, str], files: RunFiles
+) -> Check | StopRequest:
     ctx.live.doing = f"checking: {command}"
-    began = time.monotonic()
+    began, limit = time.monotonic(), seconds(ctx.claimed.board.settings.checks_timeout)
     spec = LaunchSpec(
-        ("sh", "-c", command), workspace, env, ctx.nonce, limits=check_commands.limits(limit)
+        ("sh", "-c", command), path, env, ctx.nonce, limits=check_commands.limits(limit)
     )
     running = ctx.project.executor.start(files, spec)
     try:
@@ -63,7 +64,7 @@ def _one(
         running.wait(GRACE)
         running.close()
     if ended is None and ctx.cancel.stopped is not None:
-        raise Stopped
+        return ctx.cancel.stopped
     ended = check_commands.outcome_of(command, ended)
     code = -9 if ended is None else (ended.code if ended.code is not None else -(ended.signal or 0))
     took = round(time.monotonic() - began, 1)

@@ -17,7 +17,7 @@ from mcp.server.mcpserver import MCPServer
 
 from gitfleet.mcp import tools
 
-_GRACE: Final = 3.0  # seconds in which what was said before the input ended is still done
+_GRACE: Final = 3.0  # seconds in which calls made before the end of input may finish
 _ABOUT: Final = """\
 What you do here is an attempt at a task of gitfleet, without a person at the keyboard. Through
 these tools you reach people and the board: ask when a decision is not yours, note what others need.
@@ -25,7 +25,7 @@ these tools you reach people and the board: ask when a decision is not yours, no
 
 
 def run(role: str, version: str) -> None:
-    """Serve the tools of that role until standard input ends."""
+    """Serve the role's tools until standard input ends."""
     _end_with_input()
     server = MCPServer("gitfleet", instructions=_ABOUT, version=version, log_level="WARNING")
     for tool in tools.of_role(role):
@@ -34,18 +34,18 @@ def run(role: str, version: str) -> None:
 
 
 def _end_with_input() -> None:
-    """End this process when nobody holds the other end of standard input any more.
+    """End this process when no process holds the other end of standard input any more.
 
-    The SDK sees the end of its input, too, and ends calls that let it. This watches a copy of it
-    besides: a pipe or socket without a writer hangs up, whether anybody reads it or not.
+    The SDK sees the end of its input, too, and ends cooperative calls. This also watches a copy of
+    the input: a pipe or socket without a writer hangs up, whether or not it is being read.
     """
-    copy = os.dup(0)  # the SDK puts something else in the place of 0
+    copy = os.dup(0)  # the SDK replaces descriptor 0
 
     def watch() -> None:
         poll = select.poll()
-        poll.register(copy, select.POLLRDHUP)  # and POLLHUP and POLLERR, which always come
+        poll.register(copy, select.POLLRDHUP)  # POLLHUP and POLLERR are always reported
         poll.poll()
         time.sleep(_GRACE)
-        os._exit(0)  # no call's thread or handler may hold it up, and nothing is left to write
+        os._exit(0)  # no call's thread or handler may delay the exit, and nothing is left to write
 
     threading.Thread(target=watch, name="end with input", daemon=True).start()

@@ -21,9 +21,9 @@ from gitfleet.model.verdict import Fix, Ruling, Verdict
 
 Tool = Callable[..., Coroutine[Any, Any, str]]
 
-WAIT: Final = "2m"  # where nobody says how long an asker waits
-_POLL: Final = 0.2  # seconds between two looks into the inbox
-_SIGN_OF_LIFE: Final = 10.0  # seconds; clients that count silence learn that somebody waits
+WAIT: Final = "2m"  # default time that an asker waits
+_POLL: Final = 0.2  # seconds between two checks of the inbox
+_SIGN_OF_LIFE: Final = 10.0  # seconds; a sign of life for clients that count silence
 
 
 async def ask_human(
@@ -111,13 +111,13 @@ async def verdict(
 
 
 def of_role(role: str) -> tuple[Tool, ...]:
-    """The tools that an attempt of this role has a use for."""
+    """The tools that an attempt of this role can use."""
     every: tuple[Tool, ...] = (ask_human, note, progress)
     return (*every, verdict) if role == "validate" else (*every, add)
 
 
 class _told:
-    """An error for people becomes one that the model reads."""
+    """Turn an error for people into one that the model reads."""
 
     def __enter__(self) -> None:
         return None

@@ -16,16 +16,19 @@ _SCHEME: Final = re.compile(r"([a-z][a-z0-9]{0,30})://", re.IGNORECASE)
 
 
 def installed() -> bool:
-    """Whether apprise is there."""
+    """Whether apprise is installed."""
     return importlib.util.find_spec("apprise") is not None
 
 
 def service(number: int, url: str) -> Service:
-    """The service at an address, the `number`-th of the list. FleetError if it is none."""
+    """The service at an address, the `number`-th of the list.
+
+    FleetError if the address is not valid.
+    """
     found = _SCHEME.match(url)
     label = f"{number}:{found[1].lower() if found else 'unknown'}"
     with warnings.catch_warnings():
-        # It loads all its services at the first address, and some of them use what is deprecated.
+        # apprise loads all its services at the first address, and some use deprecated features.
         warnings.simplefilter("ignore")
         made = _apprise().Apprise(asset=_asset())
         known = made.add(url)
@@ -44,7 +47,7 @@ def service(number: int, url: str) -> Service:
 
 
 def _asset() -> Any:
-    # One service at a time, here and now; nothing of a text is read as an escape.
+    # One service at a time, synchronously; no escapes in the text are interpreted.
     return _apprise().AppriseAsset(
         app_id="gitfleet",
         app_desc=f"gitfleet {own_version()}",
@@ -57,13 +60,13 @@ def _asset() -> Any:
 
 def _apprise() -> Any:
     try:
-        # An extra, and slow to load: only who wants to be told needs it.
+        # An optional dependency, and slow to load: only notifications need it.
         import apprise  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise FleetError(
             "people are told through apprise, which is not installed", remedy=EXTRA
         ) from error
-    # What it logs quotes addresses, and they hold tokens.
+    # apprise's log quotes addresses, and they contain tokens.
     log = logging.getLogger("apprise")
     log.propagate = False
     if not log.handlers:

@@ -18,11 +18,11 @@ EXTRA: Final = (
     " with pipx: `pipx inject git-fleet apprise`."
 )
 
-_SHORTEST: Final = 8  # characters; a shorter option is a word, and no secret
+_SHORTEST: Final = 8  # characters; a shorter option is a word, not a secret
 
 
 class Text(Struct, frozen=True, kw_only=True):
-    """What is to be told. `key` tells it from every other."""
+    """A message. `key` is unique for each message."""
 
     key: str
     title: str
@@ -30,10 +30,10 @@ class Text(Struct, frozen=True, kw_only=True):
 
 
 class Service(NamedTuple):
-    """One service. Its address holds a token and is nowhere here."""
+    """One service. Its address contains a token and is not stored here."""
 
-    label: str  # for people: which one of the list, and of what kind
-    digest: str  # for files: it names the address and does not tell it
+    label: str  # for people: its number in the list, and its kind
+    digest: str  # for files: identifies the address without revealing it
     send: Callable[[Text], bool]
 
 
@@ -41,14 +41,14 @@ class ServiceKind(NamedTuple):
     """The services of one kind, as a plugin describes them."""
 
     name: str
-    # Bring a text to the service with these options. False: it did not take it, try again later.
+    # Send a text with these options. False: the service did not take it; try again later.
     send: Callable[[Mapping[str, Any], Text], bool]
-    # What is wrong with the options, without quoting them; empty if nothing is.
+    # The error in the options, without quoting them; empty if there is none.
     options: Callable[[Mapping[str, Any]], str] = no_options
 
 
 def secrets_in(machine: Machine) -> Iterator[str]:
-    """What may be a secret in the settings of services: addresses, and texts among options."""
+    """Possible secrets in the settings of services: addresses, and texts among options."""
     yield from urls(machine)
     for service in machine.notify.services:
         yield from (text for text in _texts(service.options) if len(text) >= _SHORTEST)
@@ -67,7 +67,7 @@ def _texts(data: Any) -> Iterator[str]:
 
 
 def urls(machine: Machine) -> tuple[str, ...]:
-    """The addresses that this machine tells people through, in their order, each once."""
+    """This machine's notification addresses, in their order, each once."""
     own = machine.notify.urls
     given = [own] if isinstance(own, str) else list(own)
     return tuple(dict.fromkeys(one.strip() for one in [*given, *_of_environment()] if one.strip()))
@@ -78,5 +78,5 @@ def _of_environment() -> list[str]:
 
 
 def digest(url: str) -> str:
-    """A name for an address that does not tell it."""
+    """A name for an address that does not reveal it."""
     return hashlib.sha256(url.encode()).hexdigest()[:16]

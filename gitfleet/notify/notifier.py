@@ -35,24 +35,24 @@ DUTY: Final = "notify"
 """How a runner that has a service to tell people through says so to the others."""
 
 FOLDER: Final = "notices"
-_PACE: Final = 0.5  # seconds between two looks
-_LOOK: Final = 30.0  # seconds; the loop wakes us earlier
-_FAREWELL: Final = 10.0  # seconds that the end of a runner waits for services
+_PACE: Final = 0.5  # seconds between two checks
+_LOOK: Final = 30.0  # seconds; the loop wakes this thread earlier
+_FAREWELL: Final = 10.0  # seconds that a stopping runner waits for services
 
 
 def wanted(project: Project, board: Board) -> frozenset[Notice]:
-    """Of what people are to be told."""
+    """The kinds of news that people want."""
     own = project.machine.notify.about
     return frozenset(board.settings.notify if own is None else own)
 
 
 def able(project: Project) -> bool:
-    """Whether this runner has something to tell people through."""
+    """Whether this runner has a service to notify people through."""
     return registry.able(project.machine)
 
 
 class _KnownNews(NamedTuple):
-    """What there was to tell of a task, and of which state of it."""
+    """The news of a task, and the state of the task at that time."""
 
     entry: Entry
     status: Status
@@ -60,10 +60,10 @@ class _KnownNews(NamedTuple):
 
 
 class Notifier:
-    """Looks for news and puts them out.
+    """Finds news and sends it.
 
-    `leads` says whether of several runners it is this one that tells, and the monotonic time of the
-    last sign of life of the one that did before.
+    `leads` returns whether this runner, of several, sends the news, and the monotonic time of the
+    last sign of life of the runner that did so before.
     """
 
     def __init__(
@@ -73,8 +73,8 @@ class Notifier:
         self._leads = leads
         self.spool = Spool(project.clone.folder / FOLDER)
         self._outlets: dict[str, Outlet] | None = None
-        self._boxes: frozenset[str] = frozenset()  # of every service, also of one that is broken
-        self._held: dict[str, tuple[float, News]] = {}  # seen here, perhaps told by another runner
+        self._boxes: frozenset[str] = frozenset()  # of all services, including broken ones
+        self._held: dict[str, tuple[float, News]] = {}  # seen here; another runner may have sent it
         self._known: dict[str, _KnownNews] = {}
         self._last: tuple[str, dict[str, News]] = ("", {})
         self.service = BackgroundService(
@@ -91,10 +91,10 @@ class Notifier:
             traces=project.clone.folder,
         )
 
-    # -- the service
+    # -- lifecycle
 
     def health(self) -> list[ServiceHealth]:
-        """Of this service and of each outlet."""
+        """The health of this service and of each outlet."""
         outlets = list((self._outlets or {}).values())
         return [self.service.health, *(outlet.service.health for outlet in outlets)]
 
@@ -103,7 +103,7 @@ class Notifier:
         return _LOOK
 
     def _goodbye(self) -> None:
-        """Put out what came last, for a while; what a service does not take waits on disk."""
+        """Send the last news within a time limit; news that a service refuses waits on disk."""
         end = time.monotonic() + _FAREWELL
         try:
             self.round()
@@ -117,7 +117,7 @@ class Notifier:
     # -- a round
 
     def round(self) -> None:
-        """See what is new and put it out. FleetError where nobody can be told."""
+        """Find news and send it. FleetError if no service is usable."""
         board = self.fleet.store.board()
         about = wanted(self.fleet, board)
         if not about:
@@ -125,11 +125,11 @@ class Notifier:
                 self.spool.forget()
             return
         if not self.spool.fresh:
-            self.spool.seen()  # before anything is sent: what lies there is known by that
+            self.spool.seen()  # before anything is sent: queued messages become known by this
         outlets = self._open()
         found = self._found(board)
         if self.spool.fresh:
-            # The very first start: what is old by now is told to nobody.
+            # The very first start: no person is notified of old news.
             self.spool.mark(found)
             return
         seen = self.spool.seen()
@@ -149,9 +149,9 @@ class Notifier:
         settled: list[str] = []
         for key, (at, one) in self._held.items():
             if not first and at > alive:
-                continue  # who tells may die before telling it
+                continue  # the sending runner may die before it sends
             settled.append(key)
-            # What the other one saw before its last sign of life it has told.
+            # The other runner has sent all news that it saw before its last sign of life.
             if first and at >= alive and one.about in about:
                 mask = self.fleet.mask.text
                 text = Text(key=key, title=mask(one.title), body=mask(one.body))
@@ -164,7 +164,7 @@ class Notifier:
             outlet.service.wake()
 
     def _found(self, board: Board) -> dict[str, News]:
-        """All that could be told of the board as it is; made anew only of what has changed."""
+        """All news on the current board; recomputed only for changed tasks."""
         if board.commit == self._last[0]:
             return self._last[1]
         where = statuses(board, self.fleet.store.now())

@@ -11,16 +11,16 @@ from gitfleet.event_log import Action, EventLog
 from gitfleet.notify.base import Service, Text
 from gitfleet.notify.spool import box_texts
 
-_LOOK: Final = 60.0  # seconds between looks when nothing wakes it
+_LOOK: Final = 60.0  # seconds between checks without a wake-up
 
 
 class Outlet:
-    """One service and the folder of what waits for it."""
+    """One service and the folder of its waiting messages."""
 
     def __init__(
         self, receiver: Service, box: Path, report: EventLog, first_pause: float = 1.0
     ) -> None:
-        """`first_pause`: seconds after the receiver did not take a text; they grow."""
+        """`first_pause`: seconds after the service did not take a text; later pauses grow."""
         self.receiver, self.box, self._report = receiver, box, report
         self.service = BackgroundService(
             f"notify {receiver.label}",
@@ -32,7 +32,7 @@ class Outlet:
         )
 
     def _empty_box(self) -> float:
-        """Send what waits, oldest first. FleetError if the receiver did not take something."""
+        """Send the waiting messages, oldest first. FleetError if the service did not take one."""
         for path, text in box_texts(self.box):
             if not self._sent(text):
                 raise FleetError(
@@ -45,7 +45,7 @@ class Outlet:
     def _sent(self, text: Text) -> bool:
         try:
             return self.receiver.send(text)
-        except Exception:  # whatever a hundred services may raise; its words may hold the address
+        except Exception:  # services may raise anything; the error's text may contain the address
             return False
 
     def _failed(self, error: Exception) -> FailedRound:
@@ -54,6 +54,6 @@ class Outlet:
         return FailedRound(Action.NOTIFICATIONS_DELAYED, fields)
 
     def _goodbye(self) -> None:
-        """Send what waits; a receiver that takes nothing gets it after the next start."""
+        """Send the waiting messages; those not taken are sent after the next start."""
         if not self.service.failing:
             self._empty_box()

@@ -14,11 +14,11 @@ from gitfleet.notify.base import Service, ServiceKind, digest, urls
 from gitfleet.plugins import Plugin, PluginError, PluginKind
 
 BUILT_IN: Final = frozenset({"apprise"})
-"""The names that no plugin takes. What apprise speaks to stands under `notify.urls`."""
+"""The names that no plugin takes. Services of apprise are configured by `notify.urls`."""
 
 
 class NamedService(NamedTuple):
-    """A service that the machine names: usable, or the reason why it is not."""
+    """A service that the machine names: usable, or with the reason why it is not."""
 
     label: str
     digest: str
@@ -26,7 +26,7 @@ class NamedService(NamedTuple):
 
 
 def able(machine: Machine) -> bool:
-    """Whether this machine has a service that could be tried."""
+    """Whether this machine has a service to try."""
     if urls(machine) and apprise_services.installed():
         return True
     return any(_works(service, machine) for service in machine.notify.services)
@@ -75,7 +75,7 @@ def _of_plugin(number: int, service: NotifyService, machine: Machine) -> NamedSe
 
 
 def find(kind: str, machine: Machine) -> ServiceKind:
-    """The kind of service that a plugin brings. FleetError if there is none that works here."""
+    """The service kind of a plugin. FleetError if it is not usable here."""
     if kind in BUILT_IN:
         raise FleetError(
             f"a service of the kind {kind} stands in the wrong place in config.yaml",
@@ -91,8 +91,7 @@ def find(kind: str, machine: Machine) -> ServiceKind:
 
 
 def load(plugin: Plugin) -> ServiceKind:
-    """The kind of service of a listed plugin, each function guarded. PluginError if it does not
-    work."""
+    """Load the service kind of a plugin, with guarded functions. PluginError if that fails."""
     found = plugins.load(plugin, ServiceKind)
     if found.name != plugin.name:
         raise PluginError(plugin, f"calls its kind of service {found.name!r}")

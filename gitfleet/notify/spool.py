@@ -23,36 +23,36 @@ import msgspec
 from gitfleet.notify.base import Text
 
 _SEEN: Final = "seen"
-_MOST: Final = 500  # texts that wait for one service; of more the oldest go
-_COMPACT: Final = 20_000  # keys, above which what is no longer on the board is dropped
+_MOST: Final = 500  # messages waiting for one service; beyond that the oldest are dropped
+_COMPACT: Final = 20_000  # keys; above this number, those no longer on the board are dropped
 
 
 class Spool:
-    """The folder. One process writes it at a time (a clone has one runner)."""
+    """The folder of messages. One process writes it at a time (a clone has one runner)."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._seen: set[str] | None = None
 
-    # -- what was told
+    # -- sent messages
 
     @property
     def fresh(self) -> bool:
-        """Whether nobody was to be told anything here before."""
+        """Whether notifications were never used here."""
         return not (self.folder / _SEEN).exists()
 
     def seen(self) -> set[str]:
-        """The keys of all that was told."""
+        """The keys of all sent messages."""
         if self._seen is None:
             self._seen = set(_lines(self.folder / _SEEN))
             if not self.fresh:
-                # Lies before a service, and its key is not written down: its writer died between.
+                # Queued for a service, but its key is not recorded: the writer died in between.
                 waiting = {text.key for box in self._boxes() for _, text in box_texts(box)}
                 self.mark(waiting - self._seen)
         return self._seen
 
     def mark(self, keys: Iterable[str]) -> None:
-        """Write down that these were told."""
+        """Record these messages as sent."""
         fresh = [key for key in keys if key not in self.seen()]
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self.folder / _SEEN).open("a", encoding="utf-8") as file:
@@ -62,21 +62,24 @@ class Spool:
         self.seen().update(fresh)
 
     def compact(self, alive: Iterable[str]) -> None:
-        """Forget keys of what is no longer on the board, once there are many."""
+        """Drop the keys that are no longer on the board, once there are many."""
         kept = self.seen() & set(alive)
         if len(self.seen()) > max(_COMPACT, 2 * len(kept)):
             _write(self.folder / _SEEN, "".join(f"{key}\n" for key in sorted(kept)).encode())
             self._seen = kept
 
     def forget(self) -> None:
-        """Nobody wants to be told any more: whoever wants to later is not told what is old then."""
+        """Notifications were switched off:
+
+        drop the history, so that a later switch-on sends no old news.
+        """
         (self.folder / _SEEN).unlink(missing_ok=True)
         self._seen = None
 
-    # -- what waits
+    # -- waiting messages
 
     def put(self, digests: Iterable[str], text: Text) -> None:
-        """Put a text before these services."""
+        """Queue a message for each of these services."""
         for digest in digests:
             box = self.folder / digest
             box.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -89,7 +92,7 @@ class Spool:
                 path.unlink(missing_ok=True)
 
     def keep_only(self, digests: Iterable[str]) -> None:
-        """Throw away what waits for services that are no longer there."""
+        """Drop messages that wait for services that no longer exist."""
         wanted = set(digests)
         for box in self._boxes():
             if box.name not in wanted:
@@ -102,7 +105,7 @@ class Spool:
 
 
 def box_texts(box: Path) -> list[tuple[Path, Text]]:
-    """What waits for a service, oldest first; a file that cannot be read is none."""
+    """The messages waiting for a service, oldest first, without unreadable files."""
     found: list[tuple[Path, Text]] = []
     for path in sorted(box.glob("[0-9]*.json")):
         with contextlib.suppress(OSError, msgspec.MsgspecError):

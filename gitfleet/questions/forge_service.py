@@ -23,12 +23,14 @@ from gitfleet.questions.forge_sync import CommentsSeen, SyncRound, open_cases
 DUTY: Final = "forge"
 """How a runner that can speak to the forge says so to the others."""
 
-_IDLE: Final = 60.0  # seconds between looks at the settings while there is no forge
+_IDLE: Final = 60.0  # seconds between checks of the settings while there is no forge
 
 
 class ForgeService:
-    """Brings questions to the forge and answers back. `leads`: whether of several runners it is
-    this one that does so."""
+    """Brings questions to the forge and answers back.
+
+    `leads`: whether this runner, of several, does it.
+    """
 
     def __init__(self, project: Project, leads: Callable[[], bool] = lambda: True) -> None:
         self.fleet = project
@@ -44,16 +46,16 @@ class ForgeService:
         )
         self._desk: tuple[ForgeSettings, Site, Forge, Desk] | None = None
         self._looked: dict[str, CommentsSeen] = {}
-        self._known: frozenset[str] | None = None  # what was open at the last round that went well
+        self._known: frozenset[str] | None = None  # the open questions of the last successful round
         self._due = 0.0  # monotonic
-        self.able = False  # whether this runner has what the forge is spoken to with
+        self.able = False  # whether this runner has the forge's client and token
 
-    # -- the service
+    # -- lifecycle
 
     def _turn(self) -> float:
-        """A round if one is due, or if the board has other questions than at the last one."""
+        """Do a round if one is due, or if the board's questions changed since the last one."""
         if time.monotonic() >= self._due or self._changed():
-            self._due = 0.0  # tried again after a failure
+            self._due = 0.0  # retry after a failure
             self._due = time.monotonic() + self.round()
         return self._due - time.monotonic()
 
@@ -61,19 +63,19 @@ class ForgeService:
         try:
             return frozenset(open_cases(self.fleet.store.board())) != self._known
         except FleetError:
-            return False  # the loop tells of it
+            return False  # the loop reports it
 
     def _failed(self, error: Exception) -> FailedRound:
         if not isinstance(error, NoAnswer | Limited):
             self.leave()  # the token may have expired
         if isinstance(error, KeyError | TypeError | ValueError | AttributeError):
-            # Whatever answers there speaks another language than the forge it should be.
+            # The server there does not speak the forge's API.
             error = FleetError(f"the forge answers strangely: {type(error).__name__} {error}")
         wait = error.seconds if isinstance(error, Limited) else 0.0
         return FailedRound(Action.FORGE_DELAYED, failure_of(error).fields, wait)
 
     def _goodbye(self) -> None:
-        """Bring what was asked last; the next start of a runner does the rest."""
+        """Bring the last questions; the next start of a runner does the rest."""
         try:
             if not self.service.failing and self._changed():
                 self.round()
@@ -81,7 +83,7 @@ class ForgeService:
             self.leave()
 
     def leave(self) -> None:
-        """Let go of the connection; the next round makes a new one, with a token asked for anew."""
+        """Close the connection; the next round opens a new one, with a new token."""
         if self._desk is not None:
             self._desk[3].api.close()
         self._desk = None
@@ -89,9 +91,9 @@ class ForgeService:
     # -- a round
 
     def round(self) -> float:
-        """Do what is due now. Seconds until the next round.
+        """Do the due work. Returns seconds until the next round.
 
-        Raises RestError, Unreachable, or another FleetError where the forge cannot be asked.
+        Raises HttpError, Unreachable, or another FleetError if the forge cannot be asked.
         """
         board = self.fleet.store.board()
         settings = board.settings.forge

@@ -31,19 +31,19 @@ from gitfleet.plan import pull_request_texts, questions
 from gitfleet.plan.graph import cancelled, done
 from gitfleet.questions import question_branch
 
-_QUIET: Final = 600.0  # seconds after which comments are looked at though nothing seems new
-_AWAY: Final = (NoAnswer, Limited, Denied, Unreachable)  # nothing more to be had this round
+_QUIET: Final = 600.0  # seconds; then comments are read again though nothing seems new
+_AWAY: Final = (NoAnswer, Limited, Denied, Unreachable)  # this round can get no further
 
 
 class Case(Struct, frozen=True):
-    """An open question that somebody waits for, and its task."""
+    """An open question that a task waits for, and that task."""
 
     entry: Entry
     question: Question
 
 
 class CommentsSeen(Struct, frozen=True):
-    """When the comments of a pull request were looked at, and what it looked like."""
+    """The time of the last look at a pull request's comments, and its state then."""
 
     updated: str
     times: int
@@ -51,7 +51,7 @@ class CommentsSeen(Struct, frozen=True):
 
 
 def open_cases(board: Board) -> dict[str, Case]:
-    """Every open question that somebody waits for, by its name."""
+    """Every open question that a task waits for, by its name."""
     found = (
         Case(entry, question)
         for entry in board.entries.values()
@@ -63,7 +63,7 @@ def open_cases(board: Board) -> dict[str, Case]:
 
 
 class SyncRound:
-    """One round. `looked` is carried from one to the next, and may be lost."""
+    """One round. `looked` is passed from one round to the next, and may be lost."""
 
     def __init__(
         self,
@@ -76,16 +76,16 @@ class SyncRound:
         self.fleet, self.where, self.forge, self.desk = project, where, forge, desk
         self._looked = looked
         self._base = project.store.branch
-        self._writers: dict[str, bool] = {}  # who of those that commented may write
+        self._writers: dict[str, bool] = {}  # whether each commenter may write
 
     def run(self, board: Board) -> None:
-        """Each question by itself: what is wrong with one holds up no other.
+        """Handle each question separately: an error in one does not stop the others.
 
-        Raises what is wrong with the forge as a whole.
+        Raises errors of the forge as a whole.
         """
         cases = open_cases(board)
         pulls = self._pulls()
-        # New ones first: reading may end the round, if the token lacks a right for it.
+        # New questions first: reading may end the round, if the token lacks a right for it.
         for name, case in sorted(cases.items(), key=lambda item: item[0] in pulls):
             with _Alone(self.fleet, name):
                 self._serve(board, case, pulls.get(name))
@@ -107,7 +107,7 @@ class SyncRound:
         return self.forge.find(self.desk, question_branch.ask_branch(name), self._base)
 
     def _look(self) -> Board:
-        """The board as it is now on the remote."""
+        """The current board of the remote."""
         remote = self.fleet.store.backend.remote
         if remote is not None:
             remote.fetch()
@@ -134,7 +134,7 @@ class SyncRound:
         try:
             pull = self.forge.open(self.desk, draft)
         except HttpRejected:
-            # A duplicate, perhaps: opened by another runner, or by a request whose answer was lost.
+            # Perhaps a duplicate: another runner, or a request whose answer was lost, opened it.
             found = self._find(name)
             if found is None:
                 raise
@@ -143,8 +143,10 @@ class SyncRound:
         self.fleet.report.action(Action.PR_OPENED, question=name, url=pull.url)
 
     def _news_in(self, case: Case, pull: Pull) -> bool:
-        """Whether comments are to be looked at. The same state is looked at twice, since times are
-        told in whole seconds."""
+        """Whether to read the comments.
+
+        The same state is read twice, because the forge's times are in whole seconds.
+        """
         now, name = time.monotonic(), case.question.name
         last = self._looked.get(name)
         if last is None or last.updated != pull.updated or now - last.at > _QUIET:
@@ -165,20 +167,20 @@ class SyncRound:
             if pull.state is State.MERGED:
                 self._merged(case, pull, comments)
         except BaseException:
-            self._looked.pop(case.question.name, None)  # it was not looked at to the end
+            self._looked.pop(case.question.name, None)  # reading it did not finish
             raise
 
     def _is_answer(self, comment: Comment) -> bool:
         if comment.ours or comment.author.bot or not _says_something(comment.text):
             return False
-        # Once a round for each: strangers may comment as much as they like.
+        # Once per round and author: strangers may comment as much as they like.
         login = comment.author.login
         if login not in self._writers:
             self._writers[login] = self.forge.may_write(self.desk, comment.author)
         return self._writers[login]
 
     def _take(self, case: Case, pull: Pull, comment: Comment) -> None:
-        """Put it onto the board as the answer, unless there is one by then."""
+        """Put the comment onto the board as the answer, unless it has one by then."""
         author, name = comment.author, case.question.name
         mail = self.forge.mail(author, self.where.host)
         person = Person(_plain(author.name or author.login), _plain(mail))
@@ -197,13 +199,13 @@ class SyncRound:
             self.fleet.report.action(Action.ANSWERED, question=name, by=person, url=pull.url)
 
     def _merged(self, case: Case, pull: Pull, comments: list[Comment]) -> None:
-        """Merged, and to us the question is open: is it still, where the board is?"""
+        """Handle a merge while our board has the question open: check the remote's board."""
         if case.question.name not in open_cases(self._look()):
             return
         if not any(one.text.startswith(pull_request_texts.EMPTY) for one in comments):
             self.forge.comment(self.desk, pull, pull_request_texts.empty_merge(case.question))
 
-    # -- what is over
+    # -- answered and removed questions
 
     def _wind_up(self, names: set[str], pulls: Mapping[str, Pull]) -> None:
         board = self._look()
@@ -213,8 +215,10 @@ class SyncRound:
                     self._finish(board, name, pulls.get(name))
 
     def _finish(self, board: Board, name: str, pull: Pull | None) -> None:
-        """Thanks, then the end of the pull request, then of the branch: in this order, since a
-        forge closes a pull request whose branch goes."""
+        """Thank, close the pull request, then delete the branch.
+
+        In this order, because a forge closes a pull request whose branch is deleted.
+        """
         if pull is not None:
             said = [one for one in self.forge.comments(self.desk, pull) if one.ours]
             if not any(one.text.startswith(pull_request_texts.OVER) for one in said):
@@ -240,15 +244,17 @@ class SyncRound:
         return pull_request_texts.moot("the question was removed from the board")
 
     def _link(self, board: Board, path: str) -> str:
-        """To the commit of the board that brought the answer."""
+        """A link to the board's commit that brought the answer."""
         args = ("rev-list", "-1", "--first-parent", board.commit, "--", path)
         oid = git(*args, cwd=self.fleet.repo.here, check=False).out
         return self.forge.commit(self.where.base_url, self.desk.repository, oid) if oid else ""
 
 
 class _Alone:
-    """What is wrong with one question is told, and the others go on; what is wrong with the whole
-    forge ends the round."""
+    """Reports an error of one question and continues with the others.
+
+    An error of the whole forge ends the round.
+    """
 
     def __init__(self, project: Project, name: str) -> None:
         self.fleet, self.name = project, name
@@ -268,7 +274,7 @@ class _Alone:
 
 
 def _known_task(board: Board, name: str) -> bool:
-    """Whether that is a question of a task here, and no branch of somebody's own."""
+    """Whether it is a question of a task here, not a user's own branch."""
     there = layout.place(layout.question_path(name))
     known = there.task in board.entries or there.task in board.archived
     return there.what is layout.FileKind.QUESTION and known
@@ -279,6 +285,6 @@ def _says_something(text: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    """A name or an address as a commit may have it."""
+    """A name or an address in a form that a commit may contain."""
     plain = "".join(c for c in text if c.isprintable() and c not in "<>").strip()
     return plain[:100] or "unknown"

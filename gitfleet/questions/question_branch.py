@@ -26,19 +26,19 @@ from gitfleet.model.board import Board
 from gitfleet.model.question import Question
 from gitfleet.plan import questions
 
-_LIST_EVERY: Final = 300.0  # seconds between two looks at the branches of a remote
+_LIST_EVERY: Final = 300.0  # seconds between two fetches of a remote's branches
 PREFIX: Final = "gitfleet/ask/"
 QUESTION: Final = "Gitfleet-Question"
 """The trailer by which our own commit on such a branch is known."""
 
 
 def ask_branch(name: str) -> str:
-    """The branch on which the question of that name can be answered."""
+    """The branch on which a question can be answered."""
     return f"{PREFIX}{name}"
 
 
 class AskBranches:
-    """Keeps the branches of questions; the loop may call it as often as it likes."""
+    """Keeps the branches of questions in order; the loop may call it as often as it likes."""
 
     def __init__(
         self,
@@ -46,16 +46,15 @@ class AskBranches:
         first: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`first`: whether of several runners it is this one that cares for others' questions."""
+        """`first`: whether this runner, of several, handles the questions of other runners."""
         self.fleet = project
         self._first = first
         self._clock = clock
         self._listed = -math.inf
-        self._none = False  # there was no branch when we looked last, and we made none
+        self._none = False  # there was no branch at the last check, and we created none
 
     def keep(self) -> None:
-        """Make the branch of every open question, remove that of every other. Raises
-        Unreachable."""
+        """Create the branch of every open question, remove all others. Raises Unreachable."""
         board = self.fleet.store.board()
         open_ = {row.name: row.question for row in questions.waiting(board, self.fleet.store.now())}
         if not open_ and self._none:
@@ -67,7 +66,7 @@ class AskBranches:
             if name not in there and (first or question.by.runner == self.fleet.runner):
                 make(self.fleet, board, question)
         if on_a_forge(board):
-            return  # work.pulls closes the pull request first, and says why
+            return  # the forge service closes the pull request first, with the reason
         for name, tip in there.items():
             if name not in open_ and (first or self._mine(board, name)):
                 drop(self.fleet, name, tip)
@@ -78,7 +77,7 @@ class AskBranches:
         return any(q.name == name and q.by.runner == self.fleet.runner for q in asked)
 
     def _look(self, any_: bool) -> None:
-        """See what others made and removed on a remote, at the start and now and then."""
+        """Fetch what others created or removed on a remote, at the start and now and then."""
         remote = self.fleet.store.backend.remote
         if remote is None or not any_:
             return
@@ -96,13 +95,13 @@ class AskBranches:
 
 
 def on_a_forge(board: Board) -> bool:
-    """Whether questions are pull requests somewhere."""
+    """Whether questions are pull requests on a forge."""
     forge = board.settings.forge
     return forge is not None and not forge.by_hand
 
 
 def known(project: Project) -> dict[str, str]:
-    """Question's name -> the tip of its branch; on a shared board, as we last knew the remote."""
+    """Question name -> its branch's tip; on a shared board, as last fetched."""
     prefix = f"{_folder(project)}{PREFIX}"
     return {ref.removeprefix(prefix): tip for ref, tip in refs.names(project.repo, prefix).items()}
 
@@ -113,10 +112,10 @@ def _folder(project: Project) -> str:
 
 
 def make(project: Project, board: Board, question: Question) -> str | None:
-    """The tip of the question's branch, made if there is none.
+    """The tip of the question's branch, created if there is none.
 
-    None if it cannot have one: its file has a place for the answer already, as after a merge
-    without text, so that no branch could add anything. Raises Unreachable.
+    None if it cannot have one: its file has an answer heading already, as after a merge without
+    text, so that no branch could add anything. Raises Unreachable.
     """
     name = question.name
     found = known(project).get(name)
@@ -146,13 +145,13 @@ def make(project: Project, board: Board, question: Question) -> str | None:
 
 
 def drop(project: Project, name: str, tip: str) -> None:
-    """Remove a question's branch; a person's commits on it that the board lacks are kept aside."""
+    """Remove a question's branch; a person's commits on it that the board lacks are saved first."""
     board, branch = project.store.board(), ask_branch(name)
     if not (_ours(project, name, tip) or project.objects.is_ancestor(tip, board.commit)):
         kept = salvage.keep(project.repo, tip, f"{salvage.PREFIX}ask/{name}/{tip[:10]}")
         project.report.action(Action.SALVAGED, question=name, ref=kept)
     if project.store.backend.remote is None and checkouts_of(project.repo, f"refs/heads/{branch}"):
-        return  # somebody has it checked out; git would not like that
+        return  # it is checked out; git would object
     if _move(project, name, tip, None):
         failpoints.point("ask-branch-dropped")
 
@@ -163,7 +162,7 @@ def _ours(project: Project, name: str, tip: str) -> bool:
 
 
 def _move(project: Project, name: str, old: str | None, new: str | None) -> bool:
-    """Move the branch from where we think it is; False if it is elsewhere, which is then known."""
+    """Move the branch from its expected value; if it has another, record that and return False."""
     branch = f"refs/heads/{ask_branch(name)}"
     remote = project.store.backend.remote
     if remote is None:
@@ -179,7 +178,7 @@ def _move(project: Project, name: str, old: str | None, new: str | None) -> bool
                 f"{remote.name} refuses to move {ask_branch(name)}: {pushed.reason}",
                 remedy="Let runners push to gitfleet/ask/*, or answer with `gitfleet answer`.",
             )
-        # Somebody was faster, or nobody knows: the next round goes by what is there.
+        # Lost the race, or unknown: the next round uses the fetched state.
         there = remote.list_refs(branch)
         if branch in there:
             remote.fetch_refs([f"+{branch}:{track}"])
@@ -189,7 +188,7 @@ def _move(project: Project, name: str, old: str | None, new: str | None) -> bool
 
 
 def _note(project: Project, track: str, new: str | None) -> None:
-    """Our note of where the remote is; git's own push may have written it already."""
+    """Update our tracking ref of the remote; git's own push may have updated it already."""
     old = refs.read(project.repo, track)
     if old != new:
         refs.swap(project.repo, track, old, new, message="pushed")

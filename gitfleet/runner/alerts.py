@@ -13,14 +13,14 @@ from gitfleet.plan.status import statuses
 
 
 class Alerts:
-    """Tells what waits for a person, and which coders rest."""
+    """Logs tasks that wait for a person, and coders in cooldown."""
 
     def __init__(self, project: Project) -> None:
         self._fleet = project
-        self._resting: dict[str, tuple[Outcome, datetime]] = {}  # of which coder what was told
+        self._resting: dict[str, tuple[Outcome, datetime]] = {}  # coder -> last logged
 
     def board(self, board: Board) -> None:
-        """Every problem reaches a person once."""
+        """Log each problem once."""
         report = self._fleet.report
         report.each("settings", Action.BROKEN_SETTINGS, board.settings_problems)
         for path, problems in board.damage.items():
@@ -41,7 +41,7 @@ class Alerts:
                     report.settled(f"person {entry.id}")
 
     def coders(self, board: Board, now: datetime) -> None:
-        """Which coders rest here: a limit each time, a refused key once until it works again."""
+        """Log coders in cooldown here: each limit, and a refused key once until it works again."""
         for coder, rest in cooldowns(board, self._fleet.runner, now).items():
             what = (rest.outcome, rest.since if rest.refused else rest.until)
             if self._resting.get(coder) == what:

@@ -21,6 +21,7 @@ from gitfleet.errors import FleetError
 from gitfleet.event_log import Action
 from gitfleet.git import worktree
 from gitfleet.git.commits import trailers
+from gitfleet.landing.blocked import BlockedLandings
 from gitfleet.landing.validate import validate
 from gitfleet.model.board import Board
 from gitfleet.model.change import Move
@@ -33,22 +34,26 @@ from gitfleet.run_dir import RunDir
 
 _STARTING: Final = 10.0  # seconds
 _LOOK_AGAIN: Final = 0.05
-_FAR = 10_000  # commits of the target looked at for a landing that was cut short
+_FAR = 10_000  # commits of the target searched for an interrupted landing
 
 
-def run_attempt(ctx: AttemptContext, begin: StartPoint | Checkpoint) -> None:
-    """Do the attempt, or with a Record go on with it: its coder was started by another life of
-    this runner. Never raises: an error of ours ends it as `interrupted`, and is told."""
+def run_attempt(
+    ctx: AttemptContext, begin: StartPoint | Checkpoint, blocked: BlockedLandings
+) -> None:
+    """Run the attempt, or with a Checkpoint continue one that an earlier run of the runner started.
+
+    Never raises: an error of ours ends the attempt as `interrupted`, and is logged.
+    """
     ctx.run_dir.outbox.mkdir(parents=True, exist_ok=True)
     ctx.run_dir.inbox.mkdir(exist_ok=True)
-    if isinstance(begin, StartPoint):  # who goes on has had what was there when it was claimed
+    if isinstance(begin, StartPoint):  # a continued attempt got its messages when it was claimed
         mailbox.deliver(ctx.project, ctx.claimed.board, ctx.task, ctx.run_dir)
     try:
         match ctx.claimed.claim.role, begin:
             case Role.VALIDATE, Checkpoint():
-                validate(ctx, begin)
+                validate(ctx, blocked, begin)
             case Role.VALIDATE, _:
-                validate(ctx)
+                validate(ctx, blocked)
             case _, Checkpoint():
                 resume_work(ctx, begin)
             case _, StartPoint():
@@ -56,16 +61,16 @@ def run_attempt(ctx: AttemptContext, begin: StartPoint | Checkpoint) -> None:
     except FleetError as error:
         _give_up(ctx, error.what)
     except Exception as error:
-        with contextlib.suppress(OSError):  # a full disk may be the very reason
+        with contextlib.suppress(OSError):  # a full disk may be the cause
             ctx.run_dir.error.write_text(traceback.format_exc())
         _give_up(ctx, f"gitfleet failed: {type(error).__name__}: {error}")
 
 
 def _give_up(ctx: AttemptContext, reason: str) -> None:
     ctx.project.report.action(Action.ERROR, task=ctx.task, reason=reason)
-    # Another attempt may begin as soon as this one has ended: nothing of it is to run by then.
+    # The next attempt may start as soon as this one has ended: none of its processes may run then.
     _end_all(ctx.project, ctx.run_dir, ctx.nonce)
-    used = ctx.live.tokens  # a budget counts them, however the attempt ends
+    used = ctx.live.tokens  # a budget counts them, no matter how the attempt ends
     run = CoderRun(stop=ctx.cancel.stopped, fault=reason, tokens=used)
     question = mailbox.waits_for_answer(ctx)
     end = decide(Evidence(role=ctx.claimed.claim.role, run=run, question=question))
@@ -88,8 +93,10 @@ def _end_all(project: Project, run_dir: RunDir, nonce: str) -> None:
 
 
 def survivors(project: Project, busy: Collection[str] = ()) -> list[tuple[ClaimedTask, Checkpoint]]:
-    """The attempts of a dead runner of this clone whose coder was started: they go on, or tell
-    how they ended meanwhile. `busy`: nonces of attempts that were taken up already."""
+    """A dead runner's attempts in this clone whose coder was started: live, or ended meanwhile.
+
+    `busy`: nonces of attempts that were resumed already.
+    """
     board = project.store.board()
     held = project.clone.pending_claims()
     found = []
@@ -97,7 +104,7 @@ def survivors(project: Project, busy: Collection[str] = ()) -> list[tuple[Claime
         if nonce not in held or nonce in busy:
             continue
         if claim.role is Role.VALIDATE and _landed_commit(project, task, claim):
-            continue  # nothing is left to be judged
+            continue  # no work is left to validate
         known = _begun(project, project.clone.run_dir(task, claim.attempt, nonce), nonce)
         if known is not None:
             found.append((_order_then(project, board, task, claim, known), known))
@@ -107,7 +114,7 @@ def survivors(project: Project, busy: Collection[str] = ()) -> list[tuple[Claime
 def _order_then(
     project: Project, board: Board, task: str, claim: Claim, known: Checkpoint
 ) -> ClaimedTask:
-    """The order as it was claimed: its task and its coder may have been changed since."""
+    """The task as it was claimed: the task and its coder may have changed since."""
     if known.board and project.objects.exists(known.board):
         then = project.store.board_at(known.board)
         if event_files.claimed_by(then, task, claim.nonce) is not None:
@@ -126,8 +133,10 @@ def _claims(board: Board) -> dict[str, tuple[str, Claim]]:
 
 
 def end_dead_attempts(project: Project, busy: Collection[str] = ()) -> None:
-    """End what a runner of this clone left behind when it died: only claims that are ours, and
-    none of `busy`, the nonces of attempts that are gone on with."""
+    """End the attempts that a dead runner of this clone left.
+
+    Only our own claims, and none of `busy`, the nonces of resumed attempts.
+    """
     claims = _claims(project.store.board())
     for nonce, held in project.clone.pending_claims().items():
         if nonce in busy:
@@ -138,18 +147,18 @@ def end_dead_attempts(project: Project, busy: Collection[str] = ()) -> None:
             if not _settle_one(project, task, claim):
                 continue
         elif project.store.backend.remote is not None:
-            continue  # its push may arrive yet: the loop knows when it is too late for that
+            continue  # its push may still arrive: the loop knows when it is too late for that
         project.clone.drop_pending(nonce)
 
 
 def _begun(project: Project, run_dir: RunDir, nonce: str) -> Checkpoint | None:
-    """What is known of an attempt whose coder was started; None where none was."""
+    """The checkpoint of an attempt whose coder was started; None if none was."""
     known = checkpoint.load_checkpoint(run_dir)
     if known is None:
         return None
     deadline = time.monotonic() + _STARTING
     while (run := project.executor.attach(run_dir)) is None:
-        # The runner died while a supervisor was starting: it says so any moment.
+        # The runner died while a supervisor was starting: its record appears any moment.
         if time.monotonic() >= deadline or not project.executor.find_left(nonce):
             return None
         time.sleep(_LOOK_AGAIN)
@@ -158,10 +167,10 @@ def _begun(project: Project, run_dir: RunDir, nonce: str) -> Checkpoint | None:
 
 
 def end_orphan_claim(project: Project, task: str, nonce: str) -> None:
-    """End a claim of this runner's that no attempt of it works on.
+    """End one of this runner's claims that has no attempt.
 
-    Its thread has died, or the board was rewound to where the claim still stood. Raises FleetError
-    while the board cannot be written: then it is tried again.
+    Its thread died, or the board was rewound to where the claim still existed. Raises FleetError
+    while the board cannot be written: then the caller tries again.
     """
     entry = project.store.board().get(task)
     if entry is None or entry.claim is None or entry.claim.nonce != nonce:
@@ -173,7 +182,7 @@ def end_orphan_claim(project: Project, task: str, nonce: str) -> None:
 
 
 def _settle_one(project: Project, task: str, claim: Claim) -> bool:
-    """Write the end of a claim that nothing works on. False if nobody knows whether it arrived."""
+    """Write the end of a claim without an attempt. False if it is unknown whether it arrived."""
     if claim.role is Role.VALIDATE and (commit := _landed_commit(project, task, claim)):
         return _complete(project, task, claim, commit)
     run_dir = project.clone.run_dir(task, claim.attempt, claim.nonce)
@@ -185,7 +194,7 @@ def _settle_one(project: Project, task: str, claim: Claim) -> bool:
     attempt = Attempt.of(claim, end.outcome, end.reason, project.store.now())
     if claim.role is Role.WORK:
         attempt = finish.with_head(project, task, attempt)
-    # The work of other machines goes on at that head: it must be there for them.
+    # Other machines continue the work at that head: it must be on the remote.
     branch = f"refs/heads/{task_branch(task)}"
     work = claim.role is Role.WORK and attempt.head is not None
     publish = (Move(branch, None, attempt.head),) if work else ()
@@ -203,9 +212,9 @@ def _settle_one(project: Project, task: str, claim: Claim) -> bool:
 
 
 def _landed_commit(project: Project, task: str, claim: Claim) -> str | None:
-    """The merge of this very claim in the target, if the runner died between the two refs.
+    """The merge of exactly this claim in the target, if the runner died between the two refs.
 
-    Believed only if it is on the first-parent line, carries the claim's nonce, and its second
+    It counts only if it is on the first-parent line, carries the claim's nonce, and its second
     parent is the submitted head.
     """
     entry = project.store.board().get(task)

@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import time
 from datetime import datetime
-from typing import Final
 
-from gitfleet.attempt.context import BlockedLanding, Project
+from gitfleet.attempt.context import Project
 from gitfleet.coders import registry
-from gitfleet.git import follow_branch
-from gitfleet.git.checkouts import checkouts_of
+from gitfleet.landing.blocked import BlockedLandings
 from gitfleet.model.board import Board
 from gitfleet.plan.coder_choice import named_by, named_on
 from gitfleet.plan.scheduler import Assignment, Capacity, Skipped, picks, target_of
 from gitfleet.plan.transitions import on_landing
 from gitfleet.runner.options import Options
 
-_ASK_AGAIN: Final = 300.0  # seconds until a server that refused is asked again
-
 
 class LocalCapacity:
-    """Looks at the clone and its machine, and picks from a board what can be done here."""
+    """Checks the clone and its machine, and chooses tasks from a board that can be done here."""
 
-    def __init__(self, project: Project, options: Options) -> None:
-        self._fleet, self._options = project, options
-        self._shared = project.store.backend.remote is not None
+    def __init__(self, project: Project, options: Options, blocked: BlockedLandings) -> None:
+        self._fleet, self._options, self._blocked = project, options, blocked
 
     def picks(self, board: Board, now: datetime) -> tuple[list[Assignment], list[Skipped]]:
-        """What to claim now, and what is passed over although it could be claimed."""
+        """The tasks to claim now, and the claimable tasks that are passed over."""
         return picks(board, now, self.now(board), self._fleet.default_target)
 
     def now(self, board: Board) -> Capacity:
-        """What it could do on this board."""
+        """The present capacity for this board."""
         machine = self._fleet.machine
         tips = self._tips(board)
         slots = self._options.slots or machine.concurrency or board.settings.concurrency
@@ -43,12 +37,12 @@ class LocalCapacity:
             absent=self._absent(board),
             default=self._options.default,
             only=self.only(board),
-            blocked={**self._blocked(), **self._homeless(board, tips)},
+            blocked={**self._blocked.reasons(), **self._homeless(board, tips)},
             tips=tips,
         )
 
     def _absent(self, board: Board) -> dict[str, str]:
-        """The coders that the board names and that are not here, each with the reason."""
+        """The coders that the board names and this machine lacks, each with the reason."""
         described, listed = board.settings.coders, self._fleet.machine.plugins
         default = named_by(self._options.default) if self._options.default else ()
         names = named_on(board) | {one.coder for one in default}
@@ -56,7 +50,7 @@ class LocalCapacity:
         return {name: error.one_line for name, error in errors.items() if error is not None}
 
     def only(self, board: Board) -> frozenset[str] | None:
-        """The tasks that were asked for, with those that repair them; None: all."""
+        """The requested tasks with their fix tasks; None: all."""
         once = self._options.once
         if once is None:
             return None
@@ -67,27 +61,6 @@ class LocalCapacity:
         )
         return frozenset({once, *repairs})
 
-    def _blocked(self) -> dict[str, str]:
-        """What cannot land because of somebody's checkout, looked at afresh each time."""
-        for task, blocked in list(self._fleet.blocked.items()):
-            tip = self._fleet.tip_of(blocked.ref.removeprefix("refs/heads/"))
-            if tip != blocked.old or self._unblocked(blocked):
-                del self._fleet.blocked[task]
-                self._fleet.report.settled(f"blocked {task}")
-        return {task: blocked.reason for task, blocked in self._fleet.blocked.items()}
-
-    def _unblocked(self, blocked: BlockedLanding) -> bool:
-        """Whether it is worth another try: the checkout is free, or a server may have changed."""
-        if self._shared:
-            return time.monotonic() - blocked.since >= _ASK_AGAIN
-        return self._could_follow(blocked.ref, blocked.old, blocked.new)
-
-    def _could_follow(self, ref: str, old: str, new: str) -> bool:
-        repo = self._fleet.repo
-        return not any(
-            follow_branch.refusal(repo, path, ref, old, new) for path in checkouts_of(repo, ref)
-        )
-
     def _tips(self, board: Board) -> dict[str, str]:
         targets = {
             target_of(board, entry, self._fleet.default_target) for entry in board.entries.values()
@@ -96,7 +69,7 @@ class LocalCapacity:
         return {target: tip for target, tip in found.items() if tip is not None}
 
     def _homeless(self, board: Board, tips: dict[str, str]) -> dict[str, str]:
-        """Tasks that are to land on a branch that does not exist."""
+        """Tasks whose target branch does not exist."""
         default = self._fleet.default_target
         return {
             entry.id: f"it is to land on {target}, and there is no such branch"

@@ -19,7 +19,7 @@ from gitfleet.runner.running_attempts import RunningAttempts
 
 
 class ClaimSettlement:
-    """Keeps claims from being stuck. To be used by the thread that claims."""
+    """Keeps claims from getting stuck. Call it in the thread that claims."""
 
     def __init__(
         self, project: Project, attempts: RunningAttempts, heart: HeartbeatThread | None
@@ -28,11 +28,11 @@ class ClaimSettlement:
         self._former: frozenset[str] = frozenset()
 
     def remember_former(self) -> None:
-        """Note the nonces that were sent before this process began."""
+        """Record the nonces that were sent before this process started."""
         self._former = frozenset(self._fleet.clone.pending_claims())
 
     def settle_own(self, board: Board, *, draining: bool) -> None:
-        """Every claim of ours is under way, or being ended: none may be stuck."""
+        """Make sure that every claim of ours has an attempt or is being ended."""
         known = ClaimsKnown(
             running=self._attempts.nonces,
             pending=self._fleet.clone.pending_claims().keys(),
@@ -57,7 +57,7 @@ class ClaimSettlement:
             self._attempts.start(*late)
 
     def settle_lost(self, board: Board) -> None:
-        """On a shared board: take over what its runner lost, forget what can never turn up."""
+        """On a shared board: take over claims that their runner lost; forget dead nonces."""
         if self._heart is None:
             return
         self._forget(self._heart, self._heart.too_late())

@@ -20,14 +20,14 @@ _PASSING: Final = 5.0  # seconds
 
 
 class Duties:
-    """Does each duty in order, and keeps the health of each."""
+    """Runs each duty in order, and records the health of each."""
 
     def __init__(self, project: Project, duties: Mapping[str, Callable[[], object]]) -> None:
         self._duties = dict(duties)
         self._records = {name: HealthRecord(name, project.report) for name in duties}
 
     def run(self) -> None:
-        """Do all of them. Raises Unreachable where the board cannot be had at all."""
+        """Run all of them. Raises Unreachable if the board cannot be read at all."""
         for name, duty in self._duties.items():
             try:
                 duty()
@@ -39,24 +39,24 @@ class Duties:
                 self._records[name].succeeded()
 
     def health(self) -> list[ServiceHealth]:
-        """Of every duty."""
+        """The health of every duty."""
         return [record.health for record in self._records.values()]
 
 
 class WindowCatchUp:
-    """Checkouts of the board whose index was busy when the board moved."""
+    """Updates checkouts of the board whose index was busy when the board moved."""
 
     def __init__(self, project: Project, clock: Callable[[], float] = time.monotonic) -> None:
         self._fleet, self._clock = project, clock
         self.behind: dict[Path, float] = {}  # since when, monotonic
 
     def keep(self) -> None:
-        """Bring them up; what stays behind for longer is logged."""
+        """Update them; log those that stay behind for longer."""
         behind = self._fleet.store.keep_windows()
         now = self._clock()
         for path, refusal in behind.items():
             since = self.behind.setdefault(path, now)
-            # A commit of somebody's takes a moment; only what lasts longer is worth a line.
+            # A person's commit takes a moment; only a longer delay is worth a line.
             if not refusal.passing or now - since > _PASSING:
                 self._fleet.report.once(
                     f"window {path}", Action.CHECKOUT_BEHIND, path=path, reason=refusal.reason
@@ -67,7 +67,7 @@ class WindowCatchUp:
 
 
 def follow_up(project: Project) -> None:
-    """Write what is due after people's decisions, one change at a time."""
+    """Write the events that follow from people's decisions, one change at a time."""
 
     def decide(board: Board, now: datetime) -> Change | None:
         return by_person.close_by_hand(board, now, runner=project.runner, suffix=_suffix(now))

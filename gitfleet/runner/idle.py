@@ -17,16 +17,16 @@ from gitfleet.presence.heartbeat_thread import HeartbeatThread, claims_of
 from gitfleet.runner.capacity import LocalCapacity
 from gitfleet.runner.options import Options
 
-SLOW_POLL: Final = 30.0  # seconds; behind the watcher, in case it misses something
+SLOW_POLL: Final = 30.0  # seconds; a fallback in case the watcher misses a change
 IDLE_DONE: Final = 0
-IDLE_WAITS: Final = 4  # something waits for a person
-_SOON: Final = 1.0  # seconds until the next try to claim what could be claimed
-_AFTER: Final = 0.05  # seconds after a moment, so that it has surely come
+IDLE_WAITS: Final = 4  # a task waits for a person
+_SOON: Final = 1.0  # seconds until the next try to claim a claimable task
+_AFTER: Final = 0.05  # seconds added to a deadline, so that it has surely passed
 _NAMED: Final = 5  # unfinished tasks that are named at the end
 
 
 class Idle:
-    """Says when the loop has to come round again, and whether it may end."""
+    """Decides when the loop must run again, and whether it may end."""
 
     def __init__(
         self,
@@ -40,13 +40,15 @@ class Idle:
     def next_wakeup(
         self, board: Board, now: datetime, *, busy: bool, may_claim: bool
     ) -> float | None:
-        """Seconds until the next round at the latest; None if the run may end, since it was asked
-        to end when nothing is left to do. `busy`: attempts are under way."""
+        """Seconds until the next round at the latest; None if the run may end.
+
+        It may end if the options ask for that and no work is left. `busy`: attempts are running.
+        """
         paused = list(_paused(board, now))
         seconds = self._seconds_until_due(board, now, paused)
         if not self._ends:
             return seconds
-        # What nothing may be claimed of now (a full disk, a newer format) is not waited for.
+        # Tasks that cannot be claimed now (a full disk, a newer format) are not waited for.
         chosen, skipped = self._offers.picks(board, now) if may_claim else ([], [])
         if chosen:
             return min(seconds, _SOON)
@@ -55,16 +57,16 @@ class Idle:
 
     @property
     def _ends(self) -> bool:
-        """Whether the run ends when nothing is left to do."""
+        """Whether the run ends when no work is left."""
         return self._options.until_idle or self._options.once is not None
 
     def _seconds_until_due(self, board: Board, now: datetime, paused: list[_Paused]) -> float:
-        """Seconds until time alone changes what is to be done; the slow poll at the latest."""
+        """Seconds until time alone makes work due; the slow poll at the latest."""
         moments = [rest.until for rest in cooldowns(board, self._fleet.runner, now).values()]
         moments += [one.until for one in paused]
         due = [SLOW_POLL, *((at - now).total_seconds() + _AFTER for at in moments)]
         if self._heart is not None:
-            lease = self._heart.left()  # then others may take what we hold: it is ended just then
+            lease = self._heart.left()  # then others may take our claims: their attempts end
             turn = self._heart.remote.pace.left()
             due += [left for left in (lease, turn) if left > 0]
         return min(due)
@@ -72,8 +74,11 @@ class Idle:
     def _is_waited_for(
         self, board: Board, now: datetime, paused: list[_Paused], skipped: list[Skipped]
     ) -> bool:
-        """Whether something will be there to do without a person: a claim of ours that is still
-        being settled, the end of a cooldown or of a back-off, or a remote that is away."""
+        """Whether work will appear without a person.
+
+        That is: a claim of ours that is still being settled, the end of a cooldown or of a
+        back-off, or a remote that is away.
+        """
         away = self._heart is not None and bool(self._heart.offline)
         if away or claims_of(board, self._fleet.runner):
             return True
@@ -83,7 +88,7 @@ class Idle:
         return any(one.is_worth(now) for one in paused if only is None or one.entry.id in only)
 
     def exit_status(self) -> int:
-        """What the run ends with; what it leaves is told."""
+        """The exit status; unfinished tasks are logged."""
         if not self._ends:
             return IDLE_DONE
         left = sorted(self._left_over(self._fleet.store.board()))
@@ -97,7 +102,7 @@ class Idle:
         return IDLE_WAITS
 
     def _left_over(self, board: Board) -> set[str]:
-        """Tasks for whose sake it cannot be said that all that can be done is done."""
+        """The tasks that keep the run from being complete."""
         now = self._fleet.store.now()
         only = self._offers.only(board)
         found = {
@@ -107,7 +112,7 @@ class Idle:
         }
         waiting = FOR_A_PERSON | {Status.SUBMITTED, Status.ACCEPTED}
         left = {task for task, status in found.items() if status in waiting}
-        if self._options.once:  # the one task that was asked for is to be done
+        if self._options.once:  # the one requested task must be finished
             left |= {task for task, status in found.items() if status not in FINISHED}
         chosen, passed = self._offers.picks(board, now)
         stuck = {one.task for one in passed if one.for_a_person}
@@ -115,15 +120,18 @@ class Idle:
 
 
 class _Paused(NamedTuple):
-    """A task that can be claimed, but not yet."""
+    """A task that can be claimed later, when its pause ends."""
 
     entry: Entry
     status: TaskStatus
     until: datetime
 
     def is_worth(self, now: datetime) -> bool:
-        """Whether --until-idle waits for it: for a back-off, but for nobody's `not_before`, and
-        not for a target that only a person or another task can repair."""
+        """Whether --until-idle waits for this pause.
+
+        It waits for a back-off, but not for a `not_before`, and not for a target that only a person
+        or another task can repair.
+        """
         task = self.entry.task
         later = task is not None and task.not_before is not None and task.not_before > now
         return task is not None and self.status.red is None and not later

@@ -24,6 +24,7 @@ from gitfleet.event_log import Action
 from gitfleet.git import follow_branch
 from gitfleet.git.remote import RemoteRejected, Unreachable
 from gitfleet.intake import inbox_branches
+from gitfleet.landing.blocked import BlockedLandings
 from gitfleet.model.board import Board
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan import upgrade
@@ -45,7 +46,7 @@ from gitfleet.runner.watch import watching
 
 _AFTER_ERROR: Final = 5.0
 _WINDOW_AGAIN: Final = 2.0
-_PICK_AGAIN: Final = 20  # times in a row that others may be faster
+_PICK_AGAIN: Final = 20  # consecutive rounds in which others may be faster
 
 
 class Runner:
@@ -55,7 +56,8 @@ class Runner:
         self.fleet = project
         self.options = options
         self.wake = Wakeup()
-        self.attempts = RunningAttempts(project, self.wake.set)
+        blocked = BlockedLandings(project)
+        self.attempts = RunningAttempts(project, blocked, self.wake.set)
         self.services = RunnerServices(
             project, options.slots, self.attempts.lives, self.wake.set, self._health
         )
@@ -64,7 +66,7 @@ class Runner:
         self.upkeep = Maintenance(project, first=self.services.is_leader)
         self.windows = WindowCatchUp(project)
         self.duties = Duties(project, self._duties())
-        self.offers = LocalCapacity(project, options)
+        self.offers = LocalCapacity(project, options, blocked)
         self.notable = Alerts(project)
         self.idle = Idle(project, options, self.offers, self.heart)
         self.draining = False
@@ -74,7 +76,7 @@ class Runner:
         self._rounds = HealthRecord("loop", project.report)
 
     def _duties(self) -> dict[str, Callable[[], object]]:
-        """What is done beside the work, in this order."""
+        """The jobs besides the work, in this order."""
         project, asks = self.fleet, AskBranches(self.fleet, first=self.services.is_leader)
         repairer = project.store.repairer = repair.Repairer(project)
 
@@ -96,31 +98,31 @@ class Runner:
             "orphans": reap_orphans,  # of attempts: this process is their subreaper
         }
 
-    # -- from outside
+    # -- calls from outside
 
     def signalled(self) -> None:
-        """First: claim nothing more. Second: end what runs. Called from a signal handler."""
+        """First: claim nothing more. Second: end running attempts. Called from a signal handler."""
         self._signals += 1
         self.wake.set()
 
     def told_to_leave(self) -> None:
-        """End at once; attempts are left to their supervisors. Called from a signal handler."""
+        """End at once; leave attempts to their supervisors. Called from a signal handler."""
         self._leaving = True
         self.wake.set()
 
     @property
     def lives(self) -> list[LiveStatus]:
-        """What every attempt does just now."""
+        """The live status of every attempt."""
         return list(self.attempts.lives().values())
 
     def _health(self) -> list[ServiceHealth]:
-        """Of the loop and its duties."""
+        """The health of the loop and its duties."""
         return [self._rounds.health, *self.duties.health()]
 
     # -- the loop
 
     def run(self) -> int:
-        """Work until told to stop, or until nothing is left if so asked."""
+        """Work until stopped or, if so asked, until no work is left."""
         leases = self.services.leases_kept()
         with self.fleet.clone.only_runner(), self._watcher(), leases:
             if not self._begun():
@@ -132,19 +134,19 @@ class Runner:
                         self._leave()
                         return IDLE_DONE
                     if pause is None:
-                        with contextlib.suppress(FleetError):  # drawn by the next runner, then
+                        with contextlib.suppress(FleetError):  # then the next runner writes it
                             self.upkeep.draw()
                         return self.idle.exit_status()
                     self._wait(pause)
 
     def _leave(self) -> None:
-        """Say nothing to the others: what we hold is ours for a lease yet."""
+        """Leave without a goodbye heartbeat: our claims stay ours until the lease runs out."""
         self.fleet.report.action(Action.LEAVING, attempts=len(self.attempts))
         if self.heart is not None:
             self.heart.leave()
 
     def _begun(self) -> bool:
-        """Begin; a board whose remote cannot be reached is waited for. False: told to stop."""
+        """Start, and wait for a board whose remote cannot be reached. False: stopped meanwhile."""
         while not (self._signals or self._leaving):
             try:
                 self._begin()
@@ -178,11 +180,11 @@ class Runner:
         self.wake.clear()
 
     def _begin(self) -> None:
-        commit = self.fleet.store.backend.refresh()  # raises Unreachable: the board is far away
+        commit = self.fleet.store.backend.refresh()  # raises Unreachable: the board is remote
         upgrade.refuse_old(self.fleet.store.board_at(commit))
         for path, refusal in follow_branch.recover(self.fleet.repo):
             self.fleet.report.action(Action.CHECKOUT_BEHIND, path=path, reason=refusal.reason)
-        # Those first: the others may take their time, and the leases of these run out.
+        # Our claims first: other runners' can wait, and the leases of ours run out.
         for claimed, known in survivors(self.fleet, self.attempts.nonces):
             self.attempts.resume(claimed, known)
         end_dead_attempts(self.fleet, self.attempts.nonces)
@@ -198,7 +200,7 @@ class Runner:
         )
 
     def _guarded(self) -> float | None:
-        """One round; a transient error is told once and tried again."""
+        """One round; a transient error is logged once and retried."""
         try:
             pause = self._round()
         except Exception as error:
@@ -212,7 +214,7 @@ class Runner:
         return None if self.draining and not self.attempts else _AFTER_ERROR
 
     def _round(self) -> float | None:
-        """See, decide, do. Seconds until the next round at the latest; None: finished."""
+        """Read the board, decide, act. Seconds to the next round at the latest; None: finished."""
         if self.heart is not None:
             self.heart.turned()
         if self.attempts.join_finished():
@@ -239,11 +241,11 @@ class Runner:
             busy=bool(self.attempts),
             may_claim=self._may_claim(board),
         )
-        # A window that was busy is looked after soon: until then people's commits are refused.
+        # Check a busy window again soon: until then people's commits are refused.
         return min(pause, _WINDOW_AGAIN) if pause is not None and self.windows.behind else pause
 
     def _handle_signals(self) -> None:
-        """Do what the signals so far ask."""
+        """Act on the signals so far."""
         if self._signals >= 1 and not self.draining:
             self.draining = True
             self.fleet.report.action(Action.STOPPING, attempts=len(self.attempts))
@@ -280,7 +282,7 @@ class Runner:
             chosen, passed = self.offers.picks(board, now)
             if not self._claim_and_start(board, chosen):
                 break
-            # Somebody was faster with some of them: pick again from what is left, at once.
+            # Other runners were faster with some of them: choose again from the rest, at once.
             board, now = self.fleet.store.board(), self.fleet.store.now()
         for one in passed:
             if (one.for_a_person and not one.rests) or self.options.once:
@@ -289,8 +291,8 @@ class Runner:
                 )
 
     def _claim_and_start(self, board: Board, chosen: list[Assignment]) -> bool:
-        """Claim and start these. Whether others got some of them first."""
-        busy = self.attempts.tasks  # a former attempt may still be ending in its workspace
+        """Claim and start these. Returns whether others got some of them first."""
+        busy = self.attempts.tasks  # an earlier attempt may still be ending in its workspace
         free = self._when_fair([pick for pick in chosen if pick.task not in busy])
         sending = self.heart.claiming if self.heart is not None else lambda _nonce: None
         taken = claim_all(self.fleet, board, free, sending)
@@ -302,8 +304,10 @@ class Runner:
         return len(taken) < len(free) and self.fleet.store.board().commit != board.commit
 
     def _when_fair(self, chosen: list[Assignment]) -> list[Assignment]:
-        """Without what is new, if it is the turn of others on a shared board to begin something;
-        what was begun is finished first anyway."""
+        """The chosen tasks, without new work if it is another runner's turn on a shared board.
+
+        Started work is finished first anyway.
+        """
         if self.heart is None or self.heart.remote.pace.left() <= 0:
             return chosen
         return [pick for pick in chosen if pick.role is Role.VALIDATE]

@@ -21,15 +21,15 @@ from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.plan import archive, readme_page
 
-PAGE_EVERY: Final = 30.0  # seconds between two drawings of the page
-_IDLE_PAGE_EVERY: Final = 600.0  # the same while the board has not moved
+PAGE_EVERY: Final = 30.0  # seconds between two updates of the page
+_IDLE_PAGE_EVERY: Final = 600.0  # the same while the board does not change
 _ARCHIVE_EVERY: Final = 60.0
 _COLLECT_EVERY: Final = 3600.0
 _LONG: Final = 3600.0
 
 
 class Maintenance:
-    """Keeps its own time, so that the loop may call it as often as it likes."""
+    """Keeps its own schedule, so that the loop may call it as often as it likes."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Maintenance:
         clock: Callable[[], float] = time.monotonic,
         first: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`first`: whether of several runners it is this one that draws the page."""
+        """`first`: whether this runner, of several, writes the page."""
         self.fleet = project
         self._first = first
         self._clock = clock
@@ -49,7 +49,7 @@ class Maintenance:
         self._short = False
 
     def round(self) -> None:
-        """Do what is due."""
+        """Do the due jobs."""
         if self._clock() - self._drawn >= PAGE_EVERY:
             self.draw()
         if self._clock() - self._archived >= _ARCHIVE_EVERY:
@@ -58,11 +58,11 @@ class Maintenance:
             self._collect()
 
     def draw(self) -> None:
-        """Draw the page, if it would differ."""
+        """Write the page if it would differ."""
         self._drawn = self._clock()
         if not self._first():
             return
-        # An idle runner must not draw a board of thousands of tasks again and again. Time alone
+        # An idle runner must not render a board of thousands of tasks again and again. Time alone
         # changes little on it (a `not_before` that has come), so that may wait a while.
         tip, looked = self._looked
         same = tip is not None and tip == self.fleet.store.tip()
@@ -79,7 +79,7 @@ class Maintenance:
         self._looked = (self.fleet.store.transact(decide).board.commit, self._drawn)
 
     def _page_of(self, board: Board) -> bytes | None:
-        """The page as it is; one that is too large was drawn by nobody here."""
+        """The current page; one that is too large was not written by us."""
         objects = self.fleet.objects
         found = objects.find(objects.tree_of(board.commit), layout.PAGE)
         if found is None:
@@ -94,20 +94,20 @@ class Maintenance:
             self.fleet.report.action(Action.ARCHIVED, tasks=len(result.change.tasks))
 
     def _collect(self) -> None:
-        """Let git pack what has piled up, in a thread: a large repository takes its time."""
+        """Let git pack loose objects, in a thread: a large repository takes its time."""
         self._collected = self._clock()
         if self._collecting is None or not self._collecting.is_alive():
             self._collecting = threading.Thread(target=self._git_gc, name="git-gc", daemon=True)
             self._collecting.start()
 
     def _git_gc(self) -> None:
-        # What is unreachable stays two weeks at least: somebody may be just about to use it.
+        # Unreachable objects stay two weeks at least: another process may be about to use one.
         args = ("-c", "gc.autoDetach=false", "-c", "gc.pruneExpire=2.weeks.ago", "gc", "--auto")
         with contextlib.suppress(GitError):
             git(*args, "-q", cwd=self.fleet.repo.here, timeout=_LONG)
 
     def short_of_disk(self) -> bool:
-        """Whether too little is left to begin anything; said once, and once when that is over."""
+        """Whether too little disk space is left to start anything; logged once at start and end."""
         wanted = self.fleet.machine.disk_reserve * 2**20
         for place in (self.fleet.repo.common, _existing(self.fleet.clone.workspaces)):
             with contextlib.suppress(OSError):

@@ -9,7 +9,7 @@ from gitfleet.model.config import RoleSettings
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for on the command line."""
+    """The command-line options of a run."""
 
     until_idle: bool = False
     once: str | None = None

@@ -11,6 +11,7 @@ from gitfleet.attempt.checkpoint import Checkpoint
 from gitfleet.attempt.context import AttemptContext, CancelToken, ClaimedTask, LiveStatus, Project
 from gitfleet.attempt.start_point import StartPoint
 from gitfleet.event_log import Action
+from gitfleet.landing.blocked import BlockedLandings
 from gitfleet.model.board import Board
 from gitfleet.model.states import Outcome
 from gitfleet.plan.graph import cancelled, done
@@ -21,7 +22,7 @@ from gitfleet.runner.attempt_thread import run_attempt
 
 @dataclass
 class _RunningAttempt:
-    """An attempt of this runner: its thread, and how to reach it."""
+    """An attempt of this runner, with its thread and its context."""
 
     claimed: ClaimedTask
     control: CancelToken
@@ -32,11 +33,13 @@ class _RunningAttempt:
 class RunningAttempts:
     """Starts attempts and joins them. Only the loop's thread changes it; any thread may read."""
 
-    def __init__(self, project: Project, wake: Callable[[], None]) -> None:
-        """`wake` is called when an attempt has ended, from its thread."""
-        self._fleet, self._wake = project, wake
+    def __init__(
+        self, project: Project, blocked: BlockedLandings, wake: Callable[[], None]
+    ) -> None:
+        """`wake` is called from an attempt's thread when the attempt has ended."""
+        self._fleet, self._blocked, self._wake = project, blocked, wake
         self._attempts: dict[str, _RunningAttempt] = {}
-        self.started: set[str] = set()  # nonces of all that ever began in this process
+        self.started: set[str] = set()  # nonces of all attempts that ever started in this process
 
     def __len__(self) -> int:
         return len(self._attempts)
@@ -48,7 +51,7 @@ class RunningAttempts:
 
     @property
     def tasks(self) -> frozenset[str]:
-        """The tasks they work on."""
+        """The ids of their tasks."""
         return frozenset(attempt.claimed.task for attempt in self._attempts.values())
 
     def lives(self) -> dict[str, LiveStatus]:
@@ -58,8 +61,10 @@ class RunningAttempts:
     # -- start
 
     def start(self, claimed: ClaimedTask, begin: StartPoint | Checkpoint) -> None:
-        """Start the thread of an attempt. RuntimeError if the system gives no more threads; the
-        claim is then settled like that of a dead attempt."""
+        """Start the thread of an attempt. RuntimeError if the system has no more threads.
+
+        The claim is then settled like a dead attempt's.
+        """
         task, claim = claimed.task, claimed.claim
         control = CancelToken()
         live = LiveStatus(task, claim.role, claimed.assignment.coder or "checks", claim.attempt)
@@ -78,12 +83,12 @@ class RunningAttempts:
 
     def _run(self, ctx: AttemptContext, begin: StartPoint | Checkpoint) -> None:
         try:
-            run_attempt(ctx, begin)
+            run_attempt(ctx, begin, self._blocked)
         finally:
             self._wake()
 
     def resume(self, claimed: ClaimedTask, known: Checkpoint) -> None:
-        """Take an attempt up again whose coder did not notice that its runner died."""
+        """Resume an attempt whose coder survived the death of its runner."""
         claim = claimed.claim
         self._fleet.report.action(
             Action.RESUMED, task=claimed.task, role=claim.role, attempt=claim.attempt
@@ -95,7 +100,7 @@ class RunningAttempts:
     # -- end
 
     def join_finished(self) -> bool:
-        """Forget the attempts whose thread has ended. Whether there was one."""
+        """Forget the attempts whose thread has ended. Returns whether there was one."""
         finished = [n for n, attempt in self._attempts.items() if not attempt.thread.is_alive()]
         for nonce in finished:
             attempt = self._attempts[nonce]
@@ -110,7 +115,7 @@ class RunningAttempts:
             attempt.control.stop(outcome, reason)
 
     def end_superseded(self, board: Board) -> None:
-        """End attempts whose claim is gone, or whose task nobody wants any more."""
+        """End attempts whose claim is gone, or whose task was cancelled."""
         for nonce, attempt in self._attempts.items():
             entry = board.get(attempt.claimed.task)
             if entry is None or entry.claim is None or entry.claim.nonce != nonce:
@@ -122,7 +127,7 @@ class RunningAttempts:
                 attempt.control.stop(Outcome.CANCELLED, "the task was closed by hand")
 
     def end_expired(self, heart: HeartbeatThread | None) -> None:
-        """On a shared board: give up what others may have taken by now."""
+        """On a shared board: end attempts whose claims others may have taken by now."""
         if heart is None:
             return
         for nonce, attempt in self._attempts.items():
@@ -133,10 +138,10 @@ class RunningAttempts:
                 )
                 attempt.control.stop(Outcome.INTERRUPTED, reason)
 
-    # -- in between
+    # -- messages
 
     def deliver_answers(self, board: Board) -> None:
-        """Answers reach the attempts that may still wait for them."""
+        """Deliver answers to the attempts that may still wait for them."""
         for nonce, attempt in self._attempts.items():
             claimed = attempt.claimed
             run_dir = self._fleet.clone.run_dir(claimed.task, claimed.claim.attempt, nonce)

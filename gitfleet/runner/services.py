@@ -17,7 +17,7 @@ from gitfleet.runner.transcript_sync import TranscriptSync
 
 
 class RunnerServices:
-    """Everything of a runner that has a thread, besides its attempts and the loop."""
+    """All threads of a runner, besides its attempts and the loop."""
 
     def __init__(
         self,
@@ -27,8 +27,10 @@ class RunnerServices:
         wake: Callable[[], None],
         loop: Callable[[], list[ServiceHealth]],
     ) -> None:
-        """`lives`: the live status of each attempt, by its nonce. `wake` wakes the loop. `loop`:
-        the health of the loop and its duties."""
+        """`lives`: the live status of each attempt, by its nonce. `wake` wakes the loop.
+
+        `loop`: the health of the loop and its duties.
+        """
         self._project, self._loop = project, loop
         self.forge = ForgeService(project, lambda: self.leader_since(forge_service.DUTY)[0])
         self.notifier = Notifier(project, lambda: self.leader_since(notifier.DUTY))
@@ -45,8 +47,10 @@ class RunnerServices:
             project.leases.told = self.heart.lease_left
 
     def _able(self) -> list[str]:
-        """The duties that this runner could do for all; called by the heart, which must not wait
-        for the store."""
+        """The duties that this runner could do for all.
+
+        The heartbeat thread calls it, and must not wait for the store.
+        """
         able = {
             forge_service.DUTY: self.forge.able,
             notifier.DUTY: notifier.able(self._project),
@@ -54,41 +58,43 @@ class RunnerServices:
         return [duty for duty, can in able.items() if can]
 
     def leader_since(self, duty: str) -> tuple[bool, float]:
-        """Whether this runner does a duty for all; and when another that does was last heard of,
-        in monotonic seconds."""
+        """Whether this runner does a duty for all, and when another that does it was last heard of.
+
+        That time is in monotonic seconds.
+        """
         return (True, 0.0) if self.heart is None else self.heart.leader_since(duty)
 
     def is_leader(self) -> bool:
-        """Whether this runner comes first of all that live."""
+        """Whether this runner is the leader of all live runners."""
         return self.heart is None or self.heart.is_leader()
 
     # -- start and stop
 
     def leases_kept(self) -> contextlib.AbstractContextManager[None]:
-        """Renew leases meanwhile: before a board that is waited for, too."""
+        """Renew leases inside the context, even while the board's remote cannot be reached."""
         return _running([self._leases])
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Run all other services meanwhile. The first heartbeat has been sent by then."""
+        """Run all other services inside the context. The first heartbeat was sent before."""
         if self.heart is not None:
             self.heart.service.attempt()
         with _running(self._ordered()):
             yield
 
     def _ordered(self) -> list[BackgroundService]:
-        """In the order of their start; the heart says goodbye when all others have ended."""
+        """In the order of their start; the heartbeat ends last, with its goodbye."""
         heart = [self.heart.service] if self.heart is not None else []
         others = (self.transcripts, self.forge, self.notifier, self.live_status)
         return [*heart, *(one.service for one in others)]
 
     def health(self) -> list[ServiceHealth]:
-        """Of the loop, its duties, and every service."""
+        """The health of the loop, its duties, and every service."""
         plain = [self._leases, *self._ordered()]
         found = [one.health for one in plain if one is not self.notifier.service]
         return [*self._loop(), *found, *self.notifier.health()]
 
-    # -- what they are told
+    # -- notifications to services
 
     def board_moved(self) -> None:
         """Wake the services that follow the board."""
@@ -96,7 +102,7 @@ class RunnerServices:
         self.notifier.service.wake()
 
     def attempt_ended(self) -> None:
-        """Wake the service that shares what it wrote."""
+        """Wake the service that pushes transcripts."""
         self.transcripts.service.wake()
 
 

@@ -44,16 +44,16 @@ ALL: Final = 8 << 20  # bytes of one transcript
 _NAMES: Final = re.compile(rf"{re.escape(PROMPT)}|{OUTPUT.pattern}")
 _FOLDER: Final = re.compile(r"([0-9]{3,9})-([0-9a-f]{8})")
 _REF: Final = re.compile(re.escape(PREFIX) + r"([^/]+)/([0-9]{1,9})")
-_AT_ONCE: Final = 16  # transcripts of one push
-_IDLE: Final = 60.0  # seconds between looks when nobody wakes us
+_AT_ONCE: Final = 16  # transcripts per push
+_IDLE: Final = 60.0  # seconds between checks without a wake-up
 _PRUNE_EVERY: Final = 6 * 3600.0
 _PRUNE_FIRST: Final = 300.0
-_MOST_PRUNED: Final = 500  # refs of one round
-_FAREWELL: Final = 20.0  # seconds the end of a runner waits for the last ones
+_MOST_PRUNED: Final = 500  # refs per round
+_FAREWELL: Final = 20.0  # seconds that a stopping runner waits for the last ones
 
 
 class _Due(Struct, frozen=True):
-    """A transcript that is to go up."""
+    """A transcript to push."""
 
     folder: Path
     ref: str
@@ -61,7 +61,7 @@ class _Due(Struct, frozen=True):
 
 
 def ref_of(task: str, number: int) -> str:
-    """Where the transcript of an attempt is."""
+    """The ref of an attempt's transcript."""
     return f"{PREFIX}{task}/{number}"
 
 
@@ -69,8 +69,11 @@ def ref_of(task: str, number: int) -> str:
 
 
 def read(store: Store, name: str | None, task: str, number: int) -> dict[str, bytes]:
-    """The files of a transcript, fetched from the remote `name` if it is not here; {} if there is
-    none. Anybody may have pushed it: only files of ours are read, and none that is too large."""
+    """The files of a transcript; {} if there is none.
+
+    It is fetched from the remote `name` if this clone lacks it. Anyone may have pushed it: only
+    known file names are read, and no file that is too large.
+    """
     if not is_id(task):
         return {}
     ref = ref_of(task, number)
@@ -98,7 +101,7 @@ def read(store: Store, name: str | None, task: str, number: int) -> dict[str, by
 
 
 def files_of(folder: Path, mask: Mask) -> dict[str, bytes]:
-    """What an attempt wrote, masked and bounded. It could write into that folder itself."""
+    """The attempt's output files, masked and bounded. The attempt could write into that folder."""
     found: dict[str, bytes] = {}
     left = ALL
     for name in sorted(_listed(folder), key=lambda name: ("-" in name, name)):
@@ -118,7 +121,7 @@ def _listed(folder: Path) -> list[str]:
 
 
 def _end_of(path: Path, mask: Mask, most: int) -> bytes | None:
-    """The end of a plain file, at most `most` bytes; no link is followed, no pipe waited for."""
+    """The end of a plain file, at most `most` bytes; follows no link, waits for no pipe."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -131,7 +134,7 @@ def _end_of(path: Path, mask: Mask, most: int) -> bytes | None:
         start = max(0, size - most - mask.reach)
         file.seek(start)
         text = file.read(size - start).decode("utf-8", "surrogateescape")
-    # Masked before it is cut: half a secret is one, too.
+    # Masked before it is cut: even half a secret must not appear.
     masked = mask.text(text)[mask.reach // 2 if start else 0 :]
     data = masked.encode("utf-8", "surrogateescape")
     if not start and len(data) <= most:
@@ -141,7 +144,7 @@ def _end_of(path: Path, mask: Mask, most: int) -> bytes | None:
 
 
 class TranscriptSync:
-    """Brings up what attempts wrote, and prunes what is old; a thread of one runner."""
+    """A runner's thread that pushes transcripts and prunes old ones."""
 
     def __init__(self, project: Project) -> None:
         self.fleet = project
@@ -160,9 +163,9 @@ class TranscriptSync:
         )
 
     def round(self) -> float:
-        """Bring up what is due and prune what is old. Seconds until the next round.
+        """Push due transcripts and prune old ones. Returns seconds until the next round.
 
-        Raises FleetError if something is to be tried again.
+        Raises FleetError if something must be retried.
         """
         board = self.fleet.store.board()
         if board.settings.transcripts is not Wish.PUSH:
@@ -178,7 +181,8 @@ class TranscriptSync:
         return _IDLE
 
     def _due(self, board: Board) -> Iterator[_Due]:
-        """Run directories of attempts whose event is on the board, and not up yet."""
+        """Run directories of attempts whose event is on the board and whose transcript is not
+        pushed."""
         old = datetime.now(UTC) - timedelta(seconds=seconds(board.settings.transcripts_keep))
         for folder in sorted(self.fleet.clone.runs.glob("*/*")):
             task, name = folder.parent.name, _FOLDER.fullmatch(folder.name)
@@ -221,8 +225,8 @@ class TranscriptSync:
                 for one in due:
                     self._bring([one])
                 return
-            # One that is there already came by a push whose answer was lost: no other attempt has
-            # that number.
+            # An existing ref came from a push whose answer was lost: no other attempt has that
+            # number.
             if pushed.fate not in (PushFate.DONE, PushFate.STALE):
                 raise RemoteRejected(pushed.reason)
         for one in due:
@@ -240,10 +244,10 @@ class TranscriptSync:
     # -- pruning
 
     def prune(self) -> None:
-        """Remove what ended longer ago than the settings keep it, here and on the remote."""
+        """Remove transcripts older than the settings' limit, here and on the remote."""
         here = refs.names(self.fleet.repo, PREFIX)
         there = self._remote.list_refs(f"{PREFIX}*") if self._remote is not None else {}
-        board = self.fleet.store.board()  # read after them, so that every one is on it
+        board = self.fleet.store.board()  # read after the refs, so that the board knows all of them
         keep = timedelta(seconds=seconds(board.settings.transcripts_keep))
         ended = self._times(board, {*here, *there})
         limit = datetime.now(UTC) - keep
@@ -258,8 +262,11 @@ class TranscriptSync:
             self.fleet.report.action(Action.TRANSCRIPTS_PRUNED, transcripts=len(gone))
 
     def _times(self, board: Board, names: set[str]) -> Mapping[str, datetime]:
-        """When the attempts of these refs ended; one that the board knows nothing of has no time
-        of its own, and stays until the task is known again or somebody removes it."""
+        """The ends of these refs' attempts.
+
+        An attempt that the board does not know has no end; its transcript stays until the task is
+        known again or a person removes it.
+        """
         found: dict[str, datetime] = {}
         entries: dict[str, dict[int, Attempt]] = {}
         for ref in names:

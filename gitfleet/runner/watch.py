@@ -13,11 +13,11 @@ from watchdog.observers import Observer
 
 from gitfleet.errors import FleetError
 
-# Reading a file is an event, too; only these tell that something changed.
+# Reading a file is an event, too; only these events signal a change.
 _CHANGES: Final = frozenset({"created", "modified", "moved", "deleted", "closed"})
 
 
-# It warns of events that come while it stops; nobody can do anything about those.
+# It warns of events that arrive while it stops; they do not matter.
 logging.getLogger("watchdog").addHandler(logging.NullHandler())
 logging.getLogger("watchdog").propagate = False
 
@@ -35,7 +35,10 @@ class _Handler(FileSystemEventHandler):
             self._wake()
 
     def _tells(self, path: Path) -> bool:
-        """A ref is written as <ref>.lock and renamed; the lock itself tells nothing."""
+        """Whether an event means a moved ref:
+
+        <ref>.lock was renamed to <ref>; the lock does not count.
+        """
         if path.suffix == ".lock":
             return False
         return path.name == "packed-refs" or path.is_relative_to(self._common / "refs")
@@ -45,7 +48,7 @@ class _Handler(FileSystemEventHandler):
 def watching(common: Path, wake: Callable[[], None]) -> Iterator[None]:
     """Call `wake`, from another thread, soon after any branch of the repository moved.
 
-    Raises FleetError if the system lets nobody watch; then only the slow poll is left.
+    Raises FleetError if the system allows no watch; then only the slow poll is left.
     """
     observer = Observer()
     handler = _Handler(common, wake)

@@ -16,7 +16,8 @@ from typing import TypeVar
 import yaml
 
 from tests import warm
-from tests.conftest import git
+from tests.conftest import git, init
+from tests.template import copied
 
 T = TypeVar("T")
 _LONG = 60.0  # seconds; a bound for what takes tenths on an idle machine
@@ -35,6 +36,15 @@ def gitfleet(
     done = warm.run(*args, cwd=cwd, input=input, env=around, timeout=_LONG)
     assert done.returncode == code, f"{args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
+
+
+def board(path: Path, name: str = "board") -> Path:
+    """A new repository with one commit, and what `gitfleet init` adds to it."""
+
+    def make(there: Path) -> None:
+        gitfleet("init", cwd=init(there, name=name))
+
+    return copied(path, name, make)
 
 
 def refusal(*args: str, cwd: Path, env: dict[str, str] | None = None) -> str:

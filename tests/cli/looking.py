@@ -19,8 +19,8 @@ from gitfleet.model.event import Attempt, Landed
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan.transitions import on_claim, on_end, on_landing
 from tests import warm
-from tests.cli.acting import gitfleet
-from tests.conftest import git, init
+from tests.cli.acting import board, gitfleet
+from tests.conftest import git
 
 SCRIPT = "```sh\necho hello\n```\n"
 
@@ -35,8 +35,7 @@ class Lab:
     """A repository with a board, and a hand that does what runners do."""
 
     def __init__(self, path: Path) -> None:
-        self.path = init(path, name="lab")
-        gitfleet("init", cwd=path)
+        self.path = board(path, name="lab")
         self.repo = find(path)
         self.clone = Clone(self.repo)
         self.store = Store(self.repo, runner="box")

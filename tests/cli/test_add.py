@@ -9,15 +9,14 @@ import pytest
 
 from gitfleet.agent import outbox
 from gitfleet.files import codec
-from tests.cli.acting import GITFLEET, gitfleet, refusal, show
+from tests.cli.acting import GITFLEET, board, gitfleet, refusal, show
 from tests.conftest import git
 
 
 @pytest.fixture
-def project(repo_path: Path) -> Path:
+def project(tmp_path: Path) -> Path:
     """A repository with a board."""
-    gitfleet("init", cwd=repo_path)
-    return repo_path
+    return board(tmp_path / "repo")
 
 
 def test_a_task_is_filed_with_all_that_was_said(project: Path) -> None:

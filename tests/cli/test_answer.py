@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.acting import gitfleet, refusal, show
+from tests.cli.acting import board, gitfleet, refusal, show
 from tests.conftest import git
 
 _ONE = """\
@@ -24,9 +24,9 @@ Which of the two?
 
 
 @pytest.fixture
-def project(repo_path: Path) -> Path:
+def project(tmp_path: Path) -> Path:
     """A board on which `one` asks and `two` waits for it."""
-    gitfleet("init", cwd=repo_path)
+    repo_path = board(tmp_path / "repo")
     gitfleet("add", "First", "--id", "one", cwd=repo_path)
     gitfleet("add", "Second", "--id", "two", "--depends-on", "one", cwd=repo_path)
     window = repo_path / ".fleet"

@@ -11,6 +11,7 @@ from gitfleet.process.procfs import marked
 from tests.cli import looking
 from tests.cli.acting import (
     add,
+    board,
     events,
     files,
     gitfleet,
@@ -37,10 +38,9 @@ sleep 600"""
 
 
 @pytest.fixture
-def project(repo_path: Path) -> Path:
+def project(tmp_path: Path) -> Path:
     """A repository with a board."""
-    gitfleet("init", cwd=repo_path)
-    return repo_path
+    return board(tmp_path / "repo")
 
 
 def workspaces() -> list[Path]:

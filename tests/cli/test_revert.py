@@ -6,15 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.acting import add, gitfleet, kinds, refusal, show, work
+from tests.cli.acting import add, board, gitfleet, kinds, refusal, show, work
 from tests.conftest import git
 
 
 @pytest.fixture
-def project(repo_path: Path) -> Path:
+def project(tmp_path: Path) -> Path:
     """A repository with a board."""
-    gitfleet("init", cwd=repo_path)
-    return repo_path
+    return board(tmp_path / "repo")
 
 
 def tree(project: Path, commit: str = "main") -> str:

@@ -9,15 +9,14 @@ from pathlib import Path
 import pytest
 
 from gitfleet.process.procfs import marked
-from tests.cli.acting import add, events, gitfleet, nonce, refusal, running, wait_for
+from tests.cli.acting import add, board, events, gitfleet, nonce, refusal, running, wait_for
 from tests.conftest import git
 
 
 @pytest.fixture
-def project(repo_path: Path) -> Path:
+def project(tmp_path: Path) -> Path:
     """A repository with a board."""
-    gitfleet("init", cwd=repo_path)
-    return repo_path
+    return board(tmp_path / "repo")
 
 
 def test_stop_lets_attempts_finish_and_claims_nothing_more(project: Path, tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ from gitfleet.model.secrets import Mask
 from gitfleet.model.states import Outcome, Role
 from gitfleet.presence import payload
 from gitfleet.presence.payload import LiveStatusFile
+from tests.cli import acting
 from tests.cli.acting import GITFLEET, add, gitfleet, running, wait_for
 from tests.cli.looking import Lab, on_terminal, task
 from tests.conftest import git
@@ -48,10 +49,9 @@ def told(cwd: Path) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def board(repo_path: Path) -> Path:
+def board(tmp_path: Path) -> Path:
     """A repository with a board and nothing to do."""
-    gitfleet("init", cwd=repo_path)
-    return repo_path
+    return acting.board(tmp_path / "repo")
 
 
 def test_the_attempts_of_this_clone_are_shown_without_a_remote(board: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What every executor holds: one suite, for ours and for one that a plugin makes of it."""
+"""The contract of executors: one suite, for the local one and for a plugin that wraps it."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def test_a_plugin_wraps_what_it_starts(
 
 
 def test_an_executor_that_fails_is_told_by_its_name(site: Path, run_dir: RunDir) -> None:
-    """One that is no executor, one by another name, one that raises; and one that nobody knows."""
+    """One that is no executor, one by another name, one that raises, and an unknown one."""
     text = f"{_WRAPPER}\nBAD = object()\nclass Odd(Wrapper):\n    name = 'odd'\n"
     text += "    attach = lambda self: None\nODD = Odd()\n"
     points = {"wrapped": "wrapmod:PLUG", "bad": "wrapmod:BAD", "odd": "wrapmod:ODD"}

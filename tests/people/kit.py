@@ -29,6 +29,7 @@ from gitfleet.model.states import Role
 from tests import warm
 from tests.acceptance.fleetlab import PATIENCE, Live, start_runner
 from tests.conftest import init
+from tests.template import copied
 
 ADA = Person("Ada", "ada@example.org")
 BOB = {
@@ -87,17 +88,21 @@ class SampleProject:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = init(folder / "project", name="project")
+        self.path = copied(folder / "project", "project", self._make)
         self.window = self.path / ".fleet"
         self.lines: list[str] = []
         self._lives: list[Live] = []
         self.repo = find(self.path)
         self.clone = Clone(self.repo)
         self.store = Store(self.repo, runner="box")
-        self.store.create(setup_clone.first_files("main", ()), ADA)
-        setup_clone.prepare_clone(self.repo)
-        git("worktree", "add", "-q", str(self.window), "fleet", cwd=self.path)
-        hooks.install(self.clone, self.store)
+
+    def _make(self, path: Path) -> None:
+        repo = find(init(path, name="project"))
+        store = Store(repo, runner="box")
+        store.create(setup_clone.first_files("main", ()), ADA)
+        setup_clone.prepare_clone(repo)
+        git("worktree", "add", "-q", str(path / ".fleet"), "fleet", cwd=path)
+        hooks.install(Clone(repo), store)
 
     # -- programs
 

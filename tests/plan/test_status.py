@@ -308,6 +308,49 @@ def test_a_red_target_is_tried_ever_more_seldom() -> None:
     assert found.role is Role.VALIDATE and not found.claimable(NOW)
 
 
+@pytest.mark.parametrize("backoff", ["{initial: 0s, factor: 1, max: 1s}", "{initial: 2s, max: 2s}"])
+def test_a_red_target_is_never_tried_at_once(backoff: str) -> None:
+    """Nothing has changed: however short the pauses are set, this one lasts ten seconds."""
+    fleet = FLEET + f"backoff: {backoff}\n".encode()
+    red = app("work submitted", "validate target-red", **JUST_NOW, base="b" * 40)
+    assert stands(board(red, fleet=fleet), "app").until == JUST_NOW["ended"] + timedelta(seconds=10)
+
+
+@pytest.mark.parametrize(
+    ("ends", "pause"),
+    [
+        (("interrupted",), None),
+        (("lost",), None),
+        (("interrupted", "interrupted"), 10),
+        (("lost", "interrupted"), 10),
+        (("interrupted", "lost", "interrupted"), 20),
+        (("interrupted", "target-red", "interrupted"), None),
+    ],
+)
+def test_a_validation_that_is_interrupted_again_is_paused(
+    ends: tuple[str, ...], pause: int | None
+) -> None:
+    """The first is taken up again at once. What interrupts the second one too would else use all
+    of them up within a second."""
+    happened = ("work submitted", *(f"validate {end}" for end in ends))
+    found = stands(board(app(*happened, **JUST_NOW)), "app")
+    until = JUST_NOW["ended"] + timedelta(seconds=pause) if pause else None
+    assert found.until == until
+    assert found.claimable(NOW) == (pause is None)
+
+
+@pytest.mark.parametrize("happened", [("work failed",), ("work submitted", "validate failed")])
+def test_a_pause_ends_with_its_last_second(happened: tuple[str, ...]) -> None:
+    """The runner wakes at that very second: what could not be claimed then would wait for the
+    next time it looks."""
+    ended = NOW - timedelta(seconds=10)
+    found = board(app(*happened, ended=ended))
+    early = stands(found, "app", NOW - timedelta(seconds=1))
+    assert early.until == NOW
+    assert not early.claimable(NOW - timedelta(seconds=1)) and early.claimable(NOW)
+    assert stands(found, "app", NOW).claimable(NOW)
+
+
 def test_a_note_does_not_end_a_pause() -> None:
     """What a person remarks moves nothing, not even the pause before the next validation."""
     plain = stands(board(app("work submitted", "validate failed", **JUST_NOW)), "app")

@@ -232,6 +232,21 @@ def test_an_event_is_never_too_large_to_be_read() -> None:
     assert stands(found, "app-fix-1").status is Status.READY
 
 
+def test_an_event_that_is_too_large_keeps_the_end_of_what_a_check_printed() -> None:
+    """There stands what went wrong; of everything else its beginning says what it is."""
+    check = Check(command="make" + " x" * 999, exit_code=1, tail=f"begun{'.' * 9000}wrong")
+    much = attempt(
+        Outcome.CHECKS_FAILED, 99, checks=(check,) * 99, findings=(f"leaks{'.' * 9000}",)
+    )
+    files = tasks("app") | logged("app", "work submitted") | VALIDATING
+    found = after(files, on_rejection.reject(board(files), task="app", attempt=much, fix=None))
+    said = found.entries["app"].attempts()[-1]
+    assert len(said.checks) == 50 and len(said.findings) == 1
+    assert all(one.tail.endswith("wrong") and "begun" not in one.tail for one in said.checks)
+    assert said.checks[0].command.startswith("make x")
+    assert said.findings[0].startswith("leaks")
+
+
 def test_after_a_foreign_number_events_go_on() -> None:
     """An event that somebody numbered 999999 does not keep later ones from being read."""
     far = {"log/app/999999-note-abcd.yaml": codec.write(Decision(at=NOW))}

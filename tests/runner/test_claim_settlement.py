@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from gitfleet.attempt.claim_tasks import late_claim
 from gitfleet.board.clone_state import PendingClaim
 from gitfleet.board.store import utc_now
+from gitfleet.landing.blocked import BlockedLandings
 from gitfleet.model.states import Outcome, Role, Status
 from gitfleet.plan.status import status_of
 from gitfleet.presence.heartbeat_thread import HeartbeatThread
@@ -40,7 +42,7 @@ def _claim(place: Place, *, pending: bool = False, runner: str = "box") -> str:
         "task_blob": entry.blob,
         "at": place.now,
     }
-    base, mine = place.git("rev-parse", "main"), nonce(entry.next_attempt)
+    base, mine = place.git("rev-parse", "main"), secrets.token_hex(16)  # by it coders are found
     place.put(claimed("app", runner=runner, nonce=mine, base=base, **claim))
     if pending:
         held = PendingClaim(nonce=mine, task="app", role=Role.WORK, attempt=entry.next_attempt)
@@ -68,7 +70,11 @@ def test_a_claim_that_nothing_works_on_is_ended(place: Place) -> None:
 
 def test_what_is_interrupted_again_and_again_waits(place: Place) -> None:
     """The first time it goes on at once; a full disk must not use all tries up in a second."""
-    claims = ClaimSettlement(place.project, RunningAttempts(place.project, lambda: None), None)
+    claims = ClaimSettlement(
+        place.project,
+        RunningAttempts(place.project, BlockedLandings(place.project), lambda: None),
+        None,
+    )
     for wanted in (Status.READY, Status.DELAYED):
         _claim(place)
         claims.settle_own(place.board, draining=False)
@@ -78,7 +84,11 @@ def test_what_is_interrupted_again_and_again_waits(place: Place) -> None:
 def test_a_claim_of_a_former_life_is_ended_also_while_draining(place: Place) -> None:
     """Its nonce was there when this process began, and its coder was never started."""
     mine = _claim(place, pending=True)
-    claims = ClaimSettlement(place.project, RunningAttempts(place.project, lambda: None), None)
+    claims = ClaimSettlement(
+        place.project,
+        RunningAttempts(place.project, BlockedLandings(place.project), lambda: None),
+        None,
+    )
     claims.remember_former()
     claims.settle_own(place.board, draining=True)
     assert _outcomes(place) == [Outcome.INTERRUPTED]
@@ -90,7 +100,7 @@ def test_a_claim_that_arrived_after_all_is_worked_on_unless_the_runner_drains(
 ) -> None:
     """Its push was given up for unknown by this very process: nobody has begun it."""
     ended = threading.Event()
-    attempts = RunningAttempts(place.project, ended.set)
+    attempts = RunningAttempts(place.project, BlockedLandings(place.project), ended.set)
     claims = ClaimSettlement(place.project, attempts, None)
     claims.remember_former()
     mine = _claim(place, pending=True)
@@ -133,7 +143,11 @@ def test_a_claim_that_another_runner_lost_is_taken_over(tmp_path: Path) -> None:
     place.put(claimed("web", runner="ash", nonce=nonce(7)))
     assert place.remote is not None
     heart = HeartbeatThread(place.project, place.remote, dict, lambda: None)
-    claims = ClaimSettlement(place.project, RunningAttempts(place.project, lambda: None), heart)
+    claims = ClaimSettlement(
+        place.project,
+        RunningAttempts(place.project, BlockedLandings(place.project), lambda: None),
+        heart,
+    )
     claims.settle_lost(place.board)
     assert _holder(place, "app") == "oak"
     heart.lost = frozenset({lost})
@@ -151,7 +165,11 @@ def test_a_nonce_whose_push_can_no_longer_arrive_is_forgotten(tmp_path: Path) ->
     place.project.clone.note_pending(held)
     assert place.remote is not None
     heart = HeartbeatThread(place.project, place.remote, dict, lambda: None)
-    claims = ClaimSettlement(place.project, RunningAttempts(place.project, lambda: None), heart)
+    claims = ClaimSettlement(
+        place.project,
+        RunningAttempts(place.project, BlockedLandings(place.project), lambda: None),
+        heart,
+    )
     claims.settle_lost(place.board)
     assert nonce(1) in place.project.clone.pending_claims()
     place.put(tasks("web"))

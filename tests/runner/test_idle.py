@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gitfleet.attempt.context import LiveStatus
+from gitfleet.landing.blocked import BlockedLandings
 from gitfleet.model.states import Role
 from gitfleet.presence.heartbeat_thread import HeartbeatThread
 from gitfleet.process.procfs import boot_seconds
@@ -26,7 +27,12 @@ LATER = NOW + timedelta(seconds=7)
 def _idle(
     place: Place, options: Options = UNTIL_IDLE, heart: HeartbeatThread | None = None
 ) -> Idle:
-    return Idle(place.project, options, LocalCapacity(place.project, options), heart)
+    return Idle(
+        place.project,
+        options,
+        LocalCapacity(place.project, options, BlockedLandings(place.project)),
+        heart,
+    )
 
 
 def _next(

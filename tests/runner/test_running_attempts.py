@@ -14,6 +14,7 @@ from gitfleet.attempt.claim_tasks import claim_all
 from gitfleet.attempt.context import ClaimedTask
 from gitfleet.attempt.start_point import StartPoint
 from gitfleet.board.store import utc_now
+from gitfleet.landing.blocked import BlockedLandings
 from gitfleet.model.states import Outcome, Status
 from gitfleet.plan.status import status_of
 from gitfleet.runner.capacity import LocalCapacity
@@ -33,12 +34,16 @@ class Started:
         self.place = Place(folder, {"tasks/app.md": f"---\ntitle: App\n---\n{script}".encode()})
         self.place.now = utc_now()
         self.ended = threading.Event()
-        self.attempts = RunningAttempts(self.place.project, self.ended.set)
+        self.attempts = RunningAttempts(
+            self.place.project, BlockedLandings(self.place.project), self.ended.set
+        )
 
     def claim(self) -> tuple[ClaimedTask, StartPoint]:
         """The claim of the task, as the loop makes it."""
         board = self.place.board
-        chosen, _skipped = LocalCapacity(self.place.project, Options()).picks(board, self.place.now)
+        chosen, _skipped = LocalCapacity(
+            self.place.project, Options(), BlockedLandings(self.place.project)
+        ).picks(board, self.place.now)
         (claimed,) = claim_all(self.place.project, board, chosen)
         return claimed
 
@@ -136,7 +141,7 @@ def test_an_attempt_that_no_thread_can_be_had_for_is_not_under_way(
 def test_no_attempts_are_nothing_to_end(tmp_path: Path) -> None:
     """On a board of one clone no lease runs out."""
     place = Place(tmp_path, tasks("a"))
-    attempts = RunningAttempts(place.project, lambda: None)
+    attempts = RunningAttempts(place.project, BlockedLandings(place.project), lambda: None)
     attempts.end_expired(None)
     attempts.end_superseded(place.board)
     attempts.deliver_answers(place.board)

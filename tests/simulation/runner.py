@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from msgspec.structs import replace
 
@@ -22,6 +22,16 @@ from gitfleet.model.event import Attempt, Landed
 from gitfleet.model.states import REJECTIONS, Kind, Outcome, Role
 from gitfleet.plan import scheduler as picking
 from gitfleet.plan.graph import cancelled, done
+from gitfleet.plan.landing_terms import (
+    ClaimGone,
+    Refusal,
+    TargetMoved,
+    Terms,
+    TermsChanged,
+    blocker_on,
+    current_terms,
+    landing_refusal,
+)
 from gitfleet.plan.lease import Beat, InFlightClaims, LeaseWatch, OwnLease, foreign_claims
 from gitfleet.plan.scheduler import Assignment, Capacity, picks
 from gitfleet.plan.status import status_of, statuses
@@ -36,6 +46,7 @@ from gitfleet.plan.transitions import (
     on_rejection,
 )
 from gitfleet.plan.transitions.add_tasks import Addition
+from gitfleet.plan.transitions.on_landing import OnHold, Withdrawn
 from tests.simulation.clone import Clone, Decide, Disk, Held, Request, Unreachable, task_ref
 from tests.simulation.server import BEATS, HEARTBEAT, LEASE, TARGET, Act, Move, Server
 from tests.simulation.world import Breach, Lost, Machine, Signal, Steps, Wait, converse
@@ -44,7 +55,13 @@ POLL, SLOW_POLL, ASK_AGAIN, GRACE = 5.0, 10.0, 60.0, 4.0
 DIED = "its runner died"
 UNHEARD = "the remote did not answer for a whole lease"
 GAVE_WAY = "moved too often"
-KNOWN_REASONS = (DIED, UNHEARD, GAVE_WAY, "the task was put on hold meanwhile")
+KNOWN_REASONS = (
+    DIED,
+    UNHEARD,
+    GAVE_WAY,
+    OnHold().reason,
+    *(TermsChanged(what).reason for what in ("the task", "the settings")),
+)
 SCRIPTED = frozenset({Outcome.FAILED, Outcome.EMPTY, Outcome.TIMED_OUT})
 
 
@@ -618,17 +635,22 @@ class Runner:
             assert way.stopped is not None
             yield from self._write(way, self._attempt(way, *way.stopped))
 
-    def _give_way(self, way: Way, entry: Entry | None) -> Steps[None]:
-        why = on_landing.landing_blocker(entry) if entry is not None else "its claim is gone"
-        held = entry is not None and entry.task is not None and "hold" in why
-        outcome = Outcome.INTERRUPTED if held else Outcome.CANCELLED
-        yield from self._write(way, self._attempt(way, outcome, why))
+    def _give_way(self, way: Way, refusal: Refusal) -> Steps[None]:
+        match refusal:
+            case TargetMoved():
+                raise _Moved("the target moved")
+            case OnHold(reason=reason) | TermsChanged(reason=reason):
+                outcome = Outcome.INTERRUPTED
+            case Withdrawn(reason=reason) | ClaimGone(reason=reason):
+                outcome = Outcome.CANCELLED
+        yield from self._write(way, self._attempt(way, outcome, reason))
 
     def _prove(self, way: Way) -> Steps[None]:
         board = self._view(self.clone.board(), way)
-        entry = event_files.claimed_by(board, way.task, way.nonce)
-        if entry is None or on_landing.landing_blocker(entry):
-            yield from self._give_way(way, entry)
+        claimed = Terms(way.board, way.board.entries[way.task])
+        terms = current_terms(board, claimed, way.claim)
+        if not isinstance(terms, Terms):
+            yield from self._give_way(way, terms)
             return
         head = way.claim.head
         assert head is not None
@@ -637,7 +659,7 @@ class Runner:
             raise FleetError(f"unknown commit {head[:8]}")
         codes = self.library.codes
         if head in codes[tip].line:
-            yield from self._land(way, board, entry, tip, tip, by_hand=True)
+            yield from self._land(way, terms, tip, tip, by_hand=True)
             return
         ours, base = codes[tip].files, codes[self._merge_base(tip, head)].files
         own = self._own_files(head, tip)
@@ -654,7 +676,7 @@ class Runner:
             return
         if way.claim.coder:
             yield from self._spend(way, self._while(10.0))
-        yield from self._land(way, board, entry, tip, merge, by_hand=False)
+        yield from self._land(way, terms, tip, merge, by_hand=False)
 
     def _reject(self, way: Way) -> Steps[None]:
         if self.dice.random() < 0.2:
@@ -673,26 +695,27 @@ class Runner:
             ),
         )
 
-    def _land(
-        self, way: Way, seen: Board, proved: Entry, tip: str, merge: str, *, by_hand: bool
-    ) -> Steps[None]:
+    def _land(self, way: Way, terms: Terms, tip: str, merge: str, *, by_hand: bool) -> Steps[None]:
         attempt = self._attempt(way, Outcome.ACCEPTED, "it passed", base=tip)
         landed = Landed(
             runner=self.name, nonce=way.nonce, at=self.machine.clock(), target=TARGET,
             merge=merge, head=way.claim.head,
         )  # fmt: skip
         move = None if by_hand else Ref(TARGET, tip, merge)
+        refusal = cast(Refusal | None, None)
 
         def decide(board: Board, now: datetime) -> Change | None:
             board = self._view(board, way)
-            entry = event_files.claimed_by(board, way.task, way.nonce)
-            if entry is None or on_landing.landing_blocker(entry):
+            nonlocal refusal
+            refusal = (
+                blocker_on(board, way.task, way.nonce)
+                if by_hand
+                else landing_refusal(
+                    board, terms, way.nonce, before=tip, tip=self.disk.track.get(TARGET)
+                )
+            )
+            if refusal is not None:
                 return None
-            if not by_hand:
-                if entry.blob != proved.blob or board.settings != seen.settings:
-                    raise _Moved("the task changed")
-                if self.disk.track.get(TARGET) != tip:
-                    raise _Moved("the target moved")
             return on_landing.land(
                 board, now, task=way.task, attempt=attempt, landed=landed, move=move
             )
@@ -704,8 +727,8 @@ class Runner:
         elif made.why:
             self.blocked[way.task] = (tip, self.machine.mono())
             yield from self._write(way, attempt)
-        elif event_files.claimed_by(made.board, way.task, way.nonce):
-            yield from self._give_way(way, made.board.get(way.task))
+        elif refusal is not None and not isinstance(refusal, ClaimGone):
+            yield from self._give_way(way, refusal)
 
     # -- after a crash
 

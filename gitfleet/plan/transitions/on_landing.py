@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
+from msgspec import Struct
+
 from gitfleet.files import layout
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.change import Change, Move
@@ -28,17 +30,32 @@ def is_plan(entry: Entry) -> bool:
     return entry.task is not None and entry.task.role is TaskRole.PLAN
 
 
-def landing_blocker(entry: Entry) -> str:
-    """Why an accepted task must not land now; empty if it may."""
+class OnHold(Struct, frozen=True):
+    """A person put the task on hold: its work lands after `unhold`."""
+
+    reason: str = "the task was put on hold meanwhile"
+
+
+class Withdrawn(Struct, frozen=True):
+    """The work is no longer wanted, or its task cannot be read."""
+
+    reason: str
+
+
+LandingBlocker = OnHold | Withdrawn
+
+
+def landing_blocker(entry: Entry) -> LandingBlocker | None:
+    """Why an accepted task must not land now; None if it may."""
     if cancelled(entry):
-        return "the task was cancelled meanwhile"
+        return Withdrawn("the task was cancelled meanwhile")
     if done(entry):
-        return "the task was closed meanwhile"
+        return Withdrawn("the task was closed meanwhile")
     if entry.task is None:
-        return "its file does not validate any more"
+        return Withdrawn("its file does not validate any more")
     if entry.task.hold or put_on_hold(entry) is not None:
-        return "the task was put on hold meanwhile"
-    return ""
+        return OnHold()
+    return None
 
 
 def land(

@@ -1,0 +1,59 @@
+"""Repositories that many tests begin with are made once for each worker, and copied."""
+
+from __future__ import annotations
+
+import atexit
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from tests.conftest import git
+
+_PLAIN: Final = re.compile(r"[\w./+-]+")  # a path that stands in a file as it is
+# Where git and gitfleet write where the repository lies, below it.
+_PLACES: Final = (
+    ".fleet/.git",
+    ".git/worktrees/*/gitdir",
+    ".git/gitfleet/window.gitconfig",
+    ".git/gitfleet/hooks/*",
+    ".git/hooks/*",
+)
+_made: dict[str, Path] = {}
+
+
+def copied(path: Path, name: str, make: Callable[[Path], object]) -> Path:
+    """A copy, at `path`, of the repository that `make` makes; `name` is the name of that one.
+
+    Such a repository has a window `.fleet/`, and no runner has been in it: a copy of one would be
+    taken for a copied clone. A copy differs from it in no file but those that say where it lies.
+    """
+    if not _PLAIN.fullmatch(str(path)):
+        make(path)
+        return path
+    if name not in _made:
+        _made[name] = _folder() / name
+        make(_made[name])
+    template = _made[name]
+    shutil.copytree(template, path, symlinks=True)
+    for pattern in _PLACES:
+        for file in path.glob(pattern):
+            data = file.read_bytes()
+            there = data.replace(f"{template}/".encode(), f"{path}/".encode())
+            if there != data:
+                file.write_bytes(there)
+    for worktree in (path, path / ".fleet"):
+        git("update-index", "-q", "--refresh", cwd=worktree)
+    return path
+
+
+def _folder() -> Path:
+    if not _folders:
+        _folders.append(Path(tempfile.mkdtemp(prefix="gitfleet-templates-")))
+        atexit.register(shutil.rmtree, _folders[0], ignore_errors=True)
+    return _folders[0]
+
+
+_folders: list[Path] = []
