@@ -31,6 +31,7 @@ class PluginKind(StrEnum):
     CODER = "coder"
     FORGE = "forge"
     NOTIFIER = "notifier"
+    EXECUTOR = "executor"
 
     @property
     def group(self) -> str:
@@ -163,9 +164,10 @@ def guarded(
     Errors of the type `passing` are the plugin's own messages for people, and pass unchanged.
     """
 
-    def guard(*args: Any) -> Any:
+    def guard(*args: Any, **more: Any) -> Any:
         try:
-            return checked(call(*args), result)
+            found = call(*args, **more)
+            return found if result is Any else checked(found, result)
         except (FleetError, passing):
             raise
         except Exception as error:

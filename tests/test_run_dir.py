@@ -49,7 +49,7 @@ def test_outputs_are_known_by_their_names() -> None:
 
 
 def test_what_a_coder_left_goes_aside_under_the_next_number(tmp_path: Path) -> None:
-    """What belongs to the attempt stays; what is not there is passed over."""
+    """The files of the attempt stay; missing files are skipped."""
     run_dir = RunDir(tmp_path)
     for number in (1, 2):
         run_dir.stdout.write_text(f"coder {number}")

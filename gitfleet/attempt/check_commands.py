@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from gitfleet.errors import FleetError
+from gitfleet.execution.base import Exit, RunLimits
 from gitfleet.process import supervisor
-from gitfleet.process.launch import Exit, RunLimits
 
 _LATER: Final = 5.0  # seconds after the runner's own limit, when the supervisor ends it
 

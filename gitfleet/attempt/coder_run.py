@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,7 @@ from gitfleet.coders.base import (
 )
 from gitfleet.errors import FleetError
 from gitfleet.event_log import Action
+from gitfleet.execution.base import Exit, LaunchSpec, RunLimits, Running
 from gitfleet.files import layout
 from gitfleet.git.remote import RemoteRejected, Unreachable
 from gitfleet.model.config import CoderSettings, Permission
@@ -36,8 +38,6 @@ from gitfleet.plan.liveness import LimitHit, abandoned_for, silent_for, too_long
 from gitfleet.plan.outcome import CoderRun, ProcessExit, StopRequest
 from gitfleet.plan.transitions import add_tasks, on_landing
 from gitfleet.process import supervisor
-from gitfleet.process.kill import kill_run
-from gitfleet.process.launch import Exit, LaunchSpec, RunLimits, Running, attach, start
 from gitfleet.process.spawn import ResourceShortage
 from gitfleet.process.tail import end_of
 
@@ -79,7 +79,7 @@ def run_coder(
         limits = replace(limits, lease=max(_AT_ONCE, left))
     spec = LaunchSpec(launch.argv, workspace, whole, ctx.nonce, launch.stdin, limits)
     try:
-        running = start(ctx.run_dir, spec)
+        running = ctx.project.executor.start(ctx.run_dir, spec)
     except ResourceShortage as error:
         return CoderRun(fault=error.what)
     except FleetError as error:  # its program is missing, or cannot be run
@@ -93,13 +93,13 @@ def attach_to_coder(ctx: AttemptContext, *, workspace: Path, env: dict[str, str]
 
     Its output is read from the start, so that all of it counts, and only once.
     """
-    running = attach(ctx.run_dir)
+    running = ctx.project.executor.attach(ctx.run_dir)
     if running is None:
         return CoderRun(fault="its runner died before it began")
     try:
         coder = find_coder(ctx.project, ctx.claimed)
     except Cannot as error:  # it was removed from fleet.yaml meanwhile
-        kill_run(running.child, ctx.nonce, grace=GRACE)
+        ctx.project.executor.end(running, ctx.nonce, grace=GRACE)
         return CoderRun(failure=Failure.MISCONFIGURED, said=str(error))
     return _attend(ctx, coder, _job(ctx, workspace, coder, env), running)
 
@@ -121,20 +121,19 @@ def _attend(ctx: AttemptContext, coder: Coder, job: Job, running: Running) -> Co
     """Follow a run until it ends or must be ended; return everything observed."""
     ctx.live.doing = "working"
     output = OutputFollower(ctx.run_dir, coder, job)
-    lease = seconds(ctx.claimed.board.settings.lease)
+    executor, lease = ctx.project.executor, seconds(ctx.claimed.board.settings.lease)
     try:
-        with ctx.project.leases.kept(ctx.nonce, ctx.run_dir, lease):
+        with ctx.project.leases.kept(ctx.nonce, partial(executor.renew, ctx.run_dir), lease):
             why = _watch(ctx, running, output, Monitor(ctx, coder, job, running))
     finally:
         ctx.live.state = ""
-        left = kill_run(running.child, ctx.nonce, grace=GRACE)
+        left = executor.end(running, ctx.nonce, grace=GRACE)
         ended = running.wait(GRACE)
         running.close()
     failpoints.point("coder-ended")
     output.follow(ctx.live, end=True)
     if left:
-        pids = ",".join(str(child.pid) for child in left)
-        ctx.project.report.action(Action.ORPHANS_KILLED, task=ctx.task, pids=pids)
+        ctx.project.report.action(Action.ORPHANS_KILLED, task=ctx.task, pids=",".join(left))
     return _seen(ctx, coder, ended or Exit(None, None, time.time()), why, output.tally)
 
 

@@ -13,6 +13,8 @@ from gitfleet.attempt.lease_keeper import LeaseKeeper
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store
 from gitfleet.event_log import EventLog
+from gitfleet.execution import local
+from gitfleet.execution.base import Executor
 from gitfleet.git.objects import Objects
 from gitfleet.git.repo import Repo
 from gitfleet.model.board import Board, Entry
@@ -47,7 +49,8 @@ class Project:
     machine: Machine = field(default_factory=Machine)
     # git locks the whole repository to add a worktree, and the worktree's set-up may be heavy.
     worktrees: threading.Lock = field(default_factory=threading.Lock)
-    # Tells supervisors how long the claims are ours.
+    executor: Executor = local.EXECUTOR
+    # Tells executors how long the claims are ours.
     leases: LeaseKeeper = field(default_factory=LeaseKeeper)
     # Set when the runner must end at once: then nothing waits for a remote any more.
     giving_up: threading.Event = field(default_factory=threading.Event)

@@ -17,9 +17,7 @@ from typing import Final
 
 from gitfleet.background_service import BackgroundService
 from gitfleet.event_log import EventLog
-from gitfleet.process.launch import renew
 from gitfleet.process.procfs import boot_seconds
-from gitfleet.run_dir import RunDir
 
 _EVERY: Final = 1.0  # seconds between checks
 _TIMES: Final = 20  # renewals within a lease
@@ -27,7 +25,7 @@ _TIMES: Final = 20  # renewals within a lease
 
 @dataclass
 class _KeptLease:
-    run_dir: RunDir
+    renew: Callable[[float], None]
     lease: float
     renewed: float = -math.inf
 
@@ -47,10 +45,10 @@ class LeaseKeeper:
         return self.told(nonce) if self.told is not None else lease
 
     @contextlib.contextmanager
-    def kept(self, nonce: str, run_dir: RunDir, lease: float) -> Iterator[None]:
-        """Renew the lease of a run inside the context."""
+    def kept(self, nonce: str, renew: Callable[[float], None], lease: float) -> Iterator[None]:
+        """Renew the lease of a run inside the context; `renew` takes a moment of boot time."""
         with self._lock:
-            self._kept[nonce] = _KeptLease(run_dir, lease)
+            self._kept[nonce] = _KeptLease(renew, lease)
         try:
             self.renew()
             yield
@@ -68,7 +66,7 @@ class LeaseKeeper:
                 if left is None or now - one.renewed < one.lease / _TIMES:
                     continue
                 with contextlib.suppress(OSError):  # a full disk: there are many more renewals
-                    renew(one.run_dir, now + left)
+                    one.renew(now + left)
                     one.renewed = now
 
     def service(self, report: EventLog) -> BackgroundService:

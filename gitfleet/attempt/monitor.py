@@ -10,10 +10,9 @@ from typing import Final
 from gitfleet.attempt.context import AttemptContext, LiveStatus
 from gitfleet.coders.base import Coder, CoderEvent, Job, Tally
 from gitfleet.coders.stream import Stream
+from gitfleet.execution.base import Running
 from gitfleet.model.states import Failure
 from gitfleet.plan.liveness import LimitHit, Observation, limits_of, state_of, why_kill
-from gitfleet.process.launch import Running, began
-from gitfleet.process.procfs import TICKS, age, used_below
 from gitfleet.run_dir import RunDir
 from gitfleet.transcripts.timestamps import TimestampLog
 
@@ -80,12 +79,10 @@ class Monitor:
         self._running = running
         self._limits = limits_of(ctx.claimed.board, ctx.claimed.entry, speaks=coder.speaks)
         now = time.monotonic()
-        # Time in which the machine slept does not count, even if another process watches the run.
-        told = began(ctx.run_dir)
-        self._began = now - age(running.child) if told is None else told
+        self._began = running.began()
         self._grown = self._worked = self._looked = now
         self._size = -1
-        self._ticks = 0
+        self._used = 0.0
 
     def look(self, tally: Tally) -> LimitHit | None:
         """Check once; return the limit for which the run must end, if any."""
@@ -107,10 +104,10 @@ class Monitor:
             self._size, self._grown, self._way.live.heard = size, now, now
 
     def _look_at_processes(self, now: float) -> None:
-        ticks = used_below(self._running.child.pid)
-        if ticks - self._ticks >= (now - self._looked) * TICKS * _WORKS:
+        used = self._running.worked()
+        if used - self._used >= (now - self._looked) * _WORKS:
             self._worked = now
-        self._ticks, self._looked = ticks, now
+        self._used, self._looked = used, now
 
     def _signs(self, tally: Tally, now: float) -> Observation:
         oldest = min(tally.tools.values(), key=lambda tool: tool.since, default=None)

@@ -21,11 +21,10 @@ from gitfleet.attempt.start_point import StartMode, StartPoint
 from gitfleet.board.clone_state import read_json, write_json
 from gitfleet.errors import FleetError, GitError
 from gitfleet.event_log import Action
+from gitfleet.execution.base import LaunchSpec
 from gitfleet.git import merge, refs, salvage, worktree
 from gitfleet.model.config import WorkspaceSettings
 from gitfleet.model.durations import seconds
-from gitfleet.process.kill import kill_run
-from gitfleet.process.launch import LaunchSpec, start
 from gitfleet.process.tail import end_of
 from gitfleet.run_dir import SETUP
 
@@ -163,17 +162,17 @@ def _set_up(
     ctx: AttemptContext, settings: WorkspaceSettings, path: Path, env: Mapping[str, str]
 ) -> str:
     limit = seconds(ctx.claimed.board.settings.checks_timeout)
-    marker, run_dir = ctx.nonce, ctx.run_dir
+    marker, run_dir, executor = ctx.nonce, ctx.run_dir, ctx.project.executor
     for number, command in enumerate(settings.setup, 1):
         files = run_dir.command(SETUP, number)
         spec = LaunchSpec(
             ("sh", "-c", command), path, env, marker, limits=check_commands.limits(limit)
         )
-        running = start(files, spec)
+        running = executor.start(files, spec)
         try:
             ended = running.wait(limit, ctx.cancel.wake)
         finally:
-            kill_run(running.child, marker, grace=2.0)
+            executor.end(running, marker, grace=2.0)
             running.wait(2.0)
             running.close()
         if ended is None and ctx.cancel.stopped is not None:

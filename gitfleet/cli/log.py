@@ -15,14 +15,13 @@ import click
 
 from gitfleet.cli.support import format, lookup
 from gitfleet.cli.support.attempts import ShownAttempt, tries_of
-from gitfleet.cli.support.session import CliSession, listed_plugins, open_session
+from gitfleet.cli.support.session import CliSession, listed_plugins, machine, open_session
 from gitfleet.cli.support.transcript_view import Out, ShownFile, Speech, Wish
 from gitfleet.cli.support.verb import ANY_TASK, Verb
 from gitfleet.cli.support.write import remote_of
 from gitfleet.errors import FleetError
+from gitfleet.execution import registry
 from gitfleet.model.durations import spoken
-from gitfleet.process.launch import load
-from gitfleet.process.procfs import alive
 from gitfleet.run_dir import PROMPT, STDOUT, RunDir
 from gitfleet.runner import transcript_sync
 from gitfleet.transcripts import output_files, timestamps
@@ -240,5 +239,10 @@ class _Reader:
         """Whether a process is left that could write: the runner, or the attempt's own."""
         if self.session.clone.running() is not None:
             return True
-        child = load(RunDir(folder))
-        return child is not None and alive(child[0])
+        own = machine()
+        run = registry.find(own.executor, own.plugins).attach(RunDir(folder))
+        if run is None:
+            return False
+        running = run.wait(0) is None
+        run.close()
+        return running

@@ -22,7 +22,7 @@ _COLOURS = {PluginState.WORKS: "green", PluginState.BROKEN: "red", PluginState.A
 )
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(as_json: bool) -> None:
-    """Show the installed plugins: coders, forges and notifiers of other distributions.
+    """Show the installed plugins: coders, forges, notifiers and executors of other distributions.
 
     Only plugins that `plugins:` in this machine's config.yaml lists are imported.
     """

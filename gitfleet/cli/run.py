@@ -19,6 +19,7 @@ from gitfleet.cli.support.session import CliSession, open_session
 from gitfleet.cli.support.verb import CODER, TASK, Verb
 from gitfleet.errors import FleetError
 from gitfleet.event_log import EventLog
+from gitfleet.execution import registry
 from gitfleet.model.config import RoleSettings, Settings
 from gitfleet.plan.coder_choice import named_by
 from gitfleet.process.kill import subreaper
@@ -94,7 +95,9 @@ def _default(settings: Settings, coder: str | None, model: str | None) -> RoleSe
 
 
 def _runner(session: CliSession, report: EventLog, options: Options) -> Runner:
-    return Runner(fleet_of(session, report), options)
+    project = fleet_of(session, report)
+    project.executor = registry.find(project.machine.executor, project.machine.plugins)
+    return Runner(project, options)
 
 
 def _run(runner: Runner) -> int:

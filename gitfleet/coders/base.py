@@ -18,12 +18,12 @@ from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 
+from gitfleet.execution.base import Exit
 from gitfleet.model.config import CoderSettings, Permission
 from gitfleet.model.durations import Moment
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Failure, Role
 from gitfleet.plugins import no_options
-from gitfleet.process.launch import Exit
 
 # Linux refuses an argument of 128 KiB with an obscure message.
 LONGEST_ARGUMENT: Final = 120_000

@@ -34,6 +34,7 @@ from gitfleet.coders.base import (
 )
 from gitfleet.coders.stream import Stream
 from gitfleet.errors import FleetError
+from gitfleet.execution.base import LaunchSpec, RunLimits
 from gitfleet.git import refs, worktree
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.claim import Claim
@@ -41,8 +42,6 @@ from gitfleet.model.config import CoderSettings, Permission
 from gitfleet.model.states import Failure, Role
 from gitfleet.model.task import Task
 from gitfleet.plan.scheduler import Assignment
-from gitfleet.process.kill import kill_run
-from gitfleet.process.launch import LaunchSpec, RunLimits, start
 from gitfleet.process.run import run
 from gitfleet.process.tail import end_of
 from gitfleet.run_dir import RunDir
@@ -152,7 +151,7 @@ def _run(
         spec = LaunchSpec(
             launch.argv, job.workspace, {**env, **launch.env}, nonce, launch.stdin, limits
         )
-        running = start(files, spec)
+        running = project.executor.start(files, spec)
     except Cannot as error:
         return CoderProbe(took=0.0, reason=str(error), failure=Failure.MISCONFIGURED)
     except FleetError as error:
@@ -161,7 +160,7 @@ def _run(
         in_time = running.wait(limit)
         took = time.monotonic() - began
     finally:
-        kill_run(running.child, nonce, grace=_GRACE)
+        project.executor.end(running, nonce, grace=_GRACE)
         ended = running.wait(_GRACE)
         running.close()
     tally = _tally(coder, job)

@@ -1,4 +1,4 @@
-"""Every plugin that is installed, or that this machine lists: may it be used here, does it work.
+"""The state of every plugin that is installed or listed: whether it may be used, and works.
 
 Only plugins that the machine lists are imported.
 """
@@ -14,6 +14,7 @@ from msgspec import Struct
 from gitfleet import plugins
 from gitfleet.coders import registry as coders
 from gitfleet.errors import FleetError
+from gitfleet.execution import registry as executors
 from gitfleet.forges import registry as forges
 from gitfleet.model.config import ForgeKind
 from gitfleet.notify import registry as notify
@@ -52,6 +53,7 @@ class _Registry(NamedTuple):
 _REGISTRIES: Final[Mapping[PluginKind, _Registry]] = {
     PluginKind.CODER: _Registry(coders.MODULES, coders.load),
     PluginKind.FORGE: _Registry(tuple(ForgeKind), forges.load),
+    PluginKind.EXECUTOR: _Registry(executors.MODULES, executors.load),
     PluginKind.NOTIFIER: _Registry(notify.BUILT_IN, notify.load),
 }
 

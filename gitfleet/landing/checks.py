@@ -11,11 +11,10 @@ from gitfleet.attempt import check_commands, workspace
 from gitfleet.attempt.coder_run import GRACE
 from gitfleet.attempt.context import AttemptContext
 from gitfleet.attempt.environment import environment, scratch
+from gitfleet.execution.base import LaunchSpec
 from gitfleet.model.durations import seconds
 from gitfleet.model.event import Check
 from gitfleet.plan.outcome import StopRequest
-from gitfleet.process.kill import kill_run
-from gitfleet.process.launch import LaunchSpec, start
 from gitfleet.process.tail import end_of
 from gitfleet.run_dir import RunFiles
 
@@ -57,11 +56,11 @@ def _run_one(
     spec = LaunchSpec(
         ("sh", "-c", command), path, env, ctx.nonce, limits=check_commands.limits(limit)
     )
-    running = start(files, spec)
+    running = ctx.project.executor.start(files, spec)
     try:
         ended = running.wait(limit, ctx.cancel.wake)
     finally:
-        kill_run(running.child, ctx.nonce, grace=GRACE)
+        ctx.project.executor.end(running, ctx.nonce, grace=GRACE)
         running.wait(GRACE)
         running.close()
     if ended is None and ctx.cancel.stopped is not None:

@@ -334,5 +334,8 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
             " those of their distributions. No other is ever imported."
         ),
     ] = ()
+    executor: Annotated[
+        Word, Meta(description="What runs the commands of attempts: local, or a plugin's name.")
+    ] = "local"
     forge: MachineForge = MachineForge()
     notify: MachineNotify = MachineNotify()

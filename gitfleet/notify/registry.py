@@ -14,7 +14,7 @@ from gitfleet.notify.base import Service, ServiceKind, digest, urls
 from gitfleet.plugins import Plugin, PluginError, PluginKind
 
 BUILT_IN: Final = frozenset({"apprise"})
-"""The names that no plugin takes. What apprise speaks to stands under `notify.urls`."""
+"""The names that no plugin takes. Services of apprise are configured by `notify.urls`."""
 
 
 class NamedService(NamedTuple):

@@ -30,9 +30,6 @@ from gitfleet.model.event import Attempt, Landed
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan.outcome import CoderRun, Evidence, decide
 from gitfleet.plan.transitions import event_files, on_end, on_landing
-from gitfleet.process.kill import kill_run
-from gitfleet.process.launch import load
-from gitfleet.process.procfs import marked
 from gitfleet.run_dir import RunDir
 
 _STARTING: Final = 10.0  # seconds
@@ -72,7 +69,7 @@ def run_attempt(
 def _give_up(ctx: AttemptContext, reason: str) -> None:
     ctx.project.report.action(Action.ERROR, task=ctx.task, reason=reason)
     # The next attempt may start as soon as this one has ended: none of its processes may run then.
-    _end_all(ctx.run_dir, ctx.nonce)
+    _end_all(ctx.project, ctx.run_dir, ctx.nonce)
     used = ctx.live.tokens  # a budget counts them, no matter how the attempt ends
     run = CoderRun(stop=ctx.cancel.stopped, fault=reason, tokens=used)
     question = mailbox.waits_for_answer(ctx)
@@ -81,10 +78,14 @@ def _give_up(ctx: AttemptContext, reason: str) -> None:
     finish.write(ctx, attempt)
 
 
-def _end_all(run_dir: RunDir, nonce: str) -> None:
-    """End every process of an attempt: by pid and start, and by the marker that all carry."""
-    child = load(run_dir)
-    kill_run(child[0] if child else None, nonce, grace=GRACE)
+def _end_all(project: Project, run_dir: RunDir, nonce: str) -> None:
+    """End every process of an attempt: by what its run directory tells, and by its marker."""
+    run = project.executor.attach(run_dir)
+    try:
+        project.executor.end(run, nonce, grace=GRACE)
+    finally:
+        if run is not None:
+            run.close()
     drop_scratch(nonce)
 
 
@@ -104,7 +105,7 @@ def survivors(project: Project, busy: Collection[str] = ()) -> list[tuple[Claime
             continue
         if claim.role is Role.VALIDATE and _landed_commit(project, task, claim):
             continue  # no work is left to validate
-        known = _begun(project.clone.run_dir(task, claim.attempt, nonce), nonce)
+        known = _begun(project, project.clone.run_dir(task, claim.attempt, nonce), nonce)
         if known is not None:
             found.append((_order_then(project, board, task, claim, known), known))
     return found
@@ -140,7 +141,7 @@ def end_dead_attempts(project: Project, busy: Collection[str] = ()) -> None:
     for nonce, held in project.clone.pending_claims().items():
         if nonce in busy:
             continue
-        _end_all(project.clone.run_dir(held.task, held.attempt, nonce), nonce)
+        _end_all(project, project.clone.run_dir(held.task, held.attempt, nonce), nonce)
         if nonce in claims:
             task, claim = claims[nonce]
             if not _settle_one(project, task, claim):
@@ -150,17 +151,18 @@ def end_dead_attempts(project: Project, busy: Collection[str] = ()) -> None:
         project.clone.drop_pending(nonce)
 
 
-def _begun(run_dir: RunDir, nonce: str) -> Checkpoint | None:
+def _begun(project: Project, run_dir: RunDir, nonce: str) -> Checkpoint | None:
     """The checkpoint of an attempt whose coder was started; None if none was."""
     known = checkpoint.load_checkpoint(run_dir)
     if known is None:
         return None
     deadline = time.monotonic() + _STARTING
-    while load(run_dir) is None:
+    while (run := project.executor.attach(run_dir)) is None:
         # The runner died while a supervisor was starting: its record appears any moment.
-        if time.monotonic() >= deadline or not marked(nonce):
+        if time.monotonic() >= deadline or not project.executor.find_left(nonce):
             return None
         time.sleep(_LOOK_AGAIN)
+    run.close()
     return known
 
 
@@ -173,7 +175,7 @@ def end_orphan_claim(project: Project, task: str, nonce: str) -> None:
     entry = project.store.board().get(task)
     if entry is None or entry.claim is None or entry.claim.nonce != nonce:
         return
-    kill_run(None, nonce, grace=GRACE)
+    project.executor.end(None, nonce, grace=GRACE)
     drop_scratch(nonce)
     if _settle_one(project, task, entry.claim):
         project.clone.drop_pending(nonce)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.process.launch import Running, attach
+from gitfleet.execution.local import LocalRun, attach
 from gitfleet.run_dir import RunFiles
 from tests.acceptance.fleetlab import Gate, Lab, Live, git, until
 
@@ -28,7 +28,7 @@ def _run_dir(lab: Lab, task: str) -> Path:
     return lab.path / ".git/gitfleet/runs" / task / f"{claim.attempt:03d}-{claim.nonce[:8]}"
 
 
-def _attached(folder: Path, name: str = "") -> Running:
+def _attached(folder: Path, name: str = "") -> LocalRun:
     """The handle of a run that says of itself, a moment after it began, who it is."""
     until((folder / f"{name}child.json").exists, what="the supervisor to tell")
     running = attach(RunFiles(folder, name))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gitfleet import failpoints
-from gitfleet.process.launch import attach, exit_of
+from gitfleet.execution.local import attach, exit_of
 from gitfleet.process.procfs import alive
 from gitfleet.run_dir import RunDir
 from tests.acceptance.agents import agent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from gitfleet.attempt import lease_keeper
 from gitfleet.attempt.lease_keeper import LeaseKeeper
 from gitfleet.event_log import EventLog
+from gitfleet.execution.local import renew
 from gitfleet.process.procfs import boot_seconds
 from gitfleet.run_dir import RunDir
 
@@ -26,7 +28,7 @@ def test_a_machine_that_wakes_up_renews_at_once(
     """The clock of the boot goes on while a machine sleeps: what was renewed a moment ago by all
     other clocks is due."""
     kept = LeaseKeeper()
-    with kept.kept(NONCE, RunDir(tmp_path), 300):
+    with kept.kept(NONCE, partial(renew, RunDir(tmp_path)), 300):
         first = _until(tmp_path)
         kept.renew()
         assert _until(tmp_path) == first  # just done
@@ -40,7 +42,7 @@ def test_no_longer_than_others_leave_it_to_us(tmp_path: Path) -> None:
     us yet, nothing is said at all."""
     kept = LeaseKeeper()
     kept.told = lambda _nonce: None
-    with kept.kept(NONCE, RunDir(tmp_path), 300):
+    with kept.kept(NONCE, partial(renew, RunDir(tmp_path)), 300):
         assert not (tmp_path / "lease.json").exists()
         kept.told = lambda _nonce: 7.0
         kept.renew()
@@ -53,7 +55,7 @@ def test_nobody_is_waited_for(tmp_path: Path) -> None:
     kept = LeaseKeeper()
     service = kept.service(EventLog(lambda _line: None))
     service.start()
-    with kept.kept(NONCE, RunDir(tmp_path), 0.001):
+    with kept.kept(NONCE, partial(renew, RunDir(tmp_path)), 0.001):
         first, renewed = _until(tmp_path), 0.0
         while renewed <= first:
             renewed = _until(tmp_path)

@@ -13,10 +13,10 @@ from msgspec import Struct
 from gitfleet.coders import registry
 from gitfleet.coders.base import Coder, CoderEvent, FinishedRun, Job, Judgement, Tally
 from gitfleet.coders.stream import Stream
+from gitfleet.execution.base import Exit
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan.outcome import CoderRun, Evidence, ProcessExit, WorkFacts, decide
-from gitfleet.process.launch import Exit
 from tests.coders.kit import job
 
 FOLDER: Final = Path(__file__).parent / "transcripts"

@@ -16,9 +16,9 @@ from gitfleet.coders.base import (
     judge_exit,
     read_text,
 )
+from gitfleet.execution.base import Exit
 from gitfleet.model.config import CoderSettings
 from gitfleet.model.states import Failure
-from gitfleet.process.launch import Exit
 
 
 @pytest.mark.parametrize(

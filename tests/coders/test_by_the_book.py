@@ -16,10 +16,10 @@ from typing import Final
 import pytest
 
 from gitfleet.coders.base import CoderEvent, CoderEventKind, FinishedRun, Judgement, Tally
+from gitfleet.execution.base import Exit
 from gitfleet.model.config import Permission
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Failure
-from gitfleet.process.launch import Exit
 from tests.coders.kit import job
 from tests.coders.replay import coder_of, read
 

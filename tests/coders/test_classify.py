@@ -11,8 +11,8 @@ import pytest
 from gitfleet.coders.base import CoderEvent, CoderEventKind, FinishedRun, Judgement, Tally
 from gitfleet.coders.classify import classify, judge
 from gitfleet.coders.reset_time import reset_at, reset_in
+from gitfleet.execution.base import Exit
 from gitfleet.model.states import Failure
-from gitfleet.process.launch import Exit
 
 _NOW = datetime(2026, 11, 20, 15, 30, tzinfo=UTC)
 

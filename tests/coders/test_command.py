@@ -9,10 +9,10 @@ import pytest
 
 from gitfleet.coders import command
 from gitfleet.coders.base import Cannot, FinishedRun, Tally
+from gitfleet.execution.base import Exit
 from gitfleet.model.config import EventsAs, PromptBy
 from gitfleet.model.event import Tokens
 from gitfleet.model.states import Failure
-from gitfleet.process.launch import Exit
 from tests.coders.kit import job
 from tests.coders.replay import read
 

@@ -21,8 +21,8 @@ from gitfleet.coders import registry
 from gitfleet.coders.base import CoderEvent, CoderEventKind, FinishedRun, Job, Tally
 from gitfleet.coders.jsonl import parse
 from gitfleet.coders.stream import Stream
+from gitfleet.execution.base import Exit
 from gitfleet.model.event import Tokens
-from gitfleet.process.launch import Exit
 from tests.coders.kit import job
 from tests.coders.replay import CASES, coder_of, output
 

@@ -23,9 +23,9 @@ from gitfleet.coders.base import (
 )
 from gitfleet.coders.guard import guarded_coder
 from gitfleet.coders.stream import Stream
+from gitfleet.execution.base import Exit
 from gitfleet.model.states import Failure
 from gitfleet.plugins import Plugin, PluginKind
-from gitfleet.process.launch import Exit
 from tests.coders.kit import job
 
 _PLUGIN = Plugin(

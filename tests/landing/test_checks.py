@@ -8,11 +8,11 @@ import signal
 import pytest
 
 from gitfleet.errors import FleetError
+from gitfleet.execution.local import load
 from gitfleet.landing import checks
 from gitfleet.model.secrets import MASKED, Mask
 from gitfleet.model.states import Outcome
 from gitfleet.plan.outcome import StopRequest
-from gitfleet.process.launch import load
 from gitfleet.run_dir import CHECK
 from tests.acceptance.fleetlab import until
 from tests.landing.conftest import MakeBench

@@ -25,8 +25,8 @@ from tests.plugins.kit import machine
 _PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "plugins.md"
 _FILE: Final = re.compile(r"^```(?:python|toml)\n# (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _PROGRAM: Final = """\
-import pathlib, sys
-assert sys.argv[1:] == ["--style", "terse"] and "Do one" in sys.stdin.read()
+import os, pathlib, sys
+assert os.nice(0) == 19 and sys.argv[1:] == ["--style", "terse"] and "Do one" in sys.stdin.read()
 pathlib.Path("one.txt").write_text("done\\n")
 print('{"text": "I did it."}')
 """
@@ -57,8 +57,9 @@ def acme(site: Path, installed: Path) -> None:
 
 
 def test_its_coder_does_a_task(acme: None, tmp_path: Path) -> None:
-    """A machine that lists the plugin runs it; its events are in the log, and the work lands."""
-    machine(plugins=["acme"])
+    """A machine that lists the plugin runs it, by its executor; its events are in the log, and the
+    work lands."""
+    machine(plugins=["acme"], executor="acme")
     program = tmp_path / "bin" / "acme-code"
     program.parent.mkdir()
     program.write_text(f"#!{sys.executable}\n{_PROGRAM}")
@@ -74,7 +75,9 @@ def test_its_coder_does_a_task(acme: None, tmp_path: Path) -> None:
         assert attempt.coder == "acme"
         assert "I did it." in lab.gitfleet("log", "one").stdout
         told = lab.gitfleet("plugins").stdout
-        assert len(re.findall(r"^acme +(?:coder|forge|notifier) .* works$", told, re.M)) == 3
+        assert (
+            len(re.findall(r"^acme +(?:coder|forge|notifier|executor) .* works$", told, re.M)) == 4
+        )
 
 
 def test_its_forge_brings_a_question_and_its_answer(

@@ -91,7 +91,7 @@ def test_nothing_is_imported_that_the_list_does_not_name(place: Desk, mark: Path
 
 
 def test_apprise_is_no_name_for_a_plugin(mark: Path) -> None:
-    """What it speaks to stands under `urls`."""
+    """Its services are configured under `urls`."""
     with pytest.raises(FleetError, match="stands in the wrong place"):
         registry.find("apprise", Machine(plugins=("apprise",)))
     assert not mark.exists()

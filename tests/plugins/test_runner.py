@@ -86,3 +86,20 @@ def test_a_broken_plugin_costs_its_own_tasks_a_sentence_and_never_the_runner(
         assert strict.reason == "coders.strict.options in fleet.yaml: it wants nothing"
         (skipped,) = ran.lines.of("skipped", task="no-import")
         assert "the plugin no-import (gitfleet-mixed 1.0) cannot be imported" in str(skipped)
+
+
+def test_an_executor_that_cannot_be_used_is_told_before_anything_starts(
+    site: Path, tmp_path: Path
+) -> None:
+    """Only `run` needs one: other verbs work on, so that the doctor can say what is wrong."""
+    points = {"gitfleet.executors": {"bad": "badmod:PLUG"}}
+    distribution(site, "gitfleet-bad", points, {"badmod.py": "1 / 0"})
+    with laboratory(tmp_path / "lab") as lab:
+        lab.task("one", script="echo one > one")
+        for name, what in (("bad", "cannot be imported"), ("other", "no executor is called other")):
+            machine(plugins=["bad"], executor=name)
+            ran = lab.run("--until-idle")
+            assert ran.status == 1 and what in ran.stderr and lab.status("one") == "ready"
+        assert lab.gitfleet("list").returncode == 0
+        machine()
+        assert lab.run("--until-idle").status == 0

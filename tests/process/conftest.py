@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from gitfleet.execution.base import LaunchSpec, RunLimits
+from gitfleet.execution.local import LocalRun
+from gitfleet.execution.local import start as start_run
 from gitfleet.process.kill import kill_run
-from gitfleet.process.launch import LaunchSpec, RunLimits, Running
-from gitfleet.process.launch import start as start_run
 from gitfleet.run_dir import RunDir, RunFiles
 from tests.process.kit import (
     PATIENCE,
@@ -71,7 +72,7 @@ def start(run_dir: RunDir, tmp_path: Path, marker: str) -> Iterator[Start]:
 @pytest.fixture
 def supervise(run_dir: RunDir, tmp_path: Path, marker: str) -> Iterator[Supervise]:
     """Start a command as an attempt is; it is ended, reaped and closed after the test."""
-    started: list[Running] = []
+    started: list[LocalRun] = []
 
     def supervise(
         *argv: str,
@@ -79,7 +80,7 @@ def supervise(run_dir: RunDir, tmp_path: Path, marker: str) -> Iterator[Supervis
         stdin: Path | None = None,
         limits: RunLimits | None = None,
         **env: str,
-    ) -> Running:
+    ) -> LocalRun:
         spec = _spec(argv, tmp_path, marker, env)
         spec = replace(spec, stdin=stdin, limits=limits or RunLimits(grace=1.0))
         started.append(start_run(RunFiles(run_dir.path, name), spec))

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from gitfleet.process.launch import Exit, LaunchSpec, Running
+from gitfleet.execution.base import Exit, LaunchSpec
+from gitfleet.execution.local import LocalRun
 from gitfleet.process.procfs import MARKER, ProcessId, poll, read_process
 from gitfleet.process.spawn import reap, spawn
 
@@ -75,7 +76,7 @@ class Bare:
 
 
 Start = Callable[..., Bare]
-Supervise = Callable[..., Running]
+Supervise = Callable[..., LocalRun]
 
 
 def carriers(marker: str) -> list[int]:
@@ -116,7 +117,7 @@ def child_of(pid: int) -> ProcessId:
     return seen.child
 
 
-def ended(running: Running | Bare) -> Exit:
+def ended(running: LocalRun | Bare) -> Exit:
     end = running.wait(PATIENCE)
     assert end is not None
     return end

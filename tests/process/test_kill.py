@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from gitfleet.execution.base import LaunchSpec
 from gitfleet.process import kill as ending
 from gitfleet.process.kill import kill_run
-from gitfleet.process.launch import LaunchSpec
 from gitfleet.process.procfs import MARKER, ProcessId, alive, poll
 from gitfleet.process.run import run
 from gitfleet.run_dir import RunDir

@@ -21,7 +21,7 @@ class TestOrphans:
             from gitfleet.process.procfs import poll
             from gitfleet.process.orphans import reap_orphans
             from tests.process.kit import Bare
-            from gitfleet.process.launch import LaunchSpec
+            from gitfleet.execution.base import LaunchSpec
 
             subreaper()
             here = Path({str(tmp_path)!r})

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gitfleet.errors import FleetError
+from gitfleet.execution.local import load
 from gitfleet.process import atomic_json
-from gitfleet.process.launch import load
 from gitfleet.process.run import run
 from gitfleet.run_dir import RunDir
 from tests.process.kit import FOREVER, Supervise, carriers

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from gitfleet.errors import FleetError
+from gitfleet.execution.base import RunLimits
+from gitfleet.execution.local import attach, renew
 from gitfleet.process import supervisor
-from gitfleet.process.launch import RunLimits, attach, began, renew
 from gitfleet.process.procfs import alive, boot_seconds
 from gitfleet.process.run import run
 from gitfleet.run_dir import RunDir
@@ -44,7 +45,8 @@ def test_it_outlives_who_started_it(tmp_path: Path, run_dir: RunDir, marker: str
     script = f"""
         import os, signal
         from pathlib import Path
-        from gitfleet.process.launch import LaunchSpec, start
+        from gitfleet.execution.base import LaunchSpec
+        from gitfleet.execution.local import start
         from gitfleet.run_dir import RunDir
         argv = ("sh", "-c", "echo begun; read -r word <gate; echo $word; exit 4")
         here, there = Path({str(tmp_path)!r}), Path({str(run_dir.path)!r})
@@ -210,5 +212,6 @@ def test_it_tells_when_it_began(supervise: Supervise, run_dir: RunDir) -> None:
     its time as the supervisor does."""
     before = time.monotonic()
     supervise("sleep", FOREVER)
-    at = began(run_dir)
-    assert at is not None and before <= at <= time.monotonic()
+    again = attach(run_dir)
+    assert again is not None and before <= again.began() <= time.monotonic()
+    again.close()

@@ -1,7 +1,7 @@
-"""Start a run that may outlive the runner, under a supervisor, and find it again later.
+"""The local executor: each run has a supervisor on this machine that outlives the runner.
 
-The run directory (`gitfleet.run_dir`) holds everything that another process must know about a run:
-a restarted runner reads there whether its attempts still run, or how they ended.
+The run directory (`gitfleet.run_dir`) holds what another process must know about a run: a restarted
+runner reads there whether its attempts still run, or how they ended.
 """
 
 from __future__ import annotations
@@ -12,15 +12,26 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import gitfleet
 from gitfleet.errors import FleetError
-from gitfleet.process import atomic_json, supervisor
+from gitfleet.execution.base import Exit, LaunchSpec, Running
+from gitfleet.process import atomic_json
 from gitfleet.process.kill import kill_run
-from gitfleet.process.procfs import MARKER, ProcessId, boot_seconds, open_pidfd, poll, read_process
+from gitfleet.process.procfs import (
+    MARKER,
+    TICKS,
+    ProcessId,
+    age,
+    boot_seconds,
+    marked,
+    open_pidfd,
+    poll,
+    read_process,
+    used_below,
+)
 from gitfleet.process.spawn import ResourceShortage, children, not_started, reap, spawn
 from gitfleet.process.wakeup import Wakeup
 from gitfleet.run_dir import RunFiles
@@ -37,65 +48,15 @@ _SUPERVISE: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """How a run ended: by `code` or by `signal`; both are None if the end was not observed.
-
-    `at` is in seconds since the epoch. `why` is the supervisor's reason where it ended the run
-    (`shim`), and `running` the number of processes of the run that were still at work then.
-    """
-
-    code: int | None
-    signal: int | None
-    at: float
-    why: str = ""
-    running: int = 0
-
-    @property
-    def cut_short(self) -> str:
-        """Why this end does not reflect on the program; empty if it does."""
-        if self.why == supervisor.TOLD:
-            return "a signal ended its supervisor"
-        return "its supervisor is gone" if self.code is None and self.signal is None else ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunLimits:
-    """The limits that the supervisor enforces without a runner, in seconds; 0: no limit."""
-
-    attempt: float = 0.0
-    silence: float = 0.0
-    grace: float = 10.0
-    lease: float = 0.0  # how long the run continues without a runner; `renew` restarts it
-
-
-_FREE: Final = RunLimits()
-
-
-@dataclass(frozen=True, slots=True)
-class LaunchSpec:
-    """The command to start. `env` is the whole environment; the marker is added to it.
-
-    The repr omits the environment, which may hold secrets: reprs end up in logs.
-    """
-
-    argv: tuple[str, ...]
-    cwd: Path
-    env: Mapping[str, str] = field(repr=False)
-    marker: str
-    stdin: Path | None = None
-    limits: RunLimits = _FREE
-
-
-class Running:
-    """The handle of a run. `child` is its supervisor. `wait` may be called from any thread."""
+class LocalRun:
+    """The handle of a run on this machine. `child` is its supervisor."""
 
     def __init__(
-        self, child: ProcessId, pidfd: int, exit_file: Path, ended: Exit | None = None
+        self, child: ProcessId, pidfd: int, files: RunFiles, ended: Exit | None = None
     ) -> None:
         self.child = child
         self._pidfd = pidfd
-        self._exit_file = exit_file
+        self._files = files
         self._exit = ended
 
     def wait(self, timeout: float | None, wake: Wakeup | None = None) -> Exit | None:
@@ -114,10 +75,19 @@ class Running:
             ready = poll(fds, None if deadline is None else deadline - time.monotonic())
             if self._pidfd in ready:
                 reap(self.child.pid, self._pidfd)
-                self._exit = _read_exit(self._exit_file) or Exit(None, None, time.time())
+                self._exit = exit_of(self._files) or Exit(None, None, time.time())
                 return self._exit
             if ready or (deadline is not None and time.monotonic() >= deadline):
                 return None
+
+    def began(self) -> float:
+        """When it began, in monotonic time. The time that the machine slept does not count."""
+        at = atomic_json.read(self._files.child).get("began")
+        return float(at) if isinstance(at, int | float) else time.monotonic() - age(self.child)
+
+    def worked(self) -> float:
+        """Seconds of processor time that the descendants of its supervisor have used so far."""
+        return used_below(self.child.pid) / TICKS
 
     def fileno(self) -> int:
         """A file descriptor to poll with others; it becomes readable when the run has ended."""
@@ -134,13 +104,13 @@ class Running:
                 children.started.discard(self.child.pid)
 
 
-def start(files: RunFiles, spec: LaunchSpec) -> Running:
-    """Start a run that may outlive this process.
+def start(files: RunFiles, spec: LaunchSpec) -> LocalRun:
+    """Start a run that may outlive us.
 
-    Its output is appended to files, in a folder that is created if needed; `files.child` identifies
-    its processes. Files of an earlier start with the same names are removed first, except its
-    output. A crash before `files.child` is written leaves processes that `marked` finds. Raises
-    FleetError if it cannot be started.
+    Its output is appended to files, in a folder that is made if needed; `files.child` says who it
+    is. Records of an earlier start with the same files are removed first; its output stays. A crash
+    before `files.child` is written leaves processes that `marked` finds. Raises FleetError if it
+    cannot be started.
     """
     assert spec.marker, "a run without a marker cannot be ended"
     if not spec.argv:
@@ -172,7 +142,7 @@ def start(files: RunFiles, spec: LaunchSpec) -> Running:
             reap(pid, pidfd)
             os.close(pidfd)
             raise
-    return Running(seen.child, pidfd, files.exit)
+    return LocalRun(seen.child, pidfd, files)
 
 
 def _prepare(files: RunFiles, spec: LaunchSpec) -> None:
@@ -204,7 +174,7 @@ def _prepare(files: RunFiles, spec: LaunchSpec) -> None:
 
 
 def renew(files: RunFiles, until: float) -> None:
-    """Tell the supervisor how long the claim is ours, in seconds of boot time."""
+    """Tell the supervisor until when the claim is ours, in seconds of boot time."""
     atomic_json.write(files.lease, {"until": until}, durable=False)
 
 
@@ -242,38 +212,29 @@ def _refused(spec: LaunchSpec, said: Mapping[str, object], errors: Path) -> Flee
 
 
 def load(files: RunFiles) -> tuple[ProcessId, str] | None:
-    """The supervisor and marker of a run started by any process; None if there is none."""
+    """The supervisor and the marker of a run that some process started; None if there is none."""
     match atomic_json.read(files.child):
         case {"pid": int(pid), "started": str(started), "marker": str(marker)} if pid > 0:
             return ProcessId(pid, started), marker
     return None
 
 
-def began(files: RunFiles) -> float | None:
-    """The start of a run in monotonic time; None if its supervisor did not record it."""
-    at = atomic_json.read(files.child).get("began")
-    return float(at) if isinstance(at, int | float) else None
-
-
-def attach(files: RunFiles) -> Running | None:
-    """The handle of a run that another process started, live or ended; None if it is unknown."""
+def attach(files: RunFiles) -> LocalRun | None:
+    """The handle of a run that another process started, whether it still runs or has ended; None
+    if nothing is known of it."""
     loaded = load(files)
     if loaded is None:
         return None
     pidfd = open_pidfd(loaded[0])
     if pidfd is not None:
-        return Running(loaded[0], pidfd, files.exit)
-    ended = _read_exit(files.exit) or Exit(None, None, time.time())
-    return Running(loaded[0], -1, files.exit, ended)
+        return LocalRun(loaded[0], pidfd, files)
+    ended = exit_of(files) or Exit(None, None, time.time())
+    return LocalRun(loaded[0], -1, files, ended)
 
 
 def exit_of(files: RunFiles) -> Exit | None:
-    """How the run ended; None if it has not, or if its end was not observed."""
-    return _read_exit(files.exit)
-
-
-def _read_exit(path: Path) -> Exit | None:
-    match atomic_json.read(path):
+    """How the run ended; None if it has not, or if the end was not observed."""
+    match atomic_json.read(files.exit):
         case {
             "code": int() | None as code,
             "signal": int() | None as number,
@@ -284,3 +245,33 @@ def _read_exit(path: Path) -> Exit | None:
             count = running if isinstance(running, int) else 0
             return Exit(code, number, float(at), str(rest.get("why") or ""), count)
     return None
+
+
+class LocalExecutor:
+    """Runs on this machine, each under a supervisor of its own."""
+
+    name = "local"
+
+    def start(self, files: RunFiles, spec: LaunchSpec) -> Running:
+        """Start a run; see `start`."""
+        return start(files, spec)
+
+    def attach(self, files: RunFiles) -> Running | None:
+        """Find a run again; see `attach`."""
+        return attach(files)
+
+    def renew(self, files: RunFiles, until: float) -> None:
+        """Prolong a lease; see `renew`."""
+        renew(files, until)
+
+    def end(self, run: Running | None, marker: str, *, grace: float) -> tuple[str, ...]:
+        """Kill everything of a run, its supervisor last; the pids of what is left."""
+        child = run.child if isinstance(run, LocalRun) else None
+        return tuple(str(one.pid) for one in kill_run(child, marker, grace=grace))
+
+    def find_left(self, marker: str) -> tuple[str, ...]:
+        """The pids of all processes that carry the marker."""
+        return tuple(str(child.pid) for child in marked(marker))
+
+
+EXECUTOR: Final = LocalExecutor()

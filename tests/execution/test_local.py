@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from gitfleet.execution.base import LaunchSpec
+from gitfleet.execution.local import attach, exit_of, load
 from gitfleet.process.kill import kill_run
-from gitfleet.process.launch import LaunchSpec, attach, exit_of, load
 from gitfleet.process.procfs import MARKER, alive, poll
 from gitfleet.process.wakeup import Wakeup
 from gitfleet.run_dir import RunDir
