@@ -38,11 +38,11 @@ from gitfleet.plan.liveness import LimitHit, abandoned_for, silent_for, too_long
 from gitfleet.plan.outcome import CoderRun, ProcessExit, StopRequest
 from gitfleet.plan.transitions import add_tasks, on_landing
 from gitfleet.process import supervisor
+from gitfleet.process.kill import GRACE
 from gitfleet.process.spawn import ResourceShortage
 from gitfleet.process.tail import end_of
 
 _TICK: Final = 1.0  # seconds between checks of a running coder
-GRACE: Final = 10.0  # seconds between TERM and KILL
 _AT_ONCE: Final = 0.001  # a lease that has ended; 0 would mean none
 
 

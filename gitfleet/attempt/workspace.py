@@ -25,6 +25,7 @@ from gitfleet.execution.base import LaunchSpec
 from gitfleet.git import merge, refs, salvage, worktree
 from gitfleet.model.config import WorkspaceSettings
 from gitfleet.model.durations import seconds
+from gitfleet.process.kill import HELPER_GRACE
 from gitfleet.process.tail import end_of
 from gitfleet.run_dir import SETUP
 
@@ -172,8 +173,8 @@ def _set_up(
         try:
             ended = running.wait(limit, ctx.cancel.wake)
         finally:
-            executor.end(running, marker, grace=2.0)
-            running.wait(2.0)
+            executor.end(running, marker, grace=HELPER_GRACE)
+            running.wait(HELPER_GRACE)
             running.close()
         if ended is None and ctx.cancel.stopped is not None:
             return "it was told to end while its workspace was set up"

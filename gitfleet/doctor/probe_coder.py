@@ -42,6 +42,7 @@ from gitfleet.model.config import CoderSettings, Permission
 from gitfleet.model.states import Failure, Role
 from gitfleet.model.task import Task
 from gitfleet.plan.scheduler import Assignment
+from gitfleet.process.kill import PROBE_GRACE
 from gitfleet.process.run import run
 from gitfleet.process.tail import end_of
 from gitfleet.run_dir import RunDir
@@ -52,7 +53,6 @@ PROMPT: Final = (
 )
 _NAME: Final = ".doctor-"  # no task's id starts with a dot
 _VERSION_SECONDS: Final = 20.0
-_GRACE: Final = 5.0  # seconds between TERM and KILL
 _TAIL: Final = 2000  # bytes of its last output
 
 
@@ -147,7 +147,7 @@ def _run(
     files = RunDir(job.run_dir)
     try:
         launch = launch_of(coder, job)
-        limits = RunLimits(attempt=limit + _GRACE)  # it ends even if we are killed meanwhile
+        limits = RunLimits(attempt=limit + PROBE_GRACE)  # it ends even if we are killed meanwhile
         spec = LaunchSpec(
             launch.argv, job.workspace, {**env, **launch.env}, nonce, launch.stdin, limits
         )
@@ -160,8 +160,8 @@ def _run(
         in_time = running.wait(limit)
         took = time.monotonic() - began
     finally:
-        project.executor.end(running, nonce, grace=_GRACE)
-        ended = running.wait(_GRACE)
+        project.executor.end(running, nonce, grace=PROBE_GRACE)
+        ended = running.wait(PROBE_GRACE)
         running.close()
     tally = _tally(coder, job)
     if in_time is None:

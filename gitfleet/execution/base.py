@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
 from gitfleet.process import supervisor
+from gitfleet.process.kill import GRACE
 from gitfleet.process.wakeup import Wakeup
 from gitfleet.run_dir import RunFiles
 
@@ -46,7 +47,7 @@ class RunLimits:
 
     attempt: float = 0.0
     silence: float = 0.0
-    grace: float = 10.0
+    grace: float = GRACE
     lease: float = 0.0  # how long the run continues without a runner; `renew` restarts it
 
 

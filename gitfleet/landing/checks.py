@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from gitfleet.attempt import check_commands, workspace
-from gitfleet.attempt.coder_run import GRACE
 from gitfleet.attempt.context import AttemptContext
 from gitfleet.attempt.environment import environment, scratch
 from gitfleet.execution.base import LaunchSpec
 from gitfleet.model.durations import seconds
 from gitfleet.model.event import Check
 from gitfleet.plan.outcome import StopRequest
+from gitfleet.process.kill import GRACE
 from gitfleet.process.tail import end_of
 from gitfleet.run_dir import RunFiles
 

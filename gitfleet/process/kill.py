@@ -24,6 +24,10 @@ from gitfleet.process.procfs import (
     variable,
 )
 
+# Seconds between SIGTERM and SIGKILL.
+GRACE: Final = 10.0  # of a coder or a check
+PROBE_GRACE: Final = 5.0  # of a coder that `gitfleet doctor` calls
+HELPER_GRACE: Final = 2.0  # of git, and of a set-up
 _KILL_SECONDS: Final = 1.0  # a killed process is gone in milliseconds, unless it waits for a disk
 _LAST_WORDS: Final = 5.0  # seconds a supervisor has after its run ended
 _KILL_ROUNDS: Final = 16

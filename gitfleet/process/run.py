@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from gitfleet.process.kill import HELPER_GRACE
 from gitfleet.process.procfs import poll
 from gitfleet.process.spawn import kill_group, reap, spawn
 
-_HELPER_GRACE: Final = 2.0  # seconds a helper has between TERM and KILL
 _KILL_SECONDS: Final = 1.0  # a killed process is gone in milliseconds, unless it waits for a disk
 
 
@@ -65,7 +65,7 @@ def run(
             ended = _gather(streams, pidfd, timeout)
             if not ended:
                 kill_group(pid, signal.SIGTERM)
-                _gather(streams, pidfd, _HELPER_GRACE)
+                _gather(streams, pidfd, HELPER_GRACE)
         finally:  # also on Ctrl-C: no process stays behind
             if not ended:
                 kill_group(pid, signal.SIGKILL)

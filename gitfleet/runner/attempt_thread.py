@@ -12,7 +12,6 @@ from gitfleet.attempt import checkpoint, finish, mailbox
 from gitfleet.attempt.checkpoint import Checkpoint
 from gitfleet.attempt.claim_tasks import claimed_task_of
 from gitfleet.attempt.cleanup import drop_scratch
-from gitfleet.attempt.coder_run import GRACE
 from gitfleet.attempt.context import AttemptContext, ClaimedTask, Project, task_branch
 from gitfleet.attempt.do_work import do_work, resume_work
 from gitfleet.attempt.start_point import StartPoint
@@ -30,6 +29,7 @@ from gitfleet.model.event import Attempt, Landed
 from gitfleet.model.states import Outcome, Role
 from gitfleet.plan.outcome import CoderRun, Evidence, decide
 from gitfleet.plan.transitions import event_files, on_end, on_landing
+from gitfleet.process.kill import GRACE
 from gitfleet.run_dir import RunDir
 
 _STARTING: Final = 10.0  # seconds

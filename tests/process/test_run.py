@@ -62,7 +62,7 @@ class TestRun:
         self, mouth: Mouth, ready: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Neither a command that ignores TERM nor its children outlive the timeout."""
-        monkeypatch.setattr(running, "_HELPER_GRACE", 0.1)
+        monkeypatch.setattr(running, "HELPER_GRACE", 0.1)
         script = f'trap "" TERM; sleep {FOREVER} & echo "\n$!" >{mouth.path}; wait'
         done = run(["sh", "-c", script], timeout=PATIENCE)
         assert (done.code, done.timed_out) == (-signal.SIGKILL, True)
