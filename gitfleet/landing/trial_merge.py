@@ -1,4 +1,7 @@
-"""Merge submitted work in memory, without a checkout. A clean merge is a candidate."""
+"""Merge submitted work in memory, and write the message of its merge commit.
+
+A clean merge is a candidate.
+"""
 
 from __future__ import annotations
 
