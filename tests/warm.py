@@ -32,6 +32,16 @@ from types import TracebackType
 from typing import Final, Self
 
 _SIGNALS: Final = tuple(signal.valid_signals())
+
+
+def _for_python(env: Mapping[str, str]) -> dict[str, str]:
+    """The variables that an interpreter reads when it starts, and never again."""
+    names = ("LANG", "LC_ALL", "LC_CTYPE")
+    return {name: env[name] for name in env if name.startswith("PYTHON") or name in names}
+
+
+# As most tests have them (tests/conftest.py), whichever test starts the first command.
+_USUAL: Final = {**_for_python(os.environ), "LC_ALL": "C"}
 # Besides the verbs: what they import only when they need it.
 _LATER: Final = ("jsonschema", "rich.console", "rich.table", "rich.live", "rich.text", "httpx")
 
@@ -184,11 +194,13 @@ class _Forker:
 
     def __init__(self) -> None:
         self._socket, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        unusual = _for_python(os.environ).keys()
         with its:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", __file__, str(its.fileno())],
                 pass_fds=[its.fileno()],
                 stdin=subprocess.DEVNULL,
+                env={**{n: os.environ[n] for n in os.environ.keys() - unusual}, **_USUAL},
             )
         atexit.register(self._close)
 
@@ -274,12 +286,6 @@ def _tell_end(pidfd: int, pid: int, status: int) -> None:
     os.close(pidfd)
 
 
-def _for_python(env: Mapping[str, str]) -> dict[str, str]:
-    """What an interpreter reads when it starts, and never again."""
-    names = ("LANG", "LC_ALL", "LC_CTYPE")
-    return {name: env[name] for name in env if name.startswith("PYTHON") or name in names}
-
-
 def _become(fds: list[int]) -> None:
     """Be the process that was asked for; a fresh interpreter if this one cannot be it."""
     with os.fdopen(fds[4], "rb") as file:
@@ -292,7 +298,8 @@ def _become(fds: list[int]) -> None:
     os.chdir(what["cwd"])
     if _for_python(what["env"]) != _for_python(os.environ):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-        os.execve(sys.executable, [sys.executable, "-m", "gitfleet", *what["args"]], what["env"])
+        argv = [sys.executable, "-P", "-m", "gitfleet", *what["args"]]  # -P: as the command does
+        os.execve(sys.executable, argv, what["env"])
     os.environ.clear()
     os.environ.update(what["env"])
     time.tzset()

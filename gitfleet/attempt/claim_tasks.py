@@ -144,7 +144,7 @@ def _begin(project: Project, board: Board, entry: Entry, pick: Assignment) -> St
     if head is not None and not project.store.backend.fetch_commit(head, task_branch(pick.task)):
         raise FleetError(
             f"the work on {pick.task} ({head[:10]}) is on no branch that can be fetched",
-            remedy=f"`gitfleet retry {pick.task}` starts it afresh.",
+            remedy=f"`gitfleet retry {pick.task}` starts it from scratch.",
         )
     return start_point
 

@@ -36,7 +36,7 @@ This is attempt {number}. What an earlier one did is on this branch, and what it
 still there. Read below how that ended and what it noted, look at `git log` and `git status`, and go
 on from there. Keep the notes up to date: `gitfleet note plan < plan.txt`."""
 _AFRESH: Final = """\
-This is attempt {number}, and it begins afresh: what the earlier ones did is not in this worktree.
+This is attempt {number}. It starts from scratch: what the earlier ones did is not in this worktree.
 Read below how they ended, do not repeat what failed, and write down what you mean to do:
 
     gitfleet note plan < plan.txt"""

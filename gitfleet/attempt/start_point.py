@@ -160,7 +160,7 @@ def _rejected_head(project: Project, board: Board, entry: Entry) -> str | None:
             ):
                 raise FleetError(
                     f"the rejected work on {fixed.id} is on no branch that can be fetched",
-                    remedy=f"`gitfleet retry {fixed.id}` starts it afresh.",
+                    remedy=f"`gitfleet retry {fixed.id}` starts it from scratch.",
                 )
             return attempt.head
     return None

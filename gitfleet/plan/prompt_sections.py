@@ -37,7 +37,7 @@ _TITLES: Final[Mapping[Kind, str]] = {
     Kind.VALIDATE: "validation",
 }
 _PEOPLES: Final[Mapping[Kind, str]] = {
-    Kind.RETRY: "A person had it tried afresh",
+    Kind.RETRY: "A person retried it",
     Kind.NOTE: "A person remarked",
     Kind.UNHOLD: "A person took it off hold",
 }

@@ -260,7 +260,9 @@ def _accepted(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
 def _submitted(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
     if submission_of(entry) is None or verdict_of(entry) is not None:
         return None
-    return _to_prove(board, entry, now, Status.SUBMITTED, "worked on, waits for its proof")
+    return _to_prove(
+        board, entry, now, Status.SUBMITTED, "work done; waiting for checks and review"
+    )
 
 
 def _to_prove(board: Board, entry: Entry, now: datetime, status: Status, reason: str) -> TaskStatus:
@@ -352,7 +354,7 @@ def _ready(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
         reason = "its question is answered" if entry.questions else "its question was removed"
     elif not attempts:
         again = any(event.kind is Kind.RETRY for event in entry.events)
-        reason = "to be tried afresh" if again else "nobody has tried it yet"
+        reason = "to be retried" if again else "not started yet"
     else:
         last = attempts[-1]
         reason = f"to be tried again; the last attempt: {last.outcome}: {last.reason}"

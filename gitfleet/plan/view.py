@@ -294,7 +294,7 @@ def _next_of_failed(entry: Entry, one: Row) -> str:
     if outcome is Outcome.CONTEXT_FULL:
         return (
             "It is too large for one context: file its parts (`gitfleet add`), then"
-            f" `gitfleet cancel {task}`; `gitfleet retry {task}` tries it afresh as it is."
+            f" `gitfleet cancel {task}`; `gitfleet retry {task}` retries it as it is."
         )
     if outcome is Outcome.MISCONFIGURED:
         return (
@@ -302,7 +302,7 @@ def _next_of_failed(entry: Entry, one: Row) -> str:
             f" `gitfleet retry {task}`."
         )
     seen = f"`gitfleet log {task}` shows what happened; " if one.attempts else ""
-    text = f"{seen}`gitfleet retry {task}` tries it afresh."
+    text = f"{seen}`gitfleet retry {task}` retries it."
     return text[0].upper() + text[1:]
 
 

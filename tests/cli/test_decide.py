@@ -108,7 +108,7 @@ def test_hold_lets_a_running_attempt_go_on_and_keeps_it_from_landing(
         assert not runner.said(" landed task=held")
     assert "new" not in git("ls-tree", "--name-only", "main", cwd=project).split()
     said = gitfleet("unhold", "held", cwd=project).stdout
-    assert said == "held is submitted: worked on, waits for its proof\n"
+    assert said == "held is submitted: work done; waiting for checks and review\n"
     work(project)
     assert "new" in git("ls-tree", "--name-only", "main", cwd=project).split()
     assert kinds(project, "held") == ["hold", "work", "unhold", "validate", "landed"]

@@ -85,7 +85,7 @@ def test_what_people_said_is_told_also_from_before_a_retry() -> None:
         with_event(Kind.HOLD, said("not now"), 4),
     )
     assert "no idea" in text and "use the new API" in text and "not now" not in text
-    assert "A person had it tried afresh." in text and "remarked" not in text
+    assert "A person retried it." in text and "remarked" not in text
 
 
 def test_many_attempts_fit_and_the_newest_is_told_in_full() -> None:

@@ -205,7 +205,7 @@ def test_the_time_of_a_list_grows_no_faster_than_the_board() -> None:
 
 
 def test_a_failed_task_is_told_what_helps_better_than_to_try_again() -> None:
-    """A budget is raised, what is too large is split; anything else is tried afresh."""
+    """A budget is raised, what is too large is split; anything else is retried."""
     poor = board(tasks("a", budget=Budget(usd=1.0)), logged("a", "work failed", usd=1.5))
     one = detail(poor, "a")
     assert one.next.startswith("Raise `budget` in tasks/a.md") and one.spent.usd == 1.5
@@ -213,7 +213,7 @@ def test_a_failed_task_is_told_what_helps_better_than_to_try_again() -> None:
     large = board(tasks("a"), logged("a", *["work context-full"] * 3))
     assert detail(large, "a").next.startswith("It is too large for one context")
     both = board(tasks("a", budget=Budget(usd=1.0)), logged("a", *["work failed"] * 3, usd=1.5))
-    assert "tries it afresh" in detail(both, "a").next
+    assert "retries it" in detail(both, "a").next
 
 
 def test_a_task_that_waits_for_a_key_says_where_to_mend_it() -> None:

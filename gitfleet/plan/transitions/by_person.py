@@ -65,7 +65,7 @@ def decide(
 
 
 _ENDS_REPAIR: Final = {
-    Kind.RETRY: "is tried afresh",
+    Kind.RETRY: "is retried",
     Kind.CANCEL: "is cancelled",
     Kind.CLOSE: "is closed by hand",
 }
