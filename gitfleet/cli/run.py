@@ -62,6 +62,7 @@ def command(
     The validator stays as it is.
     """
     session = open_session()
+    session.raise_format()
     default = _default(session.store.board().settings, coder, model)
     if once is not None and session.store.board().get(once) is None:
         raise FleetError(f"there is no open task {once!r}", remedy="`gitfleet list` shows them.")

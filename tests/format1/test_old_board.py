@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.acting import files, gitfleet, kinds, running, show, work
+from tests.cli.acting import add, board, files, gitfleet, kinds, running, show, work
 from tests.conftest import git
 
 EXPORT = Path(__file__).with_name("board.fast-export")
@@ -198,3 +198,41 @@ def test_a_shared_board_is_fixed_on_its_remote(old: Path, tmp_path: Path) -> Non
     assert git("rev-list", "--count", f"{TIP}..fleet", cwd=bare) == "1"
     with running(ben) as runner:
         runner.until(" running ")
+
+
+def number(path: Path) -> None:
+    """A person's commit that sets the number of an older format, as an old template would."""
+    window = path / ".fleet"
+    (window / "fleet.yaml").write_text("# ours\nformat: 1 # yet\ntarget: main\n")
+    git("commit", "-qam", "Settings", cwd=window)
+
+
+@pytest.mark.parametrize("args", [("run", "--until-idle"), ("add", "Another", "--id", "another")])
+def test_a_board_without_former_names_needs_no_fix(tmp_path: Path, args: tuple[str, ...]) -> None:
+    """Whoever writes to it sets the number, in a commit of that person's that changes nothing
+    else, and goes on with what was asked."""
+    path = board(tmp_path / "p")
+    number(path)
+    assert "Bring the board to format 2" in gitfleet(*args, cwd=path, code=None).stderr
+    assert show(path, "fleet.yaml") == "# ours\nformat: 2 # yet\ntarget: main"
+    raised = git(
+        "log", "-1", "--grep=format 2", "--format=%an%n%B", "--name-only", "fleet", cwd=path
+    ).splitlines()
+    assert raised[0] == "Ada Author" and raised[-1] == "fleet.yaml"
+    assert not any(line.startswith("Gitfleet-Runner") for line in raised)
+    assert "0 broken" in gitfleet("fsck", cwd=path).stdout
+
+
+def test_a_claim_keeps_the_number(tmp_path: Path) -> None:
+    """A runner of an older version would not understand the board any more while it works, so a
+    person decides when to upgrade."""
+    path, gate = board(tmp_path / "p"), tmp_path / "gate"
+    os.mkfifo(gate)
+    add(path, "slow", f"read line < '{gate}'")
+    with running(path) as runner:
+        runner.until(" claimed task=slow")
+        number(path)
+        assert "gitfleet lint --fix" in gitfleet("hold", "slow", cwd=path, code=1).stderr
+        assert "format: 1" in show(path, "fleet.yaml")
+        gate.write_text("go\n")
+        runner.until(" ended task=slow")
