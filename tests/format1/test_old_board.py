@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -236,3 +237,35 @@ def test_a_claim_keeps_the_number(tmp_path: Path) -> None:
         assert "format: 1" in show(path, "fleet.yaml")
         gate.write_text("go\n")
         runner.until(" ended task=slow")
+
+
+def heartbeat(clone: Path, name: str, at: datetime, **known: object) -> None:
+    """A runner's last heartbeat on the remote; `known` is what only newer runners write."""
+    told = {"format": 1, "at": at.isoformat(), "host": "box", "attempts": [], **known}
+    blob = git("hash-object", "-w", "--stdin", cwd=clone, input=json.dumps(told))
+    tree = git("mktree", cwd=clone, input=f"100644 blob {blob}\theartbeat.json\n")
+    commit = git("commit-tree", tree, "-m", "beat", cwd=clone)
+    git("push", "-qf", "origin", f"{commit}:refs/gitfleet/runners/{name}", cwd=clone)
+
+
+@pytest.mark.parametrize("args", [("lint", "--fix"), ("run", "--until-idle"), ("hold", "t")])
+def test_nobody_upgrades_a_board_under_an_older_runner(
+    tmp_path: Path, args: tuple[str, ...]
+) -> None:
+    """It would remove the events that it does not know. A runner of today's, and one that has
+    been silent for a lease, are in nobody's way."""
+    bare = tmp_path / "bare.git"
+    git("init", "-q", "--bare", str(bare), cwd=tmp_path)
+    path = board(tmp_path / "p")
+    add(path, "t", "true", "--hold")
+    git("remote", "add", "origin", str(bare), cwd=path)
+    number(path)
+    git("push", "-q", "origin", "fleet", cwd=path)
+    heartbeat(path, "box-1", datetime.now(UTC))
+    refused = gitfleet(*args, cwd=path, code=1).stderr
+    assert "a runner that does not know format 2 is at work: box-1 on box" in refused
+    assert "format: 1" in show(bare, "fleet.yaml")
+    heartbeat(path, "box-1", datetime.now(UTC) - timedelta(minutes=6))
+    heartbeat(path, "box-2", datetime.now(UTC), board_format=2)
+    gitfleet(*args, cwd=path, code=None)
+    assert "format: 2" in show(bare, "fleet.yaml")

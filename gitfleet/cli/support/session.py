@@ -14,7 +14,7 @@ import click
 from gitfleet.board.clone_state import Clone, config_home
 from gitfleet.board.store import Store
 from gitfleet.board.transaction import Transaction
-from gitfleet.cli.support import edits, write
+from gitfleet.cli.support import edits, older_runners, write
 from gitfleet.errors import FleetError
 from gitfleet.event_log import harmless
 from gitfleet.files import codec
@@ -58,8 +58,10 @@ class CliSession(NamedTuple):
 
     def raise_format(self) -> None:
         """Bring an old board to the newest format if that changes nothing but its number."""
-        if upgrade.old_format(self.store.board()) is None:
+        board = self.store.board()
+        if upgrade.number_only(board, lambda path: self.store.file(board, path)) is None:
             return
+        older_runners.refuse(self.store, self.clone, board)
 
         def decide(board: Board, now: datetime) -> Change | None:
             found = upgrade.number_only(board, lambda path: self.store.file(board, path))
