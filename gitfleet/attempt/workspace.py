@@ -177,7 +177,7 @@ def _set_up(
             running.wait(HELPER_GRACE)
             running.close()
         if ended is None and ctx.cancel.stopped is not None:
-            return "it was told to end while its workspace was set up"
+            return "it was stopped while its workspace was set up"
         ended = check_commands.outcome_of(command, ended)
         if ended is None:
             return f"workspace.setup took longer than {limit:g}s: {command}"

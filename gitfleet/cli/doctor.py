@@ -134,7 +134,7 @@ def _commands() -> Iterator[DoctorFinding]:
 def _machine(_place: Examined) -> Iterator[DoctorFinding]:
     path = config_home() / "gitfleet" / "config.yaml"
     machine()  # raises FleetError if it is broken
-    yield ok("machine", str(path) if path.exists() else f"no {path}; the defaults count")
+    yield ok("machine", str(path) if path.exists() else f"no {path}; defaults apply")
 
 
 def _plugins(_place: Examined) -> Iterator[DoctorFinding]:
@@ -151,11 +151,11 @@ def _disk(place: Examined) -> Iterator[DoctorFinding]:
     for about, path in (("repository", place.repo.common), ("workspaces", place.clone.workspaces)):
         there = next(folder for folder in (path, *path.parents) if folder.exists())
         free = shutil.disk_usage(there).free // _MIB
-        what = f"{free:,} MiB free where the {about} lie" + ("s" if about == "repository" else "")
+        what = f"{free:,} MiB free for the {about}"
         if free < 100:
-            yield problem("disk", what, "Make room.")
+            yield problem("disk", what, "Free some space.")
         elif free < 1024:
-            yield warning("disk", what, "Make room: every workspace is a checkout.")
+            yield warning("disk", what, "Free some space: every workspace is a checkout.")
         else:
             yield ok("disk", what)
 
@@ -172,7 +172,7 @@ def _watcher(place: Examined) -> Iterator[DoctorFinding]:
         with watching(place.repo.common, lambda: None):
             pass
     except FleetError as error:
-        what = f"{error.what}; a runner would look every 30 s only ({', '.join(limits)})"
+        what = f"{error.what}; a runner would only poll every 30 s ({', '.join(limits)})"
         yield warning("watcher", what, error.remedy)
     else:
         yield ok("watcher", f"branches can be watched ({', '.join(limits)})")
@@ -212,10 +212,10 @@ def _locks(place: Examined) -> Iterator[DoctorFinding]:
     ]
     stale = [lock for lock in sorted(found) if _age(lock) > _STALE and not refs.is_open(lock)]
     for lock in stale:
-        what = f"{lock} is {_age(lock):.0f} s old, and no process has it open"
-        yield problem("locks", what, "If no git command is at work here, delete it.")
+        what = f"{lock} is {_age(lock):.0f} s old and no process has it open"
+        yield problem("locks", what, "If no git command is running here, delete it.")
     if not stale:
-        yield ok("locks", "none is stale")
+        yield ok("locks", "no stale lock files")
 
 
 def _age(path: Path) -> float:
@@ -229,30 +229,33 @@ def _runner(place: Examined) -> Iterator[DoctorFinding]:
     pid = place.clone.running_pid()
     held = place.clone.pending_claims()
     if pid is not None:
-        yield ok("runner", f"at work, process {pid}, {len(held)} attempts")
+        yield ok("runner", f"running, process {pid}, {len(held)} attempts")
         live = heartbeats.live(read_json(place.clone.folder / heartbeats.LIVE))
         for service in runners_view.failing(live):
-            remedy = service["remedy"] or "The runner tries again; its log has the line."
+            remedy = service["remedy"] or "The runner retries; see its log."
             yield warning("runner", runners_view.failure(service), remedy)
     elif held:
         tasks = ", ".join(sorted(one.task for one in held.values()))
-        what = f"none is at work; the last one died, or left, while it worked on {tasks}"
-        remedy = "`gitfleet run` goes on with what still runs, and settles the rest."
+        what = (
+            "none is running; the last one died, or stopped with --leave, while it"
+            f" worked on {tasks}"
+        )
+        remedy = "`gitfleet run` resumes attempts that still run and settles the others."
         yield warning("runner", what, remedy)
     else:
-        yield ok("runner", "none is at work; `gitfleet run` starts one")
+        yield ok("runner", "none is running; `gitfleet run` starts one")
 
 
 def _window(place: Examined) -> Iterator[DoctorFinding]:
     repo, store = place.repo, place.store
     path = setup_clone.window_of(repo)
     if path is None:
-        yield ok("window", "none, since the repository is bare")
+        yield ok("window", "none, because the repository is bare")
         return
     known = worktree.registered(repo, path)
     if known is None or not path.exists():
         if place.board is not None:
-            remedy = "`gitfleet init` makes it."
+            remedy = "`gitfleet init` creates it."
             yield warning("window", f"the board is not shown in {setup_clone.WINDOW}/", remedy)
         return
     if known.branch != store.ref:
@@ -263,13 +266,15 @@ def _window(place: Examined) -> Iterator[DoctorFinding]:
     behind = synced_commit.in_step(repo, path) != store.tip()
     if behind:
         what = f"{path} is behind the board"
-        yield warning("window", what, "`gitfleet run` brings it up, unless edits are in its way.")
+        yield warning(
+            "window", what, "`gitfleet run` updates it, unless your edits are in the way."
+        )
     elif edits := setup_clone.uncommitted(path):
         shown = ", ".join(edits[:5]) + (" …" if len(edits) > 5 else "")
         remedy = f"git -C {setup_clone.WINDOW} add -A && git -C {setup_clone.WINDOW} commit"
-        yield warning("window", f"uncommitted, so that no runner sees it: {shown}", remedy)
+        yield warning("window", f"uncommitted, so no runner sees it: {shown}", remedy)
     else:
-        yield ok("window", f"{path} shows the board as it is")
+        yield ok("window", f"{path} is up to date")
 
 
 # -- the board
@@ -291,7 +296,7 @@ def _board(place: Examined) -> Iterator[DoctorFinding]:
     ]
     yield from bad
     if not bad:
-        yield ok("board", f"{place.store.branch}, {len(board.entries)} tasks, all files validate")
+        yield ok("board", f"{place.store.branch}, {len(board.entries)} tasks, all files valid")
 
 
 def _of_problem(level: Level, problem: Problem) -> DoctorFinding:
@@ -305,15 +310,15 @@ def _target(place: Examined) -> Iterator[DoctorFinding]:
         return
     target = board.settings.target or place.target
     if refs.read(place.repo, f"refs/heads/{target}") is None:
-        remedy = "Make the branch, or change `target` in fleet.yaml."
-        yield problem("target", f"work lands on {target}, and there is no such branch", remedy)
+        remedy = "Create the branch, or change `target` in fleet.yaml."
+        yield problem("target", f"work lands on {target}, but there is no such branch", remedy)
     else:
         yield ok("target", f"work lands on {target}")
     for task, entry in sorted(board.entries.items()):
         own = target_of(board, entry, place.target)
         if own != target and _open(place, task) and not _exists(place, own):
-            what = f"{task} is to land on {own}, and there is no such branch"
-            yield warning("target", what, "Make the branch, or change `base` in the task.")
+            what = f"{task} lands on {own}, but there is no such branch"
+            yield warning("target", what, "Create the branch, or change `base` in the task.")
 
 
 def _exists(place: Examined, branch: str) -> bool:
@@ -332,7 +337,7 @@ def _checks(place: Examined) -> Iterator[DoctorFinding]:
     if checks:
         yield ok("checks", "; ".join(checks))
     else:
-        what = "there are none, so that work lands unproved"
+        what = "none, so work would be merged untested"
         yield warning("checks", what, "Add some to fleet.yaml under `checks:`.")
 
 

@@ -59,8 +59,8 @@ def pre_commit() -> None:
     if problems:
         number = f"{len(problems)} problems" if len(problems) > 1 else "one problem"
         click.echo(
-            f"gitfleet: {number}; nothing was committed. Mend the files, `git add` them, and"
-            " commit again.",
+            f"gitfleet: {number}; nothing was committed. Fix the files, `git add`"
+            " them, and commit again.",
             err=True,
         )
         sys.exit(1)
@@ -83,7 +83,7 @@ def _refuse_lag(repo: Repo, top: Path, ref: str) -> None:
             " then commit without -a and without naming files."
         )
     else:
-        told += f". {nothing}, but {refusal.reason}. Then commit again, and put your text back."
+        told += f". {nothing}, but {refusal.reason}. Then commit again and restore your text."
     click.echo(plain(told), err=True)
     sys.exit(1)
 
@@ -206,8 +206,8 @@ def push_to_checkout(commit: str) -> None:
     refused = _bring(repo, top, ref, commit)
     if refused:
         click.echo(f"gitfleet: {plain(refused)}", err=True)
-        click.echo("  Nothing was changed; push again when that is settled.", err=True)
-        click.echo("  What is pushed to gitfleet/in/<name> is always taken in.", err=True)
+        click.echo("  Nothing was changed; push again when that is resolved.", err=True)
+        click.echo("  A push to gitfleet/in/<name> is always accepted.", err=True)
         sys.exit(1)
 
 
@@ -223,9 +223,9 @@ def _bring(repo: Repo, top: Path, ref: str, commit: str) -> str:
         tip = refs.read(repo, ref)
         if tip is not None and not Objects(repo).is_ancestor(tip, commit):
             return (
-                "the board has moved, and this push does not have what is there: git pull"
-                " --rebase, and push again (who means to rewind the board does so in this"
-                f" repository: git -C {top} reset --hard COMMIT)"
+                "the board has moved, and this push lacks its newest commits: git pull --rebase,"
+                " then push again (to rewind the board, run in this repository: git -C"
+                f" {top} reset --hard COMMIT)"
             )
         refusal = held.follow()
         return refusal.reason if refusal else ""

@@ -138,7 +138,7 @@ def _refuse_edits(session: CliSession) -> None:
         shown = ", ".join(edits[:_SHOWN]) + (" …" if len(edits) > _SHOWN else "")
         raise FleetError(
             f"there are uncommitted edits in {window}: {plain(shown)}",
-            remedy="Commit them, or take them back, and run `gitfleet lint --fix` again.",
+            remedy="Commit or revert them, and run `gitfleet lint --fix` again.",
         )
 
 
@@ -197,7 +197,7 @@ def _root(path: Path) -> tuple[Path, str]:
         folder = stat.S_ISDIR(path.stat().st_mode)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
-        raise FleetError(f"{str(path)!r} cannot be read: {why}") from error
+        raise FleetError(f"cannot read {str(path)!r}: {why}") from error
     whole = Path(os.path.abspath(path))  # noqa: PTH100 - a link on the way stays what it is called
     if folder and _is_board(whole):
         return whole, ""
@@ -206,7 +206,7 @@ def _root(path: Path) -> tuple[Path, str]:
         ours = below.partition("/")[0] in layout.FOLDERS if folder else _on_board(below)
         if ours and _is_board(root):
             return root, below
-    what = "is no folder of a board" if folder else "is no file of a board"
+    what = "is not a folder of a board" if folder else "is not a file of a board"
     raise FleetError(
         f"{str(path)!r} {what}",
         remedy="Name a folder that has fleet.yaml in it, such as .fleet, or a file below one.",

@@ -23,7 +23,7 @@ from gitfleet.coders.base import (
     Tally,
 )
 from gitfleet.model.states import Failure
-from gitfleet.plugins import Plugin, PluginError, checked, guarded, told
+from gitfleet.plugins import Plugin, PluginError, checked, guarded, one_line
 
 
 def guarded_coder(plugin: Plugin, coder: Coder) -> Coder:
@@ -32,9 +32,9 @@ def guarded_coder(plugin: Plugin, coder: Coder) -> Coder:
     if not all(isinstance(text, str) for text in texts) or not isinstance(
         coder.version_re, re.Pattern
     ):
-        raise PluginError(plugin, "has a name, a program or versions that are no texts")
+        raise PluginError(plugin, "has a name, a program or versions that are not text")
     if coder.name != plugin.name:
-        raise PluginError(plugin, f"calls its coder {coder.name!r}")
+        raise PluginError(plugin, f"names its coder {coder.name!r}")
     guard = _Guard(plugin, coder)
     return coder._replace(
         launch=guard.launch,
@@ -102,7 +102,7 @@ class _Guard:
     def _failed(self, member: str, error: Exception) -> CoderEvent:
         return CoderEvent(
             said=CoderEventKind.ERROR,
-            text=f"{self._plugin} failed in `{member}`: {told(error)}",
+            text=f"{self._plugin} failed in `{member}`: {one_line(error)}",
             failure=Failure.MISCONFIGURED,
         )
 

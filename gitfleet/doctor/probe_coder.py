@@ -113,7 +113,9 @@ def _coder(project: Project, board: Board, name: str) -> Coder:
     described, listed = board.settings.coders, project.machine.plugins
     coder = registry.find(name, described, listed)
     if coder is None:
-        raise registry.absence(name, described, listed) or FleetError(f"the coder {name} is gone")
+        raise registry.absence(name, described, listed) or FleetError(
+            f"the coder {name} is no longer configured"
+        )
     return coder
 
 

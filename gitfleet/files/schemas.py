@@ -150,8 +150,8 @@ def _tell(error: Any) -> Iterator[Fault]:
             yield from _unknown(path, error)
         case "not":
             key = error.validator_value["required"][0]
-            what = f"{key!r} and 'coders' are both there"
-            hint = f"keep one; in the list a model stands with its coder: {_IN_A_LIST}"
+            what = f"both {key!r} and 'coders' are set"
+            hint = f"keep one; in the list, write the model with its coder: {_IN_A_LIST}"
             yield Fault((*path, "coders"), what, hint, True)
         case "required":
             for key in error.validator_value:
@@ -164,7 +164,10 @@ def _tell(error: Any) -> Iterator[Fault]:
             hint = error.schema.get("description", f"it must match {error.validator_value}")
             if "propertyNames" in error.absolute_schema_path:
                 yield Fault(
-                    (*path, error.instance), f"no name: {_short(error.instance)}", hint, True
+                    (*path, error.instance),
+                    f"not a valid name: {_short(error.instance)}",
+                    hint,
+                    True,
                 )
                 return
             yield Fault(path, f"{_name(path)} cannot be {_short(error.instance)}", hint)
@@ -178,8 +181,17 @@ def _tell(error: Any) -> Iterator[Fault]:
             what = f"{_name(path)} cannot be {_short(error.instance)}"
             yield Fault(path, what, f"{hint}one of: {choice}")
         case _:
-            what = f"{_name(path)}: {_clip(error.message)}"
+            what = f"{_name(path)}{_other(error)}"
             yield Fault(path, what, error.schema.get("description", ""))
+
+
+def _other(error: Any) -> str:
+    match error.validator:
+        case "minLength" | "minItems":
+            return " is empty"
+        case "maxLength":
+            return f" is longer than {error.validator_value} characters"
+    return f": {_clip(error.message)}"
 
 
 def _unshown(kind: type, path: tuple[str | int, ...]) -> bool:
@@ -198,7 +210,7 @@ def _unknown(path: tuple[str | int, ...], error: Any) -> Iterator[Fault]:
 
 def _hint(key: str, known: list[str]) -> str:
     near = difflib.get_close_matches(key[:100], known, n=1)
-    return f"did you mean {near[0]!r}?" if near else "remove it, or begin its name with x-"
+    return f"did you mean {near[0]!r}?" if near else "remove it, or start its name with x-"
 
 
 _IN_A_LIST: Final = "coders: [{coder: claude, model: opus}, opencode]"

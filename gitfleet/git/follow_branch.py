@@ -102,7 +102,7 @@ def prepare(repo: Repo, path: Path, ref: str, old: str, new: str) -> LockedCheck
     try:
         lock = IndexLock(repo, path, ref, new)
     except GitError as error:
-        return CannotFollow(f"{path} cannot be looked into: {error.what}")
+        return CannotFollow(f"{path} cannot be read: {error.what}")
     try:
         busy = lock.take()
         if busy is not None:
@@ -162,8 +162,8 @@ def catch_up(repo: Repo, path: Path, ref: str) -> CannotFollow | None:
                 held.release()
             time.sleep(_PAUSE)
     except GitError as error:
-        return CannotFollow(f"{path} cannot be looked into: {error.what}")
-    return CannotFollow(f"{ref} is being moved by another process", passing=True)
+        return CannotFollow(f"{path} cannot be read: {error.what}")
+    return CannotFollow(f"another process is updating {ref}", passing=True)
 
 
 def recover(repo: Repo) -> list[tuple[Path, CannotFollow]]:
@@ -211,7 +211,7 @@ def _clean_up(repo: Repo, file: Path) -> tuple[Path, str, Identity | None] | Non
 def _unfit(lock: IndexLock) -> str | None:
     unfinished = operation_in(lock.git_dir)
     if unfinished is not None:
-        return f"a {unfinished.name} is under way in {lock.path}: finish or abort it"
+        return f"a {unfinished.name} is unfinished in {lock.path}: finish or abort it"
     if _branch(lock.path) != lock.ref:
         return f"{lock.path} is not on {lock.branch}"
     return None

@@ -54,7 +54,7 @@ class IndexLock:
         self.record.parent.mkdir(parents=True, exist_ok=True)
         self.owner = own(self.record.with_suffix(".lock"))
         if self.owner is None:
-            return f"{self.path} is being moved by another runner just now"
+            return f"another runner is updating {self.path}"
         sweep(self.record, self.lock)
         self._drop_forgotten()
         # Choose the name before the file exists, so that the record knows it whenever we are
@@ -69,11 +69,11 @@ class IndexLock:
             self.lock.hardlink_to(self.record)
         except FileExistsError:
             return (
-                f"{self.path} is being committed to just now (if no git command runs there, one "
-                f"that died left {self.lock})"
+                f"a commit is in progress in {self.path} (if no git command runs"
+                f" there, one that died left {self.lock})"
             )
         except OSError as error:
-            return f"{self.lock} cannot be made: {error.strerror}"
+            return f"cannot create {self.lock}: {error.strerror}"
         try:
             shutil.copy2(self.index, copy)
         except FileNotFoundError:

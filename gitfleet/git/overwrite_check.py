@@ -121,8 +121,7 @@ def _would_lose(
     else:
         remedy = "commit or stash them"
     return (
-        f"{lock.branch} has changes to what is edited or untracked in {lock.path}: "
-        f"{shown}; {remedy}"
+        f"updating {lock.path} to {lock.branch} would overwrite your changes to {shown}; {remedy}"
     )
 
 

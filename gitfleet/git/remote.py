@@ -121,7 +121,7 @@ def _unreachable(remote: str, done: CommandResult) -> Unreachable:
     said = [line for line in done.stderr.splitlines() if line.strip()]
     return Unreachable(
         f"{remote} cannot be reached: {mask(said[-1] if said else f'exit status {done.code}')}",
-        remedy="Look whether `git fetch` works there.",
+        remedy="Check that `git fetch` works there.",
     )
 
 

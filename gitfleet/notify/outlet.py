@@ -35,9 +35,7 @@ class Outlet:
         """Send the waiting messages, oldest first. FleetError if the service did not take one."""
         for path, text in box_texts(self.box):
             if not self._sent(text):
-                raise FleetError(
-                    "it did not take a message; it is tried again, with growing pauses"
-                )
+                raise FleetError("it did not accept a message; it is retried with growing pauses")
             path.unlink(missing_ok=True)
             self._report.action(Action.NOTIFIED, about=text.key, service=self.receiver.label)
         return _LOOK

@@ -122,7 +122,7 @@ def _order_then(
         if event_files.claimed_by(then, task, claim.nonce) is not None:
             board = then
     claimed = claimed_task_of(project, board, task)
-    assert claimed is not None, "its claim stands there"
+    assert claimed is not None, "its claim is on the board"
     return claimed
 
 

@@ -155,7 +155,7 @@ class Runner:
                     "offline",
                     Action.OFFLINE,
                     reason=error.what,
-                    remedy="the board is there; it is waited for",
+                    remedy="the board is on the remote; the runner waits for it",
                 )
                 self._wait(_AFTER_ERROR)
             else:
@@ -196,7 +196,7 @@ class Runner:
             runner=self.fleet.runner,
             board=self.fleet.store.branch,
             target=board.settings.target or self.fleet.default_target,
-            **self.options.told(),
+            **self.options.fields(),
         )
 
     def _guarded(self) -> float | None:

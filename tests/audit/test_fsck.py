@@ -431,7 +431,7 @@ def test_a_range_that_is_none_is_refused(past: Past) -> None:
     tip = past.task("a")
     past.go(past.commit({"tasks/b.md": text()}, past.root))
     assert "is not a range" in refusal("fsck", "--range", "fleet", cwd=past.path)
-    assert "is no commit here" in refusal("fsck", "--range", "nope..fleet", cwd=past.path)
+    assert "is not a commit here" in refusal("fsck", "--range", "nope..fleet", cwd=past.path)
     assert "rewound" in refusal("fsck", "--range", f"{tip}..fleet", cwd=past.path)
 
 

@@ -95,9 +95,9 @@ def test_what_cannot_be_meant_is_a_warning_where_it_stands(folder: Path) -> None
     for words in (
         "tasks/b.md:4:14: warning: it depends on nowhere, which is not on the board",
         "tasks/b.md:4:30: warning: it depends on itself",
-        "tasks/c.md:4:13: warning: its dependencies go in a circle: c → d → c",
-        "tasks/d.md:4:13: warning: its dependencies go in a circle: d → c → d",
-        "tasks/e.md:2:8: warning: no coder does it",
+        "tasks/c.md:4:13: warning: its dependencies form a cycle: c → d → c",
+        "tasks/d.md:4:13: warning: its dependencies form a cycle: d → c → d",
+        "tasks/e.md:2:8: warning: it has no coder",
         "tasks/f.md:3:8: warning: the coder shell needs a fenced block",
         "tasks/g.md:3:8: warning: no coder is called shel",
         "tasks/h.md:4:14: warning: it depends on i, which is cancelled",
@@ -128,7 +128,7 @@ def test_every_coder_of_a_list_is_looked_at(folder: Path) -> None:
     for words in (
         "fleet.yaml:5:14: warning: no coder is called shel",
         "tasks/b.md:3:17: warning: no coder is called nobody",
-        "tasks/c.md:4:1: 'coder' and 'coders' are both there (keep one; ",
+        "tasks/c.md:4:1: both 'coder' and 'coders' are set (keep one; ",
     ):
         assert words in said
 
@@ -209,7 +209,7 @@ def test_a_fix_waits_for_edits_that_no_commit_has(old: Lab) -> None:
     task_file = old.path / ".fleet" / "tasks" / "a.md"
     task_file.write_text(OLD["tasks/a.md"] + "More.\n")
     said = refusal("lint", "--fix", cwd=old.path)
-    assert "uncommitted edits" in said and "tasks/a.md" in said and "Commit them" in said
+    assert "uncommitted edits" in said and "tasks/a.md" in said and "Commit or revert them" in said
     assert git("rev-parse", "fleet", cwd=old.path) == tip and "More." in task_file.read_text()
     task_file.write_text(OLD["tasks/a.md"])
     (old.path / ".fleet" / "scratch.txt").write_text("mine\n")

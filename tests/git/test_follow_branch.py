@@ -252,7 +252,7 @@ def test_a_busy_index_is_refused(board: Board) -> None:
     """Somebody commits in this moment; their lock stays theirs."""
     lock = Path(git("rev-parse", "--absolute-git-dir", cwd=board.path)) / "index.lock"
     lock.touch()
-    assert "committed to just now" in board.refused({"a": b"A\n"})
+    assert "a commit is in progress" in board.refused({"a": b"A\n"})
     assert lock.exists()
 
 
@@ -263,7 +263,7 @@ def test_something_unfinished_is_refused(board: Board, command: tuple[str, ...])
     git("branch", "topic", topic, cwd=board.path)
     board.commit(a="person\n")
     git(*command, cwd=board.path, check=False)
-    assert f"a {command[0]} is under way" in board.refused({"b": b"B\n"})
+    assert f"a {command[0]} is unfinished" in board.refused({"b": b"B\n"})
 
 
 def test_another_branch_is_refused(board: Board) -> None:

@@ -223,7 +223,7 @@ def test_every_kind_of_news(place: Desk, service: Sink) -> None:
         "elms landed on main",
         "nothing is left to do",
         "oaks landed on main",
-        "pines waits for you: failed",
+        "pines needs attention: failed",
         "the runner oak vanished",
     ]
 
@@ -285,7 +285,7 @@ def test_without_an_address_or_when_nobody_wants_it(
         pass
     assert not service.got
     monkeypatch.delenv(NOTIFY_URLS)
-    with pytest.raises(FleetError, match="nothing to tell them through"):
+    with pytest.raises(FleetError, match="no service to send them"):
         Notifier(place.fleet).round()
     monkeypatch.setenv(NOTIFY_URLS, "tgrm://s3cret")
     with pytest.raises(FleetError, match=r"number 1 of a service \(tgrm\)") as told:
@@ -310,7 +310,7 @@ def test_the_machine_says_of_what_it_tells(place: Desk, service: Sink) -> None:
         place.ask()
         place.write({"tasks/broken.md": b"no front matter"})
     service.until(lambda: len(service.got) == 1)
-    assert service.titles == ["broken waits for you: invalid"]
+    assert service.titles == ["broken needs attention: invalid"]
 
 
 def test_keys_of_what_is_gone_are_forgotten_when_there_are_many(tmp_path: Path) -> None:

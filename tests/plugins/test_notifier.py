@@ -73,7 +73,7 @@ def test_news_reach_people_through_a_plugin_once(place: Desk, mark: Path, tmp_pa
                 place.ask()
     assert told.read_text() == "map-tiles asks: How large may the store become?\n"
     waits = [line for line in place.lines if " notifications-delayed " in line]
-    assert any("service=1:gone" in line and "no plugin brings" in line for line in waits)
+    assert any("service=1:gone" in line and "no plugin provides" in line for line in waits)
     assert any("service=2:acme" in line and "`file` is missing" in line for line in waits)
     assert any("service=3:bad" in line and "tried again" in line for line in waits)
 
@@ -92,7 +92,7 @@ def test_nothing_is_imported_that_the_list_does_not_name(place: Desk, mark: Path
 
 def test_apprise_is_no_name_for_a_plugin(mark: Path) -> None:
     """Its services are configured under `urls`."""
-    with pytest.raises(FleetError, match="stands in the wrong place"):
+    with pytest.raises(FleetError, match="is in the wrong place"):
         registry.find("apprise", Machine(plugins=("apprise",)))
     assert not mark.exists()
 
