@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import click
+from msgspec.structs import replace
 
 from gitfleet.board.store import Store, branch_of
 from gitfleet.cli.support.session import plain
-from gitfleet.files import boards, layout
+from gitfleet.files import boards, codec, layout
 from gitfleet.files.boards import File
 from gitfleet.files.layout import FileKind
 from gitfleet.git import follow_branch, refs, synced_commit
@@ -55,7 +57,7 @@ def pre_commit() -> None:
         _refuse_lag(repo, top, ref)  # the board may have moved between the two checks
     problems = [*_problems_of_text(repo, ref, changes), *_taken_ids(top, changes), *foreign]
     for problem in problems[:_MOST]:
-        click.echo(plain(problem), err=True)
+        click.echo(plain(_with_path(problem, top)), err=True)
     if problems:
         number = f"{len(problems)} problems" if len(problems) > 1 else "one problem"
         click.echo(
@@ -64,6 +66,14 @@ def pre_commit() -> None:
             err=True,
         )
         sys.exit(1)
+
+
+def _with_path(problem: Problem, top: Path) -> Problem:
+    """Without a path `lint --fix` changes only committed files."""
+    if problem.remedy != codec.RENAME:
+        return problem
+    fix = f"gitfleet lint --fix {shlex.quote(problem.path)}"
+    return replace(problem, remedy=f"rename it, or run `{fix}` in {top.name}/")
 
 
 def _refuse_lag(repo: Repo, top: Path, ref: str) -> None:
