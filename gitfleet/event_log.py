@@ -177,6 +177,14 @@ class EventLog:
         if not known:
             self.action(name, **fields)
 
+    def first(self, key: str, name: Action, **fields: object) -> None:
+        """Log it unless this key has a line already, whatever that says."""
+        with self._lock:
+            known = key in self._said
+            self._said.setdefault(key, "")
+        if not known:
+            self.action(name, **fields)
+
     def each(self, key: str, name: Action, reasons: Sequence[object]) -> None:
         """Log all of these, one line each, unless exactly these were logged last under this key."""
         text = repr((str(name), [str(reason) for reason in reasons]))

@@ -181,7 +181,13 @@ class _Merge:
             return "not a plain file"
         if self._objects.blob_size(new.oid) > layout.LARGEST:
             return f"larger than {layout.LARGEST // 1024} KiB"
-        return ""
+        return self._bad_event(path, there, new) if there.what is FileKind.EVENT else ""
+
+    def _bad_event(self, path: str, there: BoardPath, new: TreeEntry) -> str:
+        """Why a person's event is not valid. On the board it would break invariant 7, and a server
+        that checks pushes would reject everything that comes with it."""
+        _, problems = codec.read_event(self._objects.blob(new.oid), path, there.task, there.name)
+        return f"not a valid event: {problems[0].what}" if problems else ""
 
     def _is_archived(self, task: str) -> bool:
         months = (f"done/{month}" for month in self._here.folder("done"))

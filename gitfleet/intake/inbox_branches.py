@@ -24,7 +24,7 @@ from gitfleet.git.checkouts import checkouts_of
 from gitfleet.git.command import git
 from gitfleet.git.commits import Commit
 from gitfleet.git.objects import TreeEntry
-from gitfleet.git.remote import PushFate
+from gitfleet.git.remote import PushFate, Unreachable
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Move, Person
 
@@ -61,8 +61,12 @@ def _read(project: Project, keeper: ConflictKeeper, ref: str, oid: str, *, far: 
         if commit is None or _came_before(project, commit):
             return True
         return _take(project, keeper, ref, commit, far=far)
-    except GitError as error:  # of this branch: the others do not wait for it
-        keeper.wait(oid, error.what)
+    except Unreachable:
+        raise
+    except FleetError as error:  # of this branch: the others do not wait for it
+        # A server's reason may name the commit of the push, which is another one each time.
+        key = f"inbox {ref} {oid} {type(error).__name__}"
+        project.report.first(key, Action.INBOX_KEPT, branch=_short(ref), reason=error.what)
         return False
 
 

@@ -23,6 +23,7 @@ from gitfleet.files import layout
 from gitfleet.git import refs, salvage
 from gitfleet.git.objects import Objects, blob_id
 from gitfleet.git.repo import Repo, find
+from gitfleet.intake.inbox_branches import read_inbox
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
 from gitfleet.plan import archive
@@ -294,6 +295,35 @@ def test_an_inbox_branch_stays_while_the_losing_version_cannot_be_kept(desks: De
     assert refs.read(find(desks.bare), INBOX_BRANCH) is None
     assert desks.ann.salvaged() == {f"{salvage.PREFIX}in/{made[:10]}": made}
     assert desks.status(copy_of(desks)) == "held"
+
+
+def test_an_inbox_branch_that_the_server_rejects_holds_up_no_other(desks: Desks) -> None:
+    """It stays and is logged once, although the server's reason names another commit each time;
+    the branch after it is merged."""
+    hook = desks.bare / "hooks" / "pre-receive"
+    hook.write_text(
+        "#!/bin/sh\nwhile read old new ref; do\n"
+        'git ls-tree -r --name-only $new | grep -q bad && echo "no: $new" >&2 && exit 1\n'
+        "done\nexit 0\n"
+    )
+    tip = desks.ben.tip()
+    for name in ("bad", "good"):
+        git("reset", "-q", "--hard", tip, cwd=desks.ben.window)
+        made = desks.ben.commit({f"tasks/{name}.md": T0})
+        git("push", "-q", "origin", f"{made}:{INBOX_BRANCH}-{name}", cwd=desks.ben.path)
+    hook.chmod(0o755)
+    desks.ann.read_inbox()
+    assert desks.show("tasks/good.md") == T0.encode() and "tasks/bad.md" not in desks.files()
+    assert refs.read(find(desks.bare), f"{INBOX_BRANCH}-bad") is not None
+    (line,) = (line for line in desks.ann.lines if " inbox-kept " in line)
+    assert "branch=gitfleet/in/ben-bad" in line and "rejected the push" in line
+    desks.ann.lines.clear()
+    fleet = fleet_of(open_session(desks.ann.path), EventLog(desks.ann.lines.append))
+    for number in range(2):
+        desks.ann.push({"notes/a/plan.md": str(number)})
+        fleet.store.backend.fetch()  # type: ignore[attr-defined]
+        read_inbox(fleet, fleet.store.backend.inbox())  # type: ignore[attr-defined]
+    assert len([line for line in desks.ann.lines if " inbox-kept " in line]) == 1
 
 
 # -- commits right on top of the board, and commits that nobody can read

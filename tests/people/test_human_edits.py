@@ -137,6 +137,8 @@ TABLE: Final[dict[str, list[Row]]] = {
         Row("removed", "claims/b.yaml", "x: 1\n", "x: 1\n", None, "x: 1\n", RUNNERS),
         new("claims/a.yaml", RUNNERS),
         new("log/a/009-landed-aaaa.yaml", RUNNERS),
+        new("log/a/004-hold-aaaa.yaml", "not a valid event: "),
+        new("log/a/005-cancel-aaaa.yaml", "not a valid event: not UTF-8 text", b"\xff"),
         new("log/a/no-event.yaml", RUNNERS),
         new("done/2026-01/b/task.md", RUNNERS, T0),
         new("README.md", RUNNERS),
