@@ -8,29 +8,32 @@ decides what becomes of each file, as it does for commits of a clone.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
 from gitfleet.attempt.context import Project
+from gitfleet.board.authorship import TXN
 from gitfleet.board.backend import TxnStatus
 from gitfleet.board.edit_conflicts import ConflictKeeper, log_edits
-from gitfleet.board.merge_human_edits import HumanEdits, MergedEdits, merge
+from gitfleet.board.merge_human_edits import EditConflict, HumanEdits, MergedEdits, merge
 from gitfleet.board.remote_backend import INBOX
 from gitfleet.errors import FleetError, GitError
 from gitfleet.event_log import Action
+from gitfleet.files import layout
 from gitfleet.git import refs, salvage
 from gitfleet.git.checkouts import checkouts_of
 from gitfleet.git.command import git
-from gitfleet.git.commits import Commit
-from gitfleet.git.objects import TreeEntry
+from gitfleet.git.commits import Commit, trailers
+from gitfleet.git.objects import Changed, TreeEntry
 from gitfleet.git.remote import PushFate, Unreachable
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Move, Person
 
 TRAILER: Final = "Gitfleet-Letter"
 """Names the inbox commit in the board's commit. It is merged once, whatever dies between that
-commit and the deletion of its branch."""
+commit and the deletion of its branch. Anyone can write that line: `_merged_before` looks at the
+files as well."""
 
 _MOST_NAMED: Final = 20  # files named in one line of the log
 _LINE: Final = re.compile(r"[\x00-\x1f\x7f]+")
@@ -58,7 +61,7 @@ def _read(project: Project, keeper: ConflictKeeper, ref: str, oid: str, *, far: 
     """Merge one branch. True if it may be deleted: all its files are on the board or saved."""
     try:
         commit = _readable(project, ref, oid)
-        if commit is None or _came_before(project, commit):
+        if commit is None:
             return True
         return _take(project, keeper, ref, commit, far=far)
     except Unreachable:
@@ -116,6 +119,8 @@ def _take(project: Project, keeper: ConflictKeeper, ref: str, commit: Commit, *,
         if far and remote is not None and remote.inbox().get(ref) != commit.oid:
             return None  # another runner has merged it
         merged = _merged(project, board, commit, now)
+        if merged.files and (before := _merged_before(project, board, commit)):
+            merged = _not_again(project, board, commit, before)
         saved = keeper.keep(commit.oid, merged.conflicts)
         return _change(project, ref, commit, merged, far=far) if saved and merged.files else None
 
@@ -133,14 +138,19 @@ def _take(project: Project, keeper: ConflictKeeper, ref: str, commit: Commit, *,
 def _merged(project: Project, board: Board, commit: Commit, now: datetime) -> MergedEdits:
     """The branch's files, compared with the commit where it left the board."""
     objects = project.objects
-    base = objects.merge_base(board.commit, commit.oid)
     edits = HumanEdits(
-        before=objects.tree_of(base) if base else None,
+        before=_tree_before(project, board, commit),
         after=commit.tree,
         by=str(_author(commit)),
         at=now,
     )
     return merge(objects, objects.tree_of(board.commit), edits)
+
+
+def _tree_before(project: Project, board: Board, commit: Commit) -> str | None:
+    """The tree of the commit where the branch left the board; None without a common history."""
+    base = project.objects.merge_base(board.commit, commit.oid)
+    return project.objects.tree_of(base) if base else None
 
 
 def _change(
@@ -168,8 +178,45 @@ def _author(commit: Commit) -> Person:
     return Person(plain(commit.author.name), plain(commit.author.email))
 
 
-def _came_before(project: Project, commit: Commit) -> bool:
-    """Whether exactly this commit is on the board, and only its branch remains."""
+# -- commits that were merged before
+
+
+def _merged_before(project: Project, board: Board, commit: Commit) -> str:
+    """The board's commit that merged exactly this one; empty if none did."""
     said = ("--fixed-strings", f"--grep={TRAILER}: {commit.oid}")
-    since = (project.store.ref, f"^{commit.oid}")
-    return bool(git("rev-list", "--max-count=1", *said, *since, cwd=project.repo.here).out)
+    since = (board.commit, f"^{commit.oid}")
+    found = git("rev-list", *said, *since, cwd=project.repo.here).out.split()
+    edits = project.objects.diff(_tree_before(project, board, commit), commit.tree)
+    return next((oid for oid in found if _took(project, oid, commit, edits)), "")
+
+
+def _took(project: Project, oid: str, commit: Commit, edits: Sequence[Changed]) -> bool:
+    """Whether a commit of the board merged these edits.
+
+    Its own trailers say so, not a line that somebody quoted, and it changed one of their files or
+    holds one under another name.
+    """
+    objects, made = project.objects, project.objects.commit(oid)
+    own = trailers(made.message)
+    if own.get(TRAILER) != commit.oid or TXN not in own or len(made.parents) != 1:
+        return False
+    paths = {edit.path for edit in edits}
+    blobs = {edit.new.oid for edit in edits if edit.new is not None}
+    changes = objects.diff(objects.tree_of(made.parents[0]), made.tree, deepest=layout.DEEPEST)
+    return any(one.path in paths or (one.new and one.new.oid in blobs) for one in changes)
+
+
+def _not_again(project: Project, board: Board, commit: Commit, before: str) -> MergedEdits:
+    """No files, and a conflict for each that the board has otherwise since that merge."""
+    objects, here = project.objects, project.objects.tree_of(board.commit)
+    why = f"{before[:10]} merged this commit before; to merge it again, push it as a new commit"
+    lost = [
+        EditConflict(edit.path, why, removal=edit.new is None)
+        for edit in objects.diff(_tree_before(project, board, commit), commit.tree)
+        if not edit.bit_only and _oid(objects.find(here, edit.path)) != _oid(edit.new)
+    ]
+    return MergedEdits({}, tuple(lost))
+
+
+def _oid(entry: TreeEntry | None) -> str:
+    return entry.oid if entry is not None else ""

@@ -11,7 +11,7 @@ import pytest
 from gitfleet.board.remote_backend import INBOX
 from gitfleet.board.store import utc_now
 from gitfleet.git import refs
-from gitfleet.intake.inbox_branches import read_inbox
+from gitfleet.intake.inbox_branches import TRAILER, read_inbox
 from gitfleet.plan.status import status_of
 from tests.people.kit import ADA, BOB, SampleProject, git, moment, task
 
@@ -231,7 +231,8 @@ def test_links_and_submodules_are_refused(
 def test_a_crash_before_the_branch_is_deleted_is_harmless(
     project: SampleProject, send: Send
 ) -> None:
-    """It is on the board already: it does not come twice, whatever happened since."""
+    """It is on the board already: it does not come twice, whatever happened since. The files that
+    the board has otherwise by now are named, and the commit is kept."""
     sent = send({"tasks/a.md": task("A"), "tasks/b.md": task("B")})
     taken_in(project)
     mine(project, "tasks/a.md", task("A, edited since"))
@@ -240,6 +241,36 @@ def test_a_crash_before_the_branch_is_deleted_is_harmless(
     git("update-ref", f"{INBOX}bob", sent, cwd=project.path)  # as if it had never been deleted
     taken_in(project)
     assert project.tip() == before
+    told = project.told("edit-conflict")
+    assert [line.split()[1] for line in told] == ["path=tasks/a.md", "path=tasks/b.md"]
+    assert all("merged this commit before" in line for line in told)
+    assert project.tip(f"refs/gitfleet/salvage/in/{sent[:10]}") == sent
+
+
+def test_a_crash_before_the_branch_is_deleted_needs_no_words_while_all_is_there(
+    project: SampleProject, send: Send
+) -> None:
+    """Nothing is lost, so nothing is reported or kept."""
+    sent = send({"tasks/a.md": task("A")})
+    taken_in(project)
+    git("update-ref", f"{INBOX}bob", sent, cwd=project.path)
+    before = project.tip()
+    taken_in(project)
+    assert project.tip() == before and not project.told("edit-conflict")
+
+
+def test_a_message_that_names_a_commit_does_not_hide_it(project: SampleProject, send: Send) -> None:
+    """Neither the subject of another inbox branch nor a commit on the board that quotes a trailer:
+    the branch is merged."""
+    sent = send({"tasks/victim.md": task("Victim")})
+    quoted = f"{TRAILER}: {sent}"
+    git("branch", "-M", "gitfleet/in/bob", "gitfleet/in/z-victim", cwd=project.path)
+    send({"tasks/evil.md": task("Evil")}, message=f"{quoted}\n\n{quoted}")
+    project.put({"tasks/other.md": task("Other")}, "-m", f"See\n\n{quoted}\n\nthere")
+    txn = "Gitfleet-Txn: 00"
+    project.put({"tasks/other.md": task("More")}, "-m", f"Quote it\n\n{txn}\n{quoted}")
+    taken_in(project)
+    assert {"tasks/evil.md", "tasks/victim.md"} <= project.files()
 
 
 def test_a_branch_that_is_still_being_written_is_left_alone(project: SampleProject) -> None:
