@@ -31,7 +31,8 @@ from gitfleet.files.boards import File
 from gitfleet.files.layout import FileKind
 from gitfleet.files.rename_keys import Renamed
 from gitfleet.forges import registry
-from gitfleet.git import follow_branch, worktree
+from gitfleet.git import follow_branch
+from gitfleet.git.checkouts import checkouts_of
 from gitfleet.git.objects import blob_id
 from gitfleet.install import setup_clone
 from gitfleet.model.board import Board
@@ -175,20 +176,19 @@ def _overwrite(path: Path, data: bytes) -> None:
 
 
 def _refuse_edits(session: CliSession) -> None:
-    """Refuse over uncommitted edits: they would keep .fleet/ behind, with the old keys."""
-    window = setup_clone.window_of(session.repo)
-    if window is None or not window.exists() or worktree.registered(session.repo, window) is None:
-        return
-    # Files that only lag behind the board are not edits.
-    follow_branch.catch_up(session.repo, window, session.store.ref)
-    edits = [path for path in setup_clone.uncommitted(window) if _on_board(path)]
-    if edits:
-        shown = ", ".join(edits[:_SHOWN]) + (" …" if len(edits) > _SHOWN else "")
-        raise FleetError(
-            f"there are uncommitted edits in {window}: {plain(shown)}",
-            remedy="Commit or revert them, and run `gitfleet lint --fix` again. With PATH it"
-            " renames the keys in uncommitted files.",
-        )
+    """Refuse over uncommitted edits: they would keep a checkout of the board behind, with the old
+    keys, and its next commit would bring those back."""
+    for checkout in checkouts_of(session.repo, session.store.ref):
+        # Files that only lag behind the board are not edits.
+        follow_branch.catch_up(session.repo, checkout, session.store.ref)
+        edits = [path for path in setup_clone.uncommitted(checkout) if _on_board(path)]
+        if edits:
+            shown = ", ".join(edits[:_SHOWN]) + (" …" if len(edits) > _SHOWN else "")
+            raise FleetError(
+                f"there are uncommitted edits in {checkout}: {plain(shown)}",
+                remedy="Commit or revert them, and run `gitfleet lint --fix` again. With PATH it"
+                " renames the keys in uncommitted files.",
+            )
 
 
 # -- which files

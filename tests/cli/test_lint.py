@@ -222,6 +222,19 @@ def test_a_fix_waits_for_edits_that_no_commit_has(old: Lab) -> None:
     assert "paths: [x]" in task_file.read_text()
 
 
+def test_a_fix_waits_for_edits_in_any_checkout_of_the_board(old: Lab) -> None:
+    """Also where it is not called .fleet: the next commit there would undo the fix."""
+    moved = old.path.parent / "elsewhere"
+    git("worktree", "move", ".fleet", str(moved), cwd=old.path)
+    task_file = moved / "tasks" / "a.md"
+    task_file.write_text(OLD["tasks/a.md"] + "More.\n")
+    said = refusal("lint", "--fix", cwd=old.path)
+    assert f"uncommitted edits in {moved}: tasks/a.md" in said
+    task_file.write_text(OLD["tasks/a.md"])
+    lint(old.path, "--fix")
+    assert "paths: [x]" in task_file.read_text() and git("status", "--porcelain", cwd=moved) == ""
+
+
 def test_a_fix_of_a_broken_fleet_yaml_is_refused(old: Lab) -> None:
     """Without its format the tasks would be of none."""
     old.commit({"fleet.yaml": OLD["fleet.yaml"] + "targte: x\n"})
