@@ -31,6 +31,9 @@ _MOST_LOOKED_AT: Final = 200  # considered for that choice; finding the intended
 _QUESTION: Final = "## Question"
 _ANSWER: Final = "## Answer"
 RENAME: Final = "rename it, or run `gitfleet lint --fix`"
+UPGRADE: Final = "upgrade gitfleet"  # the remedy for a newer format, and for nothing else
+_FORMAT_LINE: Final = re.compile(r"^format:\s*([0-9]+)\s*(?:#.*)?$", re.MULTILINE)
+_NUMBER: Final = re.compile(r"\+?0*([0-9]+)")
 _LONGEST_QUESTION: Final = 20_000  # characters; people do not answer a book
 
 
@@ -218,14 +221,30 @@ def read_settings(data: bytes, path: str = layout.SETTINGS) -> Read[Settings]:
     text, problems = decode(data, path)
     if problems:
         return None, problems
-    newer = re.search(r"^format:\s*([0-9]+)\s*(#.*)?$", text, re.MULTILINE)
-    if newer and int(newer[1][:9]) > FORMAT:
-        what = f"the board has format {newer[1]}, this gitfleet knows format {FORMAT}"
-        return None, (Problem(path, 1, 1, what, "upgrade gitfleet"),)
+    if newer := _newer_format(text, path):
+        return None, (newer,)
     found = _any_format(text, Settings, path)
     if found.value is not None and found.value.old_format:
         return found.value, found.problems
     return found.newest
+
+
+def _newer_format(text: str, path: str) -> Problem | None:
+    """The problem of settings whose format is newer.
+
+    A newer format may have another syntax, so in a text that is not YAML a line decides.
+    """
+    try:
+        token = yaml.plain_value(text, "format")
+        said, mark = (token.value, token.mark) if token else ("", yaml.Position(1, 1))
+    except yaml.YamlError:
+        found = _FORMAT_LINE.search(text)
+        said, mark = found[1] if found else "", yaml.Position(1, 1)
+    number = _NUMBER.fullmatch(said)
+    if number is None or int(number[1][:18]) <= FORMAT:
+        return None
+    what = f"the board has format {number[1][:18]}, this gitfleet knows format {FORMAT}"
+    return Problem(path, *mark, what, UPGRADE)
 
 
 def read_machine(data: bytes, path: str) -> Read[Machine]:

@@ -12,7 +12,6 @@ from gitfleet.files import codec, layout, yaml
 from gitfleet.model.config import FORMAT, Settings
 from gitfleet.model.task import Task
 
-_FORMAT: Final = re.compile(r"^format:[ \t]*([0-9]+)", re.MULTILINE)
 _CHARACTER: Final = re.compile(r"\r\n|[\s\S]")  # a line end is one character, as in parsed text
 
 
@@ -41,25 +40,21 @@ def in_task(data: bytes) -> Renamed:
 
 
 def in_settings(data: bytes) -> Renamed:
-    """fleet.yaml with the present names and the newest format.
-
-    FleetError if it cannot be parsed, or its line `format: …` cannot be changed separately.
-    """
+    """fleet.yaml with the present names and the newest format; FleetError if it is not valid."""
     text, problems = codec.decode(data, layout.SETTINGS)
-    found = None if problems else _FORMAT.search(text)
-    old = found is not None and int(found[1][:9]) < FORMAT
-    edits = [_Edit(*found.span(1), str(FORMAT))] if found and old else []
+    before = None if problems else codec.read_settings(data)[0]
+    edits = _number(text) if before is not None and before.old_format else ()
     renamed = Renamed(data) if problems else _renamed(data, text, text, Settings, extra=edits)
     settings, problems = codec.read_settings(renamed.data)
     if settings is None:
         raise FleetError(problems[0].what, where=problems[0].where, remedy=problems[0].remedy)
-    if settings.old_format:
-        raise FleetError(
-            "cannot change the line `format: …` automatically",
-            where=layout.SETTINGS,
-            remedy=f"Write it as `format: {FORMAT}` on a line of its own and commit that.",
-        )
     return renamed
+
+
+def _number(text: str) -> list[_Edit]:
+    """The edit that gives fleet.yaml the newest format."""
+    token = yaml.plain_value(text, "format")
+    return [_Edit(token.start, token.end, str(FORMAT))] if token is not None else []
 
 
 def _renamed(

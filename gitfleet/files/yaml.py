@@ -123,11 +123,46 @@ class Document(NamedTuple):
     former: Mapping[Path, Former]  # keys that the text has under another name
 
 
+class Token(NamedTuple):
+    """A plain scalar: text[start:end] is its value."""
+
+    value: str
+    start: int
+    end: int
+    mark: Position
+
+
+def plain_value(text: str, key: str) -> Token | None:
+    """The value of a top-level key that is a plain scalar, in whatever style the mapping is.
+
+    None if there is no such value. YamlError if the text is not YAML.
+    """
+    node = _composed(text, 1)
+    pairs = node.value if isinstance(node, yaml.MappingNode) else ()
+    for word, value in pairs:
+        plain = isinstance(value, yaml.ScalarNode) and not value.style
+        if plain and isinstance(word, yaml.ScalarNode) and word.value == key:
+            start, end = value.start_mark, value.end_mark
+            mark = Position(start.line + 1, start.column + 1)
+            return Token(value.value, start.index, end.index, mark)
+    return None
+
+
 def load(text: str, kind: type, *, first_line: int = 1) -> Document:
     """Parse `text`, the mapping of a `kind`; YamlError if that fails.
 
     `first_line` is the line of the file at which the text starts.
     """
+    node = _composed(text, first_line)
+    builder = _Builder(first_line)
+    if node is None:
+        return Document({}, {(): Position(first_line, 1)}, {}, {})
+    data = builder.build(node, shape_of(kind), (), 0)
+    return Document(data, builder.marks, builder.keys, builder.former)
+
+
+def _composed(text: str, first_line: int) -> Any:
+    """The text's root node; None for an empty text."""
     control = _CONTROL.search(text)
     if control:
         before = text[: control.start()]
@@ -140,7 +175,7 @@ def load(text: str, kind: type, *, first_line: int = 1) -> Document:
         )
     try:
         _screen(text, first_line)
-        node = yaml.compose(text, Loader=_LOADER)
+        return yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         at = error.problem_mark or error.context_mark
         mark = Position(first_line + at.line, at.column + 1) if at else Position(first_line, 1)
@@ -152,11 +187,6 @@ def load(text: str, kind: type, *, first_line: int = 1) -> Document:
         raise YamlError(_say(error), mark, _remedy(error)) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise YamlError(str(error).splitlines()[0], Position(first_line, 1)) from None
-    builder = _Builder(first_line)
-    if node is None:
-        return Document({}, {(): Position(first_line, 1)}, {}, {})
-    data = builder.build(node, shape_of(kind), (), 0)
-    return Document(data, builder.marks, builder.keys, builder.former)
 
 
 def _say(error: yaml.MarkedYAMLError) -> str:

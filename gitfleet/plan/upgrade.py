@@ -8,7 +8,7 @@ from typing import Final
 from msgspec import Struct
 
 from gitfleet.errors import FleetError
-from gitfleet.files import layout, rename_keys
+from gitfleet.files import codec, layout, rename_keys
 from gitfleet.files.rename_keys import Renamed
 from gitfleet.model.board import Board, Problem
 from gitfleet.model.change import Change, Person
@@ -83,7 +83,7 @@ def _open_files(board: Board) -> Iterator[str]:
 
 def new_format(board: Board) -> Problem | None:
     """The problem of a board whose format is newer than this gitfleet; None for any other."""
-    return next((one for one in board.settings_problems if "has format" in one.what), None)
+    return next((one for one in board.settings_problems if one.remedy == codec.UPGRADE), None)
 
 
 def old_format(board: Board) -> Problem | None:

@@ -294,6 +294,29 @@ def test_keys_of_your_own_are_kept() -> None:
     assert task is not None and problems == ()
 
 
+@pytest.mark.parametrize(
+    "text",
+    ['"format": 3\n', "format : 3\n", "{format: 3}\n", "? format\n: 3\n", "format: +3\n",
+     "format:\n  3 # new\n", f"format: {'9' * 400}\n", "format: 3\nspeed: &fast [1]\n",
+     "format: 3\n<<<\n", "format: 3\nwarp: 1\nwarp: 2\n"],
+)  # fmt: skip
+def test_a_newer_format_is_seen_however_it_is_written(text: str) -> None:
+    """In every style of YAML, and on a line of a text that is no YAML of ours."""
+    _, (problem,) = codec.read_settings(text.encode())
+    assert problem.remedy == "upgrade gitfleet"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['x-note: "a\nformat: 3\n"\nformat: 2\n', "format: 2\nx-note: |\n  a\n  format: 3\n",
+     "format: 2\nx-own: {format: 3}\n"],
+)  # fmt: skip
+def test_a_text_that_mentions_a_newer_format_blocks_no_board(text: str) -> None:
+    """Only the top-level key counts."""
+    settings, problems = codec.read_settings(text.encode())
+    assert settings is not None and problems == ()
+
+
 def test_a_newer_format_says_upgrade() -> None:
     """A board of a newer format has one problem, whatever else it holds that is not known yet."""
     _, problems = codec.read_settings(b"format: 99\nwarp: {speed: 9}\n")

@@ -118,6 +118,25 @@ def test_settings_get_the_newest_format_with_their_keys() -> None:
     assert rename_keys.in_settings(found.data) == (found.data, ())
 
 
+def test_settings_of_the_newest_format_lose_their_former_keys() -> None:
+    """Somebody wrote one later; the number stays."""
+    found = rename_keys.in_settings(b"format: 2\nattempts: 2\n")
+    assert found.data == b"format: 2\nmax_attempts: 2\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{{format: {}, target: main}}\n", '"format": {}\ntarget: main\n', "format : {} # its number\n",
+     "? format\n: {}\n", "format:\n  {}\n", 'x-note: "a\nformat: 1\nb"\nformat: {}\n',
+     "x-note: |\n  format: 1\n'format':   {}\n"],
+)  # fmt: skip
+@pytest.mark.parametrize("number", ["1", "+1"])
+def test_the_number_is_found_wherever_yaml_has_it(text: str, number: str) -> None:
+    """It alone changes: a line of a quoted text that looks like it is left alone."""
+    found = rename_keys.in_settings(text.format(number).encode())
+    assert found.data.decode() == text.format(2)
+
+
 @FAST
 @given(some.fleets)
 def test_every_fleet_yaml_of_format_1_becomes_the_same_settings(fleet: Settings) -> None:
@@ -139,7 +158,6 @@ def test_every_fleet_yaml_of_format_1_becomes_the_same_settings(fleet: Settings)
         ("format: 1\nattempts: [\n", "not valid YAML"),
         ("format: 1\ntargte: main\n", "unknown key 'targte'"),
         ("format: 1\nattempts: 2\nmax_attempts: 3\n", "both here"),
-        ("{format: 1, attempts: 2}\n", "automatically"),
         ("\xff", "not UTF-8"),
     ],
 )
