@@ -12,11 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
+from functools import cached_property
+from itertools import islice
 from typing import Final
 
 from gitfleet.files import codec, layout
 from gitfleet.files.answers import united
 from gitfleet.files.layout import BoardPath, FileKind
+from gitfleet.files.similarity import Traits, similarity, traits_of
 from gitfleet.git.objects import Changed, Objects, TreeEntry, is_path
 from gitfleet.model.event import Decision
 from gitfleet.model.ids import is_id
@@ -27,6 +30,7 @@ _WELCOME: Final = frozenset(
     {FileKind.TASK, FileKind.QUESTION, FileKind.NOTE, FileKind.SETTINGS, FileKind.PROMPT}
 )
 _KEYS: Final = (6, 10, 16, 40)  # hex digits of the blob in a copy's id; more if the id exists
+_MOST_COMPARED: Final = 100  # tasks with which a new one is compared
 _LONGEST_ID: Final = 64
 _LONGEST_NAME: Final = 200  # characters of one folder or file
 
@@ -197,13 +201,34 @@ class _Merge:
 
     def _take_new_task(self, change: Changed) -> None:
         """Take a new task; on hold if it is another task under a new name."""
-        assert change.new is not None
-        origin, task = self._contested.get(change.new.oid), layout.place(change.path).task
-        if not origin or not is_id(task):
+        why, task = self._new_name(change), layout.place(change.path).task
+        if why and is_id(task):
+            self._file(change, task, why, hold=why)
+        else:
             self._take(change)
-            return
-        why = f"it was {origin}, which was changed on the board meanwhile"
-        self._file(change, task, why, origin)
+
+    def _new_name(self, change: Changed) -> str:
+        """Why a new task may be a contested one under a new name; empty if it is none."""
+        assert change.new is not None
+        origin = self._contested.get(change.new.oid)
+        if origin:
+            return f"it was {origin}, which was changed on the board meanwhile"
+        if not self._contested:
+            return ""
+        mine = traits_of(self._text(change.new))
+        like = {task: similarity(mine, theirs) for task, theirs in self._traits.items()}
+        origin = max(like, key=lambda task: like[task])
+        if not like[origin]:
+            return ""
+        return (
+            f"it is like {origin}, which you removed and which was changed on the board meanwhile"
+        )
+
+    @cached_property
+    def _traits(self) -> dict[str, Traits]:
+        """The contested tasks as the person found them."""
+        known = islice(self._contested.items(), _MOST_COMPARED)
+        return {task: traits_of(self._text(TreeEntry("", oid, "blob"))) for oid, task in known}
 
     def _is_contested(self, change: Changed) -> bool:
         """Whether a removed task is on the board in another version."""
@@ -246,25 +271,27 @@ class _Merge:
         task = layout.place(change.path).task
         # Without a common history the new task may be an edit as well.
         is_edit = change.old is not None or self._edits.before is None
-        self._file(change, self._free_id(task, change.new.oid), why, task if is_edit else "")
+        hold = f"another version of {task}, which was changed on the board meanwhile"
+        if not is_edit:
+            hold = self._new_name(change)
+        self._file(change, self._free_id(task, change.new.oid), why, hold)
 
-    def _file(self, change: Changed, task: str, why: str, origin: str) -> None:
-        """File the person's version as `task`, unless the board has it already; on hold if it is
-        another version of `origin`."""
+    def _file(self, change: Changed, task: str, why: str, hold: str) -> None:
+        """File the person's version as `task`, unless the board has it already; on hold if `hold`
+        is a reason for that."""
         assert change.new is not None
         goal, oid = layout.task_path(task), change.new.oid
-        hold = layout.event_path(task, self._hold_name(task, oid))
-        if blocking := self._blocking(goal) or self._blocking(hold):
+        event = layout.event_path(task, self._hold_name(task, oid))
+        if blocking := self._blocking(goal) or self._blocking(event):
             self._refuse(change, f"{blocking} is a file on the board")
             return
         is_new = self._here.find(goal) is None
         if is_new:
             self._files[goal] = change.new
-        if is_new and origin:
-            reason = f"another version of {origin}, which was changed on the board meanwhile"
-            said = Decision(at=self._edits.at, by=self._edits.by, reason=reason)
-            self._files[hold] = codec.write(said)
-        held = is_new and bool(origin)
+        held = is_new and bool(hold)
+        if held:
+            said = Decision(at=self._edits.at, by=self._edits.by, reason=hold)
+            self._files[event] = codec.write(said)
         self._conflicts.append(EditConflict(change.path, why, copy=goal, held=held))
 
     def _hold_name(self, task: str, oid: str) -> str:

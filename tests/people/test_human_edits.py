@@ -34,8 +34,11 @@ RUNNERS, NO_FILE, NO_NAME = (
     "it is not a file of a board",
     "its name is not a plain path",
 )
-T0, T1, T2, T3, T4, T5, T6 = (task(f"Task {number}") for number in range(7))
-GOOD = task("Good")
+T0, T1, T2, T3, T4, T5, T6 = (task(f"Task {number}", f"echo {number}") for number in range(7))
+GOOD = task("Good", "echo good")
+TEXT = task("Long", "echo a\necho b\necho c")
+TEXT_2, TITLE_2 = task("Long", "ls"), TEXT.replace("Long", "Short")
+HALF = TITLE_2.replace("echo a", "ls a")
 S0, S1, S2 = (f"format: 2\ntarget: main\nmax_attempts: {number}\n" for number in (3, 4, 5))
 LONG = f"tasks/{'a' * 64}.md"
 Q2 = QUESTION.replace("Which?", "Which one?")
@@ -87,6 +90,11 @@ TABLE: Final[dict[str, list[Row]]] = {
         Row("Ben removes it", "tasks/f.md", T0, T1, None, T1, STAYS),
         Row("Ben renames it", "tasks/g.md", T5, T1, None, T1, STAYS),
         Row("its new name", "tasks/g2.md", None, None, T5, T5, "it was g", "held"),
+        Row("Ben renames and edits it", "tasks/p.md", TEXT, T1, None, T1, STAYS),
+        Row("its title stays", "tasks/p1.md", None, None, TEXT_2, TEXT_2, "is like p", "held"),
+        Row("its text stays", "tasks/p2.md", None, None, TITLE_2, TITLE_2, "is like p", "held"),
+        Row("half of it stays", "tasks/o.md", None, None, HALF, None, "a finished task", "held"),
+        Row("finished long ago", "done/2026-01/o/task.md", T0, T0, T0, T0),
         Row("it is finished", "tasks/h.md", T0, None, T6, None, "a finished task", "held"),
         Row("Ben removes a finished one", "tasks/i.md", T0, None, None, None, "it is finished"),
         Row("a finished one's id", "tasks/j.md", None, None, T6, None, "a finished task", "ready"),
