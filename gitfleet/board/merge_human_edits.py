@@ -175,7 +175,9 @@ class _Merge:
         ours = layout.of_runner(path)
         if ours and not ahead:
             return "only runners write there"
-        if new is None or ours:
+        if new is None:
+            return ""  # whatever its name is: somebody pushed it to the board
+        if ours:
             return "" if is_path(path) else "its name is not a plain path"
         if there.what not in _WELCOME and there.what is not FileKind.EVENT and not ahead:
             return "it is not a file of a board"

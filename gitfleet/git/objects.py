@@ -203,8 +203,9 @@ class Objects:
         """The tree that results from `changes` to `base_tree` (None: the empty tree).
 
         Keys are paths `a/b/c`. Bytes are a file's new content (it keeps its executable bit), None
-        deletes a file or folder (fine if it does not exist), a TreeEntry puts an existing object
-        there. A folder without files vanishes. Reads and writes only the trees on the paths.
+        deletes a file or folder of any name (fine if it does not exist), a TreeEntry puts an
+        existing object there. A folder without files vanishes. Reads and writes only the trees on
+        the paths.
         """
         top = _Folder({})
         for path in sorted(changes):  # a folder's own deletion comes before new content in it
@@ -351,7 +352,9 @@ def _bounded(depth: int, prefix: str) -> None:
 
 
 def _nest(top: _Folder, path: str, change: _Change) -> None:
-    *folders, last = (_component(name, path) for name in path.split("/"))
+    if change is not None and not is_path(path):
+        raise GitError(f"{path!r} is not a path a tree may have")
+    *folders, last = map(os.fsencode, path.split("/"))
     here = top
     for name in folders:
         inner = here.changes.get(name)
@@ -364,7 +367,7 @@ def _nest(top: _Folder, path: str, change: _Change) -> None:
 
 
 def is_path(path: str) -> bool:
-    """Whether `write_tree` takes the path: git can check it out, on any system."""
+    """Whether `write_tree` writes a file at the path: git can check it out, on any system."""
     return all(_is_component(name) for name in path.split("/"))
 
 
@@ -372,12 +375,6 @@ def _is_component(name: str) -> bool:
     plain = name.translate(_IGNORED).rstrip(". ").lower()
     bad = name in ("", ".", "..") or plain in (".git", "git~1") or re.search(r"[\0\\]", name)
     return not bad
-
-
-def _component(name: str, path: str) -> bytes:
-    if not _is_component(name):
-        raise GitError(f"{path!r} is not a path a tree may have")
-    return os.fsencode(name)
 
 
 def _only_deletes(folder: _Folder) -> bool:

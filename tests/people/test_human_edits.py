@@ -79,6 +79,7 @@ TABLE: Final[dict[str, list[Row]]] = {
         Row("a prompt", "prompts/work.md", None, None, "Be kind.\n", "Be kind.\n"),
         Row("an event", event(1), None, None, held("wait"), held("wait")),
         Row("a file of no board goes", "junk/x.txt", "x", "x", None, None),
+        Row("a name of not every system goes", "tasks/a\\b.md", "x", "x", None, None),
         Row("a name of no board goes", "tasks/.x~.md", "x", "x", None, None),
     ],
     "tasks": [
