@@ -8,7 +8,7 @@ changed meanwhile. Of every other file it returns a conflict, which the caller m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
@@ -120,6 +120,7 @@ class _Merge:
     def __init__(self, objects: Objects, here: str, edits: HumanEdits) -> None:
         self._objects, self._here, self._edits = objects, _Tree(objects, here), edits
         self._files: dict[str, TreeEntry | bytes | None] = {}
+        self._folders: set[str] = set()  # of the files to write
         self._conflicts: list[EditConflict] = []
         self._contested: dict[str, str] = {}  # text of a task removed here, changed there -> its id
 
@@ -241,17 +242,26 @@ class _Merge:
 
     def _take(self, change: Changed) -> None:
         """Write the person's version to the board."""
-        blocking = self._blocking(change.path) if change.new is not None else ""
-        if blocking:
-            self._refuse(change, f"{blocking} is a file on the board")
+        if change.new is None:
+            self._files[change.path] = None
+        elif why := self._obstacle(change.path):
+            self._refuse(change, why)
         else:
-            self._files[change.path] = change.new
+            self._put(change.path, change.new)
 
-    def _blocking(self, path: str) -> str:
-        """The file at a place where the path needs a folder; empty if there is none."""
-        parts = path.split("/")
-        folders = ("/".join(parts[:end]) for end in range(1, len(parts)))
-        return next((folder for folder in folders if self._has_file(folder)), "")
+    def _put(self, path: str, content: TreeEntry | bytes) -> None:
+        self._files[path] = content
+        self._folders.update(_folders(path))
+
+    def _obstacle(self, path: str) -> str:
+        """Why no file can be written at the path; empty if one can."""
+        for folder in _folders(path):
+            if self._has_file(folder):
+                return f"{folder} is a file on the board"
+        found = self._here.find(path)
+        if path in self._folders or (found is not None and found.kind == "tree"):
+            return f"{path} is a folder on the board"
+        return ""
 
     def _has_file(self, path: str) -> bool:
         if path in self._files:
@@ -284,16 +294,16 @@ class _Merge:
         assert change.new is not None
         goal, oid = layout.task_path(task), change.new.oid
         event = layout.event_path(task, self._hold_name(task, oid))
-        if blocking := self._blocking(goal) or self._blocking(event):
-            self._refuse(change, f"{blocking} is a file on the board")
+        if obstacle := self._obstacle(goal) or self._obstacle(event):
+            self._refuse(change, obstacle)
             return
         is_new = self._here.find(goal) is None
         if is_new:
-            self._files[goal] = change.new
+            self._put(goal, change.new)
         held = is_new and bool(hold)
         if held:
             said = Decision(at=self._edits.at, by=self._edits.by, reason=hold)
-            self._files[event] = codec.write(said)
+            self._put(event, codec.write(said))
         self._conflicts.append(EditConflict(change.path, why, copy=goal, held=held))
 
     def _hold_name(self, task: str, oid: str) -> str:
@@ -314,7 +324,7 @@ class _Merge:
             return (here.kind, here.oid) == ("blob", oid)
         if isinstance(taken, TreeEntry):
             return taken.oid == oid
-        return not self._is_archived(name)
+        return goal not in self._folders and not self._is_archived(name)
 
     def _unite(self, change: Changed) -> None:
         """Keep both answers to a question: the first counts, the other becomes a comment."""
@@ -340,6 +350,12 @@ class _Merge:
         if self._objects.blob_size(entry.oid) > layout.LARGEST:
             return b""
         return self._objects.blob(entry.oid)
+
+
+def _folders(path: str) -> Iterator[str]:
+    """The folders on the way to a path."""
+    parts = path.split("/")
+    return ("/".join(parts[:end]) for end in range(1, len(parts)))
 
 
 def _compare(now: TreeEntry | None, change: Changed) -> _Board:

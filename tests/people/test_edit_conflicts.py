@@ -503,10 +503,23 @@ def test_a_copys_id_is_no_other_tasks(repo: Repo) -> None:
     before = objects.write_tree(None, {"tasks/a.md": b"0"})
     after = objects.write_tree(None, {"tasks/a.md": b"2"})
     oid = blob_id(b"2")
-    for taken in (f"tasks/a-{oid[:6]}.md", f"done/2026-01/a-{oid[:6]}/task.md"):
+    copy = f"tasks/a-{oid[:6]}.md"
+    for taken in (copy, f"{copy}/b.md", f"done/2026-01/a-{oid[:6]}/task.md"):
         here = objects.write_tree(None, {"tasks/a.md": b"1", taken: b"another"})
         merged = merge(objects, here, HumanEdits(before, after, "Ben", utc_now()))
         assert [one.copy for one in merged.conflicts] == [f"tasks/a-{oid[:10]}.md"]
+
+
+def test_a_copys_id_is_no_folder_of_the_same_edit(repo: Repo) -> None:
+    """Somebody who foresees the name of the copy keeps nobody's edits from the board."""
+    objects, oid = Objects(repo), blob_id(b"2")
+    before, here = (objects.write_tree(None, {"tasks/a.md": data}) for data in (b"0", b"1"))
+    foreseen = f"tasks/a-{oid[:6]}.md/b.md"
+    after = objects.write_tree(None, {"tasks/a.md": b"2", foreseen: b"3"})
+    merged = merge(objects, here, HumanEdits(before, after, "Ben", utc_now()))
+    assert [one.copy for one in merged.conflicts] == [f"tasks/a-{oid[:10]}.md"]
+    result = objects.write_tree(here, merged.files)
+    assert objects.find(result, foreseen) and objects.find(result, f"tasks/a-{oid[:10]}.md")
 
 
 def test_the_same_content_is_copied_once(desks: Desks) -> None:
@@ -525,6 +538,7 @@ def test_the_same_content_is_copied_once(desks: Desks) -> None:
 PATHS = [
     "fleet.yaml", "tasks/a.md", "tasks/a-56a605.md", "tasks/b.md", "tasks/a.md/b.md", "tasks",
     "tasks/Bad Name.md", "prompts/work.md", "notes/a/plan.md", "notes/a", "questions/a-1.md",
+    f"tasks/a-{blob_id(b'1')[:6]}.md/b.md", f"log/a-{blob_id(b'1')[:6]}",
     "log/a/001-hold-aaaa.yaml", "log/a/002-landed-aaaa.yaml", "log/a", "claims/a.yaml",
     "done/2026-01/a/task.md", "README.md", "x/y", "notes/a/b.",
 ]  # fmt: skip
