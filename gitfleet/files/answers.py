@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 
 from gitfleet.errors import FleetError
 from gitfleet.files import codec, layout
 
 HEADING: Final = "## Answer"
+_DASH: Final = re.compile("-(?=-)")  # of two or more in a row
 HINT: Final = "<!-- Write the answer below this line, then commit and merge. -->"
 
 
@@ -38,8 +40,7 @@ def answered(data: bytes, text: str) -> bytes:
 def remarked(data: bytes, text: str, by: str) -> bytes:
     """The answered question with another answer under it, as a comment: the first one counts."""
     # The text must not end the comment, or start one inside it.
-    plain = text.strip().replace("--", "- -")
-    who = by.replace("--", "- -")
+    plain, who = (_DASH.sub("- ", said) for said in (text.strip(), by))
     made = _joined(data, f"<!-- {who} answered later:\n{plain}\n-->\n")
     if _answer(made) != _answer(data):  # an unclosed comment in it would end with ours
         raise FleetError(

@@ -72,6 +72,15 @@ def test_a_later_answer_never_changes_the_first(first: str, second: str, by: str
     assert answer_of(after) == before
 
 
+@pytest.mark.parametrize("arrow", ["-->", "--->", "---->", "----", "<!-- x"])
+def test_a_later_answer_may_hold_any_arrow(arrow: str) -> None:
+    """It is kept, with spaces where it would end the comment; in its author's name, too."""
+    here, theirs = answers.answered(OPEN, "JWT"), answers.answered(OPEN, f"b {arrow} c")
+    both = answers.united(here, theirs, PATH, f"Bob {arrow}")
+    assert both is not None and both.late and answer_of(both.data) == "JWT"
+    assert b" c\n-->" in both.data
+
+
 def test_two_versions_become_one_with_the_first_answer_first() -> None:
     """Answers that two people gave without each other; made again, it is still the same."""
     here, theirs = answers.answered(OPEN, "JWT"), answers.answered(OPEN, "cookie")
