@@ -130,7 +130,7 @@ class _Merge:
         self._contested = {
             change.old.oid: layout.place(change.path).task
             for change in changes[:limit]
-            if change.old is not None and change.new is None and self._is_contested(change)
+            if change.old and change.old.kind == "blob" and self._is_contested(change)
         }
         for change in changes[:limit]:
             self._one(change)
@@ -234,8 +234,8 @@ class _Merge:
         return {task: traits_of(self._text(TreeEntry("", oid, "blob"))) for oid, task in known}
 
     def _is_contested(self, change: Changed) -> bool:
-        """Whether a removed task is on the board in another version."""
-        if layout.place(change.path).what is not FileKind.TASK:
+        """Whether it removes a task that is on the board in another version."""
+        if change.new is not None or layout.place(change.path).what is not FileKind.TASK:
             return False
         now = self._here.find(change.path)
         return _compare(now, change) is _Board.CHANGED

@@ -33,7 +33,7 @@ from gitfleet.files.rename_keys import Renamed
 from gitfleet.forges import registry
 from gitfleet.git import follow_branch
 from gitfleet.git.checkouts import checkouts_of
-from gitfleet.git.objects import blob_id
+from gitfleet.git.objects import MAX_DEPTH, TreeEntry, blob_id
 from gitfleet.install import setup_clone
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
@@ -234,7 +234,7 @@ def _by_board(paths: Sequence[Path]) -> dict[Path, list[tuple[str, Path]]]:
 
 
 def _tip() -> dict[str, File]:
-    """All files at the tip, including finished tasks."""
+    """All files at the tip, including finished tasks, and folders that are too deep."""
     store = open_session().store
     return _at(store, store.board().commit)
 
@@ -242,10 +242,14 @@ def _tip() -> dict[str, File]:
 def _at(store: Store, commit: str) -> dict[str, File]:
     tree = store.objects.tree_of(commit)
     return {
-        path: read_file(store.objects, entry)
-        for path, entry in store.objects.walk(tree)
-        if _on_board(path)
+        path: read_file(store.objects, entry) if entry.kind != "tree" else _too_deep(entry)
+        for path, entry in store.objects.walk(tree, strict=False)
+        if entry.kind == "tree" or _on_board(path)
     }
+
+
+def _too_deep(entry: TreeEntry) -> File:
+    return File(entry.oid, trouble=f"a folder more than {MAX_DEPTH} folders deep")
 
 
 def _root(path: Path) -> tuple[Path, str]:

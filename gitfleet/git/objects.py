@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -59,7 +58,10 @@ class TreeEntry:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A file that differs between two trees; None on the side where it does not exist."""
+    """A file that differs between two trees; None on the side where it does not exist.
+
+    `old` is a folder if that is removed and too deep to be read.
+    """
 
     path: str
     old: TreeEntry | None
@@ -156,16 +158,18 @@ class Objects:
             here = TreeEntry(name, raw[1].hex(), *_kind(raw[0], here.oid))
         return here
 
-    def walk(self, tree_oid: str, prefix: str = "") -> Iterator[tuple[str, TreeEntry]]:
-        """Every file below a tree with its path from there, after `prefix`."""
-        yield from self._walk(tree_oid, prefix, MAX_DEPTH)
+    def walk(
+        self, tree_oid: str, prefix: str = "", *, depth: int = MAX_DEPTH, strict: bool = True
+    ) -> Iterator[tuple[str, TreeEntry]]:
+        """Every file below a tree with its path from there, after `prefix`.
 
-    def _walk(self, tree_oid: str, prefix: str, depth: int) -> Iterator[tuple[str, TreeEntry]]:
+        A folder more than `depth` folders deep is an error; if not `strict`, it comes itself.
+        """
         _bounded(depth, prefix)
         for entry in self.read_tree(tree_oid):
             path = prefix + entry.name
-            if entry.kind == "tree":
-                yield from self._walk(entry.oid, f"{path}/", depth - 1)
+            if entry.kind == "tree" and (strict or depth > 1):
+                yield from self.walk(entry.oid, f"{path}/", depth=depth - 1, strict=strict)
             else:
                 yield path, entry
 
@@ -174,8 +178,8 @@ class Objects:
     ) -> list[Changed]:
         """The files that differ, sorted by path. Equal trees are not read.
 
-        Files more than `deepest` folders deep are left out; without `deepest` such a tree is an
-        error.
+        Files more than `deepest` folders deep are left out. Without `deepest` a folder more than
+        MAX_DEPTH deep is an error, unless all of it is removed: then it comes itself.
         """
         depth = MAX_DEPTH if deepest is None else deepest
         found = self._diff(old_tree, new_tree, "", depth, strict=deepest is None)
@@ -185,6 +189,9 @@ class Objects:
         self, old_tree: str | None, new_tree: str | None, prefix: str, depth: int, *, strict: bool
     ) -> Iterator[Changed]:
         if old_tree == new_tree or (depth <= 0 and not strict):
+            return
+        if depth <= 0 and old_tree and new_tree is None:
+            yield Changed(prefix[:-1], TreeEntry(prefix.split("/")[-2], old_tree, "tree"), None)
             return
         _bounded(depth, prefix)
         old = self._raw(old_tree) if old_tree else {}
@@ -203,9 +210,8 @@ class Objects:
         """The tree that results from `changes` to `base_tree` (None: the empty tree).
 
         Keys are paths `a/b/c`. Bytes are a file's new content (it keeps its executable bit), None
-        deletes a file or folder of any name (fine if it does not exist), a TreeEntry puts an
-        existing object there. A folder without files vanishes. Reads and writes only the trees on
-        the paths.
+        deletes what is there (if anything), whatever its name, a TreeEntry puts an existing object
+        there. A folder without files vanishes. Reads and writes only the trees on the paths.
         """
         top = _Folder({})
         for path in sorted(changes):  # a folder's own deletion comes before new content in it
@@ -368,13 +374,12 @@ def _nest(top: _Folder, path: str, change: _Change) -> None:
 
 def is_path(path: str) -> bool:
     """Whether `write_tree` writes a file at the path: git can check it out, on any system."""
-    return all(_is_component(name) for name in path.split("/"))
+    return not any(map(_is_odd, path.split("/")))
 
 
-def _is_component(name: str) -> bool:
+def _is_odd(name: str) -> bool:
     plain = name.translate(_IGNORED).rstrip(". ").lower()
-    bad = name in ("", ".", "..") or plain in (".git", "git~1") or re.search(r"[\0\\]", name)
-    return not bad
+    return name in ("", ".", "..") or plain in (".git", "git~1") or "\\" in name or "\0" in name
 
 
 def _only_deletes(folder: _Folder) -> bool:

@@ -75,9 +75,10 @@ def _read(project: Project, keeper: ConflictKeeper, ref: str, oid: str, *, far: 
 
 def _readable(project: Project, ref: str, oid: str) -> Commit | None:
     """The commit of an inbox branch; None if it cannot be read: then it is saved."""
+    board = project.store.board()
     try:
         commit = project.objects.commit(oid)
-        project.objects.diff(None, commit.tree)
+        project.objects.diff(_tree_before(project, board, commit), commit.tree)
     except GitError as error:
         kept = salvage.keep(project.repo, oid, f"{salvage.PREFIX}in/{oid[:10]}")
         project.report.action(

@@ -77,6 +77,9 @@ def _problems(board: Board, files: Mapping[str, File]) -> Iterator[Problem]:
     for entry in board.entries.values():
         yield from entry.problems
     yield from _archived(files)
+    for path, file in files.items():
+        if file.trouble and layout.place(path).what is FileKind.OTHER:
+            yield Problem(path, 1, 1, file.trouble, "remove it")
 
 
 def _archived(files: Mapping[str, File]) -> Iterator[Problem]:

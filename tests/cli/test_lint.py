@@ -187,6 +187,16 @@ def test_without_a_path_it_is_the_board_at_the_tip(tmp_path: Path) -> None:
     assert lint(lab.path, code=1) == tip
 
 
+def test_a_folder_that_is_too_deep_is_one_problem_at_its_path(tmp_path: Path) -> None:
+    """Somebody pushed it; the other files are checked all the same."""
+    lab = Lab(tmp_path / "repo")
+    lab.commit({"/".join("d" * 70): "x", "tasks/b.md": "---\ntitle: B\nprioritty: 1\n---\n"})
+    deep, task_file = lint(lab.path, code=1)[:2]
+    where = "/".join("d" * 64)
+    assert deep == f"{where}:1:1: a folder more than 64 folders deep (remove it)"
+    assert task_file.startswith("tasks/b.md:3:1: unknown key 'prioritty'")
+
+
 # -- --fix
 
 

@@ -397,6 +397,25 @@ def test_a_commit_that_nobody_can_read_waits_and_holds_up_no_runner(desks: Desks
     assert desks.show("notes/x/plan.md") == made.encode() and desks.ben.tip() == made
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_a_folder_that_nobody_can_read_can_be_removed(desks: Desks, way: str) -> None:
+    """And until it is, it holds up no other edit."""
+    desks.start(START)
+    too_deep(desks.ann)
+    git("push", "-q", "origin", "fleet", cwd=desks.ann.path)
+    git("reset", "-q", "--hard", cwd=desks.ann.window)
+    git("pull", "-q", "--ff-only", "origin", "fleet", cwd=desks.ben.window)
+    desks.ann.push({"tasks/ann.md": T1})
+    by_inbox(desks, {"tasks/ben.md": T1})
+    assert {"tasks/ann.md", "tasks/ben.md"} <= desks.files()
+    git("fetch", "-q", "origin", cwd=desks.ben.path)
+    git("reset", "-q", "--hard", "origin/fleet", cwd=desks.ben.window)
+    deep = f"deep/{'x/' * 80}x"
+    merged = WAYS[way](desks, {deep: None})
+    assert merged.desk.salvaged() == {}
+    assert "deep" not in git("ls-tree", "--name-only", "fleet", cwd=desks.bare)
+
+
 @pytest.mark.parametrize("name", sample(["..", ".git", "../../x", "."], ".git"))
 def test_a_tree_that_git_would_not_write_stays_off_the_board(desks: Desks, name: str) -> None:
     """Nor is it sent: a server that checks objects would refuse it, and all that comes after."""
