@@ -75,7 +75,7 @@ def test_news_reach_people_through_a_plugin_once(place: Desk, mark: Path, tmp_pa
     waits = [line for line in place.lines if " notifications-delayed " in line]
     assert any("service=1:gone" in line and "no plugin provides" in line for line in waits)
     assert any("service=2:acme" in line and "`file` is missing" in line for line in waits)
-    assert any("service=3:bad" in line and "retried" in line for line in waits)
+    assert any("service=3:bad" in line and "it is retried" in line for line in waits)
 
 
 def test_nothing_is_imported_that_the_list_does_not_name(place: Desk, mark: Path) -> None:
