@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from types import FrameType
 
 import click
@@ -96,8 +97,8 @@ def _default(settings: Settings, coder: str | None, model: str | None) -> RoleSe
 
 def _runner(session: CliSession, report: EventLog, options: Options) -> Runner:
     project = fleet_of(session, report)
-    project.executor = registry.find(project.machine.executor, project.machine.plugins)
-    return Runner(project, options)
+    executor = registry.find(project.machine.executor, project.machine.plugins)
+    return Runner(replace(project, executor=executor), options)
 
 
 def _run(runner: Runner) -> int:
