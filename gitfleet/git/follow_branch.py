@@ -28,12 +28,20 @@ from gitfleet.git.index_lock import Identity, IndexLock, forget, identity_of, ow
 from gitfleet.git.objects import Objects
 from gitfleet.git.overwrite_check import in_the_way
 from gitfleet.git.repo import Repo
-from gitfleet.git.synced_commit import drop_half_written, folder, in_step, read_step, write_step
+from gitfleet.git.synced_commit import (
+    drop_half_written,
+    folder,
+    followed_at,
+    in_step,
+    read_step,
+    write_step,
+)
 from gitfleet.git.worktree import git_dir, operation_in
 
 _TRIES: Final = 200
 _PAUSE: Final = 0.01  # seconds; git holds a lock for milliseconds
 _LONG: Final = 1800.0  # seconds: files of a large tree
+_SETTLING: Final = 10.0  # seconds; longer than a slow git command keeps an index that it has read
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +172,20 @@ def catch_up(repo: Repo, path: Path, ref: str) -> CannotFollow | None:
     except GitError as error:
         return CannotFollow(f"{path} cannot be looked into: {error.what}")
     return CannotFollow(f"{ref} is being moved by another process", passing=True)
+
+
+def settle(repo: Repo, path: Path, ref: str) -> bool:
+    """Correct the index of a checkout that followed `ref` a moment ago, if a command put it back.
+
+    Returns whether to call it again soon. A checkout that lags behind is left alone.
+    """
+    if time.time() - followed_at(repo, path) > _SETTLING:
+        return False
+    with contextlib.suppress(GitError):  # the next move of the branch corrects it, or says why not
+        tip = refs.read(repo, ref)
+        if tip is not None and tip == in_step(repo, path):
+            catch_up(repo, path, ref)
+    return True
 
 
 def undoes_a_move(repo: Repo, path: Path, ref: str, base: str, index: Path) -> bool:

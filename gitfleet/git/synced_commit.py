@@ -86,6 +86,14 @@ def read_step(repo: Repo, path: Path) -> SyncedCommit | None:
         return None
 
 
+def followed_at(repo: Repo, path: Path) -> float:
+    """When the note about a worktree was written, in seconds since the epoch; 0 without one."""
+    try:
+        return (folder(repo) / f"{key(path)}.step.json").stat().st_mtime
+    except OSError:
+        return 0.0
+
+
 def write_step(repo: Repo, path: Path, commit: str, left: str | None = None) -> None:
     """Record that index and files are at `commit` now, and were at `left` before."""
     lines = _moves_of_head(git_dir(path))
