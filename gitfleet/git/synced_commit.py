@@ -27,7 +27,7 @@ from gitfleet.git.worktree import git_dir
 
 _ZERO: Final = "0" * 40
 _ABANDONED: Final = 3600.0  # seconds
-_EARLIER: Final = 32  # commits: more moves than a slow git command lives through
+_EARLIER: Final = 12  # commits: more moves than a slow git command lives through
 
 
 @dataclass(frozen=True, slots=True)
