@@ -15,6 +15,7 @@ import click
 from msgspec import Struct, to_builtins
 
 from gitfleet.attempt.context import Project
+from gitfleet.attempt.workspace_pool import WorkspacePool
 from gitfleet.board import heartbeats
 from gitfleet.board.clone_state import Clone, config_home, read_json
 from gitfleet.board.store import Store
@@ -361,6 +362,7 @@ def _coders(place: Examined) -> Iterator[DoctorFinding]:
         report=EventLog(lambda _line: None),
         runner="doctor",
         default_target=place.target,
+        workspaces=WorkspacePool(place.repo),
         machine=own,
         executor=executor,
     )
