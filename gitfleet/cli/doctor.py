@@ -346,10 +346,7 @@ def _coders(place: Examined) -> Iterator[DoctorFinding]:
     """Each role's coder; whether all named coders exist and answer."""
     if place.board is None:
         return
-    try:
-        own = machine()
-    except FleetError:
-        own = Machine()  # another check reports the error
+    own = _own_machine()
     try:
         executor = registry.find(own.executor, own.plugins)
     except FleetError as error:
@@ -369,14 +366,19 @@ def _coders(place: Examined) -> Iterator[DoctorFinding]:
     yield from doctor_coders.coders(fleet, place.board, seconds=place.seconds)
 
 
+def _own_machine() -> Machine:
+    """The machine's settings; the defaults if they are wrong, which another check reports."""
+    try:
+        return machine()
+    except FleetError:
+        return Machine()
+
+
 def _outside(place: Examined) -> Iterator[DoctorFinding]:
     """The forge and the notification services."""
     if place.board is None:
         return
-    try:
-        own = machine()
-    except FleetError:
-        own = Machine()  # another check reports the error
+    own = _own_machine()
     for seen in probe_services.look(
         place.repo, place.board, own, remote_of(place.repo, place.store)
     ):
