@@ -30,7 +30,7 @@ _MOST_PROBLEMS: Final = 20  # of one file; people do not read more at once
 _MOST_LOOKED_AT: Final = 200  # considered for that choice; finding the intended meaning takes time
 _QUESTION: Final = "## Question"
 _ANSWER: Final = "## Answer"
-_RENAME: Final = "rename it, or run `gitfleet lint --fix`"
+RENAME: Final = "rename it, or run `gitfleet lint --fix`"
 _LONGEST_QUESTION: Final = 20_000  # characters; people do not answer a book
 
 
@@ -75,7 +75,7 @@ def _any_format(text: str, kind: type[T], path: str, first_line: int = 1) -> Any
     if document is None:
         return AnyFormat(None, problems)
     former = tuple(
-        Problem(path, *document.keys[at], f"`{key.name}` is now `{at[-1]}`", _RENAME)
+        Problem(path, *document.keys[at], f"`{key.name}` is now `{at[-1]}`", RENAME)
         for at, key in document.former.items()
     )
     known = schemas.fields_of(kind)

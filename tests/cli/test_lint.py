@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.cli.acting import gitfleet, refusal
+from tests.cli.acting import board, gitfleet, refusal
 from tests.cli.looking import Lab, task
 from tests.conftest import git
 
@@ -246,7 +247,40 @@ def test_a_fix_renames_what_came_with_an_old_key_later(old: Lab) -> None:
     assert problem["path"] == "tasks/c.md" and "both here" in problem["what"]
 
 
-def test_a_fix_is_of_the_board_itself(folder: Path) -> None:
-    """Files in a folder are a person's own to rename."""
-    said = gitfleet("lint", "--fix", ".", cwd=folder, code=2).stderr
-    assert "takes no PATH" in said
+def test_a_fix_of_files_commits_nothing(folder: Path) -> None:
+    """With paths it renames keys on disk, in these files alone; a link is left as it is."""
+    new = OLD["tasks/a.md"].replace("touches", "paths")
+    write(folder, {"tasks/a.md": OLD["tasks/a.md"], "tasks/b.md": OLD["tasks/a.md"]})
+    (folder / "tasks" / "a.md").chmod(0o640)
+    (folder / "tasks" / "c.md").symlink_to(folder / "tasks" / "b.md")
+    assert lint(folder, "--fix", "tasks/a.md") == [
+        "tasks/a.md: touches → paths",
+        "1 file: no problems, no warnings",
+    ]
+    assert (folder / "tasks" / "a.md").read_text() == new
+    assert (folder / "tasks" / "a.md").stat().st_mode & 0o777 == 0o640
+    assert (folder / "tasks" / "b.md").read_text() == OLD["tasks/a.md"]
+    assert lint(folder, "--fix", ".", code=1)[0] == "tasks/b.md: touches → paths"
+    assert (folder / "tasks" / "c.md").is_symlink()
+    assert (folder / "tasks" / "b.md").read_text() == new
+
+
+def test_a_fix_of_files_leaves_the_format_to_the_board(old: Lab) -> None:
+    """The number in fleet.yaml is for every file of the board."""
+    said = refusal("lint", "--fix", ".fleet/fleet.yaml", cwd=old.path)
+    assert "without PATH" in said
+    assert (old.path / ".fleet" / "fleet.yaml").read_text() == OLD["fleet.yaml"]
+
+
+def test_a_refused_commit_says_how_to_rename_its_keys(tmp_path: Path) -> None:
+    """`lint --fix` with the path, since the file is not committed; afterwards the commit passes."""
+    path = board(tmp_path / "repo")
+    window = path / ".fleet"
+    write(window, {"tasks/a.md": OLD["tasks/a.md"]})
+    git("add", "-A", cwd=window)
+    done = subprocess.run(
+        ["git", "commit", "-qm", "A"], cwd=window, capture_output=True, text=True, check=False
+    )
+    assert "or run `gitfleet lint --fix tasks/a.md` in .fleet/" in done.stderr
+    lint(window, "--fix", "tasks/a.md")
+    git("commit", "-qam", "A", cwd=window)
