@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import re
+import threading
 from collections.abc import Callable, Collection, Mapping
 from enum import StrEnum
 from pathlib import PurePath
@@ -143,8 +144,16 @@ def _loaded(plugin: Plugin) -> tuple[Any, str]:
 
     try:
         return EntryPoint(plugin.name, plugin.target, plugin.kind.group).load(), ""
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        reraise_interrupt(error)
         return None, f"cannot be imported: {one_line(error)}"
+
+
+def reraise_interrupt(error: BaseException) -> None:
+    """Raise a person's Ctrl-C again. A plugin may raise any other error, such as SystemExit."""
+    here = threading.current_thread() is threading.main_thread()
+    if isinstance(error, KeyboardInterrupt) and here:
+        raise error
 
 
 def one_line(error: BaseException) -> str:
@@ -170,7 +179,8 @@ def guarded(
             return found if result is Any else checked(found, result)
         except (FleetError, passing):
             raise
-        except Exception as error:
+        except BaseException as error:
+            reraise_interrupt(error)
             raise PluginError(plugin, f"failed in `{member}`: {one_line(error)}") from error
 
     return guard

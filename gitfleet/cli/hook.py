@@ -77,8 +77,11 @@ def _with_path(problem: Problem, top: Path) -> Problem:
 
 
 def _refuse_lag(repo: Repo, top: Path, ref: str) -> None:
-    tip = refs.read(repo, ref)
-    if tip is None or synced_commit.in_step(repo, top) in (None, tip):
+    tip, base = refs.read(repo, ref), synced_commit.in_step(repo, top)
+    if tip is None or base is None:
+        return
+    index = _coming_index() or git_dir(top) / "index"
+    if base == tip and not follow_branch.undoes_a_move(repo, top, ref, base, index):
         return
     # `git commit -a` and `git commit PATH` hold it during this hook, a plain `git commit` does not.
     locked = (git_dir(top) / "index.lock").exists()
@@ -108,14 +111,20 @@ class _Change(NamedTuple):
 
 def _staged(top: Path) -> dict[str, _Change]:
     """The changes of the coming commit, by path. For a merge, only those that neither side has."""
-    index = os.environ.get("GIT_INDEX_FILE")
-    env = {"GIT_INDEX_FILE": str((Path.cwd() / index).resolve())} if index else None
+    index = _coming_index()
+    env = {"GIT_INDEX_FILE": str(index)} if index else None
     args = ("diff-index", "--cached", "-z", "--no-renames", "--diff-filter=AMTD")
     found = _changes(git(*args, "HEAD", cwd=top, env=env).fields)
     if git("rev-parse", "-q", "--verify", "MERGE_HEAD", cwd=top, check=False).code == 0:
         theirs = _changes(git(*args, "MERGE_HEAD", cwd=top, env=env).fields)
         found = {path: change for path, change in found.items() if path in theirs}
     return found
+
+
+def _coming_index() -> Path | None:
+    """The index of the coming commit, where git names it to the hook."""
+    named = os.environ.get("GIT_INDEX_FILE")
+    return (Path.cwd() / named).resolve() if named else None
 
 
 def _changes(fields: list[str]) -> dict[str, _Change]:

@@ -48,9 +48,7 @@ def _forge(
         what = "a forge is configured, but the board is only in this clone"
         return ServiceProbe("problem", "forge", what, "Push the board to the remote on that forge.")
     if not registry.installed():
-        return ServiceProbe(
-            "warning", "forge", "this runner lacks what it would ask it with", EXTRA
-        )
+        return ServiceProbe("warning", "forge", "forges need httpx, which is not installed", EXTRA)
     try:
         where = registry.site(settings, remote.address(repo, shared))
         forge = registry.find(where.kind, machine.plugins)

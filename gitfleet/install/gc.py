@@ -167,8 +167,7 @@ def remove(project: Project, one: Litter) -> None:
     _refuse_what_lives(project, one)
     match one.what:
         case LitterKind.WORKSPACE:
-            with project.worktrees:
-                worktree.remove(project.repo, Path(one.name))
+            project.workspaces.remove(Path(one.name))
         case LitterKind.OUTPUT:
             shutil.rmtree(one.name)
         case LitterKind.SALVAGE | LitterKind.BRANCH:

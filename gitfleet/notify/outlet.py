@@ -10,6 +10,7 @@ from gitfleet.errors import FleetError
 from gitfleet.event_log import Action, EventLog
 from gitfleet.notify.base import Service, Text
 from gitfleet.notify.spool import box_texts
+from gitfleet.plugins import reraise_interrupt
 
 _LOOK: Final = 60.0  # seconds between checks without a wake-up
 
@@ -43,7 +44,8 @@ class Outlet:
     def _sent(self, text: Text) -> bool:
         try:
             return self.receiver.send(text)
-        except Exception:  # services may raise anything; the error's text may contain the address
+        except BaseException as error:  # services may raise anything; its text may hold the address
+            reraise_interrupt(error)
             return False
 
     def _failed(self, error: Exception) -> FailedRound:

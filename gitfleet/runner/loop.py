@@ -241,8 +241,10 @@ class Runner:
             busy=bool(self.attempts),
             may_claim=self._may_claim(board),
         )
-        # Check a busy window again soon: until then people's commits are refused.
-        return min(pause, _WINDOW_AGAIN) if pause is not None and self.windows.behind else pause
+        # Until a busy window is checked again, people's commits are refused; until a target's
+        # checkout is, they may undo what landed.
+        soon = self.windows.behind or self.windows.settling
+        return min(pause, _WINDOW_AGAIN) if pause is not None and soon else pause
 
     def _handle_signals(self) -> None:
         """Act on the signals so far."""

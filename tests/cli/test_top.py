@@ -19,6 +19,7 @@ import pytest
 from rich.console import Console
 
 from gitfleet.attempt.context import LiveStatus, Project
+from gitfleet.attempt.workspace_pool import WorkspacePool
 from gitfleet.background_service import ServiceHealth
 from gitfleet.board import heartbeats
 from gitfleet.board.authorship import runner_signature
@@ -253,7 +254,9 @@ def test_the_table_of_run_is_to_be_read_on_a_narrow_terminal_too() -> None:
 
 def _fleet(path: Path) -> Project:
     repo = find(path)
-    return Project(repo, Clone(repo), Store(repo), EventLog(lambda _: None), "box", "main")
+    return Project(
+        repo, Clone(repo), Store(repo), EventLog(lambda _: None), "box", "main", WorkspacePool(repo)
+    )
 
 
 def test_the_file_is_written_anew_only_when_something_changed(board: Path) -> None:

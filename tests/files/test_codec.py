@@ -235,7 +235,8 @@ PROBLEMS = [
     ("title: x\npriority: high", (3, 11), "priority must be a whole number", 'it is "high"'),
     ("title: x\ndepends_on:\n  - ok\n  - Not Ok", (5, 5), 'depends_on cannot be "Not Ok"',
      "the name of its file without .md"),
-    ("title: x\ndepends_on: app", (3, 13), "depends_on must be a list", 'it is "app"'),
+    ("title: x\ndepends_on: app", (3, 13), "depends_on must be a list",
+     'write `depends_on: ["app"]`'),
     ("title: x\nrole: planning", (3, 7), 'role cannot be "planning"', "did you mean 'plan'?"),
     ("title: x\ntimeout: 45 minutes", (3, 10), 'timeout cannot be "45 minutes"', "45m"),
     ("title: x\nnot_before: tomorrow", (3, 13), 'not_before cannot be "tomorrow"',
@@ -563,3 +564,24 @@ def test_every_kind_of_event_has_a_schema() -> None:
     """No content of an event is without a type of its own."""
     assert set(CONTENT_OF.values()) <= set(schemas.SCHEMAS.values())
     assert text()
+
+
+@pytest.mark.parametrize(
+    ("line", "what", "remedy"),
+    [
+        ("roles: {work: claude}", "roles.work must be a mapping", "write `work: {coder: claude}`"),
+        ("checks: pytest -q", "checks must be a list", 'write `checks: ["pytest -q"]`'),
+        ("roles: claude", "roles must be a mapping", 'it is "claude"'),
+    ],
+)
+def test_one_word_in_place_of_a_mapping_or_a_list(line: str, what: str, remedy: str) -> None:
+    """One error, which says how to write it."""
+    settings, (problem,) = codec.read_settings(f"format: 2\n{line}\n".encode())
+    assert settings is None
+    assert problem.what.startswith(what) and problem.remedy == remedy
+
+
+def test_settings_without_a_format_say_which() -> None:
+    """The newest that this gitfleet knows."""
+    _, (problem,) = codec.read_settings(b"target: main\n")
+    assert problem.remedy == "add a line `format: 2`"

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -173,7 +174,7 @@ def test_a_slow_service_holds_up_neither_the_round_nor_another_service(
     """Each has a thread of its own."""
     with sink() as other:
         machine = Machine(notify=MachineNotify(urls=(other.url,)))
-        place.fleet.machine = machine
+        place.fleet = replace(place.fleet, machine=machine)
 
         service.gate = threading.Event()
         with runner(place) as made:
@@ -304,7 +305,9 @@ def test_what_an_agent_writes_calls_nobody(place: Desk, service: Sink) -> None:
 
 def test_the_machine_says_of_what_it_tells(place: Desk, service: Sink) -> None:
     """Instead of what fleet.yaml says."""
-    place.fleet.machine = Machine(notify=MachineNotify(about=(Notice.FAILED,)))
+    place.fleet = replace(
+        place.fleet, machine=Machine(notify=MachineNotify(about=(Notice.FAILED,)))
+    )
     assert notifier.wanted(place.fleet, place.fleet.store.board()) == {Notice.FAILED}
     with runner(place):
         place.ask()

@@ -80,6 +80,7 @@ def test_two_distributions_with_one_name_are_refused_until_one_is_listed(site: P
     [
         ("import nothing_of_that_name", "cannot be imported: ModuleNotFoundError"),
         ("raise SystemExit(3)", "cannot be imported: SystemExit: 3"),
+        ("class Odd(BaseException): pass\nraise Odd(3)", "cannot be imported: Odd: 3"),
         ("PLUG = print", r"\(bad:PLUG\) is a builtin_function_or_method, not a Coder"),
         ("OTHER = 1", "cannot be imported: AttributeError"),
         (spy(Path("/dev/null"), "another"), "names its coder 'another'"),

@@ -126,4 +126,5 @@ def first_task(settings: Settings) -> str:
     """A command that creates a task that can be done here."""
     if any(one.coder != "shell" for one in named_by(settings.roles.work)):
         return 'gitfleet add "A first task" --body "What to do, in Markdown"'
-    return 'gitfleet add "A first task" --coder shell < body.md'
+    body = r"```sh\necho hello > hello.txt\n```\n"
+    return f"printf '{body}' | gitfleet add \"Say hello\" --coder shell"
