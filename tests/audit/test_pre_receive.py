@@ -370,7 +370,7 @@ def test_a_server_that_lost_gitfleet_takes_no_push_unseen(served: Served) -> Non
     hook = served.bare / "hooks" / "pre-receive"
     hook.write_text(re.sub(r"'/[^']*python[^']*'", "'/nowhere/python'", hook.read_text()))
     served.past.task("a")
-    assert "nobody can judge the push" in served.refused()
+    assert "so the push cannot be checked" in served.refused()
     served.taken("main:refs/heads/else")
 
 
