@@ -118,10 +118,10 @@ def none(*_: object, **__: object) -> tuple[()]:
     return ()
 
 
-def _failed(folder: Path) -> Path:
+def _failed(folder: Path, name: str) -> Path:
     """As `write_trace`: an error of the product is a finding."""
     error = sys.exc_info()[1]
-    raise AssertionError(f"a bug in the product: {error!r}") from error
+    raise AssertionError(f"a bug in the product ({name}): {error!r}") from error
 
 
 def stand_ins_of(world: World, server: Server, coders: Coders) -> list[tuple[object, object]]:
