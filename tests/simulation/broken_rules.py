@@ -117,15 +117,8 @@ FOUND: dict[str, BrokenRule] = {
         (on_end.has_ended, "and event.attempt.outcome is attempt.outcome", ""),
     ),
     "dead-forgotten": _rule(
-        "a restarted runner forgets nonces that are not on the board yet, and leaves such claims",
+        "a restarted runner forgets nonces that are not on the board yet",
         (attempt_thread.end_dead_attempts, "continue  # its push may still arrive", "pass  #"),
-        (claim_state.claim_state, "return ClaimState.FORGOTTEN", "return ClaimState.POSTPONED"),
-        (
-            HeartbeatThread._judge,
-            "others = foreign_claims(",
-            "others = (lambda *a: {n: r for n, r in foreign_claims(*a).items()"
-            " if r != self.fleet.runner})(",
-        ),
     ),
     "dead-unpublished": _rule(
         "a restarted runner names a head in its event and does not send it",

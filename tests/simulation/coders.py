@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
+from gitfleet.agent import client
 from gitfleet.attempt import coder_run
 from gitfleet.attempt.context import AttemptContext, ClaimedTask, Project, task_branch
 from gitfleet.attempt.start_point import StartMode, StartPoint
@@ -32,6 +33,7 @@ class Coders:
         self.told: dict[str, set[Outcome]] = {}  # nonce -> how its coder let it end
         self.believed: list[tuple[int, Outcome]] = []  # ends that their runner says counted
         self.filed: dict[str, tuple[int, str]] = {}  # key -> the attempt, the task's id
+        self.asked: dict[str, int] = {}  # a question's text -> its attempt
         self.rooms: dict[tuple[str, int, str], Proc | None] = {}  # machine, life, task
 
     # -- workspaces
@@ -92,6 +94,8 @@ class Coders:
             if self.dice.random() < 0.1:
                 self._file(ctx)
             coder_run._hear(ctx)
+            if self.world.chance(0.1) and not self._answered(ctx):
+                return self._run_of(ctx, Outcome.SUBMITTED)
         if ctx.claimed.claim.base not in repo.library.lines[repo.refs[branch]]:
             raise self.world.breach(f"{ctx.task}: its work does not contain where it started")
         return self._run_of(ctx, outcome)
@@ -120,6 +124,22 @@ class Coders:
         (ctx.run_dir.outbox / f"task-{name}.md").write_text(text)
         for filed in coder_run.read_filed_tasks(ctx):
             self.filed.setdefault(filed.addition.key, (self._ghost(), filed.addition.id))
+
+    def _answered(self, ctx: AttemptContext) -> bool:
+        """Ask a person, and wait for a while. Without an answer the agent must stop."""
+        key, box = self.world.hex(8), ctx.run_dir.outbox
+        text = f"Which of them: {key}?"
+        client.drop(box, f"{client.QUESTION}{key}.md", f"## Question\n{text}\n")
+        self.asked[text] = self._ghost()
+        question = client.SentQuestion(key, box, ctx.run_dir.inbox)
+        for _ in range(self.dice.choice([1, 12])):
+            if self._spend(ctx, 5.0):
+                return True
+            coder_run._hear(ctx)
+            if client.reply(question).answer:
+                return True
+        client.park(question)
+        return False
 
     def _judge(self, ctx: AttemptContext) -> CoderRun:
         """A validator looks at a candidate."""

@@ -17,6 +17,7 @@ from gitfleet.model.change import Change, Person
 from gitfleet.model.event import Decision
 from gitfleet.model.states import Kind
 from gitfleet.model.task import Task
+from gitfleet.plan import questions
 from gitfleet.plan.task_history import submission_of
 from gitfleet.plan.transitions import by_person
 from gitfleet.plan.transitions.add_tasks import Addition
@@ -47,8 +48,8 @@ class Folk:
         while not self.world.calm:
             self.world.sleep(self.dice.random() * self.world.plan.busy / 4)
             deed = self.dice.choice(
-                [self.add, self.say, self.say, self.unhold, self.edit, self.commit_here,
-                 self.merge_by_hand, self.push_to_target]
+                [self.add, self.say, self.say, self.answer, self.answer, self.unhold, self.edit,
+                 self.commit_here, self.merge_by_hand, self.push_to_target]
             )  # fmt: skip
             try:
                 self.look()
@@ -94,6 +95,25 @@ class Folk:
                 board, now, task=task, kind=kind, person=ANN, reason="so", suffix=suffix
             )
         )
+
+    def answer(self) -> None:
+        """Answer an agent's question, if there is one."""
+        waiting = questions.waiting(self.store.board(), self.store.now())
+        if waiting:
+            self.answered(self.dice.choice(waiting).name)
+
+    def answered(self, question: str) -> None:
+        """Answer this question."""
+
+        def decide(board: Board, now: datetime) -> Change | None:
+            file = self.store.file(board, layout.question_path(question))
+            if file is None:
+                return None
+            return questions.answer(
+                board, now, question=question, file=file, text="The first.", person=ANN
+            )
+
+        self.store.transact(decide)
 
     def unhold(self) -> None:
         held = [t for t, e in self.store.board().entries.items() if by_person._on_hold(e)]

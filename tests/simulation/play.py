@@ -15,6 +15,7 @@ from gitfleet.model.board import Entry
 from gitfleet.model.event import Attempt
 from gitfleet.model.states import CLAIMED, Kind, Outcome, Status
 from gitfleet.model.task import Task
+from gitfleet.plan import questions
 from gitfleet.plan.graph import cancelled, is_done
 from gitfleet.plan.landing_terms import TermsChanged
 from gitfleet.plan.status import status_of, statuses
@@ -34,7 +35,7 @@ from tests.simulation.world import EPOCH, Breach, Machine, World
 
 PATIENCE = 4000.0  # virtual seconds in which all must come to rest
 ENDS = frozenset({Status.DONE, Status.CANCELLED, Status.HELD, Status.FAILED, Status.WAITING,
-                  Status.INVALID, Status.FIXING})  # fmt: skip
+                  Status.INVALID, Status.FIXING, Status.ASKING})  # fmt: skip
 KNOWN_REASONS = (
     "its runner died",
     f"{REMOTE} did not answer for a whole lease",
@@ -237,6 +238,8 @@ class Play:
                     folk.freed(task)
                 if status is Status.FAILED:
                     folk.said(task, Kind.RETRY)
+            for one in questions.waiting(board, folk.store.now()):
+                folk.answered(one.name)
 
         for _ in range(4):  # what was held may turn out to have failed
             self.world.spawn(folk.machine, tidy)
@@ -262,6 +265,7 @@ class Play:
                 raise Breach(f"#{ghost} was told to have ended {outcome}; in truth {really}")
         self._check_target()
         self._check_filed()
+        self._check_asked()
 
     def _check_log(self, entry: Entry) -> None:
         numbers: Counter[int] = Counter()
@@ -310,6 +314,19 @@ class Play:
                 raise Breach(f"what #{ghost} filed is on the board twice")
             if ghost in believed and key not in self.server.filed:
                 raise Breach(f"what #{ghost} filed is not on the board")
+
+    def _check_asked(self) -> None:
+        there = Counter(
+            question.text.strip()
+            for entry in self.server.board().entries.values()
+            for question in entry.questions
+        )
+        believed = {ghost for ghost, _ in self.coders.believed}
+        for text, ghost in self.coders.asked.items():
+            if there[text] > 1:
+                raise Breach(f"what #{ghost} asked is on the board twice")
+            if ghost in believed and text not in self.server.asked:
+                raise Breach(f"what #{ghost} asked is not on the board")
 
     def _check_all_done(self) -> None:
         board = self.server.board()

@@ -66,6 +66,7 @@ class Server:
         self.owner_of: dict[int, Any] = {}  # ghost -> its runner, see runner.py
         self.nonces: dict[tuple[str, str], int] = {}  # runner, nonce -> ghost at the tip
         self.filed: set[str] = set()  # keys of what agents filed, once they were on the board
+        self.asked: set[str] = set()  # texts of questions, once they were on the board
         self.takeovers = 0
         self.commits = 0
 
@@ -171,6 +172,8 @@ class Server:
             entry = step.child.get(layout.place(path).task)
             if entry is not None and entry.task is not None and entry.task.outbox:
                 self.filed.add(entry.task.outbox)
+            if entry is not None:
+                self.asked.update(question.text.strip() for question in entry.questions)
         owners = self.owners[commit.oid] = dict(self.owners.get(parent, {}))
         for act in self.acts.get(commit.oid, ()):
             if act.verb == "claim":
@@ -188,6 +191,8 @@ class Server:
         owners[act.task] = act.ghost
         self.heard[act.ghost] = self.world.now
         self.nonces[claim.runner, claim.nonce] = act.ghost
+        if claim.nonce not in self.owner_of[act.ghost].clone.pending:
+            raise Breach(f"{act.task} (#{act.ghost}) is claimed, and its clone has forgotten that")
 
     def _ended(self, step: CommitStep, owners: dict[str, int], act: Act) -> None:
         owner = owners.pop(act.task, None)

@@ -12,6 +12,7 @@ import random
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 from tests.simulation.faults import Plan
@@ -275,7 +276,7 @@ class World:
             risk = self.plan.crash * (15 if machine.shaken else 1)
             machine.shaken = False
             if self.chance(risk):
-                self.crash(machine)
+                self.crash(machine, machine.life)
                 return
         self._let(proc, proc.resume)
         if self.error is not None:
@@ -289,8 +290,13 @@ class World:
         if not proc.running:
             del self.procs[proc]
 
-    def crash(self, machine: Machine) -> None:
-        """Everything that runs on the machine ends at once, in the middle of whatever it does."""
+    def crash(self, machine: Machine, life: int) -> None:
+        """Everything that runs on the machine ends at once, in the middle of whatever it does.
+
+        Nothing happens if that life of it is over.
+        """
+        if machine.life != life or self.calm:
+            return
         self.say(machine.name, "CRASH")
         machine.life += 1
         machine.up = False
@@ -345,6 +351,8 @@ def converse(world: World, act: Callable[[], T], *, pushes: bool = False) -> T:
                 patience = dice.choice([1.0, 4.0, TIMEOUT])
                 there = patience + dice.random() * dice.choice([3.0, 20.0, 60.0])
                 lost_back = True
+                if machine.mortal and dice.random() < 30 * world.plan.crash:
+                    world.at(dice.random() * patience, partial(world.crash, machine, machine.life))
             case 3:  # it never arrives
                 there = FOREVER
                 patience = dice.choice([1.0, 4.0, TIMEOUT])
