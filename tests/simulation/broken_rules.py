@@ -59,7 +59,7 @@ DELIBERATE: dict[str, BrokenRule] = {
     "wall-clock-lease": _rule(
         "a claim is lost when its heartbeat looks old by the watcher's wall clock",
         (
-            HeartbeatThread._judge,
+            HeartbeatThread._find_lost,
             "self.lost = self.watch.look(time.monotonic(), others, seen, began=began)",
             "self.lost = frozenset(nonce for name, content in told.items()"
             " if (self.fleet.store.now() - __import__('datetime').datetime.fromisoformat("
@@ -156,7 +156,7 @@ NARROW: dict[str, BrokenRule] = {
     ),
     "look-timed-at-end": _rule(
         "a look counts for when its answer came, not for when it was begun",
-        (HeartbeatThread._judge, "began=began", "began=time.monotonic()"),
+        (HeartbeatThread._find_lost, "began=began", "began=time.monotonic()"),
     ),
 }  # fmt: skip
 RULES = DELIBERATE | FOUND | NARROW

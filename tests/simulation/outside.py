@@ -97,7 +97,7 @@ class _Services:
         handle = project.store.backend.remote
         assert handle is not None
         self.heartbeat = HeartbeatThread(project, handle, lives, wake, slots)
-        project.leases.told = self.heartbeat.lease_left
+        project.leases.lease_left = self.heartbeat.lease_left
         self.is_leader = self.heartbeat.is_leader
         self.leases_kept = contextlib.nullcontext
         self.board_moved = self.attempt_ended = nothing

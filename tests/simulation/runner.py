@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gitfleet.attempt.context import Project
+from gitfleet.attempt.workspace_pool import WorkspacePool
 from gitfleet.event_log import EventLog
 from gitfleet.model.config import Machine as MachineSettings
 from gitfleet.presence.heartbeat_thread import HeartbeatThread
@@ -33,8 +34,8 @@ class Runner:
         )
         target = TARGET.removeprefix(HEADS)
         project = Project(
-            repo, self.clone, store, report, self.name, target, MachineSettings(),
-            worktrees=stand_ins.Lock(self.world),  # type: ignore[arg-type]  # it does the same
+            repo, self.clone, store, report, self.name, target, WorkspacePool(repo),
+            MachineSettings(),
             giving_up=stand_ins.Event(self.world),  # type: ignore[arg-type]  # it does the same
             executor=NoProcesses(),
         )  # fmt: skip
