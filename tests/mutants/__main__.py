@@ -90,21 +90,22 @@ def _try_all(
         if trial.in_child(work, 3600, output) != 0:
             sys.exit(f"the run without a mutant failed:\n{output.read_text()[-3000:]}")
     reach = Reach(json.loads(kept.read_text()))
-    copy = folder / "tree"
-    trial.copy_tree(copy)
-    in_functions: list[Mutant] = []
     for mutant in mutants:
-        tests = reach.tests(mutant, seconds)
-        if not tests:
-            results.add(mutant, tests, "unreached")
-        elif mutant.function:
-            in_functions.append(mutant)
-        else:
-            limit = trial.limit_of(tests, reach)
-            results.add(mutant, tests, trial.try_in_copy(copy, mutant, tests, limit))
+        if not reach.tests(mutant, seconds):
+            results.add(mutant, [], "unreached")
+    reached = [mutant for mutant in mutants if reach.tests(mutant, seconds)]
+    in_functions = [mutant for mutant in reached if mutant.function]
     trials = Trials(in_functions, reach, seconds, output, results.add)
     quiet = ("-o", "addopts=", "-p", "no:terminal")
-    pytest.main([*OPTIONS, *quiet, *given.tests], [trials])
+    if in_functions:
+        pytest.main([*OPTIONS, *quiet, *given.tests], [trials])
+    copy = folder / "tree"
+    trial.copy_tree(copy)
+    for mutant in reached:
+        if not mutant.function:
+            tests = reach.tests(mutant, seconds)
+            limit = trial.limit_of(tests, reach)
+            results.add(mutant, tests, trial.try_in_copy(copy, mutant, tests, limit))
 
 
 if __name__ == "__main__":

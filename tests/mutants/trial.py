@@ -119,7 +119,8 @@ def go_to(copy: Path) -> None:
     os.environ["PYTHONPATH"] = str(copy)
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     sys.dont_write_bytecode = True
-    for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
+    ours = [name for name in sys.modules if name.partition(".")[0] in ("gitfleet", "tests")]
+    for name in ours:
         del sys.modules[name]
     sys.path.insert(0, str(copy))
 

@@ -98,3 +98,11 @@ def test_a_claim_with_our_name_that_we_do_not_remember_is_watched() -> None:
     """Ours are the claims whose nonce we hold, whatever their name says."""
     seen = board(tasks("app", "web"), claimed("app", nonce=nonce(1)), claimed("web"))
     assert foreign_claims(seen, {nonce(99)}) == {nonce(1): "box"}
+
+
+def test_a_runner_that_was_never_heard_has_no_lease_yet() -> None:
+    """Its first heartbeat that arrives starts it, also at the moment the machine booted."""
+    new, known = OwnLease(lease=60), OwnLease(lease=60)
+    known.arrived(0.0)
+    assert (new.heard, known.heard) == (False, True)
+    assert (new.left(20.0), known.left(20.0)) == (0.0, 40.0)

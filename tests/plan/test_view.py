@@ -12,6 +12,7 @@ from gitfleet.model.board import Board
 from gitfleet.model.states import Role, Status
 from gitfleet.model.task import Budget
 from gitfleet.plan import plain_data, view
+from gitfleet.plan.coder_choice import next_coder
 from gitfleet.plan.view import Detail
 from tests.plan.kit import FLEET, NOW, asked, board, claimed, logged, tasks, text
 
@@ -180,9 +181,10 @@ def test_what_is_archived_is_done_even_if_its_files_do_not_say_so() -> None:
 
 def test_a_claim_for_validation_shows_the_role_of_the_task_not_of_the_claim() -> None:
     """`role` is the task's word; the claim has its own."""
-    found = board(tasks("a"), claimed("a", Role.VALIDATE))
+    found = board(tasks("a"), claimed("a", Role.VALIDATE, coder="judge"))
     (row,) = view.rows(found, NOW)
     assert row.role is Role.WORK and row.claim is not None and row.claim.role is Role.VALIDATE
+    assert row.doer is not None and row.doer.coder == "shell"
 
 
 def test_the_time_of_a_list_grows_no_faster_than_the_board() -> None:
@@ -228,3 +230,43 @@ def test_a_task_that_waits_for_a_key_says_where_to_mend_it() -> None:
     later = tasks("a", not_before=NOW + timedelta(days=1))
     late = board(later, logged("a", "work auth-failed", **just_now))
     assert detail(late, "a").next.startswith("Nothing: ")
+
+
+def test_a_task_whose_file_was_removed_comes_back_with_its_file() -> None:
+    """No command does that: a person reverts the commit on the board."""
+    found = board(logged("removed", "work failed"))
+    assert "restore tasks/removed.md" in detail(found, "removed").next
+
+
+def test_the_branch_of_a_task_is_that_of_its_claim_else_of_its_last_attempt() -> None:
+    """Before its first attempt there is none to look at."""
+    made = logged("a", "work failed", branch="gitfleet/task/old")
+    (first,) = view.rows(board(tasks("a")), NOW)
+    (ended,) = view.rows(board(tasks("a"), made), NOW)
+    (runs,) = view.rows(board(tasks("a"), made, claimed("a", branch="gitfleet/task/a")), NOW)
+    assert [first.branch, ended.branch, runs.branch] == [
+        None, "gitfleet/task/old", "gitfleet/task/a",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({}, "shell/big (default)"),
+        ({"model": "small"}, "shell (default)/small"),
+        ({"coder": "claude"}, "claude"),
+        ({"coder": "claude", "model": "small"}, "claude/small"),
+        ({"coder": "shell"}, "shell/big (default model)"),
+    ],
+)
+def test_what_a_task_inherits_is_said_to_be_the_default(keys: dict[str, str], words: str) -> None:
+    """A person sees at a glance what its file decides, and what fleet.yaml does."""
+    fleet = b"format: 2\nroles:\n  work: {coder: shell, model: big}\n"
+    (row,) = view.rows(board(tasks("a", **keys), fleet=fleet), NOW)
+    assert str(row.doer) == words
+
+
+def test_checks_alone_have_no_coder_to_show() -> None:
+    """A claim that names none is not said to be somebody's."""
+    found = board(tasks("a"), claimed("a", Role.VALIDATE, coder=""))
+    assert next_coder(found, found.entries["a"], Role.VALIDATE) is None
