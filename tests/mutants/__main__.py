@@ -67,8 +67,8 @@ def main() -> int:
         for file in _files(given.code)
         for mutant in mutants_of(str(file.relative_to(ROOT)), file.read_bytes())
     ]
-    chosen = sorted(found, key=lambda mutant: mutant.rank(given.seed))[: given.sample]
-    chosen.sort(key=lambda mutant: (mutant.path, mutant.start))
+    sample = set(sorted(found, key=lambda mutant: mutant.rank(given.seed))[: given.sample])
+    chosen = [mutant for mutant in found if mutant in sample]
     results.say(f"{len(found)} mutants, of which {len(chosen)} are tried")
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         _try_all(chosen, given, results, Path(folder).resolve())

@@ -249,6 +249,6 @@ def test_options_are_counted_from_one() -> None:
 
 def test_a_question_that_is_not_there_cannot_be_answered() -> None:
     """Nothing is written for a name that somebody mistyped."""
+    found = read(running(question("one-1")))
     with pytest.raises(FleetError, match="no question 'one-7'"):
-        found = read(running(question("one-1")))
         questions.answer(found, NOW, question="one-7", file=b"", text="yes", person=ANN)
