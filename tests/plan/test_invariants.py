@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gitfleet.files import layout
+from gitfleet.files import codec, layout
+from gitfleet.model.event import Closed, Landed
+from gitfleet.model.states import Role
 from gitfleet.plan.invariants import CommitStep, check_step
-from tests.plan.kit import FLEET, NOW, claimed, logged, nonce, oid, read, tasks
+from tests.plan.kit import (
+    FLEET,
+    NOW,
+    OID,
+    attempt,
+    claimed,
+    logged,
+    nonce,
+    oid,
+    read,
+    tasks,
+    text,
+)
 
 Tree = Mapping[str, bytes]
 
@@ -33,3 +47,34 @@ def test_the_event_that_ends_a_claim_is_not_blamed_for_one_beside_it() -> None:
     assert broken(tasks("a") | claimed("a"), tasks("a") | ended | invented) == [
         (2, "log/a/002-work-beef.yaml")
     ]
+
+
+def test_a_person_may_edit_a_task_and_a_runner_may_not() -> None:
+    """Runners write no person's file."""
+    edited = {"tasks/a.md": text("Do it better")}
+    assert broken(tasks("a"), edited, by_runner=False) == []
+    assert broken(tasks("a"), edited) == [(6, "tasks/a.md")]
+
+
+def test_a_landed_repair_may_close_all_that_it_repairs() -> None:
+    """Directly or through another repair; nothing else may be closed with it."""
+    names = ("a", "a-fix-1", "a-fix-2", "b")
+    before = {
+        **tasks("a", "b"),
+        **tasks("a-fix-1", fixes="a"),
+        **tasks("a-fix-2", fixes="a-fix-1"),
+        **claimed("a-fix-2", Role.VALIDATE),
+        **logged("a", "work submitted", "validate rejected a-fix-1"),
+        **logged("a-fix-1", "work submitted", "validate rejected a-fix-2"),
+        **logged("a-fix-2", "work submitted"),
+    }
+    landed = Landed(runner="box", nonce=nonce(99), at=NOW, target="main", merge=OID)
+    closed = codec.write(Closed(runner="box", at=NOW, reason="fixed", by="a-fix-2"))
+    after = {path: data for path, data in before.items() if not path.startswith("claims/")}
+    after["log/a-fix-2/002-validate-beef.yaml"] = codec.write(attempt("accepted", 99))
+    after["log/a-fix-2/003-landed-beef.yaml"] = codec.write(landed)
+    for name in names[:2]:
+        after[f"log/{name}/003-closed-beef.yaml"] = closed
+    assert broken(before, after) == []
+    after["log/b/001-closed-beef.yaml"] = closed
+    assert broken(before, after) == [(6, "log/b/001-closed-beef.yaml")]

@@ -264,6 +264,9 @@ def test_what_a_task_inherits_is_said_to_be_the_default(keys: dict[str, str], wo
     fleet = b"format: 2\nroles:\n  work: {coder: shell, model: big}\n"
     (row,) = view.rows(board(tasks("a", **keys), fleet=fleet), NOW)
     assert str(row.doer) == words
+    facts = plain_data.facts(row)
+    assert facts["coder_default"] is ("coder" not in keys)
+    assert facts["model"] == (words.partition("/")[2].partition(" ")[0] or None)
 
 
 def test_checks_alone_have_no_coder_to_show() -> None:
