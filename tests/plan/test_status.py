@@ -290,6 +290,9 @@ def test_a_pause_of_its_own_comes_before_a_rest() -> None:
     found = stands(board(failed, rests, fleet=JUDGED), "app")
     assert not found.rests and not found.claimable(NOW)
     assert "validation ended failed" in found.reason
+    assert found.until is not None
+    over = stands(board(failed, rests, fleet=JUDGED), "app", found.until)
+    assert over.rests and over.until == IN_AN_HOUR
 
 
 def test_a_task_too_large_for_its_context_is_to_be_split() -> None:
@@ -411,6 +414,15 @@ def test_a_repair_that_is_settled_holds_up_nothing() -> None:
     assert closing.status is Status.FIXING and "closed by hand" in closing.reason
     settled = stands(board(*parts, logged("app-fix-1", "close", "closed")), "app")
     assert settled.status is Status.READY
+
+
+@pytest.mark.parametrize(("times", "pause"), [(2, 10), (3, 20), (4, 40)])
+def test_work_that_is_interrupted_again_is_paused_as_after_failures(
+    times: int, pause: float
+) -> None:
+    """The first interruption costs nothing; a lasting cause is not met every second."""
+    found = stands(board(app(*["work interrupted"] * times, **JUST_NOW)), "app")
+    assert found.until == JUST_NOW["ended"] + timedelta(seconds=pause)
 
 
 # --- anything at all ----------------------------------------------------------------------------

@@ -273,3 +273,20 @@ def test_checks_alone_have_no_coder_to_show() -> None:
     """A claim that names none is not said to be somebody's."""
     found = board(tasks("a"), claimed("a", Role.VALIDATE, coder=""))
     assert next_coder(found, found.entries["a"], Role.VALIDATE) is None
+
+
+def test_a_row_was_updated_by_its_newest_event_or_claim() -> None:
+    """A list of what happened lately goes by it; a task that nothing happened to has no time."""
+    made = logged("a", "work failed")
+    earlier, later = NOW - timedelta(hours=3), NOW - timedelta(minutes=1)
+    updated = [
+        view.rows(board(tasks("a"), *parts), NOW)[0].updated
+        for parts in ((), (made,), (made, claimed("a", at=later)), (made, claimed("a", at=earlier)))
+    ]
+    assert updated == [None, NOW - timedelta(hours=1), later, NOW - timedelta(hours=1)]
+
+
+def test_a_task_that_does_not_validate_shows_nobody_who_does_it() -> None:
+    """Its file may have named anyone."""
+    (row,) = view.rows(board({"tasks/a.md": b"---\ntitel: x\n---\n"}), NOW)
+    assert (row.status, row.role, row.doer) == (Status.INVALID, None, None)
