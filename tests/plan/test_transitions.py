@@ -427,3 +427,12 @@ def test_work_whose_task_became_invalid_is_rejected_without_a_repair() -> None:
     files["tasks/app.md"] = b"---\ntitel: x\n---\n"
     change = on_rejection.reject(board(files), task="app", attempt=REJECTED, fix=None)
     assert list(after(files, change).entries) == ["app"]
+
+
+def test_an_event_is_named_by_number_kind_and_four_digits_of_its_nonce() -> None:
+    """docs/board.md says so; people and scripts read these names."""
+    found = board(tasks("app"), logged("app", "work submitted"), VALIDATING)
+    rejected = on_rejection.reject(found, task="app", attempt=REJECTED, fix=None)
+    ended = on_end.end_attempt(found, task="app", attempt=REJECTED, role=Role.VALIDATE)
+    for change in (rejected, ended):
+        assert change is not None and "log/app/002-validate-0000.yaml" in change.files

@@ -290,3 +290,11 @@ def test_a_task_that_does_not_validate_shows_nobody_who_does_it() -> None:
     """Its file may have named anyone."""
     (row,) = view.rows(board({"tasks/a.md": b"---\ntitel: x\n---\n"}), NOW)
     assert (row.status, row.role, row.doer) == (Status.INVALID, None, None)
+
+
+def test_an_archived_task_is_shown_among_the_tasks_that_are_left() -> None:
+    """What it depended on has the status that it has there."""
+    old = board(tasks("old", depends_on=("b",)), logged("old", "landed")).entries["old"]
+    found = board({"done/2026-11/old/task.md": text("Old")}, tasks("b"))
+    (near,) = view.detail(found, old, NOW).depends_on
+    assert (near.id, near.title, near.status) == ("b", "B", Status.READY)
