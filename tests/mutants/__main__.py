@@ -36,6 +36,9 @@ class _Results:
         self._out.write(f"{line}\n")
         self._out.flush()
 
+    def close(self) -> None:
+        self._out.close()
+
     def add(self, mutant: Mutant, tests: list[str], result: str) -> None:
         self.counts[result] += 1
         if result in ("survived", "unreached"):
@@ -73,6 +76,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         _try_all(chosen, given, results, Path(folder).resolve())
     results.say(", ".join(f"{number} {result}" for result, number in results.counts.most_common()))
+    results.close()
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -60,11 +61,14 @@ def _machine(*services: NotifyService, plugins: tuple[str, ...] = ("acme", "bad"
 def test_news_reach_people_through_a_plugin_once(place: Desk, mark: Path, tmp_path: Path) -> None:
     """Beside it a broken one, and one that takes nothing: each is told, and holds up no other."""
     told = tmp_path / "told"
-    place.fleet.machine = _machine(
-        NotifyService(kind="gone"),
-        NotifyService(kind="acme"),
-        NotifyService(kind="bad"),
-        NotifyService(kind="acme", options={"file": str(told)}),
+    place.fleet = replace(
+        place.fleet,
+        machine=_machine(
+            NotifyService(kind="gone"),
+            NotifyService(kind="acme"),
+            NotifyService(kind="bad"),
+            NotifyService(kind="acme", options={"file": str(told)}),
+        ),
     )
     assert notifier.able(place.fleet)
     for _ in range(2):
@@ -73,14 +77,14 @@ def test_news_reach_people_through_a_plugin_once(place: Desk, mark: Path, tmp_pa
                 place.ask()
     assert told.read_text() == "map-tiles asks: How large may the store become?\n"
     waits = [line for line in place.lines if " notifications-delayed " in line]
-    assert any("service=1:gone" in line and "no plugin brings" in line for line in waits)
+    assert any("service=1:gone" in line and "no plugin provides" in line for line in waits)
     assert any("service=2:acme" in line and "`file` is missing" in line for line in waits)
-    assert any("service=3:bad" in line and "tried again" in line for line in waits)
+    assert any("service=3:bad" in line and "it is retried" in line for line in waits)
 
 
 def test_nothing_is_imported_that_the_list_does_not_name(place: Desk, mark: Path) -> None:
     """The settings of the same machine name it, and still the list decides, as for all plugins."""
-    place.fleet.machine = _machine(NotifyService(kind="acme"), plugins=())
+    place.fleet = replace(place.fleet, machine=_machine(NotifyService(kind="acme"), plugins=()))
     assert not notifier.able(place.fleet)
     with (
         pytest.raises(FleetError, match=r"the notifier acme is a plugin .* does not list"),
@@ -92,13 +96,14 @@ def test_nothing_is_imported_that_the_list_does_not_name(place: Desk, mark: Path
 
 def test_apprise_is_no_name_for_a_plugin(mark: Path) -> None:
     """Its services are configured under `urls`."""
-    with pytest.raises(FleetError, match="stands in the wrong place"):
+    with pytest.raises(FleetError, match="is in the wrong place"):
         registry.find("apprise", Machine(plugins=("apprise",)))
     assert not mark.exists()
 
 
 def test_options_of_services_are_secrets() -> None:
-    """They show in no text of the settings, nor in what is wrong with them, and are masked."""
+    """They show in no text of the settings, nor in what is wrong with them, and are masked; but
+    ordinary words are not, unless their name says that they are secret."""
     secret = "t0ken-of-the-service"
     options = {"url": f"https://x.org/{secret}", "keys": [{"key": secret}], "room": "ops"}
     machine(plugins=["acme"], notify={"services": [{"kind": "acme", "options": options}]})
@@ -106,6 +111,10 @@ def test_options_of_services_are_secrets() -> None:
     assert found.notify.services[0].options == options
     assert secret not in repr(found) + pretty_repr(found) + repr(found.notify.services)
     assert set(secrets_in(found)) == {f"https://x.org/{secret}", secret}
+    words = {"channel": "frontend", "format": "markdown", "title": "Team of the web-shop"}
+    hidden = {"bot_token": "swordfish", "login": {"password": "correct horse"}, "to": "a7Kq02hJ"}
+    machine(notify={"services": [{"kind": "acme", "options": {**words, **hidden}}]})
+    assert set(secrets_in(read_machine())) == {"swordfish", "correct horse", "a7Kq02hJ"}
     machine(notify={"services": [{"kind": "acme", "options": secret}]})
     with pytest.raises(FleetError) as told:
         read_machine()

@@ -14,7 +14,7 @@ import click
 from gitfleet.board.clone_state import Clone, config_home
 from gitfleet.board.store import Store
 from gitfleet.board.transaction import Transaction
-from gitfleet.cli.support import edits, write
+from gitfleet.cli.support import edits, older_runners, write
 from gitfleet.errors import FleetError
 from gitfleet.event_log import harmless
 from gitfleet.files import codec
@@ -42,8 +42,10 @@ class CliSession(NamedTuple):
         """Make a person's change, on the remote if the board is shared.
 
         A change that cannot reach the remote now waits in this clone, and a message says so.
-        FleetError if there was nothing to change, or the board has an old format.
+        FleetError if there was nothing to change, or the board has an old format with keys to
+        rename.
         """
+        self.raise_format()
 
         def decided(board: Board, now: datetime) -> Change | None:
             upgrade.refuse_old(board)
@@ -51,8 +53,23 @@ class CliSession(NamedTuple):
 
         result = self.transact(decided)
         if not result.won or result.change is None:
-            raise FleetError(result.why or "nothing had to be changed")
+            raise FleetError(result.why or "there is nothing to change")
         return result.change
+
+    def raise_format(self) -> None:
+        """Bring an old board to the newest format if that changes nothing but its number."""
+        board = self.store.board()
+        if upgrade.number_only(board, lambda path: self.store.file(board, path)) is None:
+            return
+        older_runners.refuse(self.store, self.clone, board)
+
+        def decide(board: Board, now: datetime) -> Change | None:
+            found = upgrade.number_only(board, lambda path: self.store.file(board, path))
+            return found.change(self.person) if found is not None else None
+
+        result = self.transact(decide)
+        if result.won and result.change is not None:
+            click.echo(f"gitfleet: {result.change.subject}: no key had to be renamed", err=True)
 
     def transact(self, decide: Decide) -> Transaction:
         """The same for a board of any format, and for a change that may turn out to be empty."""
@@ -74,7 +91,7 @@ def open_session(start: Path | None = None) -> CliSession:
     if session.store.tip() is None:
         raise FleetError(
             f"there is no board in this repository (no branch {session.store.branch})",
-            remedy="`gitfleet init` makes one, or adopts the one that the remote has.",
+            remedy="`gitfleet init` creates one, or uses the remote's.",
         )
     return session
 
@@ -90,8 +107,8 @@ def who_asks(repo: Repo) -> Person:
     if who[1].endswith("@gitfleet.invalid"):
         # This is an attempt's identity: an agent does not decide as a person.
         raise FleetError(
-            "this is the identity of a coder's attempt, and people decide here",
-            remedy="Run it outside of the attempt.",
+            "this git identity belongs to an attempt, and only people can do this",
+            remedy="Run it outside the attempt.",
         )
     return Person(*who)
 
@@ -118,8 +135,8 @@ def for_people(verb: str, repo: Repo) -> None:
     box = os.environ.get("GITFLEET_OUTBOX")
     if box and Path(box).resolve().is_relative_to(repo.common):
         raise FleetError(
-            f"`gitfleet {verb}` is for people, and this is an attempt of a coder",
-            remedy="An attempt speaks through `gitfleet ask`, `note`, `add` and `verdict`.",
+            f"`gitfleet {verb}` is for people, and this is an attempt",
+            remedy="Attempts use `gitfleet ask`, `note`, `add` and `verdict`.",
         )
 
 
