@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -600,3 +601,21 @@ def test_a_broken_record_does_not_stop_the_runner(board: Board) -> None:
     (follow / "0123.json").write_text("{")
     assert recover(board.repo) == []
     assert list(follow.glob("*.json")) == []
+
+
+def test_a_note_about_a_commit_that_git_collected_is_not_believed(board: Board) -> None:
+    """Without logs a person's reset leaves no other trace; the files follow their branch again."""
+    log = Path(git("rev-parse", "--absolute-git-dir", cwd=board.path)) / "logs" / "HEAD"
+    git("config", "core.logAllRefUpdates", "false", cwd=board.path)
+    before = board.tip
+    log.unlink()
+    board.land({"a": b"1\n"})
+    git("reset", "-q", "--hard", before, cwd=board.path)
+    git("update-ref", "-d", "ORIG_HEAD", cwd=board.path)
+    git("reflog", "expire", "--expire=all", "--all", cwd=board.path)
+    git("gc", "-q", "--prune=now", cwd=board.path)
+    # A later process: in this thread libgit2 still has the commit in memory.
+    with ThreadPoolExecutor(1) as later:
+        assert later.submit(in_step, board.repo, board.path).result() == before
+        later.submit(board.land, {"b": b"2\n"}).result()
+    assert board.status == ""
