@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import settings
 
 from gitfleet.coders import registry
+from tests import warm
 
 if TYPE_CHECKING:
     from tests.people.kit import SampleProject
@@ -142,6 +144,7 @@ def _isolated(
         "no_proxy": "localhost,127.0.0.1,::1",
     }.items():
         monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(sys, "executable", warm.python())
     _guard_sockets(monkeypatch)
 
 
