@@ -59,6 +59,7 @@ def test_a_cancelled_attempt_leaves_no_process(make_lab: MakeLab) -> None:
     assert lab.left_over() == [] and lab.landings() == ["next"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("keys", "settings", "outcome"),
     [

@@ -157,6 +157,7 @@ def test_a_forge_that_is_down_holds_up_nothing_but_the_question(
     assert _answer(here) == "JWT"
 
 
+@pytest.mark.slow
 def test_a_runner_without_the_library_works_on_and_says_so_once(
     forge: FakeForge, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +176,7 @@ def test_a_runner_without_the_library_works_on_and_says_so_once(
     assert _answer(here) == "JWT" and not forge.requests
 
 
+@pytest.mark.slow
 def test_without_a_forge_the_branch_is_the_pull_request(
     forge: FakeForge, here: Path, tmp_path: Path
 ) -> None:
