@@ -150,6 +150,7 @@ def test_killed_at_a_named_point_with_agents_under_way(make_lab: MakeLab, point:
     agents.all_well()
 
 
+@pytest.mark.slow
 def test_killed_life_after_life(make_lab: MakeLab) -> None:
     """Three runners die over the same attempts, and the fourth finishes them."""
     agents = Agents(make_lab(), 3)

@@ -112,7 +112,8 @@ def test_an_edit_and_a_merge_bring_the_task_home(
     assert _answer(here) == "JWT"
 
 
-@pytest.mark.parametrize("point", sample(failpoints.PUBLISHING, "comment-answered"))
+@pytest.mark.slow
+@pytest.mark.parametrize("point", failpoints.PUBLISHING)
 def test_killed_between_any_two_steps_it_ends_the_same(
     forge: FakeForge, here: Path, point: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

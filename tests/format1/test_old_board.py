@@ -169,6 +169,7 @@ def test_after_the_fix_the_past_is_read_as_before(old: Path) -> None:
     assert gitfleet("unhold", "later", cwd=old, code=1).stderr.startswith("gitfleet: later is not")
 
 
+@pytest.mark.slow
 def test_a_runner_works_on_the_fixed_board(old: Path) -> None:
     """What was asked, tried and put off in format 1 goes on from where it was."""
     gitfleet("lint", "--fix", cwd=old, code=1)

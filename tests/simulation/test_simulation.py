@@ -14,7 +14,7 @@ from tests.simulation.faults import DELIBERATE, FOUND
 from tests.simulation.play import play
 
 LONG = bool(os.environ.get("GITFLEET_LONG"))
-CHUNKS, EACH = (200, 500) if LONG else (20, 100)
+CHUNKS, EACH = (200, 500) if LONG else (40, 50)
 ENOUGH = 500  # seeds within which a broken rule is noticed
 FAST = ("no-fence", "no-nonce", "unknown-is-lost", "wall-clock-lease")
 ROOT = Path(__file__).parents[2]
