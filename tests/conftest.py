@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _OFF_LIMITS = "the-network-is-off-limits-to-tests"
 _SHM = Path("/dev/shm")
-_ROOM = 4 << 30  # bytes
+_ROOM = 1 << 30  # bytes
 _LOCAL = ("localhost", "127.0.0.1", "::1", "")
 
 
@@ -35,7 +35,7 @@ for _number in (signal.SIGINT, signal.SIGQUIT):
         signal.signal(_number, _ours)
 
 # Property tests draw the same few examples for every change, and more of them in the gate.
-settings.register_profile("fast", max_examples=30, deadline=None, derandomize=True)
+settings.register_profile("fast", max_examples=20, deadline=None, derandomize=True)
 settings.register_profile("ci", max_examples=300, deadline=None)
 settings.load_profile("fast")
 
