@@ -59,9 +59,9 @@ def _plain(error: Exception) -> str:
     return str(error) if isinstance(error, OSError) else repr(error)
 
 
-def write_trace(folder: Path) -> Path:
-    """Write the traceback of the current exception to `error.txt` in a folder; its path."""
-    path = folder / "error.txt"
+def write_trace(folder: Path, name: str) -> Path:
+    """Write the traceback of the current exception to `error-NAME.txt` in a folder; its path."""
+    path = folder / f"error-{name}.txt"
     with contextlib.suppress(OSError):  # a full disk must not end the caller
         path.write_text(traceback.format_exc())
     return path
@@ -214,7 +214,7 @@ class BackgroundService:
     def _failed(self, error: Exception) -> None:
         failure = self._worded(error)
         if self._traces is not None and not isinstance(error, FleetError | OSError):
-            trace = write_trace(self._traces)
+            trace = write_trace(self._traces, self.name)
             failure = FailedRound(failure.action, {**failure.fields, "trace": trace})
         self._pause = min(self._last_pause, self._pause * 2 or self._first_pause)
         self._next = max(self._pause, failure.retry_after)

@@ -172,8 +172,8 @@ def test_a_bug_ends_neither_the_thread_nor_its_wording(
     rounds.let(KeyError("bug"), LONG)
     service.stop()
     (line,) = lines
-    assert "ZeroDivisionError" in line and f"trace={tmp_path}/error.txt" in line
-    assert "KeyError: 'bug'" in (tmp_path / "error.txt").read_text()
+    assert "ZeroDivisionError" in line and f"trace={tmp_path}/error-tide.txt" in line
+    assert "KeyError: 'bug'" in (tmp_path / "error-tide.txt").read_text()
 
 
 def test_a_thread_that_died_is_no_healthy_service(

@@ -31,7 +31,7 @@ class _KeptLease:
 
 
 class LeaseKeeper:
-    """Renews the leases of runs. `keep` and `drop` may be called from any thread."""
+    """Renews the leases of runs. Any thread may use it."""
 
     def __init__(self) -> None:
         # Seconds for which the claim with a nonce is ours; None before our first heartbeat arrived.

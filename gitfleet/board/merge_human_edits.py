@@ -36,8 +36,9 @@ class HumanEdits:
     """One person's changes: the trees before and after.
 
     `before` is None if the edits and the board share no history. `ahead`: the edits are commits
-    directly on top of the board, as `git push` would send them. Then runners' files pass:
-    `audit.repair` checks and repairs those.
+    directly on top of the board, as `git push` would send them; a runner that worked without the
+    remote made some of them. Then every file passes that can be checked out, `.gitattributes` too.
+    `audit.repair` checks and repairs what only runners may write.
     """
 
     before: str | None
@@ -147,7 +148,7 @@ class _Merge:
                 self._refuse(change, "not removed, it is finished and archived")
             case (True, _, False, _):
                 self._copy(change, "its id is that of a finished task")
-            case (_, _Board.UNMOVED, _, FileKind.EVENT) if change.old is not None:
+            case (_, _Board.UNMOVED, _, FileKind.EVENT) if change.old and not self._edits.ahead:
                 self._refuse(change, "an event is never changed")
             case (_, _Board.UNMOVED, False, FileKind.TASK) if change.old is None:
                 self._take_new_task(change)
@@ -166,15 +167,15 @@ class _Merge:
 
     def _objection(self, change: Changed, there: BoardPath) -> str:
         """Why no board takes such a change; empty if a board may."""
-        path, new = change.path, change.new
+        path, new, ahead = change.path, change.new, self._edits.ahead
         ours = layout.of_runner(path)
-        if ours and not self._edits.ahead:
+        if ours and not ahead:
             return "only runners write there"
         if new is None or ours:
             return "" if is_path(path) else "its name is no plain path"
-        if there.what not in _WELCOME and there.what is not FileKind.EVENT:
+        if there.what not in _WELCOME and there.what is not FileKind.EVENT and not ahead:
             return "it is no file of a board"
-        if not _is_plain(path):
+        if not _is_plain(path, hidden=ahead):
             return "its name is no plain path"
         if new.kind != "blob":
             return "not a plain file"
@@ -323,15 +324,22 @@ def _why(board: _Board) -> str:
     return "the board has removed it" if gone else "the board has another version"
 
 
-def _is_plain(path: str) -> bool:
-    """Whether every system can check the path out and keeps it apart from other paths."""
+def _is_plain(path: str, *, hidden: bool) -> bool:
+    """Whether every system can check the path out and keeps it apart from other paths.
+
+    `hidden`: names may begin with a dot.
+    """
     parts = path.split("/")
-    return len(parts) <= layout.DEEPEST and all(
-        part.isprintable()
-        and not part.startswith(".")
-        and not part.endswith((".", " "))
-        and "\\" not in part
-        and "~" not in part
-        and len(part) <= _LONGEST_NAME
-        for part in parts
+    return (
+        is_path(path)
+        and len(parts) <= layout.DEEPEST
+        and all(
+            part.isprintable()
+            and (hidden or not part.startswith("."))
+            and not part.endswith((".", " "))
+            and "\\" not in part
+            and "~" not in part
+            and len(part) <= _LONGEST_NAME
+            for part in parts
+        )
     )

@@ -14,7 +14,8 @@ from gitfleet.git.remote import PushResult
 class RemoteHandle(Protocol):
     """A board's remote. `Backend.remote` is one, or None if the board exists in this clone only.
 
-    Each method that talks to the remote raises Unreachable if it does not answer.
+    A method that reads from the remote raises Unreachable if it does not answer; a push returns an
+    unknown result instead.
     """
 
     name: str  # as git knows the remote

@@ -28,6 +28,7 @@ from gitfleet.doctor import probe_plugins, probe_services
 from gitfleet.doctor.probe_plugins import PluginState
 from gitfleet.errors import FleetError
 from gitfleet.event_log import EventLog
+from gitfleet.execution import registry
 from gitfleet.git import refs, synced_commit, worktree
 from gitfleet.git.repo import Repo, find, git_version, identity
 from gitfleet.install import setup_clone
@@ -343,6 +344,11 @@ def _coders(place: Examined) -> Iterator[DoctorFinding]:
         own = machine()
     except FleetError:
         own = Machine()  # another check reports the error
+    try:
+        executor = registry.find(own.executor, own.plugins)
+    except FleetError as error:
+        yield problem("executor", error.what, error.remedy)
+        return
     fleet = Project(
         repo=place.repo,
         clone=place.clone,
@@ -351,6 +357,7 @@ def _coders(place: Examined) -> Iterator[DoctorFinding]:
         runner="doctor",
         default_target=place.target,
         machine=own,
+        executor=executor,
     )
     yield from doctor_coders.coders(fleet, place.board, seconds=place.seconds)
 

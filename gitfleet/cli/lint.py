@@ -14,7 +14,7 @@ from msgspec.structs import asdict, replace
 
 from gitfleet.board.board_files import read_file
 from gitfleet.board.store import Store
-from gitfleet.cli.support import coder_checks, format
+from gitfleet.cli.support import coder_checks, format, older_runners
 from gitfleet.cli.support.session import (
     CliSession,
     for_people,
@@ -48,6 +48,7 @@ _OTHER: Final = (FileKind.OTHER, FileKind.PAGE)
     examples=(
         "gitfleet lint",
         "gitfleet lint .fleet/tasks/fix-login.md",
+        "gitfleet lint --fix",
     ),
 )
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
@@ -109,6 +110,8 @@ def _fixed(as_json: bool) -> Mapping[str, File]:
     session = open_session()
     for_people("lint --fix", session.repo)
     _refuse_edits(session)
+    if session.store.board().settings.old_format:
+        older_runners.refuse(session.store, session.clone, session.store.board())
     person, done = session.person, [upgrade.Upgrade({})]
 
     def decide(board: Board, now: datetime) -> Change | None:

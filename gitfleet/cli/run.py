@@ -19,7 +19,6 @@ from gitfleet.cli.support.session import CliSession, open_session
 from gitfleet.cli.support.verb import CODER, TASK, Verb
 from gitfleet.errors import FleetError
 from gitfleet.event_log import EventLog
-from gitfleet.execution import registry
 from gitfleet.model.config import RoleSettings, Settings
 from gitfleet.plan.coder_choice import named_by
 from gitfleet.process.kill import subreaper
@@ -62,6 +61,7 @@ def command(
     The validator stays as it is.
     """
     session = open_session()
+    session.raise_format()
     default = _default(session.store.board().settings, coder, model)
     if once is not None and session.store.board().get(once) is None:
         raise FleetError(f"there is no open task {once!r}", remedy="`gitfleet list` shows them.")
@@ -95,9 +95,7 @@ def _default(settings: Settings, coder: str | None, model: str | None) -> RoleSe
 
 
 def _runner(session: CliSession, report: EventLog, options: Options) -> Runner:
-    project = fleet_of(session, report)
-    project.executor = registry.find(project.machine.executor, project.machine.plugins)
-    return Runner(project, options)
+    return Runner(fleet_of(session, report), options)
 
 
 def _run(runner: Runner) -> int:

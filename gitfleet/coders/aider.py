@@ -77,7 +77,6 @@ _COST: Final = re.compile(r"Cost: \$[\d.]+ message, \$(?P<usd>\d+(?:\.\d+)?) ses
 _ERROR: Final = re.compile(r"litellm\.(?P<kind>\w+)")
 _RETRY: Final = re.compile(r"Retrying in [\d.]+ seconds")
 _UNITS: Final = {"": 1, "k": 1000, "M": 1_000_000}
-_CONTEXT: Final = ("exceeds the token limit", "Context window", "exhausted context window")
 
 
 class _AiderReading:

@@ -263,8 +263,3 @@ def _trouble(path: str, file: File) -> Problem:
 def ids(board: Board) -> Iterable[str]:
     """The valid ids on the board (a badly named file is shown, but no attempt works on it)."""
     return (task for task in board.entries if is_id(task))
-
-
-def with_files(entry: Entry, **changes: Any) -> Entry:
-    """An entry with some parts replaced."""
-    return msgspec.structs.replace(entry, **changes)

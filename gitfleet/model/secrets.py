@@ -47,7 +47,6 @@ _PARTS: Final = frozenset(
         "JWT",
     )
 )
-# fmt: on
 _WITHIN: Final = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "APIKEY", "PRIVATEKEY")
 _HARMLESS: Final = frozenset(("PWD", "OLDPWD", "SSH_AUTH_SOCK", "XDG_SESSION_COOKIE"))
 # git's settings from the environment: names beside values. Only these hold secrets.
@@ -123,7 +122,7 @@ _AROUND: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
 
 def secrets_of(environment: Mapping[str, str]) -> frozenset[str]:
     """The values of an environment that look like credentials, by their names."""
-    found = {value for name, value in environment.items() if _secret_name(name)}
+    found = {value for name, value in environment.items() if is_secret_name(name)}
     for name, key in environment.items():
         number = _GIT_KEY.match(name)
         if number and _GIT_SECRET.search(key):
@@ -131,7 +130,8 @@ def secrets_of(environment: Mapping[str, str]) -> frozenset[str]:
     return frozenset(value.strip() for value in found if _worth(value.strip()))
 
 
-def _secret_name(name: str) -> bool:
+def is_secret_name(name: str) -> bool:
+    """Whether a variable or an option of this name holds a credential."""
     upper = name.upper()
     if upper in _HARMLESS or upper.startswith("GIT_CONFIG_"):
         return False

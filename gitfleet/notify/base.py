@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 
 from gitfleet.model.config import Machine
-from gitfleet.model.secrets import NOTIFY_URLS
+from gitfleet.model.secrets import NOTIFY_URLS, is_secret_name
 from gitfleet.plugins import no_options
 
 EXTRA: Final = (
@@ -19,6 +20,7 @@ EXTRA: Final = (
 )
 
 _SHORTEST: Final = 8  # characters; a shorter option is a word, not a secret
+_WORDS: Final = re.compile(r"[#@]?[A-Za-z]{1,15}(?:[ ._/-][A-Za-z]{1,15})*")
 
 
 class Text(Struct, frozen=True, kw_only=True):
@@ -48,22 +50,28 @@ class ServiceKind(NamedTuple):
 
 
 def secrets_in(machine: Machine) -> Iterator[str]:
-    """Possible secrets in the settings of services: addresses, and texts among options."""
+    """Possible secrets in the settings of services: addresses, and texts among options.
+
+    Ordinary words count only under a name such as `token`: a channel's name occurs in every text.
+    """
     yield from urls(machine)
     for service in machine.notify.services:
-        yield from (text for text in _texts(service.options) if len(text) >= _SHORTEST)
+        for name, text in _texts("", service.options):
+            if len(text) >= _SHORTEST and (is_secret_name(name) or not _WORDS.fullmatch(text)):
+                yield text
 
 
-def _texts(data: Any) -> Iterator[str]:
+def _texts(name: str, data: Any) -> Iterator[tuple[str, str]]:
+    """Every text among options, with the name it is under."""
     match data:
         case str():
-            yield data
+            yield name, data
         case dict():
-            for value in data.values():
-                yield from _texts(value)
+            for key, value in data.items():
+                yield from _texts(str(key), value)
         case list() | tuple():
             for value in data:
-                yield from _texts(value)
+                yield from _texts(name, value)
 
 
 def urls(machine: Machine) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from msgspec import Struct
 from gitfleet.files import layout
 from gitfleet.files.layout import FileKind
 from gitfleet.model.board import Board, Entry
-from gitfleet.model.event import Attempt, Closed, Event, Landed
+from gitfleet.model.event import Closed, Event, Landed
 from gitfleet.model.states import ATTEMPT_KINDS, Kind, Outcome, Role, Status
 from gitfleet.plan.graph import done
 from gitfleet.plan.status import status_of
@@ -256,8 +256,3 @@ def merges_to_see(step: CommitStep) -> Sequence[tuple[str, Landed]]:
             if isinstance(event.content, Landed):
                 found.append((layout.event_path(task, event.name), event.content))
     return found
-
-
-def attempts_of(entry: Entry) -> list[Attempt]:
-    """Every attempt on a task, over all time."""
-    return [event.content for event in entry.events if isinstance(event.content, Attempt)]

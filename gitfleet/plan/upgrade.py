@@ -25,8 +25,10 @@ class Upgrade(Struct, frozen=True):
     def change(self, person: Person) -> Change:
         """The commit that rewrites them."""
         tasks = (place.task for place in map(layout.place, self.files) if place.task)
+        keys = any(renamed.keys for renamed in self.files.values())
+        what = "Rename keys to those of" if keys else "Bring the board to"
         return Change(
-            subject=f"Rename keys to those of format {FORMAT}",
+            subject=f"{what} format {FORMAT}",
             files={path: renamed.data for path, renamed in self.files.items()},
             tasks=tuple(tasks),
             author=person,
@@ -56,6 +58,21 @@ def upgrade(board: Board, read: Callable[[str], bytes | None]) -> Upgrade:
         if renamed.data != data:
             found[path] = renamed
     return Upgrade(found)
+
+
+def number_only(board: Board, read: Callable[[str], bytes | None]) -> Upgrade | None:
+    """The upgrade of an old board that changes only the number in fleet.yaml; None for any other.
+
+    It renames nothing that people wrote, and no runner holds a claim: one of an older version that
+    is at work would not understand the board any more.
+    """
+    if old_format(board) is None or any(entry.claim for entry in board.entries.values()):
+        return None
+    try:
+        found = upgrade(board, read)
+    except FleetError:
+        return None
+    return None if any(renamed.keys for renamed in found.files.values()) else found
 
 
 def _open_files(board: Board) -> Iterator[str]:

@@ -253,7 +253,7 @@ class HeartbeatThread:
             )
 
     def _judge(self, began: float) -> None:
-        """Decide which claims of others are lost, as of the fetch that started at `now`."""
+        """Decide which claims of others are lost, as of the fetch that began at `began`."""
         tip = self.remote.tip()
         if tip is None:
             return

@@ -17,6 +17,7 @@ from gitfleet.attempt.context import LiveStatus, Project
 from gitfleet.background_service import BackgroundService, ServiceHealth
 from gitfleet.board.clone_state import write_json
 from gitfleet.board.heartbeats import LIVE
+from gitfleet.model import config
 from gitfleet.model.config import TranscriptSharing
 
 FORMAT: Final = 1
@@ -34,6 +35,7 @@ def about(project: Project, slots: int | None) -> dict[str, Any]:
     return {
         "host": socket.gethostname(),
         "version": own_version(),
+        "board_format": config.FORMAT,  # the newest that this runner knows
         "capacity": slots or project.machine.concurrency or settings.concurrency,
         "labels": list(project.machine.labels),
     }

@@ -70,9 +70,11 @@ def _give_up(ctx: AttemptContext, reason: str) -> None:
     ctx.project.report.action(Action.ERROR, task=ctx.task, reason=reason)
     # The next attempt may start as soon as this one has ended: none of its processes may run then.
     _end_all(ctx.project, ctx.run_dir, ctx.nonce)
+    question = ""
     used = ctx.live.tokens  # a budget counts them, no matter how the attempt ends
     run = CoderRun(stop=ctx.cancel.stopped, fault=reason, tokens=used)
-    question = mailbox.waits_for_answer(ctx)
+    with contextlib.suppress(FleetError):  # the board cannot be read now: then it asked nothing
+        question = mailbox.waits_for_answer(ctx)
     end = decide(Evidence(role=ctx.claimed.claim.role, run=run, question=question))
     attempt = finish.attempt_of(ctx, outcome=end.outcome, reason=end.reason, run=run)
     finish.write(ctx, attempt)

@@ -206,7 +206,7 @@ class Runner:
         except Exception as error:
             fields = failure_of(error).fields
             if not isinstance(error, FleetError):
-                fields = {**fields, "trace": write_trace(self.fleet.clone.folder)}
+                fields = {**fields, "trace": write_trace(self.fleet.clone.folder, "loop")}
             self._rounds.failed(FailedRound(Action.ERROR, fields))
         else:
             self._rounds.succeeded()

@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.cli.acting import files, gitfleet, kinds, running, show, work
+from tests.cli.acting import add, board, files, gitfleet, kinds, running, show, work
 from tests.conftest import git
+from tests.template import copied
 
 EXPORT = Path(__file__).with_name("board.fast-export")
 TIP = "662cf32824786cc1f6a9c31472969432094f298d"
@@ -53,14 +55,17 @@ def load(path: Path, *options: str) -> Path:
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
     """A clone that has the board of format 1 and its window."""
-    path = load(tmp_path / "old")
-    git("reset", "-q", "--hard", "main", cwd=path)
     settings = Path(os.environ["XDG_CONFIG_HOME"]) / "gitfleet" / "config.yaml"
     settings.parent.mkdir()
     settings.write_text("labels: [linux]\n")
+    return copied(tmp_path / "old", "format1", _make)
+
+
+def _make(path: Path) -> None:
+    load(path)
+    git("reset", "-q", "--hard", "main", cwd=path)
     said = gitfleet("init", cwd=path).stdout
     assert "The board has format 1" in said and "gitfleet lint --fix" in said
-    return path
 
 
 def tasks(cwd: Path, *args: str) -> dict[str, tuple[str, str]]:
@@ -199,3 +204,73 @@ def test_a_shared_board_is_fixed_on_its_remote(old: Path, tmp_path: Path) -> Non
     assert git("rev-list", "--count", f"{TIP}..fleet", cwd=bare) == "1"
     with running(ben) as runner:
         runner.until(" running ")
+
+
+def number(path: Path) -> None:
+    """A person's commit that sets the number of an older format, as an old template would."""
+    window = path / ".fleet"
+    (window / "fleet.yaml").write_text("# ours\nformat: 1 # yet\ntarget: main\n")
+    git("commit", "-qam", "Settings", cwd=window)
+
+
+@pytest.mark.parametrize("args", [("run", "--until-idle"), ("add", "Another", "--id", "another")])
+def test_a_board_without_former_names_needs_no_fix(tmp_path: Path, args: tuple[str, ...]) -> None:
+    """Whoever writes to it sets the number, in a commit of that person's that changes nothing
+    else, and goes on with what was asked."""
+    path = board(tmp_path / "p")
+    number(path)
+    assert "Bring the board to format 2" in gitfleet(*args, cwd=path, code=None).stderr
+    assert show(path, "fleet.yaml") == "# ours\nformat: 2 # yet\ntarget: main"
+    raised = git(
+        "log", "-1", "--grep=format 2", "--format=%an%n%B", "--name-only", "fleet", cwd=path
+    ).splitlines()
+    assert raised[0] == "Ada Author" and raised[-1] == "fleet.yaml"
+    assert not any(line.startswith("Gitfleet-Runner") for line in raised)
+    assert "0 broken" in gitfleet("fsck", cwd=path).stdout
+
+
+def test_a_claim_keeps_the_number(tmp_path: Path) -> None:
+    """A runner of an older version would not understand the board any more while it works, so a
+    person decides when to upgrade."""
+    path, gate = board(tmp_path / "p"), tmp_path / "gate"
+    os.mkfifo(gate)
+    add(path, "slow", f"read line < '{gate}'")
+    with running(path) as runner:
+        runner.until(" claimed task=slow")
+        number(path)
+        assert "gitfleet lint --fix" in gitfleet("hold", "slow", cwd=path, code=1).stderr
+        assert "format: 1" in show(path, "fleet.yaml")
+        gate.write_text("go\n")
+        runner.until(" ended task=slow")
+
+
+def heartbeat(clone: Path, name: str, at: datetime, **known: object) -> None:
+    """A runner's last heartbeat on the remote; `known` is what only newer runners write."""
+    told = {"format": 1, "at": at.isoformat(), "host": "box", "attempts": [], **known}
+    blob = git("hash-object", "-w", "--stdin", cwd=clone, input=json.dumps(told))
+    tree = git("mktree", cwd=clone, input=f"100644 blob {blob}\theartbeat.json\n")
+    commit = git("commit-tree", tree, "-m", "beat", cwd=clone)
+    git("push", "-qf", "origin", f"{commit}:refs/gitfleet/runners/{name}", cwd=clone)
+
+
+@pytest.mark.parametrize("args", [("lint", "--fix"), ("run", "--until-idle"), ("hold", "t")])
+def test_nobody_upgrades_a_board_under_an_older_runner(
+    tmp_path: Path, args: tuple[str, ...]
+) -> None:
+    """It would remove the events that it does not know. A runner of today's, and one that has
+    been silent for a lease, are in nobody's way."""
+    bare = tmp_path / "bare.git"
+    git("init", "-q", "--bare", str(bare), cwd=tmp_path)
+    path = board(tmp_path / "p")
+    add(path, "t", "true", "--hold")
+    git("remote", "add", "origin", str(bare), cwd=path)
+    number(path)
+    git("push", "-q", "origin", "fleet", cwd=path)
+    heartbeat(path, "box-1", datetime.now(UTC))
+    refused = gitfleet(*args, cwd=path, code=1).stderr
+    assert "a runner that does not know format 2 is at work: box-1 on box" in refused
+    assert "format: 1" in show(bare, "fleet.yaml")
+    heartbeat(path, "box-1", datetime.now(UTC) - timedelta(minutes=6))
+    heartbeat(path, "box-2", datetime.now(UTC), board_format=2)
+    gitfleet(*args, cwd=path, code=None)
+    assert "format: 2" in show(bare, "fleet.yaml")

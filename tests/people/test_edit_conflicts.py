@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gitfleet.board import merge_human_edits
 from gitfleet.board.merge_human_edits import HumanEdits, merge
-from gitfleet.board.store import utc_now
+from gitfleet.board.store import Store, utc_now
 from gitfleet.cli.support.context import fleet_of
 from gitfleet.cli.support.session import open_session
 from gitfleet.errors import FleetError
@@ -25,6 +25,7 @@ from gitfleet.git.objects import Objects, blob_id
 from gitfleet.git.repo import Repo, find
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
+from gitfleet.plan import archive
 from tests.cli.acting import gitfleet, work
 from tests.conftest import git
 from tests.lanes import sample
@@ -311,15 +312,31 @@ def test_commits_on_top_of_the_board_go_up_as_they_are_but_for_names_it_never_ta
     assert desks.ben.salvaged() == {}
     desks.ben.lines.clear()
     desks.ben.verb("hold", "a")
-    odd = {"notes/a/b.": "x", "x.txt": "x", "tasks/c.md": T2, "claims/c.yaml": "x: 1\n"}
-    made = desks.ben.commit(odd)
+    fine = {"x.txt": "x", "tasks/c.md": T2, "claims/c.yaml": "x: 1\n", ".gitattributes": "* text\n"}
+    made = desks.ben.commit({"notes/a/b.": "x", **fine})
     told = desks.ben.add("last")
-    assert desks.files() >= {"tasks/c.md", "tasks/last.md", "claims/c.yaml"}
-    assert not desks.files() & {"notes/a/b.", "x.txt"}
+    assert desks.files() >= {"tasks/last.md", *fine}
+    assert "notes/a/b." not in desks.files()
+    assert desks.show(".gitattributes") == b"* text\n"
     kept = f"{salvage.PREFIX}edits/{made[:10]}"
-    assert told.count(f"see it with: git show {kept}") == 2
+    assert told.count(f"see it with: git show {kept}") == 1
     assert desks.ben.tip() == git("rev-parse", "fleet", cwd=desks.bare)
     assert git("log", "-1", "--format=%P", "fleet~1", cwd=desks.bare) == made  # one line
+
+
+def test_a_runner_that_worked_without_the_remote_archived_tasks(desks: Desks) -> None:
+    """Its commit on top of the remote's board goes up unchanged: each event that it moved is in
+    done/ alone, and no rule of the board is broken."""
+    desks.start({"tasks/a.md": T0})
+    desks.ben.verb("close", "a")
+    store = Store(find(desks.ben.path), runner="box", now=lambda: utc_now() + timedelta(days=2))
+    archived = store.transact(archive.batch)
+    assert archived.won
+    desks.ben.add("last")
+    assert git("log", "-1", "--format=%P", "fleet", cwd=desks.bare) == archived.board.commit
+    names = {path for path in desks.files() if "/a/" in path or path.startswith("tasks/a")}
+    assert names and all(path.startswith("done/") for path in names)
+    assert desks.ben.salvaged() == {} and desks.broken() == []
 
 
 def too_deep(desk: Desk) -> str:
@@ -366,7 +383,9 @@ def test_a_tree_that_git_would_not_write_stays_off_the_board(desks: Desks, name:
     assert f"git show '{salvage.PREFIX}edits/{made[:10]}:notes/{name}'" in told or (
         f"git show {salvage.PREFIX}edits/{made[:10]}:notes/{name}" in told
     )
-    assert "tasks/other.md" in desks.files() and desks.files() < {*before, "tasks/other.md"}
+    fine = set() if "/" in name else {f"notes/{name}.md"}
+    assert "tasks/other.md" in desks.files()
+    assert desks.files() < {*before, "tasks/other.md", *fine}
     assert desks.ben.tip() == git("rev-parse", "fleet", cwd=desks.bare)
     assert desks.ben.add("more").count("gitfleet: ") == 0
 

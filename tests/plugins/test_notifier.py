@@ -98,7 +98,8 @@ def test_apprise_is_no_name_for_a_plugin(mark: Path) -> None:
 
 
 def test_options_of_services_are_secrets() -> None:
-    """They show in no text of the settings, nor in what is wrong with them, and are masked."""
+    """They show in no text of the settings, nor in what is wrong with them, and are masked; but
+    ordinary words are not, unless their name says that they are secret."""
     secret = "t0ken-of-the-service"
     options = {"url": f"https://x.org/{secret}", "keys": [{"key": secret}], "room": "ops"}
     machine(plugins=["acme"], notify={"services": [{"kind": "acme", "options": options}]})
@@ -106,6 +107,10 @@ def test_options_of_services_are_secrets() -> None:
     assert found.notify.services[0].options == options
     assert secret not in repr(found) + pretty_repr(found) + repr(found.notify.services)
     assert set(secrets_in(found)) == {f"https://x.org/{secret}", secret}
+    words = {"channel": "frontend", "format": "markdown", "title": "Team of the web-shop"}
+    hidden = {"bot_token": "swordfish", "login": {"password": "correct horse"}, "to": "a7Kq02hJ"}
+    machine(notify={"services": [{"kind": "acme", "options": {**words, **hidden}}]})
+    assert set(secrets_in(read_machine())) == {"swordfish", "correct horse", "a7Kq02hJ"}
     machine(notify={"services": [{"kind": "acme", "options": secret}]})
     with pytest.raises(FleetError) as told:
         read_machine()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import Final
+
+import pytest
 
 from tests import warm
 from tests.acceptance.fleetlab import laboratory
 from tests.plugins.kit import distribution, machine, spy
 
 _BROKEN: Final = """\
-import sys
 from gitfleet.coders.base import Coder, Launch, judge_exit, text_reader
 def fails(*_args):
     raise ZeroDivisionError("division by zero")
@@ -25,6 +27,17 @@ READER = coder("reads-not", reader=lambda job: fails)
 JUDGE = coder("judges-not", judge=fails)
 GOOD = coder("good", options=lambda given: "" if given == {"deep": [1]} else "wrong")
 STRICT = coder("strict", options=lambda given: "it wants nothing")
+"""
+_EXECUTOR: Final = """\
+import pathlib
+from gitfleet.execution.local import EXECUTOR as LOCAL
+class Acme:
+    name = "acme"
+    start, attach, renew, find_left = LOCAL.start, LOCAL.attach, LOCAL.renew, LOCAL.find_left
+    def end(self, run, marker, *, grace):
+        pathlib.Path({mark!r}).write_text(marker)
+        return LOCAL.end(run, marker, grace=grace)
+PLUG = Acme()
 """
 _POINTS: Final = {
     "launches-not": "brokenmod:LAUNCH",
@@ -103,3 +116,23 @@ def test_an_executor_that_cannot_be_used_is_told_before_anything_starts(
         assert lab.gitfleet("list").returncode == 0
         machine()
         assert lab.run("--until-idle").status == 0
+
+
+@pytest.mark.parametrize("verb", [("stop", "--now"), ("deinit",)], ids=["stop", "deinit"])
+def test_the_executor_that_runs_an_attempt_ends_it_without_a_runner(
+    site: Path, tmp_path: Path, verb: tuple[str, ...]
+) -> None:
+    """A verb that settles a dead runner's attempts ends them where they run."""
+    mark = tmp_path / "mark"
+    points = {"gitfleet.executors": {"acme": "acmemod:PLUG"}}
+    distribution(site, "gitfleet-acme", points, {"acmemod.py": _EXECUTOR.format(mark=str(mark))})
+    machine(plugins=["acme"], executor="acme")
+    with laboratory(tmp_path / "lab") as lab:
+        gate = lab.gate("one")
+        lab.task("one", script=gate.pause)
+        live = lab.start()
+        gate.reached()
+        live.signal(signal.SIGKILL)
+        live.wait()
+        assert lab.gitfleet(*verb).returncode == 0
+        assert len(mark.read_text()) == 32

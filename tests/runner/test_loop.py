@@ -99,7 +99,7 @@ def test_a_round_that_fails_is_logged_once_and_tried_again(
     pauses = [runner._guarded() for _ in range(3)]
     assert pauses == [5.0] * 3 and place.names() == ["error", "error"]
     assert 'reason="the board is stuck"' in place.lines[0]
-    assert f"trace={place.project.clone.folder}/error.txt" in place.lines[1]
+    assert f"trace={place.project.clone.folder}/error-loop.txt" in place.lines[1]
     health = runner.services.health()[0]
     assert (health.name, health.error) == ("loop", "KeyError('bug')")
     assert runner._guarded() == 30.0

@@ -10,12 +10,16 @@ from gitfleet.cli.support import edits
 from gitfleet.cli.support.session import CliSession, machine
 from gitfleet.cli.support.write import store_of
 from gitfleet.event_log import EventLog
+from gitfleet.execution import registry
 from gitfleet.model.secrets import Mask, secrets_of
 from gitfleet.notify.base import secrets_in
 
 
 def fleet_of(session: CliSession, report: EventLog | None = None) -> Project:
-    """The project of an opened clone; its store writes as the clone's runner."""
+    """The project of an opened clone; its store writes as the clone's runner.
+
+    FleetError if the machine's executor does not work: attempts may be running there.
+    """
     own = machine()
     name = session.clone.runner_name(own.name)
     told = report or EventLog(lambda _line: None)
@@ -34,4 +38,5 @@ def fleet_of(session: CliSession, report: EventLog | None = None) -> Project:
         runner=name,
         default_target=session.default_target(),
         machine=own,
+        executor=registry.find(own.executor, own.plugins),
     )

@@ -14,7 +14,7 @@ import click
 from gitfleet.board.clone_state import Clone, config_home
 from gitfleet.board.store import Store
 from gitfleet.board.transaction import Transaction
-from gitfleet.cli.support import edits, write
+from gitfleet.cli.support import edits, older_runners, write
 from gitfleet.errors import FleetError
 from gitfleet.event_log import harmless
 from gitfleet.files import codec
@@ -42,8 +42,10 @@ class CliSession(NamedTuple):
         """Make a person's change, on the remote if the board is shared.
 
         A change that cannot reach the remote now waits in this clone, and a message says so.
-        FleetError if there was nothing to change, or the board has an old format.
+        FleetError if there was nothing to change, or the board has an old format with keys to
+        rename.
         """
+        self.raise_format()
 
         def decided(board: Board, now: datetime) -> Change | None:
             upgrade.refuse_old(board)
@@ -53,6 +55,21 @@ class CliSession(NamedTuple):
         if not result.won or result.change is None:
             raise FleetError(result.why or "nothing had to be changed")
         return result.change
+
+    def raise_format(self) -> None:
+        """Bring an old board to the newest format if that changes nothing but its number."""
+        board = self.store.board()
+        if upgrade.number_only(board, lambda path: self.store.file(board, path)) is None:
+            return
+        older_runners.refuse(self.store, self.clone, board)
+
+        def decide(board: Board, now: datetime) -> Change | None:
+            found = upgrade.number_only(board, lambda path: self.store.file(board, path))
+            return found.change(self.person) if found is not None else None
+
+        result = self.transact(decide)
+        if result.won and result.change is not None:
+            click.echo(f"gitfleet: {result.change.subject}: no key had to be renamed", err=True)
 
     def transact(self, decide: Decide) -> Transaction:
         """The same for a board of any format, and for a change that may turn out to be empty."""
