@@ -75,14 +75,14 @@ posix._exit(code >> 8)
 """
 
 
-def _for_python(env: Mapping[str, str]) -> dict[str, str]:
+def for_python(env: Mapping[str, str]) -> dict[str, str]:
     """The variables that an interpreter reads when it starts, and never again."""
     names = ("LANG", "LC_ALL", "LC_CTYPE")
     return {name: env[name] for name in env if name.startswith("PYTHON") or name in names}
 
 
 # As most tests have them (tests/conftest.py), whichever test starts the first command.
-_USUAL: Final = {**_for_python(os.environ), "LC_ALL": "C"}
+_USUAL: Final = {**for_python(os.environ), "LC_ALL": "C"}
 # Besides the verbs: what they import only when they need it.
 _LATER: Final = ("jsonschema", "rich.console", "rich.table", "rich.live", "rich.text", "httpx")
 
@@ -263,7 +263,7 @@ class _Forker:
 
     def __init__(self) -> None:
         self._socket, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        unusual = _for_python(os.environ).keys()
+        unusual = for_python(os.environ).keys()
         with its:
             self._process = subprocess.Popen(
                 [PYTHON, "-P", __file__, str(its.fileno()), str(_folder())],
@@ -403,7 +403,7 @@ def _become(fds: list[int]) -> None:
     for fd in fds[:4]:
         os.close(fd)
     os.chdir(cwd)
-    if _for_python(env) != _for_python(os.environ):
+    if for_python(env) != for_python(os.environ):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         argv = args if args[:1] == ["-c"] else ["-m", "gitfleet", *args]
         os.execve(PYTHON, [PYTHON, "-P", *argv], env)  # -P: as the command does
