@@ -97,7 +97,8 @@ def test_a_comment_brings_the_task_home_while_another_has_its_slot(
     assert len(thanks) == 1 and f"{forge.url}/ada/walks/" in thanks[0] and "/commit/" in thanks[0]
 
 
-@pytest.mark.parametrize("forge", sample(sorted(FORGES), "gitlab"), indirect=True)
+@pytest.mark.slow
+@pytest.mark.parametrize("forge", sorted(FORGES), indirect=True)
 def test_an_edit_and_a_merge_bring_the_task_home(
     forge: FakeForge, here: Path, tmp_path: Path
 ) -> None:

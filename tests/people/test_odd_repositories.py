@@ -231,7 +231,7 @@ KINDS: list[Make] = [
 
 
 # In each something else is odd; those that change how a landing is made, for every change.
-_OFTEN = (bare, unborn, submodules, refusing_transactions, odd_path, worktree_config)
+_OFTEN = (bare, submodules, refusing_transactions, worktree_config)
 
 
 @pytest.mark.parametrize("make", sample(KINDS, *_OFTEN), ids=lambda make: make.__name__)
