@@ -36,6 +36,7 @@ from gitfleet.model.event import Attempt, Event
 from gitfleet.plan.status import status_of
 from gitfleet.process.procfs import ProcessId, marked
 from tests import warm
+from tests.conftest import git
 from tests.template import copied
 
 PATIENCE = 90.0  # seconds until a test gives up; nothing waits that long unless it is broken
@@ -43,15 +44,6 @@ _LINE = re.compile(r"(\S+) ([a-z-]+)((?: [a-z_]+=(?:\"(?:[^\"\\]|\\.)*\"|\S+))*)
 _FIELD = re.compile(r" ([a-z_]+)=(\"(?:[^\"\\]|\\.)*\"|\S+)")
 _ESCAPE = re.compile(r"\\(.)")
 _PERSON = Person("Ada Author", "ada@example.org")
-
-
-def git(*args: str, cwd: Path, input: str | None = None, check: bool = True) -> str:
-    """What git says, without white space at its ends."""
-    done = subprocess.run(
-        ["git", *args], cwd=cwd, input=input, capture_output=True, text=True, check=False
-    )
-    assert not check or done.returncode == 0, f"git {args}: {done.stdout}{done.stderr}"
-    return done.stdout.strip()
 
 
 def until(true: Callable[[], object], *, timeout: float = PATIENCE, what: str = "") -> None:

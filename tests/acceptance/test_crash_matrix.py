@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from gitfleet import failpoints
-from tests.acceptance.fleetlab import Lab, git
+from tests.acceptance.fleetlab import Lab
 from tests.acceptance.smallboard import ONE_FINAL, all_is_well, one_task, small_board
+from tests.conftest import git
 from tests.lanes import sample
 
 LONG = os.environ.get("GITFLEET_LONG") == "1"

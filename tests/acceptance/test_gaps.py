@@ -12,7 +12,8 @@ import pytest
 
 from gitfleet.execution.local import LocalRun, attach
 from gitfleet.run_dir import RunFiles
-from tests.acceptance.fleetlab import Gate, Lab, Live, git, until
+from tests.acceptance.fleetlab import Gate, Lab, Live, until
+from tests.conftest import git
 
 _ACCEPT = "printf 'verdict: accepted\\n' >v; mv v \"$GITFLEET_OUTBOX/verdict.yaml\""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.acceptance.conftest import MakeLab
-from tests.acceptance.fleetlab import Lab, git, parsed, until
+from tests.acceptance.fleetlab import Lab, parsed, until
+from tests.conftest import git
 
 
 @pytest.mark.slow

@@ -14,7 +14,8 @@ from gitfleet.process.procfs import alive
 from gitfleet.run_dir import RunDir
 from tests.acceptance.agents import agent
 from tests.acceptance.conftest import MakeLab
-from tests.acceptance.fleetlab import PATIENCE, Lab, Live, git, until
+from tests.acceptance.fleetlab import PATIENCE, Lab, Live, until
+from tests.conftest import git
 
 # Waits in the middle, within a line, for a word.
 _AGENT = """\

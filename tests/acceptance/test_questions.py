@@ -15,7 +15,8 @@ import pytest
 
 from gitfleet import failpoints
 from tests.acceptance.conftest import MakeLab
-from tests.acceptance.fleetlab import Lab, Live, git, until
+from tests.acceptance.fleetlab import Lab, Live, until
+from tests.conftest import git
 from tests.lanes import sample
 
 _ASK: Final = (
