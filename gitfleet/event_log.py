@@ -59,45 +59,48 @@ class Action(StrEnum):
         return member
 
     RUNNING = "running", "the runner has started"
-    CLAIMED = "claimed", "an attempt on a task begins"
+    CLAIMED = "claimed", "an attempt on a task starts"
     ENDED = "ended", "an attempt ended, with its outcome and the reason"
-    RESUMED = "resumed", "an attempt of an earlier run of this runner goes on"
+    RESUMED = "resumed", "an attempt of an earlier run of this runner continues"
     RECOVERED = (
         "recovered",
         "an attempt of an earlier run had ended; its outcome is now on the board",
     )
-    LATE_CLAIM = "late-claim", "a claim arrived after its push was given up, and is worked on"
+    LATE_CLAIM = (
+        "late-claim",
+        "a claim arrived although its push had timed out, and work on it starts",
+    )
     CANNOT_START = "cannot-start", "a task cannot be started here"
     DEPENDENCY_MISSING = (
         "dependency-missing",
         "the target lacks the work of a task that this one depends on",
     )
-    SKIPPED = "skipped", "this runner cannot take a task that is due; the reason is in its line"
+    SKIPPED = "skipped", "this runner cannot take a task that is due; `reason` says why"
     FENCED = "fenced", "an attempt lost its claim, so its result does not count"
-    LEASE_EXPIRED = "lease-expired", "an attempt ends because its runner cannot renew its claim"
+    LEASE_EXPIRED = "lease-expired", "an attempt ends because its runner cannot renew its lease"
     TAKEN_OVER = "taken-over", "the claim of a runner that vanished was ended"
     ORPHANS_KILLED = "orphans-killed", "processes that a coder left running were killed"
     LANDED = "landed", "work was merged into its target"
-    REJECTED = "rejected", "a validation rejected the work; `fixed_by` names the repair"
+    REJECTED = "rejected", "a validation rejected the work; `fixed_by` names the fix task"
     REVALIDATING = "revalidating", "the target moved, so the merge is checked again"
     BLOCKED = "blocked", "accepted work cannot land yet"
-    TARGET_RED = "target-red", "the target fails its own checks, without the change"
-    ADDED = "added", "an agent filed a task"
+    TARGET_RED = "target-red", "the target fails its own checks without the change"
+    ADDED = "added", "an agent created a task"
     REFUSED = "refused", "a file that an agent wrote was not accepted"
     ASKED = "asked", "an agent asked a question"
     QUESTION_BRANCH = "question-branch", "a question has a branch to answer on"
     PR_OPENED = "pr-opened", "a question has a pull request"
     ANSWERED = "answered", "a comment on a pull request answered a question"
     PR_CLOSED = "pr-closed", "the pull request of a settled question was closed"
-    FORGE_DELAYED = "forge-delayed", "the forge cannot be used now and is tried again"
+    FORGE_DELAYED = "forge-delayed", "the forge cannot be used now; retrying"
     NOTIFIED = "notified", "a notification was sent"
     NOTIFICATIONS_DELAYED = (
         "notifications-delayed",
-        "a notification cannot be sent now and is tried again",
+        "a notification cannot be sent now; retrying",
     )
     TRANSCRIPTS_DELAYED = (
         "transcripts-delayed",
-        "transcripts cannot be pushed now and are tried again",
+        "transcripts cannot be pushed now; retrying",
     )
     TRANSCRIPTS_PRUNED = (
         "transcripts-pruned",
@@ -112,33 +115,33 @@ class Action(StrEnum):
     )
     EDITS_WAITING = "edits-waiting", "a person's commit cannot be merged into the board now"
     SALVAGED = "salvaged", "work was saved under a ref before it was removed"
-    REPAIRED = "repaired", "a person's commit changed files of runners; they are put back"
+    REPAIRED = "repaired", "a person's commit changed files of runners; they are restored"
     ARCHIVED = "archived", "finished tasks were moved to done/"
-    DAMAGED = "damaged", "a file of the board, other than a task, does not validate"
+    DAMAGED = "damaged", "a file of the board, other than a task, is invalid"
     BROKEN_SETTINGS = (
         "broken-settings",
-        "fleet.yaml does not validate; its last valid version is in force",
+        "fleet.yaml is invalid; its last valid version applies",
     )
     NEWER_FORMAT = "newer-format", "the board has a format that this gitfleet does not know"
     OLDER_FORMAT = "older-format", "the board has an older format: run `gitfleet lint --fix`"
-    NEEDS_ATTENTION = "needs-attention", "a task failed, asks, or does not validate"
+    NEEDS_ATTENTION = "needs-attention", "a task failed, asks a question, or is invalid"
     COOLDOWN = "cooldown", "a coder is at its limit and is not used until then"
     KEY_REFUSED = "key-refused", "a coder's key was refused on this machine"
     CHECKOUT_BEHIND = "checkout-behind", "the files of a checkout could not follow its branch"
     BRANCH_BEHIND = "branch-behind", "a local branch could not follow the remote's"
     DIVERGED = "diverged", "a local branch and the remote's have different commits"
     WATCH_FAILED = "watch-failed", "changes cannot be watched; the runner polls"
-    DISK_FULL = "disk-full", "less is free than `disk_reserve`, so nothing new starts"
-    DISK_FREE = "disk-free", "enough is free again"
+    DISK_FULL = "disk-full", "free disk space is below `disk_reserve`, so nothing new starts"
+    DISK_FREE = "disk-free", "enough disk space is free again"
     OFFLINE = "offline", "the remote cannot be reached"
     ONLINE = "online", "the remote can be reached again"
     WAITING_FOR_REMOTE = "waiting-for-remote", "the end of an attempt waits for the remote"
-    LOOP_STUCK = "loop-stuck", "the runner's main loop has not turned for long"
+    LOOP_STUCK = "loop-stuck", "the runner's main loop has not finished a round for a long time"
     STOPPING = "stopping", "the runner starts nothing new and ends after `attempts` attempts"
     ENDING_ATTEMPTS = "ending-attempts", "the runner ends its attempts now"
     LEAVING = "leaving", "the runner ends and leaves its attempts running"
-    UNFINISHED = "unfinished", "what a run that ends when idle has left undone"
-    ERROR = "error", "something went wrong; it is tried again"
+    UNFINISHED = "unfinished", "the tasks that `run --until-idle` left unfinished"
+    ERROR = "error", "something failed; retrying"
 
 
 class EventLog:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import re
+import threading
 from collections.abc import Callable, Collection, Mapping
 from enum import StrEnum
 from pathlib import PurePath
@@ -94,7 +95,7 @@ def installed() -> tuple[Plugin, ...]:
         }
     except Exception as error:  # a broken distribution's metadata may raise anything
         raise FleetError(
-            f"the metadata of an installed distribution cannot be read: {told(error)}",
+            f"the metadata of an installed distribution cannot be read: {one_line(error)}",
             remedy="`pip check` and `pip list` may name it; install it again, or remove it.",
         ) from error
     return tuple(sorted(found, key=lambda one: (one.name, one.kind, one.distribution)))
@@ -110,11 +111,11 @@ def find(kind: PluginKind, name: str, listed: Collection[str]) -> Plugin | None:
     if there and not chosen:
         raise FleetError(
             f"the {kind} {name} is a plugin ({_origin(there)}) that this machine does not list",
-            remedy=f"Add {name} to `plugins:` in this machine's config.yaml, if it may run here.",
+            remedy=f"Add {name} to `plugins:` in this machine's config.yaml, to allow it.",
         )
     if len(chosen) > 1:
         raise FleetError(
-            f"several distributions bring a {kind} {name}: {_origin(chosen)}",
+            f"several distributions provide a {kind} {name}: {_origin(chosen)}",
             remedy="List the distribution that you mean under `plugins:` in this machine's"
             " config.yaml, in place of the plugin's name; or uninstall the other one.",
         )
@@ -131,7 +132,7 @@ def load(plugin: Plugin, expected: type[T]) -> T:
     if failure:
         raise PluginError(plugin, failure)
     if not isinstance(made, expected):
-        what = f"is a {type(made).__name__}, and has to be a {expected.__name__}"
+        what = f"is a {type(made).__name__}, not a {expected.__name__}"
         raise PluginError(plugin, f"({plugin.target}) {what}")
     return made
 
@@ -143,11 +144,19 @@ def _loaded(plugin: Plugin) -> tuple[Any, str]:
 
     try:
         return EntryPoint(plugin.name, plugin.target, plugin.kind.group).load(), ""
-    except (Exception, SystemExit) as error:
-        return None, f"cannot be imported: {told(error)}"
+    except BaseException as error:
+        reraise_interrupt(error)
+        return None, f"cannot be imported: {one_line(error)}"
 
 
-def told(error: BaseException) -> str:
+def reraise_interrupt(error: BaseException) -> None:
+    """Raise a person's Ctrl-C again. A plugin may raise any other error, such as SystemExit."""
+    here = threading.current_thread() is threading.main_thread()
+    if isinstance(error, KeyboardInterrupt) and here:
+        raise error
+
+
+def one_line(error: BaseException) -> str:
     """An error of a plugin in one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST]
 
@@ -170,8 +179,9 @@ def guarded(
             return found if result is Any else checked(found, result)
         except (FleetError, passing):
             raise
-        except Exception as error:
-            raise PluginError(plugin, f"failed in `{member}`: {told(error)}") from error
+        except BaseException as error:
+            reraise_interrupt(error)
+            raise PluginError(plugin, f"failed in `{member}`: {one_line(error)}") from error
 
     return guard
 
@@ -190,4 +200,4 @@ def _plain(value: Any) -> str:
 
 def no_options(options: Mapping[str, Any]) -> str:
     """The error in the options of a plugin that takes none; empty if there is none."""
-    return f"it takes no options, and was given {', '.join(options)}" if options else ""
+    return f"it takes no options, but was given {', '.join(options)}" if options else ""

@@ -27,6 +27,13 @@ IN_TEXT: Final = re.compile(
     r"\b(afresh|letter box|inbox letters?|the shim|on paper|gone on with|mender|vigil|vitals"
     r"|standings|the how-manieth|gitfleet release|gitfleet uninstall|pip install gitfleet)\b"
 )
+# In a message: any string with a space in it that is no docstring.
+IN_MESSAGES: Final = re.compile(
+    r"\b(nobody|somebody|whoever|afresh|anew|mend(?:s|ed)?|begun|tells|on paper|go(?:es|ne)? on"
+    r"|as they were|as (?:it|they) stands?|stands? (?:in|here|there|below|under)|and this is none"
+    r"|unproved|waits for you|judged?|is no (?:file|list|name|plain|version|worktree))\b",
+    re.IGNORECASE,
+)
 # Old keys and verbs are named where an upgrade is explained, and in a history.
 EXEMPT: Final = frozenset({"glossary.md"})
 
@@ -54,6 +61,32 @@ def test_no_name_in_the_code_has_a_retired_word() -> None:
         for path in (ROOT / "gitfleet").rglob("*.py")
         for name in (path.stem, *_names(ast.parse(path.read_text())))
         if _parts(name) & IN_NAMES
+    }
+    assert not found
+
+
+def _messages(tree: ast.Module) -> Iterator[str]:
+    """The strings of a module that people may see: all but docstrings and single words."""
+    docstrings = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+            continue
+        if id(node) not in docstrings and " " in node.value:
+            yield node.value
+
+
+def test_no_message_has_a_retired_phrase() -> None:
+    """Errors, remedies, reasons, the log, prompts and commit messages are plain English."""
+    texts = {
+        path: list(_messages(ast.parse(path.read_text())))
+        for path in (ROOT / "gitfleet").rglob("*.py")
+    }
+    texts |= {path: [path.read_text()] for path in (ROOT / "gitfleet" / "_assets").rglob("*.md")}
+    found = {
+        f"{path.relative_to(ROOT)}: {phrase[0]}"
+        for path, said in texts.items()
+        for text in said
+        for phrase in IN_MESSAGES.finditer(text)
     }
     assert not found
 

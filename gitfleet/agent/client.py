@@ -69,8 +69,8 @@ def _folder(name: str) -> Path:
     given = os.environ.get(name)
     if not given:
         raise FleetError(
-            "this is for coders, inside an attempt, and this is none",
-            remedy="A person files with `gitfleet add` and answers with `gitfleet answer`.",
+            "only works inside an attempt",
+            remedy="Outside, create tasks with `gitfleet add` and answer with `gitfleet answer`.",
         )
     return Path(given)
 
@@ -82,7 +82,7 @@ def seconds(text: str) -> float:
         return float(int(found[1]) * _UNITS[found[2]])
     if text.isdecimal() and len(text) < 9:
         return float(text)
-    raise FleetError(f"{text!r} is no duration", remedy="Write it like 90s, 2m, 1h.")
+    raise FleetError(f"{text!r} is not a duration", remedy="Write it like 90s, 2m, 1h.")
 
 
 # -- sending
@@ -95,15 +95,15 @@ def drop(box: Path, name: str, text: str) -> None:
     except UnicodeEncodeError:
         raise FleetError("this is not UTF-8 text") from None
     if len(data) > _LARGEST:
-        raise FleetError(f"longer than {_LARGEST // 1024} KiB", remedy="Say it shorter.")
+        raise FleetError(f"longer than {_LARGEST // 1024} KiB", remedy="Shorten it.")
     aside = box / f".{name}.{os.getpid()}"
     try:
         aside.write_bytes(data)
         aside.replace(box / name)
     except OSError as error:
         raise FleetError(
-            f"the outbox {box} cannot be written to: {error.strerror}",
-            remedy="Is the attempt over?",
+            f"cannot write to the outbox {box}: {error.strerror}",
+            remedy="The attempt may be over.",
         ) from error
 
 
@@ -111,13 +111,11 @@ def ask(text: str, options: Sequence[str] = ()) -> SentQuestion:
     """Send a question; FleetError if it is not valid."""
     said = text.strip()
     if not said:
-        raise FleetError("a question must ask something")
+        raise FleetError("the question is empty")
     if any(line.strip() == ANSWER for line in said.splitlines()):
-        raise FleetError(
-            f"a question cannot have a line `{ANSWER}`", remedy="Say it in other words."
-        )
+        raise FleetError(f"a question cannot have a line `{ANSWER}`", remedy="Rephrase it.")
     if any(not o.strip() or "\n" in o or len(o) > 300 for o in options) or len(options) > 20:
-        raise FleetError("an option is one line of at most 300 characters; at most 20 of them")
+        raise FleetError("at most 20 options, each one line of at most 300 characters")
     # By time, so that several questions are numbered in the order of their sending.
     key = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
     asked = SentQuestion(key, outbox(), inbox())
@@ -185,10 +183,10 @@ def stop_words(reply: Reply) -> str:
     """The instructions for an asker that got no answer."""
     name = f" as {reply.name}" if reply.name else ""
     return (
-        f"The question is recorded{name}, and nobody has answered yet. Do not guess. Commit what"
+        f"The question is recorded{name}; there is no answer yet. Do not guess. Commit what"
         " you have, write down where you are and what you would do for each answer (`gitfleet note"
-        " plan`), and stop: end your turn now. You will go on from here, with the answer, when a"
-        " person has given it."
+        " plan`), and stop: end your turn now. You will continue from here, with the answer, when"
+        " a person has given it."
     )
 
 
@@ -197,7 +195,7 @@ def note(kind: str, text: str) -> None:
     if kind not in NOTES:
         raise FleetError(f"there is no note called {kind!r}", remedy=f"One of: {', '.join(NOTES)}.")
     if not text.strip():
-        raise FleetError("a note must say something")
+        raise FleetError("the note is empty")
     drop(outbox(), f"note-{kind}.md", text if text.endswith("\n") else text + "\n")
 
 
@@ -205,5 +203,5 @@ def progress(text: str) -> None:
     """Report the current activity, in one line."""
     line = " ".join(text.split())
     if not line:
-        raise FleetError("progress must say something")
+        raise FleetError("the progress text is empty")
     drop(outbox(), PROGRESS, line[:300] + "\n")

@@ -82,7 +82,7 @@ def masked(mask: Mask, filed: FiledTask | RejectedFile) -> FiledTask | RejectedF
         return RejectedFile(filed.path, mask.text(filed.reason))
     addition = filed.addition
     if mask.text(addition.id) != addition.id:
-        return RejectedFile(filed.path, "its name would tell a secret")
+        return RejectedFile(filed.path, "its name contains a secret")
     return replace(filed, addition=replace(addition, text=mask.bytes(addition.text)))
 
 

@@ -37,7 +37,7 @@ def checked(text: bytes, task: str) -> Task:
 def id_wanted(wanted: str | None) -> str | None:
     """The requested id; FleetError if it is not valid."""
     if wanted is not None and not is_id(wanted):
-        raise FleetError(f"{wanted!r} cannot be an id", remedy=ID_HINT)
+        raise FleetError(f"{wanted!r} is not a valid id", remedy=ID_HINT)
     return wanted
 
 
@@ -75,7 +75,7 @@ def say_verdict(box: Path, verdict: Verdict) -> None:
 
 def _closed(box: Path, error: OSError) -> FleetError:
     return FleetError(
-        f"the outbox {box} cannot be written to: {error.strerror}", remedy="Is the attempt over?"
+        f"cannot write to the outbox {box}: {error.strerror}", remedy="The attempt may be over."
     )
 
 
@@ -83,6 +83,7 @@ def ruling(verdict: Verdict) -> Verdict:
     """The verdict if it is complete; FleetError for a rejection without findings."""
     if verdict.verdict == "rejected" and not (verdict.reason or verdict.findings or verdict.fix):
         raise FleetError(
-            "a rejection must say what is wrong", remedy="Add --finding (once each) or --reason."
+            "a rejection needs a finding or a reason",
+            remedy="Add --finding (once each) or --reason.",
         )
     return verdict

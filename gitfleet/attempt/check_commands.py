@@ -25,7 +25,7 @@ def outcome_of(command: str, ended: Exit | None) -> Exit | None:
         return None
     if ended.cut_short:
         raise FleetError(
-            f"nobody saw how {command!r} ended: {ended.cut_short}",
-            remedy="It is run again; see whether the machine is out of memory or disk.",
+            f"the end of {command!r} was not recorded: {ended.cut_short}",
+            remedy="It runs again; check whether the machine is out of memory or disk space.",
         )
     return ended

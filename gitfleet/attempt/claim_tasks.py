@@ -143,7 +143,7 @@ def _begin(project: Project, board: Board, entry: Entry, pick: Assignment) -> St
     head = submitted.attempt.head if submitted and submitted.attempt else None
     if head is not None and not project.store.backend.fetch_commit(head, task_branch(pick.task)):
         raise FleetError(
-            f"the work on {pick.task} ({head[:10]}) is on no branch that can be fetched",
+            f"the work on {pick.task} ({head[:10]}) is not on any branch that can be fetched",
             remedy=f"`gitfleet retry {pick.task}` starts it from scratch.",
         )
     return start_point

@@ -32,11 +32,10 @@ def sweep(project: Project, busy: Collection[str] = ()) -> None:
             continue  # not ours, or set aside for a person
         if task in busy:
             continue
-        with project.worktrees:
-            if path.name != task:
-                worktree.remove(project.repo, path)
-            elif is_over(board, task):
-                discard(project, task, path)
+        if path.name != task:
+            project.workspaces.remove(path)
+        elif is_over(board, task):
+            discard(project, task, path)
 
 
 def drop_scratch(nonce: str) -> None:

@@ -53,7 +53,7 @@ def find_coder(project: Project, claimed: ClaimedTask) -> Coder:
     coder = registry.find(name, described, listed)
     if coder is None:
         why = registry.absence(name, described, listed)
-        raise Cannot(why.one_line if why else f"the coder {name} is gone")
+        raise Cannot(why.one_line if why else f"the coder {name} is no longer configured")
     return coder
 
 
@@ -95,7 +95,7 @@ def attach_to_coder(ctx: AttemptContext, *, workspace: Path, env: dict[str, str]
     """
     running = ctx.project.executor.attach(ctx.run_dir)
     if running is None:
-        return CoderRun(fault="its runner died before it began")
+        return CoderRun(fault="its runner died before it started")
     try:
         coder = find_coder(ctx.project, ctx.claimed)
     except Cannot as error:  # it was removed from fleet.yaml meanwhile

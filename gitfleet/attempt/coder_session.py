@@ -80,12 +80,12 @@ def resume_prompt(project: Project, claimed: ClaimedTask, start_point: StartPoin
     entry, task = claimed.entry, claimed.entry.task
     assert task is not None
     last = entry.attempts(claimed.claim.role)[-1]
-    parts = [f"Go on with the task {entry.id} where you stopped, in the same worktree."]
+    parts = [f"Continue the task {entry.id} where you stopped, in the same worktree."]
     answered = [question for question in entry.questions if not question.open]
     own = [question for question in answered if question.by.attempt == last.attempt]
     parts.append(prompt_sections.answers_section(own or answered))
     if last.task_blob not in (None, entry.blob):
-        parts.append(f"# The task was changed meanwhile\n\n{task.title}\n\n{task.body.strip()}\n")
+        parts.append(f"# The task has changed since\n\n{task.title}\n\n{task.body.strip()}\n")
     return "\n\n".join(part for part in parts if part)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from msgspec import Struct
 
 from gitfleet.attempt.lease_keeper import LeaseKeeper
+from gitfleet.attempt.workspace_pool import WorkspacePool
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store
 from gitfleet.event_log import EventLog
@@ -36,9 +37,9 @@ def task_branch(task: str) -> str:
     return f"{TASK_BRANCH}{task}"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Project:
-    """One clone with its board: the shared parts of all work."""
+    """One clone with its board: the shared parts of all work. A process may hold several."""
 
     repo: Repo
     clone: Clone
@@ -46,9 +47,8 @@ class Project:
     report: EventLog
     runner: str
     default_target: str
+    workspaces: WorkspacePool
     machine: Machine = field(default_factory=Machine)
-    # git locks the whole repository to add a worktree, and the worktree's set-up may be heavy.
-    worktrees: threading.Lock = field(default_factory=threading.Lock)
     executor: Executor = local.EXECUTOR
     # Tells executors how long the claims are ours.
     leases: LeaseKeeper = field(default_factory=LeaseKeeper)

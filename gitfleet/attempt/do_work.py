@@ -35,7 +35,7 @@ from gitfleet.plan.transitions.add_tasks import Addition
 def do_work(ctx: AttemptContext, start_point: StartPoint) -> None:
     """Make one attempt at work or at a plan, and write how it ended."""
     order, project = ctx.claimed, ctx.project
-    ctx.live.doing = "making the workspace"
+    ctx.live.doing = "preparing the workspace"
     path = workspace.prepare(project, order, start_point)
     failpoints.point("workspace-made")
     with scratch(ctx.nonce) as tmp:

@@ -140,11 +140,9 @@ def drop_workspaces(project: Project, task: str) -> None:
     for done in [task, *(above.id for above in on_landing.chain(board, entry))] if entry else []:
         path = project.clone.workspace(done)
         if path.exists():
-            with project.worktrees:
-                discard(project, done, path)
+            discard(project, done, path)
 
 
 def remove_workspace(ctx: AttemptContext, path: Path) -> None:
     """Remove a workspace that no attempt will continue, saving its content."""
-    with ctx.project.worktrees:
-        discard(ctx.project, ctx.task, path)
+    discard(ctx.project, ctx.task, path)

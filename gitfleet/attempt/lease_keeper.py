@@ -36,13 +36,13 @@ class LeaseKeeper:
     def __init__(self) -> None:
         # Seconds for which the claim with a nonce is ours; None before our first heartbeat arrived.
         # Unset if a claim is ours as long as the runner lives.
-        self.told: Callable[[str], float | None] | None = None
+        self.lease_left: Callable[[str], float | None] | None = None
         self._kept: dict[str, _KeptLease] = {}
         self._lock = threading.Lock()
 
     def left(self, nonce: str, lease: float) -> float | None:
         """Seconds for which a claim is surely ours; None before our first heartbeat arrived."""
-        return self.told(nonce) if self.told is not None else lease
+        return self.lease_left(nonce) if self.lease_left is not None else lease
 
     @contextlib.contextmanager
     def kept(self, nonce: str, renew: Callable[[float], None], lease: float) -> Iterator[None]:

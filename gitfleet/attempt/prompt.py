@@ -24,39 +24,40 @@ from gitfleet.plan.quoting import line
 
 _MOST_NOTES: Final = 8  # files; an agent may have written any number
 _FIRST: Final = """\
-This is the first attempt. Look around before you change anything: what the task means here, where
-the change belongs, how one will see that it is right. Then write down what you mean to do, so that
-whoever has to go on after you knows it, and keep it up to date when you learn better:
+This is the first attempt. Before you change anything, find out what the task means here, where the
+change belongs and how to verify it. Then write down your plan for any attempt that continues after
+you, and keep it up to date:
 
     gitfleet note plan < plan.txt
 
-What took you long to find out, and the next one should know, goes to `gitfleet note knowledge`."""
+Record what was hard to find out, and what later attempts should know, with
+`gitfleet note knowledge`."""
 _GO_ON: Final = """\
-This is attempt {number}. What an earlier one did is on this branch, and what it left uncommitted is
-still there. Read below how that ended and what it noted, look at `git log` and `git status`, and go
-on from there. Keep the notes up to date: `gitfleet note plan < plan.txt`."""
+This is attempt {number}. The work of earlier attempts is on this branch, and their uncommitted
+changes are still there. Read below how they ended and what they noted, look at `git log` and
+`git status`, and continue from there. Keep the notes up to date:
+`gitfleet note plan < plan.txt`."""
 _AFRESH: Final = """\
-This is attempt {number}. It starts from scratch: what the earlier ones did is not in this worktree.
-Read below how they ended, do not repeat what failed, and write down what you mean to do:
+This is attempt {number}. It starts from scratch: the work of earlier attempts is not in this
+worktree. Read below how they ended, do not repeat what failed, and write down your plan:
 
     gitfleet note plan < plan.txt"""
 _REPAIR: Final = """\
-The work that this task repairs is on this branch already, and was not accepted. Look at it
-first."""
+The rejected work that this task repairs is already on this branch. Look at it first."""
 _CONFLICT: Final = """\
-The earlier work on this task conflicts with what landed meanwhile. It is merged into this worktree,
-with conflict markers left. Solve the conflicts so that both changes keep their meaning, see that
-the result still does what the task asks, and commit."""
+The earlier work on this task conflicts with what landed since. It is merged into this worktree with
+conflict markers. Resolve the conflicts so that both changes keep their meaning, verify that the
+result still does what the task asks, and commit."""
 _AFTER: Final[Mapping[Outcome, str]] = {
     Outcome.ASKED: "It asked, and there is an answer now; see below.",
-    Outcome.CONTEXT_FULL: "Its context was full. Read no more than you need, in small pieces, and"
+    Outcome.CONTEXT_FULL: "Its context was full. Read only what you need, in small pieces, and"
     " note what you find out.",
-    Outcome.EMPTY: "It changed nothing. If nothing has to be changed, say why in your last words;"
-    " if you cannot do the task, too.",
-    Outcome.OUT_OF_SCOPE: "It changed files that the task does not let it touch. Put them back as"
-    " they are on the target.",
-    Outcome.TIMED_OUT: "It took too long. Commit early, so that what is done stays done.",
-    Outcome.STALLED: "It fell silent. Run nothing that waits for input, nor without an end.",
+    Outcome.EMPTY: "It changed nothing. If nothing needs to change, or you cannot do the task, say"
+    " why in your last message.",
+    Outcome.OUT_OF_SCOPE: "It changed files that the task does not allow. Restore them to their"
+    " state on the target.",
+    Outcome.TIMED_OUT: "It took too long. Commit early, so that finished work is kept.",
+    Outcome.STALLED: "It stopped producing output. Run nothing that waits for input or never ends.",
     Outcome.INTERRUPTED: "It was interrupted from outside; nothing was wrong with it.",
     Outcome.LOST: "Its machine vanished; nothing was wrong with it.",
     Outcome.LIMITED: "Its coder's quota was used up; nothing was wrong with it.",
@@ -70,7 +71,7 @@ def of_work(project: Project, claimed: ClaimedTask, start_point: StartPoint) -> 
         **_words(claimed, entry, start_point.base),
         "branch": claimed.claim.branch,
         "task": prompt_sections.task_section(entry),
-        "start": f"# How to begin\n\n{_start(entry, claimed.claim.attempt, start_point)}",
+        "start": f"# How to start\n\n{_start(entry, claimed.claim.attempt, start_point)}",
         "answers": prompt_sections.answers_section(entry.questions),
         "notes": prompt_sections.notes_section(_notes(project.store, claimed.board, entry)),
         "before": prompt_sections.before_section(entry, role),
@@ -126,7 +127,7 @@ def shipped(role: Role) -> Template:
     """The prompt that comes with gitfleet."""
     found, problems = templates.read_prompt(shipped_text(role).encode(), f"{role}.md", role)
     if found is None:
-        raise FleetError(f"the prompt that came with gitfleet is broken: {problems[0]}")
+        raise FleetError(f"the prompt shipped with gitfleet is broken: {problems[0]}")
     return found
 
 

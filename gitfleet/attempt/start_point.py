@@ -39,8 +39,8 @@ def start_point_of(project: Project, board: Board, entry: Entry, pick: Assignmen
     target = project.tip_of(pick.target)
     if target is None:
         raise FleetError(
-            f"{entry.id} is to land on {pick.target}, and there is no such branch",
-            remedy="Make the branch, or change `base` in the task or `target` in fleet.yaml.",
+            f"{entry.id} lands on {pick.target}, but there is no such branch",
+            remedy="Create the branch, or change `base` in the task or `target` in fleet.yaml.",
         )
     if pick.role is Role.VALIDATE:
         return StartPoint(target, StartMode.CLEAN)
@@ -71,7 +71,7 @@ def _built_upon(project: Project, board: Board, entry: Entry, branch: str, tip: 
             task=entry.id,
             missing=", ".join(f"{need} ({merge[:10]})" for need, merge in missing.items()),
             target=branch,
-            remedy=f"it is begun all the same; put that back on {branch} if it was not meant to go",
+            remedy=f"it starts anyway; restore that work on {branch} if it was removed by mistake",
         )
     else:
         project.report.settled(key)
@@ -159,7 +159,7 @@ def _rejected_head(project: Project, board: Board, entry: Entry) -> str | None:
                 attempt.head, task_branch(fixed.id)
             ):
                 raise FleetError(
-                    f"the rejected work on {fixed.id} is on no branch that can be fetched",
+                    f"the rejected work on {fixed.id} is not on any branch that can be fetched",
                     remedy=f"`gitfleet retry {fixed.id}` starts it from scratch.",
                 )
             return attempt.head

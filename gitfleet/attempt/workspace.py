@@ -36,15 +36,13 @@ def prepare(project: Project, claimed: ClaimedTask, start_point: StartPoint) -> 
     """The workspace of an attempt at work, on its task's branch, with the content that `begin`
     sets.
 
-    Created one at a time, since git locks the repository for it. FleetError if that fails.
+    FleetError if that fails.
     """
     path = project.clone.workspace(claimed.task)
-    with project.worktrees:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if start_point.how is StartMode.GO_ON and _usable(path, claimed.task, start_point.tip):
-            unlock(path)
-        else:
-            _start_over(project, claimed, path, start_point)
+    if start_point.how is StartMode.GO_ON and _usable(path, claimed.task, start_point.tip):
+        unlock(path)
+    else:
+        _start_over(project, claimed, path, start_point)
     if start_point.how is StartMode.MERGE and start_point.tip is not None:
         merge.conflict_into(path, start_point.tip)
     return path
@@ -88,23 +86,20 @@ def _start_over(
         save_tip(project, claimed.task, old)
         if not refs.swap(project.repo, branch, old, start, message="a fresh start"):
             raise FleetError(f"{branch} moved while its workspace was made")
-    worktree.add(project.repo, path, branch=task_branch(claimed.task), base=start)
+    project.workspaces.add(path, branch=task_branch(claimed.task), base=start)
 
 
 def check_out(project: Project, task: str, commit: str) -> Path:
     """A worktree for checking, detached at `commit`, as fresh as a clone."""
     path = project.clone.check_workspace(task)
-    with project.worktrees:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        worktree.remove(project.repo, path)
-        worktree.add(project.repo, path, branch=None, base=commit)
+    project.workspaces.remove(path)
+    project.workspaces.add(path, branch=None, base=commit)
     return path
 
 
 def drop_check(project: Project, task: str) -> None:
     """Remove the worktree for checking; it contains no work."""
-    with project.worktrees:
-        worktree.remove(project.repo, project.clone.check_workspace(task))
+    project.workspaces.remove(project.clone.check_workspace(task))
 
 
 # -- set-up
@@ -177,7 +172,7 @@ def _set_up(
             running.wait(HELPER_GRACE)
             running.close()
         if ended is None and ctx.cancel.stopped is not None:
-            return "it was told to end while its workspace was set up"
+            return "it was stopped while its workspace was set up"
         ended = check_commands.outcome_of(command, ended)
         if ended is None:
             return f"workspace.setup took longer than {limit:g}s: {command}"
@@ -206,11 +201,16 @@ def _targets(project: Project) -> list[str]:
 
 def discard(project: Project, task: str, path: Path) -> None:
     """Remove a workspace after saving everything uncommitted in it."""
+    with project.workspaces.exclusive():
+        _save_and_remove(project, task, path)
+
+
+def _save_and_remove(project: Project, task: str, path: Path) -> None:
     known = worktree.registered(project.repo, path)
     if known is None or not (path / ".git").exists():
         if path.exists():
             os.rename(path, _aside(path))  # noqa: PTH104 - not a worktree of ours: kept
-        worktree.remove(project.repo, path)
+        project.workspaces.remove(path)
         return
     ref = f"{salvage.PREFIX}{task}/uncommitted"
     saved = salvage.save(project.repo, path, ref=ref, message=f"Uncommitted work on {task}")
@@ -220,7 +220,7 @@ def discard(project: Project, task: str, path: Path) -> None:
     if branch is None:
         save_tip(project, task, tip)
     failpoints.point("salvaged")
-    worktree.remove(project.repo, path)
+    project.workspaces.remove(path)
 
 
 def _aside(path: Path) -> Path:

@@ -71,28 +71,30 @@ def check_push(store: Store, lines: Iterable[str]) -> list[PushRefusal]:
     if board is None:
         return []
     try:
-        return list(_judge(store, board, pushes))
+        return list(_check(store, board, pushes))
     except FleetError as error:
-        return [PushRefusal(f"{store.branch} cannot be judged: {error.what}", error.remedy)]
+        return [PushRefusal(f"{store.branch} cannot be checked: {error.what}", error.remedy)]
 
 
-def _judge(store: Store, board: PushedRef, pushes: Sequence[PushedRef]) -> Iterator[PushRefusal]:
+def _check(store: Store, board: PushedRef, pushes: Sequence[PushedRef]) -> Iterator[PushRefusal]:
     old, new = board.old, board.new
     free = _allowed(store, "gitfleet.allowRewind")
     if new is None:
         if not free:
-            what = f"{store.branch} is the board, and is not to be deleted"
+            what = f"{store.branch} is the board and must not be deleted"
             yield PushRefusal(what, "On the server: git config gitfleet.allowRewind true")
         return
     try:
         store.objects.commit(new)
     except GitError:
-        yield PushRefusal(f"{store.branch} can only be a commit")
+        yield PushRefusal(f"{store.branch} must be a commit")
         return
     if old is not None and not store.objects.is_ancestor(old, new):
         if not free:
-            what = f"{store.branch} has moved on: the push would take {old[:10]} from the board"
-            remedy = "Fetch and merge first. A push to gitfleet/in/<name> is never too late."
+            what = f"{store.branch} has moved: this push would remove {old[:10]} from the board"
+            remedy = (
+                "Fetch and merge first, or push to gitfleet/in/<name>, which is always accepted."
+            )
             yield PushRefusal(what, remedy)
             return
         old = store.objects.merge_base(old, new)
@@ -132,7 +134,7 @@ def _new_commits(
     try:
         found = repair.check(store, new, start=old, tick=tick, tips=tips, strict=True)
     except _TooLong:
-        yield PushRefusal(f"the new commits take longer than {SECONDS:g} seconds to judge", remedy)
+        yield PushRefusal(f"checking the new commits takes longer than {SECONDS:g} seconds", remedy)
         return
     for finding in found:
         if finding.broken:

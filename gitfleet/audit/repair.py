@@ -125,10 +125,10 @@ class _Judge:
         """Check each step."""
         tick(0, len(self._line))
         for number, on in enumerate(self._line, 1):
-            self._judge(number, on)
+            self._check(number, on)
             tick(number, len(self._line))
 
-    def _judge(self, number: int, on: MainlineCommit) -> None:
+    def _check(self, number: int, on: MainlineCommit) -> None:
         step = step_of(self._store, on)
         step = replace(step, restores={**self._by_trailer(on), **self._put_back(step)})
         for violation in invariants.check_step(step):
@@ -188,7 +188,7 @@ class _Judge:
         """
         commit = self._store.objects.commit(side.oid)
         harmless = side.change.old is not None and not taken and not of_a_runner(commit)
-        what = f"a runner's file was changed beside the board line ({side.oid[:10]})"
+        what = f"a runner's file was changed off the mainline ({side.oid[:10]})"
         self._note(number, on.commit, Violation(6, side.change.path, what), good=harmless)
 
     # -- invariant 4
@@ -207,11 +207,14 @@ class _Judge:
         merge, target = one.landed.merge[:10], one.landed.target
         warn = False
         if not seen:
-            what, warn = f"there is no {target} here, so that nobody sees {merge} in it", not strict
+            what, warn = (
+                f"there is no {target} here, so {merge} cannot be looked up in it",
+                not strict,
+            )
         elif not self._store.objects.exists(one.landed.merge):
             what = f"the commit {merge} does not exist here"
         elif not strict and self._made_for(one.landed):
-            what, warn = f"{target} was rewritten since: {merge} is not in it any more", True
+            what, warn = f"{target} was rewritten: {merge} is no longer in it", True
         else:
             what = f"the commit {merge} is not in {target}"
         self._note(one.number, one.commit, Violation(4, one.path, what), warn=warn)

@@ -140,7 +140,7 @@ def no_board(ref: str) -> FleetError:
     """The error for a repository without a board."""
     return FleetError(
         f"there is no board in this repository (no branch {ref.removeprefix('refs/heads/')})",
-        remedy="`gitfleet init` makes one, or adopts the one that the remote has.",
+        remedy="`gitfleet init` creates one, or uses the remote's.",
     )
 
 

@@ -117,6 +117,10 @@ class Clone:
         write_json(path, {"name": name, **bound})
         return name
 
+    def known_name(self) -> str:
+        """The name of this clone's runner; empty if it has none yet."""
+        return str(read_json(self.folder / _NAME).get("name", ""))
+
     def _is_copy(self, known: dict[str, Any], bound: dict[str, str]) -> bool:
         """Whether the clone was copied, not moved: the original may still use the board."""
         if known.get("machine") != bound["machine"]:
@@ -154,8 +158,8 @@ class Clone:
             if not _locked(file):
                 pid = self.running_pid()
                 raise FleetError(
-                    f"a runner is at work in this clone already (process {pid or 'unknown'})",
-                    remedy="`gitfleet stop` ends it; `gitfleet list` shows what it does.",
+                    f"a runner is already running in this clone (process {pid or 'unknown'})",
+                    remedy="`gitfleet stop` stops it; `gitfleet list` shows its tasks.",
                 )
             child = myself()
             told = {"pid": child.pid, "started": child.started, "path": str(self.repo.common)}

@@ -61,7 +61,7 @@ class EditConflict:
     @property
     def went(self) -> str:
         """The fate of the person's version, for a log line."""
-        return self.copy or f"nowhere: {self.why}"
+        return self.copy or f"ignored: {self.why}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +145,9 @@ class _Merge:
         removal = change.new is None
         match (archived, board, removal, there.what):
             case (True, _, True, _):
-                self._refuse(change, "not removed, it is finished and archived")
+                self._refuse(change, "not removed: it is finished and archived")
             case (True, _, False, _):
-                self._copy(change, "its id is that of a finished task")
+                self._copy(change, "a finished task has its id")
             case (_, _Board.UNMOVED, _, FileKind.EVENT) if change.old and not self._edits.ahead:
                 self._refuse(change, "an event is never changed")
             case (_, _Board.UNMOVED, False, FileKind.TASK) if change.old is None:
@@ -155,7 +155,7 @@ class _Merge:
             case (_, _Board.UNMOVED, _, _):
                 self._take(change)
             case (_, _, True, _):
-                self._refuse(change, "not removed, the board has another version")
+                self._refuse(change, "not removed: the board has another version")
             case (_, _, False, FileKind.TASK) if is_id(there.task):
                 self._copy(change, _why(board))
             case (_, _Board.CHANGED, False, FileKind.QUESTION):
@@ -172,11 +172,11 @@ class _Merge:
         if ours and not ahead:
             return "only runners write there"
         if new is None or ours:
-            return "" if is_path(path) else "its name is no plain path"
+            return "" if is_path(path) else "its name is not a plain path"
         if there.what not in _WELCOME and there.what is not FileKind.EVENT and not ahead:
-            return "it is no file of a board"
+            return "it is not a file of a board"
         if not _is_plain(path, hidden=ahead):
-            return "its name is no plain path"
+            return "its name is not a plain path"
         if new.kind != "blob":
             return "not a plain file"
         if self._objects.blob_size(new.oid) > layout.LARGEST:
@@ -292,10 +292,10 @@ class _Merge:
             return
         self._files[path] = both.data
         if both.late:
-            why = "another answer came first, and this one is a comment under it"
+            why = "another answer came first; this one is a comment below it"
             self._conflicts.append(EditConflict(path, why, copy=path))
         elif both.data != theirs:
-            why = "the board has another version, and took only the answer of this one"
+            why = "the board has another version and took only this one's answer"
             self._conflicts.append(EditConflict(path, why, copy=path))
 
     def _text(self, entry: TreeEntry | None) -> bytes:

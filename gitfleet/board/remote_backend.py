@@ -136,7 +136,7 @@ class RemoteBackend:
         """Record that the remote no longer has a branch, so that the next push creates it."""
         if ref == self.ref:
             raise FleetError(
-                f"{self.name} has no branch {self.branch} any more",
+                f"{self.name} no longer has a branch {self.branch}",
                 remedy=f"`git push {self.name} {self.branch}` puts the board back.",
             )
         track = f"{self.track}{ref.removeprefix('refs/heads/')}"
@@ -299,11 +299,11 @@ class RemoteBackend:
         if any(move.ref == pushed.ref for move in change.moves):
             target = pushed.ref.removeprefix("refs/heads/")
             return TxnResult(
-                TxnStatus.LOST, f"{self.name} refuses to move {target}: {pushed.reason}"
+                TxnStatus.LOST, f"{self.name} rejected the push to {target}: {pushed.reason}"
             )
         raise RemoteRejected(
-            f"{self.name} refuses to move {pushed.ref}: {pushed.reason}",
-            remedy="Let runners push to the fleet branch, or look at the server's hooks.",
+            f"{self.name} rejected the push to {pushed.ref}: {pushed.reason}",
+            remedy="Allow runners to push to the fleet branch, or check the server's hooks.",
         )
 
     def _unknown(

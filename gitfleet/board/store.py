@@ -216,8 +216,8 @@ class Store:
             if losses > _TRIES:
                 for request in waiting:
                     request.error = FleetError(
-                        f"{self.branch} moved {_TRIES} times while we tried to write to it",
-                        remedy=f"Look who writes to it so fast: `git log {self.branch}`.",
+                        f"{self.branch} moved {_TRIES} times during this write",
+                        remedy=f"Find out what writes to it so often: `git log {self.branch}`.",
                     )
             elif losses:
                 # Grows with losses, so that no runner is always too late.
@@ -286,7 +286,7 @@ class Store:
         if outcome is None:
             return False
         if outcome.status is not TxnStatus.WON:
-            raise Unreachable(f"the repair of the board did not arrive: {outcome.why}")
+            raise Unreachable(f"could not save the repair of the board: {outcome.why}")
         self.repairer.done(repair)
         return True
 

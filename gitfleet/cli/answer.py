@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 import click
 
@@ -15,6 +16,8 @@ from gitfleet.model.change import Change
 from gitfleet.model.question import Question
 from gitfleet.plan import questions
 from gitfleet.plan.status import status_of
+
+_HINT: Final = "<!-- Write the answer below this line, then save and close. -->"
 
 
 @click.command(
@@ -36,8 +39,10 @@ def command(name: str, text: str | None, option: int | None, edit: bool) -> None
     ID is the question's name, or its task's id while that has just one open question. The first
     answer counts: TEXT for a question that has one becomes a remark below it.
     """
-    if (text is not None) + (option is not None) + edit != 1:
-        raise click.UsageError("say TEXT, or --option N, or --edit")
+    given = (text is not None) + (option is not None) + edit
+    if given != 1:
+        few = "give TEXT, --option N or --edit"
+        raise click.UsageError(few if not given else "give only one of TEXT, --option, --edit")
     session = open_session()
     for_people("answer", session.repo)
     question = questions.named(session.store.board(), name)
@@ -64,12 +69,13 @@ def _edited(session: CliSession, question: Question) -> str:
     """The answer that a person writes below the heading, in the editor that git and click use."""
     file = session.store.file(session.store.board(), layout.question_path(question.name)) or b""
     shown, _ = codec.decode(answers.with_heading(file), question.name)
+    shown = shown.replace(answers.HINT, _HINT)
     written = click.edit(shown, extension=".md")
     if written is None:
-        raise FleetError("nothing was written; the question is as it was")
+        raise FleetError("nothing was written; the question is unchanged")
     said = codec.split_answer(written)[1]
     if said == question.answer:
-        raise FleetError("nothing was written; the question is as it was")
+        raise FleetError("nothing was written; the question is unchanged")
     return said.removeprefix(question.answer).strip() if not question.open else said
 
 
@@ -79,6 +85,8 @@ def _told(session: CliSession, question: Question, change: Change) -> str:
     name = question.name
     remark = not change.subject.startswith("Answer ")
     done = (
-        f"{name} was answered already; yours stands under that" if remark else f"{name} is answered"
+        f"{name} was already answered; yours is a remark below it"
+        if remark
+        else f"{name} is answered"
     )
     return f"{done}. {question.task} is {where.status}: {where.reason}"

@@ -36,7 +36,7 @@ def command(question: str | None, options: tuple[str, ...], wait: str | None) ->
     asked = client.ask(text, options)
     reply = client.wait(asked, limit)
     if reply.refused:
-        raise FleetError(f"the question was refused: {reply.refused}")
+        raise FleetError(f"the question was rejected: {reply.refused}")
     if reply.answer:
         client.heard(asked, reply.name)
         click.echo(reply.answer)

@@ -57,7 +57,7 @@ def command(force: bool, branches: bool) -> None:
             saved += setup_clone.take_out(repo, window, "board")
             click.echo(f"Removed {window}.")
         for ref in saved:
-            click.echo(f"Saved what was in no commit of a branch: {ref}")
+            click.echo(f"Saved work that no branch contains: {ref}")
         done = [*hooks.remove(clone), *setup_clone.restore_clone(repo)]
         for line in done:
             click.echo(plain(line))
@@ -66,9 +66,9 @@ def command(force: bool, branches: bool) -> None:
     if there:
         click.echo(f"Removed {clone.folder}.")
     if store.tip() is not None:
-        click.echo(f"The board stays: the branch {store.branch}.")
+        click.echo(f"The board is kept: branch {store.branch}.")
     elif not there and not done:
-        click.echo("Nothing of gitfleet was in this clone.")
+        click.echo("gitfleet was not set up in this clone.")
 
 
 def _window(repo: Repo, store: Store, force: bool) -> Path | None:
@@ -85,7 +85,8 @@ def _window(repo: Repo, store: Store, force: bool) -> Path | None:
         shown = ", ".join(edits[:_SHOWN]) + (" …" if len(edits) > _SHOWN else "")
         raise FleetError(
             f"there are uncommitted edits in {path}: {plain(shown)}",
-            remedy="Commit them, or let --force save them under refs/gitfleet/salvage/board/.",
+            remedy="Commit them, or use --force, which saves them under"
+            " refs/gitfleet/salvage/board/.",
         )
     return path
 
@@ -109,7 +110,7 @@ def _workspaces(repo: Repo, clone: Clone) -> Iterator[str]:
     left = sorted(clone.workspaces.iterdir())
     if left:
         names = ", ".join(path.name for path in left[:_SHOWN])
-        click.echo(f"Kept in {clone.workspaces}, since they are no worktrees: {plain(names)}")
+        click.echo(f"Kept in {clone.workspaces} because they are not worktrees: {plain(names)}")
         return
     clone.workspaces.rmdir()
     with contextlib.suppress(OSError):  # the folder still holds worktrees of another clone
@@ -126,7 +127,7 @@ def _refs(repo: Repo, delete: bool, saved: list[str]) -> None:
         elif refs.swap(repo, ref, oid, None, message="deinit"):
             click.echo(f"Deleted {ref} (it was {oid[:10]}).")
     if kept:
-        click.echo(f"{len(kept)} refs of work stay:")
+        click.echo(f"Kept {len(kept)} refs of work:")
         for ref in kept:
             click.echo(f"  {ref}")
         if not delete:

@@ -23,10 +23,10 @@ _AT_HOME = """\
 At home:
   cd YOUR-PROJECT
   gitfleet init                      makes the branch `fleet` and shows it in .fleet/
-  $EDITOR .fleet/fleet.yaml          who does the work, and the checks that every change must pass
+  $EDITOR .fleet/fleet.yaml          the coder, and the checks that every change must pass
   $EDITOR .fleet/tasks/NAME.md       a task: front matter with a title, then what to do
   git -C .fleet add -A && git -C .fleet commit -m "A task"
-  gitfleet run                       works until Ctrl-C; with --until-idle until all is done
+  gitfleet run                       runs until Ctrl-C; with --until-idle, until all is done
 """
 
 
@@ -56,7 +56,7 @@ def command(keep: bool, directory: Path | None) -> int:
         found = _play(stage, began)
         took = time.monotonic() - began
         if found:
-            click.echo("\nNot everything became what it should:", err=True)
+            click.echo("\nThe demo did not end as expected:", err=True)
             for line in found:
                 click.echo(f"  {line}", err=True)
             return 1
@@ -78,7 +78,7 @@ def _place(wanted: Path | None, keep: bool) -> Iterator[Path]:
         yield root
     finally:
         if keep:
-            click.echo(f"It is all still there: {root / 'words'}")
+            click.echo(f"Everything is kept in {root / 'words'}")
         elif made:
             shutil.rmtree(root, ignore_errors=True)
         else:
@@ -159,7 +159,7 @@ def _run(stage: Sandbox, began: float) -> list[str]:
     try:
         with contextlib.closing(stage.follow("gitfleet", "run", "--until-idle")) as lines:
             for line in lines:
-                told = captions.told(line, sys.executable)
+                told = captions.caption(line, sys.executable)
                 if told is not None:
                     click.echo(f"{time.monotonic() - began:6.1f} s  {told[0]:<18}  {told[1]}")
     except FleetError as error:
@@ -172,7 +172,7 @@ def _broken(stage: Sandbox) -> list[str]:
     board = stage.attempt("python", "-P", "-m", "gitfleet.demo.verify", str(stage.project))
     found = board.stdout.splitlines()
     if board.returncode != 0 and not found:
-        found.append(f"the proof ended with exit status {board.returncode}")
+        found.append(f"the verification ended with exit status {board.returncode}")
     tests = stage.attempt("python", "-m", "unittest", "-q")
     if tests.returncode != 0:
         found.append("the tests of the project do not pass")

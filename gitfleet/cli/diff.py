@@ -72,8 +72,8 @@ def command(task: str, stat: bool, as_json: bool) -> None:
 
 def _why(entry: Entry) -> str:
     if entry.claim is not None:
-        return "its attempt has committed nothing yet"
-    return "no attempt has committed anything" if entry.next_attempt > 1 else "nobody has tried it"
+        return "its attempt has not committed anything yet"
+    return "no attempt has committed anything" if entry.next_attempt > 1 else "it has no attempts"
 
 
 def _of_landing(session: CliSession, entry: Entry) -> Span | None:

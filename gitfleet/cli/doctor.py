@@ -5,32 +5,39 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 import click
-from msgspec import Struct, to_builtins
+from msgspec import to_builtins
 
 from gitfleet.attempt.context import Project
+from gitfleet.attempt.workspace_pool import WorkspacePool
 from gitfleet.board import heartbeats
-from gitfleet.board.clone_state import Clone, config_home, read_json
+from gitfleet.board.clone_state import Clone, read_json
 from gitfleet.board.store import Store
 from gitfleet.cli.main import own_version
-from gitfleet.cli.support import doctor_coders, runners_view
-from gitfleet.cli.support.doctor_finding import DoctorFinding, Level, of_error, ok, problem, warning
-from gitfleet.cli.support.session import listed_plugins, machine, target_here
+from gitfleet.cli.support import doctor_coders, doctor_machine, runners_view
+from gitfleet.cli.support.doctor_finding import (
+    DoctorFinding,
+    Examined,
+    Level,
+    of_error,
+    ok,
+    problem,
+    warning,
+)
+from gitfleet.cli.support.session import machine, target_here
 from gitfleet.cli.support.verb import Verb
 from gitfleet.cli.support.write import remote_of
-from gitfleet.doctor import probe_plugins, probe_services
-from gitfleet.doctor.probe_plugins import PluginState
+from gitfleet.doctor import probe_services
 from gitfleet.errors import FleetError
 from gitfleet.event_log import EventLog
 from gitfleet.execution import registry
 from gitfleet.git import refs, synced_commit, worktree
-from gitfleet.git.repo import Repo, find, git_version, identity
+from gitfleet.git.repo import find, git_version, identity
 from gitfleet.install import setup_clone
 from gitfleet.model.board import Board, Problem
 from gitfleet.model.config import Machine
@@ -39,22 +46,8 @@ from gitfleet.model.states import FINISHED
 from gitfleet.plan import upgrade
 from gitfleet.plan.scheduler import target_of
 from gitfleet.plan.status import status_of
-from gitfleet.runner.watch import watching
 
-_MIB: Final = 1 << 20
 _STALE: Final = 30.0  # seconds after which a lock without a holder is stale
-_INOTIFY: Final = Path("/proc/sys/fs/inotify")
-
-
-class Examined(Struct, frozen=True):
-    """The subject of the checks. `board` None: there is none."""
-
-    repo: Repo
-    clone: Clone
-    store: Store
-    board: Board | None
-    target: str  # the target if neither the task nor the settings name one
-    seconds: float | None  # time limit for a coder's answer; None: no calls
 
 
 @click.command(
@@ -93,7 +86,7 @@ def command(as_json: bool, no_calls: bool, seconds: float) -> int:
 
 def _examine(start: Path, seconds: float | None) -> Iterator[DoctorFinding]:
     yield ok("gitfleet", f"{own_version()}, Python {platform.python_version()}")
-    yield from _commands()
+    yield from doctor_machine.commands()
     try:
         repo = find(start)
         version = ".".join(map(str, git_version()))
@@ -115,67 +108,6 @@ def _examine(start: Path, seconds: float | None) -> Iterator[DoctorFinding]:
             yield from look(place)
         except FleetError as error:
             yield of_error(look.__name__.strip("_"), error)
-
-
-# -- the machine
-
-
-def _commands() -> Iterator[DoctorFinding]:
-    """Whether a person's shell, and git, find the command."""
-    for name, use in (("gitfleet", "gitfleet"), ("git-fleet", "git fleet")):
-        found = shutil.which(name)
-        if found:
-            yield ok("command", f"`{use}` is {found}")
-        else:
-            remedy = "Put the folder it was installed to on PATH (pipx and uv do that)."
-            yield warning("command", f"`{use}` does not work: {name} is not on PATH", remedy)
-
-
-def _machine(_place: Examined) -> Iterator[DoctorFinding]:
-    path = config_home() / "gitfleet" / "config.yaml"
-    machine()  # raises FleetError if it is broken
-    yield ok("machine", str(path) if path.exists() else f"no {path}; the defaults count")
-
-
-def _plugins(_place: Examined) -> Iterator[DoctorFinding]:
-    """The plugins that this machine lists; others are not checked."""
-    for one in probe_plugins.inventory(listed_plugins()):
-        name = f"{one.name} ({one.kind}, {one.distribution} {one.version})" if one.kind else ""
-        if one.state is PluginState.WORKS:
-            yield ok("plugin", name)
-        elif one.listed:
-            yield warning("plugin", f"{name}: {one.reason}" if name else one.reason, one.remedy)
-
-
-def _disk(place: Examined) -> Iterator[DoctorFinding]:
-    for about, path in (("repository", place.repo.common), ("workspaces", place.clone.workspaces)):
-        there = next(folder for folder in (path, *path.parents) if folder.exists())
-        free = shutil.disk_usage(there).free // _MIB
-        what = f"{free:,} MiB free where the {about} lie" + ("s" if about == "repository" else "")
-        if free < 100:
-            yield problem("disk", what, "Make room.")
-        elif free < 1024:
-            yield warning("disk", what, "Make room: every workspace is a checkout.")
-        else:
-            yield ok("disk", what)
-
-
-def _watcher(place: Examined) -> Iterator[DoctorFinding]:
-    """Watch a file for a moment: the limits alone do not show other programs' use of them."""
-    limits = []
-    for name in ("max_user_watches", "max_user_instances"):
-        try:
-            limits.append(f"{name} {int((_INOTIFY / name).read_text()):,}")
-        except (OSError, ValueError):
-            limits.append(f"{name} unknown")
-    try:
-        with watching(place.repo.common, lambda: None):
-            pass
-    except FleetError as error:
-        what = f"{error.what}; a runner would look every 30 s only ({', '.join(limits)})"
-        yield warning("watcher", what, error.remedy)
-    else:
-        yield ok("watcher", f"branches can be watched ({', '.join(limits)})")
 
 
 # -- the clone
@@ -212,10 +144,10 @@ def _locks(place: Examined) -> Iterator[DoctorFinding]:
     ]
     stale = [lock for lock in sorted(found) if _age(lock) > _STALE and not refs.is_open(lock)]
     for lock in stale:
-        what = f"{lock} is {_age(lock):.0f} s old, and no process has it open"
-        yield problem("locks", what, "If no git command is at work here, delete it.")
+        what = f"{lock} is {_age(lock):.0f} s old and no process has it open"
+        yield problem("locks", what, "If no git command is running here, delete it.")
     if not stale:
-        yield ok("locks", "none is stale")
+        yield ok("locks", "no stale lock files")
 
 
 def _age(path: Path) -> float:
@@ -229,30 +161,33 @@ def _runner(place: Examined) -> Iterator[DoctorFinding]:
     pid = place.clone.running_pid()
     held = place.clone.pending_claims()
     if pid is not None:
-        yield ok("runner", f"at work, process {pid}, {len(held)} attempts")
+        yield ok("runner", f"running, process {pid}, {len(held)} attempts")
         live = heartbeats.live(read_json(place.clone.folder / heartbeats.LIVE))
         for service in runners_view.failing(live):
-            remedy = service["remedy"] or "The runner tries again; its log has the line."
+            remedy = service["remedy"] or "The runner retries; see its log."
             yield warning("runner", runners_view.failure(service), remedy)
     elif held:
         tasks = ", ".join(sorted(one.task for one in held.values()))
-        what = f"none is at work; the last one died, or left, while it worked on {tasks}"
-        remedy = "`gitfleet run` goes on with what still runs, and settles the rest."
+        what = (
+            "none is running; the last one died, or stopped with --leave, while it"
+            f" worked on {tasks}"
+        )
+        remedy = "`gitfleet run` resumes attempts that still run and settles the others."
         yield warning("runner", what, remedy)
     else:
-        yield ok("runner", "none is at work; `gitfleet run` starts one")
+        yield ok("runner", "none is running; `gitfleet run` starts one")
 
 
 def _window(place: Examined) -> Iterator[DoctorFinding]:
     repo, store = place.repo, place.store
     path = setup_clone.window_of(repo)
     if path is None:
-        yield ok("window", "none, since the repository is bare")
+        yield ok("window", "none, because the repository is bare")
         return
     known = worktree.registered(repo, path)
     if known is None or not path.exists():
         if place.board is not None:
-            remedy = "`gitfleet init` makes it."
+            remedy = "`gitfleet init` creates it."
             yield warning("window", f"the board is not shown in {setup_clone.WINDOW}/", remedy)
         return
     if known.branch != store.ref:
@@ -263,13 +198,15 @@ def _window(place: Examined) -> Iterator[DoctorFinding]:
     behind = synced_commit.in_step(repo, path) != store.tip()
     if behind:
         what = f"{path} is behind the board"
-        yield warning("window", what, "`gitfleet run` brings it up, unless edits are in its way.")
+        yield warning(
+            "window", what, "`gitfleet run` updates it, unless your edits are in the way."
+        )
     elif edits := setup_clone.uncommitted(path):
         shown = ", ".join(edits[:5]) + (" …" if len(edits) > 5 else "")
         remedy = f"git -C {setup_clone.WINDOW} add -A && git -C {setup_clone.WINDOW} commit"
-        yield warning("window", f"uncommitted, so that no runner sees it: {shown}", remedy)
+        yield warning("window", f"uncommitted, so no runner sees it: {shown}", remedy)
     else:
-        yield ok("window", f"{path} shows the board as it is")
+        yield ok("window", f"{path} is up to date")
 
 
 # -- the board
@@ -291,7 +228,7 @@ def _board(place: Examined) -> Iterator[DoctorFinding]:
     ]
     yield from bad
     if not bad:
-        yield ok("board", f"{place.store.branch}, {len(board.entries)} tasks, all files validate")
+        yield ok("board", f"{place.store.branch}, {len(board.entries)} tasks, all files valid")
 
 
 def _of_problem(level: Level, problem: Problem) -> DoctorFinding:
@@ -305,15 +242,15 @@ def _target(place: Examined) -> Iterator[DoctorFinding]:
         return
     target = board.settings.target or place.target
     if refs.read(place.repo, f"refs/heads/{target}") is None:
-        remedy = "Make the branch, or change `target` in fleet.yaml."
-        yield problem("target", f"work lands on {target}, and there is no such branch", remedy)
+        remedy = "Create the branch, or change `target` in fleet.yaml."
+        yield problem("target", f"work lands on {target}, but there is no such branch", remedy)
     else:
         yield ok("target", f"work lands on {target}")
     for task, entry in sorted(board.entries.items()):
         own = target_of(board, entry, place.target)
         if own != target and _open(place, task) and not _exists(place, own):
-            what = f"{task} is to land on {own}, and there is no such branch"
-            yield warning("target", what, "Make the branch, or change `base` in the task.")
+            what = f"{task} lands on {own}, but there is no such branch"
+            yield warning("target", what, "Create the branch, or change `base` in the task.")
 
 
 def _exists(place: Examined, branch: str) -> bool:
@@ -332,7 +269,7 @@ def _checks(place: Examined) -> Iterator[DoctorFinding]:
     if checks:
         yield ok("checks", "; ".join(checks))
     else:
-        what = "there are none, so that work lands unproved"
+        what = "none, so work would be merged untested"
         yield warning("checks", what, "Add some to fleet.yaml under `checks:`.")
 
 
@@ -340,10 +277,7 @@ def _coders(place: Examined) -> Iterator[DoctorFinding]:
     """Each role's coder; whether all named coders exist and answer."""
     if place.board is None:
         return
-    try:
-        own = machine()
-    except FleetError:
-        own = Machine()  # another check reports the error
+    own = _own_machine()
     try:
         executor = registry.find(own.executor, own.plugins)
     except FleetError as error:
@@ -356,20 +290,26 @@ def _coders(place: Examined) -> Iterator[DoctorFinding]:
         report=EventLog(lambda _line: None),
         runner="doctor",
         default_target=place.target,
+        workspaces=WorkspacePool(place.repo),
         machine=own,
         executor=executor,
     )
     yield from doctor_coders.coders(fleet, place.board, seconds=place.seconds)
 
 
+def _own_machine() -> Machine:
+    """The machine's settings; the defaults if they are wrong, which another check reports."""
+    try:
+        return machine()
+    except FleetError:
+        return Machine()
+
+
 def _outside(place: Examined) -> Iterator[DoctorFinding]:
     """The forge and the notification services."""
     if place.board is None:
         return
-    try:
-        own = machine()
-    except FleetError:
-        own = Machine()  # another check reports the error
+    own = _own_machine()
     for seen in probe_services.look(
         place.repo, place.board, own, remote_of(place.repo, place.store)
     ):
@@ -384,10 +324,10 @@ _LOOKS: Final[tuple[Callable[[Examined], Iterator[DoctorFinding]], ...]] = (
     _checks,
     _coders,
     _outside,
-    _machine,
-    _plugins,
-    _disk,
-    _watcher,
+    doctor_machine.machine,
+    doctor_machine.plugins,
+    doctor_machine.disk,
+    doctor_machine.watcher,
     _locks,
     _window,
     _runner,

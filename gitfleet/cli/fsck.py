@@ -98,7 +98,7 @@ def _range(store: Store, text: str | None) -> tuple[str | None, str]:
     if start is not None and not store.objects.is_ancestor(start, end):
         raise FleetError(
             f"{old} does not come before {new or store.branch}: the branch was rewound",
-            remedy="Judge all of it with `gitfleet fsck`, or find out who rewound it.",
+            remedy="Check the whole history with `gitfleet fsck`, or find out who rewound it.",
         )
     return start, end
 
@@ -114,7 +114,7 @@ def _resolve(where: Path, revision: str) -> str:
         check=False,
     )
     if done.code != 0:
-        raise FleetError(f"{revision!r} is no commit here")
+        raise FleetError(f"{revision!r} is not a commit here")
     return done.out
 
 

@@ -52,14 +52,14 @@ def command(older: timedelta, yes: bool, dry_run: bool) -> None:
         click.echo("Nothing to remove.")
         return
     size = sum(one.size for one in going)
-    click.echo(f"{len(going)} things, {_bytes(size)}.")
+    click.echo(f"{len(going)} items, {_bytes(size)}.")
     if dry_run or not (yes or _agreed()):
         return
     for one in going:
         try:
             gc.remove(fleet, one)
         except (FleetError, OSError) as error:
-            click.echo(f"stays: {one.name}: {error}", err=True)
+            click.echo(f"kept: {one.name}: {error}", err=True)
     # Never --prune=now: it removes objects that another process is about to use.
     git("-c", "gc.autoDetach=false", "gc", "--auto", "-q", cwd=fleet.repo.here, timeout=1800)
     click.echo("Removed.")
@@ -67,14 +67,17 @@ def command(older: timedelta, yes: bool, dry_run: bool) -> None:
 
 def _agreed() -> bool:
     if not sys.stdin.isatty():
-        raise FleetError("nobody is there to ask", remedy="Add --yes to remove, --dry-run to look.")
+        raise FleetError(
+            "not a terminal, so there is no prompt",
+            remedy="Pass --yes to remove, or --dry-run to look.",
+        )
     return click.confirm("Remove them?")
 
 
 def _line(one: Litter) -> str:
     age = spoken(one.age.total_seconds())
     size = f", {_bytes(one.size)}" if one.size else ""
-    stays = f": stays, {one.refused}" if one.refused else ""
+    stays = f": kept, {one.refused}" if one.refused else ""
     return f"{one.what} {one.name} ({age} old{size}){stays}"
 
 

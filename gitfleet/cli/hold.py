@@ -24,5 +24,5 @@ def command(ids: tuple[str, ...], reason: str) -> None:
 
 def _tell(session: CliSession, task: str) -> str:
     if under_way(session, task):
-        return f"{task} is on hold: the attempt under way goes on, and nothing of it lands"
+        return f"{task} is on hold: the running attempt continues, but nothing of it lands"
     return f"{task} is on hold"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import click
+from msgspec.structs import replace
 
 from gitfleet.board.store import Store, branch_of
 from gitfleet.cli.support.session import plain
-from gitfleet.files import boards, layout
+from gitfleet.files import boards, codec, layout
 from gitfleet.files.boards import File
 from gitfleet.files.layout import FileKind
 from gitfleet.git import follow_branch, refs, synced_commit
@@ -55,20 +57,31 @@ def pre_commit() -> None:
         _refuse_lag(repo, top, ref)  # the board may have moved between the two checks
     problems = [*_problems_of_text(repo, ref, changes), *_taken_ids(top, changes), *foreign]
     for problem in problems[:_MOST]:
-        click.echo(plain(problem), err=True)
+        click.echo(plain(_with_path(problem, top)), err=True)
     if problems:
         number = f"{len(problems)} problems" if len(problems) > 1 else "one problem"
         click.echo(
-            f"gitfleet: {number}; nothing was committed. Mend the files, `git add` them, and"
-            " commit again.",
+            f"gitfleet: {number}; nothing was committed. Fix the files, `git add`"
+            " them, and commit again.",
             err=True,
         )
         sys.exit(1)
 
 
+def _with_path(problem: Problem, top: Path) -> Problem:
+    """Without a path `lint --fix` changes only committed files."""
+    if problem.remedy != codec.RENAME:
+        return problem
+    fix = f"gitfleet lint --fix {shlex.quote(problem.path)}"
+    return replace(problem, remedy=f"rename it, or run `{fix}` in {top.name}/")
+
+
 def _refuse_lag(repo: Repo, top: Path, ref: str) -> None:
-    tip = refs.read(repo, ref)
-    if tip is None or synced_commit.in_step(repo, top) in (None, tip):
+    tip, base = refs.read(repo, ref), synced_commit.in_step(repo, top)
+    if tip is None or base is None:
+        return
+    index = _coming_index() or git_dir(top) / "index"
+    if base == tip and not follow_branch.undoes_a_move(repo, top, ref, base, index):
         return
     # `git commit -a` and `git commit PATH` hold it during this hook, a plain `git commit` does not.
     locked = (git_dir(top) / "index.lock").exists()
@@ -83,7 +96,7 @@ def _refuse_lag(repo: Repo, top: Path, ref: str) -> None:
             " then commit without -a and without naming files."
         )
     else:
-        told += f". {nothing}, but {refusal.reason}. Then commit again, and put your text back."
+        told += f". {nothing}, but {refusal.reason}. Then commit again and restore your text."
     click.echo(plain(told), err=True)
     sys.exit(1)
 
@@ -98,14 +111,20 @@ class _Change(NamedTuple):
 
 def _staged(top: Path) -> dict[str, _Change]:
     """The changes of the coming commit, by path. For a merge, only those that neither side has."""
-    index = os.environ.get("GIT_INDEX_FILE")
-    env = {"GIT_INDEX_FILE": str((Path.cwd() / index).resolve())} if index else None
+    index = _coming_index()
+    env = {"GIT_INDEX_FILE": str(index)} if index else None
     args = ("diff-index", "--cached", "-z", "--no-renames", "--diff-filter=AMTD")
     found = _changes(git(*args, "HEAD", cwd=top, env=env).fields)
     if git("rev-parse", "-q", "--verify", "MERGE_HEAD", cwd=top, check=False).code == 0:
         theirs = _changes(git(*args, "MERGE_HEAD", cwd=top, env=env).fields)
         found = {path: change for path, change in found.items() if path in theirs}
     return found
+
+
+def _coming_index() -> Path | None:
+    """The index of the coming commit, where git names it to the hook."""
+    named = os.environ.get("GIT_INDEX_FILE")
+    return (Path.cwd() / named).resolve() if named else None
 
 
 def _changes(fields: list[str]) -> dict[str, _Change]:
@@ -206,8 +225,8 @@ def push_to_checkout(commit: str) -> None:
     refused = _bring(repo, top, ref, commit)
     if refused:
         click.echo(f"gitfleet: {plain(refused)}", err=True)
-        click.echo("  Nothing was changed; push again when that is settled.", err=True)
-        click.echo("  What is pushed to gitfleet/in/<name> is always taken in.", err=True)
+        click.echo("  Nothing was changed; push again when that is resolved.", err=True)
+        click.echo("  A push to gitfleet/in/<name> is always accepted.", err=True)
         sys.exit(1)
 
 
@@ -223,9 +242,9 @@ def _bring(repo: Repo, top: Path, ref: str, commit: str) -> str:
         tip = refs.read(repo, ref)
         if tip is not None and not Objects(repo).is_ancestor(tip, commit):
             return (
-                "the board has moved, and this push does not have what is there: git pull"
-                " --rebase, and push again (who means to rewind the board does so in this"
-                f" repository: git -C {top} reset --hard COMMIT)"
+                "the board has moved, and this push lacks its newest commits: git pull --rebase,"
+                " then push again (to rewind the board, run in this repository: git -C"
+                f" {top} reset --hard COMMIT)"
             )
         refusal = held.follow()
         return refusal.reason if refusal else ""

@@ -57,4 +57,4 @@ def remove(server: Path | None) -> None:
         return
     session = open_session()
     told = list(hooks.remove(session.clone))
-    click.echo("\n".join(told) if told else "No hook of gitfleet's is installed.")
+    click.echo("\n".join(told) if told else "No gitfleet hook is installed.")

@@ -64,9 +64,9 @@ def command(
     options = {"--target": target, "--check": checks, "--coder": coder}
     given = next((name for name, value in options.items() if value), "")
     if store.tip() is not None:
-        _ignored(given, "the board is here already")
+        _ignored(given, "the board already exists")
     elif _adopt(repo, store):
-        _ignored(given, "the board was adopted")
+        _ignored(given, "the remote's board is used")
     else:
         chosen = _target(repo, target, name)
         proposed = setup_clone.Proposal(checks) if checks else setup_clone.propose(repo, chosen)
@@ -102,8 +102,8 @@ def _branch(repo: Repo, wanted: str | None) -> str:
     here = heads.get(f"refs/heads/{current}")
     if name != current and here is not None and setup_clone.is_board(repo, here):
         raise FleetError(
-            f"this clone has a board already, the branch {current}",
-            remedy="`gitfleet deinit` takes it out of this clone; then init with --branch.",
+            f"this clone already has a board, the branch {current}",
+            remedy="`gitfleet deinit` removes it from this clone; then init with --branch.",
         )
     tip = heads.get(f"refs/heads/{name}")
     if tip is not None and not setup_clone.is_board(repo, tip):
@@ -162,12 +162,14 @@ def _adopt(repo: Repo, store: Store) -> bool:
 def _target(repo: Repo, wanted: str | None, board: str) -> str:
     heads = refs.names(repo, "refs/heads/")
     if not heads:
-        raise FleetError("there is no commit yet", remedy="Make the first commit, then init.")
+        raise FleetError("there is no commit yet", remedy="Create the first commit, then init.")
     chosen = wanted or target_here(repo, board)
     if chosen is None:
         branch = head_branch(repo)
         what = "HEAD is detached" if branch is None else f"the branch {branch} has no commit yet"
-        raise FleetError(what, remedy="Say where work is to land: gitfleet init --target BRANCH")
+        raise FleetError(
+            what, remedy="Name the branch that work lands on: gitfleet init --target BRANCH"
+        )
     if chosen == board:
         raise FleetError(
             f"{board} is the board's branch, and work cannot land there",
@@ -179,7 +181,7 @@ def _target(repo: Repo, wanted: str | None, board: str) -> str:
         made = shlex.join(["git", "branch", chosen, origin])
         raise FleetError(
             f"there is no branch {plain(chosen)} here",
-            remedy=f"Make it ({made}), or name another with --target.",
+            remedy=f"Create it ({made}), or name another with --target.",
         )
     return chosen
 

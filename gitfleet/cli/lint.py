@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -24,9 +26,10 @@ from gitfleet.cli.support.session import (
 )
 from gitfleet.cli.support.verb import Verb
 from gitfleet.errors import FleetError
-from gitfleet.files import layout
+from gitfleet.files import codec, layout, rename_keys
 from gitfleet.files.boards import File
 from gitfleet.files.layout import FileKind
+from gitfleet.files.rename_keys import Renamed
 from gitfleet.forges import registry
 from gitfleet.git import follow_branch, worktree
 from gitfleet.git.objects import blob_id
@@ -52,21 +55,22 @@ _OTHER: Final = (FileKind.OTHER, FileKind.PAGE)
     ),
 )
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
-@click.option("--fix", is_flag=True, help="Rename keys that have a new name, in one commit.")
+@click.option("--fix", is_flag=True, help="Rename keys that have a new name.")
 @click.option("--json", "as_json", is_flag=True, help="Output JSON.")
 def command(paths: tuple[Path, ...], fix: bool, as_json: bool) -> int:
     """Check a board's files: at the tip, or in PATH, a folder such as .fleet or some files of it.
 
     --fix brings a board of an older format to the newest: it renames the keys of open tasks and of
-    fleet.yaml, and leaves every other byte as it is.
+    fleet.yaml, and leaves every other byte as it is. With PATH it does so in those files, and
+    commits nothing.
 
     Exit status 1 if a file does not validate; warnings alone do not count.
     """
-    if fix and paths:
-        raise click.UsageError("--fix rewrites the board itself, and takes no PATH")
     found: list[LintFinding] = []
     number = 0
-    for files, scope in [(_fixed(as_json), Scope())] if fix else _boards(paths):
+    if fix and paths:
+        _rename_in(paths, as_json)
+    for files, scope in [(_fixed(as_json), Scope())] if fix and not paths else _boards(paths):
         number += sum(map(scope.holds, files))
         told = lint.findings(files, coder_checks.absence, coder_checks.objection, _no_forge)
         found += _placed(told, scope)
@@ -126,6 +130,50 @@ def _fixed(as_json: bool) -> Mapping[str, File]:
     return _at(session.store, result.board.commit)
 
 
+def _rename_in(paths: Sequence[Path], as_json: bool) -> None:
+    """Rename the keys in files on disk."""
+    for root, given in _by_board(paths).items():
+        only = [below for below, _ in given]
+        scope = Scope(_called(root, given[0][1]), () if "" in only else only)
+        for path, file in _folder(root).items():
+            if file.data is None or not scope.holds(path):
+                continue
+            renamed = _renamed(path, file.data)
+            if renamed.keys:
+                _overwrite(root / path, renamed.data)
+                keys = ", ".join(f"{old} → {new}" for old, new in renamed.keys)
+                click.echo(format.line(f"{scope.named(path)}: {keys}"), err=as_json)
+
+
+def _renamed(path: str, data: bytes) -> Renamed:
+    place = layout.place(path).what
+    if place is FileKind.TASK:
+        return rename_keys.in_task(data)
+    if place is not FileKind.SETTINGS:
+        return Renamed(data)
+    settings, _ = codec.read_settings(data)
+    if settings is not None and settings.old_format:
+        raise FleetError(
+            "its format is older, and the whole board changes with it",
+            where=path,
+            remedy="Run `gitfleet lint --fix` without PATH.",
+        )
+    return rename_keys.in_settings(data)
+
+
+def _overwrite(path: Path, data: bytes) -> None:
+    """Replace a file in one step; its permissions stay."""
+    fd, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+        shutil.copymode(path, aside)
+        Path(aside).replace(path)
+    except OSError as error:
+        Path(aside).unlink(missing_ok=True)
+        raise FleetError(f"cannot write it: {error.strerror}", where=str(path)) from error
+
+
 def _refuse_edits(session: CliSession) -> None:
     """Refuse over uncommitted edits: they would keep .fleet/ behind, with the old keys."""
     window = setup_clone.window_of(session.repo)
@@ -138,7 +186,8 @@ def _refuse_edits(session: CliSession) -> None:
         shown = ", ".join(edits[:_SHOWN]) + (" …" if len(edits) > _SHOWN else "")
         raise FleetError(
             f"there are uncommitted edits in {window}: {plain(shown)}",
-            remedy="Commit them, or take them back, and run `gitfleet lint --fix` again.",
+            remedy="Commit or revert them, and run `gitfleet lint --fix` again. With PATH it"
+            " renames the keys in uncommitted files.",
         )
 
 
@@ -155,25 +204,33 @@ class Scope:
         """Whether problems at `path` are reported."""
         return not self.only or any(path == o or path.startswith(f"{o}/") for o in self.only)
 
+    def named(self, path: str) -> str:
+        """The path as the person would type it."""
+        return os.path.join(self.prefix, path)  # noqa: PTH118 - a text, as given
+
 
 def _placed(told: Iterable[LintFinding], scope: Scope) -> Iterable[LintFinding]:
     for one in told:
         if scope.holds(one.problem.path):
-            path = os.path.join(scope.prefix, one.problem.path)  # noqa: PTH118 - a text, as given
-            yield replace(one, problem=replace(one.problem, path=path))
+            yield replace(one, problem=replace(one.problem, path=scope.named(one.problem.path)))
 
 
 def _boards(paths: Sequence[Path]) -> Iterator[tuple[Mapping[str, File], Scope]]:
     if not paths:
         yield _tip(), Scope()
         return
+    for root, given in _by_board(paths).items():
+        only = [below for below, _ in given]
+        yield _folder(root), Scope(_called(root, given[0][1]), () if "" in only else only)
+
+
+def _by_board(paths: Sequence[Path]) -> dict[Path, list[tuple[str, Path]]]:
+    """The boards' folders of these paths, each with the paths below it, and as they were given."""
     asked: dict[Path, list[tuple[str, Path]]] = {}
     for path in paths:
         root, below = _root(path)
         asked.setdefault(root, []).append((below, path))
-    for root, given in asked.items():
-        only = [below for below, _ in given]
-        yield _folder(root), Scope(_called(root, given[0][1]), () if "" in only else only)
+    return asked
 
 
 def _tip() -> dict[str, File]:
@@ -197,7 +254,7 @@ def _root(path: Path) -> tuple[Path, str]:
         folder = stat.S_ISDIR(path.stat().st_mode)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
-        raise FleetError(f"{str(path)!r} cannot be read: {why}") from error
+        raise FleetError(f"cannot read {str(path)!r}: {why}") from error
     whole = Path(os.path.abspath(path))  # noqa: PTH100 - a link on the way stays what it is called
     if folder and _is_board(whole):
         return whole, ""
@@ -206,7 +263,7 @@ def _root(path: Path) -> tuple[Path, str]:
         ours = below.partition("/")[0] in layout.FOLDERS if folder else _on_board(below)
         if ours and _is_board(root):
             return root, below
-    what = "is no folder of a board" if folder else "is no file of a board"
+    what = "is not a folder of a board" if folder else "is not a file of a board"
     raise FleetError(
         f"{str(path)!r} {what}",
         remedy="Name a folder that has fleet.yaml in it, such as .fleet, or a file below one.",

@@ -64,12 +64,12 @@ def command(
         shown = [row for row in known if row.status not in FINISHED]
     shown = [row for row in shown if not statuses or row.status in statuses]
     shown = [row for row in shown if not labels or set(labels).intersection(row.labels)]
-    shown = view.in_order(board, shown)
+    shown = [lookup.doubted(board, row) for row in view.in_order(board, shown)]
     if as_json:
         format.out_json([plain_data.facts(row) for row in shown])
         return
     alive = progress(session.repo) if revision is None else {}
-    _draw([lookup.doubted(board, row) for row in shown], alive)
+    _draw(shown, alive)
     click.echo(_below(board, known, shown, filtered=bool(statuses or labels), all_=everything))
     _warn(board)
 
@@ -109,11 +109,11 @@ def _below(board: Board, known: list[Row], shown: list[Row], *, filtered: bool, 
     """The line of counts."""
     total = ", ".join(f"{number} {status}" for status, number in view.counts(shown).items())
     tasks = f"{len(shown)} task{'' if len(shown) == 1 else 's'}"
-    text = f"{tasks}: {total}" if shown else ("nothing matches" if filtered else "no open task")
+    text = f"{tasks}: {total}" if shown else "No task matches" if filtered else "No open tasks"
     over = sum(1 for row in known if row.status in FINISHED and not row.archived)
     over += sum(1 for task in board.archived if task not in board.entries)
     if filtered or all_ or not over:
-        return text
+        return text if shown or filtered else f"{text}; `gitfleet add` creates one"
     return f"{text}; {over} finished (--all)"
 
 

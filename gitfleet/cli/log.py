@@ -21,7 +21,7 @@ from gitfleet.cli.support.verb import ANY_TASK, Verb
 from gitfleet.cli.support.write import remote_of
 from gitfleet.errors import FleetError
 from gitfleet.execution import registry
-from gitfleet.model.durations import spoken
+from gitfleet.model.durations import counted, spoken
 from gitfleet.run_dir import PROMPT, STDOUT, RunDir
 from gitfleet.runner import transcript_sync
 from gitfleet.transcripts import output_files, timestamps
@@ -67,9 +67,10 @@ def command(task: str, wanted: int | None, follow: bool, **wish: bool) -> None:
 
 def _none(task: str, tries: list[ShownAttempt], wanted: int | None) -> FleetError:
     if not tries:
-        return FleetError(f"nobody has tried {task} yet", remedy=f"`gitfleet show {task}`")
+        return FleetError(f"{task} has no attempts yet", remedy=f"`gitfleet show {task}`")
     numbers = ", ".join(str(one.number) for one in tries)
-    return FleetError(f"{task} has no attempt {wanted}", remedy=f"There are {numbers}.")
+    what = f"{task} has {counted(len(tries), 'attempt')}, and no attempt {wanted}"
+    return FleetError(what, remedy=f"Choose from: {numbers}.")
 
 
 def _running(tries: list[ShownAttempt], task: str, wanted: int | None) -> ShownAttempt:
@@ -103,6 +104,8 @@ class _Reader:
             self._checks(one)
         if found is None:
             where = f"; it ran on {one.runner}" if one.runner else ""
+            if not one.running and one.runner == self.session.clone.known_name():
+                where = " any more; `gitfleet gc` removes old output"
             self.out.heading(f"its output is not in this clone{where}", "--")
             return
         shown = [output.more(end=True, begin=True) for output in found]

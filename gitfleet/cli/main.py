@@ -60,6 +60,7 @@ VERBS: Final[Mapping[str, str]] = {
 }
 
 
+_RENAMED: Final[Mapping[str, str]] = {"uninstall": "deinit", "release": "unhold"}
 _HIDDEN: Final = ("hook", "complete")  # called by the installed hooks and completion scripts
 
 
@@ -77,6 +78,8 @@ class _Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The verb; for a misspelt one, an error with similar names, as click does for options."""
+        if args and args[0] in _RENAMED:
+            ctx.fail(f"No such command {args[0]!r}; renamed: gitfleet {_RENAMED[args[0]]}")
         if args and args[0] not in VERBS and not args[0].startswith("-"):
             import difflib  # noqa: PLC0415 - for what is wrong only; a verb is to start fast
 
@@ -156,15 +159,15 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:
-        click.echo(f"gitfleet: an error of gitfleet's own: {error!r}", err=True)
-        click.echo(f"  The log to paste into a report is {_log()}", err=True)
+        click.echo(f"gitfleet: internal error: {error!r}", err=True)
+        click.echo(f"  Please report it with the log in {_log()}", err=True)
         sys.exit(3)
 
 
 def _require_linux() -> None:
     if sys.platform != "linux":
         raise FleetError(
-            f"gitfleet runs on Linux only, and this is {platform.system()}",
+            f"gitfleet runs only on Linux, and this is {platform.system()}",
             remedy="On Windows, use WSL; on macOS, a Linux machine, virtual machine or container.",
         )
 

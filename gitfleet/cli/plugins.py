@@ -20,7 +20,7 @@ _COLOURS = {PluginState.WORKS: "green", PluginState.BROKEN: "red", PluginState.A
         "gitfleet plugins --json",
     ),
 )
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Output JSON.")
 def command(as_json: bool) -> None:
     """Show the installed plugins: coders, forges, notifiers and executors of other distributions.
 
@@ -31,7 +31,7 @@ def command(as_json: bool) -> None:
         format.out_json(found)
         return
     if not found:
-        click.echo("no plugin is installed")
+        click.echo("No plugins are installed.")
         return
     for row, one in zip(format.columns([_cells(one) for one in found], None), found, strict=True):
         *words, state = row

@@ -37,7 +37,9 @@ def command(as_json: bool) -> None:
     for row in rows:
         for line in _lines(row):
             click.echo(line)
-    click.echo("gitfleet answer NAME TEXT, or --option N, answers one" if rows else "no question")
+    click.echo(
+        "Answer with: gitfleet answer ID TEXT (or --option N)" if rows else "No open questions."
+    )
     _warn(board)
 
 

@@ -45,7 +45,7 @@ def command(task: str) -> None:
     board = session.store.board()
     landing = _landing(session, board, task)
     script = _script(session, landing)
-    click.echo(f"It undoes {landing.event.merge[:10]} on {plain(landing.event.target)}.", err=True)
+    click.echo(f"It reverts {landing.event.merge[:10]} on {plain(landing.event.target)}.", err=True)
 
     def decide(now_board: Board, _now: datetime) -> Change:
         text = codec.write_task(_task(now_board, task, landing, script))
@@ -75,8 +75,8 @@ def _landing(session: CliSession, board: Board, task: str) -> _Landing:
             break
         wanted = by
     raise FleetError(
-        f"nothing of {task} has landed, so there is nothing to undo",
-        remedy=f"`gitfleet show {task}` tells where it stands.",
+        f"{task} has not landed, so there is nothing to undo",
+        remedy=f"`gitfleet show {task}` shows its status.",
     )
 
 
@@ -89,8 +89,8 @@ def _script(session: CliSession, landing: _Landing) -> str:
     tip = refs.read(session.repo, f"refs/heads/{event.target}")
     if tip is None or not objects.is_ancestor(event.merge, tip):
         raise FleetError(
-            f"{event.merge[:10]}, with which it landed, is not in {event.target} any more",
-            remedy="Somebody has rewritten the branch; there is nothing to undo there.",
+            f"{event.merge[:10]}, with which it landed, is no longer in {event.target}",
+            remedy="The branch was rewritten; there is nothing to undo on it.",
         )
     commit = objects.commit(event.merge)
     if len(commit.parents) == 2 and trailers(commit.message).get("Gitfleet-Nonce") == event.nonce:
@@ -111,13 +111,15 @@ def _by_hand(session: CliSession, landing: _Landing) -> str:
     own = f"{base}..{head}"
     if merges := git("rev-list", "--merges", own, cwd=here).out.split():
         raise FleetError(
-            f"{landing.entry.id} was merged by hand, and its work holds merges"
+            f"{landing.entry.id} was merged by hand, and its work contains merges"
             f" ({merges[0][:10]}) that cannot be undone one by one",
             remedy="Undo it with git revert.",
         )
     commits = git("rev-list", "--topo-order", own, cwd=here).out.split()
     if not commits:
-        raise FleetError(f"{landing.entry.id} had no commit of its own, so nothing is to be undone")
+        raise FleetError(
+            f"{landing.entry.id} has no commits of its own, so there is nothing to undo"
+        )
     # One by one, not as a range: squashed or picked commits are in no branch that git could count
     # on, and of each only its change is needed.
     return "".join(f"git revert --no-edit {commit}\n" for commit in commits)
@@ -145,7 +147,7 @@ def _task(board: Board, task: str, landing: _Landing, script: str) -> Task:
         # It would conflict again today: a person must look at it now.
         max_attempts=1,
         body=(
-            f"Lands the opposite of `{task}`, whose work came to {event.target} with"
+            f"Reverts `{task}`, which landed on {event.target} as"
             f" {event.merge[:10]}.\n\n```sh\n{script}```\n"
         ),
     )

@@ -33,7 +33,7 @@ def command(as_json: bool) -> None:
     for one in found:
         _show(one)
     if not found:
-        click.echo("no runner is known here; `gitfleet run` starts one")
+        click.echo("No runners are known here; `gitfleet run` starts one.")
 
 
 def _show(one: Mapping[str, Any]) -> None:

@@ -44,7 +44,8 @@ def command(task: str, full: bool, as_json: bool) -> None:
     found = view.detail(board, lookup.task_of(store, board, task), store.now())
     row = lookup.doubted(board, found.row)
     if row is not found.row:
-        found = replace(found, row=row, next="Mend that, and commit it on the board.")
+        step = "Fix that and commit it to the board." if row.doer else found.next
+        found = replace(found, row=row, next=step)
     if as_json:
         format.out_json(plain_data.story(found))
         return
@@ -80,7 +81,7 @@ def _keys(found: Detail) -> Iterable[tuple[str, str]]:
         if key == "title":
             continue
         if key == "depends_on":
-            yield key, ", ".join(f"{near.id} ({near.status})" for near in found.depends_on)
+            yield key, ", ".join(f"{near.id} ({near.state})" for near in found.depends_on)
         elif isinstance(value, list | tuple):
             yield key, "; ".join(map(str, value)) if key == "checks" else ", ".join(map(str, value))
         elif isinstance(value, dict):
@@ -207,4 +208,4 @@ def _around(found: Detail) -> Iterable[str]:
 
 
 def _nears(nears: Sequence[RelatedTask], between: str) -> str:
-    return between.join(f"{near.id} ({near.status})" for near in nears)
+    return between.join(f"{near.id} ({near.state})" for near in nears)

@@ -42,12 +42,12 @@ from gitfleet.runner.drain import LEAVE
 def command(now: bool, leave: bool, wait: bool) -> None:
     """Stop the runner of this clone: it claims nothing more and ends after its attempts."""
     if now and leave:
-        raise click.UsageError("--now ends the attempts and --leave lets them go on: say one.")
+        raise click.UsageError("--now ends the attempts, --leave keeps them running: pass only one")
     fd = _runner()
     if fd is None and now and _end_left():
         return
     if fd is None:
-        raise FleetError("no runner is at work in this clone", remedy="`gitfleet run` starts one.")
+        raise FleetError("no runner is running in this clone", remedy="`gitfleet run` starts one.")
     # Two different signals: the kernel merges two equal ones.
     numbers = [signal.SIGTERM, signal.SIGINT] if now else [LEAVE if leave else signal.SIGTERM]
     try:
@@ -58,11 +58,11 @@ def command(now: bool, leave: bool, wait: bool) -> None:
             _ended(fd)
             click.echo("The runner has ended.")
         elif leave:
-            click.echo("The runner ends; its attempts go on for a lease without it.")
+            click.echo("The runner is ending; its attempts keep running for one lease without it.")
         elif now:
-            click.echo("The runner ends its attempts now.")
+            click.echo("The runner is ending its attempts.")
         else:
-            click.echo("The runner claims nothing more, and ends when its attempts have.")
+            click.echo("The runner claims no more tasks and ends when its attempts have ended.")
     finally:
         os.close(fd)
 
@@ -74,7 +74,7 @@ def _end_left() -> int:
         held = session.clone.pending_claims()
         if held:
             end_dead_attempts(fleet_of(session, EventLog(click.echo)))
-            click.echo(f"Ended {counted(len(held), 'attempt')} that went on without a runner.")
+            click.echo(f"Ended {counted(len(held), 'attempt')} that ran without a runner.")
         return len(held)
 
 

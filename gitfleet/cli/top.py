@@ -100,7 +100,7 @@ class Crowd:
         found = [aged(attempt, passed) for attempt in runner["attempts"]]
         if passed > self._late:
             for attempt in found:
-                attempt["state"] = f"not heard of for {spoken(passed)}"
+                attempt["state"] = f"not seen for {spoken(passed)}"
         return found
 
     def _services(self, runner: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -140,7 +140,7 @@ _TIMES: Final = ("elapsed", "silence")
 def summary(crowd: Crowd, number: int) -> str:
     """The line above the table."""
     told = f"{counted(crowd.machines, 'runner')}, {number} of {counted(crowd.slots, 'slot')} busy"
-    return f"{told}; {crowd.trouble}, this is what was seen last" if crowd.trouble else told
+    return f"{told}; {crowd.trouble}; showing what was seen last" if crowd.trouble else told
 
 
 def _print(crowd: Crowd) -> None:

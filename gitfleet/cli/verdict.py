@@ -51,7 +51,7 @@ def _box() -> Path:
     box = os.environ.get("GITFLEET_OUTBOX")
     if not box:
         raise FleetError(
-            "a verdict is given inside an attempt that validates, and this is none",
+            "a verdict can only be given inside an attempt that validates",
             remedy="A person decides with `gitfleet close`, `cancel` or `retry`.",
         )
     role = os.environ.get("GITFLEET_ROLE", "")

@@ -42,7 +42,8 @@ def launch(job: Job) -> Launch:
     """It works unattended only with `permission: bypass`."""
     if job.permission is not Permission.BYPASS:
         raise Cannot(
-            "agy denies its tools with nobody there; let it with coders.agy.permission: bypass in"
+            "agy denies its tools without a person; allow them with"
+            " coders.agy.permission: bypass in"
             " fleet.yaml and permissions: {agy: bypass} in this machine's config.yaml"
         )
     argv = [job.settings.program or "agy", "--input-format", "stream-json"]

@@ -65,7 +65,7 @@ def launch(job: Job) -> Launch:
 def _begun(job: Job) -> Path:
     folder = job.run_dir.parent / job.session
     if not _SESSION.fullmatch(job.session) or not (folder / _HISTORY).is_file():
-        raise NoSession(f"aider's history of {job.session} is not on this machine (any more)")
+        raise NoSession(f"aider's history of {job.session} is not on this machine")
     return folder
 
 

@@ -85,7 +85,7 @@ def extra(job: Job) -> tuple[str, ...]:
     for word in job.settings.args:
         if job.permission is not Permission.BYPASS and _BYPASSES.search(word):
             raise Cannot(
-                f"its args hold {word!r}; that needs permission: bypass in fleet.yaml, and in"
+                f"its args contain {word!r}; that needs permission: bypass in fleet.yaml, and in"
                 " permissions of this machine's config.yaml"
             )
     return job.settings.args

@@ -261,7 +261,7 @@ def _how(run: FinishedRun) -> str:
     elif ended.code:
         how = f"exit status {ended.code}"
     else:
-        how = "it ended without saying that it was done"
+        how = "it ended without reporting that it was done"
     still = _still(run.tally)
     return f"{how}; {still}" if still else how
 
@@ -269,4 +269,4 @@ def _how(run: FinishedRun) -> str:
 def _still(tally: Tally) -> str:
     """The tools that had not returned."""
     names = tuple(dict.fromkeys(tool.name or "a tool" for tool in tally.tools.values()))
-    return f"{', '.join(names[:5])} was still at work" if names else ""
+    return f"{', '.join(names[:5])} was still running" if names else ""

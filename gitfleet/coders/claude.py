@@ -63,8 +63,8 @@ def _permission(job: Job) -> list[str]:
         sandbox = job.settings.env.get("IS_SANDBOX") or os.environ.get("IS_SANDBOX")
         if os.geteuid() == 0 and sandbox != "1":
             raise Cannot(
-                "claude bypasses nothing as root; set IS_SANDBOX: '1' in coders.claude.env if"
-                " its machine is one, or take permission: bypass away"
+                "claude refuses permission: bypass as root; set IS_SANDBOX: '1'"
+                " in coders.claude.env if this machine is a sandbox, or remove permission: bypass"
             )
         return ["--permission-mode", "bypassPermissions"]
     tools = f"{_TOOLS},mcp__{job.mcp.name}" if job.mcp else _TOOLS
@@ -158,7 +158,7 @@ class _ClaudeReading:
             yield CoderEvent(said=CoderEventKind.ERROR, text=words, failure=failure)
             return
         own = not name(found, "parent_tool_use_id")  # not of a subagent
-        yield from message_blocks.said(found)
+        yield from message_blocks.text_and_tools(found)
         usage = message_blocks.tokens(inner(message, "usage"))
         if usage.total:
             self._note(name(message, "id"), usage)

@@ -44,7 +44,7 @@ _PLACE: Final = re.compile(r"\{(prompt_file|prompt|model|workspace|task)\}")
 def launch(job: Job) -> Launch:
     """The described command with its placeholders filled in."""
     if not job.settings.argv:
-        raise Cannot("fleet.yaml gives it no argv")
+        raise Cannot("it has no argv in fleet.yaml")
     prompt = job.prompt.read_text()
     values = {
         "prompt_file": str(job.prompt),

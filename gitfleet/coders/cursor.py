@@ -33,13 +33,15 @@ def launch(job: Job) -> Launch:
     """Its prompt is an argument; its key comes from CURSOR_API_KEY or its own login."""
     if job.permission is not Permission.BYPASS:
         raise Cannot(
-            "cursor-agent changes nothing without --force; let it with coders.cursor-agent."
+            "cursor-agent changes nothing without --force; allow it with coders.cursor-agent."
             "permission: bypass in fleet.yaml and permissions: {cursor-agent: bypass} in this"
             " machine's config.yaml"
         )
     prompt = job.prompt.read_text()
     if len(prompt.encode()) > LONGEST_ARGUMENT:
-        raise Cannot("the prompt is too long for an argument, and cursor-agent takes no other")
+        raise Cannot(
+            "the prompt is too long for an argument, and cursor-agent accepts nothing else"
+        )
     argv = [job.settings.program or "cursor-agent", "-p", "--output-format", "stream-json"]
     argv.append("--force")
     if job.model:
@@ -59,7 +61,7 @@ def read(line: str) -> Iterator[CoderEvent]:
             session, model = name(found, "session_id"), name(found, "model")
             yield CoderEvent(said=CoderEventKind.STARTED, session=session, model=model)
         case "assistant":
-            yield from message_blocks.said(found)
+            yield from message_blocks.text_and_tools(found)
         case "thinking":
             yield CoderEvent(said=CoderEventKind.THINKING, text=text(found, "text"))
         case "tool_call":

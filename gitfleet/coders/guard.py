@@ -23,7 +23,7 @@ from gitfleet.coders.base import (
     Tally,
 )
 from gitfleet.model.states import Failure
-from gitfleet.plugins import Plugin, PluginError, checked, guarded, told
+from gitfleet.plugins import Plugin, PluginError, checked, guarded, one_line, reraise_interrupt
 
 
 def guarded_coder(plugin: Plugin, coder: Coder) -> Coder:
@@ -32,9 +32,9 @@ def guarded_coder(plugin: Plugin, coder: Coder) -> Coder:
     if not all(isinstance(text, str) for text in texts) or not isinstance(
         coder.version_re, re.Pattern
     ):
-        raise PluginError(plugin, "has a name, a program or versions that are no texts")
+        raise PluginError(plugin, "has a name, a program or versions that are not text")
     if coder.name != plugin.name:
-        raise PluginError(plugin, f"calls its coder {coder.name!r}")
+        raise PluginError(plugin, f"names its coder {coder.name!r}")
     guard = _Guard(plugin, coder)
     return coder._replace(
         launch=guard.launch,
@@ -71,7 +71,8 @@ class _Guard:
     def reader(self, job: Job) -> Reader:
         try:
             read = self._coder.reader(job)
-        except Exception as error:
+        except BaseException as error:
+            reraise_interrupt(error)
             read = _raising(error)
         return _GuardedReader(read, lambda error: self._failed("reader", error))
 
@@ -96,13 +97,16 @@ class _Guard:
         try:
             for event in self._coder.gauge(job, tally):
                 yield checked(event, CoderEvent)
-        except Exception as error:
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            reraise_interrupt(error)
             yield self._failed("gauge", error)
 
-    def _failed(self, member: str, error: Exception) -> CoderEvent:
+    def _failed(self, member: str, error: BaseException) -> CoderEvent:
         return CoderEvent(
             said=CoderEventKind.ERROR,
-            text=f"{self._plugin} failed in `{member}`: {told(error)}",
+            text=f"{self._plugin} failed in `{member}`: {one_line(error)}",
             failure=Failure.MISCONFIGURED,
         )
 
@@ -110,7 +114,7 @@ class _Guard:
 class _GuardedReader:
     """Reads until the plugin fails for the first time; later output cannot be trusted."""
 
-    def __init__(self, read: Reader, failed: Callable[[Exception], CoderEvent]) -> None:
+    def __init__(self, read: Reader, failed: Callable[[BaseException], CoderEvent]) -> None:
         self._read, self._failed = read, failed
         self._broken = False
 
@@ -120,12 +124,15 @@ class _GuardedReader:
         try:
             for event in self._read(line):
                 yield checked(event, CoderEvent)
-        except Exception as error:
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            reraise_interrupt(error)
             self._broken = True
             yield self._failed(error)
 
 
-def _raising(error: Exception) -> Reader:
+def _raising(error: BaseException) -> Reader:
     def read(_line: str) -> Iterator[CoderEvent]:
         raise error
 

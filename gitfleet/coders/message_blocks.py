@@ -9,7 +9,7 @@ from gitfleet.coders.jsonl import Object, brief, count, dig, flat, name, objects
 from gitfleet.model.event import Tokens
 
 
-def said(found: Object) -> Iterator[CoderEvent]:
+def text_and_tools(found: Object) -> Iterator[CoderEvent]:
     """The texts, thoughts and tool calls in an `assistant` line."""
     for block in objects(found, "message", "content"):
         match dig(block, "type"):

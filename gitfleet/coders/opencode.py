@@ -167,7 +167,7 @@ class _OpencodeReading:
 
 
 _CUT: Final[Mapping[str, tuple[str, Failure | None]]] = {
-    "length": ("its reply was cut off at the longest it may be", Failure.CRASHED),
+    "length": ("its reply was cut off at the maximum length", Failure.CRASHED),
     "content-filter": ("the model's filter stopped it", Failure.REFUSED),
 }
 _DENIED: Final = ("rejected permission", "rule which prevents you", "unavailable tool")

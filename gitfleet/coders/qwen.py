@@ -110,7 +110,7 @@ class _QwenReading:
         if words.startswith(_ERROR):
             yield CoderEvent(said=CoderEventKind.ERROR, text=words, failure=_why(words))
             return
-        yield from message_blocks.said(found)
+        yield from message_blocks.text_and_tools(found)
         usage = _tokens(inner(found, "message", "usage"))
         if usage.total:
             self._seen = jsonl.plus(self._seen, usage)

@@ -9,23 +9,23 @@ from typing import Final
 _LINE: Final = re.compile(r"\S+Z (?P<action>[a-z-]+)(?P<fields>.*)\Z")
 _FIELD: Final = re.compile(r' ([a-z_]+)=(?:"((?:[^"\\]|\\.)*)"|(\S+))')
 _WORDS: Final[Mapping[str, str]] = {
-    "running": "the runner {runner} begins; work lands on {target}",
-    "claimed work": "attempt {attempt} begins: a worktree, then the coder {coder}",
-    "claimed validate": "is merged on paper, checked there, and read by the {coder}",
-    "ended work submitted": "is worked on: {reason}",
-    "ended work failed": "FAILED: {reason}; it is tried again after a pause",
-    "ended validate accepted": "is accepted: {reason}",
-    "ended validate conflict": "CONFLICT: {reason}; it is done again on the new tip",
+    "running": "runner {runner} started; work lands on {target}",
+    "claimed work": "attempt {attempt} starts: a worktree, then the coder {coder}",
+    "claimed validate": "trial merge, checks and review by the {coder} start",
+    "ended work submitted": "work done: {reason}",
+    "ended work failed": "FAILED: {reason}; retried after a pause",
+    "ended validate accepted": "accepted: {reason}",
+    "ended validate conflict": "CONFLICT: {reason}; redone on the new tip",
     "ended validate rejected": "REJECTED: {reason}",
     "ended validate target-red": "waits: {reason}",
-    "rejected": "its repair is a task of its own now: {fixed_by}",
+    "rejected": "a fix task is created: {fixed_by}",
     "salvaged": "its earlier work is kept as {ref}",
     "landed": "LANDED on {target} as {merge}",
 }
 _QUIET: Final = frozenset({"target-red"})  # the task that waits for the target shows it
 
 
-def told(line: str, python: str) -> tuple[str, str] | None:
+def caption(line: str, python: str) -> tuple[str, str] | None:
     """The task and the sentence for one line of the log; None if the demo does not show it.
 
     A line without a caption is shown unchanged. `python` is the interpreter's path, which is

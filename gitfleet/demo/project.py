@@ -7,15 +7,15 @@ from typing import Final
 
 FILES: Final[Mapping[str, str]] = {
     ".gitignore": "__pycache__/\n",
-    "README.md": "# words\n\nSmall things one does with text.\n",
+    "README.md": "# words\n\nSmall text functions.\n",
     "CHANGELOG.md": "# Changelog\n\n## Next\n\n",
     "words/__init__.py": "",
     "words/text.py": '''\
-"""Text as it stands elsewhere."""
+"""Text for other places."""
 
 
 def slug(title: str) -> str:
-    """A title as a part of an address: `Hello World` becomes `hello-world`."""
+    """A title as part of an address: `Hello World` becomes `hello-world`."""
     return title.lower().replace(" ", "_")
 
 

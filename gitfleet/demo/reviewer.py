@@ -49,15 +49,15 @@ def _diff(*options: str, path: str) -> str:
 def verdict(found: list[tuple[str, int]]) -> dict[str, object]:
     """The verdict on a change with these findings."""
     if not found:
-        return {"verdict": "accepted", "reason": "The reviewer has read it and is content."}
+        return {"verdict": "accepted", "reason": "The reviewer found no defects."}
     # From the last line to the first, so that the line numbers stay correct. Paths are data.
     steps = [f"sed -i {number}d -- {shlex.quote(path)}" for path, number in reversed(found)]
     return {
         "verdict": "rejected",
-        "reason": "Somebody left a print in it.",
-        "findings": [f"{path}:{number}: a print is left" for path, number in found],
+        "reason": "It contains a debug print.",
+        "findings": [f"{path}:{number}: a debug print" for path, number in found],
         "fix": {
-            "title": "Take out the print that was left",
+            "title": "Remove the debug print",
             "coder": "shell",
             "body": "\n".join(
                 ["It starts from the rejected work.", "", "```sh", *steps, "```", ""]

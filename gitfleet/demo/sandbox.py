@@ -114,7 +114,7 @@ class Sandbox:
         if done.returncode != 0:
             raise FleetError(
                 f"`{' '.join(argv[:3])} …` failed in the demo: {done.stdout.strip()}",
-                remedy="`gitfleet doctor` tells what this machine lacks.",
+                remedy="`gitfleet doctor` shows what this machine lacks.",
             )
         return done.stdout
 
@@ -154,7 +154,7 @@ class Sandbox:
             assert child.stdout is not None
             child.stdout.close()
         if late.is_set():
-            raise FleetError(f"the runner did not come to an end in {_LIMIT:g} seconds")
+            raise FleetError(f"the runner did not end within {_LIMIT:g} seconds")
         if status != 0:
             raise FleetError(f"`{' '.join(argv)}` ended with exit status {status}")
 

@@ -19,10 +19,10 @@ FIX_SLUG: Final = """\
 title: Join the words of a slug with dashes
 priority: 0
 ---
-`tests/test_text.py` fails: `slug` puts underscores where dashes should be. Tell it in the
+`tests/test_text.py` fails: `slug` puts underscores where dashes should be. Mention it in the
 changelog, too.
 
-This and `count-words` meet: each waits until the other has begun, so neither can end unless both
+This and `count-words` meet: each waits until the other has started, so neither can end unless both
 run at the same time.
 
 ```sh
@@ -68,7 +68,7 @@ ADD_SUMMARY: Final = """\
 title: A summary made of both
 depends_on: [fix-slug, count-words]
 ---
-It needs what the two others bring, so nobody begins before both have landed.
+It needs the work of the two others, so it starts only when both have landed.
 
 ```sh
 cat > words/summary.py <<'END'
@@ -79,7 +79,7 @@ from words.text import slug
 
 
 def summary(title: str, text: str) -> str:
-    \"""Where a text lies, and how long it is.\"""
+    \"""Where a text is, and how long it is.\"""
     return f"{slug(title)}: {count(text)} words"
 END
 cat > tests/test_summary.py <<'END'
@@ -99,7 +99,7 @@ ADD_LICENSE: Final = """\
 ---
 title: Add a licence
 ---
-The first attempt fails, as networks do. It is tried again after a pause.
+The first attempt fails, as networks do. It is retried after a pause.
 
 ```sh
 if [ "$GITFLEET_ATTEMPT" = 1 ]; then
@@ -112,7 +112,7 @@ echo "Do what you like with this." > LICENSE
 
 NAME_PYTHON: Final = """\
 ---
-title: Tell which Python is needed
+title: State the Python version
 ---
 A line in the changelog, where `fix-slug` writes one, too. The first attempt takes so long that
 the other lands before it: a conflict. The script then runs again on the new tip.
@@ -127,10 +127,10 @@ sed -i 's/^## Next$/&\\n\\n- Python 3.11 or newer is needed./' CHANGELOG.md
 
 READING_TIME: Final = """\
 ---
-title: Tell how long one reads
+title: Estimate the reading time
 ---
-A function `minutes` in `words/reading.py`. It passes the tests, but somebody left a `print` in it,
-and the reviewer will not have that.
+A function `minutes` in `words/reading.py`. It passes the tests, but a debug `print` was left in it,
+and the reviewer rejects that.
 
 ```sh
 cat > words/reading.py <<'END'
@@ -156,17 +156,17 @@ TASKS: Final[Mapping[str, str]] = {
 REPAIR: Final = "reading-time-fix-1"
 
 _SETTINGS: Final = """\
-# Written by the demo. docs/board.md tells every key.
+# Written by the demo. `gitfleet help board` explains every key.
 format: 2
 target: main
 concurrency: 5                  # attempts at once
 checks:                         # what must pass on every tree that lands
   - {check}
 backoff: {{initial: 1s}}              # the pause after a failed attempt
-timeouts: {{attempt: 60s}}        # none of these scripts takes longer, unless it waits in vain
+timeouts: {{attempt: 60s}}        # none of these scripts takes longer
 roles:
   work: {{coder: shell}}          # runs the fenced sh block of a task
-  validate: {{coder: reviewer}}   # judges what passed the checks
+  validate: {{coder: reviewer}}   # reviews what passed the checks
 coders:
   reviewer:                     # any program can be a coder
     argv: {argv}

@@ -29,7 +29,7 @@ def problems(project: Path) -> list[str]:
     for promise in tasks.PROMISES:
         found += [f"{promise.task}: {what}" for what in _broken(store, board, promise)]
     unknown = set(board.entries) - {promise.task for promise in tasks.PROMISES}
-    found += [f"{task}: nobody spoke of this task" for task in sorted(unknown)]
+    found += [f"{task}: this task was not expected" for task in sorted(unknown)]
     return [*found, *_of_target(store)]
 
 
@@ -58,7 +58,7 @@ def _end(entry: Entry, promise: Promise) -> Iterator[str]:
     closed = entry.last(Kind.CLOSED)
     by = closed.content.by if closed and isinstance(closed.content, Closed) else None
     if promise.closed_by and by != promise.closed_by:
-        yield f"it was to be closed by {promise.closed_by}"
+        yield f"it was not closed by {promise.closed_by}"
     if not promise.closed_by and len(_landings(entry)) != 1:
         yield f"it landed {len(_landings(entry))} times"
 
@@ -69,12 +69,12 @@ def _times(store: Store, board: Board, entry: Entry, promise: Promise) -> Iterat
         theirs = board.get(other)
         for landed in _landings(theirs) if theirs else []:
             if not first.base or not store.objects.is_ancestor(landed.merge, first.base):
-                yield f"it was begun without the work of {other}"
+                yield f"it started without the work of {other}"
     for other in promise.alongside:
         theirs = board.get(other)
         ran = theirs.attempts(Role.WORK) if theirs else []
         if not any(_overlap(first, second) for second in ran):
-            yield f"it did not run beside {other}"
+            yield f"it did not run at the same time as {other}"
 
 
 def _overlap(one: Attempt, other: Attempt) -> bool:
@@ -96,10 +96,10 @@ def _of_target(store: Store) -> Iterator[str]:
 
     for path, line in tasks.LINES:
         if line not in lines(path):
-            yield f"{path} on main does not hold the line {line.strip()!r}"
+            yield f"{path} on main does not contain the line {line.strip()!r}"
     for path, line in tasks.ABSENT:
         if line in lines(path):
-            yield f"{path} on main still holds the line {line.strip()!r}"
+            yield f"{path} on main still contains the line {line.strip()!r}"
 
 
 def main() -> int:

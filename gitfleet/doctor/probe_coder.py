@@ -35,7 +35,7 @@ from gitfleet.coders.base import (
 from gitfleet.coders.stream import Stream
 from gitfleet.errors import FleetError
 from gitfleet.execution.base import LaunchSpec, RunLimits
-from gitfleet.git import refs, worktree
+from gitfleet.git import refs
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.claim import Claim
 from gitfleet.model.config import CoderSettings, Permission
@@ -113,7 +113,9 @@ def _coder(project: Project, board: Board, name: str) -> Coder:
     described, listed = board.settings.coders, project.machine.plugins
     coder = registry.find(name, described, listed)
     if coder is None:
-        raise registry.absence(name, described, listed) or FleetError(f"the coder {name} is gone")
+        raise registry.absence(name, described, listed) or FleetError(
+            f"the coder {name} is no longer configured"
+        )
     return coder
 
 
@@ -223,14 +225,11 @@ def _workspace(project: Project, board: Board) -> Iterator[tuple[Path, str]]:
     if base is None:
         raise FleetError(f"there is no branch {target} to try a coder on")
     path = project.clone.workspaces / f"{_NAME}{secrets.token_hex(4)}"
-    with project.worktrees:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        worktree.add(project.repo, path, branch=None, base=base)
+    project.workspaces.add(path, branch=None, base=base)
     try:
         yield path, base
     finally:
-        with project.worktrees:
-            worktree.remove(project.repo, path)
+        project.workspaces.remove(path)
 
 
 def _order(project: Project, board: Board, name: str, model: str, base: str) -> ClaimedTask:

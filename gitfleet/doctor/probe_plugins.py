@@ -110,6 +110,6 @@ def _missing(name: str) -> PluginStatus:
         version="",
         listed=True,
         state=PluginState.MISSING,
-        reason=f"config.yaml lists {name}, and no installed distribution brings it",
-        remedy="Install it into the environment of gitfleet, or take it off the list.",
+        reason=f"config.yaml lists {name}, but no installed distribution provides it",
+        remedy="Install it into gitfleet's environment, or remove it from the list.",
     )

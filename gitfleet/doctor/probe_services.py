@@ -45,12 +45,10 @@ def _forge(
         what = "none: questions are answered by merging their branches"
         return ServiceProbe("ok", "forge", what)
     if shared is None:
-        what = "a forge is configured, and the board is in this clone only"
+        what = "a forge is configured, but the board is only in this clone"
         return ServiceProbe("problem", "forge", what, "Push the board to the remote on that forge.")
     if not registry.installed():
-        return ServiceProbe(
-            "warning", "forge", "this runner lacks what it would ask it with", EXTRA
-        )
+        return ServiceProbe("warning", "forge", "forges need httpx, which is not installed", EXTRA)
     try:
         where = registry.site(settings, remote.address(repo, shared))
         forge = registry.find(where.kind, machine.plugins)
@@ -66,7 +64,7 @@ def _forge(
     name = f"{where.kind}, {where.repository} on {where.host}"
     if lacks:
         return ServiceProbe(
-            "problem", "forge", f"{name}: the token lacks {lacks}", "Give it that right."
+            "problem", "forge", f"{name}: the token lacks {lacks}", "Grant it that right."
         )
     return ServiceProbe("ok", "forge", f"{name}, with the token of {secret.source}")
 
@@ -74,7 +72,10 @@ def _forge(
 def _services(machine: Machine, about: str) -> Iterator[ServiceProbe]:
     found = notify_registry.services(machine)
     if not found:
-        what = f"people are to be told of {about}, and here is nothing to tell them through"
+        what = (
+            f"fleet.yaml asks for notifications of {about}, but this machine has no"
+            " service to send them"
+        )
         remedy = f"Set notify.urls in config.yaml, or {NOTIFY_URLS}."
         yield ServiceProbe("warning", "notify", what, remedy)
         return

@@ -136,7 +136,7 @@ def start(files: RunFiles, spec: LaunchSpec) -> LocalRun:
             if "pid" not in said:
                 raise _refused(spec, said, files.last_words)
             seen = read_process(pid)
-            assert seen is not None, "a child that is not reaped stands in /proc"
+            assert seen is not None, "an unreaped child is in /proc"
         except BaseException:  # no record of it would exist
             kill_run(None, spec.marker, grace=0, parent=pid)
             reap(pid, pidfd)
@@ -207,7 +207,7 @@ def _refused(spec: LaunchSpec, said: Mapping[str, object], errors: Path) -> Flee
     return ResourceShortage(
         f"the supervisor of {spec.argv[0]!r} did not start",
         where=str(errors),
-        remedy="What it said stands there; is the machine out of memory or processes?",
+        remedy="Its output is there; the machine may be out of memory or processes.",
     )
 
 

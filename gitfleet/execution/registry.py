@@ -34,9 +34,9 @@ def load(plugin: Plugin) -> Executor:
     """The executor of a listed plugin, each function guarded. PluginError if it does not work."""
     found = plugins.load(plugin, object)
     if not isinstance(found, Executor):
-        raise PluginError(plugin, f"({plugin.target}) is no Executor")
+        raise PluginError(plugin, f"({plugin.target}) is not an Executor")
     if found.name != plugin.name:
-        raise PluginError(plugin, f"calls its executor {found.name!r}")
+        raise PluginError(plugin, f"names its executor {found.name!r}")
     return _Guarded(plugin, found)
 
 

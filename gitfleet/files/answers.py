@@ -43,8 +43,8 @@ def remarked(data: bytes, text: str, by: str) -> bytes:
     made = _joined(data, f"<!-- {who} answered later:\n{plain}\n-->\n")
     if _answer(made) != _answer(data):  # an unclosed comment in it would end with ours
         raise FleetError(
-            "the answer has a comment `<!--` without an end, so that nothing can stand under it",
-            remedy="Mend it in the question's file on the board.",
+            "the answer has an unclosed comment `<!--`, so nothing can be added below it",
+            remedy="Close it in the question's file on the board.",
         )
     return _limited(made)
 
@@ -99,6 +99,6 @@ def _limited(data: bytes) -> bytes:
     if len(data) > layout.LARGEST:
         raise FleetError(
             f"with this answer the question's file is larger than {layout.LARGEST // 1024} KiB",
-            remedy="Say it shorter, or put the bulk into a file of the project.",
+            remedy="Shorten it, or move most of it to a file in the project.",
         )
     return data

@@ -30,7 +30,7 @@ _MOST_PROBLEMS: Final = 20  # of one file; people do not read more at once
 _MOST_LOOKED_AT: Final = 200  # considered for that choice; finding the intended meaning takes time
 _QUESTION: Final = "## Question"
 _ANSWER: Final = "## Answer"
-_RENAME: Final = "rename it, or run `gitfleet lint --fix`"
+RENAME: Final = "rename it, or run `gitfleet lint --fix`"
 _LONGEST_QUESTION: Final = 20_000  # characters; people do not answer a book
 
 
@@ -38,7 +38,7 @@ def decode(data: bytes, path: str) -> tuple[str, tuple[Problem, ...]]:
     """The text of a file: UTF-8; a byte order mark and CRLF are accepted."""
     if len(data) > layout.LARGEST:
         what = f"larger than {layout.LARGEST // 1024} KiB"
-        return "", (Problem(path, 1, 1, what, "move the bulk into a file of the project"),)
+        return "", (Problem(path, 1, 1, what, "move most of it to a file in the project"),)
     data = data.removeprefix(codecs.BOM_UTF8)
     try:
         text = data.decode()
@@ -75,7 +75,7 @@ def _any_format(text: str, kind: type[T], path: str, first_line: int = 1) -> Any
     if document is None:
         return AnyFormat(None, problems)
     former = tuple(
-        Problem(path, *document.keys[at], f"`{key.name}` is now `{at[-1]}`", _RENAME)
+        Problem(path, *document.keys[at], f"`{key.name}` is now `{at[-1]}`", RENAME)
         for at, key in document.former.items()
     )
     known = schemas.fields_of(kind)
@@ -139,7 +139,7 @@ def split(text: str, path: str) -> tuple[str, str, tuple[Problem, ...]]:
     opening = _FENCE.match(text)
     if opening is None:
         what = "no front matter" if text.strip() else "the file is empty"
-        remedy = "begin it with a line ---, then `title: …`, then a line ---"
+        remedy = "start it with a line ---, then `title: …`, then a line ---"
         return "", "", (Problem(path, 1, 1, what, remedy),)
     closing = re.compile(r"^---[ \t]*$", re.MULTILINE).search(text, opening.end())
     if closing is None:
@@ -173,7 +173,7 @@ def read_task_of_any_format(data: bytes, path: str) -> AnyFormat[Task]:
     stem = layout.place(path).task
     if not is_id(stem):
         remedy = f"rename it, for example to {layout.task_path(slug(stem))}: {ID_HINT}"
-        return AnyFormat(None, (Problem(path, 1, 1, f"{stem!r} cannot be an id", remedy),))
+        return AnyFormat(None, (Problem(path, 1, 1, f"{stem!r} is not a valid id", remedy),))
     front, body, problems = _parts(data, path)
     if problems:
         return AnyFormat(None, problems)
@@ -268,7 +268,7 @@ def read_question(data: bytes, path: str) -> Read[Question]:
     if question is None:
         return None, problems
     if question.task != there.task:
-        what = f"the file's name tells of {there.task}, its key task of {question.task}"
+        what = f"the file's name is for {there.task}, its key task for {question.task}"
         return None, (Problem(path, 2, 1, what, "make them the same"),)
     text, answer = split_answer(body)
     return msgspec.structs.replace(question, name=there.name, text=text, answer=answer), ()
@@ -289,11 +289,11 @@ def read_asked(data: bytes, path: str) -> Read[Asked]:
     if has_answer_line(text):
         why = f"a question cannot have a line `{_ANSWER}`"
     elif not said:
-        why = "it asks nothing"
+        why = "the question is empty"
     elif len(said) > _LONGEST_QUESTION:
         why = f"longer than {_LONGEST_QUESTION} characters"
     if why:
-        return None, (Problem(path, 1, 1, why, "say it in other words"),)
+        return None, (Problem(path, 1, 1, why, "rephrase it"),)
     return msgspec.structs.replace(asked, text=said), ()
 
 
@@ -359,9 +359,7 @@ def write_task(task: Task) -> bytes:
 def write_question(question: Question) -> bytes:
     """A question's file; FleetError if its text would be taken for an answer."""
     if has_answer_line(question.text):
-        raise FleetError(
-            f"a question cannot have a line `{_ANSWER}`", remedy="Say it in other words."
-        )
+        raise FleetError(f"a question cannot have a line `{_ANSWER}`", remedy="Rephrase it.")
     keys = {k: v for k, v in _plain(question).items() if k not in ("name", "text", "answer")}
     text = f"{_QUESTION}\n{question.text}\n"
     if question.answer:

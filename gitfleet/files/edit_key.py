@@ -37,7 +37,7 @@ def set_key(data: bytes, key: str, value: str | None) -> bytes:
     changed = "".join(lines).encode("utf-8", "surrogateescape")
     if not close or not _differs_only(data, changed, key, value):
         raise FleetError(
-            f"the line of {key!r} cannot be changed by itself here",
+            f"cannot change the line of {key!r} automatically",
             remedy="Edit the file by hand.",
         )
     return changed

@@ -36,7 +36,7 @@ def _files(mask: Mask, files: Mapping[str, bytes | None]) -> dict[str, bytes | N
     found: dict[str, bytes | None] = {}
     for path, data in files.items():
         if data is not None and mask.text(path) != path:
-            raise FleetError("the name of a file on the board would tell a secret")
+            raise FleetError("the name of a file on the board would contain a secret")
         found[path] = _file(mask, path, data) if data is not None else None
     return found
 

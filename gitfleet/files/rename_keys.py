@@ -55,9 +55,9 @@ def in_settings(data: bytes) -> Renamed:
         raise FleetError(problems[0].what, where=problems[0].where, remedy=problems[0].remedy)
     if settings.old_format:
         raise FleetError(
-            "the line `format: …` cannot be changed by itself here",
+            "cannot change the line `format: …` automatically",
             where=layout.SETTINGS,
-            remedy=f"Write it as `format: {FORMAT}` in a line of its own, and commit that.",
+            remedy=f"Write it as `format: {FORMAT}` on a line of its own and commit that.",
         )
     return renamed
 

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from gitfleet.model.claim import Claim
-from gitfleet.model.config import Machine, Settings
+from gitfleet.model.config import FORMAT, Machine, Settings
 from gitfleet.model.durations import Moment
 from gitfleet.model.event import Attempt, Closed, Decision, Landed
 from gitfleet.model.question import Asked, Question
@@ -79,7 +79,7 @@ def schema_of(kind: type) -> dict[str, Any]:
 def _apart(key: str) -> dict[str, Any]:
     """The rule of `check_choice`: a file names one coder (and its model) or a list of them."""
     both = {key: {"type": "string"}, "coders": {"type": "array", "minItems": 1}}
-    return {"not": {"required": list(both), "properties": both}}
+    return {"not": {"type": "object", "required": list(both), "properties": both}}
 
 
 def fields_of(kind: type) -> frozenset[str]:
@@ -150,21 +150,25 @@ def _tell(error: Any) -> Iterator[Fault]:
             yield from _unknown(path, error)
         case "not":
             key = error.validator_value["required"][0]
-            what = f"{key!r} and 'coders' are both there"
-            hint = f"keep one; in the list a model stands with its coder: {_IN_A_LIST}"
+            what = f"both {key!r} and 'coders' are set"
+            hint = f"keep one; in the list, write the model with its coder: {_IN_A_LIST}"
             yield Fault((*path, "coders"), what, hint, True)
         case "required":
             for key in error.validator_value:
                 if key not in error.instance:
-                    yield Fault(path, f"{key!r} is missing", f"add a line `{key}: …`")
+                    value = FORMAT if key == "format" else "…"
+                    yield Fault(path, f"{key!r} is missing", f"add a line `{key}: {value}`")
         case "type":
             what = f"{_name(path)} must be {_types(error.validator_value)}"
-            yield Fault(path, what, _is(error))
+            yield Fault(path, what, _wrapped(path, error) or _is(error))
         case "pattern":
             hint = error.schema.get("description", f"it must match {error.validator_value}")
             if "propertyNames" in error.absolute_schema_path:
                 yield Fault(
-                    (*path, error.instance), f"no name: {_short(error.instance)}", hint, True
+                    (*path, error.instance),
+                    f"not a valid name: {_short(error.instance)}",
+                    hint,
+                    True,
                 )
                 return
             yield Fault(path, f"{_name(path)} cannot be {_short(error.instance)}", hint)
@@ -178,8 +182,17 @@ def _tell(error: Any) -> Iterator[Fault]:
             what = f"{_name(path)} cannot be {_short(error.instance)}"
             yield Fault(path, what, f"{hint}one of: {choice}")
         case _:
-            what = f"{_name(path)}: {_clip(error.message)}"
+            what = f"{_name(path)}{_other(error)}"
             yield Fault(path, what, error.schema.get("description", ""))
+
+
+def _other(error: Any) -> str:
+    match error.validator:
+        case "minLength" | "minItems":
+            return " is empty"
+        case "maxLength":
+            return f" is longer than {error.validator_value} characters"
+    return f": {_clip(error.message)}"
 
 
 def _unshown(kind: type, path: tuple[str | int, ...]) -> bool:
@@ -198,7 +211,7 @@ def _unknown(path: tuple[str | int, ...], error: Any) -> Iterator[Fault]:
 
 def _hint(key: str, known: list[str]) -> str:
     near = difflib.get_close_matches(key[:100], known, n=1)
-    return f"did you mean {near[0]!r}?" if near else "remove it, or begin its name with x-"
+    return f"did you mean {near[0]!r}?" if near else "remove it, or start its name with x-"
 
 
 _IN_A_LIST: Final = "coders: [{coder: claude, model: opus}, opencode]"
@@ -216,6 +229,18 @@ _TYPES: Final = {
 def _types(wanted: str | list[str]) -> str:
     names = [wanted] if isinstance(wanted, str) else wanted
     return " or ".join(_TYPES.get(name, name) for name in names)
+
+
+def _wrapped(path: tuple[str | int, ...], error: Any) -> str:
+    """How to write one word where a list or a role's mapping is wanted; empty for other values."""
+    word, wanted = error.instance, error.validator_value
+    if not isinstance(word, str) or not path or not isinstance(path[-1], str):
+        return ""
+    if wanted == "array":
+        return f"write `{path[-1]}: [{_short(word)}]`"
+    if wanted == "object" and path[0] == "roles" and len(path) == 2:
+        return f"write `{path[-1]}: {{coder: {_clip(word)}}}`"
+    return ""
 
 
 def _is(error: Any) -> str:

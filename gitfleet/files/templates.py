@@ -23,16 +23,16 @@ _WORDS: Final[Mapping[str, str]] = {
     "id": "the task's id",
     "title": "its title",
     "attempt": "the number of this attempt",
-    "coder": "the coder that is told this",
+    "coder": "the coder that gets this prompt",
     "model": "its model; empty where none is set",
     "target": "the branch that the work lands on",
     "base": "the commit that the work is compared with",
 }
 _SECTIONS: Final[Mapping[str, str]] = {
-    "task": "the task: its title, what bounds it, its text",
-    "start": "how to begin: with a plan, or where the last attempt ended, or with a conflict",
-    "answers": "questions of earlier attempts, and what people answered",
-    "notes": "the notes that earlier attempts left",
+    "task": "the task: its title, limits and text",
+    "start": "how to start: with a plan, where the last attempt ended, or with a conflict",
+    "answers": "questions of earlier attempts, and people's answers",
+    "notes": "the notes of earlier attempts",
     "before": "how earlier attempts ended: outcomes, failing checks, findings",
 }
 _WORK: Final = {**_WORDS, "branch": "the branch that the work is on", **_SECTIONS}
@@ -42,8 +42,8 @@ VARIABLES: Final[Mapping[Role, Mapping[str, str]]] = {
     Role.VALIDATE: {
         **_WORDS,
         "task": _SECTIONS["task"],
-        "submitted": "who did the work, and whether the task's text was changed since",
-        "checks": "the checks that were run on this tree, and how each ended",
+        "submitted": "who did the work, and whether the task's text has changed since",
+        "checks": "the checks that ran on this tree, and how each ended",
         "answers": _SECTIONS["answers"],
         "before": "how earlier validations of this work ended",
     },
@@ -55,7 +55,7 @@ SECTIONS: Final = ("task", "submitted", "checks", "start", "answers", "notes", "
 _OPEN: Final = re.compile(r"\\\{\{|\{\{")
 _NAME: Final = re.compile(r"\{\{[ \t]*([A-Za-z_][A-Za-z0-9_-]*)[ \t]*\}\}")
 _MEANWHILE: Final = "; until then gitfleet's own prompt is used"
-_LITERAL: Final = "\\{{ where the two characters themselves are meant"
+_LITERAL: Final = "\\{{ for the two characters themselves"
 
 
 class Template(Struct, frozen=True):
@@ -91,7 +91,7 @@ def read_prompt(data: bytes, path: str, role: Role) -> codec.Read[Template]:
     if problems:
         return None, problems
     if not text.strip():
-        remedy = f"write what an attempt is told, or remove it{_MEANWHILE}"
+        remedy = f"write the prompt, or remove the file{_MEANWHILE}"
         return None, (Problem(path, 1, 1, "the prompt is empty", remedy),)
     pieces: list[str] = []
     found: list[Problem] = []
@@ -128,8 +128,8 @@ def _pieces(text: str, path: str, known: Mapping[str, str]) -> Iterator[str | Pr
 def _wrong(name: str, known: Mapping[str, str]) -> tuple[str, str]:
     """The problem with a variable, and the remedy."""
     if not name:
-        remedy = f"write {{{{name}}}} in one line, or {_LITERAL}{_MEANWHILE}"
-        return "{{ begins no variable here", remedy
+        remedy = f"write {{{{name}}}} on one line, or {_LITERAL}{_MEANWHILE}"
+        return "{{ does not start a variable here", remedy
     near = difflib.get_close_matches(name.lower(), known, n=1)
     meant = f"{{{{{near[0]}}}}}" if near else f"one of {', '.join(known)}"
     remedy = f"write {meant}, or {_LITERAL}{_MEANWHILE}"

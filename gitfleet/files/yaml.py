@@ -149,7 +149,7 @@ def load(text: str, kind: type, *, first_line: int = 1) -> Document:
             mark = Position(first_line + text.count("\n", 0, conflict.start()), 1)
             what = "the markers of a conflict that git left here"
             raise YamlError(what, mark, "keep one of the sides and remove the markers") from None
-        raise YamlError(_say(error), mark, "see https://yaml.org for the syntax") from None
+        raise YamlError(_say(error), mark, _remedy(error)) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise YamlError(str(error).splitlines()[0], Position(first_line, 1)) from None
     builder = _Builder(first_line)
@@ -161,7 +161,13 @@ def load(text: str, kind: type, *, first_line: int = 1) -> Document:
 
 def _say(error: yaml.MarkedYAMLError) -> str:
     said = [part for part in (error.context, error.problem) if part]
-    return "not YAML: " + ", ".join(said)
+    return "not valid YAML: " + ", ".join(said)
+
+
+def _remedy(error: yaml.MarkedYAMLError) -> str:
+    if "mapping values are not allowed" in (error.problem or ""):
+        return "put a value with a colon in quotes"
+    return "see https://yaml.org for the syntax"
 
 
 def _screen(text: str, first_line: int) -> None:
@@ -186,7 +192,7 @@ def _screen(text: str, first_line: int) -> None:
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > DEEPEST:
-                raise YamlError("nested too deeply", mark, "a board needs no such depth")
+                raise YamlError("nested too deeply", mark, "a board needs less depth")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
 
@@ -207,7 +213,7 @@ class _Builder:
         mark = self.mark(node)
         self.marks[path] = mark
         if depth >= DEEPEST and not isinstance(node, yaml.ScalarNode):
-            raise YamlError("nested too deeply", mark, "a board needs no such depth")
+            raise YamlError("nested too deeply", mark, "a board needs less depth")
         if isinstance(node, yaml.ScalarNode):
             return _scalar(node, shape)
         if isinstance(node, yaml.SequenceNode):
@@ -241,7 +247,7 @@ class _Builder:
         """The problem with a repeated key, perhaps under its other name."""
         first = self.former[path].name if path in self.former else path[-1]
         if first == word:
-            return f"the key {word!r} stands here twice"
+            return f"the key {word!r} is here twice"
         return f"the keys {first!r} and {word!r} are both here, and they mean the same"
 
 

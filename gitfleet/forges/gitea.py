@@ -13,7 +13,7 @@ from gitfleet.forges.http_errors import NotThere
 
 _REPOSITORY: Final = "`write:repository`"
 _ISSUE: Final = "`write:issue`"
-_ADMIN: Final = "it must be of an administrator of the repository, to see who may write to it"
+_ADMIN: Final = "it must belong to an administrator of the repository, to see who has write access"
 _PAGE: Final = 50  # the most that an instance returns by default
 
 

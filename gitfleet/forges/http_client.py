@@ -124,7 +124,7 @@ class Api:
             answer = self._ask("GET", url, right, params=given)
             found = self._json(answer)
             if not isinstance(found, list):
-                raise NoAnswer(f"{self.host} answers with something that is no list")
+                raise NoAnswer(f"{self.host} answered with something other than a list")
             yield from found
             url, given = self._next(answer), {}
 
@@ -151,7 +151,7 @@ class Api:
         try:
             return answer.body()
         except ValueError as error:
-            raise NoAnswer(f"{self.host} answers with something that is no JSON") from error
+            raise NoAnswer(f"{self.host} answered with something other than JSON") from error
 
     # -- retries
 
@@ -165,7 +165,7 @@ class Api:
         content: Mapping[str, Any] | None = None,
     ) -> HttpResponse:
         if (left := self._resting - time.monotonic()) > 0:
-            raise Limited(f"{self.host} wants to be left alone for {left:.0f} s", left)
+            raise Limited(f"{self.host} asked for a pause of {left:.0f} s", left)
         end = time.monotonic() + TOTAL
         pause = FIRST_PAUSE
         for tries in range(1, _TRIES + 1):
@@ -176,7 +176,7 @@ class Api:
                     return self._judged(answer, right)
                 if wait > _SHORT or tries == _TRIES:
                     self._resting = time.monotonic() + wait
-                    raise Limited(f"{self.host} limits us for {wait:.0f} s", wait)
+                    raise Limited(f"{self.host} rate-limits us for {wait:.0f} s", wait)
             except _Again as error:
                 wait = pause * (0.5 + random.random())  # noqa: S311 - no secret depends on it
                 pause *= 3
@@ -184,7 +184,7 @@ class Api:
                 if once or tries == _TRIES or time.monotonic() + wait > end:
                     raise NoAnswer(self._without_token(error.what)) from None
             if self._stopping.wait(wait):
-                raise NoAnswer(f"{self.host} was not waited for: the runner is ending")
+                raise NoAnswer(f"stopped waiting for {self.host}: the runner is ending")
         raise AssertionError("the last try answers or raises")
 
     def _follow(
@@ -203,8 +203,8 @@ class Api:
             url, params = urljoin(answer.url, answer.headers.get("location", "")), None
             if not self._same_place(url):
                 raise HttpRejected(
-                    f"{self.host} redirects to {_host(url) or 'nowhere'}, and a token is not taken"
-                    " along to another host",
+                    f"{self.host} redirects to {_host(url) or 'nowhere'}, and the"
+                    " token is not sent to another host",
                     remedy="Set forge.base_url in fleet.yaml to where the forge is now.",
                 )
             if method != "GET" and answer.status not in (307, 308):
@@ -230,7 +230,7 @@ class Api:
                     data += part
                     if len(data) > LARGEST:
                         raise HttpRejected(
-                            f"{self.host} answers with more than {LARGEST >> 20} MiB"
+                            f"{self.host} answered with more than {LARGEST >> 20} MiB"
                         )
                     if time.monotonic() > end:
                         raise _Again(f"{self.host} takes too long to answer", arrived=True)
@@ -245,7 +245,7 @@ class Api:
         except httpx.InvalidURL:
             raise HttpRejected(f"{self.host} has no such address") from None
         if status >= 500 and "retry-after" not in headers:
-            raise _Again(f"{self.host} is broken just now (status {status})", arrived=True)
+            raise _Again(f"{self.host} has an internal error (status {status})", arrived=True)
         return HttpResponse(status, headers, bytes(data), url)
 
     # -- responses
@@ -273,13 +273,13 @@ class Api:
         if status == 401:
             source = f" of {self._token.source}" if self._token.source else ""
             raise Denied(
-                f"{self.host} does not know the token{source}: it is wrong, revoked or expired",
-                remedy="Give it a new one; docs/forges.md tells which rights it needs.",
+                f"{self.host} rejected the token{source}: it is wrong, revoked or expired",
+                remedy="Set a new one; `gitfleet help forges` lists the rights that it needs.",
             )
         if status == 403:
             raise Denied(
                 f"the token for {self.host} lacks a right: {right}",
-                remedy=f"Give it that; docs/forges.md lists all. It says: {said}",
+                remedy=f"Grant it; `gitfleet help forges` lists all rights. The forge says: {said}",
             )
         if status in (404, 410):
             raise NotThere(
@@ -309,9 +309,7 @@ def _httpx() -> Any:
         # An optional dependency that only forges need; without it every other verb starts faster.
         import httpx  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise FleetError("a forge is asked by httpx, which is not installed", remedy=EXTRA) from (
-            error
-        )
+        raise FleetError("forges need httpx, which is not installed", remedy=EXTRA) from (error)
     return httpx
 
 
@@ -326,13 +324,13 @@ def check_address(base: str) -> None:
     parts = urlsplit(base)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
         raise FleetError(
-            "forge.base_url is no plain web address",
+            "forge.base_url is not a plain web address",
             where="fleet.yaml",
             remedy="Write it like https://git.example.org",
         )
     if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
         raise FleetError(
-            "forge.base_url is not encrypted, and a token would travel in the open",
+            "forge.base_url is not encrypted, so the token would be sent in the clear",
             where="fleet.yaml",
             remedy="Use https.",
         )

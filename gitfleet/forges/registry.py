@@ -102,9 +102,9 @@ def load(plugin: Plugin) -> Forge:
         fields = (forge.kind, forge.tokens, forge.rights, forge.scheme, forge.headers)
         plugins.checked(fields, tuple[str, tuple[str, ...], str, str, tuple[tuple[str, str], ...]])
     except msgspec.ValidationError as error:
-        raise PluginError(plugin, f"has wrong fields: {plugins.told(error)}") from error
+        raise PluginError(plugin, f"has wrong fields: {plugins.one_line(error)}") from error
     if forge.kind != plugin.name:
-        raise PluginError(plugin, f"calls its forge {forge.kind!r}")
+        raise PluginError(plugin, f"names its forge {forge.kind!r}")
     functions: dict[str, Any] = {
         name: plugins.guarded(plugin, name, getattr(forge, name), result)
         for name, result in _RESULTS.items()
@@ -131,7 +131,7 @@ def site(settings: ForgeSettings, remote: str | None) -> Site:
     base = (settings.base_url or (f"https://{host}" if host else "")).rstrip("/")
     if not base:
         raise FleetError(
-            "the address of the remote does not tell where the forge is",
+            "the address of the remote does not show where the forge is",
             where=_WHERE,
             remedy="Set forge.base_url, for example https://git.example.org",
         )
@@ -139,7 +139,7 @@ def site(settings: ForgeSettings, remote: str | None) -> Site:
     repository = settings.repository or path
     if not _REPOSITORY.match(repository):
         raise FleetError(
-            "the address of the remote does not tell which repository it is on the forge",
+            "the address of the remote does not show which repository it is on the forge",
             where=_WHERE,
             remedy="Set forge.repository to owner/name",
         )
@@ -151,7 +151,7 @@ def _kind(host: str) -> ForgeKind:
     found = _KNOWN.get(host) or _SPEAKING.get(host.partition(".")[0])
     if found is None:
         raise FleetError(
-            f"the name of {host} does not tell what kind of forge it is",
+            f"the name of {host} does not show what kind of forge it is",
             where=_WHERE,
             remedy="Set forge.kind to github, gitlab, gitea (also for Forgejo), or a plugin's name",
         )
@@ -214,7 +214,7 @@ def _asked(command: Sequence[str], where: Site) -> str:
 
 def _checked(value: str, source: str) -> http_client.Secret:
     if not _PRINTABLE.match(value):
-        raise FleetError(f"what {source} gives is no token: it is empty, or more than one word")
+        raise FleetError(f"{source} gave no valid token: it is empty, or more than one word")
     return http_client.Secret(value, source)
 
 

@@ -22,18 +22,26 @@ from typing import Final, Self, TextIO
 
 from gitfleet import failpoints
 from gitfleet.errors import GitError
-from gitfleet.git import refs
+from gitfleet.git import outdated_index, refs
 from gitfleet.git.command import git
 from gitfleet.git.index_lock import Identity, IndexLock, forget, identity_of, own, sweep
 from gitfleet.git.objects import Objects
 from gitfleet.git.overwrite_check import in_the_way
 from gitfleet.git.repo import Repo
-from gitfleet.git.synced_commit import drop_half_written, folder, in_step, read_step, write_step
-from gitfleet.git.worktree import operation_in
+from gitfleet.git.synced_commit import (
+    drop_half_written,
+    folder,
+    followed_at,
+    in_step,
+    read_step,
+    write_step,
+)
+from gitfleet.git.worktree import git_dir, operation_in
 
 _TRIES: Final = 200
 _PAUSE: Final = 0.01  # seconds; git holds a lock for milliseconds
 _LONG: Final = 1800.0  # seconds: files of a large tree
+_SETTLING: Final = 10.0  # seconds; longer than a slow git command keeps an index that it has read
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +79,7 @@ class LockedCheckout:
                     f"{self.path} cannot follow {self._own.branch}: {merged.stderr}"
                 )
             self._own.copy.replace(self._own.index)
-            write_step(self.repo, self.path, self.new)
+            write_step(self.repo, self.path, self.new, self.base)
             return None
         finally:
             self.release()
@@ -102,14 +110,14 @@ def prepare(repo: Repo, path: Path, ref: str, old: str, new: str) -> LockedCheck
     try:
         lock = IndexLock(repo, path, ref, new)
     except GitError as error:
-        return CannotFollow(f"{path} cannot be looked into: {error.what}")
+        return CannotFollow(f"{path} cannot be read: {error.what}")
     try:
         busy = lock.take()
         if busy is not None:
             lock.release()
             return CannotFollow(busy, passing=True)
         base = in_step(repo, path) or old
-        refused = _unfit(lock) or in_the_way(lock, base)
+        refused = _unfit(lock) or _loss(lock, base)
         if refused is not None:
             lock.release()
             return CannotFollow(refused)
@@ -133,7 +141,7 @@ def refusal(repo: Repo, path: Path, ref: str, old: str, new: str) -> str | None:
     """
     view = IndexLock(repo, path, ref, new)
     try:
-        return view.look() or _unfit(view) or in_the_way(view, in_step(repo, path) or old)
+        return view.look() or _unfit(view) or _loss(view, in_step(repo, path) or old)
     finally:
         view.release()
 
@@ -151,7 +159,7 @@ def catch_up(repo: Repo, path: Path, ref: str) -> CannotFollow | None:
         for _ in range(_TRIES):
             base = in_step(repo, path)
             busy, tip = lock.exists(), refs.read(repo, ref)
-            if tip is None or tip == base:
+            if tip is None or (tip == base and not outdated_index.suspects(repo, path, base)):
                 return None
             if not busy:
                 held = prepare(repo, path, ref, tip, tip)  # reads the log again
@@ -162,8 +170,34 @@ def catch_up(repo: Repo, path: Path, ref: str) -> CannotFollow | None:
                 held.release()
             time.sleep(_PAUSE)
     except GitError as error:
-        return CannotFollow(f"{path} cannot be looked into: {error.what}")
-    return CannotFollow(f"{ref} is being moved by another process", passing=True)
+        return CannotFollow(f"{path} cannot be read: {error.what}")
+    return CannotFollow(f"another process is updating {ref}", passing=True)
+
+
+def settle(repo: Repo, path: Path, ref: str) -> bool:
+    """Correct the index of a checkout that followed `ref` a moment ago, if a command put it back.
+
+    Returns whether to call it again soon. A checkout that lags behind is left alone.
+    """
+    if time.time() - followed_at(repo, path) > _SETTLING:
+        return False
+    with contextlib.suppress(GitError):  # the next move of the branch corrects it, or says why not
+        tip = refs.read(repo, ref)
+        if tip is not None and tip == in_step(repo, path):
+            catch_up(repo, path, ref)
+    return True
+
+
+def undoes_a_move(repo: Repo, path: Path, ref: str, base: str, index: Path) -> bool:
+    """Whether a commit of this index, made on `base`, would undo an earlier move of the branch."""
+    own = index.resolve() == (git_dir(path) / "index").resolve()
+    if not outdated_index.suspects(repo, path, base, None if own else index):
+        return False
+    view = IndexLock(repo, path, ref, base)
+    try:
+        return not view.look(index) and bool(outdated_index.correct(view, base, index))
+    finally:
+        view.release()
 
 
 def recover(repo: Repo) -> list[tuple[Path, CannotFollow]]:
@@ -208,10 +242,15 @@ def _clean_up(repo: Repo, file: Path) -> tuple[Path, str, Identity | None] | Non
         return None
 
 
+def _loss(lock: IndexLock, base: str) -> str | None:
+    outdated_index.correct(lock, base)
+    return in_the_way(lock, base)
+
+
 def _unfit(lock: IndexLock) -> str | None:
     unfinished = operation_in(lock.git_dir)
     if unfinished is not None:
-        return f"a {unfinished.name} is under way in {lock.path}: finish or abort it"
+        return f"a {unfinished.name} is unfinished in {lock.path}: finish or abort it"
     if _branch(lock.path) != lock.ref:
         return f"{lock.path} is not on {lock.branch}"
     return None

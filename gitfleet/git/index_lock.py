@@ -10,10 +10,12 @@ import secrets
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, TextIO
 
 from gitfleet.git.command import CommandResult, git
+from gitfleet.git.objects import Changed
 from gitfleet.git.repo import Repo
 from gitfleet.git.synced_commit import folder, key, write_note
 from gitfleet.git.worktree import NO_HOOKS, git_dir
@@ -21,6 +23,8 @@ from gitfleet.git.worktree import NO_HOOKS, git_dir
 Identity = tuple[int, int, int]
 
 _FORGOTTEN: Final = 86_400.0  # seconds
+_LONG: Final = 1800.0  # seconds: files of a large tree
+_ZERO: Final = "0" * 40
 
 
 class IndexLock:
@@ -50,11 +54,11 @@ class IndexLock:
         return self.scratch[0]
 
     def take(self) -> str | None:
-        """Lock and copy. Returns why not, or an empty string."""
+        """Lock and copy. Returns why not; None if it is locked."""
         self.record.parent.mkdir(parents=True, exist_ok=True)
         self.owner = own(self.record.with_suffix(".lock"))
         if self.owner is None:
-            return f"{self.path} is being moved by another runner just now"
+            return f"another runner is updating {self.path}"
         sweep(self.record, self.lock)
         self._drop_forgotten()
         # Choose the name before the file exists, so that the record knows it whenever we are
@@ -69,28 +73,28 @@ class IndexLock:
             self.lock.hardlink_to(self.record)
         except FileExistsError:
             return (
-                f"{self.path} is being committed to just now (if no git command runs there, one "
-                f"that died left {self.lock})"
+                f"a commit is in progress in {self.path} (if no git command runs"
+                f" there, one that died left {self.lock})"
             )
         except OSError as error:
-            return f"{self.lock} cannot be made: {error.strerror}"
+            return f"cannot create {self.lock}: {error.strerror}"
         try:
             shutil.copy2(self.index, copy)
         except FileNotFoundError:
             return f"{self.path} has no index: nothing is checked out there"
         return None
 
-    def look(self) -> str | None:
-        """Copy without locking, to see what would be in the way.
+    def look(self, index: Path | None = None) -> str | None:
+        """Copy the index, or another one, without locking, to see what would be in the way.
 
-        Returns why not, or an empty string.
+        Returns why not; None if all is well.
         """
         handle, name = tempfile.mkstemp(prefix="gitfleet-", suffix=".index", dir=self.git_dir)
         os.close(handle)
         copy = Path(name)
         self.scratch = [copy, copy.with_name(f"{copy.name}.lock")]
         try:
-            shutil.copy2(self.index, copy)
+            shutil.copy2(index or self.index, copy)
         except FileNotFoundError:
             return f"{self.path} has no index: nothing is checked out there"
         return None
@@ -133,6 +137,19 @@ class IndexLock:
         return git(
             *NO_HOOKS, *args, cwd=self.path, env=env, input=input, check=check, timeout=timeout
         )
+
+    def stage(self, changes: Sequence[Changed]) -> None:
+        """Stage the new side of each change in the copy of the index; touch no file."""
+        if not changes:
+            return
+        lines = (
+            f"{change.new.mode} {change.new.oid}\t{change.path}\0"
+            if change.new
+            else f"0 {_ZERO}\t{change.path}\0"
+            for change in changes
+        )
+        self.git("update-index", "-z", "--index-info", input=os.fsencode("".join(lines)))
+        self.git("update-index", "-q", "--refresh", check=False, timeout=_LONG)
 
 
 def own(file: Path) -> TextIO | None:

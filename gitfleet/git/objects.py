@@ -347,7 +347,7 @@ def _side(
 
 def _bounded(depth: int, prefix: str) -> None:
     if depth <= 0:
-        raise GitError(f"{prefix[:80]}… lies more than {MAX_DEPTH} folders deep")
+        raise GitError(f"{prefix[:80]}… is more than {MAX_DEPTH} folders deep")
 
 
 def _nest(top: _Folder, path: str, change: _Change) -> None:

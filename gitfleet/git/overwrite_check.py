@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +14,6 @@ from gitfleet.git.objects import Changed, Objects, TreeEntry, blob_id
 from gitfleet.git.synced_commit import index_of, staged
 
 _LONG: Final = 1800.0  # seconds: files of a large tree
-_ZERO: Final = "0" * 40
 
 
 def in_the_way(lock: IndexLock, base: str) -> str | None:
@@ -42,7 +40,7 @@ def in_the_way(lock: IndexLock, base: str) -> str | None:
             blocked.append(found)
     if blocked:
         return _would_lose(lock, base, sorted(set(blocked)), index)
-    _stage(lock, arrived)
+    lock.stage(arrived)
     dry = lock.git("read-tree", "-m", "-u", "-n", base, lock.new, check=False, timeout=_LONG)
     return f"{lock.path} cannot follow {lock.branch}: {dry.stderr}" if dry.code else None
 
@@ -121,20 +119,5 @@ def _would_lose(
     else:
         remedy = "commit or stash them"
     return (
-        f"{lock.branch} has changes to what is edited or untracked in {lock.path}: "
-        f"{shown}; {remedy}"
+        f"updating {lock.path} to {lock.branch} would overwrite your changes to {shown}; {remedy}"
     )
-
-
-def _stage(lock: IndexLock, arrived: Sequence[Changed]) -> None:
-    """Stage, in the copy of the index, the content that its files already have."""
-    if not arrived:
-        return
-    lines = (
-        f"{change.new.mode} {change.new.oid}\t{change.path}\0"
-        if change.new
-        else f"0 {_ZERO}\t{change.path}\0"
-        for change in arrived
-    )
-    lock.git("update-index", "-z", "--index-info", input=os.fsencode("".join(lines)))
-    lock.git("update-index", "-q", "--refresh", check=False, timeout=_LONG)

@@ -139,7 +139,7 @@ def _swap_one(repo: Repo, moves: Sequence[RefMove], message: str) -> bool:
     except KeyError:
         return False
     except (pygit2.GitError, OSError, ValueError) as error:
-        _judge(repo, moves, str(error))
+        _raise_unless_moved(repo, moves, str(error))
         return False
     return True
 
@@ -154,7 +154,7 @@ def _swap_together(repo: Repo, moves: Sequence[RefMove], message: str) -> bool:
     args = (*fsync, "update-ref", *log, "-m", message, "--stdin", "-z")
     done = git(*args, cwd=repo.here, input=data, check=False)
     if done.code != 0:
-        _judge(repo, moves, done.stderr)
+        _raise_unless_moved(repo, moves, done.stderr)
         return False
     return True
 
@@ -170,7 +170,7 @@ def _line(move: RefMove) -> str:
     return f"update {move.ref}\0{new}\0{old}"
 
 
-def _judge(repo: Repo, moves: Sequence[RefMove], said: str) -> None:
+def _raise_unless_moved(repo: Repo, moves: Sequence[RefMove], said: str) -> None:
     """Return if a try failed because a ref has moved; else raise _RefLocked or GitError.
 
     Reads the refs themselves rather than git's message, which differs between versions.

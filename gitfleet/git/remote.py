@@ -57,6 +57,11 @@ class PushResult(Struct, frozen=True):
 
 # A ref in the output of `push --porcelain`: flag, from:to, summary.
 _STATUS: Final = re.compile(r"^(?P<flag>[ +\-*=!t])\t[^\t]*?:(?P<ref>[^\t]+)\t(?P<what>.*)$")
+# git's general advice after the cause, over several lines.
+_ADVICE: Final = re.compile(
+    r"fatal: Could not read from remote repository\.|fatal: the remote end hung up|"
+    r"Please make sure you have the correct access rights|and the repository exists\."
+)
 _RACE: Final = re.compile(
     r"stale info|fetch first|non-fast-forward|cannot lock ref|failed to update ref|"
     r"incorrect old value|reference already exists|failed to lock|is at [0-9a-f]{40} but expected|"
@@ -118,11 +123,20 @@ _QUIET: Final = ("-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "fetch
 
 
 def _unreachable(remote: str, done: CommandResult) -> Unreachable:
-    said = [line for line in done.stderr.splitlines() if line.strip()]
     return Unreachable(
-        f"{remote} cannot be reached: {mask(said[-1] if said else f'exit status {done.code}')}",
-        remedy="Look whether `git fetch` works there.",
+        f"{remote} cannot be reached: {_last_words(done) or f'exit status {done.code}'}",
+        remedy="Check that `git fetch` works there.",
     )
+
+
+def _last_words(done: CommandResult) -> str:
+    """The cause of a failed exchange, from git's errors.
+
+    Of an ssh or HTTP error that is the program's own line, which git follows by general advice.
+    """
+    said = [line for line in done.stderr.splitlines() if line.strip()]
+    causes = [line for line in said if not _ADVICE.match(line)]
+    return mask((causes or said or [""])[-1])
 
 
 def push(
@@ -147,8 +161,7 @@ def _judged(done: CommandResult, wanted: set[str]) -> PushResult:
     if done.code == 0 and not found and wanted <= {m["ref"] for m in told}:
         return PushResult(PushFate.DONE)
     if not found or any(_UNHEARD.search(m["what"]) for m in found):
-        last = [line for line in done.stderr.splitlines() if line.strip()]
-        return PushResult(PushFate.UNKNOWN, reason=mask(last[-1]) if last else "no answer")
+        return PushResult(PushFate.UNKNOWN, reason=_last_words(done) or "no answer")
     if any(_RACE.search(m["what"]) for m in found):
         return PushResult(PushFate.STALE)
     for status in found:

@@ -55,7 +55,7 @@ def git_version() -> tuple[int, int, int]:
     out = git("version", cwd=Path("/")).out
     found = _VERSION.search(out)
     if found is None:
-        raise FleetError(f"`git version` says {out!r}, which is no version")
+        raise FleetError(f"`git version` printed {out!r}, which is not a version")
     return int(found[1]), int(found[2]), int(found[3] or 0)
 
 
@@ -111,7 +111,7 @@ def _not_found(start: Path, stderr: str) -> FleetError:
     if "not a git repository" in stderr:
         return FleetError(
             f"{start} is not in a git repository",
-            remedy="Change into one, or make one with `git init`.",
+            remedy="Change into one, or create one with `git init`.",
         )
     last = stderr.splitlines()[-1] if stderr else "without saying why"
     return FleetError(f"git refuses the repository at {start}: {last}")

@@ -27,14 +27,20 @@ from gitfleet.git.worktree import git_dir
 
 _ZERO: Final = "0" * 40
 _ABANDONED: Final = 3600.0  # seconds
+_EARLIER: Final = 12  # commits: more moves than a slow git command lives through
 
 
 @dataclass(frozen=True, slots=True)
 class SyncedCommit:
-    """The index was at `commit` when the last line of HEAD's log (without ours) was `headlog`."""
+    """The index was at `commit` when the last line of HEAD's log (without ours) was `headlog`.
+
+    `earlier` are the commits that it was at before, newest first, and `index` its `index_stamp`.
+    """
 
     commit: str
     headlog: str
+    earlier: tuple[str, ...] = ()
+    index: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +80,37 @@ def read_step(repo: Repo, path: Path) -> SyncedCommit | None:
     """Our note about a worktree; None if there is none, or none that can be read."""
     try:
         found = json.loads((folder(repo) / f"{key(path)}.step.json").read_text())
-        return SyncedCommit(found["commit"], found["headlog"])
+        earlier, index = tuple(found.get("earlier", ())), found.get("index", "")
+        return SyncedCommit(found["commit"], found["headlog"], earlier, index)
     except (FileNotFoundError, ValueError, KeyError):
         return None
 
 
-def write_step(repo: Repo, path: Path, commit: str) -> None:
-    """Record that index and files are at `commit` now."""
+def followed_at(repo: Repo, path: Path) -> float:
+    """When the note about a worktree was written, in seconds since the epoch; 0 without one."""
+    try:
+        return (folder(repo) / f"{key(path)}.step.json").stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def write_step(repo: Repo, path: Path, commit: str, left: str | None = None) -> None:
+    """Record that index and files are at `commit` now, and were at `left` before."""
     lines = _moves_of_head(git_dir(path))
-    step = SyncedCommit(commit, lines[-1].raw if lines else "")
+    before = read_step(repo, path)
+    known = (left, before.commit, *before.earlier) if before else (left,)
+    earlier = tuple(one for one in dict.fromkeys(known) if one and one != commit)[:_EARLIER]
+    step = SyncedCommit(commit, lines[-1].raw if lines else "", earlier, index_stamp(path))
     write_note(folder(repo) / f"{key(path)}.step.json", asdict(step))
+
+
+def index_stamp(path: Path) -> str:
+    """Differs after each write to the worktree's index; empty without an index."""
+    try:
+        found = (git_dir(path) / "index").stat()
+    except FileNotFoundError:
+        return ""
+    return f"{found.st_ino} {found.st_mtime_ns} {found.st_size}"
 
 
 def write_note(file: Path, content: dict[str, object]) -> None:

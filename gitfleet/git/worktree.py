@@ -122,11 +122,11 @@ def _make_room(repo: Repo, path: Path) -> None:
         git("worktree", "remove", "-f", "-f", str(old.path), cwd=repo.here)
     elif old is not None:
         raise FleetError(
-            f"{path} is a worktree already",
+            f"{path} is already a worktree",
             remedy=f"Remove it with: git worktree remove {path}",
         )
     elif path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise FleetError(f"{path} exists and is no worktree", remedy="Move it out of the way.")
+        raise FleetError(f"{path} exists and is not a worktree", remedy="Move it out of the way.")
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
 
@@ -146,7 +146,7 @@ def remove(repo: Repo, path: Path) -> None:
     if old is None:
         if path.exists():
             raise FleetError(
-                f"{path} is no worktree of {repo.common}", remedy="Remove it yourself."
+                f"{path} is not a worktree of {repo.common}", remedy="Remove it yourself."
             )
         return
     args = ("worktree", "remove", "-f", "-f", str(old.path))

@@ -81,21 +81,21 @@ def _workspaces(project: Project, board: Board, now: datetime) -> Iterator[Litte
 
 def _unsaved(project: Project, path: Path, task: str) -> str:
     if not (path / ".git").exists():
-        return "it is no worktree of ours; look into it and remove it yourself"
+        return "it is not a gitfleet worktree; check it and remove it yourself"
     if path == project.clone.check_workspace(task):
         return ""  # it is made from branches; no attempt works in it
     try:
         if worktree.is_dirty(path):
-            return "something in it is uncommitted"
+            return "it has uncommitted changes"
         branch, tip = worktree.head(path)
     except FleetError as error:
-        return f"it cannot be looked into: {error.what}"
+        return f"it cannot be read: {error.what}"
     safe = [project.store.ref, f"refs/heads/{project.default_target}"]
     target = project.store.board().settings.target
     safe += [f"refs/heads/{target}"] if target else []
     safe += list(refs.names(project.repo, f"{salvage.PREFIX}{task}/"))
     if branch is None and salvage.unreachable(project.repo, tip, safe):
-        return "its commits are in no branch"
+        return "its commits are on no branch"
     return ""
 
 
@@ -167,8 +167,7 @@ def remove(project: Project, one: Litter) -> None:
     _refuse_what_lives(project, one)
     match one.what:
         case LitterKind.WORKSPACE:
-            with project.worktrees:
-                worktree.remove(project.repo, Path(one.name))
+            project.workspaces.remove(Path(one.name))
         case LitterKind.OUTPUT:
             shutil.rmtree(one.name)
         case LitterKind.SALVAGE | LitterKind.BRANCH:
@@ -190,7 +189,7 @@ def _refuse_what_lives(project: Project, one: Litter) -> None:
     else:
         again = claimed and one.what is not LitterKind.SALVAGE
     if again:
-        raise FleetError(f"{one.task} is worked on again")
+        raise FleetError(f"{one.task} is being worked on again")
 
 
 def _held(project: Project, task: str) -> bool:

@@ -73,7 +73,7 @@ def install(clone: Clone, store: Store) -> list[str]:
     windows = checkouts_of(repo, store.ref)
     linked = [window for window in windows if window != repo.main]
     if not windows:
-        return [f"No worktree has {store.branch} checked out: there is nothing to guard."]
+        return [f"No worktree has {store.branch} checked out: nothing to check there."]
     told = [f"Installed a pre-commit hook in {path} that rejects invalid tasks." for path in linked]
     if linked:
         _write_client_hooks(clone)
@@ -175,13 +175,13 @@ def _for_pushes(clone: Clone, store: Store) -> str:
     now = (config(repo, _DENY) or "refuse").lower()
     before = known.get("before", "refuse") if known else now
     if now not in ("refuse", "true", "updateinstead") or (known and now != "updateinstead"):
-        return f"{_DENY} is {now}: pushes into this clone are left as git has them."
+        return f"{_DENY} is {now}: pushes into this clone behave as that setting says."
     folder = _hook_folder(repo)
     if not folder.is_relative_to(repo.common):
         return (
-            f"A push of {store.branch} into this clone is refused by git, since its hooks lie in"
-            f" {folder}, where gitfleet writes none. Push to gitfleet/in/<name> instead: a runner"
-            " takes it in."
+            f"git refuses a push of {store.branch} into this clone because its hooks are in"
+            f" {folder}, where gitfleet writes none. Push to gitfleet/in/<name> instead; a runner"
+            " merges it."
         )
     folder.mkdir(parents=True, exist_ok=True)
     own, theirs = folder / PUSH, folder / f"{PUSH}.before-gitfleet"
@@ -252,14 +252,14 @@ def install_server(repo: Repo) -> str:
         own.replace(theirs)
     _write(repo, own, RECEIVE, {"@THEIRS@": _inside_quotes(str(theirs))})
     after = f"; {theirs.name} runs after it" if theirs.exists() else ""
-    return f"{own} judges every push to the fleet branch{after}."
+    return f"{own} checks every push to the fleet branch{after}."
 
 
 def remove_server(repo: Repo) -> str:
     """Remove the server's hook and restore the earlier one; return the changes."""
     own = _server_folder(repo) / RECEIVE
     if not own.exists() or not _is_ours(own):
-        return f"No hook of gitfleet's is installed in {repo.common}."
+        return f"No gitfleet hook is installed in {repo.common}."
     own.unlink()
     before = own.with_name(f"{RECEIVE}.before-gitfleet")
     if before.exists():
@@ -271,7 +271,7 @@ def _server_folder(repo: Repo) -> Path:
     folder = _hook_folder(repo)
     if not folder.resolve().is_relative_to(repo.common):
         raise FleetError(
-            f"the hooks of {repo.common} lie in {folder} (core.hooksPath), outside of it",
+            f"the hooks of {repo.common} are in {folder} (core.hooksPath), outside it",
             remedy=f"Call `{sys.executable} -P -m gitfleet hook pre-receive` in the {RECEIVE} hook"
             " there yourself, with its standard input.",
         )

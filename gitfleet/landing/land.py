@@ -85,7 +85,7 @@ def land(
 
 def _passed(checks: tuple[Check, ...]) -> str:
     if not checks:
-        return "there are no checks: it landed unproved"
+        return "there are no checks: merged untested"
     return "1 check passed" if len(checks) == 1 else f"{len(checks)} checks passed"
 
 
@@ -93,7 +93,7 @@ def record_manual_merge(
     ctx: AttemptContext, already: AlreadyIn
 ) -> Landed | ClaimGone | LandingBlocker | Undecided:
     """Record that a person merged the work: nothing moves."""
-    reason = f"it is in {ctx.claimed.assignment.target} already"
+    reason = f"it is already in {ctx.claimed.assignment.target}"
     attempt = attempt_of(ctx, Outcome.ACCEPTED, reason, base=already.tip)
     landed = _landed_event(ctx, already.tip, already.head)
     result = finish.finish(

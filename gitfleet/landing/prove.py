@@ -31,8 +31,8 @@ def prove(ctx: AttemptContext, candidate: Candidate) -> Proved | NoLanding:
     if strays:
         return NoLanding(
             outcome=Outcome.REJECTED,
-            reason=f"it changes {len(strays)} files it may not",
-            findings=tuple(f"{path} is outside of `paths`" for path in strays[:_MOST_PATHS]),
+            reason=f"it changes {len(strays)} files that it must not",
+            findings=tuple(f"{path} is outside `paths`" for path in strays[:_MOST_PATHS]),
         )
     commands = candidate.terms.commands
     ran = checks.run_on(ctx, candidate.commit, commands, CHECK) if commands else ()
@@ -94,7 +94,7 @@ def _target_red(
     )
     return NoLanding(
         outcome=Outcome.TARGET_RED,
-        reason=f"{target} itself fails {names}; it waits until that is repaired",
+        reason=f"{target} itself fails {names}; the task waits until that is fixed",
         base=candidate.before,
         checks=ran,
     )

@@ -19,8 +19,8 @@ from gitfleet.mcp import tools
 
 _GRACE: Final = 3.0  # seconds in which calls made before the end of input may finish
 _ABOUT: Final = """\
-What you do here is an attempt at a task of gitfleet, without a person at the keyboard. Through
-these tools you reach people and the board: ask when a decision is not yours, note what others need.
+You are working on a gitfleet task, and no person is at the keyboard. These tools reach people and
+the board: ask when a decision is not yours, note what others need.
 """
 
 

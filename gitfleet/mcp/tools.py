@@ -37,7 +37,7 @@ async def ask_human(
         asked = client.ask(question, options or [])
     reply = await _reply(asked, limit, ctx)
     if reply.refused:
-        raise ToolError(f"the question was refused: {reply.refused}")
+        raise ToolError(f"the question was rejected: {reply.refused}")
     if reply.answer:
         client.heard(asked, reply.name)
         return f"A person answered: {reply.answer}"
@@ -85,7 +85,7 @@ async def add(
     with _told():
         text = outbox_writer.task_text({"title": title, "depends_on": depends_on or []}, body)
         name = outbox_writer.file_task(client.outbox(), text, outbox_writer.id_wanted(id))
-    return f"filed as {name}"
+    return f"created {name}"
 
 
 async def verdict(

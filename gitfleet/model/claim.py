@@ -24,8 +24,8 @@ class Claim(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
     attempt: Annotated[int, Meta(ge=1, description="The attempt's number, over all roles.")]
     coder: Annotated[str, Meta(description="The coder; empty where checks alone decide.")] = ""
     model: str = ""
-    task_blob: Annotated[Oid, Meta(description="The task file's text it works to.")]
+    task_blob: Annotated[Oid, Meta(description="The version of the task file that it works on.")]
     base: Annotated[Oid, Meta(description="The commit the work starts from.")]
-    head: Annotated[Oid | None, Meta(description="What is validated.")] = None
+    head: Annotated[Oid | None, Meta(description="The commit that is validated.")] = None
     branch: Annotated[str, Meta(description="The branch the work is on.")] = ""
     at: Moment

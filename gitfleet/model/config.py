@@ -40,12 +40,12 @@ class RoleSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_default
     """The coder and model of one role."""
 
     coder: Annotated[Word | None, Meta(description="A coder's name.")] = None
-    model: Annotated[Word | None, Meta(description="The model it is to use.")] = None
+    model: Annotated[Word | None, Meta(description="Its model.")] = None
     coders: Annotated[
         CoderList,
         Meta(
             description="Instead of coder and model: several, best first, a name or {coder, model}."
-            " The first that does not rest does it."
+            " The first one that is not paused is used."
         ),
     ] = ()
 
@@ -75,31 +75,34 @@ class CoderSettings(
         ),
     ] = ()
     prompt: Annotated[
-        PromptBy | None, Meta(description="file, stdin or argument; else as argv tells.")
+        PromptBy | None, Meta(description="file, stdin or argument; default: by argv.")
     ] = None
     events: Annotated[EventsAs, Meta(description="How its output is read.")] = EventsAs.TEXT
     env: Annotated[
-        dict[str, str], Meta(description="Environment it gets in addition. Never a secret.")
+        dict[str, str], Meta(description="Additional environment variables. Never a secret.")
     ] = {}
     program: Annotated[
-        Line | None, Meta(description="Where its program is, if not on PATH by its own name.")
+        Line | None, Meta(description="Its program, if it is not on PATH under its own name.")
     ] = None
     args: Annotated[
-        tuple[Line, ...], Meta(description="Words put behind those that gitfleet gives it.")
+        tuple[Line, ...], Meta(description="Arguments added after those that gitfleet passes.")
     ] = ()
     base_url: Annotated[
-        Line | None, Meta(description="Where its model is: Ollama, vLLM, llama.cpp, a gateway.")
+        Line | None, Meta(description="The URL of its model: Ollama, vLLM, llama.cpp, a gateway.")
     ] = None
     window: Annotated[
         Annotated[int, Meta(ge=1000)] | None,
-        Meta(description="How many tokens its model takes, where that is not known."),
+        Meta(
+            description="The size of its model's context window in tokens, if gitfleet does not"
+            " know it."
+        ),
     ] = None
     permission: Annotated[
         Permission,
-        Meta(description="bypass: it asks for nothing, where a machine's config.yaml allows it."),
+        Meta(description="bypass: no permission checks, if a machine's config.yaml allows it."),
     ] = Permission.LEAST
     options: Annotated[
-        dict[str, Any], Meta(description="For a plugin, which checks them. Never a secret.")
+        dict[str, Any], Meta(description="For a plugin, which validates them. Never a secret.")
     ] = {}
 
 
@@ -134,7 +137,7 @@ class Ask(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
 
     wait: Annotated[
         Duration,
-        Meta(description="How long an agent that asks through MCP waits before it is to stop."),
+        Meta(description="How long an agent that asks through MCP waits before it must stop."),
     ] = "2m"
 
 
@@ -172,18 +175,18 @@ class ForgeSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     kind: Annotated[
         Word | None,
         Meta(
-            description="github, gitlab, gitea (Forgejo too), none, or the name of a plugin; where"
-            " the address of the remote does not tell it.",
+            description="github, gitlab, gitea (Forgejo too), none, or the name of a plugin;"
+            " needed if the remote's address does not show it.",
             extra_json_schema={"examples": [kind.value for kind in ForgeKind]},
         ),
     ] = None
     base_url: Annotated[
-        Line | None, Meta(description="The forge's address in a browser, likewise.")
+        Line | None, Meta(description="The forge's address in a browser; likewise.")
     ] = None
-    repository: Annotated[Line | None, Meta(description="owner/name there, likewise.")] = None
+    repository: Annotated[Line | None, Meta(description="owner/name there; likewise.")] = None
     poll: Annotated[Duration, Meta(description="How often it is asked for answers.")] = "30s"
     options: Annotated[
-        dict[str, Any], Meta(description="For a plugin, which checks them. Never a secret.")
+        dict[str, Any], Meta(description="For a plugin, which validates them. Never a secret.")
     ] = {}
 
     @property
@@ -207,7 +210,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     """fleet.yaml: the settings that all runners of a board share."""
 
     format: Annotated[int, Meta(ge=1, description="The format of the board.")]
-    target: Annotated[Branch | None, Meta(description="The branch finished work lands on.")] = None
+    target: Annotated[
+        Branch | None, Meta(description="The branch that finished work lands on.")
+    ] = None
     concurrency: Annotated[
         int, Meta(ge=1, le=1000, description="Attempts at once per runner, over all coders.")
     ] = 3
@@ -234,13 +239,13 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     ] = "30d"
     workspace: WorkspaceSettings = WorkspaceSettings()
     sign: Annotated[bool, Meta(description="Sign the commits gitfleet makes.")] = False
-    remote: Annotated[
-        Word | None, Meta(description="The git remote the board lives on, or none.")
-    ] = None
+    remote: Annotated[Word | None, Meta(description="The git remote of the board, or none.")] = None
     forge: Annotated[
         ForgeSettings | None, Meta(description="Open questions become pull requests there.")
     ] = None
-    notify: Annotated[tuple[Notice, ...], Meta(description="What people are told of.")] = ()
+    notify: Annotated[
+        tuple[Notice, ...], Meta(description="Events that people are notified of.")
+    ] = ()
 
     @property
     def old_format(self) -> bool:
@@ -268,7 +273,7 @@ class NotifyService(Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     options: Annotated[
         dict[str, Any],
         Meta(
-            description="For the plugin, which checks them. They may hold tokens.",
+            description="For the plugin, which validates them. They may contain tokens.",
             extra_json_schema={"writeOnly": True},
         ),
     ] = {}
@@ -297,7 +302,7 @@ class MachineNotify(Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
         Meta(description="Services of plugins.", extra_json_schema={"writeOnly": True}),
     ] = ()
     about: Annotated[
-        tuple[Notice, ...] | None, Meta(description="Of what; else as fleet.yaml says.")
+        tuple[Notice, ...] | None, Meta(description="The events; default: those of fleet.yaml.")
     ] = None
 
     def __repr__(self) -> str:
@@ -319,19 +324,19 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     coders: Annotated[
         tuple[Word, ...] | None, Meta(description="Only these coders may run here.")
     ] = None
-    name: Annotated[Word | None, Meta(description="What its runners are called.")] = None
+    name: Annotated[Word | None, Meta(description="The name of its runners.")] = None
     permissions: Annotated[
         dict[Word, Permission],
         Meta(description="How much each coder may do here: bypass, or least (if absent)."),
     ] = {}
     disk_reserve: Annotated[
-        int, Meta(ge=0, description="MiB that stay free: with less, nothing new is begun.")
+        int, Meta(ge=0, description="MiB to keep free; with less, nothing new starts.")
     ] = 1024
     plugins: Annotated[
         tuple[Word, ...],
         Meta(
-            description="Plugins that boards and settings may use here, by their own names or by"
-            " those of their distributions. No other is ever imported."
+            description="Plugins that boards and settings may use here, by plugin or"
+            " distribution name. No other plugin is imported."
         ),
     ] = ()
     executor: Annotated[

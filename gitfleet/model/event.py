@@ -56,7 +56,9 @@ class Attempt(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     )
     task_blob: Oid | None = None
     base: Oid | None = None
-    head: Annotated[Oid | None, Meta(description="The tip of the work, or what was judged.")] = None
+    head: Annotated[
+        Oid | None, Meta(description="The tip of the work, or the commit that was reviewed.")
+    ] = None
     branch: str = ""
     commits: int = 0
     files_changed: int = 0
@@ -93,8 +95,8 @@ class Decision(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     """A person's decision: retry, cancel, hold, unhold, close, note."""
 
     at: Moment
-    by: Annotated[str, Meta(description="Who said it: Name <mail>.")] = ""
-    reason: Annotated[str, Meta(description="Why, in the person's words.")] = ""
+    by: Annotated[str, Meta(description="The person: Name <mail>.")] = ""
+    reason: Annotated[str, Meta(description="The person's reason.")] = ""
 
 
 class Landed(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
@@ -104,7 +106,7 @@ class Landed(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     nonce: Nonce
     at: Moment
     target: Annotated[str, Meta(description="The branch it landed on.")]
-    merge: Annotated[Oid, Meta(description="The commit of the target that brought it.")]
+    merge: Annotated[Oid, Meta(description="The commit of the target that contains it.")]
     head: Oid | None = None
 
 

@@ -34,7 +34,7 @@ def is_id(text: str) -> bool:
 
 def slug(title: str) -> str:
     """An id-like word made from a title, at most 40 characters; `task` if nothing is left."""
-    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    plain = unicodedata.normalize("NFKD", title.casefold()).encode("ascii", "ignore").decode()
     word = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].strip("-")
     return f"task-{word}" if word in _DEVICES else word or "task"
 

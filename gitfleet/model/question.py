@@ -32,7 +32,7 @@ class Question(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     options: Annotated[tuple[str, ...], Meta(description="Answers to choose from.")] = ()
     outbox: Annotated[
         Annotated[str, Meta(pattern=r"^[0-9a-f]{8,64}$(?!\n)")] | None,
-        Meta(description="Written by gitfleet: by this key what an agent asks arrives only once."),
+        Meta(description="Written by gitfleet: with this key, a question arrives only once."),
     ] = None
     name: str = ""  # the file's stem, <id>-<n>; not a key
     text: str = ""  # below `## Question`; not a key

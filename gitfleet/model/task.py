@@ -45,7 +45,7 @@ class CoderChoice(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     """A coder in a list of them, with the model it is to use."""
 
     coder: Annotated[Word, Meta(description="A coder's name.")]
-    model: Annotated[Word | None, Meta(description="The model it is to use.")] = None
+    model: Annotated[Word | None, Meta(description="Its model.")] = None
 
 
 # Best first: the first that does not rest does it.
@@ -56,7 +56,7 @@ def check_choice(coder: str | None, model: str | None, coders: CoderList) -> Non
     """ValueError where a file names one coder, or its model, and a list of coders beside it."""
     for key, value in (("coder", coder), ("model", model)):
         if coders and value is not None:
-            raise ValueError(f"`{key}` and `coders` are both there; keep one of them")
+            raise ValueError(f"both `{key}` and `coders` are set; keep one of them")
 
 
 class Budget(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -76,19 +76,17 @@ class Task(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, 
     priority: Annotated[
         int, Meta(ge=0, le=4, description="0 is most urgent, 4 least; 2 if absent.")
     ] = 2
-    labels: Annotated[tuple[Word, ...], Meta(description="Words to find it by.")] = ()
+    labels: Annotated[tuple[Word, ...], Meta(description="Words to filter by.")] = ()
     role: Annotated[
         TaskRole, Meta(description="work, or plan: a plan task's result is more task files.")
     ] = TaskRole.WORK
-    coder: Annotated[
-        Word | None, Meta(description="The program that does it; else the role's coder.")
-    ] = None
-    model: Annotated[Word | None, Meta(description="The model the coder is to use.")] = None
+    coder: Annotated[Word | None, Meta(description="Its coder; default: the role's coder.")] = None
+    model: Annotated[Word | None, Meta(description="The model of its coder.")] = None
     coders: Annotated[
         CoderList,
         Meta(
             description="Instead of coder and model: several, best first, a name or {coder, model}."
-            " The first that does not rest does it."
+            " The first one that is not paused is used."
         ),
     ] = ()
     checks: Annotated[
@@ -110,29 +108,30 @@ class Task(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, 
         tuple[Word, ...],
         Meta(description="Names: tasks that share one never run at the same time."),
     ] = ()
-    not_before: Annotated[Moment | None, Meta(description="Nobody claims it before this time.")] = (
-        None
-    )
-    timeout: Annotated[Duration | None, Meta(description="The longest one attempt may take.")] = (
-        None
-    )
+    not_before: Annotated[
+        Moment | None, Meta(description="It is not claimed before this time.")
+    ] = None
+    timeout: Annotated[Duration | None, Meta(description="The time limit of one attempt.")] = None
     max_attempts: Annotated[
         Annotated[int, Meta(ge=1, le=100)] | None,
-        Meta(description="Failed attempts before it waits for a person."),
+        Meta(description="Failed attempts until it needs a person."),
     ] = None
-    budget: Annotated[Budget | None, Meta(description="What it may cost in all.")] = None
-    hold: Annotated[bool, Meta(description="Nobody claims it until this line goes.")] = False
+    budget: Annotated[Budget | None, Meta(description="What it may cost in total.")] = None
+    hold: Annotated[bool, Meta(description="It is not claimed until this line is removed.")] = False
     fixes: Annotated[
         TaskId | None,
         Meta(description="Written by gitfleet: repairs that rejected task, starts from its head."),
     ] = None
     discovered_from: Annotated[
         TaskId | None,
-        Meta(description="Written by gitfleet: an agent filed it while working on that one."),
+        Meta(description="Written by gitfleet: an agent created it while working on that one."),
     ] = None
     outbox: Annotated[
         Annotated[str, Meta(pattern=r"^[0-9a-f]{8,64}$(?!\n)")] | None,
-        Meta(description="Written by gitfleet: by this key what an agent files arrives only once."),
+        Meta(
+            description="Written by gitfleet: with this key, a task that an agent creates arrives"
+            " only once."
+        ),
     ] = None
     body: str = ""  # the Markdown below the front matter; not a key of it
 

@@ -34,9 +34,9 @@ def service(number: int, url: str) -> Service:
         known = made.add(url)
     if not known:
         raise FleetError(
-            f"the address number {number} of a service ({label.partition(':')[2]}) is none that"
-            " apprise knows",
-            remedy="Correct it where this machine keeps it: notify.urls in config.yaml, or"
+            f"the address number {number} of a service ({label.partition(':')[2]})"
+            " is not one that apprise knows",
+            remedy="Correct it on this machine: notify.urls in config.yaml, or"
             " GITFLEET_NOTIFY_URLS.",
         )
 
@@ -64,7 +64,7 @@ def _apprise() -> Any:
         import apprise  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise FleetError(
-            "people are told through apprise, which is not installed", remedy=EXTRA
+            "notifications need apprise, which is not installed", remedy=EXTRA
         ) from error
     # apprise's log quotes addresses, and they contain tokens.
     log = logging.getLogger("apprise")

@@ -213,8 +213,8 @@ def _services(project: Project) -> list[NamedService]:
     found = registry.services(project.machine)
     if not found:
         raise FleetError(
-            "people are to be told, and this machine has nothing to tell them through",
-            remedy=f"Set notify.urls in its config.yaml, or {NOTIFY_URLS}; or take `notify` away.",
+            "fleet.yaml asks for notifications, but this machine has no service to send them",
+            remedy=f"Set notify.urls in its config.yaml, or {NOTIFY_URLS}; or remove `notify`.",
         )
     errors = [one.made for one in found if isinstance(one.made, FleetError)]
     if len(errors) == len(found):

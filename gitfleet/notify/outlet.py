@@ -10,6 +10,7 @@ from gitfleet.errors import FleetError
 from gitfleet.event_log import Action, EventLog
 from gitfleet.notify.base import Service, Text
 from gitfleet.notify.spool import box_texts
+from gitfleet.plugins import reraise_interrupt
 
 _LOOK: Final = 60.0  # seconds between checks without a wake-up
 
@@ -35,9 +36,7 @@ class Outlet:
         """Send the waiting messages, oldest first. FleetError if the service did not take one."""
         for path, text in box_texts(self.box):
             if not self._sent(text):
-                raise FleetError(
-                    "it did not take a message; it is tried again, with growing pauses"
-                )
+                raise FleetError("it did not accept a message; it is retried with growing pauses")
             path.unlink(missing_ok=True)
             self._report.action(Action.NOTIFIED, about=text.key, service=self.receiver.label)
         return _LOOK
@@ -45,7 +44,8 @@ class Outlet:
     def _sent(self, text: Text) -> bool:
         try:
             return self.receiver.send(text)
-        except Exception:  # services may raise anything; the error's text may contain the address
+        except BaseException as error:  # services may raise anything; its text may hold the address
+            reraise_interrupt(error)
             return False
 
     def _failed(self, error: Exception) -> FailedRound:

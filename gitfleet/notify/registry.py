@@ -78,13 +78,13 @@ def find(kind: str, machine: Machine) -> ServiceKind:
     """The service kind of a plugin. FleetError if it is not usable here."""
     if kind in BUILT_IN:
         raise FleetError(
-            f"a service of the kind {kind} stands in the wrong place in config.yaml",
+            f"a service of the kind {kind} is in the wrong place in config.yaml",
             remedy=f"Put its address under notify.urls, or into {NOTIFY_URLS}.",
         )
     plugin = plugins.find(PluginKind.NOTIFIER, kind, machine.plugins)
     if plugin is None:
         raise FleetError(
-            f"no plugin brings the kind of service {kind}",
+            f"no plugin provides the kind of service {kind}",
             remedy="Install one, or correct notify.services in this machine's config.yaml.",
         )
     return load(plugin)
@@ -94,7 +94,7 @@ def load(plugin: Plugin) -> ServiceKind:
     """Load the service kind of a plugin, with guarded functions. PluginError if that fails."""
     found = plugins.load(plugin, ServiceKind)
     if found.name != plugin.name:
-        raise PluginError(plugin, f"calls its kind of service {found.name!r}")
+        raise PluginError(plugin, f"names its kind of service {found.name!r}")
     return ServiceKind(
         name=found.name,
         send=plugins.guarded(plugin, "send", found.send, bool),

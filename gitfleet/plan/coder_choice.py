@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Struct
 
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.config import RoleSettings
 from gitfleet.model.states import Role
 from gitfleet.model.task import CoderChoice, Task
+
+NO_CODER: Final = "no coder: name one in the task, or in fleet.yaml under roles.work.coder"
 
 
 class Choice(Struct, frozen=True):

@@ -65,7 +65,7 @@ class Cooldown(Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         if self.refused:
             what = f"{self.coder}'s key was refused on {self.runner}"
-            return f"{what}, tried again at {clock(self.until)}: {self.reason}"
+            return f"{what}, next try at {clock(self.until)}: {self.reason}"
         return f"{self.coder} is limited on {self.runner} until {clock(self.until)}: {self.reason}"
 
 

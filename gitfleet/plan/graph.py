@@ -153,7 +153,7 @@ def unmet_dependency(board: Board, entry: Entry) -> str | None:
     if not waiting:
         return None
     if entry.id in entry.task.depends_on:
-        return f"it depends on itself; take {entry.id} out of depends_on"
+        return f"it depends on itself; remove {entry.id} from depends_on"
     for need in waiting:
         other = board.get(need)
         if other is None:
@@ -162,5 +162,5 @@ def unmet_dependency(board: Board, entry: Entry) -> str | None:
             return f"it depends on {need}, which is cancelled"
     cycle = graph_of(board).cycles.get(entry.id)
     if cycle:
-        return f"its dependencies go in a circle: {' → '.join(cycle)}"
+        return f"its dependencies form a cycle: {' → '.join(cycle)}"
     return f"waits for {', '.join(waiting)}"

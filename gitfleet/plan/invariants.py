@@ -69,7 +69,7 @@ def _claim(
     new = step.child.get(task)
     fresh = new.claim if new else None
     if after is not None and path in step.child.damage:
-        yield Violation(7, path, f"the claim on {task} does not validate")
+        yield Violation(7, path, f"the claim on {task} is not valid")
     elif before is not None and after is not None:
         if claim is not None and fresh is not None and claim.nonce != fresh.nonce:
             yield Violation(1, path, f"{task} was claimed over another claim")
@@ -83,7 +83,7 @@ def _claim(
     elif claim is None:
         return  # an invalid file was no claim
     elif not _ended(step, task, claim.nonce):
-        yield Violation(2, path, f"the claim on {task} went without the event of its attempt")
+        yield Violation(2, path, f"the claim on {task} was removed without its attempt's event")
 
 
 def _new_events(step: CommitStep, task: str) -> list[Event]:
@@ -119,7 +119,7 @@ def _event(
     if event is None:
         # A late event of an archived task belongs to no entry; only people's events may be late.
         if path in step.child.damage:
-            yield Violation(7, path, "an event that does not validate")
+            yield Violation(7, path, "an event that is not valid")
         elif layout.of_runner(path):
             yield Violation(6, path, f"an event of {there.task}, which is not on the board")
         return
@@ -143,7 +143,7 @@ def _attempt(
     elif event.role is not claim.role:
         yield Violation(2, path, f"the claim was for {claim.role}, the event is of {event.kind}")
     elif new is not None and new.claim is not None and new.claim.nonce == attempt.nonce:
-        yield Violation(2, path, "the attempt's event is there and its claim has not gone")
+        yield Violation(2, path, "the attempt's event was written but its claim remains")
     elif any(
         e.name != event.name and e.attempt is not None and e.attempt.nonce == attempt.nonce
         for e in _new_events(step, event.task)
@@ -229,7 +229,7 @@ def _archived(
         return
     origin = step.changed.get(layout.restored_path(there.task, there.name))
     if origin is None or origin[0] != after or origin[1] is not None:
-        yield Violation(6, path, "a file of a finished task that did not come from the task")
+        yield Violation(6, path, "a file in done/ that is not from the finished task")
 
 
 def _settings(

@@ -30,7 +30,7 @@ class TermsChanged(Struct, frozen=True):
     @property
     def reason(self) -> str:
         """A sentence for the board."""
-        return f"{self.what} changed while it was proved; it is proved again"
+        return f"{self.what} changed during validation; it is validated again"
 
 
 class TargetMoved(Struct, frozen=True):

@@ -126,7 +126,7 @@ def _twins(board: Board) -> Iterator[Problem]:
         first, *others = sorted(twins, key=lambda task: (not is_id(task), task))
         for task in others:
             what = f"it differs from {layout.task_path(first)} only in case"
-            remedy = "rename it: on some systems the two are one file"
+            remedy = "rename it: on some systems both are the same file"
             yield Problem(layout.task_path(task), 1, 1, what, remedy)
 
 
@@ -135,7 +135,7 @@ def _strange_prompts(files: Mapping[str, File]) -> Iterator[Problem]:
     for path in files:
         there = layout.place(path)
         if there.what is FileKind.PROMPT and there.name not in Role.__members__.values():
-            what = f"no attempt has the role {there.name!r}, so nobody is told this"
+            what = f"no attempt has the role {there.name!r}, so it is never used"
             yield Problem(path, 1, 1, what, f"the roles are {', '.join(Role)}")
 
 
@@ -179,14 +179,14 @@ def _of_task(
     for number, need in enumerate(task.depends_on):
         why = _objection(board, entry, need)
         if why:
-            yield "depends_on", number, why, f"take {need} out, or mend it"
+            yield "depends_on", number, why, f"remove {need} or fix it"
     cycle = graph_of(board).cycles.get(entry.id)
     if cycle and entry.id not in task.depends_on:
-        what = f"its dependencies go in a circle: {' → '.join(cycle)}"
-        yield "depends_on", None, what, "take one of them out"
+        what = f"its dependencies form a cycle: {' → '.join(cycle)}"
+        yield "depends_on", None, what, "remove one of them"
     able = choices(board, entry, Role(task.role.value))
     if not able:
-        yield "title", None, "no coder does it", "name one here, or in fleet.yaml under roles"
+        yield "title", None, "it has no coder", "name one here, or in fleet.yaml under roles"
     errors = ((absence(coder, board.settings), key, item) for coder, key, item in _named(task))
     strange = [(error, key, item) for error, key, item in errors if error is not None]
     for error, key, item in strange:
@@ -194,7 +194,7 @@ def _of_task(
     for one in () if strange else able:
         if why := objects(one.coder, task):
             key = "coders" if task.coders else "coder"
-            yield key, None, why, "write what to run into the text below the front matter"
+            yield key, None, why, "write the commands in the text below the front matter"
 
 
 def _objection(board: Board, entry: Entry, need: str) -> str:

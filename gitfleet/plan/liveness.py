@@ -51,7 +51,7 @@ def silent_for(limit: float) -> LimitHit:
 
 def abandoned_for(limit: float) -> LimitHit:
     """No runner renewed its lease of `limit` seconds."""
-    return LimitHit(Limit.LEASE, f"no runner looked after it for {spoken(limit)}")
+    return LimitHit(Limit.LEASE, f"no runner renewed its lease for {spoken(limit)}")
 
 
 class LivenessLimits(Struct, frozen=True, kw_only=True):
@@ -111,15 +111,15 @@ def why_kill(limits: LivenessLimits, signs: Observation) -> LimitHit | None:
         reason = f"{signs.used} of {signs.window} tokens of its context are used"
         return LimitHit(Limit.CONTEXT, reason)
     if signs.retrying and (signs.refused or signs.rests >= _PATIENCE):
-        what = "its key is refused" if signs.refused else "its limit lasts longer than that"
-        return LimitHit(Limit.STALL, f"it tries again and again, and {what}")
+        what = "its key was refused" if signs.refused else "its limit lasts too long"
+        return LimitHit(Limit.STALL, f"it keeps retrying, but {what}")
     if signs.elapsed >= limits.attempt:
         return too_long(limits.attempt)
     if limits.first_event and not signs.heard and signs.elapsed >= limits.first_event:
-        return LimitHit(Limit.STALL, f"nothing was heard of it for {spoken(limits.first_event)}")
+        return LimitHit(Limit.STALL, f"it reported nothing for {spoken(limits.first_event)}")
     if signs.quiet >= limits.tool:
         what = f"{signs.tool} ran" if signs.tool else "it worked"
-        return LimitHit(Limit.STALL, f"{what} without a word for {spoken(limits.tool)}")
+        return LimitHit(Limit.STALL, f"{what} without output for {spoken(limits.tool)}")
     if not signs.tool and signs.idle >= limits.silence:
         return silent_for(limits.silence)
     return None

@@ -56,7 +56,7 @@ def of_entry(entry: Entry, where: TaskStatus) -> Iterator[News]:
         yield _news(
             Notice.FAILED,
             f"{entry.id}/{where.status}/{mark}",
-            f"{entry.id} waits for you: {where.status}",
+            f"{entry.id} needs attention: {where.status}",
             f"{entry.title}\n\n{where.reason}",
         )
     for event in entry.events:

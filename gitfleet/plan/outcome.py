@@ -131,7 +131,7 @@ def tampered(e: Evidence) -> AttemptEnd | None:
     """It changed things that are not its own: nothing else that it did counts."""
     if not e.tampered:
         return None
-    return _end(Outcome.TAMPERED, f"{'; '.join(e.tampered)} (if that was you, try it again)")
+    return _end(Outcome.TAMPERED, f"{'; '.join(e.tampered)} (if you did that, retry it)")
 
 
 def stopped(e: Evidence) -> AttemptEnd | None:
@@ -169,7 +169,7 @@ def end_unseen(e: Evidence) -> AttemptEnd | None:
     if ended is None:
         return None
     if ended.code is None and ended.signal is None:
-        return _end(Outcome.INTERRUPTED, ended.cut_short or "nobody saw how it ended")
+        return _end(Outcome.INTERRUPTED, ended.cut_short or "its end was not recorded")
     return _end(Outcome.INTERRUPTED, ended.cut_short) if ended.cut_short else None
 
 
@@ -202,7 +202,7 @@ def lost_branch(e: Evidence) -> AttemptEnd | None:
         return _end(Outcome.FAILED, f"its branch {e.branch} is gone")
     if e.work.on_base:
         return None
-    reason = "its branch does not contain the commit it started from any more"
+    reason = "its branch no longer contains the commit it started from"
     return _end(Outcome.FAILED, reason)
 
 
@@ -216,14 +216,14 @@ def changed_nothing(e: Evidence) -> AttemptEnd | None:
     if e.work.left_on:
         left = f"it left the workspace on {e.work.left_on}"
         return _end(Outcome.EMPTY, f"it changed nothing on {e.branch}; {left}")
-    return _end(Outcome.EMPTY, "it ended well and changed nothing")
+    return _end(Outcome.EMPTY, "it succeeded but changed nothing")
 
 
 def out_of_scope(e: Evidence) -> AttemptEnd | None:
     """It changed files that the task does not allow."""
     if e.role is not Role.WORK or e.work is None or not e.work.outside:
         return None
-    reason = f"it changed {_listed(e.work.outside)}, and may touch only what `paths` says"
+    reason = f"it changed {_listed(e.work.outside)}, which `paths` does not allow"
     return _end(Outcome.OUT_OF_SCOPE, reason)
 
 
@@ -240,7 +240,7 @@ def planned(e: Evidence) -> AttemptEnd | None:
     if e.role is not Role.PLAN:
         return None
     if not e.filed:
-        return _end(Outcome.EMPTY, "it ended well and planned no task")
+        return _end(Outcome.EMPTY, "it succeeded but planned no task")
     return _end(Outcome.SUBMITTED, f"{counted(e.filed, 'task')} planned")
 
 
@@ -250,7 +250,7 @@ def ruled(e: Evidence) -> AttemptEnd | None:
         return None
     if e.verdict is None:
         why = e.no_verdict or "there is no verdict"
-        return _end(Outcome.FAILED, f"the validator ended, and {why}")
+        return _end(Outcome.FAILED, f"the validator ended, but {why}")
     if e.verdict.verdict is Ruling.ACCEPTED:
         return _end(Outcome.ACCEPTED, e.verdict.reason or "the validator accepted it")
     reason = e.verdict.reason or next(filter(None, e.verdict.findings), "it was rejected")

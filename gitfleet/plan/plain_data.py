@@ -1,4 +1,4 @@
-"""A board as plain data for programs, in the words of docs/board.md."""
+"""A board as plain data for programs, in the words of docs/lifecycle.md."""
 
 from __future__ import annotations
 

@@ -38,14 +38,14 @@ _TITLES: Final[Mapping[Kind, str]] = {
 }
 _PEOPLES: Final[Mapping[Kind, str]] = {
     Kind.RETRY: "A person retried it",
-    Kind.NOTE: "A person remarked",
+    Kind.NOTE: "A person commented",
     Kind.UNHOLD: "A person took it off hold",
 }
 
 
 def _word(text: str) -> str:
     """A name outside of a fence: agents choose some, and a sentence is not a name."""
-    return text if _WORD.fullmatch(text) or not text else "(a name that is none)"
+    return text if _WORD.fullmatch(text) or not text else "(not a valid name)"
 
 
 def task_section(entry: Entry) -> str:
@@ -54,7 +54,7 @@ def task_section(entry: Entry) -> str:
     task = entry.task
     lines = [f"# The task: {line(task.title)}", "", f"Its id is {entry.id}."]
     if task.paths:
-        lines.append(f"The change may touch nothing but: {', '.join(map(line, task.paths))}")
+        lines.append(f"The change may only touch: {', '.join(map(line, task.paths))}")
     if task.checks:
         lines += ["These commands must pass on the result:", ""]
         lines += [f"    {line(command)}" for command in task.checks]
@@ -69,12 +69,12 @@ def answers_section(questions: Sequence[Question]) -> str:
     most = min(_ANSWER, ALL_ANSWERS // max(1, len(answered)))
     if answered:
         lines += ["# Questions that people answered", ""]
-        lines.append("An earlier attempt asked. Each answer is a person's decision: go by it.")
+        lines.append("An earlier attempt asked. Each answer is a person's decision: follow it.")
     for question in answered:
         lines += ["", *_asked(question), "", "A person answered:", ""]
         lines.append(fenced(question.answer, most, "answer"))
     if waits:
-        lines += ["", "# Asked, and not answered yet"]
+        lines += ["", "# Questions without an answer yet"]
     for question in waits:
         lines += ["", *_asked(question)]
     return "\n".join(lines).strip("\n")
@@ -117,14 +117,15 @@ def submitted_section(entry: Entry) -> str:
         return ""
     done = event.attempt
     told = (
-        f"# The work\n\nAttempt {done.attempt}, by {_word(done.coder) or 'nobody named'}, handed it"
+        f"# The work\n\nAttempt {done.attempt}, by"
+        f" {_word(done.coder) or 'an unnamed coder'}, handed it"
         f" in: {counted(done.commits, 'commit')}, {counted(done.files_changed, 'file')} changed."
     )
     if done.task_blob in (None, entry.blob):
         return told
     return (
-        f"{told} The text of the task was changed after the work on it was done. Judge by the"
-        " text as it stands here."
+        f"{told} The task's text changed after the work was done. Review it"
+        " against the text given here."
     )
 
 
@@ -142,7 +143,7 @@ def before_section(entry: Entry, role: Role) -> str:
     left = ALL_BEFORE
     for event in reversed(events):
         if len(blocks) == _LINES:
-            blocks.append(f"{counted(len(events) - _LINES, 'event')} before these are left out.")
+            blocks.append(f"{counted(len(events) - _LINES, 'event')} before these are omitted.")
             break
         whole = _whole(event)
         block = whole if len(whole) <= left else _head(event)

@@ -54,7 +54,7 @@ def body(entry: Entry, question: Question) -> str:
 def _options(question: Question) -> Iterator[str]:
     if question.options:
         lines = (f"{n}. {_plain(one)}" for n, one in enumerate(question.options, 1))
-        yield "\n".join(["It sees these options:", "", *lines])
+        yield "\n".join(["It offers these options:", "", *lines])
 
 
 def _about(entry: Entry) -> Iterator[str]:
@@ -70,17 +70,17 @@ def _tried(entry: Entry) -> Iterator[str]:
             f" {one.outcome}, {_plain(one.reason)}"
             for one in made
         )
-        yield "\n".join(["What was tried so far:", "", *lines])
+        yield "\n".join(["Attempts so far:", "", *lines])
 
 
 def _how(question: Question) -> str:
     number = ", or with the number of an option" if question.options else ""
     return (
-        f"**To answer**, comment here{number}: the first comment of somebody with write access is"
+        f"**To answer**, comment here{number}: the first comment from someone with write access is"
         f" the answer. Or edit `{layout.question_path(question.name)}` on this branch, write below"
-        " `## Answer`, and merge. Or, wherever the repository is:"
+        " `## Answer`, and merge. Or run, in a clone:"
         f' `gitfleet answer {question.name} "…"`.\n\n'
-        "Nothing waits meanwhile but this task."
+        "Only this task waits for the answer."
     )
 
 
@@ -120,13 +120,13 @@ def thanks(link: str) -> str:
 
 def moot(why: str) -> str:
     """The comment for a question that no longer needs an answer."""
-    return f"{OVER}\nNobody waits for an answer any more: {why}."
+    return f"{OVER}\nThis question no longer needs an answer: {why}."
 
 
 def empty_merge(question: Question) -> str:
     """The comment for a merge without text below the heading."""
     path = layout.question_path(question.name)
     return (
-        f"{EMPTY}\nThis was merged, but in `{path}` nothing stands below `## Answer`, so the"
-        " question is still open. Answer with a comment here, or write it there on the board."
+        f"{EMPTY}\nThis was merged, but in `{path}` there is no text below `## Answer`, so the"
+        " question is still open. Answer with a comment here, or in that file on the board."
     )

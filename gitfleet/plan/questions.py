@@ -128,7 +128,7 @@ def unanswered_reason(
         more = f" (and {len(waiting) - 1} more)" if len(waiting) > 1 else ""
         return f"it asks: {_brief(waiting[0].text)}{more}"
     late = [q for q in own if q.name in unheard]
-    return f"{late[0].name} was answered when it had stopped for it" if late else ""
+    return f"{late[0].name} was answered after it had stopped" if late else ""
 
 
 # -- answering
@@ -176,8 +176,8 @@ def named(board: Board, name: str) -> Question:
     open_ = [q for q in entry.questions if q.open] if entry else []
     if of_name is not None and of_name.open and open_:
         raise FleetError(
-            f"{plain} is a question of {place.task}, and a task that asks",
-            remedy=f"Say questions/{plain}.md, or {_or([q.name for q in open_])}.",
+            f"{plain} is both a question of {place.task} and a task with a question",
+            remedy=f"Use questions/{plain}.md, or {_or([q.name for q in open_])}.",
         )
     if of_name is not None and not open_:
         return of_name
@@ -185,8 +185,8 @@ def named(board: Board, name: str) -> Question:
         return open_[0]
     if len(open_) > 1:
         raise FleetError(
-            f"{plain} asks {len(open_)} questions",
-            remedy=f"Say which one: {_or([q.name for q in open_])}.",
+            f"{plain} has {len(open_)} open questions",
+            remedy=f"Name one: {_or([q.name for q in open_])}.",
         )
     raise _unknown(board, plain, entry)
 
@@ -203,19 +203,21 @@ def _or(names: Sequence[str]) -> str:
 def _unknown(board: Board, name: str, entry: Entry | None) -> FleetError:
     path = layout.question_path(name)
     if path in board.damage:
-        return FleetError(str(board.damage[path][0]), remedy="Mend the file on the board first.")
+        return FleetError(str(board.damage[path][0]), remedy="Fix the file on the board first.")
     task = name if name in board.archived else layout.place(path).task
     if task in board.archived:
         return FleetError(
             f"{task} is finished and archived in {board.archived[task]}/",
-            remedy="What is there is final; nobody waits for an answer.",
+            remedy="Its questions no longer need an answer.",
         )
     if entry is not None:
         answered = [q.name for q in entry.questions]
-        remedy = f"To say more, name one that is answered: {_or(answered)}." if answered else ""
-        return FleetError(f"{name} has no open question", remedy=remedy)
+        if answered:
+            what = f"the question of {name} is already answered"
+            return FleetError(what, remedy=f"To add a remark, name it: {_or(answered)}.")
+        return FleetError(f"{name} has no open question")
     return FleetError(
-        f"there is no question {name!r}", remedy="`gitfleet questions` shows all that are open."
+        f"there is no question {name!r}", remedy="`gitfleet questions` lists the open ones."
     )
 
 
@@ -235,7 +237,7 @@ def answer(
     said = text.replace("\r\n", "\n").replace("\r", "\n").strip()
     said = UNSAFE.sub("", said)  # characters that control a terminal
     if not codec.split_answer(f"{answers.HEADING}\n{said}")[1]:
-        raise FleetError("an answer must say something", remedy="Comments are no answer.")
+        raise FleetError("the answer is empty", remedy="Comments do not count.")
     if found_.open:
         data, verb = answers.answered(file, said), "Answer"
     else:

@@ -17,16 +17,15 @@ from gitfleet.model.event import Landed
 from gitfleet.model.states import CLAIMED, FINISHED, FOR_A_PERSON, Kind, Status
 from gitfleet.plan.status import TaskStatus, statuses
 
-MARK: Final = (
-    "<!-- Drawn by gitfleet from the files of this branch; what is written here is lost. -->"
-)
+_OURS: Final = "<!-- Drawn by gitfleet "
+MARK: Final = f"{_OURS}from the files of this branch; edits here are lost. -->"
 _ROWS: Final = 50
 _LATELY: Final = 10
 _NODES: Final = 60
 _MARKUP: Final = re.compile(r"([\\`*_\[\]#!|<>~$&@:])")
 
 _SECTIONS: Final[tuple[tuple[str, frozenset[Status]], ...]] = (
-    ("Waits for you", FOR_A_PERSON),
+    ("Needs attention", FOR_A_PERSON),
     ("Running", CLAIMED),
     ("Next", frozenset({Status.ACCEPTED, Status.SUBMITTED, Status.READY})),
     ("Later", frozenset({Status.FIXING, Status.DELAYED, Status.WAITING, Status.HELD})),
@@ -36,7 +35,7 @@ _SECTIONS: Final[tuple[tuple[str, frozenset[Status]], ...]] = (
 def draw(board: Board, now: datetime) -> str:
     """The page as Markdown."""
     where = statuses(board, now)
-    parts = [MARK, "", "# The fleet's board", "", _counts(where), ""]
+    parts = [MARK, "", "# Fleet board", "", _counts(where), ""]
     for title, shown in _SECTIONS:
         rows = [entry for entry in _ordered(board) if where[entry.id].status in shown]
         if rows:
@@ -57,7 +56,7 @@ def _counts(where: Mapping[str, TaskStatus]) -> str:
 
 
 def _table(rows: list[Entry], where: Mapping[str, TaskStatus]) -> Iterator[str]:
-    yield "| task | status | title | why |"
+    yield "| task | status | title | reason |"
     yield "|---|---|---|---|"
     for entry in rows[:_ROWS]:
         here = where[entry.id]
@@ -93,7 +92,7 @@ def _landed(board: Board) -> Iterator[str]:
     if not found:
         return
     yield from (
-        "## Landed lately",
+        "## Recently landed",
         "",
         "| task | title | when (UTC) | commit |",
         "|---|---|---|---|",
@@ -118,7 +117,7 @@ def _graph(board: Board, where: Mapping[str, TaskStatus]) -> Iterator[str]:
     if not nodes:
         return
     shown = set(nodes[:_NODES])
-    yield from ("## What waits for what", "", "```mermaid", "graph LR")
+    yield from ("## Dependencies", "", "```mermaid", "graph LR")
     names = {task: f"t{number}" for number, task in enumerate(nodes)}
     for task in nodes[:_NODES]:
         yield f'  {names[task]}["{_label(task)}<br/>{where[task].status}"]'
@@ -127,7 +126,7 @@ def _graph(board: Board, where: Mapping[str, TaskStatus]) -> Iterator[str]:
             yield f"  {names[need]} --> {names[task]}"
     yield "```"
     if len(nodes) > _NODES:
-        yield f"\n{len(nodes) - _NODES} more tasks are not drawn."
+        yield f"\n{len(nodes) - _NODES} more tasks are not shown."
     yield ""
 
 
@@ -137,4 +136,4 @@ def _label(task: str) -> str:
 
 def drawn(page: bytes | None) -> bool:
     """Whether the branch's README.md is ours to rewrite; a person's own stays."""
-    return page is None or page.startswith(MARK.encode())
+    return page is None or page.startswith(_OURS.encode())

@@ -12,9 +12,10 @@ from msgspec import Struct
 
 from gitfleet.model.board import Board, Entry
 from gitfleet.model.config import RoleSettings
+from gitfleet.model.durations import counted
 from gitfleet.model.ids import is_id
 from gitfleet.model.states import Role, Status
-from gitfleet.plan.coder_choice import Choice, choices
+from gitfleet.plan.coder_choice import NO_CODER, Choice, choices
 from gitfleet.plan.cooldown import Cooldown, cooldowns
 from gitfleet.plan.graph import graph_of
 from gitfleet.plan.status import TaskStatus, statuses
@@ -204,7 +205,7 @@ class _Occupancy:
         settings = self.board.settings.coders.get(pick.coder)
         limit = settings.concurrency if settings else None
         if pick.coder and limit is not None and self.coders[pick.coder] >= limit:
-            return f"{pick.coder} runs {limit} times already"
+            return f"{pick.coder} already runs {counted(limit, 'attempt')}"
         return ""
 
     def _of_coder(self, coder: str, role: Role) -> str:
@@ -212,9 +213,9 @@ class _Occupancy:
         if not coder:
             if role is Role.VALIDATE:
                 return ""
-            return "no coder: name one in the task, or in fleet.yaml under roles.work.coder"
+            return NO_CODER
         if self.capacity.coders is not None and coder not in self.capacity.coders:
-            return f"this machine's configuration does not let {coder} run here"
+            return f"this machine's configuration does not allow {coder} here"
         return self.capacity.absent.get(coder, "")
 
     def of_place(self, pick: Assignment, entry: Entry) -> str:

@@ -156,7 +156,7 @@ def _failed(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
     if last.outcome in HOPELESS and not _more_was_allowed(entry, last):
         why = f"{last.outcome}: {last.reason}"
     elif last.outcome in REJECTIONS and last.fixed_by is None:
-        why = f"{last.outcome}, and no further repair is tried: {last.reason}"
+        why = f"{last.outcome}, and no more fix tasks are created: {last.reason}"
     else:
         works, proofs = entry.attempts(Role.WORK, Role.PLAN), entry.attempts(Role.VALIDATE)
         why = _used_up(board, entry, works, "attempts") or _used_up(
@@ -175,6 +175,9 @@ def _used_up(board: Board, entry: Entry, attempts: list[Attempt], name: str) -> 
             word = name if counter is Counter.ATTEMPTS else f"{name} ({counter})"
             last = against[-1]
             why = f"all {limit} {word} used up; the last: {last.outcome}: {last.reason}"
+            if limit == 1 and counter is Counter.ATTEMPTS:
+                end = "failed" if last.outcome is Outcome.FAILED else f"failed ({last.outcome})"
+                why = f"the only {name.removesuffix('s')} {end}: {last.reason}"
             return f"{why}; split the task" if counter is Counter.CONTEXTS else why
     return ""
 
@@ -253,7 +256,7 @@ def _accepted(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
         return None
     if submission_of(entry) is None:
         return None  # a `retry` came during validation: the work starts over
-    reason = f"accepted, and not landed yet: {verdict.attempt.reason}"
+    reason = f"accepted, not landed yet: {verdict.attempt.reason}"
     return _to_prove(board, entry, now, Status.ACCEPTED, reason)
 
 
@@ -313,7 +316,7 @@ def _delayed(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
         return None
     if until <= now:
         return None
-    reason = f"tried again at {clock(until)}; the last attempt: {last.outcome}: {last.reason}"
+    reason = f"next attempt at {clock(until)}; last attempt: {last.outcome}: {last.reason}"
     return TaskStatus(status=Status.DELAYED, reason=reason, role=_role(board, entry), until=until)
 
 
@@ -357,7 +360,7 @@ def _ready(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
         reason = "to be retried" if again else "not started yet"
     else:
         last = attempts[-1]
-        reason = f"to be tried again; the last attempt: {last.outcome}: {last.reason}"
+        reason = f"to be retried; last attempt: {last.outcome}: {last.reason}"
     role = Role(entry.task.role.value)
     return TaskStatus(status=Status.READY, reason=reason, role=role, answered=answered)
 

@@ -76,7 +76,12 @@ class RelatedTask(Struct, frozen=True):
 
     id: str
     title: str
-    status: Status
+    status: Status | None  # None: it is not on the board
+
+    @property
+    def state(self) -> str:
+        """The status in words, for people."""
+        return self.status or "not on the board"
 
 
 class Detail(Struct, frozen=True, kw_only=True):
@@ -217,11 +222,12 @@ def _keys(entry: Entry) -> dict[str, Any]:
 def _near(board: Board, task: str, now: datetime) -> RelatedTask:
     entry = board.get(task)
     title = entry.title if entry else task
-    return RelatedTask(task, title, status_of(board, task, now).status)
+    status = status_of(board, task, now).status if board.taken(task) else None
+    return RelatedTask(task, title, status)
 
 
 def _near_order(near: RelatedTask) -> tuple[int, str]:
-    return _RANK[near.status], near.id
+    return _RANK[near.status] if near.status else len(_RANK), near.id
 
 
 def _fix_chain(board: Board, entry: Entry) -> list[str]:
@@ -247,18 +253,18 @@ def _next(board: Board, entry: Entry, one: Row, now: datetime) -> str:
     match one.status:
         case Status.WORKING | Status.VALIDATING | Status.PLANNING:
             return (
-                f"It runs: `gitfleet log {task} --follow` shows what it says,"
+                f"It runs: `gitfleet log {task} --follow` shows its output,"
                 f" `gitfleet cancel {task}` ends it."
             )
         case Status.DONE:
             return _next_of_done(entry)
         case Status.CANCELLED if entry.gone:
-            return f"To have it back, restore {layout.task_path(task)} on the board (git revert)."
+            return f"To reopen it, restore {layout.task_path(task)} on the board (git revert)."
         case Status.CANCELLED | Status.FAILED:
             return _next_of_failed(entry, one)
         case Status.INVALID:
             path = layout.task_path(task)
-            return f"Repair {path} on the board and commit it; `gitfleet lint` checks it."
+            return f"Fix {path} on the board and commit it; `gitfleet lint` checks it."
         case Status.HELD:
             return f"`gitfleet unhold {task}` takes it off hold."
         case Status.ASKING:
@@ -267,7 +273,7 @@ def _next(board: Board, entry: Entry, one: Row, now: datetime) -> str:
             fixer = next((a.fixed_by for a in _attempts(entry, Kind.VALIDATE) if a.fixed_by), task)
             return f"`gitfleet show {fixer}` shows its repair."
         case Status.ACCEPTED | Status.SUBMITTED:
-            return "`gitfleet run` proves and lands it."
+            return "`gitfleet run` checks and merges it."
         case Status.WAITING:
             return _next_of_waiting(board, entry)
         case Status.DELAYED:
@@ -278,7 +284,7 @@ def _next(board: Board, entry: Entry, one: Row, now: datetime) -> str:
             f"Name a coder: `coder: shell` in {path}, or roles.{one.role}.coder in"
             f" {layout.SETTINGS}."
         )
-    return f"`gitfleet run` takes it; `gitfleet run --once {task}` takes nothing else."
+    return f"`gitfleet run` starts it; `gitfleet run --once {task}` runs only this task."
 
 
 def _next_of_failed(entry: Entry, one: Row) -> str:
@@ -288,17 +294,17 @@ def _next_of_failed(entry: Entry, one: Row) -> str:
     poor = over_budget(entry)
     if poor and (outcome is Outcome.OVER_BUDGET or poor in one.reason):
         return (
-            f"Raise `budget` in {path} and commit it; or `gitfleet retry {task}` grants it the"
-            " same once more."
+            f"Raise `budget` in {path} and commit it; or `gitfleet retry {task}`"
+            " grants the same amount again."
         )
     if outcome is Outcome.CONTEXT_FULL:
         return (
-            "It is too large for one context: file its parts (`gitfleet add`), then"
+            "It is too large for one context: create tasks for its parts (`gitfleet add`), then"
             f" `gitfleet cancel {task}`; `gitfleet retry {task}` retries it as it is."
         )
     if outcome is Outcome.MISCONFIGURED:
         return (
-            f"Mend {path}, {layout.SETTINGS} or the machine, as the reason has it; then"
+            f"Fix {path}, {layout.SETTINGS} or the machine, as the reason says; then"
             f" `gitfleet retry {task}`."
         )
     seen = f"`gitfleet log {task}` shows what happened; " if one.attempts else ""
@@ -312,10 +318,10 @@ def _next_of_delayed(board: Board, entry: Entry, one: Row, now: datetime) -> str
     refused = next((rest for rest in rests if rest is not None and rest.refused), None)
     if refused is not None and status_of(board, entry.id, now).rests:
         return (
-            f"Mend the key of {refused.coder} on {refused.runner}, then `gitfleet retry {entry.id}`"
-            " tries it at once."
+            f"Fix the key of {refused.coder} on {refused.runner}; `gitfleet retry"
+            f" {entry.id}` then retries at once."
         )
-    return "Nothing: `gitfleet run` takes it when its time has come."
+    return "Nothing: `gitfleet run` starts it when it is due."
 
 
 def _next_of_done(entry: Entry) -> str:
@@ -324,7 +330,7 @@ def _next_of_done(entry: Entry) -> str:
         case Landed():
             return (
                 f"`gitfleet diff {entry.id}` shows what it changed,"
-                f" `gitfleet revert {entry.id}` files its opposite."
+                f" `gitfleet revert {entry.id}` creates a task that reverts it."
             )
         case Closed(by=str(by)):
             return f"`gitfleet show {by}` shows what finished it."
@@ -334,7 +340,7 @@ def _next_of_done(entry: Entry) -> str:
 def _next_of_asking(one: Row) -> str:
     waiting = next((q for q in one.questions if q.open), None)
     if waiting is None:
-        return "Repair its question on the board and commit it; `gitfleet lint` checks it."
+        return "Fix its question on the board and commit it; `gitfleet lint` checks it."
     path = layout.question_path(waiting.name)
     chosen = ", or `--option N` for its N-th option" if waiting.options else ""
     return (
@@ -347,12 +353,12 @@ def _next_of_waiting(board: Board, entry: Entry) -> str:
     assert entry.task is not None
     path = layout.task_path(entry.id)
     if entry.id in graph_of(board).cycles:
-        return f"Take one of the circle out of depends_on, for example in {path}."
+        return f"Remove one task of the cycle from depends_on, for example in {path}."
     open_ = [need for need in entry.task.depends_on if not is_done(board, need)]
     for need in open_:
         other = board.get(need)
         if other is None:
-            return f"File it (`gitfleet add TITLE --id {need}`), or take {need} out of {path}."
+            return f"Create it (`gitfleet add TITLE --id {need}`), or remove {need} from {path}."
         if other.claim is None and cancelled(other):
-            return f"`gitfleet retry {need}` revives it; or take {need} out of {path}."
+            return f"`gitfleet retry {need}` reopens it; or remove {need} from {path}."
     return f"`gitfleet show {open_[0]}` shows what it waits for."

@@ -178,7 +178,7 @@ class HeartbeatThread:
         self.remote.follow()
         if time.monotonic() >= self._due and self._loop_lives():
             self._send(tuple(self._lives().items()))
-        self._judge(began)
+        self._find_lost(began)
         return self.remote.tip() != before or bool(self.inbox())
 
     def _goodbye(self) -> None:
@@ -209,8 +209,8 @@ class HeartbeatThread:
         self.fleet.report.once(
             "stuck",
             Action.LOOP_STUCK,
-            reason=f"no round of the loop has ended for {spoken(STUCK)}",
-            remedy="end this runner and start it again; `gitfleet stop`, else kill it",
+            reason=f"the main loop has not finished a round for {spoken(STUCK)}",
+            remedy="restart this runner: `gitfleet stop`, or kill it",
         )
         return False
 
@@ -245,14 +245,15 @@ class HeartbeatThread:
                 self.fleet.repo, f"{SEEN_BEATS}{self.fleet.runner}", seen, commit, message="beat"
             )
         elif pushed.fate is PushFate.UNKNOWN:
-            raise Unreachable(f"the heartbeat did not arrive: {pushed.reason}")
+            raise Unreachable(f"could not push the heartbeat: {pushed.reason}")
         elif pushed.fate is PushFate.REFUSED:
             raise RemoteRejected(
-                f"{self.remote.name} takes no heartbeat: {pushed.reason}",
-                remedy=f"Let runners push to {BEATS}*: without it they lose what they hold.",
+                f"{self.remote.name} rejected the heartbeat: {pushed.reason}",
+                remedy=f"Allow runners to push to {BEATS}*: without heartbeats they lose"
+                " their claims.",
             )
 
-    def _judge(self, began: float) -> None:
+    def _find_lost(self, began: float) -> None:
         """Decide which claims of others are lost, as of the fetch that began at `began`."""
         tip = self.remote.tip()
         if tip is None:

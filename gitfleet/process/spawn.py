@@ -94,12 +94,12 @@ def not_started(
         return FleetError(
             f"{program!r} cannot be started: its directory does not exist",
             where=str(cwd),
-            remedy="Make the directory, or name another one.",
+            remedy="Create the directory, or name another one.",
         )
     if error.errno in _SHORT:
         return ResourceShortage(
             f"{program!r} cannot be started now: {error.strerror}",
-            remedy="Free some of it (memory, processes, open files, disk); it is tried again.",
+            remedy="Free some memory, processes, open files or disk space; it is retried.",
         )
     if isinstance(error, FileNotFoundError):
         path = (os.environ if env is None else env).get("PATH")
@@ -115,11 +115,11 @@ def not_started(
     remedies = {
         errno.EACCES: "Make it executable (chmod +x), or name another program.",
         errno.ENOEXEC: "Begin the script with a line such as #!/bin/sh.",
-        errno.E2BIG: "Hand the long text over in a file or on standard input.",
+        errno.E2BIG: "Pass the long text in a file or on standard input.",
     }
     return FleetError(
         f"{program!r} cannot be started: {error.strerror}",
-        remedy=remedies.get(error.errno or 0, "Try to start it by hand to see more."),
+        remedy=remedies.get(error.errno or 0, "Start it by hand to see more."),
     )
 
 

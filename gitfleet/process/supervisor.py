@@ -102,7 +102,7 @@ class _Supervisor:
     def _introduce(self, pid: int) -> None:
         spec = self._spec
         coder = read_process(pid)
-        assert coder is not None, "a child that is not reaped stands in /proc"
+        assert coder is not None, "an unreaped child is in /proc"
         me = myself()
         about = {
             "pid": me.pid,

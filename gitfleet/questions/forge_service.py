@@ -70,7 +70,9 @@ class ForgeService:
             self.leave()  # the token may have expired
         if isinstance(error, KeyError | TypeError | ValueError | AttributeError):
             # The server there does not speak the forge's API.
-            error = FleetError(f"the forge answers strangely: {type(error).__name__} {error}")
+            error = FleetError(
+                f"the forge gave an unexpected answer: {type(error).__name__} {error}"
+            )
         wait = error.seconds if isinstance(error, Limited) else 0.0
         return FailedRound(Action.FORGE_DELAYED, failure_of(error).fields, wait)
 
@@ -123,8 +125,8 @@ class ForgeService:
     def _at(self, settings: ForgeSettings) -> tuple[Site, Forge, Desk]:
         if self.fleet.store.backend.remote is None:
             raise FleetError(
-                "a forge is configured, and the board is in this clone only",
-                remedy=f"`git push origin {self.fleet.store.branch}`, and start the runner again.",
+                "a forge is configured, but the board is only in this clone",
+                remedy=f"`git push origin {self.fleet.store.branch}`, and restart the runner.",
             )
         if self._desk is None or self._desk[0] != settings:
             self.leave()

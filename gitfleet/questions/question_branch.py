@@ -175,8 +175,8 @@ def _move(project: Project, name: str, old: str | None, new: str | None) -> bool
             return True
         if pushed.fate is PushFate.REFUSED:
             raise FleetError(
-                f"{remote.name} refuses to move {ask_branch(name)}: {pushed.reason}",
-                remedy="Let runners push to gitfleet/ask/*, or answer with `gitfleet answer`.",
+                f"{remote.name} rejected the push to {ask_branch(name)}: {pushed.reason}",
+                remedy="Allow runners to push to gitfleet/ask/*, or answer with `gitfleet answer`.",
             )
         # Lost the race, or unknown: the next round uses the fetched state.
         there = remote.list_refs(branch)

@@ -48,7 +48,7 @@ class Alerts:
                 continue
             self._resting[coder] = what
             if rest.refused:
-                remedy = "mend it on this machine; `gitfleet doctor` looks at it"
+                remedy = "fix the key on this machine; `gitfleet doctor` checks it"
                 self._fleet.report.action(
                     Action.KEY_REFUSED, coder=coder, reason=rest.reason, remedy=remedy
                 )

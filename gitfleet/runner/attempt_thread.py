@@ -15,10 +15,10 @@ from gitfleet.attempt.cleanup import drop_scratch
 from gitfleet.attempt.context import AttemptContext, ClaimedTask, Project, task_branch
 from gitfleet.attempt.do_work import do_work, resume_work
 from gitfleet.attempt.start_point import StartPoint
+from gitfleet.attempt.workspace import drop_check
 from gitfleet.board.backend import TxnStatus
 from gitfleet.errors import FleetError
 from gitfleet.event_log import Action
-from gitfleet.git import worktree
 from gitfleet.git.commits import trailers
 from gitfleet.landing.blocked import BlockedLandings
 from gitfleet.landing.validate import validate
@@ -122,7 +122,7 @@ def _order_then(
         if event_files.claimed_by(then, task, claim.nonce) is not None:
             board = then
     claimed = claimed_task_of(project, board, task)
-    assert claimed is not None, "its claim stands there"
+    assert claimed is not None, "its claim is on the board"
     return claimed
 
 
@@ -209,7 +209,7 @@ def _settle_one(project: Project, task: str, claim: Claim) -> bool:
         return False
     project.report.action(Action.RECOVERED, task=task, role=claim.role, outcome=attempt.outcome)
     if claim.role is Role.VALIDATE:
-        worktree.remove(project.repo, project.clone.check_workspace(task))
+        drop_check(project, task)
     return True
 
 
@@ -259,6 +259,6 @@ def _complete(project: Project, task: str, claim: Claim, commit: str) -> bool:
     if result.status is TxnStatus.UNKNOWN:
         return False
     project.report.action(Action.RECOVERED, task=task, role=claim.role, outcome="landed")
-    worktree.remove(project.repo, project.clone.check_workspace(task))
+    drop_check(project, task)
     finish.drop_workspaces(project, task)
     return True

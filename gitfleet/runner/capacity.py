@@ -72,7 +72,7 @@ class LocalCapacity:
         """Tasks whose target branch does not exist."""
         default = self._fleet.default_target
         return {
-            entry.id: f"it is to land on {target}, and there is no such branch"
+            entry.id: f"it lands on {target}, but there is no such branch"
             for entry in board.entries.values()
             if (target := target_of(board, entry, default)) not in tips
         }

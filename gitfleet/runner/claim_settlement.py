@@ -71,7 +71,7 @@ class ClaimSettlement:
             self._fleet.clone.drop_pending(nonce)
 
     def _take_over(self, task: str, claim: Claim) -> None:
-        reason = f"nothing was heard of {claim.runner} for a whole lease"
+        reason = f"{claim.runner} was not seen for a whole lease"
         attempt = Attempt.of(claim, Outcome.LOST, reason, self._fleet.store.now())
         result = self._fleet.store.transact(
             lambda board, now: on_end.end_attempt(

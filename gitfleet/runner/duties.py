@@ -11,9 +11,12 @@ from typing import Final
 from gitfleet.attempt.context import Project
 from gitfleet.background_service import HealthRecord, ServiceHealth, failure_of
 from gitfleet.event_log import Action
+from gitfleet.git.checkouts import checkouts_of
+from gitfleet.git.follow_branch import settle
 from gitfleet.git.remote import Unreachable
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change
+from gitfleet.plan.scheduler import target_of
 from gitfleet.plan.transitions import by_person
 
 _PASSING: Final = 5.0  # seconds
@@ -44,11 +47,16 @@ class Duties:
 
 
 class WindowCatchUp:
-    """Updates checkouts of the board whose index was busy when the board moved."""
+    """Updates checkouts of the board whose index was busy when the board moved.
+
+    It also corrects the index of a target's checkout that a slow command of a person put back: no
+    hook of ours keeps the person from committing it.
+    """
 
     def __init__(self, project: Project, clock: Callable[[], float] = time.monotonic) -> None:
         self._fleet, self._clock = project, clock
         self.behind: dict[Path, float] = {}  # since when, monotonic
+        self.settling = False  # a target's checkout has followed a moment ago
 
     def keep(self) -> None:
         """Update them; log those that stay behind for longer."""
@@ -64,6 +72,17 @@ class WindowCatchUp:
         for path in self.behind.keys() - behind.keys():
             del self.behind[path]
             self._fleet.report.settled(f"window {path}")
+        self.settling = self._settle_targets()
+
+    def _settle_targets(self) -> bool:
+        repo, board = self._fleet.repo, self._fleet.store.board()
+        default = board.settings.target or self._fleet.default_target
+        targets = {target_of(board, entry, default) for entry in board.entries.values()}
+        settling = False
+        for ref in (f"refs/heads/{target}" for target in {*targets, default}):
+            for path in checkouts_of(repo, ref):
+                settling |= settle(repo, path, ref)
+        return settling
 
 
 def follow_up(project: Project) -> None:

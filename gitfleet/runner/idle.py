@@ -100,7 +100,7 @@ class Idle:
         if not left:
             return IDLE_DONE
         more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
-        remedy = "`gitfleet list` tells what each waits for"
+        remedy = "`gitfleet list` shows what each waits for"
         self._fleet.report.action(
             Action.UNFINISHED, tasks=f"{', '.join(left[:_NAMED])}{more}", remedy=remedy
         )

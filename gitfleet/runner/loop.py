@@ -155,7 +155,7 @@ class Runner:
                     "offline",
                     Action.OFFLINE,
                     reason=error.what,
-                    remedy="the board is there; it is waited for",
+                    remedy="the board is on the remote; the runner waits for it",
                 )
                 self._wait(_AFTER_ERROR)
             else:
@@ -196,7 +196,7 @@ class Runner:
             runner=self.fleet.runner,
             board=self.fleet.store.branch,
             target=board.settings.target or self.fleet.default_target,
-            **self.options.told(),
+            **self.options.fields(),
         )
 
     def _guarded(self) -> float | None:
@@ -241,8 +241,10 @@ class Runner:
             busy=bool(self.attempts),
             may_claim=self._may_claim(board),
         )
-        # Check a busy window again soon: until then people's commits are refused.
-        return min(pause, _WINDOW_AGAIN) if pause is not None and self.windows.behind else pause
+        # Until a busy window is checked again, people's commits are refused; until a target's
+        # checkout is, they may undo what landed.
+        soon = self.windows.behind or self.windows.settling
+        return min(pause, _WINDOW_AGAIN) if pause is not None and soon else pause
 
     def _handle_signals(self) -> None:
         """Act on the signals so far."""

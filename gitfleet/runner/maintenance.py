@@ -74,7 +74,7 @@ class Maintenance:
             new = readme_page.draw(board, now).encode()
             if old == new or not readme_page.drawn(old):
                 return None
-            return Change(subject="Draw the page", files={layout.PAGE: new})
+            return Change(subject="Update the README page", files={layout.PAGE: new})
 
         self._looked = (self.fleet.store.transact(decide).board.commit, self._drawn)
 
@@ -127,8 +127,8 @@ class Maintenance:
                 path=place,
                 free=f"{free // 2**20}MiB",
                 reserve=f"{self.fleet.machine.disk_reserve}MiB",
-                remedy="free some space, for example with `gitfleet gc`; nothing new is begun"
-                " until then",
+                remedy="free some space, for example with `gitfleet gc`; until then"
+                " nothing new starts",
             )
         self._short = True
 

@@ -16,7 +16,7 @@ class Options:
     slots: int | None = None
     default: RoleSettings | None = None  # the coder and model for tasks that name none
 
-    def told(self) -> dict[str, str]:
+    def fields(self) -> dict[str, str]:
         """The coder and model as fields of a log line."""
         said = {"coder": self.default.coder, "model": self.default.model} if self.default else {}
         return {name: value for name, value in said.items() if value}

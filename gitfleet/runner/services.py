@@ -44,7 +44,7 @@ class RunnerServices:
             else None
         )
         if self.heartbeat is not None:
-            project.leases.told = self.heartbeat.lease_left
+            project.leases.lease_left = self.heartbeat.lease_left
 
     def _able(self) -> list[str]:
         """The duties that this runner could do for all.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -50,6 +51,9 @@ def watching(common: Path, wake: Callable[[], None]) -> Iterator[None]:
 
     Raises FleetError if the system allows no watch; then only the slow poll is left.
     """
+    # A folder made while watchdog registers its parent is registered twice, and watchdog warns of
+    # that on standard error. The second registration equals the first.
+    warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning, r"watchdog\.")
     observer = Observer()
     handler = _Handler(common, wake)
     try:

@@ -97,17 +97,17 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="kills-") as name:
         world = Path(name)
         isolate(world)
-        say("| round | killed after | agents begun | gone on | begun anew | took | end |\n")
+        say("| round | killed after | agents started | resumed | started again | took | end |\n")
         say("|---|---|---|---|---|---|---|\n")
         for number in range(1, given.rounds + 1):
             one = strike(world / str(number), given.agents, rng.uniform(0.5, 8.0))
             bad += bool(one.fault)
             say(
                 f"| {number} | {one.killed_at:.2f} s | {one.begun} of {given.agents} |"
-                f" {one.gone_on} | {one.anew} | {one.seconds:.1f} s | {one.fault or 'well'} |\n"
+                f" {one.gone_on} | {one.anew} | {one.seconds:.1f} s | {one.fault or 'ok'} |\n"
             )
             sys.stdout.flush()
-    say(f"\n{given.rounds - bad} of {given.rounds} ended well.\n")
+    say(f"\n{given.rounds - bad} of {given.rounds} ended ok.\n")
     return 1 if bad else 0
 
 

@@ -102,14 +102,15 @@ def main() -> int:
         isolate(world)
         whole = undisturbed(world / "whole")
         say(f"Undisturbed: {whole:.1f} s. Seed {given.seed}.\n\n")
-        say("| round | killed after | last word | landed | claims settled | then took | end |\n")
+        say("| round | killed after | last log line | landed | claims settled | then took |")
+        say(" end |\n")
         say("|---|---|---|---|---|---|---|\n")
         for number in range(1, given.rounds + 1):
             one = strike(world / str(number), rng.uniform(0.05, whole))
             bad += bool(one.fault)
             say(
                 f"| {number} | {one.killed_at:.2f} s | {one.doing} | {one.landed_before} of 7 |"
-                f" {one.recovered} | {one.seconds:.1f} s | {one.fault or 'the same'} |\n"
+                f" {one.recovered} | {one.seconds:.1f} s | {one.fault or 'identical'} |\n"
             )
             sys.stdout.flush()
     say(f"\n{given.rounds - bad} of {given.rounds} came to the same end.\n")

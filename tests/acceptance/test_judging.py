@@ -144,7 +144,7 @@ def test_repairs_end_when_their_rounds_are_used_up(lab: Lab) -> None:
     lab.task("one", script="echo x > x")
     assert lab.run("--until-idle").status == 4
     assert lab.statuses() == {"one": "fixing", "one-fix-1": "failed"}
-    assert "no further repair" in lab.reason("one-fix-1")
+    assert "no more fix tasks" in lab.reason("one-fix-1")
     assert lab.landings() == []
 
 

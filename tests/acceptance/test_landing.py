@@ -229,7 +229,7 @@ def test_another_coder_finds_the_markers_of_a_conflict(make_lab: MakeLab) -> Non
     assert lab.tree()["words"].split() == [first, second]
     assert lab.outcomes(second) == ["submitted", "conflict", "submitted", "accepted"]
     again = (lab.folder / f"{second}.3.md").read_text()
-    assert "conflict markers left" in again and ": conflict." in again
+    assert "with\nconflict markers" in again and ": conflict." in again
 
 
 def test_markers_left_in_a_file_are_no_solution(make_lab: MakeLab) -> None:

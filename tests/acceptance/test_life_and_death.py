@@ -122,8 +122,8 @@ def test_fifty_at_once_are_all_gone_after_a_cancel(make_lab: MakeLab) -> None:
 # -- agents that speak
 
 _SPEAKING = {
-    "mute": ("time.sleep(600)", "stalled", "nothing was heard of it for 4s"),
-    "stuck": ("begin()\ncall(1)\ntime.sleep(600)", "stalled", "Bash ran without a word for 8s"),
+    "mute": ("time.sleep(600)", "stalled", "it reported nothing for 4s"),
+    "stuck": ("begin()\ncall(1)\ntime.sleep(600)", "stalled", "Bash ran without output for 8s"),
     "thirsty": (
         "begin()\ncall(1)\nback(1)\npathlib.Path('x').write_text('x')\nend(usd=7)\ntime.sleep(600)",
         "over-budget",

@@ -196,7 +196,7 @@ def test_nobody_looks_after_it_for_a_lease(make_lab: MakeLab) -> None:
     assert again.wait().status == 0, again.told()
     first, second = agents.lab.attempts("t0", "work")
     assert (first.outcome, second.outcome) == ("interrupted", "submitted")
-    assert "no runner looked after it" in first.reason
+    assert "no runner renewed its lease" in first.reason
 
 
 def test_a_task_that_was_cancelled_meanwhile(make_lab: MakeLab) -> None:

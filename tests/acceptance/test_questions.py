@@ -256,7 +256,7 @@ def test_an_answer_edited_later_is_what_counts_and_a_second_one_stands_under_it(
     assert lab.run("--until-idle").status == 4
     lab.gitfleet("answer", "one", "JWT")
     said = lab.gitfleet("answer", "one-1", "No, -->the cookie")
-    assert said.returncode == 0 and "yours stands under" in said.stdout
+    assert said.returncode == 0 and "yours is a remark below" in said.stdout
     (question,) = lab.board().entries["one"].questions
     assert question.answer == "JWT"
     path = lab.window / _QUESTION
@@ -325,7 +325,7 @@ def test_who_stops_for_an_answer_that_comes_just_then_goes_on_with_it(lab: Lab) 
     gate.open()
     assert live.wait().status == 0
     assert lab.outcomes("one") == ["asked", "submitted", "accepted"]
-    assert "answered when it had stopped" in lab.attempts("one")[0].reason
+    assert "answered after it had stopped" in lab.attempts("one")[0].reason
     assert lab.tree()["answer.txt"] == "cookie"
 
 
@@ -473,7 +473,7 @@ def test_the_coders_own_session_goes_on_with_the_answer(lab: Lab) -> None:
     assert lab.run("--until-idle").status == 0
     assert lab.tree()["answer.txt"] == "session-1"
     told = (folder / "told-2").read_text()
-    assert told.startswith("Go on with the task one") and "Yes, gently" in told
+    assert told.startswith("Continue the task one") and "Yes, gently" in told
     assert "Do it." not in told
 
 
@@ -481,7 +481,7 @@ def test_a_plan_that_goes_on_has_the_tasks_it_filed_already(lab: Lab) -> None:
     """Its session knows that it filed them, and they arrive with its end, once."""
     folder = _with_claude(lab, role="plan")
     assert lab.run("--until-idle").status == 0
-    assert (folder / "told-2").read_text().startswith("Go on with the task one")
+    assert (folder / "told-2").read_text().startswith("Continue the task one")
     found = lab.board().entries["found"].task
     assert found is not None and found.discovered_from == "one"
     assert lab.statuses() == {"one": "done", "found": "done"}

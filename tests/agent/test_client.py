@@ -82,7 +82,7 @@ def test_who_hears_the_answer_is_not_parked_any_more(box: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "options", "word"),
     [
-        ("  ", (), "ask something"),
+        ("  ", (), "question is empty"),
         ("a\n ## Answer\nb", (), "## Answer"),
         ("a", ("",), "option"),
         ("a", ("b\nc",), "option"),

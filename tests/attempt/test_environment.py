@@ -9,6 +9,7 @@ import pytest
 
 from gitfleet.attempt.context import ClaimedTask, Project
 from gitfleet.attempt.environment import environment, scratch
+from gitfleet.attempt.workspace_pool import WorkspacePool
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store, utc_now
 from gitfleet.event_log import EventLog
@@ -33,6 +34,7 @@ def _environment(repo_path: Path, *, sign: bool = False) -> dict[str, str]:
         report=EventLog(lambda _line: None),
         runner="box-1",
         default_target="main",
+        workspaces=WorkspacePool(repo),
     )
     claim = Claim(
         runner="box-1",

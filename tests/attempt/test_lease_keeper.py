@@ -41,10 +41,10 @@ def test_no_longer_than_others_leave_it_to_us(tmp_path: Path) -> None:
     """On a shared board a lease ends when others may take the claim; where nobody has heard of
     us yet, nothing is said at all."""
     kept = LeaseKeeper()
-    kept.told = lambda _nonce: None
+    kept.lease_left = lambda _nonce: None
     with kept.kept(NONCE, partial(renew, RunDir(tmp_path)), 300):
         assert not (tmp_path / "lease.json").exists()
-        kept.told = lambda _nonce: 7.0
+        kept.lease_left = lambda _nonce: 7.0
         kept.renew()
         assert _until(tmp_path) <= boot_seconds() + 7
 

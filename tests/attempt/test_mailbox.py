@@ -219,7 +219,7 @@ def test_who_was_told_to_stop_is_parked_although_there_is_an_answer(attempt: Att
     assert mailbox.waits_for_answer(attempt.way) == ""
     attempt.say(".parked-a", "")
     attempt.say(".parked-nosuch", "")
-    assert "one-1 was answered when it had stopped" in mailbox.waits_for_answer(attempt.way)
+    assert "one-1 was answered after it had stopped" in mailbox.waits_for_answer(attempt.way)
 
 
 def test_listening_from_two_sides_harms_nobody(attempt: Attempt) -> None:

@@ -45,7 +45,7 @@ def test_a_first_attempt_plans_and_a_second_is_told_what_happened(lab: Lab) -> N
     assert "merged with `main`" in first
     assert "This is the first attempt." in first and "gitfleet note plan" in first
     assert "What happened before" not in first and "{{" not in first
-    assert "This is attempt 2. What an earlier one did is on this branch" in second
+    assert "This is attempt 2. The work of earlier attempts is on this branch" in second
     assert "Attempt 1, work by mind," in second and ": failed." in second
     assert "````data\nexit status 1: I am ```stuck```\n````" in second
 
@@ -102,7 +102,7 @@ def test_a_judge_is_told_the_change_its_checks_and_how_to_speak(lab: Lab) -> Non
     judge = told(lab, 2)
     assert "The change is `git diff " in judge and "gitfleet verdict rejected" in judge
     assert "Attempt 1, by mind, handed it in: 1 commit, 1 file changed." in judge
-    assert "test -f x" in judge and "exit status 0" in judge and "was changed after" not in judge
+    assert "test -f x" in judge and "exit status 0" in judge and "changed after" not in judge
     assert "Do it." in judge and "first attempt" not in judge
 
 
@@ -117,7 +117,7 @@ def test_a_repair_is_told_that_the_work_is_there(lab: Lab) -> None:
     lab.commit()
     assert lab.run("--until-idle").status == 0
     repair = told(lab, task="one-fix-1")
-    assert "on this branch already, and was not accepted" in repair
+    assert "is already on this branch" in repair
     assert "A plan." in repair and "grep good x" in repair
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from gitfleet.attempt.context import Project
+from gitfleet.attempt.workspace_pool import WorkspacePool
 from gitfleet.audit import repair
 from gitfleet.audit.mainline import Mainline, mainline_commits
 from gitfleet.board.authorship import REPAIR
@@ -290,7 +291,9 @@ def test_a_repair_is_known_though_its_damage_lies_before_the_range(past: Past) -
 
 def _fleet(past: Past, lines: list[str]) -> Project:
     repo = past.store.repo
-    return Project(repo, Clone(repo), past.store, EventLog(lines.append), "box-1", "main")
+    return Project(
+        repo, Clone(repo), past.store, EventLog(lines.append), "box-1", "main", WorkspacePool(repo)
+    )
 
 
 def test_a_runner_repairs_a_merge_that_dropped_its_files_and_nothing_else(past: Past) -> None:
@@ -431,7 +434,7 @@ def test_a_range_that_is_none_is_refused(past: Past) -> None:
     tip = past.task("a")
     past.go(past.commit({"tasks/b.md": text()}, past.root))
     assert "is not a range" in refusal("fsck", "--range", "fleet", cwd=past.path)
-    assert "is no commit here" in refusal("fsck", "--range", "nope..fleet", cwd=past.path)
+    assert "is not a commit here" in refusal("fsck", "--range", "nope..fleet", cwd=past.path)
     assert "rewound" in refusal("fsck", "--range", f"{tip}..fleet", cwd=past.path)
 
 

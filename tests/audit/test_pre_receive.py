@@ -256,11 +256,11 @@ def test_the_board_is_neither_deleted_nor_rewound(served: Served) -> None:
     past.task("a")
     served.taken()
     back = f"{past.tip}~1:refs/heads/fleet"
-    assert "not to be deleted" in served.refused(":refs/heads/fleet")
+    assert "must not be deleted" in served.refused(":refs/heads/fleet")
     assert "gitfleet/in/<name>" in served.refused(back, force=True)
     tree = git("rev-parse", "main^{tree}", cwd=past.path)
     blob = served.refused(f"{tree}:refs/heads/fleet", force=True)
-    assert "can only be a commit" in blob or "cannot" in blob
+    assert "must be a commit" in blob or "cannot" in blob
     git("config", "gitfleet.allowRewind", "true", cwd=served.bare)
     took, said = served.push(back, force=True)
     assert took, said
@@ -308,7 +308,7 @@ def test_a_push_that_takes_too_long_to_judge_is_refused(
     assert pre_receive.check_push(store, [line]) == []
     monkeypatch.setattr(pre_receive, "SECONDS", -1.0)
     (told,) = pre_receive.check_push(store, [line])
-    assert "to judge" in told.what and "in parts" in told.remedy
+    assert "takes longer than" in told.what and "in parts" in told.remedy
 
 
 def test_judging_costs_by_what_is_new(served: Served) -> None:

@@ -17,7 +17,7 @@ from gitfleet.board.store import Store
 from gitfleet.git import remote
 from gitfleet.git.command import CommandResult
 from gitfleet.git.command import git as run_git
-from gitfleet.git.remote import PushFate, PushResult
+from gitfleet.git.remote import PushFate, PushResult, Unreachable
 from gitfleet.git.repo import find
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Move, Person
@@ -224,3 +224,19 @@ def test_a_fetch_that_met_another_one_is_made_again(
     assert next(calls, None) is None
     there = git("rev-parse", "fleet", cwd=one.bare)
     assert git("rev-parse", "refs/x/fleet", cwd=one.path) == there
+
+
+def test_an_unreachable_remote_is_named_by_its_cause(
+    desks: tuple[Desk, Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by the advice that git adds below the error of ssh."""
+    one, _ = desks
+    ssh = one.path.parent / "ssh"
+    ssh.write_text("#!/bin/sh\necho 'git@box: Permission denied (publickey).' >&2\nexit 255\n")
+    ssh.chmod(0o755)
+    git("config", "core.sshCommand", str(ssh), cwd=one.path)
+    git("remote", "set-url", "origin", "git@box:board.git", cwd=one.path)
+    monkeypatch.delenv("GIT_SSH_COMMAND")
+    with pytest.raises(Unreachable) as told:
+        remote.fetch(find(one.path), "origin", ["+refs/heads/fleet:refs/x/fleet"])
+    assert told.value.what == "origin cannot be reached: git@box: Permission denied (publickey)."

@@ -47,7 +47,7 @@ def test_the_id_is_made_from_the_title(project: Path) -> None:
     """And a random suffix, so that two of one title are two tasks."""
     ids = {gitfleet("add", "Größe ändern!", cwd=project).stdout.strip() for _ in range(2)}
     assert len(ids) == 2
-    assert all(name.startswith("groe-andern-") for name in ids)
+    assert all(name.startswith("grosse-andern-") for name in ids)
 
 
 def test_what_cannot_be_done_as_it_stands_is_filed_and_told(project: Path) -> None:
@@ -65,11 +65,11 @@ def test_what_cannot_be_done_as_it_stands_is_filed_and_told(project: Path) -> No
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (("x", "--id", "Not An Id"), "cannot be an id"),
+        (("x", "--id", "Not An Id"), "is not a valid id"),
         (("a\nb",), "title"),
         (("",), "title"),
         (("x", "--coder", "no coder"), "coder"),
-        (("x", "--id", "con"), "cannot be an id"),
+        (("x", "--id", "con"), "is not a valid id"),
     ],
 )
 def test_what_would_be_invalid_is_not_filed(
@@ -113,7 +113,7 @@ def test_inside_an_attempt_it_goes_to_the_outbox(project: Path, tmp_path: Path) 
     assert git("rev-parse", "fleet", cwd=project) == tip
     assert "is taken" in refusal("add", "x", "--id", "found", cwd=project, env=env)
     gone = {"GITFLEET_OUTBOX": str(tmp_path / "gone")}
-    assert "cannot be written to" in refusal("add", "x", cwd=project, env=gone)
+    assert "cannot write to" in refusal("add", "x", cwd=project, env=gone)
 
 
 def test_without_a_board_it_says_how_to_make_one(repo_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_an_answer_is_a_commit_of_who_gives_it(project: Path) -> None:
     assert git("log", "-1", "--format=%an: %s", "fleet", cwd=project) == (
         "Ada Author: Answer one-1: session cookie"
     )
-    assert gitfleet("questions", cwd=project).stdout == "no question\n"
+    assert gitfleet("questions", cwd=project).stdout == "No open questions.\n"
     assert json.loads(gitfleet("questions", "--json", cwd=project).stdout) == []
 
 
@@ -78,7 +78,7 @@ def test_the_second_answer_stands_under_the_first(project: Path) -> None:
     """And who gave it is told so."""
     gitfleet("answer", "one-1", "JWT", cwd=project)
     said = gitfleet("answer", "one-1", "the cookie", cwd=project).stdout
-    assert said.startswith("one-1 was answered already; yours stands under that.")
+    assert said.startswith("one-1 was already answered; yours is a remark below it.")
     assert show(project, "questions/one-1.md").endswith(
         "## Answer\nJWT\n\n<!-- Ada Author <ada@example.org> answered later:\nthe cookie\n-->"
     )
@@ -90,7 +90,8 @@ def test_an_answer_is_written_in_an_editor(project: Path, tmp_path: Path) -> Non
     editor.write_text('#!/bin/sh\ncat "$1" > seen\nprintf "JWT\\nsigned\\n" >> "$1"\n')
     editor.chmod(0o755)
     gitfleet("answer", "one", "--edit", cwd=project, env={"VISUAL": str(editor)})
-    assert (project / "seen").read_text().splitlines()[-2] == "## Answer"
+    *_, heading, hint = (project / "seen").read_text().splitlines()
+    assert heading == "## Answer" and "save and close" in hint
     assert show(project, "questions/one-1.md") == f"{_ONE}\n## Answer\nJWT\nsigned"
     said = refusal("answer", "one-1", "--edit", cwd=project, env={"VISUAL": "true"})
     assert "nothing was written" in said
@@ -99,10 +100,10 @@ def test_an_answer_is_written_in_an_editor(project: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("args", "code", "words"),
     [
-        (("one",), 2, "say TEXT"),
-        (("one", "x", "--option", "1"), 2, "say TEXT"),
+        (("one",), 2, "give TEXT"),
+        (("one", "x", "--option", "1"), 2, "give only one of TEXT, --option, --edit"),
         (("one", "--option", "3"), 1, "1 to 2"),
-        (("one", " "), 1, "must say something"),
+        (("one", " "), 1, "is empty"),
         (("two", "x"), 1, "two has no open question"),
         (("nosuch", "x"), 1, "gitfleet questions"),
     ],

@@ -74,9 +74,9 @@ def test_without_an_answer_it_says_what_is_to_be_done(
 def test_a_refused_question_is_an_error(box: Path) -> None:
     """In the runner's words."""
     asking = Asking(box, "Which?", "--wait", "10m")
-    asking.receive('{"refused": "it asks nothing"}')
+    asking.receive('{"refused": "the question is empty"}')
     code, _, err = asking.end()
-    assert code == 1 and "it asks nothing" in err
+    assert code == 1 and "the question is empty" in err
 
 
 def test_what_is_said_on_standard_input(box: Path, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_outside_of_an_attempt_nobody_listens(args: tuple[str, ...], tmp_path: P
 
 def test_a_wait_that_is_none_is_refused_before_anything_is_asked(box: Path, tmp_path: Path) -> None:
     """Not asked and then complained about."""
-    assert "no duration" in refusal("ask", "Which?", "--wait", "soon", cwd=tmp_path)
+    assert "not a duration" in refusal("ask", "Which?", "--wait", "soon", cwd=tmp_path)
     assert list(box.iterdir()) == []
 
 

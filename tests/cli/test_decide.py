@@ -72,7 +72,7 @@ def test_cancel_and_close_end_a_running_attempt_at_once(
         mark = sleeping(project, "slow")
         assert marked(mark)
         said = gitfleet(verb, "slow", "--reason", "not needed", cwd=project).stdout
-        assert "its runner ends the attempt under way" in said
+        assert "its runner ends the running attempt" in said
         runner.until(" ended task=slow", "outcome=cancelled")
         wait_for(lambda: not workspaces(), "the workspace to be removed")
         assert marked(mark) == []
@@ -86,7 +86,7 @@ def test_cancel_and_close_end_a_running_attempt_at_once(
     assert git("show", f"{saved}:loose.txt", cwd=project) == "loose"
     assert git("show", f"{saved}:committed.txt", cwd=project) == "committed"
     assert git("ls-tree", "--name-only", "main", cwd=project) == "README"
-    assert f"slow is {status} already" in refusal("cancel", "slow", cwd=project)
+    assert f"slow is already {status}" in refusal("cancel", "slow", cwd=project)
 
 
 def test_hold_lets_a_running_attempt_go_on_and_keeps_it_from_landing(
@@ -100,8 +100,8 @@ def test_hold_lets_a_running_attempt_go_on_and_keeps_it_from_landing(
         runner.until(" claimed task=held")
         sleeping(project, "held")
         said = gitfleet("hold", "held", cwd=project).stdout
-        assert "goes on, and nothing of it lands" in said
-        assert "held is on hold already" in refusal("hold", "held", cwd=project)
+        assert "continues, but nothing of it lands" in said
+        assert "held is already on hold" in refusal("hold", "held", cwd=project)
         gate.touch()
         runner.until(" ended task=held", "outcome=submitted")
         assert runner.join() == 0
@@ -180,7 +180,7 @@ def test_one_commit_a_task_and_a_sentence_for_each_that_failed(project: Path) ->
         f"{task} is cancelled (`gitfleet retry {task}` undoes that)" for task in ("one", "two")
     ]
     assert "there is no task 'nosuch'" in done.stderr
-    assert "1 of 3 tasks are as they were" in done.stderr
+    assert "1 of 3 tasks unchanged" in done.stderr
     assert int(git("rev-list", "--count", "fleet", cwd=project)) == commits + 2
     log = git("log", "-1", "--format=%s|%an|%ae|%B", "fleet", cwd=project)
     assert log.startswith("Cancel two|Ada Author|ada@example.org|")
@@ -214,7 +214,7 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(project: Path) -> None:
     assert git("rev-parse", "fleet", cwd=project) == tip
     git("add", "-A", cwd=project / ".fleet")
     git("commit", "--no-verify", "-qm", "a bad name", cwd=project / ".fleet")
-    assert "is no name for a task" in refusal("hold", "Bad Name", cwd=project)
+    assert "is not a valid task name" in refusal("hold", "Bad Name", cwd=project)
 
 
 def test_a_reason_is_one_line_on_the_board(project: Path) -> None:
@@ -265,4 +265,4 @@ def test_who_decides_while_no_runner_is_there_hears_when_the_attempt_ends(
     held = PendingClaim(nonce=claim.nonce, task="one", role=claim.role, attempt=claim.attempt)
     lab.clone.note_pending(held)
     said = gitfleet(verb, "one", cwd=lab.path).stdout
-    assert "no runner is at work here: the next `gitfleet run` ends the attempt" in said
+    assert "no runner is running here: the next `gitfleet run` ends the running" in said

@@ -148,9 +148,9 @@ def test_what_a_dead_runner_left_is_settled_first(project: Path) -> None:
 def test_twice_is_harmless(project: Path) -> None:
     """And a repository that never had any of it is told so."""
     gitfleet("deinit", cwd=project)
-    assert gitfleet("deinit", cwd=project).stdout == "The board stays: the branch fleet.\n"
+    assert gitfleet("deinit", cwd=project).stdout == "The board is kept: branch fleet.\n"
     git("branch", "-qD", "fleet", cwd=project)
-    assert gitfleet("deinit", cwd=project).stdout == "Nothing of gitfleet was in this clone.\n"
+    assert gitfleet("deinit", cwd=project).stdout == "gitfleet was not set up in this clone.\n"
 
 
 def test_a_board_that_was_taken_out_comes_back_with_init(project: Path) -> None:

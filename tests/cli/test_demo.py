@@ -110,7 +110,7 @@ def test_what_happens_is_told_as_it_happens(played: Played) -> None:
         ("fix-slug", "LANDED on main as"),
         ("add-license", "FAILED: exit status 1: the mirror"),
         ("name-python", "CONFLICT: it conflicts with main in CHANGELOG.md"),
-        ("reading-time", "REJECTED: Somebody left a print in it."),
+        ("reading-time", "REJECTED: It contains a debug print."),
         (tasks.REPAIR, "LANDED on main as"),
     ):
         assert re.search(rf"^ +[0-9.]+ s  {task} +{sentence}", played.output, re.MULTILINE), task
@@ -155,7 +155,7 @@ def test_the_proof_finds_what_is_not_as_promised(played: Played, tmp_path: Path)
     )
     assert done.returncode == 1
     assert "count-words: it is ready, not done" in done.stdout
-    assert "LICENSE on main does not hold the line" in done.stdout
+    assert "LICENSE on main does not contain the line" in done.stdout
 
 
 @pytest.mark.parametrize("number", sample([signal.SIGINT, signal.SIGTERM], signal.SIGINT))
@@ -165,7 +165,7 @@ def test_ended_early_it_takes_all_away(tmp_path: Path, number: signal.Signals) -
     with subprocess.Popen(DEMO, env=env, stdout=subprocess.PIPE, text=True) as demo:
         assert demo.stdout is not None
         for line in demo.stdout:
-            if "attempt 1 begins" in line:
+            if "attempt 1 starts" in line:
                 break
         demo.send_signal(number)
         demo.stdout.read()
@@ -191,7 +191,7 @@ def test_it_wants_a_directory_with_nothing_in_it(tmp_path: Path) -> None:
     [
         (
             '2026-11-20T15:00:00Z ended task=a role=work outcome=failed reason="a \\"b\\""',
-            ("a", 'FAILED: a "b"; it is tried again after a pause'),
+            ("a", 'FAILED: a "b"; retried after a pause'),
         ),
         ("2026-11-20T15:00:00Z landed task=a target=main merge=1f", ("a", "LANDED on main as 1f")),
         ("2026-11-20T15:00:00Z new-thing task=a b=c", ("a", "new-thing task=a b=c")),
@@ -204,7 +204,7 @@ def test_a_log_line_is_told_in_words_or_as_it_stands(
     line: str, told: tuple[str, str] | None
 ) -> None:
     """What has words is told in them; nothing that is new is lost."""
-    assert captions.told(line, "/usr/bin/python3") == told
+    assert captions.caption(line, "/usr/bin/python3") == told
 
 
 def test_the_reviewer_finds_a_print_where_it_stands(

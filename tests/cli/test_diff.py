@@ -25,7 +25,7 @@ def test_a_task_is_followed_from_nothing_to_its_landing(lab: Lab) -> None:
     """Nothing yet; what is on its branch while it works; what it submitted; what landed, and no
     more than that, wherever the task's files lie."""
     none = gitfleet("diff", "a", cwd=lab.path)
-    assert none.stdout == "" and "nobody has tried it" in none.stderr
+    assert none.stdout == "" and "it has no attempts" in none.stderr
     claim = lab.claim("a")
     none = gitfleet("diff", "a", cwd=lab.path)
     assert none.stdout == "" and "has changed nothing" in none.stderr

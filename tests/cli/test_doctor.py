@@ -84,13 +84,13 @@ def test_each_thing_that_is_wrong_is_found(project: Path) -> None:
         return any(all(word in line for word in words) for line in told)
 
     assert one("problem target: work lands on nosuch")
-    assert one("warning target: far is to land on far-away")
-    assert one("problem coder: role validate wants unheard-of")
+    assert one("warning target: far lands on far-away")
+    assert one("problem coder: role validate names unheard-of")
     assert one("problem coder: mine (role work) is no-such-program")
-    assert one("warning coder: task far wants odd")
+    assert one("warning coder: task far names odd")
     assert one("warning board: tasks/bad.md:2:1: unknown key 'titel'")
     assert one("problem board: claims/far.yaml:1:1")
-    assert one("warning checks: there are none")
+    assert one("warning checks: none, so work")
     assert one("problem machine:", "config.yaml:1:")
     assert one("problem locks:", "packed-refs.lock is ")
 
@@ -145,7 +145,10 @@ def test_a_runner_is_seen_alive_or_dead(project: Path) -> None:
     held.parent.mkdir(exist_ok=True)
     fields = {"nonce": "0" * 32, "task": "one", "role": "work", "attempt": 1}
     held.write_text(json.dumps(fields))
-    assert "died, or left, while it worked on one" in examine(project)["runner"]["what"]
+    assert (
+        "died, or stopped with --leave, while it worked on one"
+        in examine(project)["runner"]["what"]
+    )
 
 
 def test_a_coder_that_this_machine_does_not_let_run_is_told(project: Path) -> None:
@@ -154,7 +157,7 @@ def test_a_coder_that_this_machine_does_not_let_run_is_told(project: Path) -> No
     config = Path(os.environ["XDG_CONFIG_HOME"]) / "gitfleet" / "config.yaml"
     config.parent.mkdir()
     config.write_text("coders: [another]\n")
-    assert "does not let run" in examine(project)["coder"]["what"]
+    assert "does not allow" in examine(project)["coder"]["what"]
 
 
 def test_text_of_others_cannot_draw_on_the_terminal(project: Path) -> None:
@@ -230,15 +233,15 @@ def test_a_version_that_is_not_known_is_told(project: Path, tmp_path: Path) -> N
     done = gitfleet("doctor", "--no-calls", "--json", cwd=project, env=env)
     told = [f for f in json.loads(done.stdout) if f["about"] == "coder"]
     assert [f["level"] for f in told] == ["ok", "warning"]
-    assert "version 0.0.1 is not among those known: " in told[1]["what"]
+    assert "version 0.0.1 is not a known one: " in told[1]["what"]
 
 
 @pytest.mark.parametrize(
     ("case", "level", "kind", "remedy"),
     [
         ("no-key", "problem", "auth", "Log in with it"),
-        ("err400-credit", "warning", "limited", "attempts wait"),
-        ("err500-max0", "warning", "overloaded", "can be reached"),
+        ("err400-credit", "warning", "limited", "tasks wait"),
+        ("err500-max0", "warning", "overloaded", "can reach its"),
     ],
 )
 def test_what_keeps_a_coder_from_answering_is_told_with_what_to_do(

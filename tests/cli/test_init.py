@@ -60,7 +60,7 @@ def test_twice_is_harmless(repo_path: Path) -> None:
     assert refs(repo_path) == before
     assert (repo_path / ".git" / "info" / "exclude").read_text() == exclude
     done = gitfleet("init", "--target", "other", cwd=repo_path).stdout
-    assert done.startswith("--target changes nothing: the board is here already.")
+    assert done.startswith("--target changes nothing: the board already exists.")
 
 
 def test_two_clones_that_init_separately_have_one_root(tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_a_clone_has_one_board(repo_path: Path) -> None:
     """A second name is refused, not half done."""
     gitfleet("init", cwd=repo_path)
     before = refs(repo_path)
-    assert "has a board already" in refusal("init", "--branch", "two", cwd=repo_path)
+    assert "already has a board" in refusal("init", "--branch", "two", cwd=repo_path)
     assert refs(repo_path) == before
 
 

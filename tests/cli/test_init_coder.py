@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import shlex
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
@@ -115,6 +116,16 @@ def test_where_none_is_installed_it_says_what_to_install(repo_path: Path, world:
     add(repo_path, "one", "touch one")
     work(repo_path)
     assert (repo_path / "one").exists()
+
+
+def test_its_first_command_works_as_printed(repo_path: Path, world: World) -> None:
+    """Also where no coder is installed: the task that it creates is done."""
+    said = gitfleet("init", cwd=repo_path).stdout
+    command = said.splitlines()[-2].strip()
+    name = shlex.join(GITFLEET)
+    subprocess.run(["sh", "-c", command.replace("gitfleet", name, 1)], cwd=repo_path, check=True)
+    work(repo_path)
+    assert git("show", "main:hello.txt", cwd=repo_path) == "hello"
 
 
 def test_a_coder_can_be_named(repo_path: Path, world: World) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.cli.acting import gitfleet, refusal
+from tests.cli.acting import board, gitfleet, refusal
 from tests.cli.looking import Lab, task
 from tests.conftest import git
 
@@ -95,9 +96,9 @@ def test_what_cannot_be_meant_is_a_warning_where_it_stands(folder: Path) -> None
     for words in (
         "tasks/b.md:4:14: warning: it depends on nowhere, which is not on the board",
         "tasks/b.md:4:30: warning: it depends on itself",
-        "tasks/c.md:4:13: warning: its dependencies go in a circle: c → d → c",
-        "tasks/d.md:4:13: warning: its dependencies go in a circle: d → c → d",
-        "tasks/e.md:2:8: warning: no coder does it",
+        "tasks/c.md:4:13: warning: its dependencies form a cycle: c → d → c",
+        "tasks/d.md:4:13: warning: its dependencies form a cycle: d → c → d",
+        "tasks/e.md:2:8: warning: it has no coder",
         "tasks/f.md:3:8: warning: the coder shell needs a fenced block",
         "tasks/g.md:3:8: warning: no coder is called shel",
         "tasks/h.md:4:14: warning: it depends on i, which is cancelled",
@@ -128,7 +129,7 @@ def test_every_coder_of_a_list_is_looked_at(folder: Path) -> None:
     for words in (
         "fleet.yaml:5:14: warning: no coder is called shel",
         "tasks/b.md:3:17: warning: no coder is called nobody",
-        "tasks/c.md:4:1: 'coder' and 'coders' are both there (keep one; ",
+        "tasks/c.md:4:1: both 'coder' and 'coders' are set (keep one; ",
     ):
         assert words in said
 
@@ -209,7 +210,7 @@ def test_a_fix_waits_for_edits_that_no_commit_has(old: Lab) -> None:
     task_file = old.path / ".fleet" / "tasks" / "a.md"
     task_file.write_text(OLD["tasks/a.md"] + "More.\n")
     said = refusal("lint", "--fix", cwd=old.path)
-    assert "uncommitted edits" in said and "tasks/a.md" in said and "Commit them" in said
+    assert "uncommitted edits" in said and "tasks/a.md" in said and "Commit or revert them" in said
     assert git("rev-parse", "fleet", cwd=old.path) == tip and "More." in task_file.read_text()
     task_file.write_text(OLD["tasks/a.md"])
     (old.path / ".fleet" / "scratch.txt").write_text("mine\n")
@@ -246,7 +247,40 @@ def test_a_fix_renames_what_came_with_an_old_key_later(old: Lab) -> None:
     assert problem["path"] == "tasks/c.md" and "both here" in problem["what"]
 
 
-def test_a_fix_is_of_the_board_itself(folder: Path) -> None:
-    """Files in a folder are a person's own to rename."""
-    said = gitfleet("lint", "--fix", ".", cwd=folder, code=2).stderr
-    assert "takes no PATH" in said
+def test_a_fix_of_files_commits_nothing(folder: Path) -> None:
+    """With paths it renames keys on disk, in these files alone; a link is left as it is."""
+    new = OLD["tasks/a.md"].replace("touches", "paths")
+    write(folder, {"tasks/a.md": OLD["tasks/a.md"], "tasks/b.md": OLD["tasks/a.md"]})
+    (folder / "tasks" / "a.md").chmod(0o640)
+    (folder / "tasks" / "c.md").symlink_to(folder / "tasks" / "b.md")
+    assert lint(folder, "--fix", "tasks/a.md") == [
+        "tasks/a.md: touches → paths",
+        "1 file: no problems, no warnings",
+    ]
+    assert (folder / "tasks" / "a.md").read_text() == new
+    assert (folder / "tasks" / "a.md").stat().st_mode & 0o777 == 0o640
+    assert (folder / "tasks" / "b.md").read_text() == OLD["tasks/a.md"]
+    assert lint(folder, "--fix", ".", code=1)[0] == "tasks/b.md: touches → paths"
+    assert (folder / "tasks" / "c.md").is_symlink()
+    assert (folder / "tasks" / "b.md").read_text() == new
+
+
+def test_a_fix_of_files_leaves_the_format_to_the_board(old: Lab) -> None:
+    """The number in fleet.yaml is for every file of the board."""
+    said = refusal("lint", "--fix", ".fleet/fleet.yaml", cwd=old.path)
+    assert "without PATH" in said
+    assert (old.path / ".fleet" / "fleet.yaml").read_text() == OLD["fleet.yaml"]
+
+
+def test_a_refused_commit_says_how_to_rename_its_keys(tmp_path: Path) -> None:
+    """`lint --fix` with the path, since the file is not committed; afterwards the commit passes."""
+    path = board(tmp_path / "repo")
+    window = path / ".fleet"
+    write(window, {"tasks/a.md": OLD["tasks/a.md"]})
+    git("add", "-A", cwd=window)
+    done = subprocess.run(
+        ["git", "commit", "-qm", "A"], cwd=window, capture_output=True, text=True, check=False
+    )
+    assert "or run `gitfleet lint --fix tasks/a.md` in .fleet/" in done.stderr
+    lint(window, "--fix", "tasks/a.md")
+    git("commit", "-qam", "A", cwd=window)

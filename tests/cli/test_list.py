@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gitfleet.model.states import Outcome
+from gitfleet.plan.coder_choice import NO_CODER
 from tests.cli.acting import gitfleet, refusal
 from tests.cli.looking import Lab, on_terminal, task
 from tests.conftest import git, init
@@ -108,7 +109,7 @@ def test_a_finished_task_with_a_key_that_nobody_knows_keeps_its_title(empty: Lab
 
 
 def test_json_has_every_key_for_every_task(lab: Lab) -> None:
-    """Programs rely on the words of docs/board.md."""
+    """Programs rely on the words of docs/lifecycle.md."""
     rows = lab.json("list", "--all")
     for one in rows:
         assert set(KEYS.split()) <= set(one)
@@ -124,7 +125,7 @@ def test_filters_add_up(lab: Lab) -> None:
     assert ids(lab.json("list", "--label", "core", "--all")) == ["base", "old", "next"]
     assert ids(lab.json("list", "--status", "done")) == ["old"]  # asked for by name
     assert lab.json("list", "--label", "core", "--status", "working") == []
-    assert "nothing matches" in lab.say("list", "--label", "nobody")
+    assert "No task matches" in lab.say("list", "--label", "nobody")
 
 
 def test_a_status_that_does_not_exist_is_wrong_usage(lab: Lab) -> None:
@@ -186,7 +187,7 @@ def test_no_text_of_others_draws_on_a_terminal(empty: Lab) -> None:
 def test_an_empty_board_says_so_and_a_broken_file_is_told(empty: Lab) -> None:
     """The first thing a person sees after `init` is no blank screen; and what shows in no row,
     since it is no task, is not silent."""
-    assert empty.say("list") == "no open task\n"
+    assert empty.say("list") == "No open tasks; `gitfleet add` creates one\n"
     assert empty.json("list") == []
     empty.commit({"fleet.yaml": "format: 2\nconcurency: 2\n"})
     assert "gitfleet lint" in gitfleet("list", cwd=empty.path).stderr
@@ -215,3 +216,13 @@ def test_what_no_coder_will_ever_begin_says_so(empty: Lab) -> None:
     empty.commit({"tasks/one.md": "---\ntitle: One\ncoder: shel\n---\n"})
     assert "no coder is called shel; describe it" in gitfleet("list", cwd=empty.path).stdout
     assert "no coder is called shel; describe it" in gitfleet("show", "one", cwd=empty.path).stdout
+    assert empty.json("list")[0]["reason"].startswith("no coder is called shel; describe it")
+
+
+def test_a_task_without_any_coder_says_what_it_lacks(empty: Lab) -> None:
+    """It would stay `ready` for ever; the reason and the next step are where one looks first."""
+    empty.commit({"tasks/one.md": "---\ntitle: One\n---\n"})
+    said = gitfleet("show", "one", cwd=empty.path).stdout
+    assert f"ready: {NO_CODER}" in said and "Next  Name a coder: " in said
+    assert NO_CODER in gitfleet("list", cwd=empty.path).stdout
+    assert [row["reason"] for row in empty.json("list")] == [NO_CODER]

@@ -59,9 +59,15 @@ def test_the_output_of_each_attempt_is_shown_below_its_heading(lab: Lab) -> None
     )
 
 
+def test_output_of_this_clone_that_is_gone_was_removed(lab: Lab) -> None:
+    """By `gitfleet gc`, and not to be looked for on another machine."""
+    lab.end("a", lab.claim("a", runner=lab.clone.runner_name()), Outcome.LIMITED)
+    assert "`gitfleet gc` removes old output" in lab.say("log", "a")
+
+
 def test_what_is_not_there_is_said(lab: Lab) -> None:
     """No attempt, not that one, nothing written, written elsewhere, or nothing to follow."""
-    assert "nobody has tried a" in refusal("log", "a", cwd=lab.path)
+    assert "a has no attempts yet" in refusal("log", "a", cwd=lab.path)
     here = lab.claim("a")
     wrote(lab, here, {"stdout": b""})
     lab.end("a", here, Outcome.LIMITED)
@@ -71,7 +77,7 @@ def test_what_is_not_there_is_said(lab: Lab) -> None:
     assert "not in this clone; it ran on elsewhere" in said
     assert "not in this clone" in refusal("log", "b", "--follow", cwd=lab.path)
     assert there.attempt == 1
-    assert "There are 1." in refusal("log", "a", "--attempt", "9", cwd=lab.path)
+    assert "a has 1 attempt, and no" in refusal("log", "a", "--attempt", "9", cwd=lab.path)
     assert "nothing to follow" in refusal("log", "a", "--follow", cwd=lab.path)
     wrote(lab, lab.claim("a"), {"stdout": b""})
     assert "it has written nothing" in lab.say("log", "a")

@@ -22,6 +22,12 @@ def test_a_misspelt_verb_is_answered_with_those_that_are_like_it(tmp_path: Path)
     assert "No such command" in said and "\x1b" not in said
 
 
+@pytest.mark.parametrize(("old", "new"), [("uninstall", "deinit"), ("release", "unhold")])
+def test_a_renamed_verb_names_its_new_name(tmp_path: Path, old: str, new: str) -> None:
+    """Whoever knows the old name, from a script or from memory, finds the new one at once."""
+    assert f"renamed: gitfleet {new}" in gitfleet(old, cwd=tmp_path, code=2).stderr
+
+
 @pytest.mark.parametrize("verb", sample(VERBS, "add", "run", "top"))
 def test_each_verb_starts_in_an_interpreter_of_its_own(verb: str, tmp_path: Path) -> None:
     """It imports all that it needs by itself. Other tests start verbs where everything is imported

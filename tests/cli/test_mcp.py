@@ -104,13 +104,13 @@ def test_a_worker_can_ask_note_and_file(client: Client, box: Path) -> None:
     assert client.call("note", kind="plan", text="A") == (False, "written")
     assert client.call("progress", text="half way") == (False, "shown")
     filed = client.call("add", title="Look there", body="Now.", id="look", depends_on=["one"])
-    assert filed == (False, "filed as look")
+    assert filed == (False, "created look")
     assert yaml.safe_load((box / "task-look.md").read_text().split("---")[1]) == {
         "title": "Look there",
         "depends_on": ["one"],
     }
     failed, why = client.call("add", title="x", body="", id="No Id")
-    assert failed and "cannot be an id" in why
+    assert failed and "is not a valid id" in why
     failed, why = client.call("ask_human", question="x\n## Answer\ny")
     assert failed and "## Answer" in why
     assert client.hang_up() == 0
@@ -123,7 +123,7 @@ def test_a_validator_can_give_its_verdict(box: Path) -> None:
         tools = [one["name"] for one in client.ask("tools/list", {})["result"]["tools"]]
         assert "verdict" in tools and "add" not in tools
         failed, why = client.call("verdict", ruling="rejected")
-        assert failed and "what is wrong" in why
+        assert failed and "needs a finding" in why
         said = client.call("verdict", ruling="rejected", findings=["a"], fix_title="Fix it")
         assert said == (False, "rejected")
         assert yaml.safe_load((box / "verdict.yaml").read_text()) == {

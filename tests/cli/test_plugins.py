@@ -52,7 +52,7 @@ def test_each_plugin_is_told_with_its_origin_and_whether_it_works(
     told = gitfleet("plugins", cwd=tmp_path).stdout
     assert "good    coder  gitfleet-extra 2.1  listed      works" in told
     assert "quiet   coder  quiet 1.0           not listed  not imported" in told
-    assert "No module named" in told and "no installed distribution brings it" in told
+    assert "No module named" in told and "no installed distribution provides it" in told
 
 
 def test_the_doctor_tells_of_the_plugins_that_are_listed(site: Path, repo_path: Path) -> None:
@@ -71,5 +71,5 @@ def test_the_doctor_tells_of_the_plugins_that_are_listed(site: Path, repo_path: 
 
 def test_without_a_plugin_it_says_so(tmp_path: Path) -> None:
     """In a sentence, and for programs as an empty list."""
-    assert "no plugin is installed" in gitfleet("plugins", cwd=tmp_path).stdout
+    assert "No plugins are installed." in gitfleet("plugins", cwd=tmp_path).stdout
     assert json.loads(gitfleet("plugins", "--json", cwd=tmp_path).stdout) == []

@@ -108,10 +108,10 @@ def test_a_task_that_another_repaired_is_undone_with_its_repair(project: Path) -
 def test_where_nothing_landed_nothing_is_undone(project: Path) -> None:
     """One sentence, and no task."""
     add(project, "one", "true")
-    assert "nothing of one has landed" in refusal("revert", "one", cwd=project)
+    assert "one has not landed" in refusal("revert", "one", cwd=project)
     gitfleet("close", "one", cwd=project)
     work(project)
-    assert "nothing of one has landed" in refusal("revert", "one", cwd=project)
+    assert "one has not landed" in refusal("revert", "one", cwd=project)
     assert "there is no task 'two'" in refusal("revert", "two", cwd=project)
 
 
@@ -120,4 +120,4 @@ def test_a_landing_that_was_rewritten_away_is_told(project: Path) -> None:
     add(project, "one", "touch one")
     work(project)
     git("reset", "-q", "--hard", "HEAD^", cwd=project)
-    assert "is not in main any more" in refusal("revert", "one", cwd=project)
+    assert "is no longer in main" in refusal("revert", "one", cwd=project)

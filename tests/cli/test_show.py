@@ -112,6 +112,13 @@ def test_json_tells_it_all_in_the_words_of_the_board(lab: Lab) -> None:
     assert [near["id"] for near in told["waits_for_it"]] == ["after"]
 
 
+def test_a_dependency_that_never_existed_is_not_called_cancelled(tmp_path: Path) -> None:
+    """Its id is misspelt, or its task is not filed yet: nobody cancelled anything."""
+    lab = Lab(tmp_path / "repo")
+    lab.commit({"tasks/lost.md": task("Lost", depends_on=["nowhere"])})
+    assert "nowhere (not on the board)" in lab.say("show", "lost")
+
+
 def test_an_open_question_is_shown_with_the_way_to_answer_it(lab: Lab) -> None:
     """The person who is waited for finds the file to write into."""
     said = lab.say("show", "asker")

@@ -26,7 +26,7 @@ def test_stop_lets_attempts_finish_and_claims_nothing_more(project: Path, tmp_pa
     with running(project, "--max", "1") as runner:
         runner.until(" claimed task=first")
         add(project, "second", "touch second")
-        assert "claims nothing more" in gitfleet("stop", cwd=project).stdout
+        assert "claims no more tasks" in gitfleet("stop", cwd=project).stdout
         runner.until(" stopping")
         gate.touch()
         runner.until(" ended task=first", "outcome=submitted")
@@ -58,28 +58,28 @@ def test_what_was_left_can_be_ended_without_a_runner(project: Path) -> None:
         runner.until(" claimed task=slow")
         mark = wait_for(lambda: nonce(project, "slow"), "the claim")
         wait_for(lambda: len(marked(mark)) > 1, "the script to run")
-        assert "go on for a lease" in gitfleet("stop", "--leave", cwd=project).stdout
+        assert "keep running for one lease" in gitfleet("stop", "--leave", cwd=project).stdout
         assert runner.join() == 0
     assert marked(mark)
     said = gitfleet("stop", "--now", cwd=project).stdout
-    assert "Ended 1 attempt that went on without a runner." in said
+    assert "Ended 1 attempt that ran without a runner." in said
     assert marked(mark) == []
     assert events(project, "slow", "work")[0]["outcome"] == "interrupted"
-    assert "no runner is at work" in refusal("stop", "--now", cwd=project)
+    assert "no runner is running" in refusal("stop", "--now", cwd=project)
 
 
 def test_stop_does_not_do_two_things_at_once(project: Path) -> None:
     """To end the attempts and to leave them are opposites."""
     said = gitfleet("stop", "--now", "--leave", cwd=project, code=2)
-    assert "say one" in said.stderr
+    assert "pass only one" in said.stderr
 
 
 def test_stop_says_when_there_is_no_runner(project: Path) -> None:
     """And never signals a process that only has the number of a dead runner."""
-    assert "no runner is at work" in refusal("stop", cwd=project)
+    assert "no runner is running" in refusal("stop", cwd=project)
     live = project / ".git" / "gitfleet" / "live.json"
     live.write_text(json.dumps({"pid": os.getpid(), "started": "another boot:1"}))
-    assert "no runner is at work" in refusal("stop", cwd=project)
+    assert "no runner is running" in refusal("stop", cwd=project)
 
 
 def test_a_runner_is_stopped_although_its_board_is_gone(project: Path) -> None:

@@ -19,6 +19,7 @@ import pytest
 from rich.console import Console
 
 from gitfleet.attempt.context import LiveStatus, Project
+from gitfleet.attempt.workspace_pool import WorkspacePool
 from gitfleet.background_service import ServiceHealth
 from gitfleet.board import heartbeats
 from gitfleet.board.authorship import runner_signature
@@ -134,7 +135,7 @@ def test_a_service_that_fails_is_named_with_its_error_and_since_when(board: Path
     window = board / ".fleet"
     (window / "fleet.yaml").write_text("format: 2\nnotify: [failed]\n")
     git("commit", "-qam", "Settings", cwd=window)
-    why = r"been failing for \d+\w*: people are to be told, and this machine has nothing"
+    why = r"been failing for \d+\w*: fleet.yaml asks for notifications, but"
     with running(board) as runner:
         runner.until(" notifications-delayed ")
         shown = wait_for(
@@ -184,7 +185,7 @@ def test_what_was_not_heard_of_for_long_is_said_to_be_so(
     (later,) = crowd.attempts()
     assert (later["elapsed"], later["silence"], later["state"]) == (70, 61, "active")
     clock[0] += 60
-    assert crowd.attempts()[0]["state"] == "not heard of for 2m"
+    assert crowd.attempts()[0]["state"] == "not seen for 2m"
 
 
 def test_a_terminal_has_it_live_until_ctrl_c(board: Path) -> None:
@@ -253,7 +254,9 @@ def test_the_table_of_run_is_to_be_read_on_a_narrow_terminal_too() -> None:
 
 def _fleet(path: Path) -> Project:
     repo = find(path)
-    return Project(repo, Clone(repo), Store(repo), EventLog(lambda _: None), "box", "main")
+    return Project(
+        repo, Clone(repo), Store(repo), EventLog(lambda _: None), "box", "main", WorkspacePool(repo)
+    )
 
 
 def test_the_file_is_written_anew_only_when_something_changed(board: Path) -> None:

@@ -66,7 +66,7 @@ def test_the_body_of_a_fix_comes_from_standard_input(box: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("args", "code", "words"),
     [
-        (("rejected",), 1, "must say what is wrong"),
+        (("rejected",), 1, "needs a finding"),
         (("rejected", "--fix-title", "a\nb"), 1, "title"),
         (("rejected", "--reason", "x" * 3000), 1, "reason"),
         (("rejected", "--fix-title", "a", "--fix-body", "nosuch"), 1, "nosuch: cannot be read"),
@@ -85,11 +85,11 @@ def test_what_is_no_verdict_is_refused_to_who_says_it(
 
 def test_outside_of_a_validating_attempt_there_is_no_verdict(tmp_path: Path) -> None:
     """A sentence that says so."""
-    assert "this is none" in refusal("verdict", "accepted", cwd=tmp_path)
+    assert "only be given inside an attempt" in refusal("verdict", "accepted", cwd=tmp_path)
     env = {"GITFLEET_OUTBOX": str(tmp_path), "GITFLEET_ROLE": "work"}
     assert "this attempt is for work" in refusal("verdict", "accepted", cwd=tmp_path, env=env)
     env = {"GITFLEET_OUTBOX": str(tmp_path / "gone"), "GITFLEET_ROLE": "validate"}
-    assert "cannot be written to" in refusal("verdict", "accepted", cwd=tmp_path, env=env)
+    assert "cannot write to" in refusal("verdict", "accepted", cwd=tmp_path, env=env)
 
 
 @pytest.mark.parametrize("args", [("verdict", "accepted"), ("add", "A title", "--body", "x")])

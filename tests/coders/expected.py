@@ -1,9 +1,9 @@
 """What every transcript is: which situation it shows, and how a run like it is to be judged.
 
 Written from the transcripts and their run records, not from what the code makes of them. A verdict
-is an outcome of docs/board.md and, behind a colon, the kind of failure. "ok": it ended well, and
-what it did decides; "ok, denied X": it ended well and had been denied X, which is why it failed if
-it did nothing.
+is an outcome of docs/lifecycle.md and, behind a colon, the kind of failure. "ok": it succeeded,
+and what it did decides; "ok, denied X": it succeeded and had been denied X, which is why it failed
+if it did nothing.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ SITUATIONS: Final[Mapping[str, Mapping[str, Mapping[str, str]]]] = {
         "copilot": {OK: "success demo1 demo2"},
         "aider": {OK: "success"},
     },
-    "it says that it is done, and can have done nothing": {
+    "it reports success, but cannot have done anything": {
         "codex": {OK: "sandbox-none-flag sandbox-workspace-write sandbox-approve-for-me"},
     },
-    "it ends while a job of it runs in the background": {"claude": {OK: "bg-after-end"}},
-    "it goes on with a session": {
+    "it ends while its background job still runs": {"claude": {OK: "bg-after-end"}},
+    "it resumes a session": {
         "claude": {
             OK: "resume-1 resume-2 resume-fork continue latest-resume sigkill-then-resume-b"
             " sigterm-then-resume-b"
@@ -52,12 +52,12 @@ SITUATIONS: Final[Mapping[str, Mapping[str, Mapping[str, str]]]] = {
         "qwen": {OK: "resume"},
         "aider": {OK: "resume-1 resume-2"},
     },
-    "the session is not there, or of another folder": {
+    "the session is missing, or belongs to another folder": {
         "claude": {GONE: "resume-badid resume-wrongdir"},
         "codex": {GONE: "resume-bad"},
         "opencode": {GONE: "resume-bad", CRASHED: "resume-otherdir"},  # it hangs, and was killed
     },
-    "its key is refused: 401": {
+    "its key was refused: 401": {
         "claude": {AUTH: "err401"},  # still trying when it was killed
         "codex": {AUTH: "err401"},
         "opencode": {AUTH: "err401"},
@@ -66,7 +66,7 @@ SITUATIONS: Final[Mapping[str, Mapping[str, Mapping[str, str]]]] = {
         "copilot": {AUTH: "err401"},
         "aider": {AUTH: "err401"},
     },
-    "it may not: 403": {
+    "access is denied: 403": {
         "claude": {AUTH: "err403"},
         "opencode": {AUTH: "err403"},
         "gemini": {AUTH: "err403"},
@@ -93,7 +93,7 @@ SITUATIONS: Final[Mapping[str, Mapping[str, Mapping[str, str]]]] = {
         "codex": {OK: "cut hang"},
         "opencode": {OK: "cut stream-error"},
     },
-    "429 for ever": {
+    "429 on every try": {
         "claude": {
             LIMITED: "err429-default err429-max2 latest-err429-max1"
             " ratelimit-429-apikey-retryafter3600"
@@ -103,14 +103,14 @@ SITUATIONS: Final[Mapping[str, Mapping[str, Mapping[str, str]]]] = {
         "gemini": {LIMITED: "err429-forever"},
         "aider": {LIMITED: "err429"},
     },
-    "500 or 503 for ever": {
+    "500 or 503 on every try": {
         "claude": {DOWN: "err500-max0"},
         "codex": {DOWN: "err500-forever"},
         "opencode": {CRASHED: "err500-forever"},
         "gemini": {DOWN: "err503-forever"},
     },
-    "the stream is cut for ever": {"codex": {DOWN: "cut-forever"}, "gemini": {DOWN: "cut"}},
-    "nobody listens": {
+    "the stream is cut on every try": {"codex": {DOWN: "cut-forever"}, "gemini": {DOWN: "cut"}},
+    "no server listens": {
         "claude": {DOWN: "conn-refused"},
         "opencode": {CRASHED: "conn-refused"},
         "gemini": {DOWN: "conn-refused"},
@@ -130,19 +130,19 @@ SITUATIONS: Final[Mapping[str, Mapping[str, Mapping[str, str]]]] = {
         "codex": {FULL: "err400-ctx"},
         "aider": {FULL: "err400-ctx"},
     },
-    "the context was too long, and it got over that": {
+    "the context was too long, and it recovered": {
         "claude": {OK: "autocompact"},
         "opencode": {OK: "err400-ctx"},  # with exit status 1
     },
-    "the reply is cut at its longest": {
+    "the reply is cut at the maximum length": {
         "claude": {CRASHED: "max-tokens"},
         "codex": {CRASHED: "max-tokens"},
         "opencode": {CRASHED: "max-tokens"},  # with exit status 0
     },
     "the model refuses": {"claude": {"failed: refused": "refusal"}},
-    "it has taken the most turns it may": {"claude": {CRASHED: "max-turns"}},
+    "the maximum number of turns is reached": {"claude": {CRASHED: "max-turns"}},
     "its own budget is used up": {"claude": {"over-budget: over-budget": "max-budget"}},
-    "tools are denied, and it goes on": {
+    "tools are denied, and it continues": {
         "claude": {
             "ok, denied Write Bash": "perm-none",
             "ok, denied Bash": "perm-acceptEdits",
@@ -163,7 +163,7 @@ SITUATIONS: Final[Mapping[str, Mapping[str, Mapping[str, str]]]] = {
     "a tool is denied, and it stops": {
         "opencode": {"failed: permission-denied": "perm-ask perm-outside"},
     },
-    "a tool of our MCP server is called": {
+    "a tool of gitfleet's MCP server is called": {
         "claude": {
             OK: "mcp mcp-slow90 mcp-timeout5 latest-mcp latest-mcp-fullname latest-mcp-nosearch"
             " latest-mcp-nonblocking0"

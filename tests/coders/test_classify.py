@@ -230,8 +230,8 @@ def test_a_limit_is_told_with_its_end(tmp_path: Path) -> None:
 def test_a_tool_that_had_not_come_back_is_named(tmp_path: Path) -> None:
     """With a good end and with a bad one."""
     tool = CoderEvent(said=CoderEventKind.TOOL_START, tool="Bash", call="1")
-    assert "Bash was still at work" in _judge(tmp_path, "claude", 0, tool, _DONE).reason
-    assert "Bash was still at work" in _judge(tmp_path, "claude", None, tool).reason
+    assert "Bash was still running" in _judge(tmp_path, "claude", 0, tool, _DONE).reason
+    assert "Bash was still running" in _judge(tmp_path, "claude", None, tool).reason
 
 
 def test_files_that_are_gone_are_no_evidence(tmp_path: Path) -> None:

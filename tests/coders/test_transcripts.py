@@ -182,7 +182,7 @@ def test_a_tool_that_is_at_work_is_known(tmp_path: Path) -> None:
     """By name, until it comes back."""
     found = replay(tmp_path, "codex", "sigkill-mcp")
     assert [tool.name for tool in found.tally.tools.values()] == ["gitfleet.ask_human"]
-    assert "gitfleet.ask_human was still at work" in found.judged.reason
+    assert "gitfleet.ask_human was still running" in found.judged.reason
     assert not replay(tmp_path, "codex", "mcp").tally.tools
 
 

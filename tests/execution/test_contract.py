@@ -206,8 +206,8 @@ def test_an_executor_that_fails_is_told_by_its_name(site: Path, run_dir: RunDir)
     listed = ("gitfleet-wrapped",)
     assert type(registry.find("local", listed)) is LocalExecutor
     for name, what in (
-        ("bad", "is no Executor"),
-        ("other", "calls its executor 'wrapped'"),
+        ("bad", "is not an Executor"),
+        ("other", "names its executor 'wrapped'"),
         ("unknown", "no executor is called unknown"),
     ):
         with pytest.raises(FleetError, match=what):

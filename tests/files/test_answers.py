@@ -57,7 +57,7 @@ def test_a_comment_without_an_end_hides_nothing() -> None:
     made = answers.answered(OPEN, "a <!-- b")
     assert answer_of(answers.remarked(made, "c", "Bob")) == "a <! -- b"
     by_hand = OPEN + b"\n## Answer\na <!-- b\n"
-    with pytest.raises(FleetError, match="without an end"):
+    with pytest.raises(FleetError, match="unclosed comment"):
         answers.remarked(by_hand, "c", "Bob")
     assert answers.united(by_hand, answers.answered(OPEN, "c"), PATH, "Bob") is None
 
@@ -94,8 +94,8 @@ def test_an_answer_that_nobody_could_read_is_refused() -> None:
 @pytest.mark.parametrize(
     ("data", "word"),
     [
-        (b"", "asks nothing"),
-        (b"---\noptions: [a]\n---\n## Question\n", "asks nothing"),
+        (b"", "question is empty"),
+        (b"---\noptions: [a]\n---\n## Question\n", "question is empty"),
         (b"Which?\n  ## Answer  \nyes\n", "## Answer"),
         (b"---\noption: [a]\n---\nWhich?\n", "option"),
         (b"---\noptions: a\n---\nWhich?\n", "list"),

@@ -137,14 +137,14 @@ REFUSED = [
     ("title: *a", "alias", (2, 8)),
     ("title: !!python/object:os.system x", "a tag", (2, 8)),
     ("title: !!str x", "a tag", (2, 8)),
-    ("title: x\ntitle: y", "stands here twice", (3, 1)),
-    ("title: x\nbudget: {usd: 1, usd: 2}", "stands here twice", (3, 18)),
+    ("title: x\ntitle: y", "is here twice", (3, 1)),
+    ("title: x\nbudget: {usd: 1, usd: 2}", "is here twice", (3, 18)),
     ("title: x\n? [a]\n: b", "a key that is not a word", (3, 3)),
     ("title: x\x07", "control character (0x07)", (2, 9)),
     ("title: x\nmodel: a\x1bb", "control character (0x1b)", (3, 9)),
     ("title: x\nmodel: a\x90b", "control character (0x90)", (3, 9)),
-    ("title: x\nlabels: [a", "not YAML", (4, 1)),
-    ("title: x\n\tmodel: y", "not YAML", (3, 1)),
+    ("title: x\nlabels: [a", "not valid YAML", (4, 1)),
+    ("title: x\n\tmodel: y", "not valid YAML", (3, 1)),
     ("<<<<<<< ours\ntitle: x\n=======\ntitle: y\n>>>>>>> theirs", "markers of a conflict", (2, 1)),
     ("- a", "not a mapping", (2, 1)),
     ("just words", "not a mapping", (2, 1)),
@@ -225,7 +225,7 @@ def test_editors_are_forgiven(data: bytes) -> None:
 PROBLEMS = [
     ("titel: x", (2, 1), "unknown key 'titel'", "did you mean 'title'?"),
     ("title: x\npriorty: 1", (3, 1), "unknown key 'priorty'", "did you mean 'priority'?"),
-    ("title: x\n  \nzzzz:\n  - 1", (4, 1), "unknown key 'zzzz'", "begin its name with x-"),
+    ("title: x\n  \nzzzz:\n  - 1", (4, 1), "unknown key 'zzzz'", "start its name with x-"),
     ("title: x\nbudget: {eur: 3}", (3, 10), "unknown key 'eur'", ""),
     ("title: x\nbudget:\n  usd: 1\n  x-eur: 3", (5, 3), "unknown key 'x-eur'", ""),
     ("title: x\nbody: y", (3, 1), "unknown key 'body'", ""),
@@ -235,7 +235,8 @@ PROBLEMS = [
     ("title: x\npriority: high", (3, 11), "priority must be a whole number", 'it is "high"'),
     ("title: x\ndepends_on:\n  - ok\n  - Not Ok", (5, 5), 'depends_on cannot be "Not Ok"',
      "the name of its file without .md"),
-    ("title: x\ndepends_on: app", (3, 13), "depends_on must be a list", 'it is "app"'),
+    ("title: x\ndepends_on: app", (3, 13), "depends_on must be a list",
+     'write `depends_on: ["app"]`'),
     ("title: x\nrole: planning", (3, 7), 'role cannot be "planning"', "did you mean 'plan'?"),
     ("title: x\ntimeout: 45 minutes", (3, 10), 'timeout cannot be "45 minutes"', "45m"),
     ("title: x\nnot_before: tomorrow", (3, 13), 'not_before cannot be "tomorrow"',
@@ -440,7 +441,7 @@ def test_a_key_is_added_at_the_end() -> None:
 )
 def test_a_file_written_otherwise_is_left_alone(data: bytes) -> None:
     """Where a line cannot be changed by itself a person is asked to; nothing is broken."""
-    with pytest.raises(FleetError, match="by itself"):
+    with pytest.raises(FleetError, match="automatically"):
         edit_key.set_key(data, "hold", None)
 
 
@@ -540,3 +541,24 @@ def test_every_kind_of_event_has_a_schema() -> None:
     """No content of an event is without a type of its own."""
     assert set(CONTENT_OF.values()) <= set(schemas.SCHEMAS.values())
     assert text()
+
+
+@pytest.mark.parametrize(
+    ("line", "what", "remedy"),
+    [
+        ("roles: {work: claude}", "roles.work must be a mapping", "write `work: {coder: claude}`"),
+        ("checks: pytest -q", "checks must be a list", 'write `checks: ["pytest -q"]`'),
+        ("roles: claude", "roles must be a mapping", 'it is "claude"'),
+    ],
+)
+def test_one_word_in_place_of_a_mapping_or_a_list(line: str, what: str, remedy: str) -> None:
+    """One error, which says how to write it."""
+    settings, (problem,) = codec.read_settings(f"format: 2\n{line}\n".encode())
+    assert settings is None
+    assert problem.what.startswith(what) and problem.remedy == remedy
+
+
+def test_settings_without_a_format_say_which() -> None:
+    """The newest that this gitfleet knows."""
+    _, (problem,) = codec.read_settings(b"target: main\n")
+    assert problem.remedy == "add a line `format: 2`"

@@ -132,10 +132,10 @@ def test_every_fleet_yaml_of_format_1_becomes_the_same_settings(fleet: Settings)
     [
         ("format: 99\nattempts: 2\n", "format 99"),
         ("attempts: 2\n", "'format' is missing"),
-        ("format: 1\nattempts: [\n", "not YAML"),
+        ("format: 1\nattempts: [\n", "not valid YAML"),
         ("format: 1\ntargte: main\n", "unknown key 'targte'"),
         ("format: 1\nattempts: 2\nmax_attempts: 3\n", "both here"),
-        ("{format: 1, attempts: 2}\n", "cannot be changed by itself"),
+        ("{format: 1, attempts: 2}\n", "automatically"),
         ("\xff", "not UTF-8"),
     ],
 )

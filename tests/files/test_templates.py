@@ -67,12 +67,12 @@ def test_an_empty_section_leaves_no_hole() -> None:
         ("a\nb {{tsk}}\n", (2, 3), "no variable {{tsk}}", "write {{task}}, or \\{{"),
         ("{{checks}}\n", (1, 1), "no variable {{checks}}", "write one of id, title,"),
         ("é {{ Task }}\n", (1, 3), "no variable {{Task}}", "write {{task}}"),
-        ("x {{task\n}}\n", (1, 3), "{{ begins no variable here", "in one line"),
-        ("{{}}\n", (1, 1), "{{ begins no variable here", "write {{name}}"),
-        ("{{{task}}}\n", (1, 1), "{{ begins no variable here", "\\{{ where the two"),
-        ("{{% if x %}}\n", (1, 1), "{{ begins no variable here", "\\{{ where the two"),
-        ("{{task.title}}\n", (1, 1), "{{ begins no variable here", "write {{name}}"),
-        (" \n\n", (1, 1), "the prompt is empty", "remove it"),
+        ("x {{task\n}}\n", (1, 3), "{{ does not start a variable here", "on one line"),
+        ("{{}}\n", (1, 1), "{{ does not start a variable here", "write {{name}}"),
+        ("{{{task}}}\n", (1, 1), "{{ does not start a variable here", "\\{{ for the two"),
+        ("{{% if x %}}\n", (1, 1), "{{ does not start a variable here", "\\{{ for the two"),
+        ("{{task.title}}\n", (1, 1), "{{ does not start a variable here", "write {{name}}"),
+        (" \n\n", (1, 1), "the prompt is empty", "remove the file"),
     ],
 )
 def test_a_mistake_is_told_with_line_column_and_remedy(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gitfleet.attempt.context import Project
+from gitfleet.attempt.workspace_pool import WorkspacePool
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.board.store import Store, utc_now
@@ -141,6 +142,6 @@ def desk(tmp_path: Path, forge: str, *, shared: bool = True) -> Iterator[Desk]:
         swap = RemoteBackend(repo, "fleet", "origin", who.signature, no_conflict, report.action)
         store = Store(repo, runner="birch", swap=swap)
     store.backend.refresh()
-    fleet = Project(repo, Clone(repo), store, report, "birch", "main")
+    fleet = Project(repo, Clone(repo), store, report, "birch", "main", WorkspacePool(repo))
     yield Desk(clone, bare if shared else clone, fleet, lines)
     fleet.giving_up.set()

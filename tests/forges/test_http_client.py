@@ -236,10 +236,10 @@ def test_no_error_tells_the_token(serve: Serve, status: int) -> None:
 def test_something_else_than_a_forge_is_no_answer(serve: Serve) -> None:
     """A login page of a hotel answers everything with 200."""
     server = serve(lambda _head: reply(200, "<html>Welcome</html>"))
-    with api(server.url) as made, pytest.raises(NoAnswer, match="no JSON"):
+    with api(server.url) as made, pytest.raises(NoAnswer, match="other than JSON"):
         made.get("x", "r")
     listing = serve(lambda _head: reply(200, "{}"))
-    with api(listing.url) as made, pytest.raises(NoAnswer, match="no list"):
+    with api(listing.url) as made, pytest.raises(NoAnswer, match="other than a list"):
         list(made.pages("x", "r"))
 
 

@@ -5,118 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from gitfleet.git import follow_branch
-from gitfleet.git.commits import Signature
-from gitfleet.git.follow_branch import CannotFollow, LockedCheckout, catch_up, prepare, recover
-from gitfleet.git.objects import Objects, TreeEntry
-from gitfleet.git.refs import read, swap
+from gitfleet.git.follow_branch import CannotFollow, LockedCheckout, catch_up, recover
+from gitfleet.git.objects import TreeEntry
 from gitfleet.git.repo import Repo, find
 from gitfleet.git.synced_commit import in_step
 from tests import warm
 from tests.conftest import git
-
-MAIN = "refs/heads/main"
-WHO = Signature("runner", "runner@example.org", 1_700_000_000)
-
-
-class Board:
-    """A repository whose main somebody has checked out at `path`, and a runner that moves it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.repo: Repo = find(path)
-        self.objects = Objects(self.repo)
-
-    @property
-    def tip(self) -> str:
-        found = read(self.repo, MAIN)
-        assert found is not None
-        return found
-
-    def make(self, changes: Mapping[str, bytes | TreeEntry | None], parent: str = "") -> str:
-        """A commit on top of main (or of parent) that nothing points at yet."""
-        parent = parent or self.tip
-        tree = self.objects.write_tree(self.objects.tree_of(parent), changes)
-        return self.objects.write_commit(tree, (parent,), "landed", WHO, WHO)
-
-    def move(self, new: str) -> None:
-        """The ref alone."""
-        assert swap(self.repo, MAIN, self.tip, new, message="landed")
-
-    def prepare(self, new: str) -> LockedCheckout | CannotFollow:
-        return prepare(self.repo, self.path, MAIN, self.tip, new)
-
-    def hold(self, new: str) -> LockedCheckout:
-        held = self.prepare(new)
-        assert isinstance(held, LockedCheckout), held
-        return held
-
-    def land(self, changes: Mapping[str, bytes | TreeEntry | None]) -> str:
-        new = self.make(changes)
-        with self.hold(new) as held:
-            self.move(new)
-            assert held.follow() is None
-        return new
-
-    def refused(self, changes: Mapping[str, bytes | TreeEntry | None]) -> str:
-        """The reason, having made sure that nothing was touched."""
-        before = self.everything()
-        outcome = self.prepare(self.make(changes))
-        assert isinstance(outcome, CannotFollow)
-        assert self.everything() == before
-        return outcome.reason
-
-    def everything(self) -> dict[str, bytes]:
-        """Every file, every ref, the index and what lies beside it."""
-        git_dir = Path(git("rev-parse", "--absolute-git-dir", cwd=self.path))
-        files = [f for f in self.path.rglob("*") if ".git" not in f.parts and f.is_file()]
-        files += [f for f in git_dir.iterdir() if f.is_file()]
-        files += list((self.repo.common / "refs").rglob("*"))
-        return {str(f): f.read_bytes() for f in files if f.is_file()}
-
-    @property
-    def status(self) -> str:
-        return git("status", "--porcelain", cwd=self.path)
-
-    def write(self, name: str, text: str) -> Path:
-        file = self.path / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-        return file
-
-    def commit(self, **files: str) -> str:
-        """A person's commit."""
-        for name, text in files.items():
-            self.write(name, text)
-        git("add", "-A", cwd=self.path)
-        git("commit", "-q", "-m", "person", cwd=self.path)
-        return self.tip
-
-    def clean_git_dir(self) -> bool:
-        """No lock, no copy, no record of ours is left."""
-        git_dir = Path(git("rev-parse", "--absolute-git-dir", cwd=self.path))
-        left = [*git_dir.glob("gitfleet-*"), *git_dir.glob("*.lock")]
-        notes = (self.repo.common / "gitfleet" / "follow").glob("*.json")
-        return not left and all(note.name.endswith(".step.json") for note in notes)
-
-
-@pytest.fixture(params=["main worktree", "linked worktree"])
-def board(request: pytest.FixtureRequest, repo_path: Path, tmp_path: Path) -> Board:
-    """main is checked out with a, b, c and d/e; in the main worktree or in a linked one."""
-    path = repo_path
-    if request.param == "linked worktree":
-        git("switch", "-q", "-c", "elsewhere", cwd=repo_path)
-        path = tmp_path / "linked ü"
-        git("worktree", "add", "-q", str(path), "main", cwd=repo_path)
-    made = Board(path)
-    made.commit(a="a\n", b="b\n", c="c\n", **{"d/e": "e\n"})
-    return made
-
+from tests.git.kit import MAIN, Board
 
 # -- following
 
@@ -252,7 +152,7 @@ def test_a_busy_index_is_refused(board: Board) -> None:
     """Somebody commits in this moment; their lock stays theirs."""
     lock = Path(git("rev-parse", "--absolute-git-dir", cwd=board.path)) / "index.lock"
     lock.touch()
-    assert "committed to just now" in board.refused({"a": b"A\n"})
+    assert "a commit is in progress" in board.refused({"a": b"A\n"})
     assert lock.exists()
 
 
@@ -263,7 +163,7 @@ def test_something_unfinished_is_refused(board: Board, command: tuple[str, ...])
     git("branch", "topic", topic, cwd=board.path)
     board.commit(a="person\n")
     git(*command, cwd=board.path, check=False)
-    assert f"a {command[0]} is under way" in board.refused({"b": b"B\n"})
+    assert f"a {command[0]} is unfinished" in board.refused({"b": b"B\n"})
 
 
 def test_another_branch_is_refused(board: Board) -> None:
@@ -672,7 +572,7 @@ def test_a_lock_that_is_not_ours_stays(board: Board) -> None:
     lock.unlink()
     lock.touch()
     ((_, refusal),) = recover(board.repo)
-    assert "just now" in refusal.reason
+    assert "a commit is in progress" in refusal.reason
     assert lock.exists()
 
 

@@ -87,9 +87,9 @@ def test_what_is_in_the_way_is_told(repo: Repo, tmp_path: Path) -> None:
     """A folder of somebody else's is not touched, a worktree not taken twice."""
     (tmp_path / "w").mkdir()
     (tmp_path / "w" / "precious").touch()
-    with pytest.raises(FleetError, match="is no worktree"):
+    with pytest.raises(FleetError, match="is not a worktree"):
         add(repo, tmp_path / "w", branch="a", base="main")
-    with pytest.raises(FleetError, match="is no worktree"):
+    with pytest.raises(FleetError, match="is not a worktree"):
         remove(repo, tmp_path / "w")
     assert (tmp_path / "w" / "precious").exists()
     add(repo, tmp_path / "v", branch="a", base="main")

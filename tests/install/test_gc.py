@@ -72,9 +72,9 @@ def test_old_things_of_finished_tasks_are_shown_and_go(project: SampleProject) -
     over = project.clone.workspaces / "over"
     assert any(line.startswith(f"workspace {over} (30d 0h old, 1") for line in lines), lines
     assert any(line.startswith(f"output {output} (20d 0h old, ") for line in lines)
-    assert any(": stays, open is not finished" in line for line in lines)
+    assert any(": kept, open is not finished" in line for line in lines)
     assert not any("young" in line for line in lines)
-    assert project.gitfleet("gc").status == 1  # nobody is there to ask
+    assert project.gitfleet("gc").status == 1  # not a terminal
     assert output.exists()
     done = project.gitfleet("gc", "--yes")
     assert done.status == 0 and done.out.endswith("Removed.\n"), done.err
@@ -96,9 +96,9 @@ def test_what_is_unsaved_is_refused(project: SampleProject) -> None:
     for name in ("dirty", "loose", "strange"):
         aged(project.clone.workspaces / name, 30)
     assert found(project) == {
-        "dirty": "something in it is uncommitted",
-        "loose": "its commits are in no branch",
-        "strange": "it is no worktree of ours; look into it and remove it yourself",
+        "dirty": "it has uncommitted changes",
+        "loose": "its commits are on no branch",
+        "strange": "it is not a gitfleet worktree; check it and remove it yourself",
     } | {k: v for k, v in found(project).items() if k.startswith("refs/")}
     project.gitfleet("gc", "--yes", "--older-than", "0s")
     assert (project.clone.workspaces / "dirty/new").exists() and loose.exists() and strange.exists()

@@ -145,9 +145,9 @@ def test_what_contradicts_and_cannot_go_beside_is_kept_and_told(
     )
     read_inbox(project.fleet())
     told = " ".join(project.told("edit-conflict"))
-    assert 'path=fleet.yaml went="nowhere: the board has another version"' in told
-    assert 'path=tasks/a.md went="nowhere: not removed, the board has another version"' in told
-    assert 'path=tasks/f.md went="nowhere: not removed, it is finished and archived"' in told
+    assert 'path=fleet.yaml went="ignored: the board has another version"' in told
+    assert 'path=tasks/a.md went="ignored: not removed: the board has another version"' in told
+    assert 'path=tasks/f.md went="ignored: not removed: it is finished and archived"' in told
     assert project.tip(f"refs/gitfleet/salvage/in/{sent[:10]}") == sent
     assert "tasks/a.md" in project.files() and "max_attempts: 1" in project.show("fleet.yaml")
 
@@ -172,9 +172,9 @@ def test_what_is_not_for_people_is_refused_in_words(project: SampleProject, send
     project.put({"tasks/a.md": task("A")})
     refused = {
         "claims/a.yaml": "only runners write there",
-        "task/a.md": "it is no file of a board",
-        "notes/a/\u202ex": "its name is no plain path",
-        "notes/a/a\nb": "its name is no plain path",
+        "task/a.md": "it is not a file of a board",
+        "notes/a/\u202ex": "its name is not a plain path",
+        "notes/a/a\nb": "its name is not a plain path",
     }
     sent = send({**dict.fromkeys(refused, "x: 1\n"), "tasks/good.md": task()})
     read_inbox(project.fleet())
@@ -182,7 +182,7 @@ def test_what_is_not_for_people_is_refused_in_words(project: SampleProject, send
     lines = project.told("edit-conflict")
     assert len(lines) == len(refused) and not project.files() & refused.keys()
     for line, why in zip(lines, (refused[path] for path in sorted(refused)), strict=True):
-        assert f'went="nowhere: {why}"' in line and line.isprintable()
+        assert f'went="ignored: {why}"' in line and line.isprintable()
         assert f"kept=refs/gitfleet/salvage/in/{sent[:10]}" in line
     assert project.broken() == []
 
@@ -224,7 +224,7 @@ def test_links_and_submodules_are_refused(
     git("push", "-q", "origin", "HEAD:gitfleet/in/x", cwd=clone)
     taken_in(project)
     told = project.told("edit-conflict")
-    assert len(told) == 2 and all('went="nowhere: not a plain file"' in line for line in told)
+    assert len(told) == 2 and all('went="ignored: not a plain file"' in line for line in told)
     assert "tasks/link.md" not in project.files()
 
 

@@ -68,7 +68,9 @@ def test_a_server_that_refused_is_asked_again_after_a_while(bench: Bench) -> Non
     (bench.project.repo.common / "refs/remotes/origin").mkdir(parents=True)
     (bench.project.repo.common / "refs/remotes/origin/main").write_text(f"{tip}\n")
     blocked = BlockedLandings(fleet, clock=lambda: now[0])
-    by = BlockedBy("origin refuses to move main: protected", Move("refs/heads/main", tip, "1" * 40))
+    by = BlockedBy(
+        "origin rejected the push to main: protected", Move("refs/heads/main", tip, "1" * 40)
+    )
     blocked.add("one", by)
     assert blocked.reasons() == {"one": by.reason}
     now[0] = 299.0

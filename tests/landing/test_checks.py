@@ -105,5 +105,5 @@ def test_a_check_whose_end_nobody_saw_neither_passed_nor_failed(bench: Bench) ->
     supervisor = load(ctx.run_dir.command(CHECK, 1))
     assert supervisor is not None
     os.kill(supervisor[0].pid, signal.SIGKILL)
-    with pytest.raises(FleetError, match="nobody saw how"):
+    with pytest.raises(FleetError, match="was not recorded"):
         underway.join()

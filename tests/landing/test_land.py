@@ -71,7 +71,7 @@ def test_target_and_board_move_together(ready: Ready) -> None:
     [
         (PROOF.checks, "", "1 check passed"),
         (PROOF.checks * 2, "", "2 checks passed"),
-        ((), "", "there are no checks: it landed unproved"),
+        ((), "", "there are no checks: merged untested"),
         (PROOF.checks, "well done", "well done"),
     ],
 )
@@ -192,7 +192,7 @@ def test_what_a_person_stopped_does_not_land(ready: Ready, kind: Kind, refusal: 
 def test_a_task_that_cannot_be_read_any_more_does_not_land(ready: Ready) -> None:
     """Nobody knows what it asks for."""
     ready.bench.write({"tasks/one.md": b"---\ntitel: a slip\n---\n"})
-    assert ready.land() == Withdrawn("its file does not validate any more")
+    assert ready.land() == Withdrawn("its file is no longer valid")
     assert ready.untouched()
 
 

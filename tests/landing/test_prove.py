@@ -45,7 +45,7 @@ def test_without_checks_there_is_nothing_to_pass(bench: Bench) -> None:
     bench.submit()
     attempt = bench.validate()
     assert (attempt.outcome, attempt.checks) == (Outcome.ACCEPTED, ())
-    assert attempt.reason == "there are no checks: it landed unproved"
+    assert attempt.reason == "there are no checks: merged untested"
 
 
 def test_checks_see_the_merged_tree(make_bench: MakeBench) -> None:
@@ -62,8 +62,8 @@ def test_what_leaves_its_scope_is_rejected_before_any_check(make_bench: MakeBenc
     bench.submit(files={"src/a": b"x\n", "b": b"x\n", "c": b"x\n"}, paths=["src/"])
     end = proved(bench)
     assert isinstance(end, NoLanding)
-    assert (end.outcome, end.reason) == (Outcome.REJECTED, "it changes 2 files it may not")
-    assert end.findings == ("b is outside of `paths`", "c is outside of `paths`")
+    assert (end.outcome, end.reason) == (Outcome.REJECTED, "it changes 2 files that it must not")
+    assert end.findings == ("b is outside `paths`", "c is outside `paths`")
     assert end.checks == ()
 
 
@@ -85,7 +85,7 @@ def test_a_target_that_is_red_by_itself_blames_no_work(make_bench: MakeBench) ->
     bench.submit()
     attempt = bench.validate()
     assert (attempt.outcome, attempt.base) == (Outcome.TARGET_RED, red)
-    assert attempt.reason == f"main itself fails {A}; it waits until that is repaired"
+    assert attempt.reason == f"main itself fails {A}; the task waits until that is fixed"
     assert bench.status().status is Status.SUBMITTED and attempt.fixed_by is None
     assert len(bench.project.told(Action.TARGET_RED)) == 1
     bench.commit({"bad-a": None})

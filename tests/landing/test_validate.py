@@ -171,7 +171,7 @@ def test_work_that_meets_only_the_old_terms_does_not_land(
     paused.go_on(9)
     attempt = bench.last()
     assert attempt.outcome is Outcome.INTERRUPTED
-    assert attempt.reason.endswith("changed while it was proved; it is proved again")
+    assert attempt.reason.endswith("changed during validation; it is validated again")
     again = bench.validate()
     assert again.outcome in (Outcome.CHECKS_FAILED, Outcome.REJECTED, Outcome.TARGET_RED)
     assert bench.landed() is None and "one.txt" not in bench.tree()

@@ -57,9 +57,9 @@ def test_where_none_is_configured_none_is_asked(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("script", "outcome", "reason"),
     [
-        ("true", Outcome.FAILED, "the validator ended, and it gave no verdict"),
+        ("true", Outcome.FAILED, "the validator ended, but it gave no verdict"),
         (f"{YES}; exit 3", Outcome.FAILED, "exit status 3"),
-        ('echo "verdict: fine" > "$V"', Outcome.FAILED, "the validator ended, and "),
+        ('echo "verdict: fine" > "$V"', Outcome.FAILED, "the validator ended, but "),
         ('echo "verdict: accepted" > x; ln -s "$PWD/x" "$V"', Outcome.FAILED, "not a plain file"),
         (f"{YES}; git update-ref refs/heads/main HEAD", Outcome.TAMPERED, "refs/heads/main"),
         (f'{YES}; echo "Which?" > "$GITFLEET_OUTBOX/question-a.md"', Outcome.ASKED, "Which?"),

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -173,7 +174,7 @@ def test_a_slow_service_holds_up_neither_the_round_nor_another_service(
     """Each has a thread of its own."""
     with sink() as other:
         machine = Machine(notify=MachineNotify(urls=(other.url,)))
-        place.fleet.machine = machine
+        place.fleet = replace(place.fleet, machine=machine)
 
         service.gate = threading.Event()
         with runner(place) as made:
@@ -223,7 +224,7 @@ def test_every_kind_of_news(place: Desk, service: Sink) -> None:
         "elms landed on main",
         "nothing is left to do",
         "oaks landed on main",
-        "pines waits for you: failed",
+        "pines needs attention: failed",
         "the runner oak vanished",
     ]
 
@@ -285,7 +286,7 @@ def test_without_an_address_or_when_nobody_wants_it(
         pass
     assert not service.got
     monkeypatch.delenv(NOTIFY_URLS)
-    with pytest.raises(FleetError, match="nothing to tell them through"):
+    with pytest.raises(FleetError, match="no service to send them"):
         Notifier(place.fleet).round()
     monkeypatch.setenv(NOTIFY_URLS, "tgrm://s3cret")
     with pytest.raises(FleetError, match=r"number 1 of a service \(tgrm\)") as told:
@@ -304,13 +305,15 @@ def test_what_an_agent_writes_calls_nobody(place: Desk, service: Sink) -> None:
 
 def test_the_machine_says_of_what_it_tells(place: Desk, service: Sink) -> None:
     """Instead of what fleet.yaml says."""
-    place.fleet.machine = Machine(notify=MachineNotify(about=(Notice.FAILED,)))
+    place.fleet = replace(
+        place.fleet, machine=Machine(notify=MachineNotify(about=(Notice.FAILED,)))
+    )
     assert notifier.wanted(place.fleet, place.fleet.store.board()) == {Notice.FAILED}
     with runner(place):
         place.ask()
         place.write({"tasks/broken.md": b"no front matter"})
     service.until(lambda: len(service.got) == 1)
-    assert service.titles == ["broken waits for you: invalid"]
+    assert service.titles == ["broken needs attention: invalid"]
 
 
 def test_keys_of_what_is_gone_are_forgotten_when_there_are_many(tmp_path: Path) -> None:

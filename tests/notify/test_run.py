@@ -51,7 +51,7 @@ def test_a_runner_tells_what_happens_once_each(
     with running(here):  # what the end of a runner had no time for goes out after the next start
         service.until(lambda: len(service.got) >= 5)
     assert sorted(service.titles) == [
-        "bad waits for you: failed",
+        "bad needs attention: failed",
         "nothing is left to do",
         "nothing is left to do",
         "old landed on main",

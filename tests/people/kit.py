@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gitfleet.attempt.context import Project
+from gitfleet.attempt.workspace_pool import WorkspacePool
 from gitfleet.audit import repair
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.store import Store, utc_now
@@ -171,6 +172,7 @@ class SampleProject:
             report=EventLog(self.lines.append),
             runner="box",
             default_target="main",
+            workspaces=WorkspacePool(self.repo),
             machine=machine or Machine(),
         )
 

@@ -24,8 +24,8 @@ TRIES = 12  # of a push, until Bob takes an inbox branch
 TOLD = (
     r"commit again",
     r"commit without -a",
-    r"push again when that is settled",
-    r"gitfleet/in/<name> is always taken in",
+    r"push again when that is resolved",
+    r"gitfleet/in/<name> is always accepted",
     r"fetch first|non-fast-forward|Updates were rejected",
     r"cannot lock ref|failed to update ref|incorrect old value",
     r"Another git process seems to be running",

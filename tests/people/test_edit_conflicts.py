@@ -119,8 +119,8 @@ def test_every_verb_that_writes_tells_whose_edit_lost(desks: Desks, verb: str) -
         f" see it with: git show {kept}:fleet.yaml",
         f"gitfleet: tasks/login.md: the board has another version. Your version (commit"
         f" {made[:10]}) is tasks/{copy_of(desks)}.md, on hold:"
-        f" `gitfleet unhold {copy_of(desks)}` lets it begin,"
-        f" `gitfleet cancel {copy_of(desks)}` gives it up. It is kept on {kept};"
+        f" `gitfleet unhold {copy_of(desks)}` allows it to start,"
+        f" `gitfleet cancel {copy_of(desks)}` cancels it. It is kept on {kept};"
         f" see it with: git show {kept}:tasks/login.md",
     ]
     assert_kept(desks, kept)
@@ -139,7 +139,7 @@ def test_a_runner_logs_whose_edit_lost_and_does_not_run_it(desks: Desks) -> None
     mark = f"commit={made[:10]} kept={kept}"
     conflicts = [line.split(" ", 1)[1] for line in lines if " edit-conflict " in line]
     assert conflicts == [
-        f'edit-conflict path=fleet.yaml went="nowhere: the board has another version" {mark}',
+        f'edit-conflict path=fleet.yaml went="ignored: the board has another version" {mark}',
         f"edit-conflict path=tasks/login.md went=tasks/{copy}.md held=yes"
         f' reason="the board has another version" {mark}',
     ]
@@ -197,7 +197,7 @@ def test_a_verb_that_fails_merges_nothing_and_tells_nothing(
     """The commit is not on the board yet; the next verb merges it and tells of it."""
     made, kept = conflicting(desks)
     before = git("rev-parse", "fleet", cwd=desks.bare)
-    assert "on hold already" in desks.ben.refused("hold", "held").what
+    assert "already on hold" in desks.ben.refused("hold", "held").what
     monkeypatch.chdir(desks.ben.path)
     with pytest.raises(FleetError, match="as it was"):
         open_session().change(lambda _board, _now: fail("as it was"))

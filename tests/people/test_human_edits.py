@@ -28,11 +28,11 @@ class Row(NamedTuple):
 
 
 OTHER, GONE = "the board has another version", "the board has removed it"
-STAYS, NEVER = f"not removed, {OTHER}", "an event is never changed"
+STAYS, NEVER = f"not removed: {OTHER}", "an event is never changed"
 RUNNERS, NO_FILE, NO_NAME = (
     "only runners write there",
-    "it is no file of a board",
-    "its name is no plain path",
+    "it is not a file of a board",
+    "its name is not a plain path",
 )
 T0, T1, T2, T3, T4, T5, T6 = (task(f"Task {number}") for number in range(7))
 GOOD = task("Good")
@@ -119,7 +119,7 @@ TABLE: Final[dict[str, list[Row]]] = {
         ),
         Row(
             "Ann edits the text", question(3), QUESTION, Q2, answer("Ben"),
-            answer("Ben").replace("Which?", "Which one?"), "took only the answer",
+            answer("Ben").replace("Which?", "Which one?"), "took only this one's answer",
         ),
         Row(
             "too long together", question(4), QUESTION, answer("a" * 200_000),

@@ -121,7 +121,7 @@ def test_who_lets_pushes_through_is_not_meddled_with(project: SampleProject, oth
     project.gitfleet("hooks", "remove")
     git("config", "receive.denyCurrentBranch", "ignore", cwd=project.path)
     said = project.gitfleet("hooks", "install")
-    assert "is ignore: pushes into this clone are left as git has them" in said.out
+    assert "is ignore: pushes into this clone behave as that setting says" in said.out
     commit(other, "tasks/bob.md", task())
     git("push", "-q", "origin", "fleet", cwd=other)
     assert project.commit({"tasks/a.md": task()}).status == 1  # it lags: refused, caught up

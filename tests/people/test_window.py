@@ -17,6 +17,7 @@ from gitfleet.git import yield_to_commits
 from tests.acceptance.fleetlab import until
 from tests.conftest import git as plain_git
 from tests.conftest import init
+from tests.git.kit import SlowCommand
 from tests.people.kit import ADA, SampleProject, git, repair_board, script, task, tell
 
 
@@ -123,6 +124,46 @@ def test_a_commit_from_behind_with_an_edit_in_the_way_says_what_to_do(
     assert "claims/a.yaml" in behind.files() and behind.findings() == []
 
 
+@pytest.mark.parametrize("form", [(), ("-a",)], ids=["staged", "all"])
+def test_a_slow_commit_does_not_undo_what_arrived_meanwhile(
+    project: SampleProject, tmp_path: Path, form: tuple[str, ...]
+) -> None:
+    """Seen: git read the index of a window that lagged behind, the window caught up, and git wrote
+    the old index back. Its commit would have removed what others had filed; the hook refuses it."""
+    project.put_by_hooks({"tasks/a.md": task("A")})
+    with busy(project):
+        project.change({"tasks/new.md": task("N").encode()}, author=ADA)
+    project.write({"tasks/b.md": task("B")})
+    project.git("add", "tasks/b.md")
+    command = ("commit", "-q", "-m", "slow", *form)
+    with SlowCommand(tmp_path, project.window, *command) as commit:
+        assert project.store.keep_windows() == {}
+        status, said = commit.go_on()
+    assert status == 1 and "new files are here now" in said and "commit again" in said
+    project.git("commit", "-q", "-m", "again")
+    assert {"tasks/new.md", "tasks/b.md"} <= project.files() and project.findings() == []
+    project.clean()
+
+
+def test_a_slow_commit_that_fails_leaves_a_window_that_follows(
+    project: SampleProject, tmp_path: Path
+) -> None:
+    """Seen: the board moved during a commit, which wrote the old index back before git refused it.
+    From then on the window took an old claim for an edit, and refused every commit."""
+    project.put_by_hooks({"tasks/a.md": task("A")})
+    project.claim("a", nonce="0001" * 8)
+    project.write({"tasks/b.md": task("B")})
+    project.git("add", "tasks/b.md")
+    with SlowCommand(tmp_path, project.window, "commit", "-q", "-n", "-m", "slow") as commit:
+        project.claim("a", nonce="0002" * 8)
+        assert commit.go_on()[0] != 0
+    project.change({"claims/a.yaml": None})
+    assert not (project.window / "claims/a.yaml").exists()
+    project.put_by_hooks({})
+    project.clean()
+    assert "tasks/b.md" in project.files()
+
+
 def test_damage_past_the_hooks_is_repaired(behind: SampleProject) -> None:
     """With --no-verify the claim is gone; the runner puts it back, and fsck says so."""
     damage = behind.commit({"tasks/b.md": task("B, edited")}, "--no-verify")
@@ -151,7 +192,7 @@ def test_a_running_runner_catches_up_and_repairs(project: SampleProject, tmp_pat
         live.wait_for("claimed", task="a")
     project.write({"tasks/b.md": task("B, edited", hold=True)})
     until(lambda: project.store.keep_windows() == {}, what="the window to be free")
-    project.git("rm", "-q", "--cached", "claims/a.yaml")
+    project.git("rm", "-q", "claims/a.yaml")
     project.git("commit", "-q", "--no-verify", "-m", "gone")
     live.wait_for("repaired", files="claims/a.yaml")
     gate.write_text("go\n")

@@ -19,7 +19,7 @@ BROKEN = "---\ntitle: Broken\npriorty: 1\n---\n"
         ("tasks/a.md", BROKEN, "tasks/a.md:3:1: ", "priority"),
         ("tasks/a.md", "---\ntitle: A\ntouches: [x]\n---\n", "tasks/a.md:3:1: ", "is now `paths`"),
         ("tasks/Bad Name.md", task(), "tasks/Bad Name.md:1:1: ", "rename it, for example"),
-        ("tasks/a.md", "no front matter\n", "tasks/a.md:1:1: ", "begin it with a line ---"),
+        ("tasks/a.md", "no front matter\n", "tasks/a.md:1:1: ", "start it with a line ---"),
         ("tasks/a.md", b"---\ntitle: \xff\n---\n", "tasks/a.md:2:8: ", "save the file as UTF-8"),
         ("tasks/a.md", b"x" * 300_000, "tasks/a.md:1:1: ", "larger than 256 KiB"),
         ("fleet.yaml", "format: one\n", "fleet.yaml:1:9: ", "whole number"),
@@ -38,7 +38,7 @@ def test_an_invalid_file_is_refused_with_its_place_and_a_remedy(
     assert said.status == 1
     line = next(line for line in said.err.splitlines() if line.startswith(where))
     assert what in line
-    assert "nothing was committed. Mend the files, `git add` them" in said.err
+    assert "nothing was committed. Fix the files, `git add` them" in said.err
     assert project.tip() == before and (project.window / path).exists()
 
 
@@ -157,7 +157,7 @@ def test_installing_twice_and_removing(project: SampleProject) -> None:
     assert not (project.clone.folder / "hooks").exists()
     project.put_by_hooks({})
     again = project.gitfleet("hooks", "remove")
-    assert again.status == 0 and "No hook of gitfleet's" in again.out
+    assert again.status == 0 and "No gitfleet hook" in again.out
 
 
 def test_a_shared_hooks_folder_is_left_alone(project: SampleProject, tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_a_shared_hooks_folder_is_left_alone(project: SampleProject, tmp_path: P
     git("config", "--global", "core.hooksPath", str(shared), cwd=project.path)
     said = project.gitfleet("hooks", "install")
     assert said.status == 0 and list(shared.iterdir()) == []
-    assert "is refused by git" in said.out and "Push to gitfleet/in/<name> instead" in said.out
+    assert "git refuses" in said.out and "Push to gitfleet/in/<name> instead" in said.out
     assert tell("git", "config", "receive.denyCurrentBranch", cwd=project.path).status == 1
 
 

@@ -90,9 +90,7 @@ def test_a_refused_key_is_tried_seldom() -> None:
     assert [log.pause() for log in rests] == [300, 600, 2400, 3600, 3600]
     rest = rests[0].rest()
     assert rest is not None and rest.refused
-    assert str(rest).startswith(
-        "shell's key was refused on box, tried again at 2026-12-01 12:05:00"
-    )
+    assert str(rest).startswith("shell's key was refused on box, next try at 2026-12-01 12:05:00")
 
 
 def test_a_reset_that_has_passed_still_makes_a_pause() -> None:

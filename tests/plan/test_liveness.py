@@ -32,13 +32,13 @@ def of(**keys: object) -> Observation:
     [
         (WELL, None, ""),
         (of(heard=False, elapsed=299), None, ""),
-        (of(heard=False, elapsed=300, quiet=300), Limit.STALL, "nothing was heard of it"),
+        (of(heard=False, elapsed=300, quiet=300), Limit.STALL, "it reported nothing"),
         (of(quiet=900, idle=900), Limit.STALL, "it was silent for 15m"),
         # A tool may work in silence for longer; so may what uses the processor.
         (of(quiet=900, idle=900, tool="Bash", tool_for=900), None, ""),
         (of(quiet=900, idle=3), None, ""),
-        (of(quiet=3600, idle=3600, tool="Bash"), Limit.STALL, "Bash ran without a word"),
-        (of(quiet=3600, idle=3), Limit.STALL, "it worked without a word for 1h"),
+        (of(quiet=3600, idle=3600, tool="Bash"), Limit.STALL, "Bash ran without output"),
+        (of(quiet=3600, idle=3), Limit.STALL, "it worked without output for 1h"),
         (of(elapsed=7200), Limit.TIME, "longer than 2h"),
         # What the task had cost before counts.
         (of(usd=0.5), None, ""),
@@ -48,9 +48,9 @@ def of(**keys: object) -> Observation:
         (of(used=900), None, ""),
         # A coder that waits for its own limit must not hold a slot through it.
         (of(retrying=True, rests=59), None, ""),
-        (of(retrying=True, rests=60), Limit.STALL, "its limit lasts longer"),
+        (of(retrying=True, rests=60), Limit.STALL, "its limit lasts too long"),
         (of(rests=3600), None, ""),
-        (of(retrying=True, refused=True), Limit.STALL, "its key is refused"),
+        (of(retrying=True, refused=True), Limit.STALL, "its key was refused"),
     ],
 )
 def test_each_limit_has_its_name(signs: Observation, limit: Limit | None, reason: str) -> None:

@@ -82,7 +82,7 @@ EXAMPLES: Final = [
     ("limit_reached", run(limit=hit(Limit.BUDGET), failure=Failure.LIMITED), "over-budget"),
     ("limit_reached", run(limit=hit(Limit.LEASE)), "interrupted: its lease is over"),
     ("end_unseen", run(exit=KILLED), "interrupted: a signal ended its supervisor"),
-    ("end_unseen", run(exit=ProcessExit()), "interrupted: nobody saw how it ended"),
+    ("end_unseen", run(exit=ProcessExit()), "interrupted: its end was not recorded"),
     ("end_unseen", run(exit=KILLED, failure=Failure.CRASHED), "interrupted"),
     ("coder_failed", run(failure=Failure.REFUSED, said="it will not"), "failed: it will not"),
     ("coder_failed", run(failure=Failure.CRASHED), "failed: crashed"),
@@ -92,8 +92,8 @@ EXAMPLES: Final = [
     ("never_ran", replace(GOOD, run=CoderRun()), "interrupted: no coder ran"),
     ("left_conflicts", replace(GOOD, unsolved=("a.txt",)), "failed: it left conflict markers"),
     ("lost_branch", replace(GOOD, work=None), "failed: its branch gitfleet/task/one is gone"),
-    ("lost_branch", work(on_base=False), "failed: its branch does not contain the commit"),
-    ("changed_nothing", replace(GOOD, work=NOTHING), "empty: it ended well and changed nothing"),
+    ("lost_branch", work(on_base=False), "failed: its branch no longer contains"),
+    ("changed_nothing", replace(GOOD, work=NOTHING), "empty: it succeeded but changed nothing"),
     (
         "changed_nothing",
         replace(GOOD, work=replace(NOTHING, left_on="mine")),
@@ -104,13 +104,13 @@ EXAMPLES: Final = [
         replace(run(denied=("Bash", "Write")), work=NOTHING),
         "failed: it changed nothing: it may not use Bash, Write",
     ),
-    ("out_of_scope", work(outside=("b.txt",)), "out-of-scope: it changed b.txt, and"),
+    ("out_of_scope", work(outside=("b.txt",)), "out-of-scope: it changed b.txt, which"),
     ("out_of_scope", work(outside=tuple("abcdefg")), "out-of-scope: it changed a, b, c, d, e …"),
     ("work_submitted", GOOD, "submitted: 1 commit, 2 files changed"),
     ("work_submitted", run(denied=("Bash",)), "submitted"),
     ("work_submitted", run(exit=ProcessExit(code=1)), "submitted"),  # it got over an error
     ("planned", PLAN, "submitted: 2 tasks planned"),
-    ("planned", replace(PLAN, filed=0), "empty: it ended well and planned no task"),
+    ("planned", replace(PLAN, filed=0), "empty: it succeeded but planned no task"),
     ("ruled", JUDGED, "accepted: it is right"),
     ("ruled", replace(JUDGED, verdict=Verdict(verdict=Ruling.ACCEPTED)), "accepted"),
     (
@@ -122,7 +122,7 @@ EXAMPLES: Final = [
     (
         "ruled",
         replace(JUDGED, verdict=None, no_verdict="it gave no verdict"),
-        "failed: the validator ended, and it gave no verdict",
+        "failed: the validator ended, but it gave no verdict",
     ),
 ]
 

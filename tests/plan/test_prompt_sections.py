@@ -98,7 +98,7 @@ def test_many_attempts_fit_and_the_newest_is_told_in_full() -> None:
     assert len(text) < prompt_sections.ALL_BEFORE + 60 * 45
     assert "reason-120 " in text and "reason-1 " not in text
     assert "Attempt 81, work by shell, 1h: failed." in text and "Attempt 80," not in text
-    assert "80 events before these are left out." in text
+    assert "80 events before these are omitted." in text
 
 
 def test_many_notes_and_answers_fit() -> None:
@@ -143,7 +143,7 @@ def test_answers_are_told_with_their_questions_and_open_questions_apart() -> Non
     tree = {"questions/app-1.md": codec.write_question(one)}
     tree["questions/app-2.md"] = codec.write_question(two)
     text = prompt_sections.answers_section(board(tasks("app"), tree).entries["app"].questions)
-    answered, _, waits = text.partition("# Asked, and not answered yet")
+    answered, _, waits = text.partition("# Questions without an answer yet")
     assert "Attempt 2 asked (app-1):" in answered and "Which?\n- JWT\n- cookie" in answered
     assert "And?" in waits and "And?" not in answered
     assert "JWT" in text and "JWT" not in outside(text)
@@ -162,7 +162,7 @@ def test_the_task_is_an_instruction_with_what_bounds_it() -> None:
     keys = "title: Log in\npaths: ['app/**']\nchecks: ['make x']"
     tree = {"tasks/app.md": f"---\n{keys}\n---\nDo `it`.\n".encode()}
     assert prompt_sections.task_section(board(tree).entries["app"]) == (
-        "# The task: Log in\n\nIts id is app.\nThe change may touch nothing but: app/**\n"
+        "# The task: Log in\n\nIts id is app.\nThe change may only touch: app/**\n"
         "These commands must pass on the result:\n\n    make x\n\nDo `it`."
     )
 
@@ -174,7 +174,7 @@ def test_a_judge_is_told_whether_the_task_was_changed_meanwhile() -> None:
         made = entry("work submitted", task_blob=blob, coder="claude", commits=2, files_changed=1)
         text = prompt_sections.submitted_section(made)
         assert "Attempt 1, by claude, handed it in: 2 commits, 1 file changed." in text
-        assert ("was changed after the work" in text) is changed
+        assert ("changed after the work" in text) is changed
     assert prompt_sections.submitted_section(entry()) == ""
 
 

@@ -179,8 +179,8 @@ def test_a_question_is_found_by_its_name_or_by_its_task() -> None:
     assert (name("one"), name("one-1"), name("one-2")) == ("one-2", "one-1", "one-2")
     assert name("questions/fix-1.md") == "fix-1" and name("fix-1-1") == "fix-1-1"
     for said, word in (
-        ("two", "asks 2 questions"),
-        ("fix-1", "a question of fix, and a task"),
+        ("two", "2 open questions"),
+        ("fix-1", "a question of fix and a task"),
         ("done", "no open question"),
         ("nosuch", "no question"),
         ("../x", "no question"),
@@ -225,7 +225,7 @@ def test_an_answer_is_a_persons_commit_and_the_first_one_counts() -> None:
 @pytest.mark.parametrize("text", ["", " \n", "<!-- later -->", "\x1b\x07"])
 def test_what_says_nothing_is_no_answer(text: str) -> None:
     """Nor is a comment, nor what nobody can see."""
-    with pytest.raises(FleetError, match="must say something"):
+    with pytest.raises(FleetError, match="is empty"):
         answer(running(question("one-1")), text)
 
 

@@ -52,7 +52,7 @@ def test_what_waits_for_a_person_comes_first() -> None:
     places = [drawn.index(f"\n## {title}\n") for title in re.findall(r"^## (.*)$", drawn, re.M)]
     titles = re.findall(r"^## (.*)$", drawn, re.MULTILINE)
     assert titles == [
-        "Waits for you", "Running", "Next", "Later", "Landed lately", "What waits for what",
+        "Needs attention", "Running", "Next", "Later", "Recently landed", "Dependencies",
     ]  # fmt: skip
     assert places == sorted(places)
     assert "| broken | invalid |" in drawn
@@ -84,7 +84,7 @@ def test_the_graph_ends_at_sixty_tasks() -> None:
     drawn = readme_page.draw(board_of(files), NOW)
     graph = drawn.split("```mermaid\n")[1].split("```")[0]
     assert len(re.findall(r"^  t\d+\[", graph, re.MULTILINE)) == 60
-    assert "140 more tasks are not drawn." in drawn
+    assert "140 more tasks are not shown." in drawn
     assert set(re.findall(r"t(\d+) -->", graph)) <= {str(n) for n in range(60)}
     assert len(drawn) < 30_000 and "and 149 more." in drawn
 
@@ -143,7 +143,7 @@ class Clock:
 
 def drawings(project: SampleProject) -> int:
     said = project.git("log", "--format=%s", "fleet")
-    return said.split("\n").count("Draw the page")
+    return said.split("\n").count("Update the README page")
 
 
 def test_at_most_every_thirty_seconds_and_only_when_it_differs(project: SampleProject) -> None:
@@ -202,6 +202,6 @@ def test_the_last_page_of_a_runner_is_drawn(project: SampleProject) -> None:
     """`gitfleet run --until-idle` leaves the board as it looks now."""
     project.put({"tasks/a.md": task("A", "touch made")})
     assert project.start("--until-idle").wait().status == 0
-    assert "## Landed lately" in project.show("README.md")
+    assert "## Recently landed" in project.show("README.md")
     assert project.broken() == []
     project.clean()

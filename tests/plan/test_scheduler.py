@@ -84,7 +84,7 @@ def test_a_coder_runs_no_more_than_its_limit() -> None:
     fleet = FLEET + b"coders:\n  shell: {concurrency: 2}\n"
     found = board(tasks("a", "b", "mine"), tasks("c", coder="other"), claimed("mine"), fleet=fleet)
     assert chosen(found) == ["a", "c"]
-    assert passed(found) == {"b": "shell runs 2 times already"}
+    assert passed(found) == {"b": "shell already runs 2 attempts"}
 
 
 def test_needs_are_met_by_labels() -> None:
@@ -167,7 +167,7 @@ def test_a_busy_coder_is_waited_for() -> None:
         tasks("a", "mine", coders=("one", "two")), claimed("mine", coder="one"), fleet=fleet
     )
     assert chosen(found) == []
-    assert passed(found) == {"a": "one runs 1 times already"}
+    assert passed(found) == {"a": "one already runs 1 attempt"}
 
 
 def test_a_refused_key_waits_for_a_person() -> None:
@@ -175,7 +175,7 @@ def test_a_refused_key_waits_for_a_person() -> None:
     refused = limited("old", "auth-failed", coder="one")
     over = picks(board(tasks("a", coder="one"), refused), NOW, Capacity(**PLENTY), "main")[1][0]
     assert (over.for_a_person, over.rests, over.until) == (True, True, None)
-    assert over.reason.startswith("one's key was refused on box, tried again at")
+    assert over.reason.startswith("one's key was refused on box, next try at")
     until = NOW + timedelta(minutes=5)
     both = board(
         tasks("a", coders=("one", "two")), refused, limited("older", coder="two", until=until)
@@ -217,7 +217,7 @@ def test_a_coder_that_may_not_or_cannot_run_here() -> None:
     )
     assert "name one in the task" in passed(found)["a"]
     assert chosen(found) == ["b"]
-    assert "does not let mine run" in passed(found, coders=frozenset({"shell"}))["b"]
+    assert "does not allow mine here" in passed(found, coders=frozenset({"shell"}))["b"]
     why = "the plugin shell (gitfleet-shell 1.0) cannot be imported"
     assert passed(board(tasks("a")), absent={"shell": why}) == {"a": why}
 

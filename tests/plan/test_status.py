@@ -80,14 +80,14 @@ TABLE: list[tuple[str, Files, Status, str]] = [
      Status.HELD, "hold: true"),
     ("retry does not unhold", app("hold", "retry"), Status.HELD, "on hold"),
     ("held comes before failed", app("work tampered", "hold"), Status.HELD, "on hold"),
-    ("failed once", app("work failed"), Status.READY, "tried again; the last attempt: failed"),
+    ("failed once", app("work failed"), Status.READY, "retried; last attempt: failed"),
     ("failed thrice", app(*["work failed"] * 3), Status.FAILED, "all 3 attempts used up"),
     ("mixed failures", app("work failed", "work empty", "work stalled"), Status.FAILED, "stalled"),
     ("own limit of attempts", tasks("app", max_attempts=1) | logged("app", "work timed-out"),
-     Status.FAILED, "all 1 attempts"),
+     Status.FAILED, "the only attempt failed (timed-out)"),
     ("retry resets", app(*["work failed"] * 3, "retry"), Status.READY, "retried"),
     ("a note moves nothing", app(*["work failed"] * 3, "note hm"), Status.FAILED, "all 3"),
-    ("four interruptions", app(*["work lost", "work interrupted"] * 2), Status.READY, "again"),
+    ("four interruptions", app(*["work lost", "work interrupted"] * 2), Status.READY, "retried"),
     ("five interruptions", app(*["work lost"] * 5), Status.FAILED, "interruptions"),
     ("interruptions are no failures", app("work failed", "work lost", "work failed", "work lost"),
      Status.READY, "lost"),
@@ -121,7 +121,7 @@ TABLE: list[tuple[str, Files, Status, str]] = [
     ("fixer cancelled", app(*REJECTED) | tasks("app-fix-1") | logged("app-fix-1", "cancel"),
      Status.READY, "rejected"),
     ("fixer gone", app(*REJECTED), Status.READY, "rejected"),
-    ("no fixer", app("work submitted", "validate rejected"), Status.FAILED, "no further repair"),
+    ("no fixer", app("work submitted", "validate rejected"), Status.FAILED, "no more fix tasks"),
     ("accepted", app("work submitted", "validate accepted"), Status.ACCEPTED, "not landed yet"),
     (
         "accepted of what a retry gave up",
@@ -148,12 +148,12 @@ TABLE: list[tuple[str, Files, Status, str]] = [
     ("not yet", tasks("app", not_before=NOW + timedelta(days=1)), Status.DELAYED,
      "not before 2026-12-02 12:00:00 UTC"),
     ("now", tasks("app", not_before=NOW), Status.READY, "not started"),
-    ("backing off", app("work failed", **JUST_NOW), Status.DELAYED, "tried again at"),
+    ("backing off", app("work failed", **JUST_NOW), Status.DELAYED, "next attempt at"),
     ("resting", app("work limited", until=NOW + timedelta(hours=1)), Status.DELAYED,
      "shell is limited on box until 2026-12-01 13:00:00 UTC: it was limited"),
     ("rested", app("work limited", until=NOW), Status.READY, "limited"),
     ("a refused key", app("work auth-failed", **JUST_NOW), Status.DELAYED,
-     "shell's key was refused on box, tried again at 2026-12-01 12:04:59 UTC"),
+     "shell's key was refused on box, next try at 2026-12-01 12:04:59 UTC"),
     ("a refused key, retried", app("work auth-failed", "retry", **JUST_NOW), Status.READY,
      "retried"),
     ("its coder rests because of another task", app() | tasks("b")
@@ -183,7 +183,7 @@ TABLE: list[tuple[str, Files, Status, str]] = [
      Status.WAITING, "b, which is cancelled"),
     ("on itself", tasks("app", depends_on=("app",)), Status.WAITING, "depends on itself"),
     ("in a circle", tasks("app", depends_on=("b",)) | tasks("b", depends_on=("c",))
-     | tasks("c", depends_on=("app",)), Status.WAITING, "circle: app → b → c → app"),
+     | tasks("c", depends_on=("app",)), Status.WAITING, "cycle: app → b → c → app"),
     ("before a circle", tasks("app", depends_on=("b",)) | tasks("b", depends_on=("c",))
      | tasks("c", depends_on=("b",)), Status.WAITING, "waits for b"),
 ]  # fmt: skip
@@ -193,7 +193,7 @@ TABLE: list[tuple[str, Files, Status, str]] = [
     ("files", "status", "words"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE]
 )
 def test_the_table_of_statuses(files: Files, status: Status, words: str) -> None:
-    """Each row of the table in docs/board.md: what lies on the board, the status, its reason."""
+    """Each row of the table in docs/lifecycle.md: the board's files, the status, its reason."""
     found = stands(board(files), "app")
     assert found.status is status, found
     assert words in found.reason
@@ -381,7 +381,7 @@ def test_cycles_are_found_in_time() -> None:
     chain |= tasks("t5000", depends_on=("t4998",))
     found = board(chain)
     started = datetime.now(tz=UTC)
-    assert "circle: t4999 → t5000 → t4998 → t4999" in stands(found, "t4999").reason
+    assert "cycle: t4999 → t5000 → t4998 → t4999" in stands(found, "t4999").reason
     assert stands(found, "t0").reason == "waits for t1"
     assert (datetime.now(tz=UTC) - started).total_seconds() < 5
 

@@ -351,7 +351,7 @@ def test_a_landing_that_has_happened_is_written_down_whatever_was_decided_since(
 def test_nothing_can_be_said_of_a_file_with_a_bad_name() -> None:
     """An event of such a task would lie where nobody looks, so the person is told to rename it."""
     found = board({"tasks/Bad Name.md": text()})
-    with pytest.raises(FleetError, match="no name for a task"):
+    with pytest.raises(FleetError, match="not a valid task name"):
         by_person.decide(
             found, NOW, task="Bad Name", kind=Kind.CANCEL, person=ANN, reason="", suffix="abcd"
         )

@@ -117,7 +117,7 @@ def test_the_next_step_of_a_waiting_task_is_about_what_it_waits_for() -> None:
     )
     assert "gitfleet add TITLE --id nowhere" in detail(found, "a").next
     assert "gitfleet retry gone" in detail(found, "b").next
-    assert "circle" in detail(found, "c").next
+    assert "cycle" in detail(found, "c").next
 
 
 def test_a_ready_task_without_a_coder_is_told_to_name_one() -> None:
@@ -221,7 +221,7 @@ def test_a_task_that_waits_for_a_key_says_where_to_mend_it() -> None:
     just_now = {"ended": NOW - timedelta(seconds=1)}
     found = board(tasks("a"), logged("a", "work auth-failed", **just_now))
     assert detail(found, "a").next == (
-        "Mend the key of shell on box, then `gitfleet retry a` tries it at once."
+        "Fix the key of shell on box; `gitfleet retry a` then retries at once."
     )
     limited = board(tasks("a"), logged("a", "work limited", **just_now))
     assert detail(limited, "a").next.startswith("Nothing: ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -49,7 +50,7 @@ def test_a_board_names_only_a_forge_that_the_machine_lists(
             assert not made.service.attempt() and not made.able
         assert "gitfleet-acme 1.0" in place.lines[-1] and "does not list" in place.lines[-1]
         assert " forge-delayed " in place.lines[-1] and not mark.exists()
-        place.fleet.machine = Machine(plugins=("acme",))
+        place.fleet = replace(place.fleet, machine=Machine(plugins=("acme",)))
         with place.publisher() as made:
             assert not made.service.attempt() and made.able
         assert mark.exists()

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -87,7 +88,7 @@ def test_its_forge_brings_a_question_and_its_answer(
     monkeypatch.setenv("ACME_TOKEN", TOKEN)
     monkeypatch.setattr(http_client, "FIRST_PAUSE", 0.01)
     with desk(tmp_path, "") as place, serving(Gitea(place.bare)) as forge:
-        place.fleet.machine = Machine(plugins=("acme",))
+        place.fleet = replace(place.fleet, machine=Machine(plugins=("acme",)))
         text = f"forge: {{kind: acme, base_url: '{forge.url}', repository: ada/walks}}"
         place.write({"fleet.yaml": settings(text)})
         place.ask()

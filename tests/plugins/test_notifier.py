@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -60,11 +61,14 @@ def _machine(*services: NotifyService, plugins: tuple[str, ...] = ("acme", "bad"
 def test_news_reach_people_through_a_plugin_once(place: Desk, mark: Path, tmp_path: Path) -> None:
     """Beside it a broken one, and one that takes nothing: each is told, and holds up no other."""
     told = tmp_path / "told"
-    place.fleet.machine = _machine(
-        NotifyService(kind="gone"),
-        NotifyService(kind="acme"),
-        NotifyService(kind="bad"),
-        NotifyService(kind="acme", options={"file": str(told)}),
+    place.fleet = replace(
+        place.fleet,
+        machine=_machine(
+            NotifyService(kind="gone"),
+            NotifyService(kind="acme"),
+            NotifyService(kind="bad"),
+            NotifyService(kind="acme", options={"file": str(told)}),
+        ),
     )
     assert notifier.able(place.fleet)
     for _ in range(2):
@@ -73,14 +77,14 @@ def test_news_reach_people_through_a_plugin_once(place: Desk, mark: Path, tmp_pa
                 place.ask()
     assert told.read_text() == "map-tiles asks: How large may the store become?\n"
     waits = [line for line in place.lines if " notifications-delayed " in line]
-    assert any("service=1:gone" in line and "no plugin brings" in line for line in waits)
+    assert any("service=1:gone" in line and "no plugin provides" in line for line in waits)
     assert any("service=2:acme" in line and "`file` is missing" in line for line in waits)
-    assert any("service=3:bad" in line and "tried again" in line for line in waits)
+    assert any("service=3:bad" in line and "it is retried" in line for line in waits)
 
 
 def test_nothing_is_imported_that_the_list_does_not_name(place: Desk, mark: Path) -> None:
     """The settings of the same machine name it, and still the list decides, as for all plugins."""
-    place.fleet.machine = _machine(NotifyService(kind="acme"), plugins=())
+    place.fleet = replace(place.fleet, machine=_machine(NotifyService(kind="acme"), plugins=()))
     assert not notifier.able(place.fleet)
     with (
         pytest.raises(FleetError, match=r"the notifier acme is a plugin .* does not list"),
@@ -92,7 +96,7 @@ def test_nothing_is_imported_that_the_list_does_not_name(place: Desk, mark: Path
 
 def test_apprise_is_no_name_for_a_plugin(mark: Path) -> None:
     """Its services are configured under `urls`."""
-    with pytest.raises(FleetError, match="stands in the wrong place"):
+    with pytest.raises(FleetError, match="is in the wrong place"):
         registry.find("apprise", Machine(plugins=("apprise",)))
     assert not mark.exists()
 

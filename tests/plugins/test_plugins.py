@@ -80,9 +80,10 @@ def test_two_distributions_with_one_name_are_refused_until_one_is_listed(site: P
     [
         ("import nothing_of_that_name", "cannot be imported: ModuleNotFoundError"),
         ("raise SystemExit(3)", "cannot be imported: SystemExit: 3"),
-        ("PLUG = print", r"\(bad:PLUG\) is a builtin_function_or_method, and has to be a Coder"),
+        ("class Odd(BaseException): pass\nraise Odd(3)", "cannot be imported: Odd: 3"),
+        ("PLUG = print", r"\(bad:PLUG\) is a builtin_function_or_method, not a Coder"),
         ("OTHER = 1", "cannot be imported: AttributeError"),
-        (spy(Path("/dev/null"), "another"), "calls its coder 'another'"),
+        (spy(Path("/dev/null"), "another"), "names its coder 'another'"),
         (
             "from gitfleet.coders.base import Coder\nPLUG = Coder('bad', 1, 2, 3, 4)",
             "has a name, a program or versions",

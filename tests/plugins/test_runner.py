@@ -23,6 +23,10 @@ def coder(name, **how):
     given = {"launch": launch, "reader": text_reader, "judge": judge_exit, **how}
     return Coder(name, program="python", **given)
 LAUNCH = coder("launches-not", launch=fails)
+EXITS = coder("exits", launch=lambda _job: sys.exit(3))
+def interrupts(_evidence):
+    raise KeyboardInterrupt
+STOPS = coder("stops", judge=interrupts)
 READER = coder("reads-not", reader=lambda job: fails)
 JUDGE = coder("judges-not", judge=fails)
 GOOD = coder("good", options=lambda given: "" if given == {"deep": [1]} else "wrong")
@@ -41,6 +45,8 @@ PLUG = Acme()
 """
 _POINTS: Final = {
     "launches-not": "brokenmod:LAUNCH",
+    "exits": "brokenmod:EXITS",
+    "stops": "brokenmod:STOPS",
     "reads-not": "brokenmod:READER",
     "judges-not": "brokenmod:JUDGE",
     "good": "brokenmod:GOOD",
@@ -95,6 +101,9 @@ def test_a_broken_plugin_costs_its_own_tasks_a_sentence_and_never_the_runner(
             (attempt,) = lab.attempts(f"{name}-not")
             start = f"the plugin {name}-not (gitfleet-mixed 1.0) failed in `{member}`: Zero"
             assert attempt.outcome == "misconfigured" and attempt.reason.startswith(start)
+        for name, what in (("exits", "`launch`: SystemExit: 3"), ("stops", "`judge`: Keyboard")):
+            (attempt,) = lab.attempts(name)
+            assert attempt.outcome == "misconfigured" and what in attempt.reason
         (strict,) = lab.attempts("strict")
         assert strict.reason == "coders.strict.options in fleet.yaml: it wants nothing"
         (skipped,) = ran.lines.of("skipped", task="no-import")

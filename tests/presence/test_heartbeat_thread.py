@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gitfleet.attempt.context import Project
+from gitfleet.attempt.workspace_pool import WorkspacePool
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.heartbeats import BEATS
 from gitfleet.board.remote_backend import RemoteBackend
@@ -36,7 +37,9 @@ def test_a_loop_that_stands_still_is_not_kept_alive(
         repo, "fleet", "origin", Store(repo, branch="fleet").signature, no_conflict
     )
     store = Store(repo, branch="fleet", runner="box-1", swap=shared)
-    fleet = Project(repo, Clone(repo), store, EventLog(lines.append), "box-1", "main")
+    fleet = Project(
+        repo, Clone(repo), store, EventLog(lines.append), "box-1", "main", WorkspacePool(repo)
+    )
     shared.fetch()
     heartbeat = HeartbeatThread(fleet, shared, dict, lambda: None)
     heartbeat.every = 0.0

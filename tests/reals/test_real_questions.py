@@ -61,7 +61,7 @@ def test_parked_it_goes_on_in_its_own_session_with_the_answer(tmp_path: Path, co
         assert first.session and first.session == second.session
         assert on.lab.tree()["one.txt"] == "cookie"
         last = str(on.model.asked[-1].body)
-        assert "Which of the two?" in last and "Go on with the task one" in last
+        assert "Which of the two?" in last and "Continue the task one" in last
         assert on.model.finished("one")
 
 

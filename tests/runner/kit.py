@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gitfleet.attempt.context import Project
+from gitfleet.attempt.workspace_pool import WorkspacePool
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.edit_conflicts import log_edits
 from gitfleet.board.remote_backend import RemoteBackend
@@ -45,7 +46,9 @@ class Place:
         self.store = Store(self.repo, runner="box", now=self._clock, swap=self.remote)
         self.store.backend.refresh()
         clone = Clone(self.repo)
-        self.project = Project(self.repo, clone, self.store, report, "box", "main", Machine())
+        self.project = Project(
+            self.repo, clone, self.store, report, "box", "main", WorkspacePool(self.repo), Machine()
+        )
 
     def _clock(self) -> datetime:
         return self.now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ def test_the_nearest_word_on_slots_counts(
 ) -> None:
     """The command line, then this machine, then the board."""
     place = Place(tmp_path, {"fleet.yaml": FLEET + b"concurrency: 5\n"})
-    place.project.machine = Machine(concurrency=machine)
+    place.project = replace(place.project, machine=Machine(concurrency=machine))
     assert (
         LocalCapacity(place.project, Options(slots=option), BlockedLandings(place.project))
         .now(place.board)
@@ -35,10 +36,10 @@ def test_the_nearest_word_on_slots_counts(
 def test_the_machine_says_which_labels_and_coders_it_has(tmp_path: Path) -> None:
     """A machine that lists no coders has all; one that lists none has none."""
     place = Place(tmp_path)
-    place.project.machine = Machine(labels=("gpu",), coders=())
+    place.project = replace(place.project, machine=Machine(labels=("gpu",), coders=()))
     found = LocalCapacity(place.project, Options(), BlockedLandings(place.project)).now(place.board)
     assert found.labels == {"gpu"} and found.coders == frozenset() and found.runner == "box"
-    place.project.machine = Machine()
+    place.project = replace(place.project, machine=Machine())
     assert (
         LocalCapacity(place.project, Options(), BlockedLandings(place.project))
         .now(place.board)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,9 +10,11 @@ import pytest
 
 from gitfleet.errors import FleetError
 from gitfleet.git.remote import Unreachable
+from gitfleet.model.change import Change, Move
 from gitfleet.model.states import Status
 from gitfleet.plan.status import status_of
 from gitfleet.runner.duties import Duties, WindowCatchUp, follow_up
+from tests.git.kit import SlowCommand
 from tests.plan.kit import NOW, logged, tasks
 from tests.runner.kit import Place
 
@@ -86,6 +89,36 @@ def test_a_window_that_is_busy_for_a_moment_is_no_news(tmp_path: Path) -> None:
     lock.unlink()
     catch_up.keep()
     assert catch_up.behind == {} and (window / "tasks" / "b.md").exists()
+
+
+def test_a_slow_commit_beside_a_landing_does_not_undo_it_the_next_time(tmp_path: Path) -> None:
+    """Seen: git refuses the person's commit, since the target moved, but has put the old index
+    back. They would commit again, and the landed file would be gone. It is corrected before."""
+    place = Place(tmp_path, tasks("a"))
+    (place.path / "mine").write_text("mine\n")
+    place.git("add", "mine")
+
+    def settling() -> bool:
+        windows = WindowCatchUp(place.project)
+        windows.keep()
+        return windows.settling
+
+    assert not settling()
+    with SlowCommand(tmp_path, place.path, "commit", "-q", "-m", "person") as commit:
+        old = place.git("rev-parse", "main")
+        objects, who = place.store.objects, place.store.signature()
+        tree = objects.write_tree(objects.tree_of(old), {"landed": b"work\n"})
+        new = objects.write_commit(tree, (old,), "Land", who, who)
+        move = Move("refs/heads/main", old, new)
+        change = Change(subject="a: landed", files={"notes/a/x.md": b"x"}, moves=(move,))
+        assert place.store.transact(lambda _board, _now: change).won
+        assert commit.go_on()[0] != 0
+    assert settling()
+    place.git("commit", "-q", "-m", "person, again")
+    assert place.git("show", "main:landed") == "work" and place.git("show", "main:mine") == "mine"
+    note = next((place.repo.common / "gitfleet" / "follow").glob("*.step.json"))
+    os.utime(note, (0, 0))
+    assert not settling()
 
 
 def test_a_task_closed_by_hand_closes_what_it_repairs(tmp_path: Path) -> None:

@@ -36,6 +36,37 @@ def test_a_run_until_idle_does_all_that_can_be_done(tmp_path: Path) -> None:
     assert "error" not in names
 
 
+def test_one_process_can_serve_two_repositories(tmp_path: Path) -> None:
+    """At the same time, with a task of the same id in each: files, logs, workspaces and commits of
+    the two do not mix, and each repository is locked and released by its own runner."""
+    places = [
+        Place(tmp_path / name, {"tasks/app.md": SCRIPT.replace(b"echo x", f"echo {name}".encode())})
+        for name in ("one", "two")
+    ]
+    ends = dict.fromkeys(("one", "two"), -1)
+
+    def work(name: str, place: Place) -> None:
+        ends[name] = _runner(place, until_idle=True).run()
+
+    threads = [
+        threading.Thread(target=work, args=(name, place), daemon=True)
+        for name, place in zip(ends, places, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(ends.values()) == {IDLE_DONE}
+    for name, place in zip(ends, places, strict=True):
+        assert place.git("show", "main:x") == name
+        assert status_of(place.board, "app", utc_now()).status is Status.DONE
+        names = place.names()
+        assert names.count("claimed") == 2 and names.count("landed") == 1, place.lines
+        assert "error" not in names and place.project.clone.pending_claims() == {}
+        assert not place.project.clone.workspace("app").exists()
+        assert place.project.clone.running() is None
+
+
 def test_a_run_that_leaves_something_to_a_person_says_so(tmp_path: Path) -> None:
     """By its status and in its last line."""
     place = Place(tmp_path, tasks("app"), logged("app", "work tampered"))

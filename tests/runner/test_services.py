@@ -85,7 +85,7 @@ def test_what_fails_is_in_the_live_file_and_in_the_heartbeat(tmp_path: Path) -> 
     assert isinstance(told, list)
     for failing in (live["failing"], told):
         assert [one["name"] for one in failing] == ["questions", "notify"]
-        assert "nothing to tell them through" in failing[1]["error"]
+        assert "no service to send them" in failing[1]["error"]
         assert failing[1]["elapsed"] < 3600 and "notify.urls" in failing[1]["remedy"]
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,6 +57,31 @@ def test_a_branch_in_a_new_folder_wakes(bell: Bell, repo_path: Path) -> None:
         git("commit-tree", "-m", "x", "HEAD^{tree}", cwd=repo_path),
         cwd=repo_path,
     )
+    assert bell.heard()
+
+
+def test_a_folder_made_while_its_parent_is_registered_is_no_warning(
+    bell: Bell, repo_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen on a runner's standard error at its first task: watchdog finds such a folder when it
+    lists the parent, and again when it reads the event. Moves below it still wake the runner."""
+    outer = repo_path / ".git" / "refs" / "heads" / "outer"
+    twice = threading.Event()
+    walk = os.walk
+
+    def slow(top: Any, *args: Any, **keys: Any) -> Any:
+        if os.fsdecode(top) == str(outer):  # the watch on it exists
+            (outer / "inner").mkdir(exist_ok=True)
+        if os.fsdecode(top) == str(outer / "inner"):
+            twice.set()
+        return walk(top, *args, **keys)
+
+    monkeypatch.setattr(os, "walk", slow)
+    outer.mkdir()
+    assert twice.wait(PATIENCE)
+    while bell.heard(1):
+        pass
+    git("branch", "outer/inner/x", cwd=repo_path)
     assert bell.heard()
 
 

@@ -90,7 +90,7 @@ def test_a_clone_sees_the_runner_of_another_one_and_its_attempt(tmp_path: Path) 
 def test_a_board_without_a_remote_shows_its_own_runner(repo_path: Path, tmp_path: Path) -> None:
     """By the clone's own file and the claims on the board."""
     gitfleet("init", cwd=repo_path)
-    assert "no runner is known here" in gitfleet("runners", cwd=repo_path).stdout
+    assert "No runners are known here" in gitfleet("runners", cwd=repo_path).stdout
     pipe = tmp_path / "go"
     os.mkfifo(pipe)
     add(repo_path, "slow", f"read _ < '{pipe}'")
@@ -113,7 +113,7 @@ def test_a_copied_clone_leaves_the_originals_attempts_alone(tmp_path: Path) -> N
         wait_for(lambda: _told(box)[0]["attempts"][0]["doing"] == "working", "work")
         copied = tmp_path / "copy"
         subprocess.run(["cp", "-a", str(box), str(copied)], check=True)
-        assert "no runner is at work" in refusal("stop", cwd=copied)
+        assert "no runner is running" in refusal("stop", cwd=copied)
         with running(copied, "--until-idle") as copy:
             line = copy.until("running")
             assert _told(copied)[0]["name"] != _told(copied)[1]["name"], line

@@ -141,7 +141,7 @@ def test_a_server_that_refuses_the_branch_stops_nothing(shared: Shared) -> None:
     hook.chmod(0o755)
     with running(shared.box) as runner:
         said = runner.until("error", "doing=questions")
-        assert "refuses to move gitfleet/ask/one-1" in said
+        assert "rejected the push to gitfleet/ask/one-1" in said
         gitfleet("answer", "one", "yes", cwd=shared.box)
         git("push", "-q", "origin", "fleet", cwd=shared.box, check=False)
         runner.until("landed", "task=one")

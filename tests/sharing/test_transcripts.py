@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gitfleet.attempt.context import Project
+from gitfleet.attempt.workspace_pool import WorkspacePool
 from gitfleet.board.clone_state import Clone
 from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.board.store import Store
@@ -62,7 +63,9 @@ class World:
         store.mask = mask
         store.backend.refresh()
         report = EventLog(self.lines.append)
-        return TranscriptSync(Project(repo, Clone(repo), store, report, "box", "main"))
+        return TranscriptSync(
+            Project(repo, Clone(repo), store, report, "box", "main", WorkspacePool(repo))
+        )
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def test_a_verb_decides_on_the_board_as_it_is_there(clones: tuple[Path, Path, Pa
     bare, ann, ben = clones
     add(ann, "t", "true")
     gitfleet("hold", "t", cwd=ben)
-    assert "on hold already" in refusal("hold", "t", cwd=ann)
+    assert "already on hold" in refusal("hold", "t", cwd=ann)
     assert "taken" in refusal("add", "Again", "--id", "t", cwd=ben)
     assert kinds(bare, "t") == ["hold"]
 
@@ -58,7 +58,7 @@ def test_without_the_remote_it_waits_here_and_says_so(
     bare.rename(tmp_path / "away")
     said = gitfleet("hold", "t", "--reason", "wait", cwd=ann)
     assert said.stdout == "t is on hold\n"
-    assert said.stderr.startswith("gitfleet: kept in this clone, and not on origin yet (")
+    assert said.stderr.startswith("gitfleet: saved in this clone, but not yet on origin (")
     assert said.stderr.count("\n") == 1
     (tmp_path / "away").rename(bare)
     add(ben, "u", "true")

@@ -221,7 +221,7 @@ class Clone:
             self._fetched = False  # looked at after the pause
             self._behind = [] if forgets else [move.ref for move in change.publish]
             return None
-        return TxnResult(TxnStatus.LOST, "the remote refuses to move the target")
+        return TxnResult(TxnStatus.LOST, "the remote rejected the push to the target")
 
     def _unknown(self, moves: list[Move], new: Commit, change: Change) -> Steps[TxnResult | None]:
         if "unknown-is-lost" in self.mutants:

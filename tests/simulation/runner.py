@@ -216,7 +216,7 @@ class Runner:
                 yield from self._take_over(entry.id, entry.claim)
 
     def _take_over(self, task: str, claim: Claim) -> Steps[None]:
-        attempt = Attempt.of(claim, Outcome.LOST, "nothing was heard of it", self.machine.clock())
+        attempt = Attempt.of(claim, Outcome.LOST, "it was not seen", self.machine.clock())
         yield from self.clone.transact(
             lambda board, now: on_end.end_attempt(
                 board, task=task, attempt=attempt, role=claim.role
@@ -295,7 +295,7 @@ class Runner:
             push = self.server.push
             fate = yield from converse(self.machine, lambda: push([move]), pushes=True)
         except Lost:
-            raise Unreachable("the heartbeat did not arrive") from None
+            raise Unreachable("could not push the heartbeat") from None
         if fate == "done":
             end = "own-lease-from-end" in self.mutants
             heard = self.machine.boot() if end else started

@@ -10,7 +10,7 @@ from gitfleet.model.board import Board
 from gitfleet.model.config import Settings
 from gitfleet.model.states import Role
 from gitfleet.model.task import Task
-from gitfleet.plan.coder_choice import choices
+from gitfleet.plan.coder_choice import NO_CODER, choices
 
 
 def absence(coder: str, settings: Settings) -> FleetError | None:
@@ -27,13 +27,15 @@ def objection(coder: str, task: Task) -> str:
     return ""
 
 
-def nobodys(board: Board, task: str) -> str:
-    """Why none of a task's coders exists here, and the remedy; empty if one does."""
+def missing(board: Board, task: str) -> str:
+    """Why no coder can do a task here, and the remedy: none is set or none exists; else empty."""
     entry = board.get(task)
     if entry is None or entry.task is None:
         return ""
     able = choices(board, entry, Role(entry.task.role.value))
+    if not able:
+        return NO_CODER
     errors = [absence(one.coder, board.settings) for one in able]
-    if not errors or errors[0] is None or None in errors:
+    if errors[0] is None or None in errors:
         return ""
     return errors[0].one_line

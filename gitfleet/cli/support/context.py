@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from gitfleet.attempt.context import Project
+from gitfleet.attempt.workspace_pool import WorkspacePool
 from gitfleet.board.edit_conflicts import log_edits
 from gitfleet.cli.support import edits
 from gitfleet.cli.support.session import CliSession, machine
@@ -37,6 +38,7 @@ def fleet_of(session: CliSession, report: EventLog | None = None) -> Project:
         report=told,
         runner=name,
         default_target=session.default_target(),
+        workspaces=WorkspacePool(session.repo),
         machine=own,
         executor=registry.find(own.executor, own.plugins),
     )

@@ -40,7 +40,7 @@ def each(verb: str, ids: Sequence[str], make: Make, tell: Tell) -> None:
     for one in failed:
         click.echo(f"gitfleet: {one}", err=True)
     if failed:
-        raise FleetError(f"{len(failed)} of {len(wanted)} tasks are as they were: see above")
+        raise FleetError(f"{len(failed)} of {len(wanted)} tasks unchanged")
 
 
 def say(verb: str, kind: Kind, ids: Sequence[str], reason: str, tell: Tell) -> None:
@@ -84,9 +84,9 @@ def ending(session: CliSession, task: str) -> str:
     entry = entry_of(session, task)
     if entry is None or entry.claim is None:
         return ""
-    does = "ends the attempt under way, and saves its work"
+    does = "ends the running attempt and saves its work"
     if entry.claim.nonce in session.clone.pending_claims() and session.clone.running_pid() is None:
-        return f"no runner is at work here: the next `gitfleet run` {does}"
+        return f"no runner is running here: the next `gitfleet run` {does}"
     return f"its runner {does}"
 
 

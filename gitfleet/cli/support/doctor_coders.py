@@ -90,12 +90,12 @@ def _look(
 ) -> tuple[Program | None, DoctorFinding]:
     """The coder's program; None if the coder cannot work here."""
     if error := registry.absence(use.coder, board.settings.coders, fleet.machine.plugins):
-        what = f"{use.by} wants {use.coder}, and {error.what}"
+        what = f"{use.by} names {use.coder}, but {error.what}"
         return None, DoctorFinding(use.level, "coder", what, error.remedy)
     allowed = fleet.machine.coders
     if allowed is not None and use.coder not in allowed:
-        what = f"{use.by} wants {use.coder}, which this machine's config.yaml does not let run"
-        return None, warning("coder", what, "Add it under `coders:` there, if it may.")
+        what = f"{use.by} names {use.coder}, which this machine's config.yaml does not allow"
+        return None, warning("coder", what, "To allow it, add it under `coders:` there.")
     found = probe_coder.program(fleet, board, use.coder, start=start)
     if "/" in found.name and not found.name.startswith("/"):
         return found, ok("coder", f"{use} is {found.name} in the workspace")
@@ -113,9 +113,9 @@ def _version(fleet: Project, board: Board, use: Use, found: Program) -> Iterator
     coder = registry.find(use.coder, board.settings.coders, fleet.machine.plugins)
     assert coder is not None
     known = ", ".join(coder.versions)
-    told = f"tells no version; known {known}"
-    what = f"version {found.version} is not among those known: {known}" if found.version else told
-    remedy = "It may work as well; if its attempts end oddly, install one that is known."
+    told = f"reports no version; known: {known}"
+    what = f"version {found.version} is not a known one: {known}" if found.version else told
+    remedy = "It may work; if its attempts fail strangely, install a known version."
     yield warning("coder", f"{use}: {what}", remedy)
 
 
@@ -131,8 +131,8 @@ def _speaks(board: Board, use: Use) -> bool:
 _REMEDIES: Final[Mapping[Failure, str]] = {
     Failure.AUTH: "Log in with it as the user who runs gitfleet, or give the runner its key in the"
     " environment.",
-    Failure.LIMITED: "Wait, or name another coder; attempts wait by themselves.",
-    Failure.OVERLOADED: "Look whether its service can be reached from this machine.",
+    Failure.LIMITED: "Wait, or name another coder; tasks wait automatically.",
+    Failure.OVERLOADED: "Check that this machine can reach its service.",
     Failure.MISCONFIGURED: "Correct its model, program, args or base_url in fleet.yaml.",
     Failure.DENIED: "Correct its permission in fleet.yaml and in this machine's config.yaml.",
 }
@@ -151,7 +151,7 @@ def _called(
     described = board.settings.coders.get(use.coder)
     if described is not None and described.argv:
         # Its purpose is unknown: it may be for other tasks than such a question.
-        remedy = "If it is made for tasks of another kind, try it with one; else mend it."
+        remedy = "If it is made for other tasks, try it with one; otherwise fix it."
         return warning("coder", f"{use} did not answer: {answer.reason}", remedy)
     return _failed(use, found, answer)
 

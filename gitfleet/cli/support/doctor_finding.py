@@ -1,4 +1,4 @@
-"""A finding of `gitfleet doctor`: what was checked, the result, and the remedy."""
+"""The subject and the findings of `gitfleet doctor`: each with its result and its remedy."""
 
 from __future__ import annotations
 
@@ -6,8 +6,23 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from gitfleet.board.clone_state import Clone
+from gitfleet.board.store import Store
 from gitfleet.cli.support.session import plain
 from gitfleet.errors import FleetError
+from gitfleet.git.repo import Repo
+from gitfleet.model.board import Board
+
+
+class Examined(Struct, frozen=True):
+    """The subject of the checks. `board` None: there is none."""
+
+    repo: Repo
+    clone: Clone
+    store: Store
+    board: Board | None
+    target: str  # the target if neither the task nor the settings name one
+    seconds: float | None  # time limit for a coder's answer; None: no calls
 
 
 class Level(StrEnum):

@@ -64,7 +64,7 @@ def _fate(one: EditConflict, commit: str) -> str:
     """The fate of the person's version, in sentences, without the last full stop."""
     task = layout.place(one.copy).task
     verbs = (
-        f"`gitfleet unhold {task}` lets it begin, `gitfleet cancel {task}` gives it up"
+        f"`gitfleet unhold {task}` allows it to start, `gitfleet cancel {task}` cancels it"
         if one.held
         else ""
     )

@@ -27,7 +27,7 @@ def choose(wanted: str | None) -> list[str]:
     found = [one.coder.name for one in _installed()]
     if wanted is not None and wanted not in registry.KNOWN:
         known = ", ".join((*registry.PREFERENCE, "shell"))
-        raise FleetError(f"no coder is called {wanted}", remedy=f"Known are {known}.")
+        raise FleetError(f"no coder is called {wanted}", remedy=f"Known coders: {known}.")
     if wanted is None and len(found) > 1 and sys.stdin.isatty() and sys.stdout.isatty():
         wanted = _ask()
     first = [wanted] if wanted is not None else found[:1]
@@ -44,7 +44,7 @@ def _installed() -> list[Detected]:
 
 def _ask() -> str:
     found = _installed()
-    click.echo("Several coders are installed. Which one does the tasks that name none?")
+    click.echo("Several coders are installed. Which one is the default for tasks that name none?")
     for number, one in enumerate(found, 1):
         click.echo(f"  {number}  {one.coder.name:<14}{_state(one)}")
     names = {one.coder.name: one.coder.name for one in found}
@@ -76,7 +76,7 @@ def report(settings: Settings) -> Iterator[str]:
         yield f"Coder: {name}, described in fleet.yaml."
     elif coder is None:
         why = absence(name, settings)
-        yield f"Coder: {name}; {why.one_line if why else 'it is gone'}."
+        yield f"Coder: {name}; {why.one_line if why else 'it is no longer configured'}."
     elif name not in registry.MODULES:
         yield f"Coder: {name}, from a plugin."
     elif coder.account is None:
@@ -126,4 +126,5 @@ def first_task(settings: Settings) -> str:
     """A command that creates a task that can be done here."""
     if any(one.coder != "shell" for one in named_by(settings.roles.work)):
         return 'gitfleet add "A first task" --body "What to do, in Markdown"'
-    return 'gitfleet add "A first task" --coder shell < body.md'
+    body = r"```sh\necho hello > hello.txt\n```\n"
+    return f"printf '{body}' | gitfleet add \"Say hello\" --coder shell"

@@ -45,7 +45,7 @@ def board_at(session: CliSession, revision: str) -> tuple[Board, datetime]:
     said = git(*args, cwd=Path.cwd(), check=False)
     if said.code != 0:
         raise FleetError(
-            f"{revision!r} is no commit here",
+            f"{revision!r} is not a commit here",
             remedy=f"Name a revision of the board, such as {store.branch}~3, or a commit's id.",
         )
     commit = store.objects.commit(said.out)
@@ -77,10 +77,10 @@ def archive(store: Store, board: Board) -> Iterator[Entry]:
 
 
 def doubted(board: Board, row: Row) -> Row:
-    """The row; for a ready task whose coder does not exist, with that as its reason."""
+    """The row; for a ready task without a coder that exists, with that as its reason."""
     if row.status is not Status.READY:
         return row
-    from gitfleet.cli.support import coder_checks  # noqa: PLC0415 - all coders, which few tasks make one look at
+    from gitfleet.cli.support import coder_checks  # noqa: PLC0415 - imports all coders
 
-    why = coder_checks.nobodys(board, row.id)
+    why = coder_checks.missing(board, row.id)
     return replace(row, reason=why) if why else row

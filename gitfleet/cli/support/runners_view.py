@@ -58,7 +58,7 @@ def look(repo: Repo, name: str) -> None:
     try:
         fetch(repo, name)
     except Unreachable as error:
-        click.echo(f"gitfleet: {format.line(error.what)}; this is what was seen last", err=True)
+        click.echo(f"gitfleet: {format.line(error.what)}; showing what was seen last", err=True)
 
 
 # -- heartbeats

@@ -53,7 +53,7 @@ class CliSession(NamedTuple):
 
         result = self.transact(decided)
         if not result.won or result.change is None:
-            raise FleetError(result.why or "nothing had to be changed")
+            raise FleetError(result.why or "there is nothing to change")
         return result.change
 
     def raise_format(self) -> None:
@@ -91,7 +91,7 @@ def open_session(start: Path | None = None) -> CliSession:
     if session.store.tip() is None:
         raise FleetError(
             f"there is no board in this repository (no branch {session.store.branch})",
-            remedy="`gitfleet init` makes one, or adopts the one that the remote has.",
+            remedy="`gitfleet init` creates one, or uses the remote's.",
         )
     return session
 
@@ -107,8 +107,8 @@ def who_asks(repo: Repo) -> Person:
     if who[1].endswith("@gitfleet.invalid"):
         # This is an attempt's identity: an agent does not decide as a person.
         raise FleetError(
-            "this is the identity of a coder's attempt, and people decide here",
-            remedy="Run it outside of the attempt.",
+            "this git identity belongs to an attempt, and only people can do this",
+            remedy="Run it outside the attempt.",
         )
     return Person(*who)
 
@@ -135,8 +135,8 @@ def for_people(verb: str, repo: Repo) -> None:
     box = os.environ.get("GITFLEET_OUTBOX")
     if box and Path(box).resolve().is_relative_to(repo.common):
         raise FleetError(
-            f"`gitfleet {verb}` is for people, and this is an attempt of a coder",
-            remedy="An attempt speaks through `gitfleet ask`, `note`, `add` and `verdict`.",
+            f"`gitfleet {verb}` is for people, and this is an attempt",
+            remedy="Attempts use `gitfleet ask`, `note`, `add` and `verdict`.",
         )
 
 

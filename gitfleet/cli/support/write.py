@@ -33,7 +33,7 @@ def remote_of(repo: Repo, store: Store) -> str | None:
     if wanted is not None:
         if address(repo, wanted) is None:
             raise FleetError(
-                f"fleet.yaml says that the board is on {wanted}, and there is no such remote",
+                f"fleet.yaml says that the board is on {wanted}, but there is no such remote",
                 remedy=f"git remote add {wanted} URL, or set `remote: none`.",
             )
         return wanted
@@ -89,6 +89,5 @@ def write(
         if result.status is not TxnStatus.UNKNOWN:
             return result, ""
     return here.transact(decide), (
-        f"kept in this clone, and not on {name} yet ({why}): it goes up with the next change"
-        " that a runner or a verb makes here"
+        f"saved in this clone, but not yet on {name} ({why}): the next change made here pushes it"
     )

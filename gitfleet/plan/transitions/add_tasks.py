@@ -56,4 +56,4 @@ def file_additions(
     if not files:
         return None
     names = ", ".join(layout.place(path).task for path in files)
-    return Change(subject=f"{task} came across {names}", files=files, tasks=(task,))
+    return Change(subject=f"{task} creates {names}", files=files, tasks=(task,))

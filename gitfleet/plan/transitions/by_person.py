@@ -77,11 +77,11 @@ def _known(board: Board, task: str) -> Entry:
         return entry
     if entry is not None:
         path = layout.task_path(task)
-        raise FleetError(f"{path!r} is no name for a task", remedy="rename the file")
+        raise FleetError(f"{path!r} is not a valid task name", remedy="rename the file")
     if task in board.archived:
         raise FleetError(
             f"{task} is finished and archived in {board.archived[task]}/",
-            remedy="file a new task with `gitfleet add`",
+            remedy="create a new task with `gitfleet add`",
         )
     raise FleetError(f"there is no task {task!r}", remedy="`gitfleet list --all` shows all ids")
 
@@ -91,12 +91,14 @@ def _refuse(entry: Entry, status: Status, kind: Kind) -> None:
     if done(entry) or cancelled(entry):
         over = Status.DONE if done(entry) else Status.CANCELLED
         if kind in (Kind.CANCEL, Kind.CLOSE, Kind.HOLD):
-            raise FleetError(f"{entry.id} is {over} already")
+            raise FleetError(f"{entry.id} is already {over}")
     if kind is Kind.RETRY and status in CLAIMED:
         if done(entry) or cancelled(entry):
-            raise FleetError(f"an attempt on {entry.id} is just ending", remedy="try again then")
+            raise FleetError(
+                f"an attempt on {entry.id} is still ending", remedy="retry when it has ended"
+            )
         raise FleetError(
-            f"{entry.id} is {status} just now", remedy=f"`gitfleet cancel {entry.id}` first"
+            f"{entry.id} is {status} now", remedy=f"`gitfleet cancel {entry.id}` first"
         )
     if kind is Kind.RETRY and entry.gone:
         raise FleetError(
@@ -104,7 +106,7 @@ def _refuse(entry: Entry, status: Status, kind: Kind) -> None:
             remedy=f"put {layout.task_path(entry.id)} back, for example with git revert",
         )
     if kind is Kind.HOLD and _on_hold(entry):
-        raise FleetError(f"{entry.id} is on hold already")
+        raise FleetError(f"{entry.id} is already on hold")
     if kind is Kind.UNHOLD and not _on_hold(entry):
         raise FleetError(f"{entry.id} is not on hold, it is {status}")
 

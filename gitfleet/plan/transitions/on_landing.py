@@ -52,7 +52,7 @@ def landing_blocker(entry: Entry) -> LandingBlocker | None:
     if done(entry):
         return Withdrawn("the task was closed meanwhile")
     if entry.task is None:
-        return Withdrawn("its file does not validate any more")
+        return Withdrawn("its file is no longer valid")
     if entry.task.hold or put_on_hold(entry) is not None:
         return OnHold()
     return None

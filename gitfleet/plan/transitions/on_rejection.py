@@ -85,7 +85,7 @@ def _fix_body(entry: Entry, origin: Entry, attempt: Attempt) -> str:
     lines = [
         f"The work on `{entry.id}` was not accepted: {' '.join(attempt.reason.split())[:2000]}",
         "",
-        "You start where that work ended. Repair what was found, and nothing else.",
+        "You start where that work ended. Fix what was found, and nothing else.",
     ]
     if attempt.findings:
         lines += ["", "## What was found", ""]
