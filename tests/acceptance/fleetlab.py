@@ -266,7 +266,7 @@ class Lab:
         if bare or files or settings:
             self._make({**_FILES, **(files or {})})
         else:
-            copied(folder, "lab", lambda there: Lab(there, files=_FILES))
+            copied(folder, "fleetlab", lambda there: Lab(there, files=_FILES))
         self.repo = find(self.path)
         self.clone = Clone(self.repo)
 

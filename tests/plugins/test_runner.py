@@ -14,6 +14,7 @@ from tests.acceptance.fleetlab import laboratory
 from tests.plugins.kit import distribution, machine, spy
 
 _BROKEN: Final = """\
+import sys
 from gitfleet.coders.base import Coder, Launch, judge_exit, text_reader
 def fails(*_args):
     raise ZeroDivisionError("division by zero")
