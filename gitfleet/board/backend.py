@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from gitfleet import failpoints
 from gitfleet.board.remote_handle import RemoteHandle
-from gitfleet.errors import FleetError
+from gitfleet.errors import FleetError, GitError
 from gitfleet.git import follow_branch, refs
 from gitfleet.git.checkouts import checkouts_of
 from gitfleet.git.objects import Objects
@@ -113,6 +113,14 @@ class LocalBackend:
 
         Checkouts of the moved branches are locked before it and updated after it.
         """
+        try:
+            return self._commit(old, new, change)
+        except GitError:
+            if Objects(self.repo).exists(new):
+                raise
+            return None  # `git prune` removed it before a ref held it; the caller writes it again
+
+    def _commit(self, old: str, new: str, change: Change) -> TxnResult | None:
         with ExitStack() as stack:
             held, why = lock_checkouts(stack, self.repo, change.moves, Move(self.ref, old, new))
             if why:

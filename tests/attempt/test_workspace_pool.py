@@ -40,7 +40,7 @@ def test_no_folder_of_others_is_removed(pool: WorkspacePool, tmp_path: Path) -> 
     """One that is no worktree of this repository stays."""
     theirs = tmp_path / "theirs"
     theirs.mkdir()
-    with pytest.raises(FleetError, match="is no worktree of"):
+    with pytest.raises(FleetError, match="is not a worktree of"):
         pool.remove(theirs)
     assert theirs.is_dir()
 

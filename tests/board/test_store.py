@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.board.backend import TxnStatus
+from gitfleet.board.backend import TxnResult, TxnStatus
 from gitfleet.board.store import Store
 from gitfleet.errors import FleetError
 from gitfleet.files import layout
@@ -176,6 +176,25 @@ def test_a_target_that_moved_meanwhile_moves_neither_ref(store: Store) -> None:
 
     assert store.transact(decide).status is TxnStatus.LOST
     assert (store.tip(), git("rev-parse", "main", cwd=top)) == (tip, main)
+
+
+def test_a_prune_between_the_objects_and_the_ref_is_a_lost_race(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`git gc --prune=now` by a person takes what no ref holds yet; it is written again."""
+    real = store.backend.commit
+    tries: list[str] = []
+
+    def commit(old: str, new: str, change: Change) -> TxnResult | None:
+        if not tries:
+            git("prune", "--expire=now", cwd=store.repo.common)
+        tries.append(new)
+        return real(old, new, change)
+
+    monkeypatch.setattr(store.backend, "commit", commit)
+    assert put(store, {"tasks/one.md": task()}).get("one") is not None
+    assert len(tries) == 2
+    assert git("fsck", cwd=store.repo.common) == ""
 
 
 def test_a_checkout_in_the_way_of_a_move_is_the_reason(store: Store) -> None:

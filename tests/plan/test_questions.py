@@ -181,7 +181,7 @@ def test_a_question_is_found_by_its_name_or_by_its_task() -> None:
     for said, word in (
         ("two", "2 open questions"),
         ("fix-1", "a question of fix and a task"),
-        ("done", "no open question"),
+        ("done", "is already answered"),
         ("nosuch", "no question"),
         ("../x", "no question"),
     ):
