@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from gitfleet.git.follow_branch import CannotFollow, LockedCheckout, catch_up, r
 from gitfleet.git.objects import TreeEntry
 from gitfleet.git.repo import Repo, find
 from gitfleet.git.synced_commit import in_step
+from tests import warm
 from tests.conftest import git
 from tests.git.kit import MAIN, Board
 
@@ -402,13 +402,8 @@ held.follow()
 
 
 def _crash(board: Board, new: str, where: str, **env: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", CRASH, str(board.path), new, where],
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    args = ("-c", CRASH, str(board.path), new, where)
+    done = warm.run(*args, cwd=board.path, env={**os.environ, **env})
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
@@ -487,8 +482,7 @@ print(step)
 def test_a_crash_between_any_two_steps_leaves_nothing(board: Board, how: str) -> None:
     """Killed before every single file that is opened, linked, moved or removed."""
     new = board.make({"a": b"A\n"})
-    command = [sys.executable, "-c", STEPS, str(board.path), board.tip, new, how]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = warm.run("-c", STEPS, str(board.path), board.tip, new, how, cwd=board.path)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 15
     assert board.clean_git_dir()
