@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import os
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +17,14 @@ import pytest
 from hypothesis import settings
 
 from gitfleet.coders import registry
+from tests import warm
 
 if TYPE_CHECKING:
     from tests.people.kit import SampleProject
 
 _OFF_LIMITS = "the-network-is-off-limits-to-tests"
+_SHM = Path("/dev/shm")
+_ROOM = 1 << 30  # bytes
 _LOCAL = ("localhost", "127.0.0.1", "::1", "")
 
 
@@ -29,17 +35,38 @@ for _number in (signal.SIGINT, signal.SIGQUIT):
         signal.signal(_number, _ours)
 
 # Property tests draw the same few examples for every change, and more of them in the gate.
-settings.register_profile("fast", max_examples=30, deadline=None, derandomize=True)
+settings.register_profile("fast", max_examples=20, deadline=None, derandomize=True)
 settings.register_profile("ci", max_examples=300, deadline=None)
 settings.load_profile("fast")
 
 
 @pytest.hookimpl(tryfirst=True, optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int | None:
-    """One worker more than there are processors: many tests wait for other processes."""
+    """Half as many workers again as processors, and one: many tests wait for other processes."""
     if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
         return None  # then xdist does as it says
-    return len(os.sched_getaffinity(0)) + 1
+    return len(os.sched_getaffinity(0)) * 3 // 2 + 1
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests make very many small files: in memory, where there is room."""
+    if "PYTEST_DEBUG_TEMPROOT" not in os.environ and _in_memory(_SHM):
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(_SHM)
+
+
+def _in_memory(folder: Path) -> bool:
+    """Whether files there cost no disk, programs there may run, and there is room."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return False
+    room = found.f_bavail * found.f_frsize
+    return room > _ROOM and not found.f_flag & os.ST_NOEXEC and os.access(folder, os.W_OK)
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests that are collected need not be looked through for garbage."""
+    gc.freeze()
 
 
 class TheNetworkIsOffLimits(Exception):
@@ -102,17 +129,23 @@ def _path_without_coders(tmp_path_factory: pytest.TempPathFactory) -> str:
     return os.pathsep.join(folders)
 
 
+@pytest.fixture(scope="session")
+def _worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folders that are new; `mktemp` would look at all the earlier ones for each."""
+    folder = tmp_path_factory.mktemp("worlds")
+    return (folder / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
 def _isolated(
-    tmp_path_factory: pytest.TempPathFactory,
-    monkeypatch: pytest.MonkeyPatch,
-    _path_without_coders: str,
+    _worlds: Iterator[Path], monkeypatch: pytest.MonkeyPatch, _path_without_coders: str
 ) -> None:
     """Nobody's home, config, identity, coders or keys, and no network."""
-    world = tmp_path_factory.mktemp("world")
+    world = next(_worlds)
+    world.mkdir(mode=0o700)
     for folder in ("home", "config", "state", "cache", "runtime"):
         (world / folder).mkdir(mode=0o700)
-    (world / "gitconfig").touch()
+    (world / "gitconfig").write_text("[maintenance]\n\tauto = false\n")  # a process each commit
     for name in [name for name in os.environ if name.startswith(("GIT_", "GITFLEET_"))]:
         monkeypatch.delenv(name)
     for account in (coder.account for coder in _CODERS if coder.account):
@@ -142,6 +175,7 @@ def _isolated(
         "no_proxy": "localhost,127.0.0.1,::1",
     }.items():
         monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(sys, "executable", warm.python())
     _guard_sockets(monkeypatch)
 
 

@@ -15,7 +15,9 @@ from tests.conftest import git
 _PLAIN: Final = re.compile(r"[\w./+-]+")  # a path that stands in a file as it is
 # Where git and gitfleet write where the repository lies, below it.
 _PLACES: Final = (
+    "config",
     ".fleet/.git",
+    ".git/config",
     ".git/worktrees/*/gitdir",
     ".git/gitfleet/window.gitconfig",
     ".git/gitfleet/hooks/*",
@@ -25,7 +27,8 @@ _made: dict[str, Path] = {}
 
 
 def copied(path: Path, name: str, make: Callable[[Path], object]) -> Path:
-    """A copy, at `path`, of the repository that `make` makes; `name` is the name of that one.
+    """A copy, at `path`, of what `make` makes: a repository, or a folder of some that know each
+    other. `name` is the name of that one. `path` may be an empty folder.
 
     Such a repository has a window `.fleet/`, and no runner has been in it: a copy of one would be
     taken for a copied clone. A copy differs from it in no file but those that say where it lies.
@@ -37,15 +40,16 @@ def copied(path: Path, name: str, make: Callable[[Path], object]) -> Path:
         _made[name] = _folder() / name
         make(_made[name])
     template = _made[name]
-    shutil.copytree(template, path, symlinks=True)
-    for pattern in _PLACES:
-        for file in path.glob(pattern):
+    shutil.copytree(template, path, symlinks=True, dirs_exist_ok=True)
+    for repository in (path, *(one for one in path.iterdir() if one.is_dir())):
+        for file in (file for pattern in _PLACES for file in repository.glob(pattern)):
             data = file.read_bytes()
             there = data.replace(f"{template}/".encode(), f"{path}/".encode())
             if there != data:
                 file.write_bytes(there)
-    for worktree in (path, path / ".fleet"):
-        git("update-index", "-q", "--refresh", cwd=worktree)
+        for worktree in (repository, repository / ".fleet"):
+            if worktree.name != ".git" and (worktree / ".git").exists():
+                git("update-index", "-q", "--refresh", cwd=worktree)
     return path
 
 

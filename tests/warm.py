@@ -5,23 +5,31 @@ So each worker of pytest keeps one process that has imported everything, and tha
 a test starts a command. The child gets its own arguments, environment, directory and files; tests
 can signal it, kill it and wait for it like any other process.
 
+Commands that the product starts, from git's hooks or from an attempt's PATH, come here too: in a
+test `sys.executable` is a script (`python`) that asks for a fork when it is started with
+`-P -m gitfleet`, and is the interpreter otherwise. The process that was started waits for the fork;
+if it is killed, the fork is killed too.
+
 Imported, this module is the side of the tests; run as a program, it is the process that forks.
-A test of how the interpreter starts or ends uses `python -m gitfleet` instead.
+A test of how the interpreter starts or ends uses `PYTHON -m gitfleet` instead.
 """
 
 from __future__ import annotations
 
 import atexit
+import functools
 import gc
 import importlib
 import io
-import json
 import os
 import select
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -31,17 +39,50 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+PYTHON: Final = sys.executable  # the interpreter itself
 _SIGNALS: Final = tuple(signal.valid_signals())
+# Lies on PATHs and in hooks in place of the interpreter.
+_STAND_IN: Final = """\
+#!/bin/sh
+if [ "$1 $2 $3" = '-P -m gitfleet' ] && [ -S {socket} ]; then
+    exec {python} -I -S {client} "$@"
+fi
+exec {python} "$@"
+"""
+# Imports no more than it must: its start is what a test waits for.
+_CLIENT: Final = """\
+import _socket, posix, sys
+fields = [arg.encode(errors="surrogateescape") for arg in sys.argv[4:]]
+env = [name + b"=" + value for name, value in posix.environ.items()]
+request = posix.memfd_create("request")
+posix.write(request, b"\\0".join([b"%d" % len(fields), *fields, posix.getcwdb(), *env]))
+fds = b"".join(fd.to_bytes(4, sys.byteorder) for fd in (0, 1, 2, request))
+status = b""
+try:
+    there = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    there.connect({socket!r})
+    there.sendmsg([b"!"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fds)])
+    while len(status) < 24 and (more := there.recv(24 - len(status))):
+        status += more
+except OSError:
+    pass
+if not status:
+    posix.execv({python!r}, [{python!r}, *sys.argv[1:]])
+code = int(status[12:] or b"9")
+if code & 0x7F:
+    posix.kill(posix.getpid(), code & 0x7F)
+posix._exit(code >> 8)
+"""
 
 
-def _for_python(env: Mapping[str, str]) -> dict[str, str]:
+def for_python(env: Mapping[str, str]) -> dict[str, str]:
     """The variables that an interpreter reads when it starts, and never again."""
     names = ("LANG", "LC_ALL", "LC_CTYPE")
     return {name: env[name] for name in env if name.startswith("PYTHON") or name in names}
 
 
 # As most tests have them (tests/conftest.py), whichever test starts the first command.
-_USUAL: Final = {**_for_python(os.environ), "LC_ALL": "C"}
+_USUAL: Final = {**for_python(os.environ), "LC_ALL": "C"}
 # Besides the verbs: what they import only when they need it.
 _LATER: Final = ("jsonschema", "rich.console", "rich.table", "rich.live", "rich.text", "httpx")
 
@@ -123,6 +164,8 @@ def start(
 ) -> Process:
     """Start `gitfleet` with these arguments and this whole environment (None: ours).
 
+    With the arguments `-c CODE …` it is `python -c CODE …` with all of gitfleet imported.
+
     `stdout` and `stderr` are files, PIPE, or STDOUT for the latter; None: where ours goes.
     """
     ours, theirs = os.pipe2(os.O_CLOEXEC)
@@ -142,10 +185,9 @@ def start(
             opened.append(stdin)
         out = end("stdout", stdout, 1)
         err = out if stderr == subprocess.STDOUT else end("stderr", stderr, 2)
-        what = {"args": args, "cwd": str(cwd), "env": dict(os.environ if env is None else env)}
         request = os.memfd_create("request")
         opened.append(request)
-        os.write(request, json.dumps(what).encode())
+        os.write(request, _request(args, cwd, os.environ if env is None else env))
         _forker().ask([stdin, out, err, theirs, request])
     finally:
         for fd in opened:
@@ -183,6 +225,33 @@ def run(
     return subprocess.CompletedProcess(["gitfleet", *args], code, *said)
 
 
+def _request(args: tuple[str, ...], cwd: Path, env: Mapping[str, str]) -> bytes:
+    """As `_CLIENT` writes it and `_become` reads it."""
+    words = [str(len(args)), *args, str(cwd), *(f"{name}={value}" for name, value in env.items())]
+    return b"\0".join(os.fsencode(word) for word in words)
+
+
+def python() -> str:
+    """The path of the script that is `sys.executable` in a test; it works without a forker, too."""
+    return str(_folder() / "python")
+
+
+@functools.cache
+def _folder() -> Path:
+    """Holds that script, what it runs, and the socket at which the forker is asked."""
+    folder = Path(tempfile.mkdtemp(prefix="gitfleet-warm-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    there = str(folder / "socket")
+    client = folder / "client.py"
+    client.write_text(_CLIENT.format(socket=there, python=PYTHON))
+    words = {"socket": there, "python": PYTHON, "client": str(client)}
+    script = folder / "python"
+    quoted = {name: shlex.quote(word) for name, word in words.items()}
+    script.write_text(_STAND_IN.format(**quoted))
+    script.chmod(0o755)
+    return folder
+
+
 def _text(fd: int) -> str:
     os.lseek(fd, 0, os.SEEK_SET)
     with os.fdopen(os.dup(fd), encoding="utf-8", errors="replace") as file:
@@ -194,10 +263,10 @@ class _Forker:
 
     def __init__(self) -> None:
         self._socket, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        unusual = _for_python(os.environ).keys()
+        unusual = for_python(os.environ).keys()
         with its:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", __file__, str(its.fileno())],
+                [PYTHON, "-P", __file__, str(its.fileno()), str(_folder())],
                 pass_fds=[its.fileno()],
                 stdin=subprocess.DEVNULL,
                 env={**{n: os.environ[n] for n in os.environ.keys() - unusual}, **_USUAL},
@@ -241,26 +310,45 @@ def _import_all() -> None:
     gc.freeze()
 
 
-def _serve(asked: socket.socket) -> list[int]:
+def _serve(asked: socket.socket, folder: Path) -> list[int]:
     """Fork for each request, and tell how each child ends. Returns in the children only.
 
     The signals of a child are blocked until it is ready for them.
     """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(folder / "socket"))
+    listener.listen(64)
     running: dict[int, tuple[int, int]] = {}  # pidfd -> pid, where its status goes
+    waiting: dict[int, int] = {}  # the connection of a started process -> pidfd
     events = select.poll()
-    events.register(asked, select.POLLIN)
+    doors = (asked.fileno(), listener.fileno())
+    for door in doors:
+        events.register(door, select.POLLIN)
     while True:
-        for fd, _ in events.poll():
+        # Doors last: what was told of a number that is closed is not meant for who gets it next.
+        for fd, _ in sorted(events.poll(), key=lambda event: event[0] in doors):
             if fd in running:
                 events.unregister(fd)
+                status = running[fd][1]
+                if waiting.pop(status, None) is not None:
+                    events.unregister(status)
                 _tell_end(fd, *running.pop(fd))
                 continue
-            _, fds, _, _ = socket.recv_fds(asked, 1, 5)
+            if fd not in doors:
+                if fd in waiting:  # the process that was started is dead
+                    events.unregister(fd)
+                    signal.pidfd_send_signal(waiting.pop(fd), signal.SIGKILL)
+                continue
+            outside = fd == listener.fileno()
+            fds = _from_outside(listener) if outside else socket.recv_fds(asked, 1, 5)[1]
             if not fds:
+                if outside:
+                    continue
                 os._exit(0)
             pid = os.fork()
             if pid == 0:
                 asked.close()
+                listener.close()
                 for pidfd, (_, status) in running.items():
                     os.close(pidfd)
                     os.close(status)
@@ -270,8 +358,24 @@ def _serve(asked: socket.socket) -> list[int]:
             pidfd = os.pidfd_open(pid)
             running[pidfd] = pid, status
             events.register(pidfd, select.POLLIN)
+            if outside:
+                waiting[status] = pidfd
+                events.register(status, 0)  # that it hangs up is always told
             for unused in (*fds[:3], fds[4]):
                 os.close(unused)
+
+
+def _from_outside(listener: socket.socket) -> list[int]:
+    """What a process that was started sends, as `start` sends it; empty if it is dead."""
+    there, _ = listener.accept()
+    with suppress(OSError):
+        there.settimeout(10)
+        _, fds, _, _ = socket.recv_fds(there, 1, 4)
+        if len(fds) == 4:
+            there.settimeout(None)
+            return [*fds[:3], there.detach(), fds[3]]
+    there.close()
+    return []
 
 
 def _tell_end(pidfd: int, pid: int, status: int) -> None:
@@ -290,20 +394,23 @@ def _become(fds: list[int]) -> None:
     """Be the process that was asked for; a fresh interpreter if this one cannot be it."""
     with os.fdopen(fds[4], "rb") as file:
         file.seek(0)
-        what = json.load(file)
+        words = [os.fsdecode(word) for word in file.read().split(b"\0")]
+    count = int(words[0])
+    args, cwd = words[1 : count + 1], words[count + 1]
+    env = dict(word.split("=", 1) for word in words[count + 2 :])
     for target, fd in enumerate(fds[:3]):
         os.dup2(fd, target)
     for fd in fds[:4]:
         os.close(fd)
-    os.chdir(what["cwd"])
-    if _for_python(what["env"]) != _for_python(os.environ):
+    os.chdir(cwd)
+    if for_python(env) != for_python(os.environ):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-        argv = [sys.executable, "-P", "-m", "gitfleet", *what["args"]]  # -P: as the command does
-        os.execve(sys.executable, argv, what["env"])
+        argv = args if args[:1] == ["-c"] else ["-m", "gitfleet", *args]
+        os.execve(PYTHON, [PYTHON, "-P", *argv], env)  # -P: as the command does
     os.environ.clear()
-    os.environ.update(what["env"])
+    os.environ.update(env)
     time.tzset()
-    sys.argv[1:] = what["args"]
+    sys.argv[1:] = args
     for stream in (sys.stdout, sys.stderr):
         assert isinstance(stream, io.TextIOWrapper)
         stream.reconfigure(line_buffering=stream is sys.stderr or stream.isatty())
@@ -312,10 +419,11 @@ def _become(fds: list[int]) -> None:
 
 
 def _main() -> None:
-    asked = socket.socket(fileno=int(sys.argv[1]))
+    asked, folder = socket.socket(fileno=int(sys.argv[1])), Path(sys.argv[2])
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     _import_all()
-    _become(_serve(asked))
+    sys.executable = str(folder / "python")
+    _become(_serve(asked, folder))
     _end(_status())
 
 
@@ -323,7 +431,12 @@ def _status() -> int:
     from gitfleet.cli.main import main
 
     try:
-        main()
+        if sys.argv[1:2] == ["-c"]:
+            code = sys.argv[2]
+            sys.argv[:3] = ["-c"]
+            exec(compile(code, "<string>", "exec"), {"__name__": "__main__"})
+        else:
+            main()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
     except BaseException:

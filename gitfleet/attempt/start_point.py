@@ -127,6 +127,10 @@ def _of_work(
     base, tip = last.attempt.base, _left_at(project, entry.id, last.attempt)
     if base is None or tip is None:
         return StartPoint(_first_base(project, board, entry, pick.target, target), StartMode.CLEAN)
+    if not (project.objects.exists(base) and project.objects.is_ancestor(base, tip)):
+        # Its runner died before the conflicting work was merged: that is still to do.
+        target = _built_upon(project, board, entry, pick.target, target)
+        return StartPoint(target, StartMode.MERGE, tip)
     return StartPoint(base, StartMode.GO_ON, tip)
 
 

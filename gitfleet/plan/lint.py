@@ -216,14 +216,12 @@ def _objection(board: Board, entry: Entry, need: str) -> str:
 
 
 def _mark(file: File, key: str, item: int | None) -> tuple[int, int]:
-    """Line and column of a task file's key, or of one item of its list; 1:1 if unknown.
+    """Line and column of a valid task file's key, or of one item of its list; 1:1 if unknown.
 
     Parses again, but only a file with a finding.
     """
-    text, problems = codec.decode(file.data, "")
-    front, _, more = codec.split(text, "")
-    if problems or more:
-        return 1, 1
+    text, _ = codec.decode(file.data, "")
+    front, _, _ = codec.split(text, "")
     marks = yaml.load(front, Task, first_line=2).marks
     return _nearest(marks, (key,) if item is None else (key, item))
 

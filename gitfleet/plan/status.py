@@ -367,8 +367,7 @@ def _ready(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
 
 def _who(event: Event, verb: str) -> str:
     said = event.content
-    if not isinstance(said, Decision):
-        return verb
+    assert isinstance(said, Decision), "people write these events"
     text = f"{verb} by {said.by}" if said.by else verb
     return f"{text}: {said.reason}" if said.reason else text
 

@@ -36,21 +36,14 @@ from gitfleet.model.event import Attempt, Event
 from gitfleet.plan.status import status_of
 from gitfleet.process.procfs import ProcessId, marked
 from tests import warm
+from tests.conftest import git
+from tests.template import copied
 
 PATIENCE = 90.0  # seconds until a test gives up; nothing waits that long unless it is broken
 _LINE = re.compile(r"(\S+) ([a-z-]+)((?: [a-z_]+=(?:\"(?:[^\"\\]|\\.)*\"|\S+))*)\Z")
 _FIELD = re.compile(r" ([a-z_]+)=(\"(?:[^\"\\]|\\.)*\"|\S+)")
 _ESCAPE = re.compile(r"\\(.)")
 _PERSON = Person("Ada Author", "ada@example.org")
-
-
-def git(*args: str, cwd: Path, input: str | None = None, check: bool = True) -> str:
-    """What git says, without white space at its ends."""
-    done = subprocess.run(
-        ["git", *args], cwd=cwd, input=input, capture_output=True, text=True, check=False
-    )
-    assert not check or done.returncode == 0, f"git {args}: {done.stdout}{done.stderr}"
-    return done.stdout.strip()
 
 
 def until(true: Callable[[], object], *, timeout: float = PATIENCE, what: str = "") -> None:
@@ -241,6 +234,8 @@ QUICK: Mapping[str, Any] = {
     "timeouts": {"attempt": "5m", "silence": "5m"},
 }
 
+_FILES: Mapping[str, str] = {"README": "hello\n"}
+
 
 @dataclass(frozen=True)
 class Fsck:
@@ -265,32 +260,35 @@ class Lab:
         self._gates: list[Gate] = []
         self._lives: list[Live] = []
         self.env: dict[str, str] = {}
-        self._make({"README": "hello\n", **(files or {})}, bare)
         self.settings: dict[str, Any] = {**QUICK, **settings}
-        self.repo = find(self.path)
-        Store(self.repo).create(
-            {"fleet.yaml": yaml.dump(self.settings), ".gitattributes": b"* text eol=lf\n"}, _PERSON
-        )
-        setup_clone.prepare_clone(self.repo)
         self.bare = bare
         self.window = folder / "elsewhere" if bare else self.path / ".fleet"
-        if bare:  # another clone of it, as on a server
-            git("clone", "-q", "-b", "fleet", str(self.path), str(self.window), cwd=folder)
+        if bare or files or settings:
+            self._make({**_FILES, **(files or {})})
         else:
-            git("worktree", "add", "-q", str(self.window), "fleet", cwd=self.path)
+            copied(folder, "fleetlab", lambda there: Lab(there, files=_FILES))
+        self.repo = find(self.path)
         self.clone = Clone(self.repo)
 
-    def _make(self, files: Mapping[str, str], bare: bool) -> None:
-        seed = self.folder / "seed" if bare else self.path
+    def _make(self, files: Mapping[str, str]) -> None:
+        seed = self.folder / "seed" if self.bare else self.path
         git("init", "-q", "-b", "main", str(seed), cwd=self.folder)
         for name, text in files.items():
             (seed / name).parent.mkdir(parents=True, exist_ok=True)
             (seed / name).write_text(text)
         git("add", "-A", cwd=seed)
         git("commit", "-q", "-m", "The project", cwd=seed)
-        if bare:
+        if self.bare:
             git("clone", "-q", "--bare", str(seed), str(self.path), cwd=self.folder)
             git("remote", "remove", "origin", cwd=self.path)
+        repo = find(self.path)
+        board = {"fleet.yaml": yaml.dump(self.settings), ".gitattributes": b"* text eol=lf\n"}
+        Store(repo).create(board, _PERSON)
+        setup_clone.prepare_clone(repo)
+        if self.bare:  # another clone of it, as on a server
+            git("clone", "-q", "-b", "fleet", str(self.path), str(self.window), cwd=self.folder)
+        else:
+            git("worktree", "add", "-q", str(self.window), "fleet", cwd=self.path)
 
     # -- a person at the board
 

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from gitfleet.git.synced_commit import folder
-from tests.acceptance.fleetlab import Lab, git
+from tests.acceptance.fleetlab import Lab
+from tests.conftest import git
 
 FINAL = {
     "README": "hello",

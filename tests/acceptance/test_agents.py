@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 
 from tests.acceptance.conftest import MakeLab
-from tests.acceptance.fleetlab import Lab, git
+from tests.acceptance.fleetlab import Lab
+from tests.conftest import git
 
 _ADD = "printf '%s\\n' 'Seen.' '```sh' 'echo found > found.txt' '```' | gitfleet add"
 

@@ -10,13 +10,19 @@ from pathlib import Path
 import pytest
 
 from gitfleet import failpoints
-from tests.acceptance.fleetlab import Lab, git
+from tests.acceptance.fleetlab import Lab
 from tests.acceptance.smallboard import ONE_FINAL, all_is_well, one_task, small_board
+from tests.conftest import git
+from tests.lanes import sample
 
 LONG = os.environ.get("GITFLEET_LONG") == "1"
 # A second passing differs where the first one was of another kind (work, then validation; the
 # first landing, then one that others wait for).
 AGAIN = ("claimed", "coder-ended", "landed-refs-moved", "salvaged")
+# What one task does not come to by itself.
+AMONG_OTHERS = ("salvaged", "rejected", "outbox-committed")
+ALONE = [point for point in failpoints.POINTS if point not in AMONG_OTHERS]
+FAST = ("claimed", "coder-ended", "merge-made", "landed-refs-moved")
 
 
 @pytest.fixture
@@ -36,9 +42,9 @@ def test_the_small_board_ends_well_when_nobody_dies(small: Lab) -> None:
     assert small.board().entries["found"].task.discovered_from == "a"  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("point", ["claimed", "coder-ended", "merge-made", "landed-refs-moved"])
+@pytest.mark.parametrize("point", sample(ALONE, *FAST))
 def test_killed_with_one_task_and_started_again_it_lands_once(tmp_path: Path, point: str) -> None:
-    """kill -9 before, during and after the work, and in the middle of the landing."""
+    """kill -9 at each step of the work and of its landing loses nothing and leaves nothing."""
     lab = one_task(tmp_path)
     killed = lab.run("--until-idle", env={"GITFLEET_FAULT": point})
     assert killed.status == -signal.SIGKILL, f"{point} was never passed: {killed}"
@@ -56,7 +62,7 @@ def _kill_and_restart(small: Lab, where: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("point", failpoints.POINTS)
+@pytest.mark.parametrize("point", failpoints.POINTS if LONG else AMONG_OTHERS)
 def test_killed_at_a_named_point_and_started_again_it_comes_to_the_same_end(
     small: Lab, point: str
 ) -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from gitfleet.execution.local import LocalRun, attach
 from gitfleet.run_dir import RunFiles
-from tests.acceptance.fleetlab import Gate, Lab, Live, git, until
+from tests.acceptance.fleetlab import Gate, Lab, Live, until
+from tests.conftest import git
 
 _ACCEPT = "printf 'verdict: accepted\\n' >v; mv v \"$GITFLEET_OUTBOX/verdict.yaml\""
 
@@ -46,6 +47,7 @@ def _judged(lab: Lab, script: str) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_check_whose_end_nobody_saw_is_run_again(lab: Lab, number: signal.Signals) -> None:
     """Its supervisor is killed, or a service manager ends all there is: the check has neither
@@ -112,6 +114,7 @@ def _second(lab: Lab, gate: Gate) -> str:
     return f"if test -e '{mark}'; then {pause}; fi; touch '{mark}'"
 
 
+@pytest.mark.slow
 def test_a_verdict_on_another_tree_is_not_gone_on_with(lab: Lab) -> None:
     """The target moved under a validator, and the runner dies while it checks the new tree: the
     validator of the old one is over, and did not fail for want of a verdict."""
@@ -133,6 +136,7 @@ def test_a_verdict_on_another_tree_is_not_gone_on_with(lab: Lab) -> None:
     assert lab.landings() == ["one"] and lab.left_over() == []
 
 
+@pytest.mark.slow
 def test_what_a_validator_let_land_has_landed(lab: Lab) -> None:
     """Killed between the target and the board, then put on hold: the work is in the target, and
     no second opinion is asked."""

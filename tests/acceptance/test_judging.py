@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from tests.acceptance.conftest import MakeLab
 from tests.acceptance.fleetlab import Lab
 
@@ -53,6 +55,7 @@ def test_the_judge_is_told_the_task_and_the_checks_that_ran(lab: Lab) -> None:
     assert "Without a verdict the work is not accepted." in prompt
 
 
+@pytest.mark.slow
 def test_a_judge_without_a_verdict_or_that_crashes_accepts_nothing(make_lab: MakeLab) -> None:
     """The validation has failed, is tried again as often as attempts allow, then a person looks."""
     for number, script in enumerate(("exit 0", "echo 'verdict: accepted' > .verdict\nexit 3")):
@@ -67,6 +70,7 @@ def test_a_judge_without_a_verdict_or_that_crashes_accepts_nothing(make_lab: Mak
             assert "no verdict" in lab.attempts("one", "validate")[0].reason
 
 
+@pytest.mark.slow
 def test_a_judges_cost_counts_however_its_run_ends(make_lab: MakeLab) -> None:
     """A budget sums what attempts tell, so one without a verdict tells it, and one that tampers."""
     used = '{"said": "usage", "tokens": {"input": 1200, "output": 30}, "usd": 0.5}'
@@ -90,6 +94,7 @@ def test_a_judge_that_crashed_after_its_verdict_is_not_believed(lab: Lab) -> Non
     assert lab.landings() == []
 
 
+@pytest.mark.slow
 def test_a_verdict_that_cannot_be_read_accepts_nothing(lab: Lab) -> None:
     """A link, or an unknown word, is no verdict."""
     judged_by(lab, f"echo 'verdict: fine' > .verdict\n{_VERDICT}", max_attempts=1)
@@ -127,6 +132,7 @@ def test_a_rejection_with_its_repair_is_repaired_and_the_chain_closes(lab: Lab) 
     assert lab.fsck().status == 0
 
 
+@pytest.mark.slow
 def test_repairs_end_when_their_rounds_are_used_up(lab: Lab) -> None:
     """max_fix_rounds: then it waits for a person, and no task is added."""
     judged_by(
@@ -142,6 +148,7 @@ def test_repairs_end_when_their_rounds_are_used_up(lab: Lab) -> None:
     assert lab.landings() == []
 
 
+@pytest.mark.slow
 def test_a_failed_check_becomes_one_task_that_lists_every_finding(make_lab: MakeLab) -> None:
     """A coder with a mind is told what failed and how, as data, and repairs it."""
     lab = make_lab(checks=["test -f README"])

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.acceptance.conftest import MakeLab
-from tests.acceptance.fleetlab import Lab, git, parsed, until
+from tests.acceptance.fleetlab import Lab, parsed, until
+from tests.conftest import git
 
 
+@pytest.mark.slow
 def test_a_red_target_is_said_once_and_nobody_is_blamed(make_lab: MakeLab) -> None:
     """A shared check that fails on main itself leaves the work submitted, with no fix task."""
     lab = make_lab(files={"broken": "x\n"}, checks=["test ! -e broken"])
@@ -19,6 +23,7 @@ def test_a_red_target_is_said_once_and_nobody_is_blamed(make_lab: MakeLab) -> No
     assert "main" in lab.reason("one")
 
 
+@pytest.mark.slow
 def test_a_red_target_is_repaired_by_a_change_that_is_green(make_lab: MakeLab) -> None:
     """The repair lands although its target is red, and what waited for it lands after."""
     lab = make_lab(files={"broken": "x\n"}, checks=["test ! -e broken"])
@@ -30,6 +35,7 @@ def test_a_red_target_is_repaired_by_a_change_that_is_green(make_lab: MakeLab) -
     assert set(lab.statuses()) == {"one", "repair"}
 
 
+@pytest.mark.slow
 def test_a_check_of_its_own_is_never_the_targets_fault(make_lab: MakeLab) -> None:
     """A task's check fails until its work is done, so it fails on main, too: the work is blamed."""
     lab = make_lab(max_fix_rounds=0)
@@ -39,6 +45,7 @@ def test_a_check_of_its_own_is_never_the_targets_fault(make_lab: MakeLab) -> Non
     assert lab.status("one") == "failed"
 
 
+@pytest.mark.slow
 def test_checks_run_on_the_tree_that_lands(lab: Lab) -> None:
     """Two changes that are each good and together bad: the second one does not land."""
     gate = lab.gate("gate")
@@ -143,6 +150,7 @@ def test_work_that_a_person_squashed_by_hand_is_landed(lab: Lab) -> None:
     assert lab.fsck().status == 0
 
 
+@pytest.mark.slow
 def test_a_task_lands_on_the_branch_that_it_names(lab: Lab) -> None:
     """`base` is where the work starts and lands; a branch that does not exist is told."""
     git("branch", "release", cwd=lab.path)
@@ -154,6 +162,7 @@ def test_a_task_lands_on_the_branch_that_it_names(lab: Lab) -> None:
     assert lab.statuses() == {"one": "done", "two": "ready"}
 
 
+@pytest.mark.slow
 def test_the_merge_says_whose_work_it_is(lab: Lab) -> None:
     """The trailers of a landing name task, attempt, coder, model and nonce."""
     lab.task("one", script="echo x > x", model="small-1")

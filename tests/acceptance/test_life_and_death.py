@@ -42,6 +42,7 @@ def _all_begun(lab: Lab, live: Live) -> None:
     until(lambda: all(mark.exists() for mark in marks), what="all to begin")
 
 
+@pytest.mark.slow
 def test_a_cancelled_attempt_leaves_no_process(make_lab: MakeLab) -> None:
     """A tool that ignores TERM, one in a session of its own, one that forks twice and holds
     standard output: all end with a cancel, and another task gets the slots."""
@@ -59,6 +60,7 @@ def test_a_cancelled_attempt_leaves_no_process(make_lab: MakeLab) -> None:
     assert lab.left_over() == [] and lab.landings() == ["next"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("keys", "settings", "outcome"),
     [
@@ -142,6 +144,7 @@ _SPEAKING = {
 }
 
 
+@pytest.mark.slow
 def test_limits_of_an_agent_that_tells_what_it_does(make_lab: MakeLab) -> None:
     """Never a word, a tool that hangs, money, room: each ends the attempt with a name of its own.
     A tool at work may be silent for longer than an agent without one."""

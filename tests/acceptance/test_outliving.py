@@ -14,8 +14,8 @@ from gitfleet.process.procfs import alive
 from gitfleet.run_dir import RunDir
 from tests.acceptance.agents import agent
 from tests.acceptance.conftest import MakeLab
-from tests.acceptance.fleetlab import PATIENCE, Lab, Live, git, until
-from tests.lanes import sample
+from tests.acceptance.fleetlab import PATIENCE, Lab, Live, until
+from tests.conftest import git
 
 # Waits in the middle, within a line, for a word.
 _AGENT = """\
@@ -91,6 +91,7 @@ def kill(live: Live) -> None:
     assert live.wait().status == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_ten_agents_go_on_when_their_runner_is_killed(make_lab: MakeLab) -> None:
     """kill -9 with ten attempts under way: started again, the runner finds them by pid and start,
     goes on reading in the middle of a line, and none is started twice."""
@@ -136,7 +137,8 @@ _LONG = os.environ.get("GITFLEET_LONG") == "1"
 _POINTS = failpoints.POINTS[: failpoints.POINTS.index("salvaged" if _LONG else "merge-made")]
 
 
-@pytest.mark.parametrize("point", sample(_POINTS, "coder-started"))
+@pytest.mark.slow
+@pytest.mark.parametrize("point", _POINTS)
 def test_killed_at_a_named_point_with_agents_under_way(make_lab: MakeLab, point: str) -> None:
     """At whichever step of one attempt the runner dies: the others go on or had ended meanwhile,
     none is begun twice, and each is judged by all of its output."""
@@ -149,6 +151,7 @@ def test_killed_at_a_named_point_with_agents_under_way(make_lab: MakeLab, point:
     agents.all_well()
 
 
+@pytest.mark.slow
 def test_killed_life_after_life(make_lab: MakeLab) -> None:
     """Three runners die over the same attempts, and the fourth finishes them."""
     agents = Agents(make_lab(), 3)
@@ -177,6 +180,7 @@ def test_what_ended_while_no_runner_was_there_counts(make_lab: MakeLab) -> None:
     agents.all_well()
 
 
+@pytest.mark.slow
 def test_nobody_looks_after_it_for_a_lease(make_lab: MakeLab) -> None:
     """When no runner is there for a lease the claim may be another's: the supervisor ends its
     agent, and nothing of it is left; a runner that comes later goes on in the same session."""
@@ -207,6 +211,7 @@ def test_a_task_that_was_cancelled_meanwhile(make_lab: MakeLab) -> None:
     assert agents.lab.left_over() == [] and not alive(running.child)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moved", [False, True])
 def test_a_validator_outlives_the_runner_too(make_lab: MakeLab, moved: bool) -> None:
     """Its verdict counts for the very tree it was asked about; if the target moved meanwhile, it

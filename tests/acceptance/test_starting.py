@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tests.acceptance.conftest import MakeLab
-from tests.acceptance.fleetlab import Lab, git
+from tests.acceptance.fleetlab import Lab
+from tests.conftest import git
 
 
 def test_a_task_committed_with_plain_git_starts_by_itself(lab: Lab) -> None:

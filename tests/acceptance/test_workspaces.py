@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.acceptance.conftest import MakeLab
-from tests.acceptance.fleetlab import Lab, git
+from tests.acceptance.fleetlab import Lab
+from tests.conftest import git
 
 
 def test_a_workspace_is_set_up_copied_to_and_linked(make_lab: MakeLab) -> None:

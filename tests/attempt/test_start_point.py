@@ -9,18 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from gitfleet.attempt.start_point import start_point_of
+from gitfleet.attempt.context import task_branch
+from gitfleet.attempt.start_point import StartMode, StartPoint, start_point_of
 from gitfleet.board.store import utc_now
 from gitfleet.files import codec, layout
 from gitfleet.git import refs
-from gitfleet.model.event import Closed, Landed
-from gitfleet.model.states import Role
+from gitfleet.model.event import Attempt, Closed, Landed
+from gitfleet.model.states import Outcome, Role
 from gitfleet.plan.scheduler import Assignment
 from tests.acceptance.fleetlab import PATIENCE
 from tests.people.kit import SampleProject, git, task
 
 MAIN = "refs/heads/main"
-PICK = Assignment(task="two", role=Role.WORK, coder="shell", model="", target="main")
+PICK = Assignment(task="two", role=Role.WORK, coder="claude", model="", target="main")
 
 
 class Built:
@@ -45,9 +46,31 @@ class Built:
     def move(self, new: str) -> None:
         git("update-ref", MAIN, new, cwd=self.project.path)
 
-    def base(self) -> str:
+    def work_on(self, base: str) -> str:
+        """A commit on the branch of `two`."""
+        objects, who = self.fleet.objects, self.fleet.store.signature()
+        tree = objects.write_tree(objects.tree_of(base), {"two.txt": b"half\n"})
+        head = objects.write_commit(tree, [base], "Half of it", who, who)
+        git("update-ref", f"refs/heads/{task_branch('two')}", head, cwd=self.project.path)
+        return head
+
+    def died(self, *, base: str, head: str) -> None:
+        """An attempt on `two` whose runner died."""
+        number = self.project.board().entries["two"].next_number
+        attempt = Attempt(
+            runner="box", nonce=f"{number:032x}", attempt=number, outcome=Outcome.INTERRUPTED,
+            reason="its runner died", started=utc_now(), ended=utc_now(), coder="claude",
+            base=base, head=head,
+        )  # fmt: skip
+        path = layout.event_path("two", f"{number:03d}-work-{number:04x}.yaml")
+        self.project.change({path: codec.write(attempt)})
+
+    def start_point(self) -> StartPoint:
         board = self.project.board()
-        return start_point_of(self.fleet, board, board.entries["two"], PICK).base
+        return start_point_of(self.fleet, board, board.entries["two"], PICK)
+
+    def base(self) -> str:
+        return self.start_point().base
 
 
 @pytest.fixture
@@ -116,3 +139,13 @@ def test_what_a_person_took_off_the_target_is_told_once(built: Built) -> None:
     assert f"one ({built.new[:10]})" in line
     built.move(built.new)
     assert built.base() == built.new
+
+
+def test_work_without_its_base_is_merged_again(built: Built) -> None:
+    """An attempt that was to merge conflicting work died before it began: the branch still lacks
+    the base. Continued as it is, the next attempt would be blamed for that."""
+    work = built.work_on(built.old)
+    built.died(base=built.new, head=work)
+    assert built.start_point() == StartPoint(built.new, StartMode.MERGE, work)
+    built.died(base=built.old, head=work)
+    assert built.start_point() == StartPoint(built.old, StartMode.GO_ON, work)

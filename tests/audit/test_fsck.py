@@ -93,6 +93,16 @@ def test_a_merge_that_throws_a_runners_work_away_harmed_the_board_it_merged(past
     assert ("broken", 3, event) in told(past.check())
 
 
+def test_a_merge_that_throws_one_claim_away_harmed_the_board_it_merged(past: Past) -> None:
+    """However little the runner did: as many files are wrong from either parent."""
+    fork = past.task("a")
+    theirs, _ = past.claimed("a", at=fork)
+    mine = past.commit({"tasks/mine.md": text()}, fork)
+    merge = past.go(past.merge(mine, theirs))
+    assert mainline_commits(past.store, merge)[-1].parent == theirs
+    assert told(past.check()) == [("broken", 2, "claims/a.yaml")]
+
+
 def test_a_merge_by_a_lagging_index_is_blamed_for_what_it_dropped_alone(past: Past) -> None:
     """Not for all that the runner did since the person's line began."""
     past.task("a")

@@ -137,6 +137,7 @@ def test_a_real_runners_work_passes(served: Served, tmp_path: Path) -> None:
     assert "0 broken" in gitfleet("fsck", cwd=box).stdout
 
 
+@pytest.mark.slow
 def test_a_runner_passes_that_repairs_what_people_committed_beside_it(
     served: Served, tmp_path: Path
 ) -> None:

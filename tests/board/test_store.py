@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping
 from datetime import datetime
@@ -16,12 +14,13 @@ import pytest
 from gitfleet.board.backend import TxnResult, TxnStatus
 from gitfleet.board.store import Store
 from gitfleet.errors import FleetError
-from gitfleet.files import codec, layout
+from gitfleet.files import layout
 from gitfleet.git.commits import Signature
 from gitfleet.git.repo import find
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Move, Person
-from gitfleet.model.task import Task
+from tests import warm
+from tests.board.counting import count_up, task
 from tests.conftest import git
 from tests.lanes import sample
 
@@ -36,10 +35,6 @@ def store(repo_path: Path) -> Store:
     made = Store(find(repo_path), runner="box-1")
     made.create({layout.SETTINGS: GOOD}, ANN)
     return made
-
-
-def task(title: str = "Do it", body: str = "") -> bytes:
-    return codec.write_task(Task(title=title, body=body))
 
 
 def put(store: Store, files: Mapping[str, bytes | None], subject: str = "Put") -> Board:
@@ -59,21 +54,6 @@ def cold(store: Store, commit: str) -> Board:
 # -- nothing is lost
 
 
-def count_up(store: Store, me: str, rounds: int) -> None:
-    """Add one to a number on the board, again and again, and now and then a file."""
-    for number in range(rounds):
-
-        def decide(board: Board, _now: datetime, number: int = number) -> Change:
-            counter = board.entries["counter"].task
-            assert counter is not None
-            files = {layout.task_path("counter"): task("Count", f"{int(counter.body) + 1}\n")}
-            if number % 10 == 0:
-                files[layout.task_path(f"{me}-{number}")] = task(f"{me} {number}")
-            return Change(subject=f"{me} {number}", files=files)
-
-        assert store.transact(decide).won
-
-
 def _all_there(store: Store, names: list[str], rounds: int) -> None:
     board = Store(store.repo).board()
     counter = board.entries["counter"].task
@@ -90,22 +70,17 @@ def test_no_update_of_eight_processes_is_lost(store: Store, rounds: int) -> None
     """Eight writers on one board: each of their transactions counts, in one line of commits."""
     put(store, {layout.task_path("counter"): task("Count", "0\n")})
     names = [f"p{n}" for n in range(8)]
-    code = "import sys; from tests.board.test_store import main; main(*sys.argv[1:])"
+    code = "import sys; from tests.board.counting import main; main(*sys.argv[1:])"
     root = Path(__file__).parents[2]
-    env = {**os.environ, "PYTHONPATH": str(root)}
+    args = (str(store.repo.here), str(rounds))
     writers = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, str(store.repo.here), me, str(rounds)], cwd=root, env=env
+        warm.start(
+            "-c", f"import sys; sys.path.insert(0, {str(root)!r})\n{code}", *args, me, cwd=root
         )
         for me in names
     ]
     assert [writer.wait(600) for writer in writers] == [0] * len(names)
     _all_there(store, names, rounds)
-
-
-def main(path: str, me: str, rounds: str) -> None:
-    """One of those processes."""
-    count_up(Store(find(Path(path)), runner=me), me, int(rounds))
 
 
 def test_no_update_of_many_threads_with_one_store_is_lost(store: Store) -> None:

@@ -11,6 +11,7 @@ from gitfleet.cli.main import VERBS
 from tests import warm
 from tests.cli.acting import GITFLEET, gitfleet
 from tests.conftest import init
+from tests.lanes import sample
 
 
 def test_a_misspelt_verb_is_answered_with_those_that_are_like_it(tmp_path: Path) -> None:
@@ -27,7 +28,7 @@ def test_a_renamed_verb_names_its_new_name(tmp_path: Path, old: str, new: str) -
     assert f"renamed: gitfleet {new}" in gitfleet(old, cwd=tmp_path, code=2).stderr
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", sample(VERBS, "add", "run", "top"))
 def test_each_verb_starts_in_an_interpreter_of_its_own(verb: str, tmp_path: Path) -> None:
     """It imports all that it needs by itself. Other tests start verbs where everything is imported
     already (`tests/warm.py`), and would not see what is missing."""

@@ -8,6 +8,7 @@ import pytest
 
 from tests.cli.acting import add, board, gitfleet, kinds, refusal, show, work
 from tests.conftest import git
+from tests.lanes import sample
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ echo 2 >> README
 git commit -qam second"""
 
 
-@pytest.mark.parametrize("how", ["merge", "fast-forward", "squash"])
+@pytest.mark.parametrize("how", sample(["merge", "fast-forward", "squash"], "merge"))
 def test_what_a_person_merged_by_hand_is_undone_commit_by_commit(project: Path, how: str) -> None:
     """However they brought it into the target."""
     before = tree(project)

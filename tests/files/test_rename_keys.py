@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from gitfleet.errors import FleetError
 from gitfleet.files import codec, rename_keys, renamed
 from gitfleet.model.config import Settings
 from gitfleet.model.task import Task
 from tests.files import strategies as some
-
-FAST = settings(max_examples=150, deadline=None, derandomize=True)
 
 OLD = """---
 # touches: a comment stays
@@ -87,7 +85,6 @@ def test_what_has_no_old_key_or_cannot_be_parsed_stays(text: str) -> None:
     assert rename_keys.in_task(text.encode()) == (text.encode(), ())
 
 
-@FAST
 @given(some.tasks)
 def test_every_task_of_format_1_becomes_the_same_task(task: Task) -> None:
     """Written with the old keys and renamed, it is byte for byte what is written today."""
@@ -137,7 +134,6 @@ def test_the_number_is_found_wherever_yaml_has_it(text: str, number: str) -> Non
     assert found.data.decode() == text.format(2)
 
 
-@FAST
 @given(some.fleets)
 def test_every_fleet_yaml_of_format_1_becomes_the_same_settings(fleet: Settings) -> None:
     """Whatever it sets."""

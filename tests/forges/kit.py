@@ -20,6 +20,7 @@ from gitfleet.model.change import Change, Person
 from gitfleet.model.question import Asker, Question
 from gitfleet.questions.forge_service import ForgeService
 from tests.conftest import git, init, no_conflict
+from tests.template import copied
 
 NAME = "map-tiles-1"
 BRANCH = f"gitfleet/ask/{NAME}"
@@ -111,17 +112,26 @@ def settings(text: str) -> bytes:
     return f"format: 2\ntarget: main\n{text}\n".encode()
 
 
+def _make(folder: Path, forge: str) -> None:
+    folder.mkdir(exist_ok=True)
+    bare = init(folder / "board.git", name="", bare=True)
+    clone = init(folder / "clone", name="clone")
+    git("remote", "add", "origin", str(bare), cwd=clone)
+    git("push", "-q", "origin", "main", cwd=clone)
+    files = {"fleet.yaml": settings(forge), "tasks/map-tiles.md": TASK.encode()}
+    Store(find(clone)).create(files, ADA)
+
+
 @contextmanager
 def desk(tmp_path: Path, forge: str, *, shared: bool = True) -> Iterator[Desk]:
     """A board with one task, its settings, and no question yet."""
-    bare = init(tmp_path / "board.git", name="", bare=True)
-    clone = init(tmp_path / "clone", name="clone")
-    git("remote", "add", "origin", str(bare), cwd=clone)
-    git("push", "-q", "origin", "main", cwd=clone)
+    bare, clone = tmp_path / "board.git", tmp_path / "clone"
+    if forge:
+        _make(tmp_path, forge)
+    else:
+        copied(tmp_path, "forge-desk", lambda folder: _make(folder, ""))
     repo = find(clone)
     local = Store(repo)
-    files = {"fleet.yaml": settings(forge), "tasks/map-tiles.md": TASK.encode()}
-    local.create(files, ADA)
     lines: list[str] = []
     report = EventLog(lines.append)
     store = local

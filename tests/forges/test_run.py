@@ -97,7 +97,8 @@ def test_a_comment_brings_the_task_home_while_another_has_its_slot(
     assert len(thanks) == 1 and f"{forge.url}/ada/walks/" in thanks[0] and "/commit/" in thanks[0]
 
 
-@pytest.mark.parametrize("forge", sample(sorted(FORGES), "gitlab"), indirect=True)
+@pytest.mark.slow
+@pytest.mark.parametrize("forge", sorted(FORGES), indirect=True)
 def test_an_edit_and_a_merge_bring_the_task_home(
     forge: FakeForge, here: Path, tmp_path: Path
 ) -> None:
@@ -112,7 +113,8 @@ def test_an_edit_and_a_merge_bring_the_task_home(
     assert _answer(here) == "JWT"
 
 
-@pytest.mark.parametrize("point", sample(failpoints.PUBLISHING, "comment-answered"))
+@pytest.mark.slow
+@pytest.mark.parametrize("point", failpoints.PUBLISHING)
 def test_killed_between_any_two_steps_it_ends_the_same(
     forge: FakeForge, here: Path, point: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +159,7 @@ def test_a_forge_that_is_down_holds_up_nothing_but_the_question(
     assert _answer(here) == "JWT"
 
 
+@pytest.mark.slow
 def test_a_runner_without_the_library_works_on_and_says_so_once(
     forge: FakeForge, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +178,7 @@ def test_a_runner_without_the_library_works_on_and_says_so_once(
     assert _answer(here) == "JWT" and not forge.requests
 
 
+@pytest.mark.slow
 def test_without_a_forge_the_branch_is_the_pull_request(
     forge: FakeForge, here: Path, tmp_path: Path
 ) -> None:

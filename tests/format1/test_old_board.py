@@ -17,6 +17,7 @@ import pytest
 
 from tests.cli.acting import add, board, files, gitfleet, kinds, running, show, work
 from tests.conftest import git
+from tests.template import copied
 
 EXPORT = Path(__file__).with_name("board.fast-export")
 TIP = "662cf32824786cc1f6a9c31472969432094f298d"
@@ -54,14 +55,17 @@ def load(path: Path, *options: str) -> Path:
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
     """A clone that has the board of format 1 and its window."""
-    path = load(tmp_path / "old")
-    git("reset", "-q", "--hard", "main", cwd=path)
     settings = Path(os.environ["XDG_CONFIG_HOME"]) / "gitfleet" / "config.yaml"
     settings.parent.mkdir()
     settings.write_text("labels: [linux]\n")
+    return copied(tmp_path / "old", "format1", _make)
+
+
+def _make(path: Path) -> None:
+    load(path)
+    git("reset", "-q", "--hard", "main", cwd=path)
     said = gitfleet("init", cwd=path).stdout
     assert "The board has format 1" in said and "gitfleet lint --fix" in said
-    return path
 
 
 def tasks(cwd: Path, *args: str) -> dict[str, tuple[str, str]]:
@@ -170,6 +174,7 @@ def test_after_the_fix_the_past_is_read_as_before(old: Path) -> None:
     assert gitfleet("unhold", "later", cwd=old, code=1).stderr.startswith("gitfleet: later is not")
 
 
+@pytest.mark.slow
 def test_a_runner_works_on_the_fixed_board(old: Path) -> None:
     """What was asked, tried and put off in format 1 goes on from where it was."""
     gitfleet("lint", "--fix", cwd=old, code=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from gitfleet.git.follow_branch import CannotFollow, LockedCheckout, catch_up, r
 from gitfleet.git.objects import TreeEntry
 from gitfleet.git.repo import Repo, find
 from gitfleet.git.synced_commit import in_step
+from tests import warm
 from tests.conftest import git
 from tests.git.kit import MAIN, Board
 
@@ -401,13 +402,8 @@ held.follow()
 
 
 def _crash(board: Board, new: str, where: str, **env: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", CRASH, str(board.path), new, where],
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    args = ("-c", CRASH, str(board.path), new, where)
+    done = warm.run(*args, cwd=board.path, env={**os.environ, **env})
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
@@ -486,8 +482,7 @@ print(step)
 def test_a_crash_between_any_two_steps_leaves_nothing(board: Board, how: str) -> None:
     """Killed before every single file that is opened, linked, moved or removed."""
     new = board.make({"a": b"A\n"})
-    command = [sys.executable, "-c", STEPS, str(board.path), board.tip, new, how]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = warm.run("-c", STEPS, str(board.path), board.tip, new, how, cwd=board.path)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 15
     assert board.clean_git_dir()
@@ -600,3 +595,21 @@ def test_a_broken_record_does_not_stop_the_runner(board: Board) -> None:
     (follow / "0123.json").write_text("{")
     assert recover(board.repo) == []
     assert list(follow.glob("*.json")) == []
+
+
+def test_a_note_about_a_commit_that_git_collected_is_not_believed(board: Board) -> None:
+    """Without logs a person's reset leaves no other trace; the files follow their branch again."""
+    log = Path(git("rev-parse", "--absolute-git-dir", cwd=board.path)) / "logs" / "HEAD"
+    git("config", "core.logAllRefUpdates", "false", cwd=board.path)
+    before = board.tip
+    log.unlink()
+    board.land({"a": b"1\n"})
+    git("reset", "-q", "--hard", before, cwd=board.path)
+    git("update-ref", "-d", "ORIG_HEAD", cwd=board.path)
+    git("reflog", "expire", "--expire=all", "--all", cwd=board.path)
+    git("gc", "-q", "--prune=now", cwd=board.path)
+    # A later process: in this thread libgit2 still has the commit in memory.
+    with ThreadPoolExecutor(1) as later:
+        assert later.submit(in_step, board.repo, board.path).result() == before
+        later.submit(board.land, {"b": b"2\n"}).result()
+    assert board.status == ""

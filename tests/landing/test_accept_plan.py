@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from gitfleet.attempt import checkpoint
+from gitfleet.attempt.context import AttemptContext, CancelToken
 from gitfleet.event_log import Action
+from gitfleet.landing import validator
+from gitfleet.landing.candidate import Candidate
 from gitfleet.landing.validate import validate
 from gitfleet.model.states import Kind, Outcome, Role, Status
+from gitfleet.plan.landing_terms import Terms
 from tests.landing.kit import ACCEPT, Bench
 
 NO = "printf 'verdict: rejected\\nreason: too vague\\n' > \"$V\""
@@ -74,3 +79,21 @@ def test_a_plan_without_its_claim_ends_nothing(bench: Bench) -> None:
     validate(ctx, bench.blocked)
     assert bench.attempts("plan") == []
     assert len(bench.project.told(Action.FENCED)) == 1
+
+
+def test_the_next_life_takes_the_verdict_on_a_plan(bench: Bench) -> None:
+    """The runner died when the validator had ended: it is not asked again."""
+    asked = bench.folder / "asked"
+    bench.change_settings(**bench.judge(f"echo asked >> '{asked}'; echo '{ACCEPT}' > \"$V\""))
+    planned(bench)
+    ctx = bench.claim("plan")
+    tip, terms = bench.tip(), Terms(ctx.claimed.board, ctx.claimed.entry)
+    tree = bench.fleet.objects.tree_of(tip)
+    on_target = Candidate(terms=terms, before=tip, head=tip, tree=tree, commit=tip)
+    validator.ask(ctx, on_target, ())  # and nobody heard what it said
+    known = checkpoint.load_checkpoint(ctx.run_dir)
+    again = AttemptContext(bench.project.fleet(), ctx.claimed, CancelToken(), ctx.live, ctx.run_dir)
+    validate(again, bench.blocked, known)
+    assert bench.outcomes("plan") == ["accepted"]
+    assert bench.status("plan").status is Status.DONE
+    assert asked.read_text() == "asked\n"

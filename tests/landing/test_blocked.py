@@ -103,3 +103,13 @@ def test_what_landed_is_dropped(bench: Bench) -> None:
     bench.blocked.add("one", BlockedBy("x", Move("refs/heads/main", bench.tip(), bench.tip())))
     bench.blocked.drop("one")
     assert bench.blocked.reasons() == {}
+
+
+def test_what_is_blocked_again_after_it_landed_is_logged_again(bench: Bench) -> None:
+    """Retried work can meet the same obstacle; a person must hear of it each time."""
+    by = BlockedBy("x", Move("refs/heads/main", bench.tip(), bench.tip()))
+    for _ in range(2):
+        bench.blocked.add("one", by)
+        bench.blocked.add("one", by)
+        bench.blocked.drop("one")
+    assert len(bench.project.told(Action.BLOCKED)) == 2

@@ -143,6 +143,7 @@ def test_what_an_entry_knows() -> None:
     assert [e.kind for e in entry.current] == [Kind.HOLD]
     assert entry.last(Kind.CANCEL) is None and entry.next_number == 4
     assert entry.gone and entry.title == "a" and entry.next_attempt == 1
+    assert Entry(id="a").next_number == 1
 
 
 def test_a_problem_reads_as_compilers_have_it() -> None:

@@ -32,6 +32,7 @@ def _board(path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_runner_tells_what_happens_once_each(
     repo_path: Path, service: Sink, monkeypatch: pytest.MonkeyPatch
 ) -> None:

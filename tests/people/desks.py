@@ -26,6 +26,7 @@ from gitfleet.model.change import Change
 from gitfleet.plan.status import status_of
 from tests.conftest import init
 from tests.people.kit import ADA, git
+from tests.template import copied
 
 Files = Mapping[str, str | bytes | None]
 """Content by path; None removes the file."""
@@ -34,6 +35,7 @@ QUESTION: Final = (
     "---\ntask: a\nasked: 2026-01-01T00:00:00Z\nby: {runner: r, coder: c, attempt: 1}\n---\n"
     "## Question\nWhich?\n"
 )
+_PEOPLE: Final = ("Ann", "Ben")
 INBOX_BRANCH: Final = "refs/heads/gitfleet/in/ben"
 
 
@@ -160,21 +162,24 @@ class Desks:
 
 def two_desks(folder: Path) -> Desks:
     """A remote's bare repository with a board, and two people's clones."""
+    copied(folder, "two-desks", _make_desks)
+    return Desks(folder / "remote.git", *(Desk(folder / one.lower(), one) for one in _PEOPLE))
+
+
+def _make_desks(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
     seed = init(folder / "seed", name="desks")
     Store(find(seed)).create(setup_clone.first_files("main", ()), ADA)
     bare = folder / "remote.git"
     git("clone", "-q", "--bare", str(seed), str(bare), cwd=folder)
     git("config", "receive.denyDeletes", "false", cwd=bare)
-    made = []
-    for name in ("Ann", "Ben"):
+    for name in _PEOPLE:
         path = folder / name.lower()
         git("clone", "-q", str(bare), str(path), cwd=folder)
         git("config", "user.name", name, cwd=path)
         git("config", "user.email", f"{name.lower()}@example.org", cwd=path)
         setup_clone.prepare_clone(find(path))
         git("worktree", "add", "-q", "-b", "fleet", ".fleet", "origin/fleet", cwd=path)
-        made.append(Desk(path, name))
-    return Desks(bare, *made)
 
 
 # -- the ways in

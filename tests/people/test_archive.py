@@ -9,11 +9,13 @@ import pytest
 
 from gitfleet.plan.graph import is_done
 from gitfleet.runner.maintenance import Maintenance
+from tests.lanes import sample
 from tests.people.kit import BOB, SampleProject, git, moment, repair_board, task, tell
 
 OVER = moment("2026-01-10 12:00")
 NOTE = "at: 2026-01-12T00:00:00Z\nby: Bob <bob@example.org>\nreason: well done\n"
-PULLS = pytest.mark.parametrize("how", ["--no-rebase", "--rebase"])
+_HOW = ["--no-rebase", "--rebase"]
+PULLS = pytest.mark.parametrize("how", sample(_HOW, "--rebase"))
 
 
 def batch(project: SampleProject, now: datetime) -> None:

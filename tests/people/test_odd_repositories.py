@@ -10,6 +10,7 @@ import pytest
 
 from tests.acceptance.fleetlab import start_runner
 from tests.conftest import init
+from tests.lanes import sample
 from tests.people.kit import Spoken, git, gitfleet, script, task
 
 FILTER = "sed -e s/@/POINTER/"  # as git-lfs: what is stored is not what lies in the files
@@ -229,7 +230,11 @@ KINDS: list[Make] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("make", KINDS, ids=lambda make: make.__name__)
+# In each something else is odd; those that change how a landing is made, for every change.
+_OFTEN = (bare, submodules, refusing_transactions, worktree_config)
+
+
+@pytest.mark.parametrize("make", sample(KINDS, *_OFTEN), ids=lambda make: make.__name__)
 def test_a_task_lands_in(make: Make, tmp_path: Path) -> None:
     """`gitfleet init`, a task committed with plain git, `gitfleet run`: the change is on the
     target, the person's checkout is in step, and board and history are sound."""

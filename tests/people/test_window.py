@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from gitfleet.git import yield_to_commits
-from tests.acceptance.fleetlab import git as plain_git
 from tests.acceptance.fleetlab import until
+from tests.conftest import git as plain_git
 from tests.conftest import init
 from tests.git.kit import SlowCommand
 from tests.people.kit import ADA, SampleProject, git, repair_board, script, task, tell

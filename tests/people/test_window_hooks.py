@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import warm
 from tests.people.kit import SampleProject, git, moment, script, task, tell
 
 BROKEN = "---\ntitle: Broken\npriorty: 1\n---\n"
@@ -119,6 +120,8 @@ def test_hooks_the_user_has_for_everything_run(project: SampleProject, tmp_path:
 def test_nothing_on_the_board_runs_in_a_hook(project: SampleProject, tmp_path: Path) -> None:
     """Who can write the branch must not run code at a person's commit: Python would look for
     modules in the current folder first."""
+    for hook in (project.clone.folder / "hooks").iterdir():
+        hook.write_text(hook.read_text().replace(sys.executable, warm.PYTHON))
     evil = f"open({str(tmp_path / 'owned')!r}, 'w')"
     modules = ("gitfleet/__init__.py", "gitfleet/__main__.py", "click.py", "yaml.py", "re.py")
     project.put_by_hooks(dict.fromkeys(modules, evil))

@@ -206,3 +206,9 @@ def test_whatever_the_log_holds_a_rest_lies_ahead(made: list[Any], now: datetime
             assert coder == "shell" and rest.runner == runner and rest.until > now
             assert any(o in RESTS and r == runner for o, _, _, _, r, _, _ in made)
             assert rest.times >= 1 and str(rest)
+
+
+def test_checks_alone_never_cool_down() -> None:
+    """They have no account: whatever ended an attempt without a coder, the next may start."""
+    log = Log().made("limited", 20, 0, coder="").made("limited", 20, 0, task="b")
+    assert set(cooldowns(log.read(), "box", NOW)) == {"shell"}

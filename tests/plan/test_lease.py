@@ -98,3 +98,35 @@ def test_a_claim_with_our_name_that_we_do_not_remember_is_watched() -> None:
     """Ours are the claims whose nonce we hold, whatever their name says."""
     seen = board(tasks("app", "web"), claimed("app", nonce=nonce(1)), claimed("web"))
     assert foreign_claims(seen, {nonce(99)}) == {nonce(1): "box"}
+
+
+def test_a_runner_that_was_never_heard_has_no_lease_yet() -> None:
+    """Its first heartbeat that arrives starts it, also at the moment the machine booted."""
+    new, known = OwnLease(lease=60), OwnLease(lease=60)
+    known.arrived(0.0)
+    assert (new.heard, known.heard) == (False, True)
+    assert (new.left(20.0), known.left(20.0)) == (0.0, 40.0)
+
+
+def test_a_heartbeat_that_changes_without_the_claim_is_silence_about_it() -> None:
+    """The runner lives on and has lost its memory of the claim: its task must become free."""
+    watch = LeaseWatch(heartbeat=10, lease=20)
+    assert not watch.look(0, CLAIMS, beat("a"))
+    assert not watch.look(10, CLAIMS, beat("b", "n2"))
+    assert watch.look(20, CLAIMS, beat("c", "n2")) == {"n1"}
+
+
+def test_a_heartbeat_that_vanishes_does_not_begin_a_lease_anew() -> None:
+    """Its silence began when it was last seen to change."""
+    watch = LeaseWatch(heartbeat=10, lease=20)
+    assert not watch.look(0, CLAIMS, beat("a"))
+    assert not watch.look(10, CLAIMS, {})
+    assert watch.look(20, CLAIMS, {}) == {"n1"}
+
+
+def test_a_lease_is_as_long_hours_after_the_machine_booted() -> None:
+    """What counts is the time since the heartbeat, not since the boot."""
+    own = OwnLease(lease=30)
+    own.claimed("n1", 9000)
+    own.arrived(9020, ["n1"])
+    assert own.left(9030, "n1") == 20

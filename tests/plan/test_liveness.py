@@ -6,10 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gitfleet.model.durations import spoken
 from gitfleet.model.event import Tokens
 from gitfleet.model.task import Budget
 from gitfleet.plan.budget import Spent
-from gitfleet.plan.liveness import Limit, LivenessLimits, Observation, state_of, why_kill
+from gitfleet.plan.liveness import (
+    Limit,
+    LivenessLimits,
+    Observation,
+    abandoned_for,
+    state_of,
+    why_kill,
+)
 
 LIMITS = LivenessLimits(
     attempt=7200,
@@ -109,3 +117,9 @@ def test_whatever_is_seen_is_judged(signs: Observation) -> None:
     assert state_of(LIMITS, signs)
     found = why_kill(LIMITS, signs)
     assert found is None or found.reason
+
+
+def test_a_run_that_no_runner_renewed_was_abandoned() -> None:
+    """Its supervisor ended it; a person reads for how long nobody came."""
+    hit = abandoned_for(90)
+    assert hit.limit is Limit.LEASE and spoken(90) in hit.reason

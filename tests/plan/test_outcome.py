@@ -233,7 +233,8 @@ _evidence = st.builds(
     verdict=st.none() | _verdicts,
     no_verdict=_words,
 )
-whatever = settings(max_examples=400, deadline=None, derandomize=True)
+# Evidence has many parts: more examples than usual for every change, too.
+whatever = settings(max_examples=max(100, settings().max_examples))
 
 
 @given(_evidence)

@@ -146,6 +146,7 @@ def test_answers_are_told_with_their_questions_and_open_questions_apart() -> Non
     answered, _, waits = text.partition("# Questions without an answer yet")
     assert "Attempt 2 asked (app-1):" in answered and "Which?\n- JWT\n- cookie" in answered
     assert "And?" in waits and "And?" not in answered
+    assert "Which?" not in waits and "a person's decision" in answered
     assert "JWT" in text and "JWT" not in outside(text)
 
 

@@ -239,9 +239,33 @@ def test_an_answer_cannot_draw_on_a_terminal_nor_make_another_answer() -> None:
 def test_options_are_counted_from_one() -> None:
     """And there is no other one."""
     made = Question(task="one", asked=NOW, name="one-1", text="?", options=("a", "b"))
-    assert questions.option(made, 2) == "b"
+    assert [questions.option(made, number) for number in (1, 2)] == ["a", "b"]
     for number in (0, 3, -1):
         with pytest.raises(FleetError, match="1 to 2"):
             questions.option(made, number)
     with pytest.raises(FleetError, match="write a text"):
         questions.option(replace(made, options=()), 1)
+
+
+def test_a_question_that_is_not_there_cannot_be_answered() -> None:
+    """Nothing is written for a name that somebody mistyped."""
+    found = read(running(question("one-1")))
+    with pytest.raises(FleetError, match="no question 'one-7'"):
+        questions.answer(found, NOW, question="one-7", file=b"", text="yes", person=ANN)
+
+
+def test_damaged_files_beside_a_tasks_questions_do_not_count_among_them() -> None:
+    """Neither another task's question nor an event: the next number is that of its own."""
+    damaged = {"questions/two-7.md": b"damaged", "log/one/900-work-abcd.yaml": b"damaged"}
+    change = ask(read(running(tasks("two"), damaged)), JWT)
+    assert change is not None and list(change.files) == ["questions/one-1.md"]
+
+
+def test_a_question_of_this_moment_has_not_waited() -> None:
+    """Nor has one whose asker's clock runs ahead."""
+    found = board(
+        tasks("one"),
+        question("one-1"),
+        question("one-2", asked=NOW + timedelta(hours=1)),
+    )
+    assert [row.since for row in questions.waiting(found, NOW)] == [0.0, 0.0]

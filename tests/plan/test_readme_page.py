@@ -87,6 +87,8 @@ def test_the_graph_ends_at_sixty_tasks() -> None:
     assert "140 more tasks are not shown." in drawn
     assert set(re.findall(r"t(\d+) -->", graph)) <= {str(n) for n in range(60)}
     assert len(drawn) < 30_000 and "and 149 more." in drawn
+    sixty = {f"tasks/t{n}.md": files[f"tasks/t{n}.md"] for n in range(60)}
+    assert "not drawn" not in readme_page.draw(board_of(sixty), NOW)
 
 
 INJECTIONS = [

@@ -269,6 +269,7 @@ ROLES: list[tuple[str, Mapping[str, Any], Role, tuple[str, str]]] = [
         ("v", "w"),
     ),
     ("work: {coder: c}", {"coder": "d"}, Role.VALIDATE, ("", "")),
+    ("plan: {coder: p}", {"model": "n"}, Role.WORK, ("", "")),
     ("work: {coders: [c, d]}", {}, Role.WORK, ("c", "")),
     ("work: {coders: [{coder: c, model: m}, d]}", {}, Role.PLAN, ("c", "m")),
     ("work: {coder: c}\n  validate: {coders: [{coder: v, model: w}, c]}", {}, Role.VALIDATE,

@@ -18,6 +18,7 @@ from tests.plan.kit import (
     ANN,
     FLEET,
     NOW,
+    OID,
     asked,
     attempt,
     board,
@@ -289,6 +290,9 @@ def test_a_pause_of_its_own_comes_before_a_rest() -> None:
     found = stands(board(failed, rests, fleet=JUDGED), "app")
     assert not found.rests and not found.claimable(NOW)
     assert "validation ended failed" in found.reason
+    assert found.until is not None
+    over = stands(board(failed, rests, fleet=JUDGED), "app", found.until)
+    assert over.rests and over.until == IN_AN_HOUR
 
 
 def test_a_task_too_large_for_its_context_is_to_be_split() -> None:
@@ -384,6 +388,41 @@ def test_cycles_are_found_in_time() -> None:
     assert "cycle: t4999 → t5000 → t4998 → t4999" in stands(found, "t4999").reason
     assert stands(found, "t0").reason == "waits for t1"
     assert (datetime.now(tz=UTC) - started).total_seconds() < 5
+
+
+def test_only_red_targets_in_a_row_make_the_next_pause_longer() -> None:
+    """An interruption before says nothing about the target."""
+    red = ("work submitted", "validate target-red")
+    mixed = ("work submitted", "validate interrupted", "validate target-red")
+    once, after = (stands(board(app(*log, **JUST_NOW, base=OID)), "app") for log in (red, mixed))
+    assert once.until == after.until
+
+
+def test_the_first_problem_of_a_file_is_told_and_the_others_are_counted() -> None:
+    """One line of a list has no room for all; `gitfleet lint` shows them."""
+    data = b"---\ntitle: x\npriority: no\nlabels: 1\nhold: 2\n---\n"
+    found = stands(board({"tasks/app.md": data}), "app")
+    assert found.status is Status.INVALID and found.reason.endswith(", and 2 more")
+    one = stands(board({"tasks/app.md": b"---\ntitle: x\nhold: 2\n---\n"}), "app")
+    assert "more" not in one.reason
+
+
+def test_a_repair_that_is_settled_holds_up_nothing() -> None:
+    """Only between a person's `close` and a runner's `closed` is there something to wait for."""
+    parts = (app(*REJECTED), tasks("app-fix-1", fixes="app"))
+    closing = stands(board(*parts, logged("app-fix-1", "close")), "app")
+    assert closing.status is Status.FIXING and "closed by hand" in closing.reason
+    settled = stands(board(*parts, logged("app-fix-1", "close", "closed")), "app")
+    assert settled.status is Status.READY
+
+
+@pytest.mark.parametrize(("times", "pause"), [(2, 10), (3, 20), (4, 40)])
+def test_work_that_is_interrupted_again_is_paused_as_after_failures(
+    times: int, pause: float
+) -> None:
+    """The first interruption costs nothing; a lasting cause is not met every second."""
+    found = stands(board(app(*["work interrupted"] * times, **JUST_NOW)), "app")
+    assert found.until == JUST_NOW["ended"] + timedelta(seconds=pause)
 
 
 # --- anything at all ----------------------------------------------------------------------------

@@ -382,3 +382,57 @@ def test_who_repairs_it(
     assert fix is not None
     whole = {"coder": None, "model": None, "coders": ()} | dict(wanted)
     assert {"coder": fix.coder, "model": fix.model, "coders": fix.coders} == whole
+
+
+def test_a_filed_task_never_takes_the_place_of_another() -> None:
+    """Not even where its second name is taken, too."""
+    found = board(tasks("app", "more", "more-aaaaaa"), claimed("app"))
+    one = add_tasks.Addition(text=text("One"), id="more", key="aa" * 8)
+    filed = add_tasks.file_additions(found, task="app", nonce=nonce(99), additions=[one])
+    assert filed is None
+
+
+def test_what_was_filed_by_an_earlier_life_is_not_filed_again() -> None:
+    """Its key is on the board, among tasks that people wrote, and under whatever name."""
+    found = board(tasks("app"), tasks("else", outbox="aa" * 8), claimed("app"))
+    one = add_tasks.Addition(text=text("One"), id="more", key="aa" * 8)
+    filed = add_tasks.file_additions(found, task="app", nonce=nonce(99), additions=[one])
+    assert filed is None
+
+
+def test_one_problem_is_enough_to_refuse_a_task() -> None:
+    """What is wrong, where, and what to do."""
+    wrong = add_tasks.Addition(text=b"---\ntitle: x\nhold: 2\n---\n", id="new")
+    with pytest.raises(FleetError, match=r"tasks/new\.md:3:7") as refused:
+        by_person.add(board(), addition=wrong, suffixes=[], person=ANN)
+    assert refused.value.remedy
+
+
+def test_an_event_that_can_be_read_is_kept_whole() -> None:
+    """Many findings, as long as they fit, all reach who repairs it."""
+    many = attempt(Outcome.REJECTED, 99, findings=tuple(f"finding {n}" for n in range(80)))
+    files = tasks("app") | logged("app", "work submitted") | VALIDATING
+    found = after(files, on_rejection.reject(board(files), task="app", attempt=many, fix=None))
+    assert found.entries["app"].attempts()[-1].findings == many.findings
+
+
+def test_an_attempt_of_a_task_that_left_the_board_has_not_ended_there() -> None:
+    """A runner that comes back late asks for a task that is archived."""
+    assert not on_end.has_ended(board(tasks("other")), "app", attempt("failed", 99))
+
+
+def test_work_whose_task_became_invalid_is_rejected_without_a_repair() -> None:
+    """There is no text to repair it by; a person mends the file first."""
+    files = logged("app", "work submitted") | VALIDATING
+    files["tasks/app.md"] = b"---\ntitel: x\n---\n"
+    change = on_rejection.reject(board(files), task="app", attempt=REJECTED, fix=None)
+    assert list(after(files, change).entries) == ["app"]
+
+
+def test_an_event_is_named_by_number_kind_and_four_digits_of_its_nonce() -> None:
+    """docs/board.md says so; people and scripts read these names."""
+    found = board(tasks("app"), logged("app", "work submitted"), VALIDATING)
+    rejected = on_rejection.reject(found, task="app", attempt=REJECTED, fix=None)
+    ended = on_end.end_attempt(found, task="app", attempt=REJECTED, role=Role.VALIDATE)
+    for change in (rejected, ended):
+        assert change is not None and "log/app/002-validate-0000.yaml" in change.files

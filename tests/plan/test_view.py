@@ -12,6 +12,7 @@ from gitfleet.model.board import Board
 from gitfleet.model.states import Role, Status
 from gitfleet.model.task import Budget
 from gitfleet.plan import plain_data, view
+from gitfleet.plan.coder_choice import next_coder
 from gitfleet.plan.view import Detail
 from tests.plan.kit import FLEET, NOW, asked, board, claimed, logged, tasks, text
 
@@ -180,9 +181,10 @@ def test_what_is_archived_is_done_even_if_its_files_do_not_say_so() -> None:
 
 def test_a_claim_for_validation_shows_the_role_of_the_task_not_of_the_claim() -> None:
     """`role` is the task's word; the claim has its own."""
-    found = board(tasks("a"), claimed("a", Role.VALIDATE))
+    found = board(tasks("a"), claimed("a", Role.VALIDATE, coder="judge"))
     (row,) = view.rows(found, NOW)
     assert row.role is Role.WORK and row.claim is not None and row.claim.role is Role.VALIDATE
+    assert row.doer is not None and row.doer.coder == "shell"
 
 
 def test_the_time_of_a_list_grows_no_faster_than_the_board() -> None:
@@ -228,3 +230,71 @@ def test_a_task_that_waits_for_a_key_says_where_to_mend_it() -> None:
     later = tasks("a", not_before=NOW + timedelta(days=1))
     late = board(later, logged("a", "work auth-failed", **just_now))
     assert detail(late, "a").next.startswith("Nothing: ")
+
+
+def test_a_task_whose_file_was_removed_comes_back_with_its_file() -> None:
+    """No command does that: a person reverts the commit on the board."""
+    found = board(logged("removed", "work failed"))
+    assert "restore tasks/removed.md" in detail(found, "removed").next
+
+
+def test_the_branch_of_a_task_is_that_of_its_claim_else_of_its_last_attempt() -> None:
+    """Before its first attempt there is none to look at."""
+    made = logged("a", "work failed", branch="gitfleet/task/old")
+    (first,) = view.rows(board(tasks("a")), NOW)
+    (ended,) = view.rows(board(tasks("a"), made), NOW)
+    (runs,) = view.rows(board(tasks("a"), made, claimed("a", branch="gitfleet/task/a")), NOW)
+    assert [first.branch, ended.branch, runs.branch] == [
+        None, "gitfleet/task/old", "gitfleet/task/a",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({}, "shell/big (default)"),
+        ({"model": "small"}, "shell (default)/small"),
+        ({"coder": "claude"}, "claude"),
+        ({"coder": "claude", "model": "small"}, "claude/small"),
+        ({"coder": "shell"}, "shell/big (default model)"),
+    ],
+)
+def test_what_a_task_inherits_is_said_to_be_the_default(keys: dict[str, str], words: str) -> None:
+    """A person sees at a glance what its file decides, and what fleet.yaml does."""
+    fleet = b"format: 2\nroles:\n  work: {coder: shell, model: big}\n"
+    (row,) = view.rows(board(tasks("a", **keys), fleet=fleet), NOW)
+    assert str(row.doer) == words
+    facts = plain_data.facts(row)
+    assert facts["coder_default"] is ("coder" not in keys)
+    assert facts["model"] == (words.partition("/")[2].partition(" ")[0] or None)
+
+
+def test_checks_alone_have_no_coder_to_show() -> None:
+    """A claim that names none is not said to be somebody's."""
+    found = board(tasks("a"), claimed("a", Role.VALIDATE, coder=""))
+    assert next_coder(found, found.entries["a"], Role.VALIDATE) is None
+
+
+def test_a_row_was_updated_by_its_newest_event_or_claim() -> None:
+    """A list of what happened lately goes by it; a task that nothing happened to has no time."""
+    made = logged("a", "work failed")
+    earlier, later = NOW - timedelta(hours=3), NOW - timedelta(minutes=1)
+    updated = [
+        view.rows(board(tasks("a"), *parts), NOW)[0].updated
+        for parts in ((), (made,), (made, claimed("a", at=later)), (made, claimed("a", at=earlier)))
+    ]
+    assert updated == [None, NOW - timedelta(hours=1), later, NOW - timedelta(hours=1)]
+
+
+def test_a_task_that_does_not_validate_shows_nobody_who_does_it() -> None:
+    """Its file may have named anyone."""
+    (row,) = view.rows(board({"tasks/a.md": b"---\ntitel: x\n---\n"}), NOW)
+    assert (row.status, row.role, row.doer) == (Status.INVALID, None, None)
+
+
+def test_an_archived_task_is_shown_among_the_tasks_that_are_left() -> None:
+    """What it depended on has the status that it has there."""
+    old = board(tasks("old", depends_on=("b",)), logged("old", "landed")).entries["old"]
+    found = board({"done/2026-11/old/task.md": text("Old")}, tasks("b"))
+    (near,) = view.detail(found, old, NOW).depends_on
+    assert (near.id, near.title, near.status) == ("b", "B", Status.READY)

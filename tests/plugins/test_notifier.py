@@ -119,3 +119,10 @@ def test_options_of_services_are_secrets() -> None:
     with pytest.raises(FleetError) as told:
         read_machine()
     assert secret not in str(told.value)
+
+
+def test_the_options_of_a_service_are_never_shown() -> None:
+    """They may hold tokens: neither a log nor a traceback of rich has them."""
+    service = NotifyService(kind="acme", options={"token": "hunter2-hunter2"})
+    for shown in (repr(service), pretty_repr(service)):
+        assert "acme" in shown and "hunter2" not in shown

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from tests import warm
 from tests.acceptance.fleetlab import laboratory
 from tests.plugins.kit import distribution, machine, spy
 
@@ -88,7 +88,7 @@ def test_a_broken_plugin_costs_its_own_tasks_a_sentence_and_never_the_runner(
     machine(plugins=["gitfleet-mixed"])
     options = {"good": {"options": {"deep": [1]}}}
     with laboratory(tmp_path / "lab", coders=options) as lab:
-        lab.env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        lab.env["PATH"] = f"{Path(warm.PYTHON).parent}{os.pathsep}{os.environ['PATH']}"
         for name in _POINTS:
             lab.write_task(name, coder=name)
         lab.commit()

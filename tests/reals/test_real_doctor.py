@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.fleetlab import git
+from tests.conftest import git
 from tests.reals.installed import PINNED
 from tests.reals.stage import MODELS, Stage, stage
 

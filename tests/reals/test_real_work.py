@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.fleetlab import git
+from tests.conftest import git
 from tests.reals.installed import PINNED, needs
 from tests.reals.stage import TOOLLESS, stage, work
 

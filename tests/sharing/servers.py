@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Final
 
-import gitfleet
+from tests import warm
 
 USER: Final = "ada"
 PASSWORD: Final = "s3cret-of-ada"
@@ -103,7 +103,7 @@ def http_server(root: Path) -> Iterator[str]:
     """
     kept = ("PATH", "HOME", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM", "GITFLEET_NO_FSYNC")
     env = {name: os.environ[name] for name in kept if name in os.environ}
-    env["PYTHONPATH"] = str(Path(gitfleet.__path__[0]).parent)
+    env |= warm.for_python(os.environ)
     handler = type("Handler", (_Handler,), {"root": root, "env": env})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True

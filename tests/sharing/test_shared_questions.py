@@ -71,6 +71,7 @@ def answer(path: Path, text: str) -> None:
     path.write_text(path.read_text().rstrip("\n") + f"\n\n## Answer\n{text}\n")
 
 
+@pytest.mark.slow
 def test_another_machine_goes_on_after_a_merge_on_the_server(shared: Shared) -> None:
     """box asks and goes home. A person with nothing but git merges the question's branch with an
     answer in it; desk finds the work, the notes and the answer, lands, and removes the branch."""
@@ -118,6 +119,7 @@ def test_two_people_answer_without_each_other(shared: Shared) -> None:
     assert gitfleet("fsck", cwd=shared.desk).returncode == 0
 
 
+@pytest.mark.slow
 def test_an_inbox_branch_that_answers_too_late_stands_under_the_answer(shared: Shared) -> None:
     """An inbox branch loses no answer either."""
     work(shared.box, code=4)

@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter
 
-from tests.simulation.faults import MUTANTS
+from tests.simulation.broken_rules import RULES
 from tests.simulation.play import play
 
 
@@ -20,7 +20,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=main.__doc__)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--seeds", default="0-200", metavar="A-B")
-    parser.add_argument("--mutant", action="append", default=[], choices=sorted(MUTANTS))
+    parser.add_argument("--mutant", action="append", default=[], choices=sorted(RULES))
     parser.add_argument("--keep-going", action="store_true", help="show every seed that fails")
     given = parser.parse_args()
     mutants = frozenset(given.mutant)

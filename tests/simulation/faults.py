@@ -1,40 +1,9 @@
-"""What can go wrong: in the world, by the seed; and in the protocol, on purpose."""
+"""What can go wrong in a world, by its seed."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-
-# Each of these breaks one rule of the protocol. The simulation must notice every one of them.
-DELIBERATE: dict[str, str] = {
-    "no-nonce": "a claim is told by its runner's name and task alone",
-    "no-fence": "an attempt's result is written whether or not its claim is there",
-    "wall-clock-lease": "a claim is lost when its heartbeat looks old by the watcher's wall clock",
-    "unknown-is-lost": "a push of unknown fate counts as lost, and its nonce is forgotten",
-    "cut-off-counts": "who watches counts time in which it saw nothing",
-    "own-lease-from-end": "the owner counts from when it heard that its heartbeat arrived",
-}
-# These were in the code when the simulation was written, or are: it found them.
-FOUND: dict[str, str] = {
-    "tip-read-again": "what was decided on one tip is pushed over the tip of a later look",
-    "branch-not-fetched": "after a stale push only the board is looked at, not the task's branch",
-    "fixer-head-not-fetched": "the rejected work is not fetched for the task that repairs it",
-    "lost-is-settled": "a `lost` that another runner wrote counts as the attempt's own event",
-    "dead-forgotten": "a restarted runner forgets nonces that are not on the board yet",
-    "dead-unpublished": "a restarted runner names a head in its event and does not send it",
-    "claims-beside-ending": "a task is claimed while a former attempt on it is still ending here",
-    "limbo-kept": "a nonce whose claim can never arrive any more is remembered for ever",
-    "letters-dropped": "what an agent filed is deleted although nobody knows whether it arrived",
-    "letters-interrupt": "a remote that is away when an agent files a task ends its attempt",
-}
-# Races so narrow that thousands of seeds may miss them. tests/plan/test_lease.py and
-# tests/board/test_backend.py hold what mends them.
-NARROW: dict[str, str] = {
-    "late-look-believed": "a fetch that was answered late moves what we know back again",
-    "own-lease-of-all": "a heartbeat keeps also the claims that it does not list",
-    "look-timed-at-end": "a look counts for when its answer came, not for when it was begun",
-}
-MUTANTS = DELIBERATE | FOUND | NARROW
 
 
 @dataclass

@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 from gitfleet.files import codec, layout
 from gitfleet.model.board import Entry
 from gitfleet.model.event import Attempt
 from gitfleet.model.states import CLAIMED, Kind, Outcome, Status
 from gitfleet.model.task import Task
+from gitfleet.plan import questions
 from gitfleet.plan.graph import cancelled, is_done
+from gitfleet.plan.landing_terms import TermsChanged
 from gitfleet.plan.status import status_of, statuses
 from gitfleet.plan.transitions import by_person
-from tests.simulation.clone import Disk
+from gitfleet.plan.transitions.on_landing import OnHold
+from tests.simulation.broken_rules import broken
+from tests.simulation.coders import SCRIPTED, Coders
 from tests.simulation.faults import plan_of
-from tests.simulation.folk import Folk
-from tests.simulation.runner import KNOWN_REASONS, SCRIPTED, Runner, Scenes
-from tests.simulation.server import FLEET, JUDGED, SETTINGS, TARGET, Library, Server
-from tests.simulation.world import EPOCH, Breach, Machine, Steps, World
+from tests.simulation.folk import ANN, Folk
+from tests.simulation.memory_git import Library, MemoryObjects, MemoryRepo, clone_at, server_at
+from tests.simulation.outside import stand_ins_of
+from tests.simulation.runner import Runner
+from tests.simulation.server import FLEET, HEADS, JUDGED, SETTINGS, TARGET, Server
+from tests.simulation.site import REMOTE, TRACKED, MemoryClone, NotingStore, folder_of
+from tests.simulation.stand_ins import replaced
+from tests.simulation.world import EPOCH, Breach, Machine, World
 
 PATIENCE = 4000.0  # virtual seconds in which all must come to rest
 ENDS = frozenset({Status.DONE, Status.CANCELLED, Status.HELD, Status.FAILED, Status.WAITING,
-                  Status.INVALID, Status.FIXING})  # fmt: skip
+                  Status.INVALID, Status.FIXING, Status.ASKING})  # fmt: skip
+KNOWN_REASONS = (
+    "its runner died",
+    f"{REMOTE} did not answer for a whole lease",
+    "main moved 20 times",
+    OnHold().reason,
+    *(TermsChanged(what).reason for what in ("the task", "the settings")),
+)
 
 
 @dataclass
@@ -39,55 +57,59 @@ class Result:
 class Play:
     """A world with its runners and people."""
 
-    def __init__(
-        self, seed: int, mutants: frozenset[str], say: Callable[[str], None] | None
-    ) -> None:
-        self.plan = plan_of(seed, mutants)
-        self.world = World(seed, self.plan, say)
-        self.library = Library(self.world)
-        self.server = Server(self.world, self.library)
-        self.scenes = Scenes()
-        self.disks: dict[str, Disk] = {}
+    def __init__(self, world: World, server: Server, coders: Coders, folder: Path) -> None:
+        self.world, self.plan, self.server, self.coders = world, world.plan, server, coders
+        self.library, self.folder = server.library, folder
+        self.clones: dict[str, MemoryClone] = {}
         self.machines: list[Machine] = []
         self.runners: dict[str, Runner] = {}
         self.folk: list[Folk] = []
         self.crashes = 0
         self._found()
         self.world.on_death = self._died
+        repos: list[MemoryRepo] = []
         for number in range(self.plan.runners):
             machine = Machine(self.world, f"r{number}", mortal=True)
             self.machines.append(machine)
-            self.disks[machine.name] = Disk()
+            repos.append(self._clone(machine.name))
+            self.clones[machine.name] = MemoryClone(server, repos[-1])
             self._boot(machine)
         for number in range(max(1, self.plan.people)):
             machine = Machine(self.world, f"p{number}", mortal=False)
-            one = Folk(machine, self.server, list(self.disks.values()))
+            one = Folk(machine, self.server, self._clone(machine.name), repos)
             self.folk.append(one)
             if number < self.plan.people:
-                self.world.spawn(machine, one.live())
-        self.world.spawn(None, self._weather())
+                self.world.spawn(machine, one.live)
+        self.world.spawn(None, self._weather)
 
     def _found(self) -> None:
         dice = self.world.dice
-        files: dict[str, bytes | str | None] = {
-            layout.SETTINGS: JUDGED if self.plan.judge else SETTINGS
-        }
+        files: dict[str, bytes] = {layout.SETTINGS: JUDGED if self.plan.judge else SETTINGS}
         ids = [f"t{number}" for number in range(self.plan.tasks)]
         for number, task in enumerate(ids):
             needs = (dice.choice(ids[:number]),) if number and dice.random() < 0.3 else ()
             locks = ("port",) if dice.random() < 0.2 else ()
             keys = Task(title=task, depends_on=needs, locks=locks)
             files[layout.task_path(task)] = codec.write_task(keys)
-        root = self.library.commit((), files, at=EPOCH, by_runner=False, subject="Begin")
-        self.server.refs[FLEET] = root.id
-        self.server.refs[TARGET] = self.library.code((), {"shared": "0"}).id
+        self.server.refs[FLEET] = self._first(files)
+        self.server.refs[TARGET] = self._first({"shared": b"0"})
+
+    def _first(self, files: dict[str, bytes]) -> str:
+        objects, who = MemoryObjects(self.server.repo), self.server.store.signature(ANN)
+        return objects.write_commit(objects.write_tree(None, files), [], "Begin\n", who, who)
+
+    def _clone(self, name: str) -> MemoryRepo:
+        here = {FLEET: self.server.refs[FLEET]}
+        for ref, oid in self.server.refs.items():
+            here[f"{TRACKED}{ref.removeprefix(HEADS)}"] = oid
+        return clone_at(folder_of(self.folder, name), self.library, here)
 
     def _boot(self, machine: Machine) -> None:
         machine.up = True
         self.world.say(machine.name, "starts")
-        runner = Runner(machine, self.server, self.disks[machine.name], self.scenes)
+        runner = Runner(machine, self.server, self.clones[machine.name])
         self.runners[machine.name] = runner
-        self.world.spawn(machine, runner.run())
+        self.world.spawn(machine, runner.run)
 
     def _died(self, machine: Machine) -> None:
         self.crashes += 1
@@ -97,10 +119,10 @@ class Play:
 
     # -- what the world does to them
 
-    def _weather(self) -> Steps[None]:
+    def _weather(self) -> None:
         plan, world, dice = self.plan, self.world, self.world.dice
         while not world.calm:
-            yield 10 * dice.random()
+            world.sleep(10 * dice.random())
             for machine in self.machines:
                 if world.chance(plan.cut):
                     self._cut(machine)
@@ -110,6 +132,8 @@ class Play:
                 if world.chance(plan.jump):
                     machine.skew += dice.choice([-600.0, -150.0, -20.0, 20.0, 150.0, 600.0])
                 machine.skew = max(-900.0, min(900.0, machine.skew))
+                if not machine.cut and dice.random() < 0.5:
+                    self._fetch_beside(self.clones[machine.name])
             if world.chance(plan.outage):
                 self._outage(dice.choice([10.0, 25.0, 60.0, 150.0]))
             if world.chance(plan.slow):
@@ -117,6 +141,13 @@ class Play:
             if world.chance(plan.refuse):
                 self.server.protected = not self.server.protected
                 world.say("server", f"protected: {self.server.protected}")
+
+    def _fetch_beside(self, clone: MemoryClone) -> None:
+        """Another process fetches in a runner's clone, as editors do."""
+        for ref in (FLEET, TARGET):
+            oid = self.server.refs[ref]
+            clone.memory.refs[f"{TRACKED}{ref.removeprefix(HEADS)}"] = oid
+            clone.memory.take([oid])
 
     def _cut(self, machine: Machine) -> None:
         """A link that goes at once, or right after an answer that took its time to come."""
@@ -179,7 +210,7 @@ class Play:
         board = self.server.board()
         if not all(machine.up for machine in self.machines):
             return False
-        if any(self._unforgotten(name) for name in self.disks):
+        if any(self._unforgotten(name) for name in self.clones):
             return False
         # The slowest clock decides whether a pause is over.
         now = EPOCH + timedelta(seconds=self.world.now)
@@ -191,25 +222,27 @@ class Play:
     def _unforgotten(self, name: str) -> list[str]:
         """Nonces that a runner remembers without a reason."""
         runner = self.runners[name]
-        return [nonce for nonce in self.disks[name].held if not runner.waits_for(nonce)]
+        return [nonce for nonce in self.clones[name].pending if not runner.waits_for(nonce)]
 
     def _tidy_up(self) -> None:
         """A person frees what is held and tries again what failed; coders succeed from here on."""
         self.world.say("world", "a person tidies up")
         folk = self.folk[0]
 
-        def tidy() -> Steps[None]:
-            yield from folk.clone.look()
-            board = folk.clone.board()
+        def tidy() -> None:
+            folk.look()
+            board = folk.store.board()
             for task, entry in sorted(board.entries.items()):
                 status = status_of(board, task, folk.machine.clock()).status
                 if by_person._on_hold(entry) and not cancelled(entry) and not entry.gone:
-                    yield from folk.freed(task)
+                    folk.freed(task)
                 if status is Status.FAILED:
-                    yield from folk.said(task, Kind.RETRY)
+                    folk.said(task, Kind.RETRY)
+            for one in questions.waiting(board, folk.store.now()):
+                folk.answered(one.name)
 
         for _ in range(4):  # what was held may turn out to have failed
-            self.world.spawn(folk.machine, tidy())
+            self.world.spawn(folk.machine, tidy)
             self.world.run(self.world.now + 60.0)
             self.world.run(self.world.now + PATIENCE, self.rested)
 
@@ -221,17 +254,18 @@ class Play:
         for task, where in sorted(statuses(board, now).items()):
             if where.status not in ENDS or where.role is not None:
                 raise Breach(f"{when}: {task} is stuck, {where.status}: {where.reason}")
-        for name in self.disks:
+        for name in self.clones:
             if left := self._unforgotten(name):
                 raise Breach(f"{when}: {name} still remembers {len(left)} nonces")
         for entry in board.entries.values():
             self._check_log(entry)
-        for ghost, outcome in self.scenes.believed:
+        for ghost, outcome in self.coders.believed:
             if self.server.ended.get(ghost) is not outcome:
                 really = self.server.ended.get(ghost)
                 raise Breach(f"#{ghost} was told to have ended {outcome}; in truth {really}")
         self._check_target()
-        self._check_letters()
+        self._check_filed()
+        self._check_asked()
 
     def _check_log(self, entry: Entry) -> None:
         numbers: Counter[int] = Counter()
@@ -253,36 +287,46 @@ class Play:
     def _check_attempt(self, task: str, attempt: Attempt) -> None:
         if attempt.outcome is Outcome.INTERRUPTED and attempt.reason not in KNOWN_REASONS:
             raise Breach(f"{task} was interrupted for no reason of this world: {attempt.reason}")
-        if attempt.outcome in SCRIPTED and attempt.reason != "so it played":
+        if attempt.outcome in SCRIPTED - self.coders.told.get(attempt.nonce, set()):
             raise Breach(f"{task} is blamed: {attempt.outcome}: {attempt.reason}")
 
     def _check_target(self) -> None:
-        codes = self.library.codes
+        commits = self.library.commits
         heads: Counter[str] = Counter()
-        at = self.server.refs[TARGET]
-        while codes[at].parents:
-            if len(codes[at].parents) > 1:
-                heads[codes[at].parents[1]] += 1
-            at = codes[at].parents[0]
+        at = commits[self.server.refs[TARGET]]
+        while at.parents:
+            heads.update(at.parents[1:])
+            at = commits[at.parents[0]]
         twice = [head for head, times in heads.items() if times > 1]
         if twice:
-            raise Breach(f"{codes[twice[0]].task} is in the target twice")
+            raise Breach(f"{twice[0][:8]} is in the target twice")
 
-    def _check_letters(self) -> None:
-        there = Counter(
-            entry.task.outbox
-            for entry in self.server.board().entries.values()
-            if entry.task is not None
-            and (key := entry.task.outbox)
-            # What a person's edit went beside of is a copy of it, key and all.
-            and entry.id in (f"found-{key[:4]}", f"found-{key[:4]}-{key[:6]}")
-        )
-        believed = {ghost for ghost, _ in self.scenes.believed}
-        for key, ghost in self.scenes.filed.items():
+    def _check_filed(self) -> None:
+        there: Counter[str] = Counter()
+        for entry in self.server.board().entries.values():
+            key = entry.task.outbox if entry.task is not None else None
+            _, name = self.coders.filed.get(key or "", (0, ""))
+            # A person's edit may be kept beside: it is a copy of the task, key and all.
+            there[key or ""] += entry.id in (name, f"{name}-{(key or '')[:6]}")
+        believed = {ghost for ghost, _ in self.coders.believed}
+        for key, (ghost, _) in self.coders.filed.items():
             if there[key] > 1:
                 raise Breach(f"what #{ghost} filed is on the board twice")
             if ghost in believed and key not in self.server.filed:
                 raise Breach(f"what #{ghost} filed is not on the board")
+
+    def _check_asked(self) -> None:
+        there = Counter(
+            question.text.strip()
+            for entry in self.server.board().entries.values()
+            for question in entry.questions
+        )
+        believed = {ghost for ghost, _ in self.coders.believed}
+        for text, ghost in self.coders.asked.items():
+            if there[text] > 1:
+                raise Breach(f"what #{ghost} asked is on the board twice")
+            if ghost in believed and text not in self.server.asked:
+                raise Breach(f"what #{ghost} asked is not on the board")
 
     def _check_all_done(self) -> None:
         board = self.server.board()
@@ -299,6 +343,11 @@ class Play:
             raise Breach(f"in the end {task} is {where.status}: {where.reason}")
 
 
+def _memory() -> str | None:
+    """A file system in memory, where the machine has one: removing files from a disk takes long."""
+    return next((folder for folder in ("/dev/shm",) if os.access(folder, os.W_OK)), None)
+
+
 def play(
     seed: int,
     mutants: frozenset[str] = frozenset(),
@@ -306,20 +355,31 @@ def play(
 ) -> Result:
     """One run; its breach, if there is one."""
     result = Result(seed)
-    game = Play(seed, mutants, say)
-    try:
-        game.run()
-    except Exception as error:  # what the code asserts counts as much as what we look for
-        result.violation = str(error) if isinstance(error, Breach) else repr(error)
-        if say is not None and not isinstance(error, Breach):
-            raise
+    world = World(seed, plan_of(seed, mutants), say)
+    library = Library(world)
+    with tempfile.TemporaryDirectory(dir=_memory(), prefix="gitfleet-") as top, broken(mutants):
+        here = Path(top)
+        server = Server(world, server_at(here, library))
+        coders = Coders(world)
+        with replaced(stand_ins_of(world, server, coders)):
+            server.store = NotingStore(None, server.repo, None)
+            server.store.now = lambda: EPOCH
+            game = Play(world, server, coders, here)
+            try:
+                game.run()
+            except Exception as error:  # what the code asserts counts as much as what we look for
+                result.violation = str(error) if isinstance(error, Breach) else repr(error)
+                if say is not None and not isinstance(error, Breach):
+                    raise
+            finally:
+                world.close()
     result.counts.update(
         runs=1,
-        commits=game.server.commits,
-        takeovers=game.server.takeovers,
+        commits=server.commits,
+        takeovers=server.takeovers,
         crashes=game.crashes,
-        events=game.world.events,
-        tasks=len(game.server.board().entries),
-        seconds=int(game.world.now),
+        events=world.events,
+        tasks=len(server.board().entries),
+        seconds=int(world.now),
     )
     return result

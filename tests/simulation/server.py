@@ -6,25 +6,33 @@ board, and by what only this world knows: which attempt really made a claim, and
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping
-from datetime import datetime
+import json
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from msgspec.structs import replace
-
-from gitfleet.files import boards, layout
-from gitfleet.files.boards import File
+from gitfleet.audit.mainline import MainlineCommit
+from gitfleet.audit.repair import step_of
+from gitfleet.board.heartbeats import BEATS, FILE
+from gitfleet.board.store import Store
+from gitfleet.files import layout
+from gitfleet.git.commits import Commit
+from gitfleet.git.refs import RefMove
+from gitfleet.git.remote import PushFate, PushResult, Unreachable
+from gitfleet.git.repo import Repo
 from gitfleet.model.board import Board
 from gitfleet.model.event import Attempt
 from gitfleet.model.states import Outcome
 from gitfleet.plan import invariants
-from tests.simulation.world import Breach, World
+from gitfleet.plan.invariants import CommitStep
+from tests.simulation.memory_git import MemoryRepo
+from tests.simulation.world import Breach, Lost, World, converse
 
 HEARTBEAT, LEASE = 10.0, 100.0
-FLEET, TARGET, BEATS = "fleet", "main", "beats/"
+HEADS = "refs/heads/"
+FLEET, TARGET = f"{HEADS}fleet", f"{HEADS}main"
 SETTINGS = b"""format: 2
 target: main
+checks: [test]
 heartbeat: 10s
 lease: 100s
 backoff: {initial: 5s, factor: 2, max: 20s}
@@ -33,177 +41,106 @@ roles: {work: {coder: shell}}
 JUDGED = SETTINGS.replace(b"shell}}", b"shell}, validate: {coder: judge}}")
 
 
-def oid_of(data: bytes) -> str:
-    return hashlib.sha1(data).hexdigest()
-
-
 class Act(NamedTuple):
     """What a commit does to a claim, and which attempt of this world really does it."""
 
-    verb: str  # claim, settle, lost
+    verb: str  # claim, end
     task: str
-    ghost: int
-
-
-class Commit:
-    """A commit of the board."""
-
-    __slots__ = ("acts", "at", "board", "by_runner", "changed", "depth", "id", "owners", "parents",
-                 "subject", "tree")  # fmt: skip
-
-    def __init__(self, **facts: Any) -> None:
-        self.id: str = facts["id"]
-        self.parents: tuple[Commit, ...] = facts["parents"]
-        self.tree: dict[str, str] = facts["tree"]
-        self.changed: dict[str, tuple[str | None, str | None]] = facts["changed"]
-        self.by_runner: bool = facts["by_runner"]
-        self.at: datetime = facts["at"]
-        self.acts: tuple[Act, ...] = facts["acts"]
-        self.subject: str = facts["subject"]
-        self.board: Board = facts["board"]
-        self.depth = 1 + max((p.depth for p in self.parents), default=0)
-        self.owners: dict[str, int] = dict(self.parents[0].owners) if self.parents else {}
-
-
-class Code(NamedTuple):
-    """A commit of the project: a file holds the name of who wrote it last."""
-
-    id: str
-    parents: tuple[str, ...]
-    files: Mapping[str, str]
-    line: frozenset[str]  # itself and all before it
-    nonce: str
-    task: str
-
-
-class Library:
-    """Every object that anybody ever made; who may see one is a matter of refs."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.blobs: dict[str, bytes] = {}
-        self.boards: dict[str, Commit] = {}
-        self.codes: dict[str, Code] = {}
-        self.beats: dict[str, tuple[str, frozenset[str], float]] = {}
-
-    def blob(self, data: bytes) -> str:
-        oid = oid_of(data)
-        self.blobs[oid] = data
-        return oid
-
-    def commit(
-        self,
-        parents: tuple[Commit, ...],
-        files: Mapping[str, bytes | str | None],
-        *,
-        at: datetime,
-        by_runner: bool,
-        subject: str,
-        acts: tuple[Act, ...] = (),
-    ) -> Commit:
-        """A commit on its first parent; a file is bytes, an object id, or None: deleted."""
-        before = parents[0].tree if parents else {}
-        tree = dict(before)
-        changed: dict[str, tuple[str | None, str | None]] = {}
-        for path, content in files.items():
-            oid = self.blob(content) if isinstance(content, bytes) else content
-            if before.get(path) == oid:
-                continue
-            changed[path] = (before.get(path), oid)
-            if oid is None:
-                tree.pop(path, None)
-            else:
-                tree[path] = oid
-        made = self.world.hex(40)
-        read = {
-            path: None if after is None else File(after, self.blobs[after])
-            for path, (_, after) in changed.items()
-        }
-        board = boards.update(parents[0].board if parents else boards.EMPTY, read, made)
-        # A set decides the order of what came in one commit: not the same in every process.
-        board = replace(board, entries=dict(sorted(board.entries.items())))
-        commit = Commit(
-            id=made, parents=parents, tree=tree, changed=changed, by_runner=by_runner, at=at,
-            acts=acts, subject=subject, board=board,
-        )  # fmt: skip
-        self.boards[made] = commit
-        return commit
-
-    def ancestor(self, old: str, new: str) -> bool:
-        """Whether the board `old` is `new` or before it."""
-        goal = self.boards[old]
-        todo, seen = [self.boards[new]], set()
-        while todo:
-            at = todo.pop()
-            if at is goal:
-                return True
-            if at.depth > goal.depth and at.id not in seen:
-                seen.add(at.id)
-                todo.extend(at.parents)
-        return False
-
-    def merge_base(self, one: str, two: str) -> Commit:
-        at: Commit = self.boards[two]
-        while not self.ancestor(at.id, one):
-            at = at.parents[0]
-        return at
-
-    def code(
-        self, parents: tuple[str, ...], files: Mapping[str, str], *, nonce: str = "", task: str = ""
-    ) -> Code:
-        made = self.world.hex(40)
-        line = frozenset([made]).union(*(self.codes[p].line for p in parents))
-        self.codes[made] = Code(made, parents, dict(files), line, nonce, task)
-        return self.codes[made]
-
-
-class Move(NamedTuple):
-    """A ref of a push, with the value it must have."""
-
-    ref: str
-    old: str | None
-    new: str
+    ghost: int | None
 
 
 class Server:
     """Where refs are."""
 
-    def __init__(self, world: World, library: Library) -> None:
-        self.world, self.library = world, library
+    store: Store  # reads boards on the server
+
+    def __init__(self, world: World, repo: MemoryRepo) -> None:
+        self.world, self.repo, self.library = world, repo, repo.library
         self.refs: dict[str, str] = {}
         self.protected = False
+        self.acts: dict[str, tuple[Act, ...]] = {}  # commit -> what it does to claims
+        self.owners: dict[str, dict[str, int]] = {}  # commit -> task -> ghost of its claim
         self.heard: dict[int, float] = {}  # ghost -> when the server last heard of its claim
         self.lapsed: set[int] = set()  # unheard of for a lease at some time
         self.ended: dict[int, Outcome] = {}  # ghost -> how its claim ended on the board
-        self.landings: list[tuple[str, str]] = []  # task, head
-        self.owner_of: dict[int, Any] = {}  # ghost -> the attempt in its runner, see runner.py
+        self.owner_of: dict[int, Any] = {}  # ghost -> its runner, see runner.py
         self.nonces: dict[tuple[str, str], int] = {}  # runner, nonce -> ghost at the tip
         self.filed: set[str] = set()  # keys of what agents filed, once they were on the board
+        self.asked: set[str] = set()  # texts of questions, once they were on the board
         self.takeovers = 0
         self.commits = 0
 
-    def push(self, moves: list[Move]) -> str:
-        """All or none: done, stale or refused."""
+    def board(self) -> Board:
+        return self.store.board_at(self.refs[FLEET])
+
+    def has(self, commit: str, ref: str) -> bool:
+        """Whether a ref's history has the commit."""
+        return commit in self.library.lines[self.refs[ref]]
+
+    # -- as gitfleet.git.remote
+
+    def push(
+        self, repo: Repo, remote: str, moves: Sequence[RefMove], *, timeout: float | None = None
+    ) -> PushResult:
+        assert isinstance(repo, MemoryRepo) and remote and timeout is None
+        beats = any(move.ref.startswith(BEATS) for move in moves)
+        try:
+            return converse(self.world, lambda: self.move(moves), pushes=beats)
+        except Lost:
+            return PushResult(PushFate.UNKNOWN, reason="the answer was lost")
+
+    def fetch(
+        self, repo: Repo, remote: str, refspecs: Sequence[str], *, timeout: float | None = None
+    ) -> list[str]:
+        assert isinstance(repo, MemoryRepo) and timeout is None
+        try:
+            there = converse(self.world, lambda: dict(self.refs))
+        except Lost:
+            raise Unreachable(f"{remote} does not answer") from None
+        missing = list[str]()
+        for spec in refspecs:
+            source, _, goal = spec.lstrip("+").partition(":")
+            if source.endswith("*"):
+                self._fetch_all(repo, there, source[:-1], goal[:-1])
+            elif source in there:
+                repo.refs[goal] = there[source]
+                repo.take([there[source]])
+            else:
+                missing.append(source)
+        return missing
+
+    def _fetch_all(self, repo: MemoryRepo, there: dict[str, str], source: str, goal: str) -> None:
+        for ref in [ref for ref in repo.refs if ref.startswith(goal)]:
+            if f"{source}{ref.removeprefix(goal)}" not in there:
+                del repo.refs[ref]
+        for ref, oid in there.items():
+            if ref.startswith(source):
+                repo.refs[f"{goal}{ref.removeprefix(source)}"] = oid
+                repo.take([oid])
+
+    def move(self, moves: Sequence[RefMove]) -> PushResult:
+        """Move refs, all or none."""
         if any(self.refs.get(move.ref) != move.old for move in moves):
-            return "stale"
+            return PushResult(PushFate.STALE)
         if self.protected and any(move.ref == TARGET for move in moves):
-            return "refused"
+            return PushResult(PushFate.REFUSED, TARGET, "protected branch")
         for move in moves:
-            self.refs[move.ref] = move.new
+            if move.new is None:
+                del self.refs[move.ref]
+            else:
+                self.refs[move.ref] = move.new
         for move in moves:
             if move.ref == FLEET:
-                self._board_moved(move)
-            elif move.ref.startswith(BEATS):
-                self._beat(move.new)
-        return "done"
+                assert move.old is not None and move.new is not None
+                self._board_moved(move.old, move.new)
+            elif move.ref.startswith(BEATS) and move.new is not None:
+                self._beat(move.ref.removeprefix(BEATS), move.new)
+        return PushResult(PushFate.DONE)
 
-    def board(self) -> Board:
-        return self.library.boards[self.refs[FLEET]].board
-
-    def _beat(self, oid: str) -> None:
-        runner, nonces, _ = self.library.beats[oid]
-        for nonce in nonces:
-            ghost = self.nonces.get((runner, nonce))
+    def _beat(self, runner: str, oid: str) -> None:
+        told = json.loads(self.library.blobs[self.library.files(oid)[FILE]])
+        for attempt in told["attempts"]:
+            ghost = self.nonces.get((runner, attempt["nonce"]))
             if ghost is not None:
                 if self._silent(ghost) >= LEASE:
                     self.lapsed.add(ghost)
@@ -211,57 +148,58 @@ class Server:
 
     # -- judging
 
-    def _board_moved(self, move: Move) -> None:
+    def _board_moved(self, old: str, new: str) -> None:
         line: list[Commit] = []
-        at = self.library.boards[move.new]
-        while at.id != move.old:
+        at = self.library.commits[new]
+        while at.oid != old:
             line.append(at)
             if not at.parents:
-                raise Breach(f"{line[0].subject}: pushed over what it was not decided on")
-            at = at.parents[0]
+                raise Breach(f"{subject(line[0])}: pushed over what it was not decided on")
+            at = self.library.commits[at.parents[0]]
         for commit in reversed(line):
             self.commits += 1
-            self.world.say("server", f"{commit.id[:8]} {commit.subject}")
+            self.world.say("server", f"{commit.oid[:8]} {subject(commit)}")
             self.judge(commit)
 
     def judge(self, commit: Commit) -> None:
         """Whether this step is right. Raises Breach."""
-        if not commit.parents:
-            return
         parent = commit.parents[0]
-        step = invariants.CommitStep(
-            parent=parent.board, child=commit.board, changed=commit.changed,
-            by_runner=commit.by_runner, at=commit.at,
-        )  # fmt: skip
-        breaches = invariants.check_step(step)
-        if breaches:
-            raise Breach(f"{commit.subject}: rule {breaches[0].rule}: {breaches[0].what}")
-        for path in commit.changed:
-            entry = commit.board.get(layout.place(path).task)
+        step = step_of(self.store, MainlineCommit(commit, parent))
+        violations = invariants.check_step(step)
+        if violations:
+            raise Breach(f"{subject(commit)}: rule {violations[0].rule}: {violations[0].what}")
+        for path in step.changed:
+            entry = step.child.get(layout.place(path).task)
             if entry is not None and entry.task is not None and entry.task.outbox:
                 self.filed.add(entry.task.outbox)
-        for act in commit.acts:
-            self._claim_matters(commit, act)
+            if entry is not None:
+                self.asked.update(question.text.strip() for question in entry.questions)
+        owners = self.owners[commit.oid] = dict(self.owners.get(parent, {}))
+        for act in self.acts.get(commit.oid, ()):
+            if act.verb == "claim":
+                self._claimed(step, owners, act)
+            else:
+                self._ended(step, owners, act)
         for _, landed in invariants.merges_to_see(step):
             self._landed(landed.merge, landed.head or "")
-        for attempt in _new_attempts(commit):
+        for _, attempt in _new_attempts(step):
             self._reachable(attempt)
 
-    def _claim_matters(self, commit: Commit, act: Act) -> None:
-        entry = commit.parents[0].board.get(act.task)
-        owner = commit.parents[0].owners.get(act.task)
-        if act.verb == "claim":
-            claim = commit.board.entries[act.task].claim
-            assert claim is not None
-            commit.owners[act.task] = act.ghost
-            self.heard[act.ghost] = self.world.now
-            self.nonces[claim.runner, claim.nonce] = act.ghost
-            return
-        assert entry is not None and owner is not None
-        commit.owners.pop(act.task, None)
-        attempt = next(a for a in _new_attempts(commit) if _of(commit, a, act.task))
+    def _claimed(self, step: CommitStep, owners: dict[str, int], act: Act) -> None:
+        claim = step.child.entries[act.task].claim
+        assert claim is not None and act.ghost is not None
+        owners[act.task] = act.ghost
+        self.heard[act.ghost] = self.world.now
+        self.nonces[claim.runner, claim.nonce] = act.ghost
+        if claim.nonce not in self.owner_of[act.ghost].clone.pending:
+            raise Breach(f"{act.task} (#{act.ghost}) is claimed, and its clone has forgotten that")
+
+    def _ended(self, step: CommitStep, owners: dict[str, int], act: Act) -> None:
+        owner = owners.pop(act.task, None)
+        assert owner is not None, f"the claim of {act.task} ended, and there was none"
+        attempt = next(attempt for task, attempt in _new_attempts(step) if task == act.task)
         self.ended[owner] = attempt.outcome
-        if act.verb == "lost":
+        if attempt.outcome is Outcome.LOST:
             self._taken_over(act.task, owner)
         elif owner != act.ghost:
             raise Breach(
@@ -296,36 +234,29 @@ class Server:
         )
 
     def _landed(self, merge: str, head: str) -> None:
-        code = self.library.codes
-        tip = code[self.refs[TARGET]]
-        if merge not in tip.line:
+        if not self.has(merge, TARGET):
             raise Breach(f"landed with {merge[:8]}, which is not in the target")
-        if head not in tip.line:
+        if not self.has(head, TARGET):
             raise Breach(f"landed {head[:8]}, which is not in the target")
 
     def _reachable(self, attempt: Attempt) -> None:
         """A head that an event names can be had from the server."""
         if attempt.head is None or attempt.outcome is Outcome.LOST:
             return
-        lines = (self.library.codes[tip].line for ref, tip in self.refs.items() if _code(ref))
-        if not any(attempt.head in line for line in lines):
+        codes = (ref for ref in self.refs if ref.startswith(HEADS) and ref != FLEET)
+        if not any(self.has(attempt.head, ref) for ref in codes):
             raise Breach(f"an event ({attempt.outcome}) names {attempt.head[:8]}, which is nowhere")
 
 
-def _code(ref: str) -> bool:
-    return ref != FLEET and not ref.startswith(BEATS)
+def subject(commit: Commit) -> str:
+    return f"[{commit.author.name}] {commit.message.partition(chr(10))[0]}"
 
 
-def _new_attempts(commit: Commit) -> Iterator[Attempt]:
-    for path, (before, after) in commit.changed.items():
+def _new_attempts(step: CommitStep) -> Iterator[tuple[str, Attempt]]:
+    for path, (before, after) in step.changed.items():
         there = layout.place(path)
         if there.what is layout.FileKind.EVENT and before is None and after is not None:
-            entry = commit.board.get(there.task)
+            entry = step.child.get(there.task)
             for event in entry.events if entry else ():
                 if event.name == there.name and event.attempt is not None:
-                    yield event.attempt
-
-
-def _of(commit: Commit, attempt: Attempt, task: str) -> bool:
-    entry = commit.board.get(task)
-    return entry is not None and any(event.attempt is attempt for event in entry.events)
+                    yield there.task, event.attempt

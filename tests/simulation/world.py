@@ -1,36 +1,34 @@
 """Virtual time, machines that crash, sleep and disagree about the time, and a network that lies.
 
-Processes are generators. One that yields a number sleeps so many seconds; one that yields a `Wait`
-waits for a signal, at most so long. Whenever one goes on, its machine may die instead.
+Each process of this world is a thread, and only one of them runs at a time: until it sleeps or
+waits. Then the next one that is due runs. So the same seed gives the same run. Whenever a process
+continues, its machine may die instead.
 """
 
 from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable, Generator
+import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, TypeVar
+from functools import partial
+from typing import TypeVar
 
 from tests.simulation.faults import Plan
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 FOREVER = 1e9
+MOMENT = 1e-4  # seconds that a process waits at least, as real ones do
 T = TypeVar("T")
-
-
-class Wait(NamedTuple):
-    """Until the signal is given, or so many seconds have passed."""
-
-    signal: Signal
-    timeout: float = FOREVER
-
-
-Steps = Generator[float | Wait, Any, T]
 
 
 class Breach(AssertionError):
     """Something that must never be was seen."""
+
+
+class Killed(BaseException):
+    """The machine of the running process died."""
 
 
 class Signal:
@@ -52,20 +50,76 @@ class Signal:
         self.given = False
 
 
+class _Worker:
+    """A thread that runs one process after another."""
+
+    idle: list[_Worker] = []  # noqa: RUF012 - shared by all worlds: threads are expensive
+
+    def __init__(self) -> None:
+        self.baton = threading.Lock()
+        self.baton.acquire()
+        self.job: Callable[[], None] = lambda: None
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            self.baton.acquire()
+            self.job()
+
+
 class Proc:
-    """A generator that runs on a machine, in one of its lives."""
+    """A process on a machine, in one of its lives; or a part of the world itself."""
 
-    __slots__ = ("life", "machine", "running", "steps", "turn")
-
-    def __init__(self, machine: Machine | None, steps: Steps[Any]) -> None:
-        self.machine, self.steps = machine, steps
+    def __init__(self, world: World, machine: Machine | None, work: Callable[[], object]) -> None:
+        self.world, self.machine, self._work = world, machine, work
         self.life = machine.life if machine else 0
         self.turn = 0
         self.running = True
+        self.killed = False
+        self.ended = Signal(world)
+        self.ghost: int | None = None  # the attempt that it makes
+        self._worker: _Worker | None = None
 
     @property
     def alive(self) -> bool:
         return self.running and (self.machine is None or self.machine.life == self.life)
+
+    def resume(self) -> None:
+        """Let it run until it waits, or ends."""
+        if self._worker is None:
+            self._worker = _Worker.idle.pop() if _Worker.idle else _Worker()
+            self._worker.job = self._run
+        self._worker.baton.release()
+        self.world.baton.acquire()
+
+    def pause(self) -> None:
+        """Called by the process itself: let others run. Raises Killed."""
+        assert self._worker is not None
+        self.world.baton.release()
+        self._worker.baton.acquire()
+        if self.killed:
+            raise Killed
+
+    def kill(self) -> None:
+        """End it where it waits."""
+        self.killed = True
+        if self._worker is not None:
+            self.resume()
+        self.running = False
+
+    def _run(self) -> None:
+        try:
+            if not self.killed:
+                self._work()
+        except Killed:
+            pass
+        except BaseException as error:
+            self.world.error = self.world.error or error
+        self.running = False
+        self.ended.give()
+        assert self._worker is not None
+        _Worker.idle.append(self._worker)
+        self.world.baton.release()
 
 
 class Machine:
@@ -119,7 +173,13 @@ class World:
         self.outage_until = 0.0
         self.outages: list[tuple[float, float]] = []
         self.calm = False  # faults have stopped
+        self.ghosts = 0  # attempts that anyone ever tried to claim
         self.events = 0
+        self.error: BaseException | None = None  # the first that a process ended with
+        self.current: Proc | None = None  # the process that runs now
+        self.procs: dict[Proc, None] = {}
+        self.baton = threading.Lock()
+        self.baton.acquire()
         self._say = say
         self._due: list[tuple[float, int, Proc | Callable[[], None], int]] = []
         self._number = 0
@@ -136,6 +196,44 @@ class World:
         """Whether a mishap of that probability happens; none once all is calm."""
         return not self.calm and self.dice.random() < of
 
+    def breach(self, what: str) -> Breach:
+        """What a process raises that saw something that must never be; it counts if caught, too."""
+        error = Breach(what)
+        self.error = self.error or error
+        return error
+
+    # -- for processes
+
+    @property
+    def machine(self) -> Machine | None:
+        """Where the running process runs."""
+        return self.current.machine if self.current else None
+
+    def check(self) -> None:
+        """Raises Killed in a process whose machine died: it has no effect any more."""
+        if self.current is not None and self.current.killed:
+            raise Killed
+
+    def sleep(self, seconds: float) -> None:
+        """Let so many seconds pass."""
+        self.check()
+        if (proc := self.current) is not None:
+            self.push(self.now + seconds, proc)
+            proc.pause()
+
+    def wait(self, signal: Signal, timeout: float = FOREVER) -> bool:
+        """Until the signal is given, or so many seconds have passed. Whether it is given."""
+        self.check()
+        proc = self.current
+        if proc is not None and not signal.given:
+            signal.waiting.append((proc, proc.turn))
+            if timeout < FOREVER:
+                self.push(self.now + max(MOMENT, timeout), proc)
+            proc.pause()
+        return signal.given
+
+    # -- what happens
+
     def push(self, at: float, what: Proc | Callable[[], None]) -> None:
         self._number += 1
         turn = what.turn if isinstance(what, Proc) else 0
@@ -145,8 +243,9 @@ class World:
         """Call something so many seconds from now."""
         self.push(self.now + after, call)
 
-    def spawn(self, machine: Machine | None, steps: Steps[Any]) -> Proc:
-        proc = Proc(machine, steps)
+    def spawn(self, machine: Machine | None, work: Callable[[], object]) -> Proc:
+        proc = Proc(self, machine, work)
+        self.procs[proc] = None
         self.push(self.now, proc)
         return proc
 
@@ -177,30 +276,38 @@ class World:
             risk = self.plan.crash * (15 if machine.shaken else 1)
             machine.shaken = False
             if self.chance(risk):
-                self.kill(machine)
+                self.crash(machine, machine.life)
                 return
-        proc.turn += 1
-        try:
-            wish = proc.steps.send(None)
-        except StopIteration:
-            proc.running = False
-            return
-        if isinstance(wish, Wait):
-            if wish.signal.given:
-                self.push(self.now, proc)
-                return
-            wish.signal.waiting.append((proc, proc.turn))
-            if wish.timeout < FOREVER:
-                self.push(self.now + max(0.0, wish.timeout), proc)
-        else:
-            self.push(self.now + wish, proc)
+        self._let(proc, proc.resume)
+        if self.error is not None:
+            raise self.error
 
-    def kill(self, machine: Machine) -> None:
-        """Everything that runs on the machine ends at once, in the middle of whatever it does."""
+    def _let(self, proc: Proc, run: Callable[[], None]) -> None:
+        proc.turn += 1
+        before, self.current = self.current, proc
+        run()
+        self.current = before
+        if not proc.running:
+            del self.procs[proc]
+
+    def crash(self, machine: Machine, life: int) -> None:
+        """Everything that runs on the machine ends at once, in the middle of whatever it does.
+
+        Nothing happens if that life of it is over.
+        """
+        if machine.life != life or self.calm:
+            return
         self.say(machine.name, "CRASH")
         machine.life += 1
         machine.up = False
         self.on_death(machine)
+        for proc in [p for p in self.procs if p.machine is machine and p.life != machine.life]:
+            self._let(proc, proc.kill)
+
+    def close(self) -> None:
+        """End every process."""
+        for proc in list(self.procs):
+            self._let(proc, proc.kill)
 
 
 class Lost(Exception):
@@ -210,17 +317,20 @@ class Lost(Exception):
 TIMEOUT = 20.0  # seconds a client waits; a third of the real one, as all times here
 
 
-def converse(machine: Machine, act: Callable[[], T], *, pushes: bool = False) -> Steps[T]:
-    """One conversation with the server: `act` happens there, perhaps. Raises Lost.
+def converse(world: World, act: Callable[[], T], *, pushes: bool = False) -> T:
+    """One conversation of the running process with the server: `act` happens there, perhaps. Raises
+    Lost.
 
     What was sent may arrive although the client was told otherwise, even long after.
     """
-    world, dice = machine.world, machine.world.dice
+    world.check()
+    machine, dice = world.machine, world.dice
+    assert machine is not None
     answered = Signal(world)
     answer: list[T] = []
     swift = 0.02 + dice.random() * 0.3
     if machine.cut:
-        yield dice.choice([0.5, 1.0, TIMEOUT])
+        world.sleep(dice.choice([0.5, 1.0, TIMEOUT]))
         raise Lost
     patience = TIMEOUT
     there, back = swift, swift
@@ -241,6 +351,8 @@ def converse(machine: Machine, act: Callable[[], T], *, pushes: bool = False) ->
                 patience = dice.choice([1.0, 4.0, TIMEOUT])
                 there = patience + dice.random() * dice.choice([3.0, 20.0, 60.0])
                 lost_back = True
+                if machine.mortal and dice.random() < 30 * world.plan.crash:
+                    world.at(dice.random() * patience, partial(world.crash, machine, machine.life))
             case 3:  # it never arrives
                 there = FOREVER
                 patience = dice.choice([1.0, 4.0, TIMEOUT])
@@ -261,8 +373,7 @@ def converse(machine: Machine, act: Callable[[], T], *, pushes: bool = False) ->
 
     if there < FOREVER:
         world.at(there, arrive)
-    yield Wait(answered, patience)
-    if not answered.given:
+    if not world.wait(answered, patience):
         machine.shaken = True
         raise Lost
     return answer[0]
