@@ -135,6 +135,7 @@ def _says(bin: Path, *argv: str) -> str:
     ],
     ids=" ".join,
 )
+@pytest.mark.slow
 def test_an_installed_wheel_has_a_man_page(bin: Path, argv: tuple[str, ...]) -> None:
     """git hands `--help` to man, and man finds the page beside the program."""
     if shutil.which("man") is None or "minimized" in _says(bin, "man", "-w"):

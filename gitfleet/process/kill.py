@@ -8,7 +8,6 @@ everything that descends from those, and everything in a session that one of the
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import time
@@ -38,6 +37,8 @@ _SUBREAPER: Final = 36  # PR_SET_CHILD_SUBREAPER
 
 def subreaper() -> None:
     """Make orphans below this process its children, not init's."""
+    import ctypes  # noqa: PLC0415 - 2 ms that only runners need; every verb imports this module
+
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_SUBREAPER, 1, 0, 0, 0) != 0:
         number = ctypes.get_errno()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+import pytest
+
 from tests.acceptance.conftest import MakeLab
 from tests.acceptance.fleetlab import Lab
 from tests.conftest import git
@@ -11,6 +13,7 @@ from tests.conftest import git
 _ADD = "printf '%s\\n' 'Seen.' '```sh' 'echo found > found.txt' '```' | gitfleet add"
 
 
+@pytest.mark.slow
 def test_what_an_agent_comes_across_is_filed_while_it_works(lab: Lab) -> None:
     """`gitfleet add` inside an attempt is on the board at once, and done before that one ends."""
     gate = lab.gate("gate")

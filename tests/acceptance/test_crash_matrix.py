@@ -32,6 +32,7 @@ def small(tmp_path: Path) -> Iterator[Lab]:
     made.close()
 
 
+@pytest.mark.slow
 def test_the_small_board_ends_well_when_nobody_dies(small: Lab) -> None:
     """Without a crash the board is worked off, and every kind of thing happened on it."""
     ran = small.run("--until-idle")

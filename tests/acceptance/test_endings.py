@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
+
 from tests.acceptance.conftest import MakeLab
 from tests.acceptance.fleetlab import Lab
 
 _OWN_FILE = "echo $GITFLEET_TASK > $GITFLEET_TASK"
 
 
+@pytest.mark.slow
 def test_every_bad_end_has_its_name_and_leaves_no_process(make_lab: MakeLab) -> None:
     """Too long, too silent, deaf to TERM, empty, out of scope, failed, impossible: each waits for
     a person in the end, and a coder that leaves daemons behind leaves none."""

@@ -233,6 +233,7 @@ def test_an_answered_task_comes_before_a_ready_one(lab: Lab) -> None:
     assert [line.fields["task"] for line in ran.lines.of("claimed", role="work")] == ["one", "two"]
 
 
+@pytest.mark.slow
 def test_an_answer_to_a_cancelled_task_stands_and_changes_nothing(lab: Lab) -> None:
     """It is kept, and serves when somebody tries the task afresh."""
     lab.task("one", script=_ASK)
@@ -280,6 +281,7 @@ def test_an_answer_that_is_taken_back_opens_the_question_again(lab: Lab) -> None
     assert lab.outcomes("one") == ["asked"]
 
 
+@pytest.mark.slow
 def test_a_merge_without_text_leaves_the_question_open(lab: Lab) -> None:
     """The hint is no answer; and no branch comes again that could add nothing."""
     lab.task("one", script=_ASK)
@@ -297,6 +299,7 @@ def test_a_merge_without_text_leaves_the_question_open(lab: Lab) -> None:
     assert lab.tree()["answer.txt"] == "cookie"
 
 
+@pytest.mark.slow
 def test_what_a_person_left_on_a_questions_branch_is_kept(lab: Lab) -> None:
     """Answered elsewhere, the branch goes; what only it had does not."""
     lab.task("one", script=_ASK)
@@ -339,6 +342,7 @@ def test_a_cancelled_attempt_is_cancelled_whatever_it_asked(lab: Lab) -> None:
     assert lab.outcomes("one") == ["cancelled"]
 
 
+@pytest.mark.slow
 def test_who_is_ended_while_it_waits_did_not_fail(lab: Lab) -> None:
     """An attempt that reaches its limit waiting for an answer costs no attempt."""
     lab.task(
@@ -369,6 +373,7 @@ def test_a_validator_may_ask(lab: Lab) -> None:
     assert lab.outcomes("one") == ["submitted", "asked", "accepted"]
 
 
+@pytest.mark.slow
 def test_secrets_in_a_question_are_masked(lab: Lab) -> None:
     """What an agent asks is shown to everybody; and asked again it is still the same question."""
     lab.env["SOME_API_TOKEN"] = secret = "s3cr3t-value-0123456789"
@@ -477,6 +482,7 @@ def test_the_coders_own_session_goes_on_with_the_answer(lab: Lab) -> None:
     assert "Do it." not in told
 
 
+@pytest.mark.slow
 def test_a_plan_that_goes_on_has_the_tasks_it_filed_already(lab: Lab) -> None:
     """Its session knows that it filed them, and they arrive with its end, once."""
     folder = _with_claude(lab, role="plan")
@@ -497,6 +503,7 @@ def test_the_mcp_server_is_attached(lab: Lab) -> None:
     assert server["env"]["GITFLEET_RUN"] and server["env"]["GITFLEET_ASK_WAIT"] == "2m"
 
 
+@pytest.mark.slow
 def test_a_session_that_is_gone_costs_no_attempt(lab: Lab) -> None:
     """The next attempt begins a fresh one, with the task and the answers."""
     folder = _with_claude(lab)
@@ -531,7 +538,8 @@ def _until_asking(lab: Lab, where: str) -> bool:
     return died
 
 
-@pytest.mark.parametrize("point", sample(_STEPS, "question-committed"))
+@pytest.mark.slow
+@pytest.mark.parametrize("point", _STEPS)
 def test_killed_between_any_two_steps_of_asking_the_end_is_the_same(
     make_lab: MakeLab, point: str
 ) -> None:

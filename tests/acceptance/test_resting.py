@@ -7,6 +7,7 @@ import secrets
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from gitfleet.board.store import Store, utc_now
@@ -77,6 +78,7 @@ def test_a_reset_is_waited_for(lab: Lab) -> None:
     assert all(lab.attempts(task, "work")[-1].started >= until for task in ("app", "other"))
 
 
+@pytest.mark.slow
 def test_a_refused_key_waits_for_a_person_who_is_told_once(lab: Lab) -> None:
     """No attempt is burnt, the runner ends as it does when a person is needed; `retry` goes on."""
     lab.set(**TWO)

@@ -121,6 +121,7 @@ def test_a_landing_passes_with_the_target_it_moves(served: Served) -> None:
     assert served.tip("main") == merge
 
 
+@pytest.mark.slow
 def test_a_real_runners_work_passes(served: Served, tmp_path: Path) -> None:
     """Claims, work branches, landings, fixes, the page: a runner on a clone meets no refusal."""
     git("clone", "-q", served.url, "box", cwd=tmp_path)

@@ -86,6 +86,7 @@ def test_what_a_person_merged_by_hand_is_undone_commit_by_commit(project: Path, 
     assert tree(project) == before
 
 
+@pytest.mark.slow
 def test_a_task_that_another_repaired_is_undone_with_its_repair(project: Path) -> None:
     """The rejected work landed with the task that fixed it; that landing is what is undone."""
     before = tree(project)

@@ -63,6 +63,7 @@ def test_a_run_has_a_default_of_its_own(lab: Lab) -> None:
     assert (event["coder"], event["model"]) == ("two", "m2")
 
 
+@pytest.mark.slow
 def test_a_model_alone_is_for_the_coder_that_is_the_default(lab: Lab) -> None:
     """A model never goes to a coder that it was not named for."""
     lab.say("run", "--until-idle", "--model", "m3")

@@ -62,6 +62,7 @@ def _with_an_eighth(lab: Lab, tmp_path: Path) -> None:
     lab.env["PATH"] = f"{tmp_path / 'bin'}:{lab.env.get('PATH', '/usr/bin:/bin')}"
 
 
+@pytest.mark.slow
 def test_an_eighth_coder_is_three_files(tmp_path: Path) -> None:
     """Its module, a line, and this: it works on a task that then lands."""
     with laboratory(tmp_path / "lab") as lab:

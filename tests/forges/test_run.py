@@ -16,7 +16,6 @@ from tests.conftest import git, init
 from tests.forges.conftest import FORGES
 from tests.forges.fakes.server import TOKEN, FakeForge, serving
 from tests.forges.kit import edit
-from tests.lanes import sample
 
 ASK = 'gitfleet ask "Which of the two?" --option JWT --option cookie --wait 0s > answer.txt'
 BRANCH = "gitfleet/ask/one-1"
@@ -74,7 +73,8 @@ def _closed(forge: FakeForge) -> None:
     wait_for(closed, "the end of the pull request")
 
 
-@pytest.mark.parametrize("forge", sample(sorted(FORGES), "github"), indirect=True)
+@pytest.mark.slow
+@pytest.mark.parametrize("forge", sorted(FORGES), indirect=True)
 def test_a_comment_brings_the_task_home_while_another_has_its_slot(
     forge: FakeForge, here: Path
 ) -> None:

@@ -73,6 +73,7 @@ def test_a_runner_tells_what_happens_once_each(
     assert git("grep", "-c", "s3cret", "fleet", "main", cwd=here, check=False) == ""
 
 
+@pytest.mark.slow
 def test_a_runner_without_the_means_works_on_and_says_so_once(
     repo_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -129,6 +129,7 @@ def test_who_lets_pushes_through_is_not_meddled_with(project: SampleProject, oth
     assert {"tasks/a.md", "tasks/bob.md"} <= project.files()
 
 
+@pytest.mark.slow
 def test_with_a_runner_at_work(project: SampleProject, other: Path) -> None:
     """What is pushed is taken up; what the runner wrote meanwhile makes the push fail as pushes
     do, and after a pull it goes."""

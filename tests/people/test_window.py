@@ -179,6 +179,7 @@ def test_damage_past_the_hooks_is_repaired(behind: SampleProject) -> None:
     assert said.status == 0 and "repaired invariant 2 claims/a.yaml" in said.out
 
 
+@pytest.mark.slow
 def test_a_running_runner_catches_up_and_repairs(project: SampleProject, tmp_path: Path) -> None:
     """The same with a real runner: the attempt whose claim was dropped is not lost, and lands."""
     gate = tmp_path / "gate"

@@ -819,6 +819,7 @@ def test_a_repair_is_no_breach() -> None:
     assert invariants.check_step(repair) == []
 
 
+@pytest.mark.slow
 def test_landings_are_handed_to_who_can_look_at_the_target() -> None:
     """`merges_to_see` names each landing of a step once, for the part that needs git."""
     walk = Walk(seed=3)

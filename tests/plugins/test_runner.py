@@ -111,6 +111,7 @@ def test_a_broken_plugin_costs_its_own_tasks_a_sentence_and_never_the_runner(
         assert "the plugin no-import (gitfleet-mixed 1.0) cannot be imported" in str(skipped)
 
 
+@pytest.mark.slow
 def test_an_executor_that_cannot_be_used_is_told_before_anything_starts(
     site: Path, tmp_path: Path
 ) -> None:

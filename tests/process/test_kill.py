@@ -269,6 +269,7 @@ class TestEnd:
         done = run(python(script), env=env, timeout=PATIENCE)
         assert (done.stdout, done.stderr) == (b"still here\n", b"")
 
+    @pytest.mark.slow
     def test_what_does_not_die_is_told(
         self, start: Start, marker: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -237,6 +237,7 @@ def _leaked(data: bytes) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_no_secret_of_the_environment_is_on_the_board_after_a_run(
     repo_path: Path, tmp_path: Path
 ) -> None:

@@ -56,6 +56,7 @@ def _told(cwd: Path) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_a_clone_sees_the_runner_of_another_one_and_its_attempt(tmp_path: Path) -> None:
     """Name, host, version, capacity, labels, and the attempt with what it does; `list` too."""
     box, desk = _shared(tmp_path, "box", "desk")
@@ -104,6 +105,7 @@ def test_a_board_without_a_remote_shows_its_own_runner(repo_path: Path, tmp_path
     assert _told(repo_path) == []
 
 
+@pytest.mark.slow
 def test_a_copied_clone_leaves_the_originals_attempts_alone(tmp_path: Path) -> None:
     """It takes another name, ends nothing, settles nothing, and stops nobody's runner."""
     (box,) = _shared(tmp_path, "box")

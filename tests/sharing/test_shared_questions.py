@@ -134,6 +134,7 @@ def test_an_inbox_branch_that_answers_too_late_stands_under_the_answer(shared: S
     assert "## Answer\ncookie\n" in text and "answered later:\nJWT\n-->" in text
 
 
+@pytest.mark.slow
 def test_a_server_that_refuses_the_branch_stops_nothing(shared: Shared) -> None:
     """It is told once, with what to do instead; work and answers go on."""
     hook = shared.bare / "hooks" / "update"
@@ -149,6 +150,7 @@ def test_a_server_that_refuses_the_branch_stops_nothing(shared: Shared) -> None:
     assert shared.branches() == []
 
 
+@pytest.mark.slow
 def test_a_branch_that_vanished_on_the_server_comes_again(shared: Shared) -> None:
     """Whoever still remembers it looks, and makes it anew while the question is open."""
     work(shared.box, code=4)
@@ -160,6 +162,7 @@ def test_a_branch_that_vanished_on_the_server_comes_again(shared: Shared) -> Non
     assert shared.branches() == []
 
 
+@pytest.mark.slow
 def test_who_comes_back_goes_on_where_another_machine_stopped(shared: Shared) -> None:
     """Its own old worktree is not the last state of the work any more."""
     (shared.folder / "agent.sh").write_text(
