@@ -17,6 +17,8 @@ from gitfleet.attempt.claim_tasks import claim_all
 from gitfleet.attempt.context import AttemptContext, CancelToken, ClaimedTask, LiveStatus, Project
 from gitfleet.attempt.start_point import StartPoint
 from gitfleet.execution.base import LaunchSpec
+from gitfleet.git.remote import Unreachable
+from gitfleet.model.board import Board
 from gitfleet.model.event import Attempt
 from gitfleet.model.states import Outcome, Role, Status
 from gitfleet.runner.attempt_thread import (
@@ -163,6 +165,27 @@ def test_a_bug_ends_the_attempt_and_leaves_its_traceback(bench: Bench) -> None:
     assert attempt.outcome is Outcome.INTERRUPTED
     assert attempt.reason.startswith("gitfleet failed: ")
     assert "Traceback" in ctx.run_dir.error.read_text()
+
+
+def test_an_attempt_ends_with_its_own_reason_while_the_board_cannot_be_read(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it asked something is unknown then, for a moment; its end is written all the same."""
+    begun = claim(bench, "echo x > x")
+    bench.fleet.clone.workspaces.parent.mkdir(parents=True, exist_ok=True)
+    bench.fleet.clone.workspaces.write_text("in the way")
+    unread = iter([Unreachable("origin cannot be reached")])
+    real = bench.fleet.store.board
+
+    def board() -> Board:
+        if begun.ctx.run_dir.error.exists() and (error := next(unread, None)):
+            raise error
+        return real()
+
+    monkeypatch.setattr(bench.fleet.store, "board", board)
+    run_attempt(*begun, bench.blocked)
+    assert next(unread, None) is None
+    assert work(bench).reason.startswith("gitfleet failed: ")
 
 
 def test_an_attempt_that_lost_its_claim_writes_nothing(bench: Bench) -> None:
