@@ -23,6 +23,11 @@ SLEEPER = "---\ntitle: M{n}\ncoder: shell\n---\n```sh\nsleep 20\necho {n} > m{n}
 FLEET = (sys.executable, "-m", "gitfleet")
 
 
+def commit(store: Store, files: dict[str, bytes | None]) -> None:
+    """A person's commit of task files."""
+    store.transact(lambda _board, _now: Change(subject="Tasks", files=files, author=ME))
+
+
 def reaction(scratch: Path) -> tuple[float, float]:
     """Median seconds from the commit of a task file to the coder's first instruction, and what
     starting that process alone costs."""
@@ -42,9 +47,7 @@ def reaction(scratch: Path) -> tuple[float, float]:
             text = f"---\ntitle: T{n}\ncoder: shell\n---\n```sh\n{script}\n```\n".encode()
             files: dict[str, bytes | None] = {f"tasks/r{n}.md": text}
             began = time.time()
-            store.transact(
-                lambda _b, _now, files=files: Change(subject="N", files=files, author=ME)
-            )
+            commit(store, files)
             for line in runner.stdout:
                 if f" landed task=r{n} " in line:
                     break
@@ -116,9 +119,7 @@ def memory(scratch: Path) -> tuple[float, float]:
         }
         if files:
             store = Store(store.repo, runner="bench")
-            store.transact(
-                lambda _b, _now, files=files: Change(subject="M", files=files, author=ME)
-            )
+            commit(store, files)
         runner = subprocess.Popen(
             [*FLEET, "run", "--until-idle", "--max", "50"],
             cwd=folder,

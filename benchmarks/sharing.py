@@ -25,15 +25,14 @@ from typing import Any
 from gitfleet.attempt.claim_tasks import claim_all
 from gitfleet.attempt.context import ClaimedTask, LiveStatus, Project
 from gitfleet.board.backend import TxnStatus
-from gitfleet.board.remote_backend import RemoteBackend
 from gitfleet.board.store import Store
 from gitfleet.cli.support.context import fleet_of
 from gitfleet.cli.support.session import open_session
-from gitfleet.coders import registry
 from gitfleet.intake import inbox_branches
 from gitfleet.model.board import Board
 from gitfleet.model.change import Change, Person
 from gitfleet.model.claim import Claim
+from gitfleet.model.event import Attempt
 from gitfleet.model.states import Outcome
 from gitfleet.plan.scheduler import Assignment, Capacity, picks
 from gitfleet.plan.transitions import on_end
@@ -54,20 +53,20 @@ class Bench:
     def __init__(self, slots: int, alone: bool, until: Path) -> None:
         self.fleet: Project = fleet_of(open_session())
         self.slots, self.alone, self.until = slots, alone, until
-        self.orders: dict[str, ClaimedTask] = {}
+        self.held: dict[str, ClaimedTask] = {}
         self.claims = 0
 
     def run(self) -> dict[str, Any]:
         """Claim and end until nothing is left or time is up; what came of it."""
-        swap = self.fleet.store.swap
+        remote = self.fleet.store.backend.remote
         heartbeat = (
-            HeartbeatThread(self.fleet, swap, self._lives, lambda: None)
-            if self._shared(swap)
+            HeartbeatThread(self.fleet, remote, self._lives, lambda: None)
+            if remote is not None
             else None
         )
         if heartbeat is not None:
-            heartbeat.beat()
-            heartbeat.start()
+            heartbeat.service.attempt()
+            heartbeat.service.start()
         (self.until.parent / f"ready-{os.getpid()}").touch()
         while not (self.until.parent / "go").exists():
             time.sleep(0.01)
@@ -80,24 +79,20 @@ class Bench:
                 break
         spent = time.monotonic() - began
         if heartbeat is not None:
-            heartbeat.stop()
+            heartbeat.service.stop()
         return {"claims": self.claims, "seconds": spent, "runner": self.fleet.runner}
-
-    @staticmethod
-    def _shared(swap: object) -> bool:
-        return isinstance(swap, RemoteBackend)
 
     def _lives(self) -> dict[str, LiveStatus]:
         return {
-            nonce: LiveStatus(order.task, order.claim.role, order.claim.coder, order.claim.attempt)
-            for nonce, order in list(self.orders.items())
+            nonce: LiveStatus(one.task, one.claim.role, one.claim.coder, one.claim.attempt)
+            for nonce, one in list(self.held.items())
         }
 
     def _round(self, heartbeat: HeartbeatThread | None) -> bool:
-        swap = self.fleet.store.swap
-        if isinstance(swap, RemoteBackend) and not self.alone:
-            time.sleep(min(swap.pace.left(), 0.5))
-            if swap.pace.left() > 0:
+        remote = self.fleet.store.backend.remote
+        if remote is not None and not self.alone:
+            time.sleep(min(remote.pace.left(), 0.5))
+            if remote.pace.left() > 0:
                 return True
         board = self.fleet.store.board()
         chosen = self._picks(board)
@@ -106,11 +101,11 @@ class Bench:
         sending = heartbeat.claiming if heartbeat is not None else lambda _nonce: None
         groups: list[list[Assignment]] = [[pick] for pick in chosen] if self.alone else [chosen]
         for group in groups:
-            for order, _ in claim_all(self.fleet, self.fleet.store.board(), group, sending):
-                self.orders[order.claim.nonce] = order
-        self.claims += len(self.orders)
-        if self.orders and isinstance(swap, RemoteBackend):
-            swap.pace.begun()
+            for claimed, _ in claim_all(self.fleet, self.fleet.store.board(), group, sending):
+                self.held[claimed.claim.nonce] = claimed
+        self.claims += len(self.held)
+        if self.held and remote is not None:
+            remote.pace.begun()
         self._end()
         return True
 
@@ -119,22 +114,21 @@ class Bench:
         offer = Capacity(
             runner=self.fleet.runner,
             slots=self.slots,
-            known=registry.KNOWN,
             tips={"main": tip} if tip else {},
         )
         return picks(board, self.fleet.store.now(), offer, "main")[0]
 
     def _end(self) -> None:
-        decides = [partial(self._ended, order.task, order.claim) for order in self.orders.values()]
+        decides = [partial(self._ended, one.task, one.claim) for one in self.held.values()]
         for group in [[one] for one in decides] if self.alone else [decides]:
-            while any(r.answer is TxnStatus.UNKNOWN for r in self.fleet.store.transact_all(group)):
+            while any(r.status is TxnStatus.UNKNOWN for r in self.fleet.store.transact_all(group)):
                 pass
-        for nonce in list(self.orders):
-            self.fleet.clone.forget(nonce)
-            del self.orders[nonce]
+        for nonce in list(self.held):
+            self.fleet.clone.drop_pending(nonce)
+            del self.held[nonce]
 
     def _ended(self, task: str, claim: Claim, board: Board, now: Any) -> Change | None:
-        attempt = on_end.interrupted(claim, now, Outcome.FAILED, "a benchmark", self.fleet.runner)
+        attempt = Attempt.of(claim, Outcome.FAILED, "a benchmark", now)
         return on_end.end_attempt(board, task=task, attempt=attempt, role=claim.role)
 
 
@@ -309,7 +303,7 @@ def once(
         stand = Stand(folder / "work", 1000, clones, url, bare)
         if how.pop("local", False):
             stand.local()
-        person: Callable[[], None] | None = how.pop("person", None)
+        person: Callable[[Stand], Callable[[], None]] | None = how.pop("person", None)
         return stand.measure(seconds, meanwhile=person(stand) if person else None, **how)
 
 
