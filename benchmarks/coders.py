@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import resource
+import subprocess
 import sys
 import tempfile
 import threading
@@ -16,6 +17,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.acceptance.fleetlab import Live
 from tests.reals.installed import PINNED
 from tests.reals.stage import TOOLLESS, stage, work
 
@@ -88,7 +90,16 @@ def measure(folder: Path, coders: list[str], at_once: int) -> str:
             on.task(task, coder)
         on.lab.commit()
         began, before = time.monotonic(), _processor()
-        live = on.lab.start("--until-idle", "--max", str(at_once))
+        # A new interpreter each, as a person starts one: no process that the tests keep warm.
+        runner = subprocess.Popen(
+            [sys.executable, "-m", "gitfleet", "run", "--until-idle", "--max", str(at_once)],
+            cwd=on.lab.path,
+            env={**os.environ, **on.lab.env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        live = on.lab.follow(Live(runner))
         peak = Peak(live.pid)
         watcher = threading.Thread(target=peak.watch)
         watcher.start()
