@@ -42,8 +42,8 @@ class Peak:
             self.mib = max(self.mib, sum(sizes.values()))
             self.processes = max(self.processes, len(sizes))
             self.runner = max(self.runner, sizes.get(self.root, 0.0))
-            shims = (mib for pid, mib in sizes.items() if "shim" in _words(pid))
-            self.supervisor = max(self.supervisor, *shims, 0.0)
+            own = (mib for pid, mib in sizes.items() if "supervisor" in _words(pid))
+            self.supervisor = max(self.supervisor, *own, 0.0)
 
 
 def _below(root: int) -> set[int]:

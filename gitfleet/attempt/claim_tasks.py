@@ -43,18 +43,18 @@ def claimed_task_of(project: Project, board: Board, task: str) -> ClaimedTask | 
         return None
     claim = entry.claim
     target = picking.target_of(board, entry, project.default_target)
-    pick = Assignment(
+    assignment = Assignment(
         task=task, role=claim.role, coder=claim.coder, model=claim.model, target=target
     )
     return ClaimedTask(
-        board=board, entry=entry, assignment=pick, claim=claim, claimed_at=time.monotonic()
+        board=board, entry=entry, assignment=assignment, claim=claim, claimed_at=time.monotonic()
     )
 
 
 class _ClaimRequest(NamedTuple):
     """A claim that is about to be sent."""
 
-    pick: Assignment
+    assignment: Assignment
     claim: Claim
     start_point: StartPoint
     decide: Decide
@@ -71,7 +71,9 @@ def claim_all(
     `sending` is called with each nonce right before it is sent. A task that cannot start (its
     target does not exist) is logged, and does not stop the others.
     """
-    wanted = [one for pick in picks if (one := _prepared(project, board, pick)) is not None]
+    wanted = [
+        one for assignment in picks if (one := _prepared(project, board, assignment)) is not None
+    ]
     if not wanted:
         return []
     failpoints.point("nonce-remembered")
@@ -82,7 +84,7 @@ def claim_all(
     except FleetError as error:
         # They may have been sent: their nonces stay recorded until that is known.
         for one in wanted:
-            _cannot_start(project, one.pick, error)
+            _cannot_start(project, one.assignment, error)
         return []
     taken = []
     for one, result in zip(wanted, results, strict=True):
@@ -96,83 +98,91 @@ def claim_all(
     return taken
 
 
-def _cannot_start(project: Project, pick: Assignment, error: FleetError) -> None:
+def _cannot_start(project: Project, assignment: Assignment, error: FleetError) -> None:
     project.report.once(
-        f"begin {pick.task}",
+        f"begin {assignment.task}",
         Action.CANNOT_START,
-        task=pick.task,
+        task=assignment.task,
         reason=error.what,
         remedy=error.remedy,
     )
 
 
-def _prepared(project: Project, board: Board, pick: Assignment) -> _ClaimRequest | None:
+def _prepared(project: Project, board: Board, assignment: Assignment) -> _ClaimRequest | None:
     """The claim on a chosen task, with its nonce recorded; None if the task is taken by now."""
-    entry = board.get(pick.task)
+    entry = board.get(assignment.task)
     if entry is None:
         return None
     try:
-        start_point = _begin(project, board, entry, pick)
+        start_point = _begin(project, board, entry, assignment)
     except FleetError as error:
-        _cannot_start(project, pick, error)
+        _cannot_start(project, assignment, error)
         return None
     submitted = submission_of(entry)
     wanted = Claim(
         runner=project.runner,
         nonce=secrets.token_hex(16),
-        role=pick.role,
+        role=assignment.role,
         attempt=entry.next_attempt,
-        coder=pick.coder,
-        model=pick.model,
+        coder=assignment.coder,
+        model=assignment.model,
         task_blob=entry.blob,
         base=start_point.base,
         head=submitted.attempt.head
-        if pick.role is Role.VALIDATE and submitted and submitted.attempt
+        if assignment.role is Role.VALIDATE and submitted and submitted.attempt
         else None,
-        branch=task_branch(pick.task),
+        branch=task_branch(assignment.task),
         at=project.store.now(),
     )
-    held = PendingClaim(nonce=wanted.nonce, task=pick.task, role=pick.role, attempt=wanted.attempt)
+    held = PendingClaim(
+        nonce=wanted.nonce, task=assignment.task, role=assignment.role, attempt=wanted.attempt
+    )
     project.clone.note_pending(held)
-    return _ClaimRequest(pick, wanted, start_point, _decision(project, board, pick, wanted))
+    return _ClaimRequest(
+        assignment, wanted, start_point, _decision(project, board, assignment, wanted)
+    )
 
 
-def _begin(project: Project, board: Board, entry: Entry, pick: Assignment) -> StartPoint:
-    start_point = start_point_of(project, board, entry, pick)
+def _begin(project: Project, board: Board, entry: Entry, assignment: Assignment) -> StartPoint:
+    start_point = start_point_of(project, board, entry, assignment)
     submitted = submission_of(entry)
     head = submitted.attempt.head if submitted and submitted.attempt else None
-    if head is not None and not project.store.backend.fetch_commit(head, task_branch(pick.task)):
+    if head is not None and not project.store.backend.fetch_commit(
+        head, task_branch(assignment.task)
+    ):
         raise FleetError(
-            f"the work on {pick.task} ({head[:10]}) is not on any branch that can be fetched",
-            remedy=f"`gitfleet retry {pick.task}` starts it from scratch.",
+            f"the work on {assignment.task} ({head[:10]}) is not on any branch that can be fetched",
+            remedy=f"`gitfleet retry {assignment.task}` starts it from scratch.",
         )
     return start_point
 
 
-def _decision(project: Project, board: Board, pick: Assignment, wanted: Claim) -> Decide:
-    due = status_of(board, pick.task, project.store.now()).red is not None
+def _decision(project: Project, board: Board, assignment: Assignment, wanted: Claim) -> Decide:
+    due = status_of(board, assignment.task, project.store.now()).red is not None
     # Two changes in one commit are checked independently, so each states its conflicts.
-    locks = frozenset({f"validate {pick.target}"} if pick.role is Role.VALIDATE else ())
+    locks = frozenset({f"validate {assignment.target}"} if assignment.role is Role.VALIDATE else ())
 
     def decide(now_board: Board, now: datetime) -> Change | None:
-        if picking.collides(now_board, pick, project.default_target):
+        if picking.collides(now_board, assignment, project.default_target):
             return None
-        return on_claim.claim(now_board, now, task=pick.task, claim=wanted, due=due, locks=locks)
+        return on_claim.claim(
+            now_board, now, task=assignment.task, claim=wanted, due=due, locks=locks
+        )
 
     return decide
 
 
 def _order(project: Project, one: _ClaimRequest, board: Board) -> ClaimedTask:
-    pick, mine = one.pick, board.get(one.pick.task)
+    assignment, mine = one.assignment, board.get(one.assignment.task)
     assert mine is not None
     project.report.action(
         Action.CLAIMED,
-        task=pick.task,
-        role=pick.role,
+        task=assignment.task,
+        role=assignment.role,
         attempt=one.claim.attempt,
-        coder=pick.coder,
-        model=pick.model,
+        coder=assignment.coder,
+        model=assignment.model,
     )
     return ClaimedTask(
-        board=board, entry=mine, assignment=pick, claim=one.claim, claimed_at=time.monotonic()
+        board=board, entry=mine, assignment=assignment, claim=one.claim, claimed_at=time.monotonic()
     )

@@ -34,21 +34,21 @@ from gitfleet.plan.transitions.add_tasks import Addition
 
 def do_work(ctx: AttemptContext, start_point: StartPoint) -> None:
     """Make one attempt at work or at a plan, and write how it ended."""
-    order, project = ctx.claimed, ctx.project
+    claimed, project = ctx.claimed, ctx.project
     ctx.live.doing = "preparing the workspace"
-    path = workspace.prepare(project, order, start_point)
+    path = workspace.prepare(project, claimed, start_point)
     failpoints.point("workspace-made")
     with scratch(ctx.nonce) as tmp:
-        env = environment(project, order, ctx.run_dir, tmp)
+        env = environment(project, claimed, ctx.run_dir, tmp)
         why = workspace.fill(ctx, path, env)
         if why:
             run = CoderRun(stop=ctx.cancel.stopped)
-            end = decide(Evidence(role=order.claim.role, run=run, set_up=why))
+            end = decide(Evidence(role=claimed.claim.role, run=run, set_up=why))
             finish.write(ctx, finish.attempt_of(ctx, outcome=end.outcome, reason=end.reason))
             return
         coder_session.bring_over(ctx)
-        told = coder_session.resume_prompt(project, order, start_point) or prompt.of_work(
-            project, order, start_point
+        told = coder_session.resume_prompt(project, claimed, start_point) or prompt.of_work(
+            project, claimed, start_point
         )
         before = checkpoint.snapshot(ctx)
         checkpoint.save(ctx, before)

@@ -75,7 +75,7 @@ class Monitor:
     """Watches one run, and decides when it must end."""
 
     def __init__(self, ctx: AttemptContext, coder: Coder, job: Job, running: Running) -> None:
-        self._way, self._coder, self._job = ctx, coder, job
+        self._ctx, self._coder, self._job = ctx, coder, job
         self._running = running
         self._limits = limits_of(ctx.claimed.board, ctx.claimed.entry, speaks=coder.speaks)
         now = time.monotonic()
@@ -91,17 +91,17 @@ class Monitor:
         if now - self._grown >= _SILENT and now - self._looked >= _LOOK_EVERY:
             self._look_at_processes(now)
         signs = self._signs(tally, now)
-        self._way.live.state = state_of(self._limits, signs)
+        self._ctx.live.state = state_of(self._limits, signs)
         return why_kill(self._limits, signs)
 
     def _look_at_output(self, now: float) -> None:
         """By size, not by modification time: the clock may jump."""
         size = 0
-        for path in (self._way.run_dir.stdout, self._way.run_dir.stderr):
+        for path in (self._ctx.run_dir.stdout, self._ctx.run_dir.stderr):
             with contextlib.suppress(FileNotFoundError):
                 size += path.stat().st_size
         if size != self._size:
-            self._size, self._grown, self._way.live.heard = size, now, now
+            self._size, self._grown, self._ctx.live.heard = size, now, now
 
     def _look_at_processes(self, now: float) -> None:
         used = self._running.worked()
@@ -120,7 +120,7 @@ class Monitor:
             tool_for=now - oldest.since if oldest else 0.0,
             retrying=tally.retrying,
             refused=tally.failure is Failure.AUTH,
-            rests=(tally.until - self._way.project.store.now()).total_seconds()
+            rests=(tally.until - self._ctx.project.store.now()).total_seconds()
             if tally.until
             else 0.0,
             tokens=tally.tokens,

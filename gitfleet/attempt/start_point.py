@@ -34,17 +34,19 @@ class StartPoint(Struct, frozen=True):
     tip: str | None = None  # GO_ON: the branch's tip; MERGE: the commit that is merged in
 
 
-def start_point_of(project: Project, board: Board, entry: Entry, pick: Assignment) -> StartPoint:
+def start_point_of(
+    project: Project, board: Board, entry: Entry, assignment: Assignment
+) -> StartPoint:
     """The start point of the next attempt on a task; FleetError if its target does not exist."""
-    target = project.tip_of(pick.target)
+    target = project.tip_of(assignment.target)
     if target is None:
         raise FleetError(
-            f"{entry.id} lands on {pick.target}, but there is no such branch",
+            f"{entry.id} lands on {assignment.target}, but there is no such branch",
             remedy="Create the branch, or change `base` in the task or `target` in fleet.yaml.",
         )
-    if pick.role is Role.VALIDATE:
+    if assignment.role is Role.VALIDATE:
         return StartPoint(target, StartMode.CLEAN)
-    return _of_work(project, board, entry, pick, target)
+    return _of_work(project, board, entry, assignment, target)
 
 
 def _built_upon(project: Project, board: Board, entry: Entry, branch: str, tip: str) -> str:
@@ -108,9 +110,9 @@ def _landing(board: Board, task: str) -> Landed | None:
 
 
 def _of_work(
-    project: Project, board: Board, entry: Entry, pick: Assignment, target: str
+    project: Project, board: Board, entry: Entry, assignment: Assignment, target: str
 ) -> StartPoint:
-    coder = registry.find(pick.coder, board.settings.coders, project.machine.plugins)
+    coder = registry.find(assignment.coder, board.settings.coders, project.machine.plugins)
     fresh = coder is None or coder.fresh
     last = entry.last(Kind.WORK, Kind.PLAN)
     verdict = verdict_of(entry)
@@ -118,18 +120,22 @@ def _of_work(
     if done is not None and done.outcome is Outcome.CONFLICT:
         submitted = submission_of(entry)
         head = submitted.attempt.head if submitted and submitted.attempt else None
-        target = _built_upon(project, board, entry, pick.target, target)
+        target = _built_upon(project, board, entry, assignment.target, target)
         if fresh or head is None:
             return StartPoint(target, StartMode.CLEAN)
         return StartPoint(target, StartMode.MERGE, head)
     if last is None or last.attempt is None or fresh:
-        return StartPoint(_first_base(project, board, entry, pick.target, target), StartMode.CLEAN)
+        return StartPoint(
+            _first_base(project, board, entry, assignment.target, target), StartMode.CLEAN
+        )
     base, tip = last.attempt.base, _left_at(project, entry.id, last.attempt)
     if base is None or tip is None:
-        return StartPoint(_first_base(project, board, entry, pick.target, target), StartMode.CLEAN)
+        return StartPoint(
+            _first_base(project, board, entry, assignment.target, target), StartMode.CLEAN
+        )
     if not (project.objects.exists(base) and project.objects.is_ancestor(base, tip)):
         # Its runner died before the conflicting work was merged: that is still to do.
-        target = _built_upon(project, board, entry, pick.target, target)
+        target = _built_upon(project, board, entry, assignment.target, target)
         return StartPoint(target, StartMode.MERGE, tip)
     return StartPoint(base, StartMode.GO_ON, tip)
 

@@ -55,7 +55,7 @@ def _show(one: Mapping[str, Any]) -> None:
         click.echo("".join(row))
     for service in one["failing"]:
         click.echo(f"  {format.line(runners_view.failure(service))}")
-    for rest in one["resting"].values():
+    for rest in one["cooldowns"].values():
         click.echo(f"  {format.line(rest)}")
 
 

@@ -61,7 +61,7 @@ class Crowd:
         self._heard: dict[str, tuple[str, float]] = {}  # runner -> its heartbeat, and since when
         self.trouble = ""  # why the remote does not answer
         self.machines = self.slots = 0
-        self.resting: list[str] = []  # coders in cooldown, a sentence each
+        self.cooldowns: list[str] = []  # coders in cooldown, a sentence each
         self.failing: list[str] = []  # failing services of runners, a sentence each
 
     def fetch(self) -> None:
@@ -80,7 +80,9 @@ class Crowd:
         runners = runners_view.known(self._session)
         self.machines = len(runners)
         self.slots = sum(one["capacity"] or 0 for one in runners)
-        self.resting = [format.line(told) for one in runners for told in one["resting"].values()]
+        self.cooldowns = [
+            format.line(told) for one in runners for told in one["cooldowns"].values()
+        ]
         self.failing = [
             format.line(runners_view.failure(service, one["name"]))
             for one in runners
@@ -110,10 +112,10 @@ class Crowd:
     def _since(self, runner: Mapping[str, Any]) -> float:
         """Seconds since we saw its heartbeat change. Clocks of two machines are never compared."""
         now = time.monotonic()
-        beat, since = self._heard.get(runner["name"], ("", now))
-        if beat != runner["at"]:
-            beat, since = runner["at"], now
-        self._heard[runner["name"]] = beat, since
+        heartbeat, since = self._heard.get(runner["name"], ("", now))
+        if heartbeat != runner["at"]:
+            heartbeat, since = runner["at"], now
+        self._heard[runner["name"]] = heartbeat, since
         return now - since
 
 
@@ -149,7 +151,7 @@ def _print(crowd: Crowd) -> None:
     cells = [list(HEADS), *map(row, attempts)] if attempts else []
     for number, cell in enumerate(format.columns(cells, format.room(), keep=0)):
         click.echo(format.style("".join(cell).rstrip(), bold=not number))
-    for told in (*crowd.failing, *crowd.resting):
+    for told in (*crowd.failing, *crowd.cooldowns):
         click.echo(format.cut(told, format.room() or len(told) * 2))
 
 
@@ -193,5 +195,5 @@ def _picture(crowd: Crowd) -> Any:
         table.add_row(*map(Text, row(attempt)))
     about = Text(f"{summary(crowd, len(attempts))}; Ctrl-C ends", style="dim")
     fails = [Text(told, style="red", no_wrap=True) for told in crowd.failing]
-    rests = [Text(told, style="yellow", no_wrap=True) for told in crowd.resting]
+    rests = [Text(told, style="yellow", no_wrap=True) for told in crowd.cooldowns]
     return Group(about, *([table] if attempts else []), *fails, *rests)

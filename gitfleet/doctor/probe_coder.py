@@ -90,8 +90,8 @@ def program(project: Project, board: Board, name: str, *, start: bool) -> Progra
     if not wanted:
         return Program(name, path=name)
     with scratch(secrets.token_hex(8)) as tmp:
-        order = _order(project, board, name, "", "0" * 40)
-        env = environment(project, order, RunDir(tmp), tmp)
+        claimed = _claimed(project, board, name, "", "0" * 40)
+        env = environment(project, claimed, RunDir(tmp), tmp)
         path = settings.env.get("PATH", env["PATH"])
         found = shutil.which(wanted, path=path)
         if found is None:
@@ -129,17 +129,17 @@ def call(project: Project, board: Board, name: str, model: str, *, limit: float)
     """
     coder = _coder(project, board, name)
     with _workspace(project, board) as (path, base), contextlib.ExitStack() as stack:
-        order = _order(project, board, name, model, base)
-        tmp = stack.enter_context(scratch(order.claim.nonce))
+        claimed = _claimed(project, board, name, model, base)
+        tmp = stack.enter_context(scratch(claimed.claim.nonce))
         project.clone.folder.mkdir(parents=True, exist_ok=True)
         folder = stack.enter_context(tempfile.TemporaryDirectory(dir=project.clone.folder))
         run_dir = RunDir(Path(folder))
         run_dir.outbox.mkdir()
         run_dir.inbox.mkdir()
-        env = environment(project, order, run_dir, tmp)
-        mcp = server_of(order, env) if coder.mcp else None
-        job = _job(project, order, path, run_dir, mcp)
-        return _run(project, coder, job, env, order.claim.nonce, limit)
+        env = environment(project, claimed, run_dir, tmp)
+        mcp = server_of(claimed, env) if coder.mcp else None
+        job = _job(project, claimed, path, run_dir, mcp)
+        return _run(project, coder, job, env, claimed.claim.nonce, limit)
 
 
 def _run(
@@ -232,7 +232,7 @@ def _workspace(project: Project, board: Board) -> Iterator[tuple[Path, str]]:
         project.workspaces.remove(path)
 
 
-def _order(project: Project, board: Board, name: str, model: str, base: str) -> ClaimedTask:
+def _claimed(project: Project, board: Board, name: str, model: str, base: str) -> ClaimedTask:
     """An attempt without a claim, on a task that is on no board."""
     task = "doctor"
     claim = Claim(
@@ -256,19 +256,21 @@ def _order(project: Project, board: Board, name: str, model: str, base: str) -> 
     )
 
 
-def _job(project: Project, order: ClaimedTask, path: Path, run_dir: RunDir, mcp: Mcp | None) -> Job:
-    name = order.claim.coder
+def _job(
+    project: Project, claimed: ClaimedTask, path: Path, run_dir: RunDir, mcp: Mcp | None
+) -> Job:
+    name = claimed.claim.coder
     prompt = run_dir.prompt
     prompt.write_text(PROMPT)
-    settings = order.board.settings.coders.get(name) or CoderSettings()
+    settings = claimed.board.settings.coders.get(name) or CoderSettings()
     allowed = project.machine.permissions.get(name, Permission.LEAST)
-    assert order.entry.task is not None
+    assert claimed.entry.task is not None
     return Job(
-        task=order.task,
-        title=order.entry.task.title,
-        body=order.entry.task.body,
+        task=claimed.task,
+        title=claimed.entry.task.title,
+        body=claimed.entry.task.body,
         role=Role.WORK,
-        model=order.claim.model,
+        model=claimed.claim.model,
         prompt=prompt,
         workspace=path,
         run_dir=run_dir.path,

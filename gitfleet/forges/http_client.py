@@ -98,7 +98,7 @@ class Api:
         self.host = _host(self.base)
         self._token = token or Secret("")
         self._stopping = stopping or threading.Event()
-        self._resting = 0.0  # monotonic; until then the service asked us not to call
+        self._paused_until = 0.0  # monotonic; until then the service asked us not to call
         self._client = _client(headers or {}, self._token, scheme)
 
     def __repr__(self) -> str:
@@ -164,7 +164,7 @@ class Api:
         params: Mapping[str, str | int] | None = None,
         content: Mapping[str, Any] | None = None,
     ) -> HttpResponse:
-        if (left := self._resting - time.monotonic()) > 0:
+        if (left := self._paused_until - time.monotonic()) > 0:
             raise Limited(f"{self.host} asked for a pause of {left:.0f} s", left)
         end = time.monotonic() + TOTAL
         pause = FIRST_PAUSE
@@ -175,7 +175,7 @@ class Api:
                 if wait is None:
                     return self._judged(answer, right)
                 if wait > _SHORT or tries == _TRIES:
-                    self._resting = time.monotonic() + wait
+                    self._paused_until = time.monotonic() + wait
                     raise Limited(f"{self.host} rate-limits us for {wait:.0f} s", wait)
             except _Again as error:
                 wait = pause * (0.5 + random.random())  # noqa: S311 - no secret depends on it

@@ -101,9 +101,9 @@ def _reject(ctx: AttemptContext, attempt: Attempt, fix: Task | None) -> None:
     entry = result.board.get(ctx.task)
     verdict = verdict_of(entry) if entry else None
     if result.won and verdict is not None and verdict.attempt is not None:
-        fixer = verdict.attempt.fixed_by
+        fix_task = verdict.attempt.fixed_by
         ctx.project.report.action(
-            Action.REJECTED, task=ctx.task, fixed_by=fixer, reason=attempt.reason
+            Action.REJECTED, task=ctx.task, fixed_by=fix_task, reason=attempt.reason
         )
 
 

@@ -142,7 +142,7 @@ def _read(board: Board, now: datetime) -> _CachedCooldowns:
     lifted, ahead = _lifted(board, tired, now)
     rests: dict[_Key, Cooldown] = {}
     for key in tired:
-        rest = _rest(board, key, attempts[key], lifted.get(key, _LONG_AGO))
+        rest = _cooldown(board, key, attempts[key], lifted.get(key, _LONG_AGO))
         if rest is not None:
             rests[key] = rest
     return _CachedCooldowns(rests, spoke, now, ahead)
@@ -195,7 +195,7 @@ def _role(entry: Entry) -> Role:
     return Role(entry.task.role.value) if entry.task else Role.WORK
 
 
-def _rest(board: Board, key: _Key, made: list[Attempt], lifted: datetime) -> Cooldown | None:
+def _cooldown(board: Board, key: _Key, made: list[Attempt], lifted: datetime) -> Cooldown | None:
     """The cooldown that the last attempts of a coder on a runner cause, if any.
 
     Attempts that ran beside the first limited one say nothing new: neither that the limit holds

@@ -180,15 +180,15 @@ def _closed(
         return  # an accepted plan
     if old is not None and old.last(Kind.CLOSE) is not None:
         return  # a person closed it
-    fixer = step.child.get(content.by or "")
-    if fixer is not None and done(fixer) and _repairs(step.child, fixer, event.task):
+    fix_task = step.child.get(content.by or "")
+    if fix_task is not None and done(fix_task) and _repairs(step.child, fix_task, event.task):
         return
     yield Violation(6, path, f"{event.task} was closed although nothing has finished it")
 
 
-def _repairs(board: Board, fixer: Entry, task: str) -> bool:
+def _repairs(board: Board, fix_task: Entry, task: str) -> bool:
     seen: set[str] = set()
-    entry: Entry | None = fixer
+    entry: Entry | None = fix_task
     while entry is not None and entry.task is not None and entry.id not in seen:
         seen.add(entry.id)
         if entry.task.fixes == task:

@@ -22,7 +22,7 @@ from msgspec import Struct
 from gitfleet.model.board import Board
 
 
-class Beat(Struct, frozen=True):
+class LastHeartbeat(Struct, frozen=True):
     """A runner's heartbeat as seen: a mark that differs each time, and the nonces it lists."""
 
     mark: str
@@ -48,7 +48,7 @@ class LeaseWatch:
         self,
         at: float,
         claims: Mapping[str, str],
-        beats: Mapping[str, Beat],
+        beats: Mapping[str, LastHeartbeat],
         *,
         began: float | None = None,
     ) -> frozenset[str]:
@@ -65,9 +65,9 @@ class LeaseWatch:
         for nonce in self._seen.keys() - claims.keys():
             del self._seen[nonce]
         for nonce, runner in claims.items():
-            beat = beats.get(runner)
-            alive = beat is not None and nonce in beat.nonces
-            mark = beat.mark if beat is not None and alive else ""
+            heartbeat = beats.get(runner)
+            alive = heartbeat is not None and nonce in heartbeat.nonces
+            mark = heartbeat.mark if heartbeat is not None and alive else ""
             seen = self._seen.get(nonce)
             if seen is None or (alive and seen.mark != mark):
                 self._seen[nonce] = _Seen(mark, at, 0.0)

@@ -115,19 +115,19 @@ def picks(
         if isinstance(one, Skipped):
             passed.append(one)
             continue
-        pick = Assignment(
+        assignment = Assignment(
             task=entry.id,
             role=where.role,
             coder=one.coder,
             model=one.model,
             target=target_of(board, entry, default_target),
         )
-        reason = busy.objection(pick, entry)
+        reason = busy.objection(assignment, entry)
         if reason:
             passed.append(Skipped(entry.id, reason))
         else:
-            busy.add(pick, entry)
-            chosen.append(pick)
+            busy.add(assignment, entry)
+            chosen.append(assignment)
     return chosen, passed
 
 
@@ -139,9 +139,9 @@ class _Occupancy:
         board: Board,
         capacity: Capacity,
         default_target: str,
-        resting: Mapping[str, Cooldown] = MappingProxyType({}),
+        cooling: Mapping[str, Cooldown] = MappingProxyType({}),
     ) -> None:
-        self.board, self.capacity, self.resting = board, capacity, resting
+        self.board, self.capacity, self.cooling = board, capacity, cooling
         self.mine = 0
         self.coders: Counter[str] = Counter()
         self.locks: dict[str, str] = {}
@@ -161,10 +161,10 @@ class _Occupancy:
         if role is Role.VALIDATE:
             self.landing[target] = entry.id
 
-    def add(self, pick: Assignment, entry: Entry) -> None:
+    def add(self, assignment: Assignment, entry: Entry) -> None:
         self.mine += 1
-        self.coders[pick.coder] += 1
-        self._occupy(entry, pick.role, pick.target)
+        self.coders[assignment.coder] += 1
+        self._occupy(entry, assignment.role, assignment.target)
 
     def choose(self, entry: Entry, role: Role) -> Choice | Skipped:
         """The first coder that can do it here and is not cooling down, or why there is none.
@@ -175,7 +175,7 @@ class _Occupancy:
         whys: list[str] = []
         rests: list[Cooldown] = []
         for one in choices(self.board, entry, role, self.capacity.default) or (Choice(""),):
-            why, rest = self._of_coder(one.coder, role), self.resting.get(one.coder)
+            why, rest = self._of_coder(one.coder, role), self.cooling.get(one.coder)
             if not why and rest is None:
                 return one
             if not why and rest is not None:
@@ -190,22 +190,26 @@ class _Occupancy:
             until=min(ends, default=None),
         )
 
-    def objection(self, pick: Assignment, entry: Entry) -> str:
+    def objection(self, assignment: Assignment, entry: Entry) -> str:
         """Why this attempt cannot start here now; empty if it can."""
-        return self._of_slots(pick) or self._of_labels(pick, entry) or self.of_place(pick, entry)
+        return (
+            self._of_slots(assignment)
+            or self._of_labels(assignment, entry)
+            or self.of_place(assignment, entry)
+        )
 
-    def _of_labels(self, pick: Assignment, entry: Entry) -> str:
-        wanted = entry.task.runs_on if entry.task and pick.role is not Role.VALIDATE else ()
+    def _of_labels(self, assignment: Assignment, entry: Entry) -> str:
+        wanted = entry.task.runs_on if entry.task and assignment.role is not Role.VALIDATE else ()
         lacking = [label for label in wanted if label not in self.capacity.labels]
         return f"runs only on a runner with {', '.join(lacking)}" if lacking else ""
 
-    def _of_slots(self, pick: Assignment) -> str:
+    def _of_slots(self, assignment: Assignment) -> str:
         if self.mine >= self.capacity.slots:
             return f"all {self.capacity.slots} slots are taken"
-        settings = self.board.settings.coders.get(pick.coder)
+        settings = self.board.settings.coders.get(assignment.coder)
         limit = settings.concurrency if settings else None
-        if pick.coder and limit is not None and self.coders[pick.coder] >= limit:
-            return f"{pick.coder} already runs {counted(limit, 'attempt')}"
+        if assignment.coder and limit is not None and self.coders[assignment.coder] >= limit:
+            return f"{assignment.coder} already runs {counted(limit, 'attempt')}"
         return ""
 
     def _of_coder(self, coder: str, role: Role) -> str:
@@ -218,22 +222,22 @@ class _Occupancy:
             return f"this machine's configuration does not allow {coder} here"
         return self.capacity.absent.get(coder, "")
 
-    def of_place(self, pick: Assignment, entry: Entry) -> str:
+    def of_place(self, assignment: Assignment, entry: Entry) -> str:
         """A lock that another attempt holds, or a label that this runner lacks."""
         assert entry.task is not None
         for lock in entry.task.locks:
             if lock in self.locks:
                 return f"{self.locks[lock]} holds the lock {lock}"
-        if pick.role is Role.VALIDATE and pick.target in self.landing:
-            return f"{self.landing[pick.target]} is being checked for {pick.target}"
+        if assignment.role is Role.VALIDATE and assignment.target in self.landing:
+            return f"{self.landing[assignment.target]} is being checked for {assignment.target}"
         return ""
 
 
-def collides(board: Board, pick: Assignment, default_target: str) -> bool:
+def collides(board: Board, assignment: Assignment, default_target: str) -> bool:
     """Whether another claim now holds a lock that this attempt needs."""
-    entry = board.get(pick.task)
+    entry = board.get(assignment.task)
     if entry is None or entry.task is None:
         return True
     return bool(
-        _Occupancy(board, Capacity(runner="", slots=1), default_target).of_place(pick, entry)
+        _Occupancy(board, Capacity(runner="", slots=1), default_target).of_place(assignment, entry)
     )

@@ -228,13 +228,13 @@ def _fixing(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
     verdict = verdict_of(entry)
     if verdict is None or verdict.attempt is None or verdict.attempt.outcome not in REJECTIONS:
         return None
-    fixer = verdict.attempt.fixed_by
-    if fixer is None:
+    fix_task = verdict.attempt.fixed_by
+    if fix_task is None:
         return None
-    if not is_over(board, fixer):
-        reason = f"{fixer} repairs it: {verdict.attempt.reason}"
-    elif _closing(board, fixer):
-        reason = f"{fixer}, which repairs it, was closed by hand; this will be closed with it"
+    if not is_over(board, fix_task):
+        reason = f"{fix_task} repairs it: {verdict.attempt.reason}"
+    elif _closing(board, fix_task):
+        reason = f"{fix_task}, which repairs it, was closed by hand; this will be closed with it"
     else:
         return None
     return TaskStatus(status=Status.FIXING, reason=reason)
@@ -276,15 +276,17 @@ def _to_prove(board: Board, entry: Entry, now: datetime, status: Status, reason:
     until, why, red = proof_pause(board, entry)
     rests = False
     if until is None or until <= now:
-        resting = _at_rest(board, entry, Role.VALIDATE, now)
-        if resting is not None:
-            (until, why), rests = resting, True
+        cooling = _in_cooldown(board, entry, Role.VALIDATE, now)
+        if cooling is not None:
+            (until, why), rests = cooling, True
     return TaskStatus(
         status=status, reason=why or reason, role=Role.VALIDATE, until=until, rests=rests, red=red
     )
 
 
-def _at_rest(board: Board, entry: Entry, role: Role, now: datetime) -> tuple[datetime, str] | None:
+def _in_cooldown(
+    board: Board, entry: Entry, role: Role, now: datetime
+) -> tuple[datetime, str] | None:
     """Until when all coders for it are cooling down, and why; None if one is not."""
     found = [cooldown_anywhere(board, one.coder, now) for one in choices(board, entry, role)]
     rests = [rest for rest in found if rest is not None]
@@ -331,11 +333,11 @@ def _waiting(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
     return TaskStatus(status=Status.WAITING, reason=reason) if reason else None
 
 
-def _resting(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
+def _cooling(board: Board, entry: Entry, now: datetime) -> TaskStatus | None:
     """All its coders are cooling down somewhere. A runner where one is not may still take it."""
     assert entry.task is not None
     role = Role(entry.task.role.value)
-    found = _at_rest(board, entry, role, now)
+    found = _in_cooldown(board, entry, role, now)
     if found is None:
         return None
     until, reason = found
@@ -387,6 +389,6 @@ _RULES: Final[tuple[_Rule, ...]] = (
     _submitted,
     _delayed,
     _waiting,
-    _resting,
+    _cooling,
     _ready,
 )

@@ -270,8 +270,10 @@ def _next(board: Board, entry: Entry, one: Row, now: datetime) -> str:
         case Status.ASKING:
             return _next_of_asking(one)
         case Status.FIXING:
-            fixer = next((a.fixed_by for a in _attempts(entry, Kind.VALIDATE) if a.fixed_by), task)
-            return f"`gitfleet show {fixer}` shows its repair."
+            fix_task = next(
+                (a.fixed_by for a in _attempts(entry, Kind.VALIDATE) if a.fixed_by), task
+            )
+            return f"`gitfleet show {fix_task}` shows its repair."
         case Status.ACCEPTED | Status.SUBMITTED:
             return "`gitfleet run` checks and merges it."
         case Status.WAITING:

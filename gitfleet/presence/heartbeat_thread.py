@@ -26,7 +26,7 @@ from gitfleet.git.objects import Objects
 from gitfleet.git.remote import PushFate, RemoteRejected, Unreachable, patience
 from gitfleet.model.board import Board
 from gitfleet.model.durations import seconds, spoken
-from gitfleet.plan.lease import Beat, InFlightClaims, LeaseWatch, OwnLease, foreign_claims
+from gitfleet.plan.lease import InFlightClaims, LastHeartbeat, LeaseWatch, OwnLease, foreign_claims
 from gitfleet.presence import payload
 from gitfleet.process.procfs import boot_seconds
 
@@ -67,7 +67,7 @@ class HeartbeatThread:
         pause = min(self.every, POLL)  # never longer: others measure the time between heartbeats
         self.service = BackgroundService(
             "heartbeat",
-            self.beat,
+            self.exchange,
             project.report,
             failure=self._failed,
             goodbye=self._goodbye,
@@ -155,7 +155,7 @@ class HeartbeatThread:
         wait = 0.0 if self.is_leader() else 2 * self.every
         return {ref: oid for (ref, oid), at in self._inbox.items() if now - at >= wait}
 
-    def beat(self) -> float:
+    def exchange(self) -> float:
         """Fetch, and send a heartbeat if one is due. Returns seconds until the next call."""
         try:
             moved = self._look()
@@ -262,9 +262,9 @@ class HeartbeatThread:
         told = heartbeats.seen(self.fleet.repo)
         seen = _beats(told)
         self._able = {name: _words(content.get("duties")) for name, content in told.items()}
-        for name, beat in seen.items():
-            if self._changed.get(name, ("", 0.0))[0] != beat.mark:
-                self._changed[name] = (beat.mark, time.monotonic())
+        for name, last in seen.items():
+            if self._changed.get(name, ("", 0.0))[0] != last.mark:
+                self._changed[name] = (last.mark, time.monotonic())
         self.lost = self.watch.look(time.monotonic(), others, seen, began=began)
 
 
@@ -273,7 +273,7 @@ def _words(given: object) -> tuple[str, ...]:
     return tuple(one for one in given if isinstance(one, str)) if isinstance(given, list) else ()
 
 
-def _beats(told: Mapping[str, dict[str, Any]]) -> dict[str, Beat]:
+def _beats(told: Mapping[str, dict[str, Any]]) -> dict[str, LastHeartbeat]:
     """Every heartbeat as last fetched."""
     found = {}
     for name, content in told.items():
@@ -282,7 +282,7 @@ def _beats(told: Mapping[str, dict[str, Any]]) -> dict[str, Beat]:
             for attempt in content["attempts"]
             if isinstance(attempt, dict)
         )
-        found[name] = Beat(content["oid"], nonces)
+        found[name] = LastHeartbeat(content["oid"], nonces)
     return found
 
 

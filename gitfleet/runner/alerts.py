@@ -17,7 +17,7 @@ class Alerts:
 
     def __init__(self, project: Project) -> None:
         self._fleet = project
-        self._resting: dict[str, tuple[Outcome, datetime]] = {}  # coder -> last logged
+        self._cooldowns: dict[str, tuple[Outcome, datetime]] = {}  # coder -> last logged
 
     def board(self, board: Board) -> None:
         """Log each problem once."""
@@ -44,9 +44,9 @@ class Alerts:
         """Log coders in cooldown here: each limit, and a refused key once until it works again."""
         for coder, rest in cooldowns(board, self._fleet.runner, now).items():
             what = (rest.outcome, rest.since if rest.refused else rest.until)
-            if self._resting.get(coder) == what:
+            if self._cooldowns.get(coder) == what:
                 continue
-            self._resting[coder] = what
+            self._cooldowns[coder] = what
             if rest.refused:
                 remedy = "fix the key on this machine; `gitfleet doctor` checks it"
                 self._fleet.report.action(

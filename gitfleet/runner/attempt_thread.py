@@ -109,11 +109,11 @@ def survivors(project: Project, busy: Collection[str] = ()) -> list[tuple[Claime
             continue  # no work is left to validate
         known = _begun(project, project.clone.run_dir(task, claim.attempt, nonce), nonce)
         if known is not None:
-            found.append((_order_then(project, board, task, claim, known), known))
+            found.append((_claimed_then(project, board, task, claim, known), known))
     return found
 
 
-def _order_then(
+def _claimed_then(
     project: Project, board: Board, task: str, claim: Claim, known: Checkpoint
 ) -> ClaimedTask:
     """The task as it was claimed: the task and its coder may have changed since."""

@@ -46,7 +46,7 @@ from gitfleet.runner.watch import watching
 
 _AFTER_ERROR: Final = 5.0
 _WINDOW_AGAIN: Final = 2.0
-_PICK_AGAIN: Final = 20  # consecutive rounds in which others may be faster
+_CHOOSE_AGAIN: Final = 20  # consecutive rounds in which others may be faster
 
 
 class Runner:
@@ -280,7 +280,7 @@ class Runner:
 
     def _claim(self, board: Board, now: datetime) -> None:
         passed: list[Skipped] = []
-        for _ in range(_PICK_AGAIN):
+        for _ in range(_CHOOSE_AGAIN):
             chosen, passed = self.capacity.picks(board, now)
             if not self._claim_and_start(board, chosen):
                 break
@@ -295,7 +295,7 @@ class Runner:
     def _claim_and_start(self, board: Board, chosen: list[Assignment]) -> bool:
         """Claim and start these. Returns whether others got some of them first."""
         busy = self.attempts.tasks  # an earlier attempt may still be ending in its workspace
-        free = self._when_fair([pick for pick in chosen if pick.task not in busy])
+        free = self._when_fair([assignment for assignment in chosen if assignment.task not in busy])
         sending = self.heartbeat.claiming if self.heartbeat is not None else lambda _nonce: None
         taken = claim_all(self.fleet, board, free, sending)
         for claimed, begin in taken:
@@ -312,4 +312,4 @@ class Runner:
         """
         if self.heartbeat is None or self.heartbeat.remote.pace.left() <= 0:
             return chosen
-        return [pick for pick in chosen if pick.role is Role.VALIDATE]
+        return [assignment for assignment in chosen if assignment.role is Role.VALIDATE]

@@ -116,7 +116,7 @@ def test_whoever_looks_sees_which_coder_rests_where(lab: Lab) -> None:
     live.wait_for("cooldown", coder="one")
     name = lab.clone.runner_name()
     (runner,) = json.loads(lab.gitfleet("runners", "--json").stdout)
-    assert runner["resting"]["one"].startswith(f"one is limited on {name} until ")
+    assert runner["cooldowns"]["one"].startswith(f"one is limited on {name} until ")
     assert f"  one is limited on {name} until " in lab.gitfleet("runners").stdout
     (row,) = json.loads(lab.gitfleet("list", "--json").stdout)
     assert row["status"] == "delayed" and row["until"] is not None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from gitfleet.plan.lease import Beat, InFlightClaims, LeaseWatch, OwnLease, foreign_claims
+from gitfleet.plan.lease import InFlightClaims, LastHeartbeat, LeaseWatch, OwnLease, foreign_claims
 from tests.plan.kit import board, claimed, nonce, tasks
 
 CLAIMS = {"n1": "box"}
 
 
-def beat(mark: str, *nonces: str) -> dict[str, Beat]:
-    return {"box": Beat(mark, frozenset(nonces or ("n1",)))}
+def beat(mark: str, *nonces: str) -> dict[str, LastHeartbeat]:
+    return {"box": LastHeartbeat(mark, frozenset(nonces or ("n1",)))}
 
 
 def test_a_claim_is_lost_when_its_heartbeat_stands_still_for_a_lease() -> None:

@@ -46,7 +46,7 @@ def test_a_loop_that_stands_still_is_not_kept_alive(
 
     def beat() -> str:
         heartbeat._due = 0.0
-        heartbeat.beat()
+        heartbeat.exchange()
         return git("for-each-ref", "--format=%(objectname)", BEATS, cwd=bare)
 
     first = beat()

@@ -46,9 +46,9 @@ def _on_other_machines(store: Store, lease: timedelta) -> Iterator[str]:
         return
     remote.fetch(store.repo, name, [f"+{heartbeats.BEATS}*:{heartbeats.SEEN_BEATS}*"])
     now = store.now()
-    for runner, beat in heartbeats.seen(store.repo).items():
-        if not _knows(beat) and abs(now - _moment(beat, now - 2 * lease)) < lease:
-            yield harmless(f"{runner} on {beat.get('host')}")
+    for runner, heartbeat in heartbeats.seen(store.repo).items():
+        if not _knows(heartbeat) and abs(now - _moment(heartbeat, now - 2 * lease)) < lease:
+            yield harmless(f"{runner} on {heartbeat.get('host')}")
 
 
 def _knows(told: Mapping[str, Any]) -> bool:
@@ -56,10 +56,10 @@ def _knows(told: Mapping[str, Any]) -> bool:
     return isinstance(newest, int) and newest >= FORMAT
 
 
-def _moment(beat: Mapping[str, Any], otherwise: datetime) -> datetime:
+def _moment(heartbeat: Mapping[str, Any], otherwise: datetime) -> datetime:
     """When the heartbeat was written, by its runner's clock."""
     try:
-        found = datetime.fromisoformat(str(beat.get("at")))
+        found = datetime.fromisoformat(str(heartbeat.get("at")))
         return found if found.tzinfo else otherwise
     except ValueError:
         return otherwise

@@ -36,14 +36,20 @@ _NUMBERS: Final = ("attempt", "elapsed", "silence", "tokens", "context", "window
 
 def known(session: CliSession) -> list[dict[str, Any]]:
     """Every known runner, as it last described itself, in the order of their names."""
-    found = {runner: _told(runner, beat) for runner, beat in heartbeats.seen(session.repo).items()}
+    found = {
+        runner: _told(runner, heartbeat)
+        for runner, heartbeat in heartbeats.seen(session.repo).items()
+    }
     board = session.store.board()
     own = _own(session, board, found)
     if own is not None:
         found[own["name"]] = own
     now = session.store.now()
     return [
-        {**found[runner], "resting": {c: str(r) for c, r in cooldowns(board, runner, now).items()}}
+        {
+            **found[runner],
+            "cooldowns": {c: str(r) for c, r in cooldowns(board, runner, now).items()},
+        }
         for runner in sorted(found)
     ]
 
@@ -64,19 +70,21 @@ def look(repo: Repo, name: str) -> None:
 # -- heartbeats
 
 
-def _told(runner: str, beat: Mapping[str, Any]) -> dict[str, Any]:
+def _told(runner: str, heartbeat: Mapping[str, Any]) -> dict[str, Any]:
     """A heartbeat with every key present and of the right type."""
-    labels = beat.get("labels")
+    labels = heartbeat.get("labels")
     return {
         "name": _text(runner),
-        "host": _text(beat.get("host")),
-        "version": _text(beat.get("version")),
-        "capacity": _number(beat.get("capacity")),
+        "host": _text(heartbeat.get("host")),
+        "version": _text(heartbeat.get("version")),
+        "capacity": _number(heartbeat.get("capacity")),
         "labels": [_text(label) for label in labels[:50]] if isinstance(labels, list) else [],
-        "at": _text(beat.get("at")),  # by its own clock
+        "at": _text(heartbeat.get("at")),  # by its own clock
         "here": False,
-        "attempts": [_attempt(one) for one in beat["attempts"][:_MOST] if isinstance(one, dict)],
-        "failing": failing(beat),
+        "attempts": [
+            _attempt(one) for one in heartbeat["attempts"][:_MOST] if isinstance(one, dict)
+        ],
+        "failing": failing(heartbeat),
     }
 
 
@@ -186,8 +194,8 @@ def doing(attempt: Mapping[str, Any]) -> str:
 def progress(repo: Repo) -> dict[str, str]:
     """The activity of every attempt in a heartbeat, by the nonce of its claim."""
     found: dict[str, str] = {}
-    for runner, beat in heartbeats.seen(repo).items():
-        for attempt in _told(runner, beat)["attempts"]:
+    for runner, heartbeat in heartbeats.seen(repo).items():
+        for attempt in _told(runner, heartbeat)["attempts"]:
             # A foreign nonce may be any text; callers look up only the nonces of claims.
             words = (
                 doing(attempt),

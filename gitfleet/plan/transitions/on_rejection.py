@@ -110,11 +110,11 @@ def reject(board: Board, *, task: str, attempt: Attempt, fix: Task | None) -> Ch
     made = fix_task(board, entry, attempt, fix)
     files: dict[str, bytes | None] = {layout.claim_path(task): None}
     if made is not None:
-        fixer, content = made
+        repair, content = made
         if landing_blocker(entry):  # put on hold meanwhile: its fix task does not start either
             content = replace(content, hold=True)
-        files[layout.task_path(fixer)] = codec.write_task(content)
-        attempt = replace(attempt, fixed_by=fixer)
+        files[layout.task_path(repair)] = codec.write_task(content)
+        attempt = replace(attempt, fixed_by=repair)
     files.update([event_file(new_event(entry, Kind.VALIDATE, attempt.nonce[:4], attempt))])
     return Change(
         subject=f"{task}: {attempt.outcome}: {headline(attempt.reason)}", files=files, tasks=(task,)
