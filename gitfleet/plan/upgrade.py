@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 from gitfleet.errors import FleetError
-from gitfleet.files import codec, layout, rename_keys
-from gitfleet.files.rename_keys import Renamed
+from gitfleet.files import codec, layout
 from gitfleet.model.board import Board, Problem
 from gitfleet.model.change import Change, Person
 from gitfleet.model.config import FORMAT
+
+if TYPE_CHECKING:
+    from gitfleet.files.rename_keys import Renamed
 
 REMEDY: Final = f"run `gitfleet lint --fix`: one commit brings the board to format {FORMAT}"
 
@@ -48,6 +50,8 @@ def upgrade(board: Board, read: Callable[[str], bytes | None]) -> Upgrade:
 
     FleetError if fleet.yaml cannot be rewritten: without it the rest would have no format.
     """
+    from gitfleet.files import rename_keys  # noqa: PLC0415 - 2 ms that only an old board costs
+
     found: dict[str, Renamed] = {}
     for path in _open_files(board):
         data = read(path)

@@ -29,6 +29,7 @@ def test_what_an_agent_comes_across_is_filed_while_it_works(lab: Lab) -> None:
     assert not list(lab.clone.runs.glob("one/*/outbox/*"))
 
 
+@pytest.mark.slow
 def test_what_an_agent_files_twice_arrives_once(lab: Lab) -> None:
     """An attempt that is made again says the same again; the board has it once."""
     lab.task("one", script=f"{_ADD} 'Look there' --id found\nexit 1", max_attempts=3)
@@ -37,6 +38,7 @@ def test_what_an_agent_files_twice_arrives_once(lab: Lab) -> None:
     assert lab.statuses() == {"one": "failed", "found": "done"}
 
 
+@pytest.mark.slow
 def test_an_id_that_is_taken_gives_way(lab: Lab) -> None:
     """An agent cannot overwrite a task of a person, whatever it calls its own."""
     lab.task("mine", script="echo mine > mine")
@@ -47,6 +49,7 @@ def test_an_id_that_is_taken_gives_way(lab: Lab) -> None:
     assert {"mine", "found.txt"} <= set(lab.tree())
 
 
+@pytest.mark.slow
 def test_the_tasks_of_a_plan_and_its_end_are_one_commit(lab: Lab) -> None:
     """A plan's result is more tasks; they appear together with its event, and then are done."""
     script = (

@@ -55,6 +55,7 @@ def test_every_bad_end_has_its_name_and_leaves_no_process(make_lab: MakeLab) -> 
     assert told == set(outcomes) - {"daemons"}
 
 
+@pytest.mark.slow
 def test_a_failing_task_is_tried_again_after_a_pause_until_its_attempts_are_used_up(
     make_lab: MakeLab,
 ) -> None:

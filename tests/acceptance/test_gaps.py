@@ -153,6 +153,7 @@ def test_what_a_validator_let_land_has_landed(lab: Lab) -> None:
     assert lab.fsck().status == 0
 
 
+@pytest.mark.slow
 def test_an_attempt_that_we_cannot_bring_to_its_end_runs_no_more(lab: Lab) -> None:
     """An error of ours ends an attempt on the board: its agent has ended by then, since another
     one may begin in the same worktree at once."""

@@ -88,6 +88,7 @@ def test_a_leader_that_dies_takes_its_worker_along(lab: Lab) -> None:
     assert lab.left_over() == []
 
 
+@pytest.mark.slow
 def test_a_job_in_the_background_ends_with_its_agent(lab: Lab) -> None:
     """An exit of 0 with a job under way: what is committed counts, the job is gone."""
     lab.task("one", script="echo x >x; (while :; do sleep 600; done) & exit 0")

@@ -105,6 +105,7 @@ def test_ten_agents_go_on_when_their_runner_is_killed(make_lab: MakeLab) -> None
     agents.all_well()
 
 
+@pytest.mark.slow
 def test_an_upgrade_leaves_the_agents_at_work(make_lab: MakeLab) -> None:
     """`stop --leave`: the runner ends at once, and the next one goes on with its agents."""
     agents = Agents(make_lab(), 2)
@@ -167,6 +168,7 @@ def test_killed_life_after_life(make_lab: MakeLab) -> None:
     agents.all_well()
 
 
+@pytest.mark.slow
 def test_what_ended_while_no_runner_was_there_counts(make_lab: MakeLab) -> None:
     """The agents end well with nobody watching: the next runner judges them by what is on
     record."""
@@ -199,6 +201,7 @@ def test_nobody_looks_after_it_for_a_lease(make_lab: MakeLab) -> None:
     assert "no runner renewed its lease" in first.reason
 
 
+@pytest.mark.slow
 def test_a_task_that_was_cancelled_meanwhile(make_lab: MakeLab) -> None:
     """A person cancels while no runner is there: the next one ends the agent at once."""
     agents = Agents(make_lab(), 1)

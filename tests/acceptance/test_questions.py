@@ -107,7 +107,7 @@ def _push(lab: Lab, refspec: str) -> None:
 _WAYS: Final = (by_verb, by_commit, by_push, by_letter, by_branch)
 
 
-@pytest.mark.parametrize("way", sample(_WAYS, by_letter), ids=lambda way: way.__name__)
+@pytest.mark.parametrize("way", sample(_WAYS, by_verb), ids=lambda way: way.__name__)
 def test_one_asks_and_parks_another_gets_the_slot_and_with_the_answer_both_land(
     lab: Lab, way: Callable[[Lab], None]
 ) -> None:
@@ -131,6 +131,7 @@ def test_one_asks_and_parks_another_gets_the_slot_and_with_the_answer_both_land(
 # -- while the agent still waits
 
 
+@pytest.mark.slow
 def test_an_answer_in_time_comes_straight_back(lab: Lab) -> None:
     """With --wait the attempt just goes on: one attempt, one landing."""
     lab.task("one", script='gitfleet ask "Which?" --wait 60s > answer.txt')
@@ -354,6 +355,7 @@ def test_who_is_ended_while_it_waits_did_not_fail(lab: Lab) -> None:
     assert lab.run("--until-idle").status == 0
 
 
+@pytest.mark.slow
 def test_a_validator_may_ask(lab: Lab) -> None:
     """Its attempt ends `asked`, and the work is judged when there is an answer."""
     judge = lab.folder / "judge.sh"
@@ -472,6 +474,7 @@ def _with_claude(lab: Lab, **keys: str) -> Path:
     return lab.folder
 
 
+@pytest.mark.slow
 def test_the_coders_own_session_goes_on_with_the_answer(lab: Lab) -> None:
     """It knows the task and what it did; it is told what it does not know."""
     folder = _with_claude(lab)

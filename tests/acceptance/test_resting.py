@@ -65,6 +65,7 @@ def test_the_next_coder_of_the_list_does_it(lab: Lab) -> None:
     assert lab.fsck().status == 0
 
 
+@pytest.mark.slow
 def test_a_reset_is_waited_for(lab: Lab) -> None:
     """--until-idle goes on when the limit has reset, and not before."""
     lab.set(**TWO)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.conftest import MakeLab
 from tests.acceptance.fleetlab import Lab
 from tests.conftest import git
@@ -36,6 +38,7 @@ def test_a_set_up_that_fails_is_told_and_no_coder_runs(make_lab: MakeLab) -> Non
     assert attempt.outcome == "failed" and "no network" in attempt.reason
 
 
+@pytest.mark.slow
 def test_a_path_that_leads_out_of_the_project_is_refused(make_lab: MakeLab) -> None:
     """workspace.copy takes nothing from outside: who writes the board is not to read the disk."""
     lab = make_lab(workspace={"copy": ["../secret"]}, max_attempts=1)

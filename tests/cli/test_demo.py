@@ -159,6 +159,7 @@ def test_the_proof_finds_what_is_not_as_promised(played: Played, tmp_path: Path)
 
 
 @pytest.mark.parametrize("number", sample([signal.SIGINT, signal.SIGTERM], signal.SIGINT))
+@pytest.mark.slow
 def test_ended_early_it_takes_all_away(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C or TERM in the middle: the runner has ended and the directory is gone."""
     env = {**os.environ, "TMPDIR": str(tmp_path)}

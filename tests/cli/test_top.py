@@ -55,6 +55,7 @@ def board(tmp_path: Path) -> Path:
     return acting.board(tmp_path / "repo")
 
 
+@pytest.mark.slow
 def test_the_attempts_of_this_clone_are_shown_without_a_remote(board: Path, tmp_path: Path) -> None:
     """By the file that its runner keeps, with the last line; it is gone with the runner."""
     assert gitfleet("top", cwd=board).stdout == "0 runners, 0 of 0 slots busy\n"

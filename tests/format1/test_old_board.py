@@ -120,6 +120,7 @@ def test_whoever_writes_is_told_what_to_do(old: Path) -> None:
     assert "the board has format 1" in gitfleet("doctor", "--no-calls", cwd=old, code=1).stdout
 
 
+@pytest.mark.slow
 def test_a_person_may_go_on_committing_in_its_words(old: Path) -> None:
     """Until it is fixed, an edit with a former key is valid, and so is one with a new key."""
     path = old / ".fleet" / "tasks" / "gone.md"
@@ -188,6 +189,7 @@ def test_a_runner_works_on_the_fixed_board(old: Path) -> None:
     assert "0 broken" in gitfleet("fsck", cwd=old).stdout
 
 
+@pytest.mark.slow
 def test_a_shared_board_is_fixed_on_its_remote(old: Path, tmp_path: Path) -> None:
     """The fix is there at once; a clone that has not seen it yet has nothing left to fix, and
     its runner starts."""

@@ -81,6 +81,7 @@ def _task(place: Desk, task: str) -> None:
     place.write({f"tasks/{task}.md": f"---\ntitle: Do {task}\n---\n".encode()})
 
 
+@pytest.mark.slow
 def test_what_is_old_at_the_very_first_start_is_told_to_nobody(place: Desk, service: Sink) -> None:
     """Only what comes after it."""
     place.ask()

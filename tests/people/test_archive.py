@@ -72,6 +72,7 @@ def test_a_day_must_have_passed_and_some_more_for_company(project: SampleProject
     project.clean()
 
 
+@pytest.mark.slow
 def test_many_do_not_wait(project: SampleProject) -> None:
     """Fifty that are due go at once."""
     project.put({f"tasks/t{n}.md": task(f"T{n}") for n in range(50)})
@@ -154,6 +155,7 @@ def test_a_deletion_of_a_moved_task_stops_the_pull(
 
 
 @PULLS
+@pytest.mark.slow
 def test_a_finished_task_deleted_after_all_is_put_back(
     project: SampleProject, offline: Path, how: str
 ) -> None:
@@ -179,6 +181,7 @@ def go_on(clone: Path, how: str) -> None:
 
 
 @PULLS
+@pytest.mark.slow
 def test_a_rename_of_an_unfinished_task(project: SampleProject, offline: Path, how: str) -> None:
     """A rename is a deletion and a new task, beside any batch."""
     git("mv", "tasks/d.md", "tasks/delta.md", cwd=offline)

@@ -131,6 +131,7 @@ def test_every_verb_that_writes_tells_whose_edit_lost(desks: Desks, verb: str) -
     assert kept not in again and copy_of(desks)  # once, and no second copy
 
 
+@pytest.mark.slow
 def test_a_runner_logs_whose_edit_lost_and_does_not_run_it(desks: Desks) -> None:
     """The copy stays on hold: two versions of one task are not two tasks to do."""
     made, kept = conflicting(desks, {"fleet.yaml": SETTINGS, "tasks/login.md": T0})

@@ -204,6 +204,7 @@ def test_a_running_runner_catches_up_and_repairs(project: SampleProject, tmp_pat
     assert (project.window / "tasks/b.md").read_text() == task("B, edited", hold=True)
 
 
+@pytest.mark.slow
 def test_a_commit_with_the_editor_open_fails_and_the_next_is_right(
     project: SampleProject, tmp_path: Path
 ) -> None:

@@ -117,6 +117,7 @@ def test_hooks_the_user_has_for_everything_run(project: SampleProject, tmp_path:
     project.put_by_hooks({"tasks/c.md": task()})
 
 
+@pytest.mark.slow
 def test_nothing_on_the_board_runs_in_a_hook(project: SampleProject, tmp_path: Path) -> None:
     """Who can write the branch must not run code at a person's commit: Python would look for
     modules in the current folder first."""

@@ -56,6 +56,7 @@ _POINTS: Final = {
 }
 
 
+@pytest.mark.slow
 def test_a_name_on_a_board_imports_nothing_that_the_machine_does_not_list(
     site: Path, tmp_path: Path
 ) -> None:

@@ -191,6 +191,7 @@ class TestEnd:
         assert kill_run(running.child, marker, grace=PATIENCE) == []
         assert carriers(marker) == []
 
+    @pytest.mark.slow
     def test_more_than_can_be_held_at_a_time(
         self, start: Start, mouth: Mouth, marker: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:

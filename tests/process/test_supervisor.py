@@ -145,6 +145,7 @@ def test_it_hears_no_ctrl_c_of_our_terminal(supervise: Supervise) -> None:
     assert (os.getsid(pid), os.getsid(coder)) == (pid, coder)
 
 
+@pytest.mark.slow
 def test_a_lease_that_cannot_be_read_is_not_longer(supervise: Supervise, run_dir: RunDir) -> None:
     """Who removes the file of the lease prolongs nothing: what the runner said last holds."""
     running = supervise("sleep", FOREVER, limits=RunLimits(lease=1, grace=0.5))

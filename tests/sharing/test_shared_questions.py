@@ -96,6 +96,7 @@ def test_another_machine_goes_on_after_a_merge_on_the_server(shared: Shared) -> 
     assert gitfleet("fsck", cwd=shared.desk).returncode == 0
 
 
+@pytest.mark.slow
 def test_two_people_answer_without_each_other(shared: Shared) -> None:
     """Each in a clone of their own: the one whose answer reached the board first has given it, the
     other's stands under it, and nobody had to resolve anything."""
