@@ -128,8 +128,7 @@ def start(files: RunFiles, spec: LaunchSpec) -> LocalRun:
             errors = os.open(files.last_words, flags, 0o600)
             until_started.callback(os.close, errors)
             argv = (sys.executable, *_SUPERVISE, str(files.path), files.name, str(write))
-            # There are coders that believe PWD rather than ask, and would work where we started.
-            env = {**spec.env, "PWD": str(spec.cwd), MARKER: spec.marker}
+            env = {**spec.env, MARKER: spec.marker}
             pid, pidfd = spawn(argv, files.path, env, (null, null, errors), (write,))
         try:
             said = _answer(read, pidfd)

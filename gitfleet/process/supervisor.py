@@ -71,6 +71,9 @@ class _Supervisor:
         """Start the coder; return its pid. Raises OSError."""
         spec = self._spec
         os.chdir(spec.cwd)
+        # Some coders believe PWD rather than ask. Our own may have been changed on the way here: a
+        # shell sets it where it starts.
+        os.environ["PWD"] = spec.cwd
         with contextlib.ExitStack() as stack:
 
             def opened(path: str | Path, flags: int) -> int:
