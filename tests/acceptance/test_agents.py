@@ -103,6 +103,7 @@ def test_what_says_nothing_in_an_outbox_is_refused_and_the_work_goes_on(lab: Lab
     assert lab.statuses() == {"one": "done"}
 
 
+@pytest.mark.slow
 def test_an_attempt_that_changes_what_is_not_its_own_is_tampered(make_lab: MakeLab) -> None:
     """Hooks, other branches, settings: it waits for a person, and lands nothing."""
     lab = make_lab(max_attempts=3, concurrency=1)

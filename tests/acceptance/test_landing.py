@@ -180,6 +180,7 @@ def test_the_merge_says_whose_work_it_is(lab: Lab) -> None:
     assert git("rev-parse", "main^2", cwd=lab.path) == lab.attempts("one", "work")[0].head
 
 
+@pytest.mark.slow
 def test_shell_runs_again_on_a_clean_tip_after_a_conflict(lab: Lab) -> None:
     """Whose change comes second is made anew on top of the first."""
     gate = lab.gate("gate")
@@ -209,6 +210,7 @@ echo $GITFLEET_TASK >> words
 """
 
 
+@pytest.mark.slow
 def test_another_coder_finds_the_markers_of_a_conflict(make_lab: MakeLab) -> None:
     """A coder with a mind goes on at the target's tip with its own work merged in."""
     lab = make_lab()

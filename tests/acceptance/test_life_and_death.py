@@ -79,6 +79,7 @@ def test_an_attempt_that_ran_out_of_time_leaves_no_process(
     assert lab.left_over() == []
 
 
+@pytest.mark.slow
 def test_a_leader_that_dies_takes_its_worker_along(lab: Lab) -> None:
     """Its real process goes on in a session of its own: it is ended, and the attempt has failed."""
     lab.task("one", script="setsid sleep 600 & echo x >x; kill -9 $$", max_attempts=1)

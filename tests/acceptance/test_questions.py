@@ -195,6 +195,7 @@ exit {status}
 
 
 @pytest.mark.parametrize("status", sample([0, 1], 1))
+@pytest.mark.slow
 def test_a_coder_goes_on_from_where_it_was_and_is_told(lab: Lab, status: int) -> None:
     """Uncommitted work, notes, what happened, and the answer as a person's: all is there again,
     whatever the exit status was."""
@@ -269,6 +270,7 @@ def test_an_answer_edited_later_is_what_counts_and_a_second_one_stands_under_it(
     assert lab.tree()["answer.txt"] == "JWT, signed"
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_taken_back_opens_the_question_again(lab: Lab) -> None:
     """A person may change their mind until somebody went on with it."""
     lab.task("one", script=_ASK)
@@ -333,6 +335,7 @@ def test_who_stops_for_an_answer_that_comes_just_then_goes_on_with_it(lab: Lab) 
     assert lab.tree()["answer.txt"] == "cookie"
 
 
+@pytest.mark.slow
 def test_a_cancelled_attempt_is_cancelled_whatever_it_asked(lab: Lab) -> None:
     """What a person decided is stronger than an open question."""
     lab.task("one", script='gitfleet ask "Which?" --wait 10m')
@@ -404,6 +407,7 @@ def test_notes_are_few_commits_and_the_last_word_is_there(lab: Lab) -> None:
     assert len(commits) == 2 and set(commits) == {"one: notes (plan)"}
 
 
+@pytest.mark.slow
 def test_progress_is_shown_and_stored_nowhere(lab: Lab) -> None:
     """Who looks at running attempts sees it; the board does not hold it."""
     gate = lab.gate("gate")
@@ -419,6 +423,7 @@ def test_progress_is_shown_and_stored_nowhere(lab: Lab) -> None:
     )
 
 
+@pytest.mark.slow
 def test_an_error_of_ours_after_a_question_waits_for_the_answer(lab: Lab) -> None:
     """What cannot be seen through is `asked` as well: asking the same again would gain nothing."""
     lab.task("one", script="rm .git\n" + _ASK)
@@ -496,6 +501,7 @@ def test_a_plan_that_goes_on_has_the_tasks_it_filed_already(lab: Lab) -> None:
     assert lab.statuses() == {"one": "done", "found": "done"}
 
 
+@pytest.mark.slow
 def test_the_mcp_server_is_attached(lab: Lab) -> None:
     """A coder that speaks MCP is given it, with the environment that not every coder passes on."""
     _with_claude(lab)

@@ -96,6 +96,7 @@ def test_a_refused_key_waits_for_a_person_who_is_told_once(lab: Lab) -> None:
     assert set(lab.landings()) == {"app", "other", "third"}
 
 
+@pytest.mark.slow
 def test_a_budget_that_is_used_up_begins_nothing(lab: Lab) -> None:
     """The task waits for a person; with a higher budget in its file it goes on."""
     lab.set(**TWO)

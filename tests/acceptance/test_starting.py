@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.acceptance.conftest import MakeLab
 from tests.acceptance.fleetlab import Lab
 from tests.conftest import git
@@ -18,6 +20,7 @@ def test_a_task_committed_with_plain_git_starts_by_itself(lab: Lab) -> None:
     assert live.wait().status == 0
 
 
+@pytest.mark.slow
 def test_a_push_into_a_bare_repository_starts_work_there(make_lab: MakeLab) -> None:
     """A runner in a bare repository needs no checkout, and a push from a clone wakes it."""
     lab = make_lab(bare=True)

@@ -60,6 +60,7 @@ def _with_submodule(lab: Lab, folder: Path) -> None:
     git("commit", "-q", "-m", "With a library", cwd=lab.path)
 
 
+@pytest.mark.slow
 def test_submodules_are_there(lab: Lab) -> None:
     """Work and checks see submodules filled, and the landing leaves the person's alone."""
     _with_submodule(lab, lab.folder)

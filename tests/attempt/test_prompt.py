@@ -79,6 +79,7 @@ def test_a_boards_own_prompt_is_in_force_and_loses_nothing(lab: Lab) -> None:
     assert "Do it {{attempt}} times." in told(lab) and "This is the first attempt." in told(lab)
 
 
+@pytest.mark.slow
 def test_a_broken_prompt_does_not_stop_the_night(lab: Lab) -> None:
     """It is told once, with its place; gitfleet's own is used, and the work lands."""
     does(lab, "exit 1", "echo x > x")

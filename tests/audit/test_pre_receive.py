@@ -70,6 +70,7 @@ def served(repo_path: Path, tmp_path: Path) -> Iterator[Served]:
 # -- what passes
 
 
+@pytest.mark.slow
 def test_a_person_may_file_a_task_edit_it_and_answer(served: Served) -> None:
     """What people do all day."""
     past = served.past
@@ -85,6 +86,7 @@ def test_a_person_may_file_a_task_edit_it_and_answer(served: Served) -> None:
     served.taken()
 
 
+@pytest.mark.slow
 def test_a_merged_pull_request_passes_whichever_way_round(served: Served) -> None:
     """Forges put the board first, `git pull` the person."""
     past = served.past

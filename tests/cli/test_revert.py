@@ -70,6 +70,7 @@ git commit -qam second"""
 
 
 @pytest.mark.parametrize("how", sample(["merge", "fast-forward", "squash"], "merge"))
+@pytest.mark.slow
 def test_what_a_person_merged_by_hand_is_undone_commit_by_commit(project: Path, how: str) -> None:
     """However they brought it into the target."""
     before = tree(project)

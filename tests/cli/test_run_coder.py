@@ -72,6 +72,7 @@ def test_a_model_alone_is_for_the_coder_that_is_the_default(lab: Lab) -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_next_run_has_the_default_of_the_board_again(lab: Lab) -> None:
     """What one process was told changes nothing for another, and no file."""
     before = git("rev-parse", "fleet:fleet.yaml", cwd=lab.path)

@@ -131,6 +131,7 @@ def test_a_coder_that_rests_is_told_of(tmp_path: Path) -> None:
     assert rest.startswith(f"claude is limited on ash until {clock(until)}")
 
 
+@pytest.mark.slow
 def test_a_service_that_fails_is_named_with_its_error_and_since_when(board: Path) -> None:
     """By `top`, `runners` and `doctor` of the clone whose runner it belongs to, while it fails."""
     window = board / ".fleet"

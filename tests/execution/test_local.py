@@ -17,6 +17,7 @@ from gitfleet.process.kill import kill_run
 from gitfleet.process.procfs import MARKER, alive, poll
 from gitfleet.process.wakeup import Wakeup
 from gitfleet.run_dir import RunDir
+from tests.acceptance.fleetlab import until
 from tests.process.kit import FOREVER, PATIENCE, Supervise, carriers, ended
 
 
@@ -188,7 +189,7 @@ class TestWait:
         running = supervise("sleep", FOREVER)
         os.kill(running.child.pid, signal.SIGKILL)
         assert (ended(running).code, ended(running).signal) == (None, None)
-        assert len(carriers(marker)) == 1
+        until(lambda: len(carriers(marker)) == 1)  # for a moment of its exec it has no environment
         assert kill_run(running.child, marker, grace=0) == []
         assert carriers(marker) == []
 

@@ -142,6 +142,7 @@ def _files(here: Path) -> list[str]:
     return git("ls-tree", "--name-only", "main", cwd=here / "../board.git").split()
 
 
+@pytest.mark.slow
 def test_a_forge_that_is_down_holds_up_nothing_but_the_question(
     forge: FakeForge, here: Path
 ) -> None:

@@ -95,6 +95,7 @@ def test_a_new_task_stays_where_it_was_put(project: SampleProject, offline: Path
 
 
 @PULLS
+@pytest.mark.slow
 def test_a_note_on_a_moved_task_follows_with_the_next_batch(
     project: SampleProject, offline: Path, how: str
 ) -> None:
@@ -208,6 +209,7 @@ def test_a_rename_of_a_moved_task_stops_the_pull(
 
 
 @PULLS
+@pytest.mark.slow
 def test_an_edit_of_a_moved_task_is_undone_and_told(
     project: SampleProject, offline: Path, how: str
 ) -> None:

@@ -49,6 +49,7 @@ print(json.dumps({"seconds": dearest[0], "what": dearest[1], "memory": peak() - 
 
 
 @thinned
+@pytest.mark.slow
 def test_none_costs_more_than_a_second_or_100_mb(thin: int) -> None:
     """Read as a task, what may be dear also as a question, settings, a claim and an event, in a
     process of its own."""

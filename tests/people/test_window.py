@@ -266,6 +266,7 @@ def test_a_runner_gives_way_to_a_commit(project: SampleProject, tmp_path: Path) 
     assert not yield_to_commits.mark(project.repo).exists() and project.findings() == []
 
 
+@pytest.mark.slow
 def test_nobody_holds_up_the_runner(project: SampleProject) -> None:
     """A mark that stays (a commit that was killed, a loop of commits) costs one short wait."""
     project.put_by_hooks({"tasks/a.md": task("A")})
@@ -292,6 +293,7 @@ def test_nobody_holds_up_the_runner(project: SampleProject) -> None:
     assert again < yield_to_commits.LONGEST
 
 
+@pytest.mark.slow
 def test_init_and_deinit_take_care_of_the_hooks(tmp_path: Path) -> None:
     """Nobody has to know of `gitfleet hooks`."""
     path = init(tmp_path / "fresh", name="fresh")

@@ -98,6 +98,7 @@ def test_the_projects_hooks_do_not_run_in_the_window(
     assert tell("git", "commit", "--allow-empty", "-qm", "x", cwd=project.path).status == 1
 
 
+@pytest.mark.slow
 def test_hooks_the_user_has_for_everything_run(project: SampleProject, tmp_path: Path) -> None:
     """core.hooksPath of the user is chained, with arguments and input, also when it is set after
     ours were installed; what it refuses is refused, and taking it away takes it away."""

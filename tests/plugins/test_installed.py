@@ -57,6 +57,7 @@ def acme(site: Path, installed: Path) -> None:
         (site / path.name).symlink_to(path)
 
 
+@pytest.mark.slow
 def test_its_coder_does_a_task(acme: None, tmp_path: Path) -> None:
     """A machine that lists the plugin runs it, by its executor; its events are in the log, and the
     work lands."""

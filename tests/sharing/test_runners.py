@@ -166,6 +166,7 @@ def test_a_clone_that_is_reached_by_another_way_has_the_same_runner(tmp_path: Pa
         assert Clone(other).running_pid() == runner.process.pid
 
 
+@pytest.mark.slow
 def test_a_remote_that_does_not_answer_shows_what_was_seen_last(tmp_path: Path) -> None:
     """And says so."""
     box, desk = _shared(tmp_path, "box", "desk")

@@ -201,6 +201,7 @@ def test_what_an_attempt_put_into_its_folder_leads_nowhere(tmp_path: Path) -> No
     assert time.monotonic() - began < 30
 
 
+@pytest.mark.slow
 def test_what_somebody_pushed_as_a_transcript_is_read_with_care(world: World) -> None:
     """Only files of ours, none too large, and nothing that is no commit."""
     work(world.box)

@@ -69,6 +69,7 @@ def test_without_the_remote_it_waits_here_and_says_so(
     gitfleet("fsck", cwd=ann)
 
 
+@pytest.mark.slow
 def test_an_answer_that_was_lost_makes_nothing_twice(
     clones: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:
