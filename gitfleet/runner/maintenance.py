@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from gitfleet.attempt.context import Project
-from gitfleet.errors import GitError
+from gitfleet.errors import FleetError
 from gitfleet.event_log import Action
 from gitfleet.files import layout
 from gitfleet.git.command import git
@@ -103,7 +103,7 @@ class Maintenance:
     def _git_gc(self) -> None:
         # Unreachable objects stay two weeks at least: another process may be about to use one.
         args = ("-c", "gc.autoDetach=false", "-c", "gc.pruneExpire=2.weeks.ago", "gc", "--auto")
-        with contextlib.suppress(GitError):
+        with contextlib.suppress(FleetError, OSError):  # the machine may be short of something
             git(*args, "-q", cwd=self.fleet.repo.here, timeout=_LONG)
 
     def short_of_disk(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections import namedtuple
 from datetime import timedelta
 from pathlib import Path
@@ -116,3 +117,17 @@ def test_a_disk_that_fills_up_is_told_once_and_once_when_it_is_over(
     assert not maintenance.short_of_disk() and not maintenance.short_of_disk()
     assert place.names() == ["disk-full", "disk-free"]
     assert "free=1MiB" in place.lines[0]
+
+
+def test_a_git_gc_that_cannot_be_started_prints_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a moment the machine may be short of processes or memory: the next round tries again."""
+    place, clock = Place(tmp_path), Clock()
+    maintenance = Maintenance(place.project, clock)
+    monkeypatch.setenv("PATH", "")
+    clock.now += 100_000
+    maintenance.round()
+    for thread in threading.enumerate():
+        if thread.name == "git-gc":
+            thread.join(60)
