@@ -94,7 +94,7 @@ def claim_all(
             project.clone.drop_pending(one.claim.nonce)
             continue
         failpoints.point("claimed")
-        taken.append((_order(project, one, result.board), one.start_point))
+        taken.append((_taken(project, one, result.board), one.start_point))
     return taken
 
 
@@ -172,7 +172,7 @@ def _decision(project: Project, board: Board, assignment: Assignment, wanted: Cl
     return decide
 
 
-def _order(project: Project, one: _ClaimRequest, board: Board) -> ClaimedTask:
+def _taken(project: Project, one: _ClaimRequest, board: Board) -> ClaimedTask:
     assignment, mine = one.assignment, board.get(one.assignment.task)
     assert mine is not None
     project.report.action(

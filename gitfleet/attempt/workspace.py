@@ -33,8 +33,8 @@ CHECK: Final = ".check"  # suffix of a task's worktree for checking, after its i
 
 
 def prepare(project: Project, claimed: ClaimedTask, start_point: StartPoint) -> Path:
-    """The workspace of an attempt at work, on its task's branch, with the content that `begin`
-    sets.
+    """The workspace of an attempt at work, on its task's branch, with the content that
+    `start_point` sets.
 
     FleetError if that fails.
     """

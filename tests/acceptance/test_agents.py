@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
 from tests.acceptance.conftest import MakeLab
@@ -207,7 +205,7 @@ def test_an_agent_has_an_identity_of_its_own_and_nobody_to_ask(make_lab: MakeLab
 def test_an_agent_is_told_where_it_works(make_lab: MakeLab) -> None:
     """PWD is its workspace, not where the runner was started: there are agents that believe it."""
     code = "import os; open('pwd', 'w').write(f\"{os.environ['PWD'] == os.getcwd()}\")"
-    lab = make_lab(coders={"mine": {"argv": [sys.executable, "-c", code]}})
+    lab = make_lab(coders={"mine": {"argv": ["python3", "-c", code]}})  # no shell corrects it
     lab.env["PWD"] = str(lab.path)
     lab.task("one", coder="mine")
     assert lab.run("--until-idle").status == 0

@@ -87,6 +87,15 @@ def test_a_run_appends_to_its_files_and_tells_how_it_ended(
     assert executor.find_left(spec.marker) == ()
 
 
+def test_pwd_is_the_folder_of_the_run(
+    executor: Executor, run_dir: RunDir, spec: LaunchSpec, tmp_path: Path, runs: list[Running]
+) -> None:
+    """Some coders believe it rather than ask. `env` tells; a shell would correct it by itself."""
+    runs.append(executor.start(run_dir, replace(spec, argv=("env",), env={**spec.env, "PWD": "/"})))
+    assert _ended(runs[-1]).code == 0
+    assert f"PWD={tmp_path}" in run_dir.stdout.read_text().splitlines()
+
+
 def test_a_program_that_is_not_there_is_an_error_for_a_person(
     executor: Executor, run_dir: RunDir, spec: LaunchSpec
 ) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -120,3 +122,19 @@ def test_a_name_that_is_known_here_costs_no_look_at_metadata() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_persons_interrupt_passes_a_plugins_guard(site: Path) -> None:
+    """Ctrl-C in the main thread ends the command; in any other thread nobody has pressed it."""
+    _spy(site)
+    plugin = plugins.find(PluginKind.CODER, "spy", ("spy",))
+    assert plugin is not None
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    guard = plugins.guarded(plugin, "launch", interrupted, Any)
+    with pytest.raises(KeyboardInterrupt):
+        guard()
+    with ThreadPoolExecutor(1) as pool, pytest.raises(FleetError, match="KeyboardInterrupt"):
+        pool.submit(guard).result()
